@@ -1,0 +1,46 @@
+//! The only places where a vector grows, so that running out of memory is a value everywhere else.
+#![expect(clippy::disallowed_methods, reason = "each call below is within capacity that has been reserved")]
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::ReadErrorKind;
+
+/// Appends within capacity that the caller has reserved.
+#[inline]
+pub(crate) fn extend_reserved(vec: &mut Vec<u8>, bytes: &[u8]) {
+    debug_assert!(vec.capacity() - vec.len() >= bytes.len(), "the caller reserves");
+    vec.extend_from_slice(bytes);
+}
+
+/// Appends, growing as needed; on error the vector is as it was.
+pub(crate) fn extend(vec: &mut Vec<u8>, bytes: &[u8]) -> Result<(), ReadErrorKind> {
+    vec.try_reserve(bytes.len()).map_err(|_| ReadErrorKind::OutOfMemory)?;
+    extend_reserved(vec, bytes);
+    Ok(())
+}
+
+/// Appends one element, growing as needed; on error the vector is as it was.
+pub(crate) fn push<T>(vec: &mut Vec<T>, value: T) -> Result<(), ReadErrorKind> {
+    vec.try_reserve(1).map_err(|_| ReadErrorKind::OutOfMemory)?;
+    vec.push(value);
+    Ok(())
+}
+
+/// Appends to a value that may be absent or borrowed: the first part stays borrowed, a second one takes memory.
+pub(crate) fn concatenate<'a>(
+    value: &mut Option<Cow<'a, [u8]>>,
+    part: &'a [u8],
+) -> Result<(), ReadErrorKind> {
+    match value {
+        None => *value = Some(Cow::Borrowed(part)),
+        Some(Cow::Owned(whole)) => extend(whole, part)?,
+        Some(Cow::Borrowed(first)) => {
+            let mut whole = Vec::new();
+            extend(&mut whole, first)?;
+            extend(&mut whole, part)?;
+            *value = Some(Cow::Owned(whole));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The enhanced packet block, with the connection and the process that the packet belongs to.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::block::{PACKET, padded};
+use crate::emit::{Layout, Sink, emits};
+use crate::option::{OptionList, Options};
+use crate::order::{join, split};
+use crate::{ByteOrder, ConnectionId, Dialect, RawOption, ReadErrorKind};
+
+/// Where the captured length (u32) is in an emitted packet, in bytes from the block's beginning.
+pub const CAPTURED_LENGTH_OFFSET: usize = 20;
+/// Where the packet's bytes begin in an emitted packet. The options begin at `DATA_OFFSET +`
+/// [`padded`]`(captured length)` and end where the trailing length begins, 4 bytes before the block's end. To trim a
+/// packet after it was emitted: cut data and padding, move the options, correct the captured length and both lengths of
+/// the block.
+pub const DATA_OFFSET: usize = 28;
+
+const FLAGS: u16 = 2;
+const CONNECTION: u16 = 257;
+const PROCESS: u16 = 258;
+
+/// How the Windows original says that it does not know the process.
+const UNKNOWN_PROCESS: u32 = u32::MAX;
+
+/// Enhanced packet block.
+///
+/// ```text
+///  0            4            8            12           16           20           24           28
+/// ┌────────────┬────────────┬────────────┬────────────┬────────────┬────────────┬────────────┬──────┬─────────┬────────┐
+/// │ 0x00000006 │ length     │ interface  │ time, high │ time, low  │ captured   │ original   │ data │ options │ length │
+/// └────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴──────┴─────────┴────────┘
+///   2 flags (u32)   257 connection (u32, wide dialect u64)   258 process (u32)
+/// ```
+///
+/// From the IETF draft, section "Enhanced Packet Block"; options 257 and 258 from the Hone format description.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// The interface, by its position among the section's interface descriptions.
+    pub interface: u32,
+    /// When it was captured, in units of the interface.
+    pub timestamp: u64,
+    /// The packet's length on the network in bytes. `data` may be shorter.
+    pub original_length: u32,
+    /// What was captured of the packet.
+    pub data: Cow<'a, [u8]>,
+    /// `epb_flags`; bits 0-1 are the direction: 1 inbound, 2 outbound.
+    pub flags: Option<u32>,
+    /// The connection, by the number that its connection events have.
+    pub connection: Option<ConnectionId>,
+    /// The process that sent or received the packet; `None` when it is not known. Process 2^32 - 1 is read as `None`.
+    pub process: Option<u32>,
+    /// Comments, unknown and repeated options.
+    pub other: Vec<RawOption<'a>>,
+}
+
+impl<'a> Packet<'a> {
+    /// Parses a body: what is between the two lengths.
+    ///
+    /// # Errors
+    /// [`ReadErrorKind`]: a length, or no memory.
+    pub fn parse(body: &'a [u8], order: ByteOrder) -> Result<Self, ReadErrorKind> {
+        Self::parse_noting(body, order, &mut Dialect::Narrow)
+    }
+
+    /// Parses a body and notes the dialect that the connection id tells, if there is one.
+    pub(crate) fn parse_noting(
+        body: &'a [u8],
+        order: ByteOrder,
+        dialect: &mut Dialect,
+    ) -> Result<Self, ReadErrorKind> {
+        let ([interface, high, low, captured, original_length], rest) = order.take_words(body)?;
+        let length = captured as usize;
+        let Some((data, options)) = rest.split_at_checked(padded(length)) else {
+            return Err(ReadErrorKind::CapturedLength { captured, available: rest.len() });
+        };
+        let mut packet = Self {
+            interface,
+            timestamp: join(high, low),
+            original_length,
+            data: Cow::Borrowed(&data[..length]),
+            ..Self::default()
+        };
+        for option in Options::new(options, body, order) {
+            let option = option?;
+            match option.code {
+                FLAGS if packet.flags.is_none() => packet.flags = Some(option.u32()?),
+                CONNECTION if packet.connection.is_none() => {
+                    let (found, id) = match option.value.len() {
+                        4 => (Dialect::Narrow, option.u32()?.into()),
+                        _ => (Dialect::Wide, option.u64()?),
+                    };
+                    *dialect = found;
+                    packet.connection = Some(id);
+                }
+                PROCESS if packet.process.is_none() => {
+                    packet.process = Some(option.u32()?).filter(|process| *process != UNKNOWN_PROCESS);
+                }
+                _ => option.keep(&mut packet.other)?,
+            }
+        }
+        Ok(packet)
+    }
+}
+
+impl Layout for Packet<'_> {
+    const NAME: &'static str = "packet";
+
+    fn kind(&self) -> u32 {
+        PACKET
+    }
+
+    #[inline]
+    fn body(&self, sink: &mut impl Sink) {
+        let [high, low] = split(self.timestamp);
+        // A length beyond 32 bits is beyond the longest block too, so it is never written.
+        let captured = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
+        sink.words([self.interface, high, low, captured, self.original_length]);
+        sink.padded([&self.data]);
+        let mut options = OptionList::new(sink);
+        options.u32(FLAGS, self.flags);
+        match self.connection.map(u32::try_from) {
+            Some(Err(_)) => options.u64(CONNECTION, self.connection),
+            narrow => options.u32(CONNECTION, narrow.and_then(Result::ok)),
+        }
+        options.u32(PROCESS, self.process);
+        options.finish(&self.other);
+    }
+}
+
+emits!(Packet);
