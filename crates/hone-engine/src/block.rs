@@ -1,0 +1,242 @@
+//! The block store: every block in memory, once, however many readers wait for it. Owns their bytes and counts who
+//! refers to them: tables (the latest start or open event), readers' sections and readers' rings.
+//!
+//! Called by the engine's tables and readers, under the embedder's one lock.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use hone_pcapng::{Block as Encoded, ByteOrder, ProcessEvent, block::BODY_OFFSET};
+
+use crate::{Nanos, OutOfMemory, grow, statistics::Kind};
+
+/// Index of a block in the [`Store`].
+pub(crate) type BlockIndex = u32;
+
+/// The byte order of every block, on every machine.
+pub(crate) const ORDER: ByteOrder = ByteOrder::Little;
+/// Most bytes of one option.
+const OPTION_BYTES: usize = 65_535;
+
+/// The bytes of a block, in a buffer of exactly their length. A block longer than the format allows is answered as one
+/// for which there is no memory.
+pub(crate) fn encode(block: &Encoded<'_>) -> Result<Vec<u8>, OutOfMemory> {
+    let mut bytes = grow::vec(block.emitted_length().map_err(|_| OutOfMemory)?)?;
+    block.emit(ORDER, &mut bytes).map_err(|_| OutOfMemory)?;
+    Ok(bytes)
+}
+
+/// The process event that [`encode`] made `block` of.
+pub(crate) fn parse_process(block: &[u8]) -> Option<ProcessEvent<'_>> {
+    ProcessEvent::parse(block.get(BODY_OFFSET..block.len().checked_sub(4)?)?, ORDER).ok()
+}
+
+/// As much of a text in UTF-8 as one option takes, in whole characters.
+pub(crate) fn cut(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.get(OPTION_BYTES..) else { return text };
+    if rest.is_empty() {
+        return text;
+    }
+    let is_continued = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    let end = (OPTION_BYTES - 3..=OPTION_BYTES).rev().find(|&at| !is_continued(at)).unwrap_or(OPTION_BYTES);
+    &text[..end]
+}
+
+const NONE: BlockIndex = BlockIndex::MAX;
+/// Largest buffer kept for the next block when a block is freed, bytes.
+const SPARE_BYTES: usize = 2048;
+/// Most bytes of buffers kept that way, if a sixteenth of the store's bound is not less.
+const SPARE_TOTAL: usize = 1 << 20;
+
+struct Block {
+    /// The encoded block; in a free slot a spare buffer, or nothing.
+    bytes: Vec<u8>,
+    at: Nanos,
+    /// How many refer to it; 0: the slot is free.
+    references: u32,
+    /// The next free slot, if this one is.
+    next_free: BlockIndex,
+    kind: Kind,
+}
+
+pub(crate) struct Store {
+    blocks: Vec<Block>,
+    free: BlockIndex,
+    live: usize,
+    /// Bytes taken by the blocks in use, their slots included.
+    used: usize,
+    used_bound: usize,
+    /// Bytes of buffers kept for the next blocks.
+    spare: usize,
+    spare_bound: usize,
+}
+
+impl Store {
+    /// A store that takes at most `bound` bytes.
+    pub(crate) fn new(bound: usize) -> Self {
+        let spare_bound = SPARE_TOTAL.min(bound / 16);
+        let used_bound = bound - spare_bound;
+        Self { blocks: Vec::new(), free: NONE, live: 0, used: 0, used_bound, spare: 0, spare_bound }
+    }
+
+    /// An empty buffer with room for `length` bytes, recycled if possible; give it to [`insert`](Self::insert).
+    pub(crate) fn buffer(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
+        let Some(slot) = self.blocks.get_mut(self.free as usize) else { return grow::vec(length) };
+        if slot.bytes.capacity() < length {
+            return grow::vec(length);
+        }
+        let bytes = mem::take(&mut slot.bytes);
+        self.spare -= bytes.capacity();
+        Ok(bytes)
+    }
+
+    /// Takes in a block, referred to once: by the caller.
+    pub(crate) fn insert(
+        &mut self,
+        bytes: Vec<u8>,
+        kind: Kind,
+        at: Nanos,
+    ) -> Result<BlockIndex, OutOfMemory> {
+        let cost = Self::cost(&bytes);
+        if cost > kind.share(self.used_bound).saturating_sub(self.used) {
+            return Err(OutOfMemory);
+        }
+        let block = Block { bytes, at, references: 1, next_free: NONE, kind };
+        let index = self.free;
+        let index = if let Some(slot) = self.blocks.get_mut(index as usize) {
+            self.free = slot.next_free;
+            self.spare -= slot.bytes.capacity();
+            *slot = block;
+            index
+        } else {
+            let index = BlockIndex::try_from(self.blocks.len()).map_err(|_| OutOfMemory)?;
+            if index == NONE {
+                return Err(OutOfMemory);
+            }
+            grow::push(&mut self.blocks, block)?;
+            index
+        };
+        self.used += cost;
+        self.live += 1;
+        Ok(index)
+    }
+
+    /// Refers to the block once more.
+    pub(crate) fn hold(&mut self, index: BlockIndex) {
+        self.blocks[index as usize].references += 1;
+    }
+
+    /// Gives up one reference; the last one frees the block.
+    pub(crate) fn release(&mut self, index: BlockIndex) {
+        let block = &mut self.blocks[index as usize];
+        block.references -= 1;
+        if block.references > 0 {
+            return;
+        }
+        self.live -= 1;
+        self.used -= Self::cost(&block.bytes);
+        let capacity = block.bytes.capacity();
+        if capacity <= SPARE_BYTES && self.spare + capacity <= self.spare_bound {
+            block.bytes.clear();
+            self.spare += capacity;
+        } else {
+            block.bytes = Vec::new();
+        }
+        block.next_free = self.free;
+        self.free = index;
+    }
+
+    pub(crate) fn bytes(&self, index: BlockIndex) -> &[u8] {
+        &self.blocks[index as usize].bytes
+    }
+
+    pub(crate) fn kind(&self, index: BlockIndex) -> Kind {
+        self.blocks[index as usize].kind
+    }
+
+    /// Orders the blocks of a snapshot: by time, at the same time processes before connections.
+    pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, BlockIndex) {
+        let block = &self.blocks[index as usize];
+        (block.at, block.kind, index)
+    }
+
+    /// Blocks in use.
+    pub(crate) const fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Bytes taken, spare buffers included.
+    pub(crate) const fn bytes_taken(&self) -> usize {
+        self.used + self.spare
+    }
+
+    fn cost(bytes: &Vec<u8>) -> usize {
+        bytes.capacity().saturating_add(size_of::<Block>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(store: &mut Store, length: usize, kind: Kind) -> Result<BlockIndex, OutOfMemory> {
+        let bytes = grow::filled(7, length)?;
+        store.insert(bytes, kind, 0)
+    }
+
+    #[test]
+    fn the_last_reference_frees_a_block_and_its_slot_is_used_again() {
+        let mut store = Store::new(1 << 20);
+        let first = block(&mut store, 100, Kind::Packet).expect("there is memory");
+        let second = block(&mut store, 100, Kind::Process).expect("there is memory");
+        store.hold(first);
+        store.release(first);
+        assert_eq!((store.live(), store.bytes(first)), (2, [7; 100].as_slice()));
+        store.release(first);
+        assert_eq!(store.live(), 1);
+        assert_eq!(block(&mut store, 50, Kind::Connection), Ok(first));
+        assert_eq!((store.kind(first), store.kind(second)), (Kind::Connection, Kind::Process));
+    }
+
+    #[test]
+    fn a_freed_buffer_is_recycled_and_counted() {
+        let mut store = Store::new(1 << 20);
+        let index = block(&mut store, 100, Kind::Packet).expect("there is memory");
+        let buffer = store.bytes(index).as_ptr();
+        store.release(index);
+        assert_eq!(store.bytes_taken(), 100);
+        let larger = store.buffer(101).expect("there is memory");
+        assert_ne!(larger.as_ptr(), buffer);
+        let recycled = store.buffer(80).expect("there is memory");
+        assert_eq!((recycled.as_ptr(), recycled.len(), store.bytes_taken()), (buffer, 0, 0));
+        let large = block(&mut store, SPARE_BYTES + 1, Kind::Packet).expect("there is memory");
+        store.release(large);
+        assert_eq!(store.bytes_taken(), 0, "large buffers are not kept");
+    }
+
+    #[test]
+    fn the_bound_holds_and_packets_leave_an_eighth() {
+        let mut store = Store::new(16_000);
+        while block(&mut store, 100, Kind::Packet).is_ok() {}
+        let packets = store.bytes_taken();
+        assert!((15_000 * 7 / 8 - 200..=15_000 * 7 / 8).contains(&packets), "{packets}");
+        while block(&mut store, 100, Kind::Process).is_ok() {}
+        assert!((15_000 - 200..=15_000).contains(&store.bytes_taken()));
+        for index in 0..u32::try_from(store.live()).expect("a small number") {
+            store.release(index);
+        }
+        assert!(store.bytes_taken() <= 1000, "spare buffers are bounded too");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let mut text = grow::filled(b'a', OPTION_BYTES + 10).expect("there is memory");
+        assert_eq!(cut(&text).len(), OPTION_BYTES);
+        assert_eq!(cut(&text[..OPTION_BYTES]).len(), OPTION_BYTES);
+        assert_eq!(cut(b"short"), b"short");
+        text[OPTION_BYTES - 2..OPTION_BYTES + 2].copy_from_slice("\u{1F980}".as_bytes());
+        assert_eq!(cut(&text).len(), OPTION_BYTES - 2);
+        text.fill(0x80);
+        assert_eq!(cut(&text).len(), OPTION_BYTES, "not UTF-8 at all");
+    }
+}

@@ -1,0 +1,91 @@
+//! The engine's bounds and what each section says about the recording host. Read once, when the engine is made.
+
+use alloc::vec::Vec;
+
+use crate::Nanos;
+
+/// Smallest ring buffer of a reader, bytes.
+pub const MIN_RING_BYTES: usize = 1024;
+/// Ring buffer of a reader that does not ask for another size, bytes.
+pub const DEFAULT_RING_BYTES: usize = 16_384;
+/// Largest ring buffer of a reader unless [`Config::max_ring_bytes`] allows more, bytes.
+pub const MAX_RING_BYTES: usize = 131_072;
+/// Bytes of ring buffer that one queued block takes.
+pub const RING_SLOT_BYTES: usize = 8;
+/// Most packet data kept of one packet, bytes: what common readers accept as a packet at all.
+pub const MAX_PACKET_BYTES: u32 = 262_144;
+
+const SECOND: Nanos = 1_000_000_000;
+
+/// What a section header and interface block say. Each field is UTF-8 without NUL; an empty one is left out.
+/// At most 65,535 bytes each.
+#[derive(Debug, Default)]
+pub struct SectionInfo {
+    /// The hardware, for example `64-bit x86 server`.
+    pub hardware: Vec<u8>,
+    /// The operating system and its version.
+    pub os: Vec<u8>,
+    /// The program that records, for example `Hone 0.1.0`.
+    pub application: Vec<u8>,
+    /// Identity of the host; all zero: unknown, left out.
+    pub host: [u8; 16],
+    /// The administrator's comment.
+    pub comment: Vec<u8>,
+    /// Description of the one interface.
+    pub interface: Vec<u8>,
+}
+
+/// Bounds of everything the engine keeps.
+#[derive(Debug)]
+pub struct Config {
+    /// What each section says about host and program.
+    pub section: SectionInfo,
+    /// Most processes known at once, the lingering ones included.
+    pub max_processes: u32,
+    /// Most connections known at once, the lingering ones included.
+    pub max_connections: u32,
+    /// Most readers attached at once.
+    pub max_readers: u32,
+    /// Largest ring buffer a reader may ask for, bytes; at least [`MIN_RING_BYTES`].
+    pub max_ring_bytes: usize,
+    /// Most bytes of blocks in memory, over all tables and readers. Packets leave the last eighth to
+    /// process and connection events.
+    pub max_block_bytes: usize,
+    /// How long an ended process stays known, nanoseconds.
+    pub process_linger: Nanos,
+    /// How long a closed connection stays known to late packets, nanoseconds.
+    pub connection_linger: Nanos,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            section: SectionInfo::default(),
+            max_processes: 131_072,
+            max_connections: 524_288,
+            max_readers: 64,
+            max_ring_bytes: MAX_RING_BYTES,
+            max_block_bytes: 256 << 20,
+            process_linger: 10 * SECOND,
+            connection_linger: 10 * SECOND,
+        }
+    }
+}
+
+/// What a reader asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderOptions {
+    /// Size of the reader's ring buffer, bytes: [`MIN_RING_BYTES`] to [`Config::max_ring_bytes`], rounded up to a
+    /// power of two. Every [`RING_SLOT_BYTES`] hold one block.
+    pub ring_bytes: usize,
+    /// Most bytes of blocks that may wait in the ring.
+    pub pinned_bytes: usize,
+    /// Most bytes of each packet's data; 0: all there is.
+    pub snap_length: u32,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        Self { ring_bytes: DEFAULT_RING_BYTES, pinned_bytes: 64 << 20, snap_length: 0 }
+    }
+}

@@ -1,0 +1,139 @@
+//! What can go wrong, as values. Holds no state.
+
+use core::fmt;
+
+/// No memory, or no more of it allowed by [`Config::max_block_bytes`](crate::Config::max_block_bytes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl From<alloc::collections::TryReserveError> for OutOfMemory {
+    fn from(_: alloc::collections::TryReserveError) -> Self {
+        Self
+    }
+}
+
+impl From<hashbrown::TryReserveError> for OutOfMemory {
+    fn from(_: hashbrown::TryReserveError) -> Self {
+        Self
+    }
+}
+
+/// Why an event could not be recorded. It is counted in [`Statistics::lost`](crate::Statistics::lost).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventError {
+    /// No memory for its block or its table entry.
+    OutOfMemory,
+    /// [`Config::max_processes`](crate::Config::max_processes) are running.
+    TooManyProcesses,
+    /// [`Config::max_connections`](crate::Config::max_connections) are open.
+    TooManyConnections,
+}
+
+/// Why a reader could not be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// No memory for its ring buffer or its snapshot.
+    OutOfMemory,
+    /// [`Config::max_readers`](crate::Config::max_readers) are attached.
+    TooManyReaders,
+    /// The ring buffer's size is out of range.
+    RingBytes {
+        /// Smallest size accepted, bytes.
+        min: usize,
+        /// Largest size accepted, bytes.
+        max: usize,
+    },
+}
+
+/// Why a reader could not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No such reader is attached.
+    UnknownReader,
+    /// The buffer has no room for a single byte.
+    EmptyBuffer,
+}
+
+/// Why a section could not be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RestartError {
+    /// No such reader is attached.
+    UnknownReader,
+    /// An earlier mark has not been read up to yet.
+    Pending,
+    /// No memory for the new section's snapshot; the section goes on.
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for EventError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<OutOfMemory> for AttachError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<OutOfMemory> for RestartError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the engine is out of memory")
+    }
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutOfMemory => "no memory to record an event",
+            Self::TooManyProcesses => "the process table is full",
+            Self::TooManyConnections => "the connection table is full",
+        })
+    }
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory => f.write_str("no memory for the reader's ring buffer or snapshot"),
+            Self::TooManyReaders => f.write_str("too many readers are attached"),
+            Self::RingBytes { min, max } => write!(f, "the ring buffer's size must be {min} to {max} bytes"),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownReader => "no such reader is attached",
+            Self::EmptyBuffer => "the read buffer is empty",
+        })
+    }
+}
+
+impl fmt::Display for RestartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownReader => "no such reader is attached",
+            Self::Pending => "the reader's section already ends at an earlier mark",
+            Self::OutOfMemory => "no memory for the new section's snapshot",
+        })
+    }
+}
+
+impl core::error::Error for OutOfMemory {}
+impl core::error::Error for EventError {}
+impl core::error::Error for AttachError {}
+impl core::error::Error for ReadError {}
+impl core::error::Error for RestartError {}

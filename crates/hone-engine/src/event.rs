@@ -1,0 +1,196 @@
+//! What a sensor tells the engine. Plain data, borrowed for the length of one call; holds no state and no lock.
+
+pub use hone_pcapng::ConnectionId;
+
+/// Nanoseconds since 1970-01-01 00:00:00 UTC.
+pub type Nanos = u64;
+
+/// A process, told apart from an earlier or later one with the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProcessKey {
+    /// The process id.
+    pub pid: u32,
+    /// When the process started, by the sensor's own clock; only ever compared for equality.
+    pub start: Nanos,
+}
+
+/// Which way a packet goes, seen from this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Received by this host.
+    Inbound,
+    /// Sent by this host.
+    Outbound,
+}
+
+/// How a packet's process is known. Counted in [`Statistics::methods`](crate::Statistics::methods).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// The packet was seen while its process was running in the system call that sent or received it.
+    CurrentTask,
+    /// The process that last sent on the packet's socket.
+    LastSender,
+    /// The process that last received from the packet's socket.
+    LastReceiver,
+    /// The process that created the socket.
+    Creator,
+    /// The process that accepted the socket.
+    Accepted,
+    /// The process whose listening socket the packet arrived at.
+    Listener,
+    /// The owner of the connection in the engine's table; set by the engine for [`Owner::Ask`].
+    Connection,
+}
+
+/// Why a packet has no process. Counted in [`Statistics::no_owner`](crate::Statistics::no_owner).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoOwner {
+    /// The kernel itself sends or consumes it: an ICMP reply, the reset of an unknown connection.
+    Kernel,
+    /// No socket of this host belongs to it: forwarded, or to a port where nobody listens.
+    NoSocket,
+    /// It has a socket, of which no user has been seen.
+    UnknownSocket,
+}
+
+/// Whose packet it is, as far as the sensor knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The sensor knows the process.
+    Process(ProcessKey, Method),
+    /// The sensor knows that there is none to name, and why.
+    None(NoOwner),
+    /// The sensor does not say: the owner of the packet's connection is used.
+    Ask,
+}
+
+/// One packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// When it was seen.
+    pub at: Nanos,
+    /// Its connection, where it has one.
+    pub connection: Option<ConnectionId>,
+    /// Its process.
+    pub owner: Owner,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// `epb_flags` bits besides the direction (bits 0 and 1 are ignored).
+    pub flags: u32,
+    /// Bytes on the wire from the IP header on. Raised to the length of `data` if smaller.
+    pub original_length: u32,
+    /// What was captured, from the IP header on; may be shorter than `original_length`.
+    /// At most [`MAX_PACKET_BYTES`](crate::MAX_PACKET_BYTES) of it are kept.
+    pub data: &'a [u8],
+}
+
+/// How a process came to be what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StartKind {
+    /// It executes a new image.
+    Started,
+    /// It was forked off its parent and runs the parent's image.
+    Forked,
+    /// It is a thread of the kernel.
+    KernelThread,
+}
+
+/// A process that starts, or starts over with a new image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessStart<'a> {
+    /// The process.
+    pub process: ProcessKey,
+    /// When it happened.
+    pub at: Nanos,
+    /// How it came to be.
+    pub kind: StartKind,
+    /// The parent's process id. A [`StartKind::Forked`] process takes what is `None` below from its parent.
+    pub parent: Option<u32>,
+    /// Full path of the executable, UTF-8.
+    pub path: Option<&'a [u8]>,
+    /// The arguments, each followed by NUL.
+    pub arguments: Option<&'a [u8]>,
+    /// Effective user id.
+    pub user: Option<u32>,
+    /// Effective group id.
+    pub group: Option<u32>,
+    /// Name of the user, UTF-8.
+    pub user_name: Option<&'a [u8]>,
+    /// Name of the group, UTF-8.
+    pub group_name: Option<&'a [u8]>,
+    /// Owner's security identifier as a string (Windows).
+    pub security_id: Option<&'a [u8]>,
+    /// The command line before it is split into arguments (Windows).
+    pub command_line: Option<&'a [u8]>,
+}
+
+impl ProcessStart<'_> {
+    /// A start of which nothing more is known: every optional field is `None`.
+    #[must_use]
+    pub const fn new(process: ProcessKey, at: Nanos, kind: StartKind) -> Self {
+        Self {
+            process,
+            at,
+            kind,
+            parent: None,
+            path: None,
+            arguments: None,
+            user: None,
+            group: None,
+            user_name: None,
+            group_name: None,
+            security_id: None,
+            command_line: None,
+        }
+    }
+}
+
+/// What happened on the host. A sensor hands events over in the order in which they happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A process started, was forked, or executes a new image (the same [`ProcessKey`] again).
+    ProcessStarted(ProcessStart<'a>),
+    /// A process ended.
+    ProcessEnded {
+        /// The process.
+        process: ProcessKey,
+        /// When it ended.
+        at: Nanos,
+    },
+    /// A connection was opened, or an open one was handed to another process.
+    ConnectionOpened {
+        /// The connection, unique while it is open.
+        connection: ConnectionId,
+        /// The process it belongs to, where known.
+        owner: Option<ProcessKey>,
+        /// When it was opened.
+        at: Nanos,
+    },
+    /// A connection was closed.
+    ConnectionClosed {
+        /// The connection.
+        connection: ConnectionId,
+        /// The process that closed it; `None`: its owner.
+        process: Option<ProcessKey>,
+        /// When it was closed.
+        at: Nanos,
+    },
+    /// A packet was sent or received.
+    Packet(Packet<'a>),
+}
+
+impl Event<'_> {
+    /// When it happened.
+    #[must_use]
+    pub const fn at(&self) -> Nanos {
+        match self {
+            Self::ProcessStarted(start) => start.at,
+            Self::Packet(packet) => packet.at,
+            Self::ProcessEnded { at, .. }
+            | Self::ConnectionOpened { at, .. }
+            | Self::ConnectionClosed { at, .. } => *at,
+        }
+    }
+}

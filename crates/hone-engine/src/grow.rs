@@ -1,0 +1,50 @@
+//! The only code that grows a collection: reserve, then add. Holds no state; called by every table and ring.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "each call comes after the reservation that keeps it from allocating"
+)]
+
+use alloc::{collections::VecDeque, vec::Vec};
+use core::hash::Hash;
+
+use hashbrown::HashMap;
+
+use crate::OutOfMemory;
+
+/// An empty vector with room for exactly `length` elements.
+pub(crate) fn vec<T>(length: usize) -> Result<Vec<T>, OutOfMemory> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(length)?;
+    Ok(vec)
+}
+
+/// `length` copies of `value`.
+pub(crate) fn filled<T: Clone>(value: T, length: usize) -> Result<Vec<T>, OutOfMemory> {
+    let mut filled = vec(length)?;
+    filled.resize(length, value);
+    Ok(filled)
+}
+
+/// Adds `value` at the end.
+pub(crate) fn push<T>(to: &mut Vec<T>, value: T) -> Result<(), OutOfMemory> {
+    to.try_reserve(1)?;
+    to.push(value);
+    Ok(())
+}
+
+/// Adds `value` at the back.
+pub(crate) fn push_back<T>(to: &mut VecDeque<T>, value: T) -> Result<(), OutOfMemory> {
+    to.try_reserve(1)?;
+    to.push_back(value);
+    Ok(())
+}
+
+/// Sets `key` to `value`; gives the value it had.
+pub(crate) fn insert<K: Eq + Hash, V>(
+    to: &mut HashMap<K, V>,
+    key: K,
+    value: V,
+) -> Result<Option<V>, OutOfMemory> {
+    to.try_reserve(1)?;
+    Ok(to.insert(key, value))
+}

@@ -1,0 +1,60 @@
+//! Hone's engine: ties every packet to its connection and process, and queues packets, process events and connection
+//! events as augmented pcapng blocks for any number of readers. The same code runs in a Linux program and in a Windows
+//! kernel driver.
+//!
+//! A sensor calls [`Engine::handle`] with what happens; a reader calls [`Engine::read`] for the blocks:
+//!
+//! ```text
+//!  Event ──► handle ──► process table ─────┐ latest start of each process
+//!                       connection table ──┤ latest opening of each connection
+//!                       packet ────────┐   ▼
+//!                                      ├─► block store: each block once, referred to by index
+//!                                      │   ▲
+//!                                      └─► ring of each reader ──► read ──► bytes
+//! ```
+//!
+//! The engine does no I/O, reads no clock and holds no lock: times are arguments, and whoever embeds an [`Engine`]
+//! keeps it under one lock of his own or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what
+//! does not fit, and what cannot be allocated, is counted by kind and answered as an error, never by an abort.
+//! `clippy.toml` holds that line, and `tests/out_of_memory.rs` tries every allocation.
+//!
+//! # A section
+//!
+//! Section header, interface (link type raw IP, nanoseconds), one process event per running process and one connection
+//! event per open connection sorted by time, live blocks, and, once a restart mark ends it, statistics.
+//!
+//! What a packet's connection id means is told in the same section before the packet, with two exceptions: its open
+//! event did not fit (then connection events are counted as dropped), or the connection was closed before the section
+//! began and this is a packet that comes late.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod block;
+mod config;
+mod connection;
+mod engine;
+mod error;
+mod event;
+mod grow;
+mod packet;
+mod process;
+mod reader;
+mod section;
+mod statistics;
+mod table;
+mod trim;
+
+pub use config::{
+    Config, DEFAULT_RING_BYTES, MAX_PACKET_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, RING_SLOT_BYTES,
+    ReaderOptions, SectionInfo,
+};
+pub use engine::Engine;
+pub use error::{AttachError, EventError, OutOfMemory, ReadError, RestartError};
+pub use event::{
+    ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey, ProcessStart,
+    StartKind,
+};
+pub use reader::{Read, ReaderId};
+pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};

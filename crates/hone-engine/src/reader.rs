@@ -1,0 +1,332 @@
+//! One reader: its ring buffer, its place in its section, and what it was told. Owns a reference to each block that it
+//! has yet to read.
+//!
+//! A reader reads, in this order: the blocks its section begins with (header, interface, the state restated), its ring
+//! buffer up to the restart mark if there is one, the statistics of the section. Then the next section begins.
+//!
+//! Called by the engine, under the embedder's one lock. Reading allocates nothing.
+
+use alloc::vec::Vec;
+
+use crate::{
+    Nanos, OutOfMemory, PerKind, ReaderStatistics,
+    block::{BlockIndex, Store},
+    grow,
+    statistics::Kind,
+    trim::Trimmed,
+};
+
+/// Names an attached reader; never used again for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReaderId(pub(crate) u64);
+
+/// What a read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// So many bytes at the start of the buffer are filled, at least one.
+    Bytes(usize),
+    /// Nothing waits.
+    Empty,
+    /// The section up to the last restart mark has been read to its end; the next read begins the next section.
+    SectionEnd,
+}
+
+/// The blocks a section begins with, each referred to until it is read.
+#[derive(Default)]
+pub(crate) struct Section {
+    blocks: Vec<BlockIndex>,
+    next: usize,
+}
+
+impl Section {
+    /// Takes over a reference to each of `blocks`.
+    pub(crate) const fn new(blocks: Vec<BlockIndex>) -> Self {
+        Self { blocks, next: 0 }
+    }
+
+    fn front(&self) -> Option<BlockIndex> {
+        self.blocks.get(self.next).copied()
+    }
+
+    /// Goes past the front; after the last block the list itself is freed.
+    fn advance(&mut self) {
+        self.next += 1;
+        if self.next >= self.blocks.len() {
+            *self = Self::default();
+        }
+    }
+
+    pub(crate) fn release(self, store: &mut Store) {
+        for &block in self.blocks.iter().skip(self.next) {
+            store.release(block);
+        }
+    }
+}
+
+/// Totals since the reader was attached, or, as a difference, those of one section.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub(crate) received: PerKind,
+    pub(crate) delivered: PerKind,
+    pub(crate) dropped_by_ring: PerKind,
+    /// What the platform and the engine itself lost, of which no reader was told.
+    pub(crate) dropped_before: PerKind,
+}
+
+impl Totals {
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            received: self.received.minus(other.received),
+            delivered: self.delivered.minus(other.delivered),
+            dropped_by_ring: self.dropped_by_ring.minus(other.dropped_by_ring),
+            dropped_before: self.dropped_before.minus(other.dropped_before),
+        }
+    }
+}
+
+/// Where the reader's section ends and the next begins.
+struct Mark {
+    /// The ring's end when the mark was set.
+    position: u64,
+    /// The old section's last block; `None` once it is read.
+    statistics: Option<BlockIndex>,
+    next: Section,
+}
+
+/// One queued block, [`RING_SLOT_BYTES`](crate::RING_SLOT_BYTES) in size.
+#[derive(Clone, Copy)]
+struct Slot {
+    block: BlockIndex,
+    /// The reader's snap length when it was queued.
+    snap_length: u32,
+}
+
+const _: () = assert!(size_of::<Slot>() == crate::RING_SLOT_BYTES);
+
+/// A ring of slots. Positions count up for ever; their low bits are the index.
+struct Ring {
+    slots: Vec<Slot>,
+    head: u64,
+    tail: u64,
+}
+
+impl Ring {
+    fn new(slots: usize) -> Result<Self, OutOfMemory> {
+        debug_assert!(slots.is_power_of_two());
+        Ok(Self { slots: grow::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps only bits that index a slot")]
+    fn index(&self, position: u64) -> usize {
+        position as usize & (self.slots.len() - 1)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "never more than the slots there are")]
+    const fn len(&self) -> usize {
+        (self.tail - self.head) as usize
+    }
+
+    fn front(&self) -> Option<Slot> {
+        (self.head != self.tail).then(|| self.slots[self.index(self.head)])
+    }
+
+    /// The caller has checked that there is room.
+    fn push(&mut self, slot: Slot) {
+        let index = self.index(self.tail);
+        self.slots[index] = slot;
+        self.tail += 1;
+    }
+}
+
+/// What a reader reads next.
+enum Next {
+    /// A block of the section's beginning.
+    Restated(BlockIndex),
+    Queued(Slot),
+    Statistics(BlockIndex),
+    SectionEnd,
+    Nothing,
+}
+
+pub(crate) struct Reader {
+    pub(crate) id: ReaderId,
+    /// 0: unlimited.
+    pub(crate) snap_length: u32,
+    ring: Ring,
+    queued_bytes: usize,
+    max_queued_bytes: usize,
+    section: Section,
+    mark: Option<Mark>,
+    /// Bytes already read of the block that is read next.
+    offset: usize,
+    attached: Nanos,
+    totals: Totals,
+    /// The totals when the section began that blocks are queued for.
+    began: Totals,
+    began_at: Nanos,
+}
+
+impl Reader {
+    /// `slots` is a power of two.
+    pub(crate) fn new(
+        id: ReaderId,
+        slots: usize,
+        max_queued_bytes: usize,
+        snap_length: u32,
+        at: Nanos,
+    ) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            id,
+            snap_length,
+            ring: Ring::new(slots)?,
+            queued_bytes: 0,
+            max_queued_bytes,
+            section: Section::default(),
+            mark: None,
+            offset: 0,
+            attached: at,
+            totals: Totals::default(),
+            began: Totals::default(),
+            began_at: at,
+        })
+    }
+
+    /// Begins the first section.
+    pub(crate) fn begin(&mut self, section: Section, dropped_before: PerKind) {
+        self.section = section;
+        self.began.dropped_before = dropped_before;
+    }
+
+    /// When the section began that blocks are queued for, and its totals once all that is queued is read.
+    pub(crate) fn section_totals(&self, dropped_before: PerKind) -> (Nanos, Totals) {
+        (self.began_at, self.totals_at_mark(dropped_before).minus(self.began))
+    }
+
+    fn totals_at_mark(&self, dropped_before: PerKind) -> Totals {
+        let Totals { received, dropped_by_ring, .. } = self.totals;
+        Totals { received, dropped_by_ring, delivered: received.minus(dropped_by_ring), dropped_before }
+    }
+
+    pub(crate) const fn is_marked(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    /// Ends the section behind what is queued: with the block `statistics`, then `next`.
+    pub(crate) fn mark(&mut self, statistics: BlockIndex, next: Section, dropped_before: PerKind, at: Nanos) {
+        debug_assert!(self.mark.is_none());
+        self.began = self.totals_at_mark(dropped_before);
+        self.began_at = at;
+        self.mark = Some(Mark { position: self.ring.tail, statistics: Some(statistics), next });
+    }
+
+    pub(crate) fn has_room(&self, kind: Kind, bytes: usize) -> bool {
+        self.ring.len() < kind.share(self.ring.slots.len())
+            && bytes <= kind.share(self.max_queued_bytes).saturating_sub(self.queued_bytes)
+    }
+
+    /// Counts a block that is not even made, because no reader has room for it.
+    pub(crate) const fn refuse(&mut self, kind: Kind) {
+        self.totals.received.add(kind);
+        self.totals.dropped_by_ring.add(kind);
+    }
+
+    /// Queues a block of `bytes` bytes, or drops it if the ring is full.
+    pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind, bytes: usize, store: &mut Store) {
+        if !self.has_room(kind, bytes) {
+            self.refuse(kind);
+            return;
+        }
+        self.totals.received.add(kind);
+        store.hold(block);
+        self.queued_bytes += bytes;
+        self.ring.push(Slot { block, snap_length: self.snap_length });
+    }
+
+    fn next(&self) -> Next {
+        if let Some(block) = self.section.front() {
+            return Next::Restated(block);
+        }
+        match &self.mark {
+            Some(mark) if mark.position == self.ring.head => {
+                mark.statistics.map_or(Next::SectionEnd, Next::Statistics)
+            }
+            _ => self.ring.front().map_or(Next::Nothing, Next::Queued),
+        }
+    }
+
+    /// Fills `buffer`, which is not empty, with as many whole blocks as fit; a block larger than all of it goes in parts.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], store: &mut Store) -> Read {
+        let mut filled = 0;
+        loop {
+            let next = self.next();
+            let (block, snap_length) = match next {
+                Next::Restated(block) | Next::Statistics(block) => (block, 0),
+                Next::Queued(slot) => (slot.block, slot.snap_length),
+                Next::SectionEnd if filled == 0 => {
+                    self.section = self.mark.take().map(|mark| mark.next).unwrap_or_default();
+                    return Read::SectionEnd;
+                }
+                Next::Nothing if filled == 0 => return Read::Empty,
+                Next::SectionEnd | Next::Nothing => return Read::Bytes(filled),
+            };
+            let kind = store.kind(block);
+            let bytes = store.bytes(block);
+            let trimmed = Trimmed::new(bytes, kind, snap_length);
+            let room = &mut buffer[filled..];
+            if filled > 0 && trimmed.len() - self.offset > room.len() {
+                return Read::Bytes(filled);
+            }
+            let copied = trimmed.copy(self.offset, room);
+            filled += copied;
+            self.offset += copied;
+            if self.offset < trimmed.len() {
+                return Read::Bytes(filled);
+            }
+            self.offset = 0;
+            match next {
+                Next::Queued(_) => {
+                    self.queued_bytes -= bytes.len();
+                    self.ring.head += 1;
+                    self.totals.delivered.add(kind);
+                }
+                Next::Statistics(_) => {
+                    if let Some(mark) = &mut self.mark {
+                        mark.statistics = None;
+                    }
+                }
+                _ => self.section.advance(),
+            }
+            store.release(block);
+        }
+    }
+
+    /// Gives up every block not read yet.
+    pub(crate) fn release(self, store: &mut Store) {
+        self.section.release(store);
+        if let Some(mark) = self.mark {
+            mark.statistics.into_iter().for_each(|block| store.release(block));
+            mark.next.release(store);
+        }
+        for position in self.ring.head..self.ring.tail {
+            store.release(self.ring.slots[self.ring.index(position)].block);
+        }
+    }
+
+    pub(crate) fn statistics(&self, store: &Store) -> ReaderStatistics {
+        let Totals { received, delivered, dropped_by_ring, .. } = self.totals;
+        let mut queued = PerKind::default();
+        for position in self.ring.head..self.ring.tail {
+            queued.add(store.kind(self.ring.slots[self.ring.index(position)].block));
+        }
+        ReaderStatistics {
+            attached: self.attached,
+            received,
+            delivered,
+            dropped_by_ring,
+            queued,
+            queued_bytes: self.queued_bytes as u64,
+            ring_slots: self.ring.slots.len() as u64,
+            snap_length: self.snap_length,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What is counted. Every number is 64 bits wide and only grows, unless it says that it is a level.
+
+use crate::{Method, Nanos, NoOwner};
+
+/// One number for each kind of block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PerKind {
+    /// Packets.
+    pub packets: u64,
+    /// Process events.
+    pub processes: u64,
+    /// Connection events.
+    pub connections: u64,
+}
+
+/// What a block is about. The order is that of a snapshot's events at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A section header, interface or statistics block: not counted.
+    Frame,
+    Process,
+    Connection,
+    Packet,
+}
+
+impl Kind {
+    /// How much of `bound` this kind may fill. Packets leave an eighth to the rest: a lost packet is one packet, but a
+    /// lost process or connection event makes all packets after it harder to explain.
+    pub(crate) const fn share(self, bound: usize) -> usize {
+        match self {
+            Self::Packet => bound - bound / 8,
+            Self::Frame | Self::Process | Self::Connection => bound,
+        }
+    }
+}
+
+impl PerKind {
+    pub(crate) const fn add(&mut self, kind: Kind) {
+        match kind {
+            Kind::Frame => {}
+            Kind::Process => self.processes += 1,
+            Kind::Connection => self.connections += 1,
+            Kind::Packet => self.packets += 1,
+        }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_sub)
+    }
+
+    fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            packets: with(self.packets, other.packets),
+            processes: with(self.processes, other.processes),
+            connections: with(self.connections, other.connections),
+        }
+    }
+}
+
+/// Running totals of what the platform lost before the engine saw it.
+pub type SourceDrops = PerKind;
+
+/// What the engine has done since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Events handed over to the engine.
+    pub received: PerKind,
+    /// Bytes on the wire of the packets received.
+    pub packet_bytes: u64,
+    /// Events that the platform lost, as last reported.
+    pub dropped_by_source: PerKind,
+    /// Events that the engine could not record: no memory, or a full table.
+    pub lost: PerKind,
+    /// Events that say nothing new, or are about something the engine no longer or never knew; not recorded.
+    pub ignored: PerKind,
+    /// Packets recorded with a connection of which no open event could be recorded.
+    pub unopened: u64,
+    /// Packets with a process, by how it is known.
+    pub methods: Methods,
+    /// Packets without a process, by the reason.
+    pub no_owner: NoOwners,
+    /// Level: running processes.
+    pub processes: u64,
+    /// Level: open connections.
+    pub connections: u64,
+    /// Level: readers attached.
+    pub readers: u64,
+    /// Readers attached ever.
+    pub readers_total: u64,
+    /// Level: blocks in memory.
+    pub blocks: u64,
+    /// Level: bytes of blocks in memory, spare buffers included.
+    pub block_bytes: u64,
+}
+
+/// Packets by [`Method`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Methods([u64; 7]);
+
+impl Methods {
+    /// Packets whose process is known by `method`.
+    #[must_use]
+    pub const fn get(&self, method: Method) -> u64 {
+        self.0[method as usize]
+    }
+
+    /// Packets whose process is known.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn count(&mut self, method: Method) {
+        self.0[method as usize] += 1;
+    }
+}
+
+/// Packets by [`NoOwner`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NoOwners([u64; 3]);
+
+impl NoOwners {
+    /// Packets without a process for `reason`.
+    #[must_use]
+    pub const fn get(&self, reason: NoOwner) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Packets without a process.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn count(&mut self, reason: NoOwner) {
+        self.0[reason as usize] += 1;
+    }
+}
+
+/// What one reader got. For each kind, received = delivered + dropped by ring + queued.
+/// The state restated at the beginning of a section is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReaderStatistics {
+    /// When the reader was attached.
+    pub attached: Nanos,
+    /// Blocks offered to the reader since then.
+    pub received: PerKind,
+    /// Blocks read to their end.
+    pub delivered: PerKind,
+    /// Blocks that found the reader's ring buffer full.
+    pub dropped_by_ring: PerKind,
+    /// Level: blocks waiting in the ring buffer.
+    pub queued: PerKind,
+    /// Level: bytes of the blocks waiting in the ring buffer.
+    pub queued_bytes: u64,
+    /// Blocks the ring buffer holds at most.
+    pub ring_slots: u64,
+    /// Most bytes of each packet's data; 0: all there is.
+    pub snap_length: u32,
+}

@@ -1,0 +1,216 @@
+//! A bounded table of what lives for a while: processes by id, connections by id. Owns its entries, the order in which
+//! ended ones leave, and one reference to each entry's block: the latest event that says how it began.
+//!
+//! An ended entry lingers, so that late events still find it, and leaves after its time, or earlier when a new one
+//! needs the room. Called by the engine, under the embedder's one lock.
+
+use alloc::collections::VecDeque;
+use core::hash::Hash;
+
+use hashbrown::HashMap;
+
+use crate::{
+    EventError, Nanos, OutOfMemory,
+    block::{BlockIndex, Store},
+    grow,
+};
+
+/// Most entries that leave in one call, so that no call takes long. One call ends at most one entry.
+const LEAVE_AT_ONCE: usize = 2;
+
+pub(crate) struct Entry<I> {
+    /// What else identifies it: a process's start, a connection's owner.
+    pub(crate) identity: I,
+    pub(crate) block: BlockIndex,
+    /// When it ended, if it has.
+    pub(crate) ended: Option<Nanos>,
+}
+
+pub(crate) struct Table<K, I> {
+    entries: HashMap<K, Entry<I>>,
+    /// Ended entries, the first to leave in front. An entry that began anew has left this order: its time differs.
+    leaving: VecDeque<(K, Nanos)>,
+    live: usize,
+    bound: usize,
+    linger: Nanos,
+    full: EventError,
+}
+
+impl<K: Copy + Eq + Hash, I> Table<K, I> {
+    /// A table of at most `bound` entries, that answers `full` to one more.
+    pub(crate) fn new(bound: u32, linger: Nanos, full: EventError) -> Self {
+        Self {
+            entries: HashMap::new(),
+            leaving: VecDeque::new(),
+            live: 0,
+            bound: usize::try_from(bound).unwrap_or(usize::MAX),
+            linger,
+            full,
+        }
+    }
+
+    pub(crate) fn get(&self, key: K) -> Option<&Entry<I>> {
+        self.entries.get(&key)
+    }
+
+    /// Entries that have not ended.
+    pub(crate) const fn live(&self) -> usize {
+        self.live
+    }
+
+    /// The blocks of the entries that have not ended, in no order.
+    pub(crate) fn live_blocks(&self) -> impl Iterator<Item = BlockIndex> {
+        self.entries.values().filter(|entry| entry.ended.is_none()).map(|entry| entry.block)
+    }
+
+    /// Makes sure that the next [`insert`](Self::insert) of `key` succeeds.
+    pub(crate) fn make_room(&mut self, key: K, store: &mut Store) -> Result<(), EventError> {
+        while self.entries.len() >= self.bound && !self.entries.contains_key(&key) {
+            let Some((oldest, ended)) = self.leaving.pop_front() else { return Err(self.full) };
+            self.remove_ended(oldest, ended, store);
+        }
+        self.entries.try_reserve(1).map_err(OutOfMemory::from)?;
+        Ok(())
+    }
+
+    /// Begins `key`, anew if it is known; takes over the caller's reference to `block`, also where it fails.
+    pub(crate) fn insert(
+        &mut self,
+        key: K,
+        identity: I,
+        block: BlockIndex,
+        store: &mut Store,
+    ) -> Result<(), OutOfMemory> {
+        match grow::insert(&mut self.entries, key, Entry { identity, block, ended: None }) {
+            Ok(Some(old)) => {
+                self.live += usize::from(old.ended.is_some());
+                store.release(old.block);
+            }
+            Ok(None) => self.live += 1,
+            Err(error) => {
+                store.release(block);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks `key` as ended; it leaves after lingering, or at once if there is no memory to remember that.
+    pub(crate) fn end(&mut self, key: K, at: Nanos, store: &mut Store) {
+        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ended.is_none()) else { return };
+        entry.ended = Some(at);
+        self.live -= 1;
+        if self.leaving.len() >= self.bound
+            && let Some((oldest, ended)) = self.leaving.pop_front()
+        {
+            self.remove_ended(oldest, ended, store);
+        }
+        if grow::push_back(&mut self.leaving, (key, at)).is_err() {
+            self.remove_ended(key, at, store);
+        }
+    }
+
+    /// Lets go of entries whose time is over at `now`, a few at a time.
+    pub(crate) fn expire(&mut self, now: Nanos, store: &mut Store) {
+        for _ in 0..LEAVE_AT_ONCE {
+            match self.leaving.front() {
+                Some(&(key, ended)) if ended.saturating_add(self.linger) <= now => {
+                    self.leaving.pop_front();
+                    self.remove_ended(key, ended, store);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn remove_ended(&mut self, key: K, ended: Nanos, store: &mut Store) {
+        if self.entries.get(&key).is_some_and(|entry| entry.ended == Some(ended))
+            && let Some(entry) = self.entries.remove(&key)
+        {
+            store.release(entry.block);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statistics::Kind;
+
+    struct Case {
+        table: Table<u32, ()>,
+        store: Store,
+    }
+
+    impl Case {
+        fn new(bound: u32) -> Self {
+            let table = Table::new(bound, 10, EventError::TooManyProcesses);
+            Self { table, store: Store::new(1 << 20) }
+        }
+
+        fn begin(&mut self, key: u32) -> Result<(), EventError> {
+            self.table.make_room(key, &mut self.store)?;
+            let block = self.store.insert(grow::vec(4)?, Kind::Process, 0)?;
+            self.table.insert(key, (), block, &mut self.store)?;
+            Ok(())
+        }
+
+        /// Entries, live entries, blocks.
+        fn counts(&self) -> (usize, usize, usize) {
+            assert_eq!(self.table.live_blocks().count(), self.table.live());
+            (self.table.entries.len(), self.table.live(), self.store.live())
+        }
+    }
+
+    #[test]
+    fn an_ended_entry_lingers_then_leaves_with_its_block() {
+        let mut case = Case::new(9);
+        case.begin(1).expect("there is room");
+        case.table.end(1, 5, &mut case.store);
+        case.table.end(1, 6, &mut case.store);
+        case.table.expire(14, &mut case.store);
+        assert_eq!(case.counts(), (1, 0, 1));
+        case.table.expire(15, &mut case.store);
+        assert_eq!(case.counts(), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_entry_that_began_anew_does_not_leave_with_its_past() {
+        let mut case = Case::new(9);
+        case.begin(1).expect("there is room");
+        case.table.end(1, 5, &mut case.store);
+        case.begin(1).expect("there is room");
+        case.table.expire(100, &mut case.store);
+        assert_eq!(case.counts(), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_full_table_lets_go_of_the_ended_first_and_then_refuses() {
+        let mut case = Case::new(2);
+        case.begin(1).expect("there is room");
+        case.begin(2).expect("there is room");
+        assert_eq!(case.begin(3), Err(EventError::TooManyProcesses));
+        case.begin(2).expect("it is known");
+        case.table.end(1, 5, &mut case.store);
+        case.begin(3).expect("the ended one leaves");
+        assert!(case.table.get(1).is_none());
+        assert_eq!(case.counts(), (2, 2, 2));
+    }
+
+    #[test]
+    fn the_order_of_leaving_is_bounded_and_few_leave_at_once() {
+        let mut case = Case::new(4);
+        for at in 0..100 {
+            case.begin(1).expect("there is room");
+            case.table.end(1, at, &mut case.store);
+        }
+        assert_eq!(case.table.leaving.len(), 4);
+        let mut case = Case::new(9);
+        for key in 0..5 {
+            case.begin(key).expect("there is room");
+            case.table.end(key, 0, &mut case.store);
+        }
+        case.table.expire(100, &mut case.store);
+        assert_eq!(case.counts(), (3, 0, 3));
+    }
+}

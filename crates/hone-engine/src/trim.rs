@@ -1,0 +1,171 @@
+//! A stored block as one reader sees it: a packet's data cut to the reader's snap length, the rest as it is. Borrows
+//! the stored block for the length of one copy; called by [`Reader`](crate::reader::Reader), under the embedder's lock.
+//!
+//! ```text
+//! enhanced packet block            what a shorter snap length changes
+//! +---------------------------+
+//! | type                      |  0
+//! | total length              |  4  less
+//! | interface                 |  8
+//! | time, high and low        | 12
+//! | captured length           | 20  the snap length
+//! | original length           | 24
+//! +---------------------------+
+//! | data, padded to 4         | 28  cut, padded with zeros
+//! | options                   |     follow, unchanged
+//! | total length              |     less
+//! +---------------------------+
+//! ```
+
+use core::ops::Range;
+
+use hone_pcapng::packet::{CAPTURED_LENGTH_OFFSET, DATA_OFFSET as DATA};
+
+use crate::statistics::Kind;
+
+const TOTAL: Range<usize> = 4..8;
+const CAPTURED: Range<usize> = CAPTURED_LENGTH_OFFSET..CAPTURED_LENGTH_OFFSET + 4;
+const TAIL: usize = 4;
+
+pub(crate) struct Trimmed<'a> {
+    /// The whole block, or the packet's data after `head`.
+    body: &'a [u8],
+    cut: Option<Cut<'a>>,
+    length: usize,
+}
+
+/// What surrounds the data of a packet that is cut.
+struct Cut<'a> {
+    head: [u8; DATA],
+    padding: usize,
+    options: &'a [u8],
+    tail: [u8; TAIL],
+}
+
+impl<'a> Trimmed<'a> {
+    /// `block` as a reader with this snap length (0: unlimited) sees it.
+    pub(crate) fn new(block: &'a [u8], kind: Kind, snap_length: u32) -> Self {
+        let whole = Self { body: block, cut: None, length: block.len() };
+        if kind != Kind::Packet || snap_length == 0 {
+            return whole;
+        }
+        Self::cut(block, snap_length).unwrap_or(whole)
+    }
+
+    /// `None` if there is nothing to cut.
+    fn cut(block: &'a [u8], snap_length: u32) -> Option<Self> {
+        let (head, rest) = block.split_first_chunk::<DATA>()?;
+        let captured = u32::from_le_bytes(*head.get(CAPTURED)?.first_chunk()?);
+        if captured <= snap_length {
+            return None;
+        }
+        let captured = usize::try_from(captured).ok()?;
+        let kept = usize::try_from(snap_length).ok()?;
+        let options = rest.get(captured.checked_next_multiple_of(4)?..rest.len().checked_sub(TAIL)?)?;
+        let body = rest.get(..kept)?;
+        let padding = kept.checked_next_multiple_of(4)? - kept;
+        let length = DATA + kept + padding + options.len() + TAIL;
+        let total = u32::try_from(length).ok()?.to_le_bytes();
+        let mut head = *head;
+        head[TOTAL].copy_from_slice(&total);
+        head[CAPTURED].copy_from_slice(&snap_length.to_le_bytes());
+        Some(Self { body, cut: Some(Cut { head, padding, options, tail: total }), length })
+    }
+
+    /// Bytes of the block.
+    pub(crate) const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Copies from byte `from` on as much as `to` takes; gives how much that was.
+    pub(crate) fn copy(&self, from: usize, to: &mut [u8]) -> usize {
+        let Some(cut) = &self.cut else { return Copy { skip: from, to, done: 0 }.part(self.body).done };
+        Copy { skip: from, to, done: 0 }
+            .part(&cut.head)
+            .part(self.body)
+            .part(&[0; 3][..cut.padding])
+            .part(cut.options)
+            .part(&cut.tail)
+            .done
+    }
+}
+
+/// A copy of several parts, one after the other.
+struct Copy<'a> {
+    /// Bytes still to leave out.
+    skip: usize,
+    to: &'a mut [u8],
+    done: usize,
+}
+
+impl Copy<'_> {
+    fn part(mut self, part: &[u8]) -> Self {
+        let skipped = self.skip.min(part.len());
+        self.skip -= skipped;
+        let part = &part[skipped..];
+        let room = &mut self.to[self.done..];
+        let length = part.len().min(room.len());
+        room[..length].copy_from_slice(&part[..length]);
+        self.done += length;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet block of ten bytes of data and eight of options.
+    const BLOCK: [u8; 52] = [
+        6, 0, 0, 0, 52, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 0, 0, 0, 99, 0, 0, 0, // head
+        0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xD9, 0, 0, // data
+        0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, // options
+        52, 0, 0, 0,
+    ];
+
+    #[test]
+    fn a_snap_length_cuts_data_and_moves_options() {
+        for snap in 1..10_u8 {
+            let trimmed = Trimmed::new(&BLOCK, Kind::Packet, snap.into());
+            let mut out = [0xEE; 52];
+            let length = trimmed.copy(0, &mut out);
+            let kept = usize::from(snap);
+            assert_eq!(length, trimmed.len());
+            assert_eq!(length, 28 + kept.next_multiple_of(4) + 8 + 4);
+            assert_eq!(usize::from(out[4]), length);
+            assert_eq!(out[20], snap);
+            assert_eq!(out[24], 99);
+            assert_eq!(out[28..28 + kept], BLOCK[28..28 + kept]);
+            assert!(out[28 + kept..28 + kept.next_multiple_of(4)].iter().all(|&byte| byte == 0));
+            assert_eq!(out[length - 12..length - 4], BLOCK[40..48]);
+            assert_eq!(usize::from(out[length - 4]), length);
+        }
+    }
+
+    #[test]
+    fn nothing_is_cut_from_shorter_packets_and_other_kinds() {
+        for (kind, snap) in [(Kind::Packet, 0), (Kind::Packet, 10), (Kind::Packet, 11), (Kind::Process, 1)] {
+            let mut out = [0; 52];
+            assert_eq!(Trimmed::new(&BLOCK, kind, snap).copy(0, &mut out), 52);
+            assert_eq!(out, BLOCK);
+        }
+    }
+
+    #[test]
+    fn a_copy_in_parts_is_the_whole() {
+        for snap in 0..11 {
+            let trimmed = Trimmed::new(&BLOCK, Kind::Packet, snap);
+            let mut whole = [0; 52];
+            let length = trimmed.copy(0, &mut whole);
+            for step in 1..=length {
+                let mut parts = [0; 52];
+                let mut at = 0;
+                while at < length {
+                    let end = (at + step).min(length);
+                    at += trimmed.copy(at, &mut parts[at..end]);
+                }
+                assert_eq!(parts, whole);
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Every allocation of a scenario fails once, and from there on: the engine answers with errors, never aborts, and works
+//! on when there is memory again, with counts that add up and no block lost.
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    reason = "what the test itself allocates, it allocates while there is memory"
+)]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    ptr::null_mut,
+};
+
+use hone_engine::{
+    Config, Direction, Engine, Event, EventError, Method, NoOwner, Owner, Packet, PerKind, ProcessKey,
+    ProcessStart, Read, ReaderId, ReaderOptions, StartKind,
+};
+
+/// Which allocations of this thread fail.
+#[derive(Clone, Copy, PartialEq)]
+enum Fail {
+    Never,
+    /// The one after so many.
+    Once(u64),
+    /// All after so many.
+    From(u64),
+}
+
+thread_local! {
+    static FAIL: Cell<Fail> = const { Cell::new(Fail::Never) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+struct Failing;
+
+/// Counts an allocation; whether it fails.
+fn fails() -> bool {
+    let (fails, next) = match FAIL.get() {
+        Fail::Never => (false, Fail::Never),
+        Fail::Once(0) => (true, Fail::Never),
+        Fail::From(0) => (true, Fail::From(0)),
+        Fail::Once(left) => (false, Fail::Once(left - 1)),
+        Fail::From(left) => (false, Fail::From(left - 1)),
+    };
+    FAIL.set(next);
+    fails
+}
+
+fn hold(bytes: usize, sign: i64) {
+    HELD.set(HELD.get() + sign * i64::try_from(bytes).expect("no block is that large"));
+}
+
+// SAFETY: each call is passed on to the system's allocator as it is, or refused, which an allocator may do.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if fails() {
+            return null_mut();
+        }
+        hold(layout.size(), 1);
+        // SAFETY: the caller's layout, which has a size.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(layout.size(), -1);
+        // SAFETY: the caller has the pointer from `alloc` or `realloc` above, so from the system.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if fails() {
+            return null_mut();
+        }
+        hold(layout.size(), -1);
+        hold(size, 1);
+        // SAFETY: the caller has the pointer from `alloc` or `realloc` above, so from the system, and a size.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+const DATA: [u8; 700] = [0x45; 700];
+const EVENTS: u64 = 60;
+
+fn key(number: u64) -> ProcessKey {
+    ProcessKey { pid: u32::try_from(number).expect("a small number"), start: 1 }
+}
+
+/// The events of the scenario: each number stands for one of every kind.
+fn events(number: u64) -> [Event<'static>; 6] {
+    let (at, process) = (number * 10, key(number));
+    let mut start = ProcessStart::new(process, at, StartKind::Started);
+    start.path = Some(b"/usr/bin/true");
+    start.arguments = Some(&DATA);
+    let mut child = ProcessStart::new(key(number + 1000), at, StartKind::Forked);
+    child.parent = Some(process.pid);
+    let packet = |connection, owner| {
+        let length = usize::try_from(number * 11).expect("a small number");
+        let direction = Direction::Inbound;
+        Event::Packet(Packet {
+            at,
+            connection,
+            owner,
+            direction,
+            flags: 0,
+            original_length: 900,
+            data: &DATA[..length],
+        })
+    };
+    [
+        Event::ProcessStarted(start),
+        Event::ProcessStarted(child),
+        Event::ConnectionOpened { connection: number, owner: Some(process), at },
+        packet(Some(number), Owner::Ask),
+        packet(Some(number + 5000), Owner::Process(process, Method::Creator)),
+        packet(None, Owner::None(NoOwner::Kernel)),
+    ]
+}
+
+fn ends(number: u64) -> [Event<'static>; 2] {
+    let (at, process) = (number * 10 + 5, key(number));
+    [Event::ConnectionClosed { connection: number, process: None, at }, Event::ProcessEnded { process, at }]
+}
+
+/// Works the engine from beginning to end as far as memory allows; gives it back with the readers still attached.
+fn scenario(config: Config, buffer: &mut [u8], readers: &mut Vec<ReaderId>) -> Option<Engine> {
+    let mut engine = Engine::new(config).ok()?;
+    let options = ReaderOptions { ring_bytes: 1024, snap_length: 96, ..ReaderOptions::default() };
+    readers.extend(engine.attach(&options, 0));
+    for number in 0..EVENTS {
+        for event in events(number).iter().chain(&ends(number / 2)) {
+            // An error says that memory ran out, nothing else.
+            assert!(matches!(engine.handle(event), Ok(()) | Err(EventError::OutOfMemory)));
+        }
+        if number == EVENTS / 2 {
+            readers.extend(engine.attach(&ReaderOptions::default(), number));
+        }
+        for &reader in readers.iter() {
+            if number % 16 == 7 {
+                let _ = engine.mark_restart(reader, number * 10);
+            }
+            let _ = engine.read(reader, buffer, number * 10);
+        }
+    }
+    Some(engine)
+}
+
+fn drain(engine: &mut Engine, reader: ReaderId, buffer: &mut [u8], parser: &mut Option<hone_pcapng::Reader>) {
+    loop {
+        match engine.read(reader, buffer, 0).expect("it is attached") {
+            Read::Empty => return,
+            Read::SectionEnd => {}
+            Read::Bytes(length) => {
+                let Some(parser) = parser else { continue };
+                parser.feed(&buffer[..length]).expect("there is memory");
+                while parser.next_block().expect("it is sound").is_some() {}
+            }
+        }
+    }
+}
+
+fn sum(counts: PerKind) -> u64 {
+    counts.packets + counts.processes + counts.connections
+}
+
+/// With memory again: everything works, and nothing is missing.
+fn check(mut engine: Engine, buffer: &mut [u8], readers: &[ReaderId]) {
+    for &reader in readers {
+        let told = engine.reader_statistics(reader).expect("it is attached");
+        assert_eq!(sum(told.received), sum(told.delivered) + sum(told.dropped_by_ring) + sum(told.queued));
+        drain(&mut engine, reader, buffer, &mut None);
+        engine.detach(reader);
+    }
+    let totals = engine.statistics();
+    assert_eq!(totals.received.packets, 3 * EVENTS);
+    assert_eq!(totals.methods.total() + totals.no_owner.total(), 3 * EVENTS, "each packet was counted");
+
+    let reader = engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
+    for event in events(EVENTS) {
+        engine.handle(&event).expect("there is memory");
+    }
+    engine.mark_restart(reader, 2).expect("there is memory");
+    let mut parser = Some(hone_pcapng::Reader::new());
+    drain(&mut engine, reader, buffer, &mut parser);
+    parser.expect("it was given").finish().expect("the last block is whole");
+    let told = engine.reader_statistics(reader).expect("it is attached");
+    assert_eq!(told.delivered, PerKind { packets: 3, processes: 2, connections: 2 });
+    engine.detach(reader);
+
+    // What still runs or is open ends. After the linger time only the section header is left.
+    for number in 0..=EVENTS {
+        for number in [number, number + 1000, number + 5000] {
+            for event in ends(number) {
+                engine.handle(&event).expect("no reader, no block");
+            }
+        }
+    }
+    for _ in 0..4 * EVENTS {
+        let _ = engine.read(reader, &mut [0], u64::MAX);
+    }
+    let totals = engine.statistics();
+    assert_eq!((totals.processes, totals.connections, totals.blocks), (0, 0, 1));
+}
+
+#[test]
+fn any_allocation_may_fail() {
+    let mut buffer = vec![0; 1 << 16];
+    let mut modes = [(Fail::Once as fn(u64) -> Fail, 0), (Fail::From, 0)];
+    for (mode, failures) in &mut modes {
+        for number in 0.. {
+            let held = HELD.get();
+            let mut config = Config::default();
+            config.section.comment = vec![b'c'; 40];
+            let mut readers = Vec::with_capacity(2);
+
+            FAIL.set(mode(number));
+            let engine = scenario(config, &mut buffer, &mut readers);
+            let failed = matches!(FAIL.get(), Fail::Never | Fail::From(0));
+            FAIL.set(Fail::Never);
+
+            match engine {
+                Some(engine) => check(engine, &mut buffer, &readers),
+                None => assert!(failed),
+            }
+            drop(readers);
+            assert_eq!(HELD.get(), held, "the engine leaves nothing behind");
+            if !failed {
+                break;
+            }
+            *failures = number + 1;
+        }
+    }
+    assert!(modes.iter().all(|mode| mode.1 > 200), "the scenario allocates");
+}
