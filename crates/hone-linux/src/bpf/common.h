@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The ring buffer to the sensor, the counts of what it could not take, and the names of tasks. */
+#pragma once
+
+#include "kernel.h"
+#include "record.h"
+
+/* Written by the loader before loading; the object's only read-only data, so it stands at offset 0 there. */
+const volatile struct {
+	__u32 snap_length; /* bytes of a packet that are copied, 1 to 262144 */
+	__u32 ring_bytes;
+} settings = { 262144, 64 << 20 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 64 << 20); /* the loader sets it to settings.ring_bytes */
+} events SEC(".maps");
+
+enum lost {
+	LOST_PACKETS = 0,
+	LOST_PROCESSES = 1,
+	LOST_CONNECTIONS = 2,
+	LOST_KINDS = 3,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOST_KINDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses SEC(".maps");
+
+static __always_inline void count_lost(__u32 kind)
+{
+	__u64 *count = bpf_map_lookup_elem(&losses, &kind);
+	if (count)
+		(*count)++;
+}
+
+static __always_inline __u64 now(void)
+{
+	return bpf_ktime_get_boot_ns();
+}
+
+/*
+ * The sensor looks every few ms by itself; waking it for each record costs a quarter of the throughput. It is woken
+ * early only when a quarter of the ring is filled.
+ */
+static __always_inline __u64 wake_flags(__u64 filled)
+{
+	return filled >= settings.ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline __u64 task_word(struct task_struct *task)
+{
+	return (BPF_CORE_READ(task, group_leader, start_boottime) >> 20) << 22 | (__u32)BPF_CORE_READ(task, tgid);
+}
+
+/* The process on whose behalf this runs, or 0 if that is the kernel itself (io_uring's workers are not). */
+static __always_inline __u64 current_task_word(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	if (task->flags & PF_KTHREAD)
+		return 0;
+	return (task->group_leader->start_boottime >> 20) << 22 | (__u32)task->tgid;
+}

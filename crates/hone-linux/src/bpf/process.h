@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Process monitor: fork, exec, exit, and the processes that run already. */
+#pragma once
+
+#include "common.h"
+
+#define PATH_MAX 4096
+#define PATH_DEPTH 128
+#define NAME_MAX 256 /* with its NUL */
+#define ARGUMENTS_MAX 16384 /* an iterator's buffer, 32 KiB, must hold a whole record */
+
+struct process_buffer {
+	struct process_record head;
+	__u8 data[PATH_MAX + NAME_MAX + ARGUMENTS_MAX];
+};
+
+/* Tracepoint programs cannot be interrupted by one another on a CPU; the iterator can, so it has a buffer of its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct process_buffer);
+} process_buffers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct process_buffer);
+} iterator_buffer SEC(".maps");
+
+struct path_walk {
+	struct process_buffer *buffer;
+	struct dentry *dentry;
+	struct mount *mount;
+	__u32 length;
+};
+
+/* One step from a file towards the root: its name, or from the root of a mount to the place it is mounted on. */
+static long walk_up(__u32 index, void *context)
+{
+	struct path_walk *walk = context;
+	struct dentry *dentry = walk->dentry;
+	struct mount *mount = walk->mount;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+
+	if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+		struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+		if (above == mount)
+			return 1;
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = above;
+		return 0;
+	}
+	__u32 at = walk->length;
+	if (at > PATH_MAX)
+		return 1;
+	long length = bpf_probe_read_kernel_str(&walk->buffer->data[at], NAME_MAX, BPF_CORE_READ(dentry, d_name.name));
+	if (length <= 0)
+		return 1;
+	walk->length = at + length;
+	walk->dentry = parent;
+	return dentry == parent; /* a file that stands in no directory: memfd_create(2) */
+}
+
+/* The names of `file` from leaf to root; returns their bytes, at most PATH_MAX + NAME_MAX. */
+static __always_inline __u32 read_path(struct process_buffer *buffer, struct file *file)
+{
+	if (!file)
+		return 0;
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	struct path_walk walk = {
+		.buffer = buffer,
+		.dentry = BPF_CORE_READ(file, f_path.dentry),
+		.mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt),
+	};
+	bpf_loop(PATH_DEPTH, walk_up, &walk, 0);
+	return walk.length;
+}
+
+static __always_inline void fill_process(struct process_buffer *buffer, __u32 kind, struct task_struct *task)
+{
+	struct process_record *head = &buffer->head;
+	__builtin_memset(head, 0, sizeof(*head));
+	head->kind = kind;
+	head->time = now();
+	head->task = task_word(task);
+	head->parent = BPF_CORE_READ(task, real_parent, tgid);
+	head->user = BPF_CORE_READ(task, cred, euid.val);
+	head->group = BPF_CORE_READ(task, cred, egid.val);
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
+		head->flags = PROCESS_KERNEL_THREAD;
+		head->path = sizeof(task->comm);
+		bpf_probe_read_kernel(buffer->data, sizeof(task->comm), &task->comm);
+	}
+}
+
+static __always_inline void send_process(struct process_buffer *buffer, __u32 data_length)
+{
+	if (data_length > sizeof(buffer->data))
+		data_length = sizeof(buffer->data);
+	__u64 filled = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	if (bpf_ringbuf_output(&events, buffer, sizeof(buffer->head) + data_length, wake_flags(filled)))
+		count_lost(LOST_PROCESSES);
+}
+
+static __always_inline struct process_buffer *process_buffer(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&process_buffers, &zero);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
+{
+	if (child->pid != child->tgid)
+		return 0; /* a thread */
+	struct process_buffer *buffer = process_buffer();
+	if (!buffer)
+		return 0;
+	fill_process(buffer, RECORD_PROCESS_FORKED, child);
+	send_process(buffer, buffer->head.path ? sizeof(child->comm) : 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_executed, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+{
+	struct process_buffer *buffer = process_buffer();
+	if (!buffer)
+		return 0;
+	fill_process(buffer, RECORD_PROCESS_STARTED, task);
+	__u32 path = read_path(buffer, binprm->file);
+	if (path > PATH_MAX)
+		path = PATH_MAX;
+	__u64 start = BPF_CORE_READ(task, mm, arg_start);
+	__u64 length = BPF_CORE_READ(task, mm, arg_end) - start;
+	__u32 arguments = length > ARGUMENTS_MAX ? ARGUMENTS_MAX : length;
+	/* The kernel has just written these pages, so they are resident. */
+	if (bpf_probe_read_user(&buffer->data[path], arguments, (void *)start))
+		arguments = 0;
+	buffer->head.path = path;
+	buffer->head.arguments = arguments;
+	send_process(buffer, path + arguments);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exited, struct task_struct *task)
+{
+	if (task->signal->live.counter != 0)
+		return 0; /* other threads go on */
+	struct process_buffer *buffer = process_buffer();
+	if (!buffer)
+		return 0;
+	fill_process(buffer, RECORD_PROCESS_ENDED, task);
+	buffer->head.path = 0;
+	send_process(buffer, 0);
+	return 0;
+}
+
+/* The processes that run when the sensor starts; the tracepoints are attached before it is read. */
+SEC("iter.s/task")
+int running_processes(struct bpf_iter__task *context)
+{
+	struct task_struct *task = context->task;
+	__u32 zero = 0;
+	struct process_buffer *buffer = bpf_map_lookup_elem(&iterator_buffer, &zero);
+
+	if (!task || !buffer || task->pid != task->tgid || task->signal->live.counter == 0)
+		return 0;
+	fill_process(buffer, RECORD_PROCESS_STARTED, task);
+	buffer->head.time = task->start_boottime;
+	__u32 path = buffer->head.path, arguments = 0;
+	struct mm_struct *mm = task->mm;
+	if (!(buffer->head.flags & PROCESS_KERNEL_THREAD) && mm) {
+		path = read_path(buffer, BPF_CORE_READ(mm, exe_file));
+		if (path > PATH_MAX)
+			path = PATH_MAX;
+		__u64 start = BPF_CORE_READ(mm, arg_start);
+		__u64 length = BPF_CORE_READ(mm, arg_end) - start;
+		arguments = length > ARGUMENTS_MAX ? ARGUMENTS_MAX : length;
+		if (bpf_copy_from_user_task(&buffer->data[path], arguments, (void *)start, task, 0))
+			arguments = 0;
+	}
+	if (path > PATH_MAX)
+		path = PATH_MAX;
+	buffer->head.path = path;
+	buffer->head.arguments = arguments;
+	bpf_seq_write(context->meta->seq, buffer, sizeof(buffer->head) + path + arguments);
+	return 0;
+}

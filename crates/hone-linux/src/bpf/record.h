@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the BPF programs send to the sensor through the ring buffer, and through the two iterators. The other end is
+ * record.rs, which reads the same offsets; both assert the sizes. Host byte order. Times are ns of the boot clock.
+ *
+ * A "task" is a process in one word, so that it can be stored and compared atomically: bits 0-21 the process id (the
+ * kernel's limit is 2^22), bits 22-63 its start time in units of 2^20 ns (about 1 ms). 0 is no process.
+ */
+#pragma once
+
+enum record_kind {
+	RECORD_PACKET = 1,
+	RECORD_SOCKET_OPENED = 2,
+	RECORD_SOCKET_CLOSED = 3,
+	RECORD_PROCESS_FORKED = 4,
+	RECORD_PROCESS_STARTED = 5,
+	RECORD_PROCESS_ENDED = 6,
+};
+
+enum direction {
+	DIRECTION_IN = 1,
+	DIRECTION_OUT = 2,
+};
+
+/* How the task of a packet was found. */
+enum method {
+	METHOD_KERNEL = 0, /* the socket is the kernel's own: no process */
+	METHOD_CURRENT = 1,
+	METHOD_LAST_SENDER = 2,
+	METHOD_LAST_RECEIVER = 3,
+	METHOD_CREATOR = 4,
+	METHOD_ACCEPTED = 5,
+	METHOD_LISTENER = 6, /* a connection that no process has accepted yet: its listener's owner */
+	METHOD_UNKNOWN = 7, /* a socket nobody was seen to use: no process */
+};
+
+enum offload {
+	OFFLOAD_CHECKSUM = 1, /* the transport checksum is not filled in yet */
+	OFFLOAD_SEGMENTS = 2, /* one buffer that leaves as several segments */
+};
+
+struct packet_record {
+	__u32 kind;
+	__u32 captured; /* bytes of data that follow this head; the record may be longer */
+	__u64 time;
+	__u64 connection; /* socket cookie; 0: none */
+	__u64 task;
+	__u32 length; /* from the IP header */
+	__u8 direction;
+	__u8 method;
+	__u8 offload;
+	__u8 unused;
+};
+
+struct socket_record {
+	__u32 kind;
+	__u32 unused;
+	__u64 time;
+	__u64 connection;
+	__u64 task;
+};
+
+struct process_record {
+	__u32 kind;
+	__u32 parent;
+	__u64 time;
+	__u64 task;
+	__u32 user; /* effective, in the initial user namespace */
+	__u32 group;
+	__u32 path; /* bytes: names from leaf to root, each with a NUL; or one name, if PROCESS_KERNEL_THREAD */
+	__u32 arguments; /* bytes, after the path: each argument with a NUL */
+	__u32 flags;
+	__u32 unused;
+};
+
+enum process_flags {
+	PROCESS_KERNEL_THREAD = 1,
+};
+
+_Static_assert(sizeof(struct packet_record) == 40, "record.rs");
+_Static_assert(sizeof(struct socket_record) == 32, "record.rs");
+_Static_assert(sizeof(struct process_record) == 48, "record.rs");

@@ -1,0 +1,85 @@
+//! Why the sensor cannot start or go on, each with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the sensor cannot start or go on. The text says what is missing and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SensorError {
+    /// The process lacks capabilities.
+    #[error(
+        "missing {}: run it as root, or give the program the capabilities \
+         (setcap cap_bpf,cap_perfmon,cap_net_admin+ep FILE)", missing.join(", ")
+    )]
+    Capabilities {
+        /// Their names, as in capabilities(7).
+        missing: Vec<&'static str>,
+    },
+    /// The kernel is too old.
+    #[error("this kernel is {found}; the sensor needs 6.1 or newer")]
+    KernelTooOld {
+        /// `uname -r`.
+        found: String,
+    },
+    /// The kernel has no type information.
+    #[error(
+        "the kernel has no BTF type information ({} is missing): boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, \
+         as the kernels of Debian, Ubuntu, Fedora and SUSE are", path.display()
+    )]
+    NoBtf {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// No cgroup v2 hierarchy is mounted.
+    #[error(
+        "no cgroup v2 hierarchy is mounted: mount one with \
+         `mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified`"
+    )]
+    NoCgroup2,
+    /// The kernel refuses BPF programs, or a needed kind of them.
+    #[error(
+        "the kernel refuses the BPF programs ({step}): {source}. Security policy (lockdown, seccomp, a container) \
+         can be the cause; `dmesg` and `bpftool feature` tell more"
+    )]
+    Refused {
+        /// What was being done.
+        step: String,
+        /// The kernel's answer.
+        source: libbpf_rs::Error,
+    },
+    /// A file or system call failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A setting is out of range.
+    #[error("{what} is {found}; it must be {range}")]
+    Setting {
+        /// Which.
+        what: &'static str,
+        /// The value given.
+        found: u64,
+        /// The values allowed.
+        range: &'static str,
+    },
+    /// A record of the programs is not as this build expects: a fault in Hone.
+    #[error("a record of {bytes} bytes from the BPF programs cannot be read: please report this")]
+    Record {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+impl SensorError {
+    pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self::Io { what: what.into(), source: source.into() }
+    }
+
+    pub(crate) fn refused(step: impl Into<String>, source: libbpf_rs::Error) -> Self {
+        Self::Refused { step: step.into(), source }
+    }
+}

@@ -1,0 +1,23 @@
+//! Hone's sensor for Linux.
+//!
+//! The *network monitor* and the *process monitor* are BPF programs (`src/bpf`): the first sees every packet that a
+//! socket sends or receives, in every network namespace, and keeps in each socket who used it last; the second sees
+//! processes fork, execute and exit. Their records come through one ring buffer, in the order in which they happened,
+//! and leave here as [`hone_engine::Event`]s.
+//!
+//! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
+
+mod accept;
+mod clock;
+mod error;
+mod host;
+mod names;
+mod preflight;
+mod record;
+mod ring;
+mod sensor;
+
+pub use clock::now;
+pub use error::SensorError;
+pub use host::{HostInfo, host};
+pub use sensor::{DEFAULT_RING_BYTES, MAX_SNAP_LENGTH, RING_BYTES, Sensor, SensorConfig};

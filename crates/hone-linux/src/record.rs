@@ -1,0 +1,231 @@
+//! The records that the BPF programs send, as `bpf/record.h` lays them out.
+
+use hone_engine::{Direction, Method, NoOwner, Owner, ProcessKey};
+
+use crate::error::SensorError;
+
+/// One record, borrowed from the ring buffer. Times are ns of the boot clock.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Record<'a> {
+    Packet {
+        time: u64,
+        connection: u64,
+        owner: Owner,
+        direction: Direction,
+        offload: u8,
+        length: u32,
+        data: &'a [u8],
+    },
+    SocketOpened {
+        time: u64,
+        connection: u64,
+        task: Option<ProcessKey>,
+    },
+    SocketClosed {
+        time: u64,
+        connection: u64,
+        task: Option<ProcessKey>,
+    },
+    ProcessForked(Process<'a>),
+    ProcessStarted(Process<'a>),
+    ProcessEnded {
+        time: u64,
+        task: ProcessKey,
+    },
+}
+
+/// A process as it forked, executed or was found running.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Process<'a> {
+    pub(crate) time: u64,
+    pub(crate) task: ProcessKey,
+    pub(crate) parent: u32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    /// The names from the file to the root, each followed by NUL; a kernel thread's one name, padded with NULs.
+    pub(crate) path: &'a [u8],
+    pub(crate) arguments: &'a [u8],
+    pub(crate) kernel_thread: bool,
+}
+
+const PACKET_HEAD: usize = 40;
+const SOCKET_RECORD: usize = 32;
+const PROCESS_HEAD: usize = 48;
+const PROCESS_KERNEL_THREAD: u32 = 1;
+
+/// The kernel's limit of process ids, 2^22 (`PID_MAX_LIMIT`), and the unit of a task's start time, 2^20 ns.
+const PID_BITS: u32 = 22;
+const START_SHIFT: u32 = 20;
+
+fn task(word: u64) -> Option<ProcessKey> {
+    let pid = u32::try_from(word & ((1 << PID_BITS) - 1)).ok()?;
+    (word != 0).then_some(ProcessKey { pid, start: word >> PID_BITS << START_SHIFT })
+}
+
+fn owner(word: u64, method: u8) -> Option<Owner> {
+    let method = match method {
+        0 => return Some(Owner::None(NoOwner::Kernel)),
+        1 => Method::CurrentTask,
+        2 => Method::LastSender,
+        3 => Method::LastReceiver,
+        4 => Method::Creator,
+        5 => Method::Accepted,
+        6 => Method::Listener,
+        7 => return Some(Owner::None(NoOwner::UnknownSocket)),
+        _ => return None,
+    };
+    Some(Owner::Process(task(word)?, method))
+}
+
+/// Fields of a record at their offsets; `None` past its end.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn u8(&self, at: usize) -> Option<u8> {
+        self.0.get(at).copied()
+    }
+    fn u32(&self, at: usize) -> Option<u32> {
+        Some(u32::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
+    }
+    fn u64(&self, at: usize) -> Option<u64> {
+        Some(u64::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
+    }
+    fn bytes(&self, at: usize, length: u32) -> Option<&'a [u8]> {
+        self.0.get(at..)?.get(..usize::try_from(length).ok()?)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads the record at the start of `bytes`, and how many bytes it has (the ring's own records may be longer).
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<(Self, usize), SensorError> {
+        parse(&Fields(bytes)).ok_or(SensorError::Record { bytes: bytes.len() })
+    }
+}
+
+fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
+    let time = fields.u64(8)?;
+    Some(match fields.u32(0)? {
+        1 => {
+            let data = fields.bytes(PACKET_HEAD, fields.u32(4)?)?;
+            let record = Record::Packet {
+                time,
+                connection: fields.u64(16)?,
+                owner: owner(fields.u64(24)?, fields.u8(37)?)?,
+                direction: match fields.u8(36)? {
+                    1 => Direction::Inbound,
+                    2 => Direction::Outbound,
+                    _ => return None,
+                },
+                offload: fields.u8(38)?,
+                length: fields.u32(32)?,
+                data,
+            };
+            (record, PACKET_HEAD + data.len())
+        }
+        kind @ (2 | 3) => {
+            let (connection, task) = (fields.u64(16)?, task(fields.u64(24)?));
+            let record = if kind == 2 {
+                Record::SocketOpened { time, connection, task }
+            } else {
+                Record::SocketClosed { time, connection, task }
+            };
+            (record, SOCKET_RECORD)
+        }
+        kind @ 4..=6 => {
+            let (path, arguments) = (fields.u32(32)?, fields.u32(36)?);
+            let task = task(fields.u64(16)?)?;
+            let path = fields.bytes(PROCESS_HEAD, path)?;
+            let arguments = fields.bytes(PROCESS_HEAD + path.len(), arguments)?;
+            let length = PROCESS_HEAD + path.len() + arguments.len();
+            if kind == 6 {
+                return Some((Record::ProcessEnded { time, task }, length));
+            }
+            let process = Process {
+                time,
+                task,
+                parent: fields.u32(4)?,
+                user: fields.u32(24)?,
+                group: fields.u32(28)?,
+                path,
+                arguments,
+                kernel_thread: fields.u32(40)? & PROCESS_KERNEL_THREAD != 0,
+            };
+            let record =
+                if kind == 4 { Record::ProcessForked(process) } else { Record::ProcessStarted(process) };
+            (record, length)
+        }
+        _ => return None,
+    })
+}
+
+/// Joins names from leaf to root into a path, into `out`.
+///
+/// A name that was being read when its file was renamed may be torn; the kernel gives no better without a lock.
+pub(crate) fn join_path(names: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    for name in names.split(|&byte| byte == 0).rev().filter(|name| !name.is_empty()) {
+        out.push(b'/');
+        out.extend_from_slice(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: u32, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        bytes[..4].copy_from_slice(&kind.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&77u64.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_packet_carries_its_process_and_only_its_captured_bytes() {
+        let mut bytes = record(1, PACKET_HEAD + 128);
+        bytes[4..8].copy_from_slice(&3u32.to_ne_bytes());
+        bytes[16..24].copy_from_slice(&9u64.to_ne_bytes());
+        bytes[24..32].copy_from_slice(&(5u64 << 22 | 4_194_303).to_ne_bytes());
+        bytes[32..36].copy_from_slice(&1500u32.to_ne_bytes());
+        bytes[36] = 2;
+        bytes[37] = 1;
+        bytes[40..43].copy_from_slice(b"abc");
+        let (parsed, length) = Record::parse(&bytes).unwrap();
+        assert_eq!(length, 43);
+        let key = ProcessKey { pid: 4_194_303, start: 5 << 20 };
+        assert_eq!(
+            parsed,
+            Record::Packet {
+                time: 77,
+                connection: 9,
+                owner: Owner::Process(key, Method::CurrentTask),
+                direction: Direction::Outbound,
+                offload: 0,
+                length: 1500,
+                data: b"abc",
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_cut_or_unknown_is_an_error() {
+        for kind in 0..8 {
+            let bytes = record(kind, PROCESS_HEAD);
+            for length in 0..32 {
+                assert!(Record::parse(&bytes[..length]).is_err(), "kind {kind}, {length} bytes");
+            }
+        }
+        let mut beyond = record(1, PACKET_HEAD);
+        beyond[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert!(Record::parse(&beyond).is_err());
+    }
+
+    #[test]
+    fn names_become_a_path() {
+        let mut out = Vec::new();
+        join_path(b"curl\0bin\0usr\0", &mut out);
+        assert_eq!(out, b"/usr/bin/curl");
+        join_path(b"", &mut out);
+        assert_eq!(out, b"");
+    }
+}
