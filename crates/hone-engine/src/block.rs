@@ -13,8 +13,8 @@ use crate::{Nanos, OutOfMemory, grow, statistics::Kind};
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;
 
-/// The byte order of every block, on every machine.
-pub(crate) const ORDER: ByteOrder = ByteOrder::Little;
+/// The byte order of every block, whatever the machine: trimming a stored packet relies on it.
+pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
 /// Most bytes of one option.
 const OPTION_BYTES: usize = 65_535;
 
@@ -22,13 +22,13 @@ const OPTION_BYTES: usize = 65_535;
 /// for which there is no memory.
 pub(crate) fn encode(block: &Encoded<'_>) -> Result<Vec<u8>, OutOfMemory> {
     let mut bytes = grow::vec(block.emitted_length().map_err(|_| OutOfMemory)?)?;
-    block.emit(ORDER, &mut bytes).map_err(|_| OutOfMemory)?;
+    block.emit(BYTE_ORDER, &mut bytes).map_err(|_| OutOfMemory)?;
     Ok(bytes)
 }
 
 /// The process event that [`encode`] made `block` of.
 pub(crate) fn parse_process(block: &[u8]) -> Option<ProcessEvent<'_>> {
-    ProcessEvent::parse(block.get(BODY_OFFSET..block.len().checked_sub(4)?)?, ORDER).ok()
+    ProcessEvent::parse(block.get(BODY_OFFSET..block.len().checked_sub(4)?)?, BYTE_ORDER).ok()
 }
 
 /// As much of a text in UTF-8 as one option takes, in whole characters.

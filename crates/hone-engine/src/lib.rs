@@ -46,6 +46,7 @@ mod statistics;
 mod table;
 mod trim;
 
+pub use block::BYTE_ORDER;
 pub use config::{
     Config, DEFAULT_RING_BYTES, MAX_PACKET_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, RING_SLOT_BYTES,
     ReaderOptions, SectionInfo,

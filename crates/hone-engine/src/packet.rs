@@ -7,7 +7,7 @@ use hone_pcapng as pcapng;
 
 use crate::{
     Direction, Engine, EventError, MAX_PACKET_BYTES, Method, NoOwner, Owner, Packet, ProcessKey,
-    block::ORDER, statistics::Kind,
+    block::BYTE_ORDER, statistics::Kind,
 };
 
 /// The direction's bits of `epb_flags`.
@@ -51,7 +51,7 @@ impl Engine {
             return Ok(());
         }
         let mut bytes = self.store.buffer(length)?;
-        block.emit(ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
+        block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
         self.tell(bytes, Kind::Packet, packet.at)?;
         Ok(())
     }

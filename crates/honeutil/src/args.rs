@@ -1,0 +1,188 @@
+//! The command line: what may be said, and in which ranges. Nothing here touches the system; [`crate::command`] acts.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+/// Largest snap length, bytes: what common readers accept as a packet at all.
+const MAX_SNAP_LENGTH: u32 = hone_engine::MAX_PACKET_BYTES;
+/// Largest kernel ring buffer, MiB.
+const MAX_BUFFER_MIB: u32 = 1024;
+/// Longest recording that can be asked for.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Records which process sent or received every packet, as augmented PCAP-NG.
+#[derive(Debug, Parser)]
+#[command(name = "honeutil", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record live traffic with its processes
+    #[command(after_long_help = READ_NOTES)]
+    Read(ReadArgs),
+}
+
+const READ_NOTES: &str = "\
+Signals:
+  INT (Ctrl-C), TERM  end the file at a block boundary, print the summary
+  HUP                 end the file and begin the next, which stands alone:
+                      in DIR it is named by the time; FILE.pcapng is
+                      followed by FILE_1.pcapng, FILE_2.pcapng and so on;
+                      a pipe gets a new section. When the terminal itself
+                      hangs up, the recording ends.
+
+Exit status:
+  0    the recording ended as asked
+  1    something failed; standard error says what, and files end at their
+       last whole block. Without a message: the pipe's reader closed it.
+  2    the command line is wrong; nothing was started
+  130  a second Ctrl-C ended it while its output was stuck
+
+Examples:
+  sudo honeutil read --duration 10
+  sudo honeutil read -w web.pcapng --count 1000 -s 96
+  sudo honeutil read -w - | tshark -l -r -";
+
+/// Arguments of `read`.
+#[derive(Debug, clap::Args)]
+pub struct ReadArgs {
+    /// Write into DIR, as HOST_YYYYMMDD_HHMMSS.pcapng (UTC) [default: the current directory]
+    ///
+    /// If the name is taken, _1, _2 and so on is appended; no file is ever overwritten. Recordings hold
+    /// everyone's traffic: new files are readable by their owner only.
+    #[arg(short, long, value_name = "DIR", conflicts_with = "write")]
+    pub directory: Option<PathBuf>,
+
+    /// Write to FILE instead; - is standard output
+    ///
+    /// An existing file is overwritten once recording starts, and keeps its permissions; a new one is readable
+    /// by its owner only. FILE may be a named pipe.
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    /// Keep at most BYTES of each packet; 0: all of it
+    #[arg(short, long, value_name = "BYTES", default_value = "0", value_parser = snap_length)]
+    pub snap_length: u32,
+
+    /// Stop after this time: 10, 0.5, 10s, 2m, 1h, 1d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Stop after N packets
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub count: Option<NonZeroU64>,
+
+    /// Kernel buffer between sensor and file: a power of two, 1 to 1024
+    ///
+    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow.
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = buffer_size)]
+    pub buffer_size: u32,
+
+    /// Say more on standard error; twice or three times for even more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// No progress line and no summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+fn snap_length(text: &str) -> Result<u32, String> {
+    text.parse()
+        .ok()
+        .filter(|bytes| *bytes <= MAX_SNAP_LENGTH)
+        .ok_or_else(|| format!("must be 0 (all of each packet) or 1 to {MAX_SNAP_LENGTH} bytes"))
+}
+
+fn count(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| format!("must be 1 to {} packets", u64::MAX))
+}
+
+fn buffer_size(text: &str) -> Result<u32, String> {
+    text.parse::<u32>()
+        .ok()
+        .filter(|mib| mib.is_power_of_two() && *mib <= MAX_BUFFER_MIB)
+        .ok_or_else(|| format!("must be a power of two from 1 to {MAX_BUFFER_MIB} MiB"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "ms" => Some(0.001),
+        "" | "s" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3600.0),
+        "d" => Some(86_400.0),
+        _ => None,
+    };
+    // Only digits and a point: f64 would also take "inf" and signs.
+    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    unit.filter(|_| plain)
+        .zip(number.parse::<f64>().ok())
+        .and_then(|(unit, number)| Duration::try_from_secs_f64(number * unit).ok())
+        .filter(|duration| (Duration::from_millis(1)..=MAX_DURATION).contains(duration))
+        .ok_or_else(|| "must be 1ms to 365d: a number, then ms, s (or nothing), m, h or d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let seconds = |text| duration(text).map(|d| d.as_secs_f64());
+        for (text, expected) in [
+            ("10", 10.0),
+            ("10s", 10.0),
+            ("0.5", 0.5),
+            (".5", 0.5),
+            ("2m", 120.0),
+            ("1.5h", 5400.0),
+            ("1d", 86_400.0),
+        ] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        assert_eq!(seconds("250ms"), Ok(0.25));
+        assert!(duration("365d").is_ok());
+        let refused =
+            ["", "0", "0s", "-1", "+1", "1e3", "inf", "nan", ".", "1.2.3", "s", "10 s", "10x", "366d", "1µs"];
+        for text in refused {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn snap_lengths() {
+        for text in ["0", "1", "96", "262144"] {
+            assert_eq!(snap_length(text).map(|n| n.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "-1", "262145", "4294967296", "96k", "0x10"] {
+            assert!(snap_length(text).unwrap_err().contains("1 to 262144"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn counts_and_buffer_sizes() {
+        assert_eq!(count("1").map(NonZeroU64::get), Ok(1));
+        for text in ["0", "-1", "", "1.5", "18446744073709551616"] {
+            assert!(count(text).is_err(), "{text:?}");
+        }
+        assert_eq!(buffer_size("1024"), Ok(1024));
+        for text in ["0", "3", "2048", "-64", "64M", ""] {
+            assert!(buffer_size(text).unwrap_err().contains("1 to 1024 MiB"), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Acts on a command line that has been found valid.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use hone_engine::SectionInfo;
+use hone_linux::{HostInfo, Sensor, SensorConfig};
+
+use crate::args::{Command, ReadArgs};
+use crate::control::Control;
+use crate::output::{Output, OutputError, Target};
+use crate::progress::{Messages, Progress};
+use crate::read::{Options, RecordError, Recorder};
+use crate::summary;
+
+/// Does what the command says.
+///
+/// # Errors
+/// What went wrong, to be told to the person who asked for it.
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Read(args) => read(&args),
+    }
+}
+
+fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    log(args.verbose);
+    let mut control = Control::with_signals().context("cannot handle signals")?;
+    let host = hone_linux::host();
+    // Before the sensor, which takes a while to load: a bad path is told at once.
+    let mut output = Output::open(target(args), &host.host_name, hone_linux::now(), &mut control)?;
+    let config = SensorConfig { snap_length: args.snap_length, ring_bytes: args.buffer_size << 20 };
+    let mut sensor = Sensor::start(&config)?;
+    for note in sensor.notes() {
+        tracing::info!("{note}");
+    }
+    let options = Options { snap_length: args.snap_length, duration: args.duration, count: args.count };
+    let mut progress = Progress::new(!args.quiet);
+    let recorder =
+        Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
+    tracing::info!("recording");
+    let (outcome, tally, result) = recorder.run();
+    if matches!(result, Err(RecordError::Output(OutputError::Closed { .. }))) {
+        return Ok(ExitCode::FAILURE);
+    }
+    if !args.quiet {
+        let _ = Messages.write_all(summary::render(&outcome, &tally).as_bytes());
+    }
+    result?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn target(args: &ReadArgs) -> Target {
+    match (&args.write, &args.directory) {
+        (Some(file), _) if file.as_os_str() == "-" => Target::Stdout,
+        (Some(file), _) => Target::File(file.clone()),
+        (None, Some(directory)) => Target::Directory(directory.clone()),
+        (None, None) => Target::Directory(PathBuf::new()),
+    }
+}
+
+fn section(host: HostInfo) -> SectionInfo {
+    SectionInfo {
+        hardware: host.hardware.into(),
+        os: host.os.into(),
+        application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
+        host: host.id.unwrap_or_default(),
+        interface: b"all sockets of the host".to_vec(),
+        ..SectionInfo::default()
+    }
+}
+
+/// Sends messages up to a level of detail to standard error.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(|| Messages)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .init();
+}

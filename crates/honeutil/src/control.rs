@@ -1,0 +1,120 @@
+//! When to stop and when to start the next file: signals, the time asked for, or the recording loop itself.
+//!
+//! Signal handlers only raise the flags held here; the one thread of the program looks at them between its steps.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
+
+/// How long a stop goes on before a further SIGINT or SIGTERM ends the program at once.
+/// Not zero, for `timeout` and terminals may send the same signal twice.
+const FORCE_AFTER: Duration = Duration::from_millis(500);
+/// Exit status after a forced end, as a shell reports SIGINT.
+const FORCED_STATUS: i32 = 130;
+
+/// The flags, and the time at which to stop.
+#[derive(Debug, Default)]
+pub struct Control {
+    stop: Arc<AtomicBool>,
+    restart: Arc<AtomicBool>,
+    force: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+    stopping_since: Option<Instant>,
+}
+
+impl Control {
+    /// A control that no signal reaches.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A control that SIGINT, SIGTERM and SIGHUP reach. Also keeps SIGXFSZ from killing the program, so that a
+    /// write over the limit is an error like a full disk.
+    ///
+    /// # Errors
+    /// If the system refuses a handler.
+    pub fn with_signals() -> io::Result<Self> {
+        let control = Self::new();
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_shutdown(signal, FORCED_STATUS, Arc::clone(&control.force))?;
+            flag::register(signal, Arc::clone(&control.stop))?;
+        }
+        flag::register(SIGHUP, Arc::clone(&control.restart))?;
+        ignore_file_size_signal()?;
+        Ok(control)
+    }
+
+    /// A flag that stops the recording when raised.
+    #[must_use]
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// A flag that starts the next file when raised.
+    #[must_use]
+    pub fn restart_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.restart)
+    }
+
+    /// Stop so much later than now.
+    pub fn stop_after(&mut self, duration: Duration) {
+        self.deadline = Instant::now().checked_add(duration);
+    }
+
+    /// Stop now.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// How long ago a stop was first seen; `None` while there is no reason to stop.
+    pub fn stopping(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if self.stopping_since.is_none()
+            && (self.stop.load(Ordering::Relaxed) || self.deadline.is_some_and(|deadline| now >= deadline))
+        {
+            self.stopping_since = Some(now);
+        }
+        let since = now - self.stopping_since?;
+        if since >= FORCE_AFTER {
+            self.force.store(true, Ordering::Relaxed);
+        }
+        Some(since)
+    }
+
+    /// `most`, or less if the time to stop comes before.
+    #[must_use]
+    pub fn wait_at_most(&self, most: Duration) -> Duration {
+        self.deadline.map_or(most, |deadline| most.min(deadline.saturating_duration_since(Instant::now())))
+    }
+
+    /// Whether the next file is to be started; true once for each request.
+    pub fn take_restart(&mut self) -> bool {
+        self.restart.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Makes a write over the file size limit fail with `EFBIG` instead of killing the process.
+///
+/// # Errors
+/// If the system refuses the handler.
+pub fn ignore_file_size_signal() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
+}
+
+/// Waits until `fd` can be written or its other end is gone, or the time has passed or a signal came: then nothing.
+pub(crate) fn writable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<PollFlags> {
+    let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) => Ok(fds[0].revents()),
+        Err(rustix::io::Errno::INTR) => Ok(PollFlags::empty()),
+        Err(error) => Err(error.into()),
+    }
+}

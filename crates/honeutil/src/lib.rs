@@ -1,0 +1,23 @@
+//! The command line of Hone. A library only so that tests can drive its parts; nobody else is meant to use it.
+//!
+//! `honeutil read`: [`args`] says what may be asked for, [`command`] acts on it, [`read`] is the loop that takes
+//! events from a [`source`] through the engine to the [`output`], until the [`control`] says stop. The [`tally`] sees
+//! the same blocks as the output, and [`summary`] and [`progress`] show it.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod blocks;
+pub mod command;
+pub mod control;
+mod file;
+pub mod naming;
+pub mod output;
+pub mod peers;
+pub mod progress;
+pub mod read;
+pub mod source;
+mod stream;
+pub mod summary;
+pub mod tally;
+pub mod text;

@@ -1,0 +1,91 @@
+//! What recordings are called.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const SECONDS_PER_DAY: u64 = 86_400;
+/// Longest part of a host name that goes into a file name, in characters.
+const MAX_HOST: usize = 64;
+
+/// `HOST_YYYYMMDD_HHMMSS.pcapng`, of a time in nanoseconds since 1970, UTC.
+#[must_use]
+pub fn by_time(host: &str, nanos: u64) -> String {
+    let host: String = host
+        .chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '_' })
+        .take(MAX_HOST)
+        .collect();
+    // Neither a hidden file nor one that looks like an option.
+    let host = match host.trim_start_matches(['.', '-']) {
+        "" => "host",
+        host => host,
+    };
+    let seconds = nanos / NANOS_PER_SECOND;
+    let (year, month, day) = date(seconds / SECONDS_PER_DAY);
+    let time = seconds % SECONDS_PER_DAY;
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{host}_{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}.pcapng")
+}
+
+/// `path` itself for 0, else with `_number` before the extension.
+#[must_use]
+pub fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
+    let mut name = path.file_stem().map_or_else(OsString::new, OsString::from);
+    name.push(format!("_{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
+fn date(days: u64) -> (u64, u64, u64) {
+    // Years begin in March here, so that the leap day is the last of its year; eras are 400 years of 146,097 days.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year_of_era + carry, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_host_and_time() {
+        let name = |host, seconds: u64| by_time(host, seconds * NANOS_PER_SECOND + 999_999_999);
+        assert_eq!(name("web-1.example", 0), "web-1.example_19700101_000000.pcapng");
+        assert_eq!(name("a", 951_782_399), "a_20000228_235959.pcapng");
+        assert_eq!(name("a", 951_868_799), "a_20000229_235959.pcapng");
+        assert_eq!(name("a", 951_868_800), "a_20000301_000000.pcapng");
+        assert_eq!(name("a", 4_107_542_399), "a_21000228_235959.pcapng");
+        assert_eq!(name("a", 4_107_542_400), "a_21000301_000000.pcapng");
+        assert_eq!(name("a", 1_785_412_799), "a_20260730_115959.pcapng");
+    }
+
+    #[test]
+    fn a_host_name_cannot_leave_the_directory() {
+        assert!(by_time("../../etc/x", 0).starts_with("_.._etc_x_1970"));
+        assert!(by_time("-rf *\n", 0).starts_with("rf____1970"));
+        assert!(by_time("", 0).starts_with("host_1970"));
+        assert!(by_time(&"x".repeat(300), 0).len() < 100);
+    }
+
+    #[test]
+    fn numbers_go_before_the_extension() {
+        let numbered = |path, n| numbered(Path::new(path), n).into_os_string().into_string().unwrap();
+        assert_eq!(numbered("a/b.pcapng", 0), "a/b.pcapng");
+        assert_eq!(numbered("a/b.pcapng", 1), "a/b_1.pcapng");
+        assert_eq!(numbered("b", 12), "b_12");
+        assert_eq!(numbered("h.example_2026.pcapng", 2), "h.example_2026_2.pcapng");
+    }
+}

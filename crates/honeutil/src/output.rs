@@ -1,0 +1,296 @@
+//! Where the blocks go: files in a directory, one named file and its successors, or a stream.
+//!
+//! Owns the open file. Every regular file ends at a whole block, whatever happens. New files are readable by their
+//! owner only: they hold everyone's traffic.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::control::Control;
+use crate::file::RegularFile;
+use crate::naming;
+use crate::stream::{PATIENCE, Stream, StreamError};
+use crate::text::printable;
+
+/// Longest file name shown, in characters.
+const MAX_SHOWN: usize = 4096;
+/// How many taken names are tried for one file.
+const MAX_NUMBER: u32 = 9999;
+
+/// Where to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Into this directory, under names made of host and time.
+    Directory(PathBuf),
+    /// To this file; further ones are numbered.
+    File(PathBuf),
+    /// To standard output.
+    Stdout,
+}
+
+/// Why writing cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// A file cannot be opened.
+    #[error("cannot open {name}: {source}{}", remedy(source))]
+    Open {
+        /// Which.
+        name: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The output is a terminal.
+    #[error(
+        "{name} is a terminal, and recordings are binary: write to a file (-w FILE) or a pipe (-w - | tshark -r -)"
+    )]
+    Terminal {
+        /// Which.
+        name: String,
+    },
+    /// Nobody opened the named pipe for reading before the stop.
+    #[error("stopped before anything opened {name} for reading")]
+    NoReader {
+        /// Which.
+        name: String,
+    },
+    /// A regular file cannot take more.
+    #[error(
+        "cannot write {name} at byte {offset}: {source}{}. The file ends there, at a whole block",
+        remedy(source)
+    )]
+    Write {
+        /// Which.
+        name: String,
+        /// Where it ends now.
+        offset: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A stream cannot take more.
+    #[error("cannot write {name} after {offset} bytes: {source}{}", remedy(source))]
+    Stream {
+        /// Which.
+        name: String,
+        /// What it took before.
+        offset: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The reader of the stream stopped reading, so that the last blocks could not be delivered.
+    #[error("the reader of {name} has read nothing for {} s: gave up; its last blocks are missing", PATIENCE.as_secs())]
+    Stuck {
+        /// Which.
+        name: String,
+    },
+    /// The reader of the stream closed it: the usual end of a pipe, nothing to tell.
+    #[error("the reader of {name} closed it")]
+    Closed {
+        /// Which.
+        name: String,
+    },
+}
+
+/// What can be done about it, where something can.
+fn remedy(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT) => ": make the directory first (mkdir -p), or name another",
+        Some(Errno::NOTDIR) => ": name a directory",
+        Some(Errno::ISDIR) => ": name a file, or use -d for a directory",
+        Some(Errno::ACCESS | Errno::PERM) => ": name a place that you may write to",
+        Some(Errno::ROFS) => ": name a place on another file system",
+        Some(Errno::NOSPC) => ": free some space, or record less (-s, --count, --duration)",
+        Some(Errno::DQUOT) => ": free some of your quota, or record less (-s, --count, --duration)",
+        Some(Errno::FBIG) => ": raise the limit (ulimit -f), or start a new file in time (SIGHUP)",
+        _ => "",
+    }
+}
+
+/// The open output.
+#[derive(Debug)]
+pub struct Output {
+    target: Target,
+    host: String,
+    sink: Sink,
+    name: String,
+    first_name: String,
+    files: u32,
+    /// Bytes in the files before this one.
+    earlier: u64,
+}
+
+#[derive(Debug)]
+enum Sink {
+    File(RegularFile),
+    Stream(Stream),
+}
+
+impl Output {
+    /// Opens the output. `host` and `now` (nanoseconds since 1970) go into names.
+    /// A file that already exists is not changed before the first write.
+    ///
+    /// # Errors
+    /// [`OutputError`].
+    pub fn open(target: Target, host: &str, now: u64, control: &mut Control) -> Result<Self, OutputError> {
+        let (sink, name) = match &target {
+            Target::Directory(directory) => create_numbered(&directory.join(naming::by_time(host, now)), 0)?,
+            Target::File(path) => (open_file(path, control)?, shown(path)),
+            Target::Stdout => {
+                let name = "standard output".to_owned();
+                let file = io::stdout().as_fd().try_clone_to_owned();
+                let sink = file.and_then(|file| sink_for(file.into(), RegularFile::inherited));
+                (sink.map_err(|source| OutputError::Open { name: name.clone(), source })?, name)
+            }
+        };
+        if let Sink::Stream(stream) = &sink
+            && stream.is_terminal()
+        {
+            return Err(OutputError::Terminal { name });
+        }
+        Ok(Self { target, host: host.to_owned(), sink, first_name: name.clone(), name, files: 1, earlier: 0 })
+    }
+
+    /// Writes whole blocks.
+    ///
+    /// # Errors
+    /// [`OutputError`]; [`written`](Self::written) then tells how much was written before it.
+    pub fn write(&mut self, blocks: &[u8], control: &mut Control) -> Result<(), OutputError> {
+        let name = || self.name.clone();
+        match &mut self.sink {
+            Sink::File(file) => file.write(blocks).map_err(|source| OutputError::Write {
+                name: name(),
+                offset: file.written(),
+                source,
+            }),
+            Sink::Stream(stream) => stream.write(blocks, control).map_err(|error| match error {
+                StreamError::Closed => OutputError::Closed { name: name() },
+                StreamError::Stuck => OutputError::Stuck { name: name() },
+                StreamError::Io(source) => {
+                    OutputError::Stream { name: name(), offset: stream.written(), source }
+                }
+            }),
+        }
+    }
+
+    /// Starts the next file; a stream and an inherited file go on.
+    ///
+    /// # Errors
+    /// [`OutputError::Open`].
+    pub fn rotate(&mut self, now: u64) -> Result<(), OutputError> {
+        let (sink, name) = match (&self.target, &self.sink) {
+            (Target::Stdout, _) | (_, Sink::Stream(_)) => return Ok(()),
+            (Target::Directory(directory), _) => {
+                create_numbered(&directory.join(naming::by_time(&self.host, now)), 0)?
+            }
+            (Target::File(path), _) => create_numbered(path, self.files)?,
+        };
+        self.earlier += self.sink.written();
+        self.sink = sink;
+        self.name = name;
+        self.files += 1;
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`OutputError::Closed`] if the reader of a stream is gone.
+    pub fn check(&self) -> Result<(), OutputError> {
+        match &self.sink {
+            Sink::Stream(stream) if stream.closed() => Err(OutputError::Closed { name: self.name.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes written, over all files.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.earlier + self.sink.written()
+    }
+
+    /// The current file, fit to be shown.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file or files written, fit to be shown.
+    #[must_use]
+    pub fn names(&self) -> String {
+        match self.files {
+            1 => self.name.clone(),
+            files => format!("{files} files, {} to {}", self.first_name, self.name),
+        }
+    }
+}
+
+impl Sink {
+    fn written(&self) -> u64 {
+        match self {
+            Self::File(file) => file.written(),
+            Self::Stream(stream) => stream.written(),
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy(), MAX_SHOWN)
+}
+
+/// Makes the first of `path` with numbers from `first` on that does not exist yet.
+fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputError> {
+    let mut number = first;
+    loop {
+        let candidate = naming::numbered(path, number);
+        match open(&candidate, OFlags::CREATE | OFlags::EXCL) {
+            Ok(file) => {
+                let name = shown(&candidate);
+                return Ok((Sink::File(RegularFile::new(file, candidate)), name));
+            }
+            Err(Errno::EXIST) if number - first < MAX_NUMBER => number += 1,
+            Err(error) => return Err(OutputError::Open { name: shown(&candidate), source: error.into() }),
+        }
+    }
+}
+
+/// Makes the file or opens the existing one; waits for the reader of a named pipe.
+fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
+    let failed = |source: io::Error| OutputError::Open { name: shown(path), source };
+    loop {
+        match open(path, OFlags::CREATE | OFlags::EXCL) {
+            Ok(file) => return Ok(Sink::File(RegularFile::new(file, path.to_owned()))),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        // Create: for a symbolic link to a file that does not exist.
+        match open(path, OFlags::CREATE) {
+            Ok(file) => return sink_for(file, RegularFile::overwrite).map_err(failed),
+            // A named pipe that nobody reads yet.
+            Err(Errno::NXIO) => {}
+            Err(error) => return Err(failed(error.into())),
+        }
+        if control.stopping().is_some() {
+            return Err(OutputError::NoReader { name: shown(path) });
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn open(path: &Path, more: OFlags) -> Result<File, Errno> {
+    // NONBLOCK: opening a named pipe must not hang. Regular files do not care.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// The sink for a file that was there before.
+fn sink_for(file: File, regular: fn(File) -> RegularFile) -> io::Result<Sink> {
+    let mode = rustix::fs::fstat(&file)?.st_mode;
+    Ok(match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => Sink::File(regular(file)),
+        _ => Sink::Stream(Stream::new(file)),
+    })
+}

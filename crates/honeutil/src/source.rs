@@ -1,0 +1,60 @@
+//! Where events come from, as the recording loop sees it.
+
+use std::time::Duration;
+
+use hone_engine::{Event, Nanos, SourceDrops};
+
+/// A source's failure; its text says what is wrong and what to do.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A source of events: the sensor, or a test's script.
+pub trait Source {
+    /// Tells what runs and what is open now.
+    ///
+    /// # Errors
+    /// As the source has it.
+    fn restate(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), SourceError>;
+
+    /// Waits for records up to `timeout` and delivers at most `most` of them; says how many.
+    ///
+    /// # Errors
+    /// As the source has it.
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        most: usize,
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, SourceError>;
+
+    /// What was lost so far before it could be delivered.
+    ///
+    /// # Errors
+    /// As the source has it.
+    fn drops(&mut self) -> Result<SourceDrops, SourceError>;
+
+    /// The time by the clock that events are stamped with.
+    fn now(&self) -> Nanos;
+}
+
+impl Source for hone_linux::Sensor {
+    fn restate(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), SourceError> {
+        Ok(Self::restate(self, sink)?)
+    }
+
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        most: usize,
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, SourceError> {
+        Ok(Self::poll(self, timeout, most, sink)?)
+    }
+
+    fn drops(&mut self) -> Result<SourceDrops, SourceError> {
+        Ok(Self::drops(self)?)
+    }
+
+    fn now(&self) -> Nanos {
+        hone_linux::now()
+    }
+}

@@ -1,0 +1,201 @@
+//! What is told at the end: how much was recorded, what is missing, and who talked to whom.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use hone_engine::{NoOwner, PerKind, ReaderStatistics, Statistics};
+
+use crate::peers::Peers;
+use crate::tally::{Tally, Traffic};
+use crate::text::{bytes, counted, duration, printable, share, thousands};
+
+/// Processes shown.
+const MAX_ROWS: usize = 10;
+/// Peers shown for each.
+const MAX_PEERS: usize = 3;
+/// Characters of a process's name.
+const NAME_WIDTH: usize = 24;
+/// Characters of a user's name.
+const USER_WIDTH: usize = 16;
+
+/// What a recording came to, besides the tally.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// How long it recorded.
+    pub elapsed: Duration,
+    /// The file or files, fit to be shown.
+    pub files: String,
+    /// Bytes written to them.
+    pub written: u64,
+    /// The engine's counts.
+    pub engine: Statistics,
+    /// The reader's counts.
+    pub reader: ReaderStatistics,
+}
+
+/// The summary, as lines that each end with a newline.
+#[must_use]
+pub fn render(outcome: &Outcome, tally: &Tally) -> String {
+    let mut out = String::new();
+    let total = &tally.total;
+    let mut line = |label: &str, text: String| {
+        let _ = writeln!(out, "{label:12}{text}");
+    };
+    line(
+        "Recorded",
+        format!(
+            "{}, {} on the wire, in {}",
+            counted(total.packets(), "packet"),
+            bytes(total.bytes()),
+            duration(outcome.elapsed)
+        ),
+    );
+    line("Written", format!("{} to {}", bytes(outcome.written), outcome.files));
+    let dropped = dropped(outcome);
+    let mut dropped = dropped.iter();
+    line("Dropped", dropped.next().map_or_else(|| "nothing".to_owned(), Clone::clone));
+    for more in dropped {
+        line("", more.clone());
+    }
+    if total.packets() > 0 {
+        let attributed = total.packets() - tally.nobody.packets();
+        let text = format!("{} of the packets to {}", share(attributed, total.packets()), processes(tally));
+        line("Attributed", text);
+        let reasons = reasons(&outcome.engine);
+        if tally.nobody.packets() > 0 && !reasons.is_empty() {
+            line("", format!("not attributed: {reasons}"));
+        }
+        out.push('\n');
+        out.push_str(&table(tally));
+    }
+    out
+}
+
+fn processes(tally: &Tally) -> String {
+    match tally.process_count() {
+        1 => "1 process".to_owned(),
+        count => format!("{} processes", thousands(count)),
+    }
+}
+
+/// What is missing from the recording, a line for each place where it was lost.
+fn dropped(outcome: &Outcome) -> Vec<String> {
+    let source = &outcome.engine.dropped_by_source;
+    let places = [
+        (source, "by the full kernel buffer (a larger --buffer-size or a smaller -s can help)"),
+        (&outcome.reader.dropped_by_ring, "by the reader's full ring buffer"),
+        (&outcome.engine.lost, "for lack of memory in the engine"),
+    ];
+    places.iter().filter_map(|(counts, place)| Some(format!("{} {place}", kinds(counts)?))).collect()
+}
+
+/// `3 packets, 1 process event`; `None` if there are none.
+fn kinds(counts: &PerKind) -> Option<String> {
+    let kinds = [
+        (counts.packets, "packet"),
+        (counts.processes, "process event"),
+        (counts.connections, "connection event"),
+    ];
+    let texts: Vec<_> = kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| counted(*n, what)).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
+/// Why packets have no process, most frequent first.
+fn reasons(engine: &Statistics) -> String {
+    let mut reasons = [
+        (engine.no_owner.get(NoOwner::Kernel), "of the kernel itself"),
+        (engine.no_owner.get(NoOwner::NoSocket), "without a socket"),
+        (engine.no_owner.get(NoOwner::UnknownSocket), "of a socket whose user is unknown"),
+    ];
+    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let texts: Vec<_> =
+        reasons.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();
+    texts.join(", ")
+}
+
+const COLUMNS: usize = 8;
+const HEADINGS: [&str; COLUMNS] =
+    ["PROCESS", "PID", "USER", "BYTES IN", "BYTES OUT", "PACKETS IN", "PACKETS OUT", "MOSTLY WITH"];
+const RIGHT: [bool; COLUMNS] = [false, true, false, true, true, true, true, false];
+
+type Row = [String; COLUMNS];
+
+fn table(tally: &Tally) -> String {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    let busiest = tally.busiest(MAX_ROWS);
+    let mut rest = tally.total;
+    for process in &busiest {
+        rest = difference(&rest, &process.traffic);
+        let name =
+            if process.name.is_empty() { "?".to_owned() } else { printable(&process.name, NAME_WIDTH) };
+        let user = printable(&process.user, USER_WIDTH);
+        add(&mut rows, [name, process.pid.to_string(), user], &process.traffic, &process.peers);
+    }
+    let others = difference(&rest, &tally.nobody);
+    if others.packets() > 0 {
+        let count = tally.process_count() - busiest.len() as u64;
+        let name = format!("({})", if count == 1 { "1 other".to_owned() } else { counted(count, "other") });
+        add(&mut rows, [name, String::new(), String::new()], &others, &Peers::default());
+    }
+    if tally.nobody.packets() > 0 {
+        let name = ["(no process)".to_owned(), String::new(), String::new()];
+        add(&mut rows, name, &tally.nobody, &tally.nobody_peers);
+    }
+    aligned(&rows)
+}
+
+fn difference(whole: &Traffic, part: &Traffic) -> Traffic {
+    Traffic {
+        packets_in: whole.packets_in - part.packets_in,
+        packets_out: whole.packets_out - part.packets_out,
+        bytes_in: whole.bytes_in - part.bytes_in,
+        bytes_out: whole.bytes_out - part.bytes_out,
+    }
+}
+
+/// Adds a row, and one more for each further peer.
+fn add(rows: &mut Vec<Row>, [name, pid, user]: [String; 3], traffic: &Traffic, peers: &Peers) {
+    let mut with: Vec<_> = peers.busiest(MAX_PEERS).iter().map(ToString::to_string).collect();
+    match (peers.known(), with.last_mut()) {
+        (Some(known), Some(last)) if known > MAX_PEERS => {
+            let _ = write!(last, ", and {} more", known - MAX_PEERS);
+        }
+        (None, Some(last)) => last.push_str(", and many more"),
+        _ => {}
+    }
+    let mut with = with.into_iter();
+    rows.push([
+        name,
+        pid,
+        user,
+        bytes(traffic.bytes_in),
+        bytes(traffic.bytes_out),
+        thousands(traffic.packets_in),
+        thousands(traffic.packets_out),
+        with.next().unwrap_or_default(),
+    ]);
+    for peer in with {
+        let mut row = Row::default();
+        row[COLUMNS - 1] = peer;
+        rows.push(row);
+    }
+}
+
+fn aligned(rows: &[Row]) -> String {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for ((cell, width), right) in row.iter().zip(widths).zip(RIGHT) {
+            let _ = if right { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:width$}  ") };
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,146 @@
+//! How numbers and names look to people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// `1234567` as `1,234,567`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `number` and what it counts, in singular or plural.
+#[must_use]
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// `1536` as `1.5 KiB`.
+#[must_use]
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if number < 1024 {
+        return format!("{number} B");
+    }
+    // In tenths, rounded: 1023.96 KiB must not read "1024.0 KiB".
+    let mut unit = 1024_u128;
+    let mut index = 0;
+    let tenths = |unit: u128| (u128::from(number) * 10 + unit / 2) / unit;
+    while tenths(unit) >= 10_240 && index + 1 < UNITS.len() {
+        unit *= 1024;
+        index += 1;
+    }
+    let tenths = tenths(unit);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[index])
+}
+
+/// `12.3 s`, `2 min 05 s`, `1 h 02 min`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `part` of `whole` in per cent. Only all is `100 %`, only none is `0 %`.
+#[must_use]
+pub fn share(part: u64, whole: u64) -> String {
+    match part {
+        0 => "0 %".to_owned(),
+        _ if part >= whole => "100 %".to_owned(),
+        _ => {
+            let tenths = u128::from(part) * 1000 / u128::from(whole);
+            if tenths == 0 { "< 0.1 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
+        }
+    }
+}
+
+/// A name of somebody else's choice, fit for a terminal: whatever does not print, or would change how its
+/// neighbours print, is escaped; at most `most` characters, the rest is `..`.
+#[must_use]
+pub fn printable(name: &str, most: usize) -> String {
+    let mut out = String::new();
+    let mut length = 0;
+    for char in name.chars() {
+        let before = out.len();
+        if matches!(char, '\'' | '"' | '\\') {
+            out.push(char);
+        } else {
+            let _ = write!(out, "{}", char.escape_debug());
+        }
+        length += out[before..].chars().count();
+        if length > most {
+            while out.chars().count() + 2 > most && out.pop().is_some() {}
+            out.push_str("..");
+            break;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1000), "1,000");
+        assert_eq!(thousands(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(counted(1, "packet"), "1 packet");
+        assert_eq!(counted(2, "packet"), "2 packets");
+    }
+
+    #[test]
+    fn sizes() {
+        for (number, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (1_048_576, "1.0 MiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(number), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration(Duration::from_millis(1234)), "1.2 s");
+        assert_eq!(duration(Duration::from_secs(125)), "2 min 05 s");
+        assert_eq!(duration(Duration::from_secs(3725)), "1 h 02 min");
+    }
+
+    #[test]
+    fn shares_never_round_to_all_or_nothing() {
+        assert_eq!(share(0, 0), "0 %");
+        assert_eq!(share(5, 5), "100 %");
+        assert_eq!(share(99_999, 100_000), "99.9 %");
+        assert_eq!(share(1, 100_000), "< 0.1 %");
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(printable("python3.11", 24), "python3.11");
+        assert_eq!(printable("o'clock \"x\" ü", 24), "o'clock \"x\" ü");
+        assert_eq!(printable("a\x1b[2Jb\r\n", 40), "a\\u{1b}[2Jb\\r\\n");
+        assert_eq!(printable("abc\u{202e}gpj.exe", 40), "abc\\u{202e}gpj.exe");
+        assert_eq!(printable("abcdefghij", 8), "abcdef..");
+        assert_eq!(printable("abcdefgh", 8), "abcdefgh");
+        assert_eq!(printable("\x1b\x1b\x1b\x1b", 8), "\\u{1b}..");
+    }
+}

@@ -1,0 +1,146 @@
+//! The command as a person meets it: what it refuses, with which words and which exit status. Needs no root: nothing
+//! here gets as far as the sensor, or it is refused there.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+
+fn honeutil(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_honeutil"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    honeutil(arguments).output().unwrap()
+}
+
+/// Runs it, expects this exit status and nothing on standard output, returns standard error.
+#[track_caller]
+fn refused(arguments: &[&str], status: i32) -> String {
+    let output = run(arguments);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
+    assert_eq!(output.stdout, b"", "{arguments:?}");
+    stderr
+}
+
+#[test]
+fn values_out_of_range_are_refused_with_the_range() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.pcapng");
+    for (option, values, range) in [
+        ("--snap-length", &["-1", "262145", "all"][..], "1 to 262144 bytes"),
+        ("-s", &["1k"], "1 to 262144 bytes"),
+        ("--duration", &["0", "-1", "366d", "soon", "inf"], "1ms to 365d"),
+        ("--count", &["0", "-3", "many"], "1 to 18446744073709551615 packets"),
+        ("--buffer-size", &["0", "3", "2048"], "a power of two from 1 to 1024 MiB"),
+    ] {
+        for value in values {
+            let joined = if option.starts_with("--") {
+                format!("{option}={value}")
+            } else {
+                format!("{option}{value}")
+            };
+            let message = refused(&["read", &joined, "-w", file.to_str().unwrap()], 2);
+            assert!(message.contains(range) && message.contains(value), "{option} {value}: {message}");
+        }
+    }
+    assert!(!file.exists(), "nothing is started");
+}
+
+#[test]
+fn combinations_that_make_no_sense_are_refused() {
+    for arguments in [
+        &["read", "-d", ".", "-w", "x"][..],
+        &["read", "-q", "-v"],
+        &["read", "-w", ""],
+        &["read", "extra"],
+        &["read", "--no-such-option"],
+        &["capture"],
+        &[],
+    ] {
+        let message = refused(arguments, 2);
+        assert!(message.contains("--help"), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn help_and_version_are_for_standard_output() {
+    for (arguments, expected) in [
+        (&["--help"][..], "read"),
+        (&["read", "-h"], "--snap-length"),
+        (&["read", "--help"], "Exit status:"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+    ] {
+        let output = run(arguments);
+        assert!(output.status.success());
+        assert!(String::from_utf8(output.stdout).unwrap().contains(expected), "{arguments:?}");
+        assert_eq!(output.stderr, b"");
+    }
+}
+
+#[test]
+fn places_that_cannot_be_written_are_told_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).into_os_string().into_string().unwrap();
+    fs::write(path("file"), "").unwrap();
+    for (arguments, words) in [
+        (["read", "-d", &path("missing")], ["missing", "mkdir -p"]),
+        (["read", "-d", &path("file")], ["Not a directory", "name a directory"]),
+        (["read", "-w", &path("missing/a")], ["missing/a", "mkdir -p"]),
+        (["read", "-w", &path("")], ["Is a directory", "use -d"]),
+    ] {
+        let message = refused(&arguments, 1);
+        assert!(message.starts_with("honeutil: cannot open "), "{message}");
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+}
+
+#[test]
+fn recordings_do_not_go_to_a_terminal() {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let terminal: OwnedFd = ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let output = honeutil(&["read", "-w", "-"]).stdout(terminal).stderr(Stdio::piped()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("standard output is a terminal") && message.contains("-w FILE"), "{message}");
+}
+
+#[test]
+fn without_the_right_to_record_it_says_what_is_missing_and_leaves_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = honeutil(&["read", "--duration", "1"]);
+    if rustix::process::geteuid().is_root() {
+        let nobody = 65_534;
+        std::os::unix::fs::chown(directory.path(), Some(nobody), Some(nobody)).unwrap();
+        // The build directory may not be open to others: a copy is.
+        let copy = directory.path().join("honeutil");
+        fs::copy(env!("CARGO_BIN_EXE_honeutil"), &copy).unwrap();
+        command = Command::new(copy);
+        command.args(["read", "--duration", "1"]).uid(nobody).gid(nobody);
+    }
+    let work = directory.path().join("work");
+    fs::create_dir(&work).unwrap();
+    fs::set_permissions(&work, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let output = command.current_dir(&work).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() {
+        eprintln!("skipped: an unprivileged run: this user may record");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.starts_with("honeutil: ") && message.contains("CAP_"), "{message}");
+    assert_eq!(entries(&work), 0, "no empty file is left");
+}
+
+fn entries(directory: &Path) -> usize {
+    fs::read_dir(directory).unwrap().count()
+}

@@ -1,0 +1,79 @@
+//! Where no more fits: the file ends at its last whole block, and the message says where and what to do.
+//! A test binary of its own, for the file size limit is one of the whole process.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Script, Step, contents_of, record};
+use honeutil::control::ignore_file_size_signal;
+use honeutil::output::Target;
+use honeutil::read::Options;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Records more than fits into `path`, and checks what is left.
+fn overfill(path: &Path, words: &[&str]) {
+    // Odd sizes, so that the end of the space is in the middle of a block.
+    let step = Step::Packet { pid: Some(1), outbound: true, size: 1333 };
+    let (outcome, tally, result) = record(
+        Script::new([Step::Forever(Box::new(step))]),
+        Target::File(path.to_owned()),
+        Options::default(),
+    );
+    let length = fs::metadata(path).unwrap().len();
+    let message = result.unwrap_err().to_string();
+    assert!(message.contains(&format!("{} at byte {length}: ", path.display())), "{message}");
+    for word in words {
+        assert!(message.contains(word), "{message}");
+    }
+    assert_eq!(outcome.written, length);
+    let contents = contents_of(path);
+    assert!(!contents.packets.is_empty());
+    assert_eq!(contents.packets.len() as u64, tally.total.packets(), "the tally is of what is in the file");
+}
+
+#[test]
+fn the_file_ends_at_a_whole_block() {
+    file_size_limit();
+    full_disk();
+}
+
+fn file_size_limit() {
+    ignore_file_size_signal().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let before = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(3_000_001), maximum: before.maximum }).unwrap();
+    overfill(&directory.path().join("a.pcapng"), &["File too large", "ulimit -f"]);
+    setrlimit(Resource::Fsize, before).unwrap();
+}
+
+fn full_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path()) else {
+        eprintln!("skipped: a full disk: mounting a tmpfs needs root");
+        return;
+    };
+    overfill(&disk.0.join("a.pcapng"), &["No space left", "free some space"]);
+}
+
+/// A file system of 2 MiB, for as long as this lives.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "hone-test"])
+            .arg(at)
+            .output()
+            .ok()?;
+        mounted.status.success().then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
