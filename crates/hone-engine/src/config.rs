@@ -6,7 +6,7 @@ use crate::Nanos;
 
 /// Smallest ring buffer of a reader, bytes.
 pub const MIN_RING_BYTES: usize = 1024;
-/// Ring buffer of a reader that does not ask for another size, bytes.
+/// Ring buffer of a reader that does not ask for another size, bytes, unless the engine is told otherwise.
 pub const DEFAULT_RING_BYTES: usize = 16_384;
 /// Largest ring buffer of a reader unless [`Config::max_ring_bytes`] allows more, bytes.
 pub const MAX_RING_BYTES: usize = 131_072;
@@ -48,6 +48,8 @@ pub struct Config {
     pub max_readers: u32,
     /// Largest ring buffer a reader may ask for, bytes; at least [`MIN_RING_BYTES`].
     pub max_ring_bytes: usize,
+    /// Most ids in one list of a reader's filters.
+    pub max_filter_ids: usize,
     /// Most bytes of blocks in memory, over all tables and readers. Packets leave the last eighth to
     /// process and connection events.
     pub max_block_bytes: usize,
@@ -65,6 +67,7 @@ impl Default for Config {
             max_connections: 524_288,
             max_readers: 64,
             max_ring_bytes: MAX_RING_BYTES,
+            max_filter_ids: 4096,
             max_block_bytes: 256 << 20,
             process_linger: 10 * SECOND,
             connection_linger: 10 * SECOND,
@@ -76,8 +79,9 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaderOptions {
     /// Size of the reader's ring buffer, bytes: [`MIN_RING_BYTES`] to [`Config::max_ring_bytes`], rounded up to a
-    /// power of two. Every [`RING_SLOT_BYTES`] hold one block.
-    pub ring_bytes: usize,
+    /// power of two. Every [`RING_SLOT_BYTES`] hold one block. `None`: the size for readers that don't ask,
+    /// [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
+    pub ring_bytes: Option<usize>,
     /// Most bytes of blocks that may wait in the ring.
     pub pinned_bytes: usize,
     /// Most bytes of each packet's data; 0: all there is.
@@ -86,6 +90,6 @@ pub struct ReaderOptions {
 
 impl Default for ReaderOptions {
     fn default() -> Self {
-        Self { ring_bytes: DEFAULT_RING_BYTES, pinned_bytes: 64 << 20, snap_length: 0 }
+        Self { ring_bytes: None, pinned_bytes: 64 << 20, snap_length: 0 }
     }
 }

@@ -34,14 +34,17 @@ extern crate alloc;
 mod block;
 mod config;
 mod connection;
+mod control;
 mod engine;
 mod error;
 mod event;
+mod filter;
 mod grow;
 mod packet;
 mod process;
 mod reader;
 mod section;
+mod signal;
 mod statistics;
 mod table;
 mod trim;
@@ -52,10 +55,13 @@ pub use config::{
     ReaderOptions, SectionInfo,
 };
 pub use engine::Engine;
-pub use error::{AttachError, EventError, OutOfMemory, ReadError, RestartError};
+pub use error::{
+    AttachError, EventError, FilterError, OutOfMemory, ReadError, RestartError, RingBytesError, UnknownReader,
+};
 pub use event::{
     ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey, ProcessStart,
     StartKind,
 };
+pub use filter::Filter;
 pub use reader::{Read, ReaderId};
 pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};

@@ -7,7 +7,7 @@ use hone_pcapng as pcapng;
 
 use crate::{
     Direction, Engine, EventError, MAX_PACKET_BYTES, Method, NoOwner, Owner, Packet, ProcessKey,
-    block::BYTE_ORDER, statistics::Kind,
+    block::BYTE_ORDER, filter::Subject, statistics::Kind,
 };
 
 /// The direction's bits of `epb_flags`.
@@ -46,13 +46,16 @@ impl Engine {
             other: Vec::new(),
         };
         let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
-        if !self.readers.iter().any(|reader| reader.has_room(Kind::Packet, length)) {
-            self.readers.iter_mut().for_each(|reader| reader.refuse(Kind::Packet));
+        let subject = Subject { connection: block.connection, process: block.process };
+        if !self.readers.iter().any(|reader| reader.takes(subject, length)) {
+            self.readers.iter_mut().for_each(|reader| reader.refuse(subject));
             return Ok(());
         }
         let mut bytes = self.store.buffer(length)?;
         block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
-        self.tell(bytes, Kind::Packet, packet.at)?;
+        let block = self.store.insert(bytes, Kind::Packet, packet.at)?;
+        self.offer_packet(block, subject);
+        self.store.release(block);
         Ok(())
     }
 

@@ -16,8 +16,10 @@ pub struct PerKind {
 /// What a block is about. The order is that of a snapshot's events at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// A section header, interface or statistics block: not counted.
+    /// A section header or statistics block: not counted.
     Frame,
+    /// An interface block: not counted.
+    Interface,
     Process,
     Connection,
     Packet,
@@ -29,18 +31,31 @@ impl Kind {
     pub(crate) const fn share(self, bound: usize) -> usize {
         match self {
             Self::Packet => bound - bound / 8,
-            Self::Frame | Self::Process | Self::Connection => bound,
+            Self::Frame | Self::Interface | Self::Process | Self::Connection => bound,
         }
     }
 }
 
 impl PerKind {
     pub(crate) const fn add(&mut self, kind: Kind) {
+        if let Some(count) = self.of(kind) {
+            *count += 1;
+        }
+    }
+
+    /// For a level: takes back what [`add`](Self::add) counted.
+    pub(crate) const fn take(&mut self, kind: Kind) {
+        if let Some(count) = self.of(kind) {
+            *count -= 1;
+        }
+    }
+
+    const fn of(&mut self, kind: Kind) -> Option<&mut u64> {
         match kind {
-            Kind::Frame => {}
-            Kind::Process => self.processes += 1,
-            Kind::Connection => self.connections += 1,
-            Kind::Packet => self.packets += 1,
+            Kind::Frame | Kind::Interface => None,
+            Kind::Process => Some(&mut self.processes),
+            Kind::Connection => Some(&mut self.connections),
+            Kind::Packet => Some(&mut self.packets),
         }
     }
 
@@ -141,10 +156,12 @@ impl NoOwners {
     }
 }
 
-/// What one reader got. For each kind, received = delivered + dropped by ring + queued.
+/// What one reader got. For each kind, received = delivered + dropped by ring + filtered + queued.
 /// The state restated at the beginning of a section is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReaderStatistics {
+    /// The reader's number: [`ReaderId::get`](crate::ReaderId::get).
+    pub id: u64,
     /// When the reader was attached.
     pub attached: Nanos,
     /// Blocks offered to the reader since then.
@@ -153,12 +170,16 @@ pub struct ReaderStatistics {
     pub delivered: PerKind,
     /// Blocks that found the reader's ring buffer full.
     pub dropped_by_ring: PerKind,
+    /// Blocks that the reader's filters left out: only ever packets.
+    pub filtered: PerKind,
     /// Level: blocks waiting in the ring buffer.
     pub queued: PerKind,
     /// Level: bytes of the blocks waiting in the ring buffer.
     pub queued_bytes: u64,
     /// Blocks the ring buffer holds at most.
     pub ring_slots: u64,
+    /// Size of the ring buffer, bytes.
+    pub ring_bytes: u64,
     /// Most bytes of each packet's data; 0: all there is.
     pub snap_length: u32,
 }

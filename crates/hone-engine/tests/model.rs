@@ -105,7 +105,7 @@ impl Both {
     fn attach(&mut self, snap: u32, slots: usize, pinned: usize) {
         if self.readers.len() < 3 {
             let options = ReaderOptions {
-                ring_bytes: (8 * slots - 1).max(1024),
+                ring_bytes: Some((8 * slots - 1).max(1024)),
                 pinned_bytes: pinned,
                 snap_length: snap,
             };

@@ -255,7 +255,7 @@ impl Model {
 
     /// Blocks that the tables and the engine itself hold.
     pub(crate) fn blocks(&self) -> u64 {
-        1 + (self.processes.entries.len() + self.connections.entries.len()) as u64
+        2 + (self.processes.entries.len() + self.connections.entries.len()) as u64
     }
 
     pub(crate) fn expire(&mut self) {
