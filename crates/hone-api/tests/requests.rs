@@ -21,12 +21,12 @@ fn inputs_of_fixed_length() {
     refused(
         Operation::SetSnapLength,
         &[1, 2, 3],
-        &format!("IOCTL_HONE_SET_SNAP_LENGTH: the input has 3 bytes; allowed: 4 to {}", usize::MAX),
+        "IOCTL_HONE_SET_SNAP_LENGTH: the input has 3 bytes; allowed: at least 4",
     );
     refused(
         Operation::SetDataEvent64,
         &[0; 7],
-        &format!("IOCTL_HONE_SET_DATA_EVENT_64: the input has 7 bytes; allowed: 8 to {}", usize::MAX),
+        "IOCTL_HONE_SET_DATA_EVENT_64: the input has 7 bytes; allowed: at least 8",
     );
     refused(Operation::SetRingBytes, &[0; 5], "IOCTL_HONE_SET_RING_BYTES: the input has 5 bytes; allowed: 4");
     refused(Operation::GetVersion, &[0], "IOCTL_HONE_GET_VERSION: the input has 1 bytes; allowed: 0");
