@@ -19,8 +19,8 @@ layout! {
 }
 
 layout! {
-    /// Packets that waited, or wait, for the owner of their connection.
-    pub struct Held, 48 bytes {
+    /// Packets that waited, or wait, for the owner of their connection: total = attributed + unattributed + waiting.
+    pub struct Held, 40 bytes {
         /// Level: packets that wait.
         [0] waiting: u64,
         /// Level: bytes of those.
@@ -29,16 +29,14 @@ layout! {
         [16] total: u64,
         /// Packets released with an owner.
         [24] attributed: u64,
-        /// Packets released without one because their time was up.
-        [32] timed_out: u64,
-        /// Packets released without one before that: to make room, or because nobody reads.
-        [40] given_up: u64,
+        /// Packets released without one; the reasons are in [`Statistics::unattributed`].
+        [32] unattributed: u64,
     }
 }
 
 layout! {
     /// What the reader that asks got. For each kind, received = delivered + dropped + filtered + queued.
-    pub struct ReaderStatistics, 184 bytes {
+    pub struct ReaderStatistics, 176 bytes {
         /// The reader's number, or [`NO_READER`]; then the rest is zero.
         [0] id: u64,
         /// When it was attached, nanoseconds since 1970-01-01 UTC.
@@ -53,18 +51,16 @@ layout! {
         [40] queued_bytes: u64,
         /// Its snap length, bytes; 0: unlimited.
         [48] snap_length: u64,
-        /// Bytes of the blocks read to their end.
-        [56] delivered_bytes: u64,
         /// Blocks offered to it.
-        [64] received: Counts,
+        [56] received: Counts,
         /// Blocks read to their end.
-        [88] delivered: Counts,
+        [80] delivered: Counts,
         /// Blocks that found the ring buffer full.
-        [112] dropped: Counts,
+        [104] dropped: Counts,
         /// Blocks that its filters left out: only ever packets.
-        [136] filtered: Counts,
+        [128] filtered: Counts,
         /// Level: blocks that wait in the ring buffer.
-        [160] queued: Counts,
+        [152] queued: Counts,
     }
 }
 
@@ -77,47 +73,49 @@ layout! {
     ///
     /// As a reply, 8 bytes come before it: u16 layout number, u16 length of all in bytes, u32 zero. A later version may
     /// append fields, which an older client does not look at.
-    pub struct Statistics, 744 bytes {
+    pub struct Statistics, 720 bytes {
         /// Version of the service: major, minor, micro, build.
         [0] version: [u16; 4],
+        /// When this was taken, nanoseconds since 1970-01-01 UTC.
+        [8] now: u64,
         /// How long the service has been loaded, nanoseconds.
-        [8] loaded: u64,
+        [16] loaded: u64,
         /// How long at least one reader was attached, nanoseconds.
-        [16] logging: u64,
+        [24] logging: u64,
         /// Level: readers attached.
-        [24] readers: u64,
+        [32] readers: u64,
         /// Readers attached ever.
-        [32] readers_total: u64,
+        [40] readers_total: u64,
         /// Ring buffer of readers that attach from now on, bytes.
-        [40] ring_bytes: u64,
+        [48] ring_bytes: u64,
         /// Longest snap length of any reader, bytes; 0: unlimited.
-        [48] max_snap_length: u64,
+        [56] max_snap_length: u64,
         /// Events that the queue manager got.
-        [56] received: Counts,
+        [64] received: Counts,
         /// Bytes on the wire of the packets among them.
-        [80] packet_bytes: u64,
+        [88] packet_bytes: u64,
         /// Level: running processes.
-        [88] processes: u64,
+        [96] processes: u64,
         /// Process start events.
-        [96] process_starts: u64,
+        [104] process_starts: u64,
         /// Process end events.
-        [104] process_ends: u64,
+        [112] process_ends: u64,
         /// Level: open connections.
-        [112] connections: u64,
+        [120] connections: u64,
         /// Connection open events.
-        [120] connection_opens: u64,
+        [128] connection_opens: u64,
         /// Connection close events; may be more than open events.
-        [128] connection_closes: u64,
+        [136] connection_closes: u64,
         /// Events lost before the queue manager saw them.
-        [136] dropped_by_source: Counts,
+        [144] dropped_by_source: Counts,
         /// Events that the queue manager could not record: no memory, or a full table.
-        [160] lost: Counts,
+        [168] lost: Counts,
         /// Events that said nothing new.
-        [184] ignored: Counts,
+        [192] ignored: Counts,
         /// Packets recorded with a connection of which no open event could be recorded.
-        [208] unopened: u64,
+        [216] unopened: u64,
         /// Packets that waited for the owner of their connection.
-        [216] held: Held,
+        [224] held: Held,
         /// Packets with a process, by how it is known: each at the number of its [`Attribution`].
         [264] methods: [u64; KINDS],
         /// Packets without a process, by the reason: each at the number of its [`Unattributed`].
@@ -128,12 +126,8 @@ layout! {
         [528] block_bytes: u64,
         /// Most bytes of blocks in memory that there may be.
         [536] max_block_bytes: u64,
-        /// Records in the list of open connections, as last set.
-        [544] listed_connections: u64,
-        /// Packets whose connection was found in that list.
-        [552] listed_matches: u64,
         /// What the reader that asks got.
-        [560] reader: ReaderStatistics,
+        [544] reader: ReaderStatistics,
     }
 }
 
@@ -168,10 +162,10 @@ numbered! {
         NoSocket = "no socket",
         /// It has a socket, of which no user has been seen.
         UnknownSocket = "unknown socket",
-        /// It waited for the owner of its connection until its time was up.
-        TimedOut = "timed out",
-        /// It waited, and was released to make room.
-        GivenUp = "given up",
+        /// It has a socket, and nobody named the user while the packet waited for that.
+        HoldExpired = "hold expired",
+        /// The same, but it could not wait for its time: others needed the room, or there was no memory.
+        HoldFull = "hold full",
     }
 }
 

@@ -317,7 +317,7 @@ proptest! {
     #[test]
     fn any_reply_is_an_error_or_statistics(mut reply in vec(any::<u8>(), 0..800), sound in any::<bool>()) {
         if let (true, Some(head)) = (sound, reply.get_mut(..4)) {
-            head.copy_from_slice(&[2, 0, 0xF0, 2]);
+            head.copy_from_slice(&[2, 0, 0xD8, 2]);
         }
         if let Ok(statistics) = Statistics::parse(&reply) {
             prop_assert_eq!(&statistics.reply()[8..], &reply[8..Statistics::REPLY_LENGTH]);
