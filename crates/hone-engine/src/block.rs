@@ -79,6 +79,11 @@ impl Store {
         Self { blocks: Vec::new(), free: NONE, live: 0, used: 0, used_bound, spare: 0, spare_bound }
     }
 
+    /// Takes the room for so many blocks, without their bytes.
+    pub(crate) fn reserve(&mut self, blocks: usize) -> Result<(), OutOfMemory> {
+        Ok(self.blocks.try_reserve(blocks)?)
+    }
+
     /// An empty buffer with room for `length` bytes, recycled if possible; give it to [`insert`](Self::insert).
     pub(crate) fn buffer(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
         let Some(slot) = self.blocks.get_mut(self.free as usize) else { return grow::vec(length) };
@@ -154,10 +159,11 @@ impl Store {
         self.blocks[index as usize].kind
     }
 
-    /// Orders the blocks of a snapshot: by time, at the same time processes before connections.
-    pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, BlockIndex) {
+    /// Orders the blocks of a snapshot: by time, at the same time processes before connections and the rest by their
+    /// bytes, so that the order does not depend on where the blocks lie.
+    pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, &[u8]) {
         let block = &self.blocks[index as usize];
-        (block.at, block.kind, index)
+        (block.at, block.kind, &block.bytes)
     }
 
     /// Blocks in use.

@@ -40,14 +40,19 @@ mod error;
 mod event;
 mod filter;
 mod grow;
+mod held;
+mod hold;
+mod open_list;
 mod packet;
 mod process;
 mod reader;
+mod ring;
 mod section;
 mod signal;
 mod statistics;
 mod table;
 mod trim;
+mod tuple;
 
 pub use block::BYTE_ORDER;
 pub use config::{
@@ -56,12 +61,14 @@ pub use config::{
 };
 pub use engine::Engine;
 pub use error::{
-    AttachError, EventError, FilterError, OutOfMemory, ReadError, RestartError, RingBytesError, UnknownReader,
+    AttachError, EventError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError,
+    RingBytesError, UnknownReader,
 };
 pub use event::{
     ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey, ProcessStart,
     StartKind,
 };
 pub use filter::Filter;
+pub use open_list::{Family, OpenConnection};
 pub use reader::{Read, ReaderId};
 pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};

@@ -49,6 +49,18 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
+    /// Takes the room for all that the table may hold.
+    pub(crate) fn reserve(&mut self) -> Result<(), OutOfMemory> {
+        self.entries.try_reserve(self.bound)?;
+        self.leaving.try_reserve(self.bound)?;
+        Ok(())
+    }
+
+    /// Most entries.
+    pub(crate) const fn bound(&self) -> usize {
+        self.bound
+    }
+
     pub(crate) fn get(&self, key: K) -> Option<&Entry<I>> {
         self.entries.get(&key)
     }
