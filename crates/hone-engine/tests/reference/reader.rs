@@ -92,6 +92,8 @@ pub(crate) struct Reader {
     pub(crate) signalled: bool,
     /// The section's interface's snap length; `None` once it has been raised after the interface was read.
     declared: Option<u32>,
+    /// Whether that happened when the interface was read in part.
+    raised: bool,
     parser: hone_pcapng::Reader,
     /// What the section being read has opened.
     pub(super) opened: HashSet<u64>,
@@ -134,6 +136,7 @@ impl Reader {
             filled: false,
             signalled: true,
             declared: None,
+            raised: false,
             parser: hone_pcapng::Reader::new(),
             opened: HashSet::new(),
             excused: HashSet::new(),
@@ -151,6 +154,7 @@ impl Reader {
         let unread = last.filter(|&at| (at, self.offset) == (0, 0) || at > 0);
         let Some(Expected::Interface(block)) = unread.map(|at| &mut self.expected[at]) else {
             self.declared = None;
+            self.raised = last.is_some();
             return;
         };
         let old = u32::from_le_bytes(block[12..16].try_into().expect("four bytes"));
@@ -250,7 +254,9 @@ impl Reader {
         let item = self.parser.next_block().expect("the block is sound").expect("the block is whole");
         match item.block {
             Block::Section(_) => self.opened.clear(),
-            Block::Interface(interface) => self.declared = Some(interface.snap_length),
+            Block::Interface(interface) => {
+                self.declared = (!std::mem::take(&mut self.raised)).then_some(interface.snap_length);
+            }
             Block::Connection(event) => {
                 self.opened.insert(event.connection);
             }
