@@ -159,5 +159,30 @@ fn packets(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets);
+/// What the processor's caches alone make of a large table: one look-up in a plain hash map whose entries have the size
+/// of a connection's.
+fn look_ups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("look-up");
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1)).sample_size(30);
+    group.throughput(Throughput::Elements(BATCH));
+    for known in [10, 10_000, 1_000_000_u64] {
+        let mut map = hashbrown::HashMap::new();
+        for number in 1..=known {
+            map.insert(number, [number; 6]);
+        }
+        let mut number = 0_u64;
+        group.bench_function(BenchmarkId::from_parameter(known), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..BATCH {
+                    number += 1;
+                    let key = (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % known + 1;
+                    black_box(map.get(black_box(&key)).map(|entry| entry[5]));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, packets, look_ups);
 criterion_main!(benches);

@@ -49,6 +49,7 @@ mod reader;
 mod ring;
 mod section;
 mod signal;
+mod spare;
 mod statistics;
 mod table;
 mod trim;
