@@ -70,11 +70,8 @@ pub fn engine_events(input: &[u8]) {
 
 impl Harness {
     fn call(&mut self, input: &mut Input<'_>) {
-        self.now += match input.below(8) {
-            step @ 0..6 => u64::from(step),
-            6 => u64::from(input.u8()),
-            _ => 0,
-        };
+        let step = input.below(8);
+        self.now += u64::from(if step == 6 { input.u8() } else { step });
         let at = self.now;
         match input.below(16) {
             0 => self.start(input),
@@ -111,7 +108,7 @@ impl Harness {
                 }
             }
             12 => {
-                let snap_length = input.u8().into();
+                let snap_length = u32::from(input.u16() % 700);
                 if let Some(index) = self.pick(input) {
                     let reader = &mut self.readers[index];
                     assert!(self.engine.set_snap_length(reader.id, snap_length).is_ok());
@@ -127,7 +124,10 @@ impl Harness {
                 let _ = self.engine.set_default_ring_bytes(bytes);
             }
         }
-        self.wake();
+        // Signals may also be taken later than after each call.
+        if step != 7 {
+            self.wake();
+        }
     }
 
     fn start(&mut self, input: &mut Input<'_>) {
@@ -152,8 +152,8 @@ impl Harness {
         };
         let outbound = input.flag();
         let connection = input.flag().then(|| connection(input));
-        let length = usize::from(input.u8());
-        let mut data = input.bytes(length).to_vec();
+        let length = usize::from(input.u16() % 1500);
+        let mut data = vec![input.u8(); length];
         if input.flag() {
             // With ports, so that the open-connection list may name its owner.
             data.splice(
