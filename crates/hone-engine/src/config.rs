@@ -36,6 +36,21 @@ pub struct SectionInfo {
 }
 
 /// Bounds of everything the engine keeps.
+///
+/// [`max_block_bytes`](Self::max_block_bytes) and [`max_held_bytes`](Self::max_held_bytes) bound packets and events.
+/// What comes on top is bounded too, in bytes at most:
+///
+/// | what | bytes |
+/// |---|---|
+/// | tables | 170 a connection, 130 a process; half as much again while one grows |
+/// | the list of a section's beginning, of which a reader may have two | 4 a running process and open connection |
+/// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) a reader |
+/// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) a reader |
+/// | held packets' order | 250 each |
+/// | open-connection list, twice while it is replaced | 250 a record |
+///
+/// Besides what [`ReaderOptions::pinned_bytes`] allows, a reader that does not read keeps the blocks that its sections
+/// begin with: at most two for each process and connection known then, within `max_block_bytes`.
 #[derive(Debug)]
 pub struct Config {
     /// What each section says about host and program.
