@@ -16,7 +16,13 @@
 //! an owner pushes out its own packets before others'.
 //!
 //! A packet that leaves goes to the readers attached then, with the filters they have then, and into the section that is
-//! being queued then, though it may be older than the section's beginning.
+//! being queued then, though it may be older than the section's beginning. A recording that is to miss none of its last
+//! packets goes on reading for the hold time.
+//!
+//! Packets of the connection that the sensor itself attributes, to nobody for example, do not wait behind those held.
+//!
+//! A call releases at most the packets held of one connection, and as many others as it takes to make room for one:
+//! never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
 
 use crate::{
     ConnectionId, Engine, EventError, Nanos, NoOwner, OpenConnection, OpenListError, Owner, Packet,

@@ -248,6 +248,22 @@ fn the_open_connection_list_names_owners() {
 }
 
 #[test]
+fn a_list_names_the_owners_of_all_connections_held() {
+    let (mut engine, reader) = reading(Config::default());
+    let unlisted = packet(Some(6), Owner::Ask, 3, &[0x45; 24]);
+    handle(
+        &mut engine,
+        &[started(PROCESS, 1), ask(5, 2), unlisted, ask(5, 4), ask(7, 5), ask(5, 6), ask(7, 7)],
+    );
+    news(&mut engine, reader);
+    engine.set_open_connections(&[listed(PROCESS)], 8).expect("there is memory");
+    let told = news(&mut engine, reader);
+    let begins = |told: &&String| told.contains("connection");
+    assert_eq!(told.iter().filter(begins).count(), 2);
+    assert_eq!((told.len(), held(&engine)), (7, (1, 5, 0)));
+}
+
+#[test]
 fn a_listed_process_that_is_gone_is_not_named() {
     let (mut engine, reader) = reading(Config::default());
     handle(&mut engine, &[started(PROCESS, 1)]);
