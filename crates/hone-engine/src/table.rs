@@ -175,6 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reserved_table_never_grows() {
+        let mut case = Case::new(100);
+        case.table.reserve().expect("there is memory");
+        let room = |case: &Case| (case.table.entries.capacity(), case.table.leaving.capacity());
+        let reserved = room(&case);
+        assert!(reserved.0 >= 100 && reserved.1 >= 100);
+        for key in 0..100 {
+            case.begin(key).expect("there is room");
+        }
+        for key in 0..100 {
+            case.table.end(key, 0, &mut case.store);
+        }
+        assert_eq!(room(&case), reserved);
+    }
+
+    #[test]
     fn an_ended_entry_lingers_then_leaves_with_its_block() {
         let mut case = Case::new(9);
         case.begin(1).expect("there is room");
