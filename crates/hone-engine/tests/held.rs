@@ -250,10 +250,10 @@ fn the_open_connection_list_names_owners() {
 #[test]
 fn a_list_names_the_owners_of_all_connections_held() {
     let (mut engine, reader) = reading(Config::default());
-    let unlisted = packet(Some(6), Owner::Ask, 3, &[0x45; 24]);
+    let unlisted = packet(Some(6), Owner::Ask, 4, &[0x45; 24]);
     handle(
         &mut engine,
-        &[started(PROCESS, 1), ask(5, 2), unlisted, ask(5, 4), ask(7, 5), ask(5, 6), ask(7, 7)],
+        &[started(PROCESS, 1), ask(5, 2), ask(5, 3), unlisted, ask(7, 5), ask(5, 6), ask(7, 7)],
     );
     news(&mut engine, reader);
     engine.set_open_connections(&[listed(PROCESS)], 8).expect("there is memory");
