@@ -44,7 +44,7 @@ pub(crate) fn cut(text: &[u8]) -> &[u8] {
 
 const NONE: BlockIndex = BlockIndex::MAX;
 /// Most bytes of buffers kept for the next blocks, if a sixteenth of the store's bound is not less.
-const SPARE_TOTAL: usize = 16 << 20;
+const SPARE_TOTAL: usize = 4 << 20;
 
 struct Block {
     /// The encoded block; nothing in a free slot.
