@@ -6,7 +6,7 @@ use crate::Nanos;
 
 /// Smallest ring buffer of a reader, bytes.
 pub const MIN_RING_BYTES: usize = 1024;
-/// Ring buffer of a reader that does not ask for another size, bytes.
+/// Ring buffer of a reader that does not ask for another size, bytes, unless the engine is told otherwise.
 pub const DEFAULT_RING_BYTES: usize = 16_384;
 /// Largest ring buffer of a reader unless [`Config::max_ring_bytes`] allows more, bytes.
 pub const MAX_RING_BYTES: usize = 131_072;
@@ -36,10 +36,27 @@ pub struct SectionInfo {
 }
 
 /// Bounds of everything the engine keeps.
+///
+/// [`max_block_bytes`](Self::max_block_bytes) and [`max_held_bytes`](Self::max_held_bytes) bound packets and events.
+/// What comes on top is bounded too, in bytes at most:
+///
+/// | what | bytes |
+/// |---|---|
+/// | tables | 170 a connection, 130 a process; half as much again while one grows |
+/// | the list of a section's beginning, of which a reader may have two | 4 a running process and open connection |
+/// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) a reader |
+/// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) a reader |
+/// | held packets' order | 250 each |
+/// | open-connection list, twice while it is replaced | 250 a record |
+///
+/// Besides what [`ReaderOptions::pinned_bytes`] allows, a reader that does not read keeps the blocks that its sections
+/// begin with: at most two for each process and connection known then, within `max_block_bytes`.
 #[derive(Debug)]
 pub struct Config {
     /// What each section says about host and program.
     pub section: SectionInfo,
+    /// When the sensor was loaded; only repeated in [`Statistics::loaded`](crate::Statistics::loaded).
+    pub loaded: Nanos,
     /// Most processes known at once, the lingering ones included.
     pub max_processes: u32,
     /// Most connections known at once, the lingering ones included.
@@ -48,6 +65,8 @@ pub struct Config {
     pub max_readers: u32,
     /// Largest ring buffer a reader may ask for, bytes; at least [`MIN_RING_BYTES`].
     pub max_ring_bytes: usize,
+    /// Most ids in one list of a reader's filters.
+    pub max_filter_ids: usize,
     /// Most bytes of blocks in memory, over all tables and readers. Packets leave the last eighth to
     /// process and connection events.
     pub max_block_bytes: usize,
@@ -55,19 +74,37 @@ pub struct Config {
     pub process_linger: Nanos,
     /// How long a closed connection stays known to late packets, nanoseconds.
     pub connection_linger: Nanos,
+    /// Most packets held at once until somebody names their connection's owner; 0: none is held.
+    pub max_held_packets: u32,
+    /// Most bytes that they and what surrounds them take.
+    pub max_held_bytes: usize,
+    /// How long a packet is held at most, nanoseconds; 0: none is held.
+    pub hold_time: Nanos,
+    /// Most records of the open-connection list.
+    pub max_open_connections: usize,
+    /// Whether all the room that the tables may ever need is taken at the start. Else they grow as needed, and a call
+    /// that makes a large table grow takes milliseconds. See `docs/engine-performance.md` for numbers.
+    pub reserve: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             section: SectionInfo::default(),
+            loaded: 0,
             max_processes: 131_072,
             max_connections: 524_288,
             max_readers: 64,
             max_ring_bytes: MAX_RING_BYTES,
+            max_filter_ids: 4096,
             max_block_bytes: 256 << 20,
             process_linger: 10 * SECOND,
             connection_linger: 10 * SECOND,
+            max_held_packets: 1024,
+            max_held_bytes: 4 << 20,
+            hold_time: SECOND / 2,
+            max_open_connections: 16_384,
+            reserve: false,
         }
     }
 }
@@ -76,8 +113,9 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaderOptions {
     /// Size of the reader's ring buffer, bytes: [`MIN_RING_BYTES`] to [`Config::max_ring_bytes`], rounded up to a
-    /// power of two. Every [`RING_SLOT_BYTES`] hold one block.
-    pub ring_bytes: usize,
+    /// power of two. Every [`RING_SLOT_BYTES`] hold one block. `None`: the size for readers that don't ask,
+    /// [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
+    pub ring_bytes: Option<usize>,
     /// Most bytes of blocks that may wait in the ring.
     pub pinned_bytes: usize,
     /// Most bytes of each packet's data; 0: all there is.
@@ -86,6 +124,6 @@ pub struct ReaderOptions {
 
 impl Default for ReaderOptions {
     fn default() -> Self {
-        Self { ring_bytes: DEFAULT_RING_BYTES, pinned_bytes: 64 << 20, snap_length: 0 }
+        Self { ring_bytes: None, pinned_bytes: 64 << 20, snap_length: 0 }
     }
 }

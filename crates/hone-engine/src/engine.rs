@@ -1,18 +1,19 @@
-//! The engine: what an embedder calls. Owns the tables, the block store, the readers and the counts; the work on
-//! events is in `process`, `connection` and `packet`, that on sections in `section`.
+//! The engine: what a sensor calls. Owns the tables, the block store, the readers and the counts; the work on events is
+//! in `process`, `connection` and `packet`, what readers call in `control`, the work on sections in `section`.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{
-    AttachError, Config, ConnectionId, Event, EventError, MIN_RING_BYTES, Nanos, OutOfMemory, PerKind,
-    ProcessKey, RING_SLOT_BYTES, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError,
-    SectionInfo, SourceDrops, Statistics,
+    Config, ConnectionId, DEFAULT_RING_BYTES, Event, EventError, MAX_PACKET_BYTES, MIN_RING_BYTES, Nanos,
+    OutOfMemory, ProcessKey, RING_SLOT_BYTES, SourceDrops, Statistics,
     block::{BlockIndex, Store},
-    grow,
-    packet::kept_bytes,
+    filter::Subject,
+    hold::Hold,
+    open_list::OpenList,
     reader::Reader,
     section,
+    signal::Signals,
     statistics::Kind,
     table::Table,
 };
@@ -22,20 +23,31 @@ use crate::{
 /// No method blocks, reads a clock or aborts when memory runs out. Times are [`Nanos`]; each `now` and each event's
 /// time should not go backwards by much, else what lingers stays longer, or leaves earlier.
 pub struct Engine {
-    pub(crate) info: SectionInfo,
     pub(crate) store: Store,
     /// By process id; what tells reused ids apart is the start.
     pub(crate) processes: Table<u32, Nanos>,
     /// By connection id; with the owner.
     pub(crate) connections: Table<ConnectionId, Option<ProcessKey>>,
+    pub(crate) open_list: OpenList,
+    /// Packets that wait for their connection's owner.
+    pub(crate) hold: Hold,
+    pub(crate) hold_time: Nanos,
     pub(crate) readers: Vec<Reader>,
+    pub(crate) signals: Signals,
     /// Most bytes of a packet's data that any reader wants.
     pub(crate) keep: u32,
-    /// The section header, the same for all sections.
-    pub(crate) header: BlockIndex,
+    /// The section header and the interface, the same for all sections.
+    pub(crate) frames: [BlockIndex; 2],
     pub(crate) counts: Statistics,
-    max_readers: u32,
-    max_ring_bytes: usize,
+    /// The latest time told.
+    pub(crate) now: Nanos,
+    /// Since when there are readers, if there are.
+    pub(crate) logging_since: Nanos,
+    /// Ring buffer of readers that do not ask for a size, bytes.
+    pub(crate) ring_bytes: usize,
+    pub(crate) max_readers: u32,
+    pub(crate) max_ring_bytes: usize,
+    pub(crate) max_filter_ids: usize,
 }
 
 impl fmt::Debug for Engine {
@@ -48,25 +60,39 @@ impl Engine {
     /// An engine with empty tables and no reader.
     ///
     /// # Errors
-    /// There is no memory for a section header.
+    /// There is no memory for a section header and an interface.
     pub fn new(config: Config) -> Result<Self, OutOfMemory> {
         let mut store = Store::new(config.max_block_bytes);
-        let header = store.insert(section::header(&config.section)?, Kind::Frame, 0)?;
+        let frames = section::frames(&config.section, &mut store)?;
+        let max_ring_bytes = 1 << config.max_ring_bytes.max(MIN_RING_BYTES).ilog2();
+        let (processes, connections) = (config.max_processes, config.max_connections);
+        let mut processes = Table::new(processes, config.process_linger, EventError::TooManyProcesses);
+        let mut connections =
+            Table::new(connections, config.connection_linger, EventError::TooManyConnections);
+        if config.reserve {
+            processes.reserve()?;
+            connections.reserve()?;
+            let queued = max_ring_bytes / RING_SLOT_BYTES;
+            store.reserve(processes.bound().saturating_add(connections.bound()).saturating_add(queued))?;
+        }
         Ok(Self {
-            info: config.section,
             store,
-            processes: Table::new(config.max_processes, config.process_linger, EventError::TooManyProcesses),
-            connections: Table::new(
-                config.max_connections,
-                config.connection_linger,
-                EventError::TooManyConnections,
-            ),
+            processes,
+            connections,
+            open_list: OpenList::new(config.max_open_connections),
+            hold: Hold::new(config.max_held_packets, config.max_held_bytes),
+            hold_time: config.hold_time,
             readers: Vec::new(),
+            signals: Signals::new(),
             keep: 0,
-            header,
-            counts: Statistics::default(),
+            frames,
+            counts: Statistics { loaded: config.loaded, ..Statistics::default() },
+            now: 0,
+            logging_since: 0,
+            ring_bytes: DEFAULT_RING_BYTES.min(max_ring_bytes),
             max_readers: config.max_readers,
-            max_ring_bytes: config.max_ring_bytes,
+            max_ring_bytes,
+            max_filter_ids: config.max_filter_ids,
         })
     }
 
@@ -84,18 +110,22 @@ impl Engine {
             }
             Event::ProcessStarted(ref start) => {
                 self.counts.received.processes += 1;
+                self.counts.process_starts += 1;
                 (Kind::Process, self.process_started(start))
             }
             Event::ProcessEnded { process, at } => {
                 self.counts.received.processes += 1;
+                self.counts.process_ends += 1;
                 (Kind::Process, self.process_ended(process, at))
             }
             Event::ConnectionOpened { connection, owner, at } => {
                 self.counts.received.connections += 1;
+                self.counts.connection_opens += 1;
                 (Kind::Connection, self.connection_opened(connection, owner, at))
             }
             Event::ConnectionClosed { connection, process, at } => {
                 self.counts.received.connections += 1;
+                self.counts.connection_closes += 1;
                 (Kind::Connection, self.connection_closed(connection, process, at))
             }
         };
@@ -107,7 +137,7 @@ impl Engine {
 
     /// Takes in a running process or an open connection that a listing shows, at the sensor's start. It is recorded as
     /// by [`handle`](Self::handle) unless the process id or the connection is known at all, be it as ended: what was
-    /// seen happening is newer than what was listed. List within the linger time of [`Config`], or what ended since
+    /// seen happening is newer than what was listed. But an open connection without an owner takes the one listed. List within the linger time of [`Config`], or what ended since
     /// the listing comes back. Other events are handled.
     ///
     /// # Errors
@@ -116,11 +146,18 @@ impl Engine {
         match *event {
             Event::ProcessStarted(ref start) if self.processes.get(start.process.pid).is_some() => {
                 self.counts.received.processes += 1;
+                self.counts.process_starts += 1;
                 self.counts.ignored.processes += 1;
                 Ok(())
             }
-            Event::ConnectionOpened { connection, .. } if self.connections.get(connection).is_some() => {
+            Event::ConnectionOpened { connection, .. }
+                if self
+                    .connections
+                    .get(connection)
+                    .is_some_and(|known| known.ended.is_some() || known.identity.is_some()) =>
+            {
                 self.counts.received.connections += 1;
+                self.counts.connection_opens += 1;
                 self.counts.ignored.connections += 1;
                 Ok(())
             }
@@ -133,89 +170,30 @@ impl Engine {
         self.counts.dropped_by_source = totals;
     }
 
-    /// Attaches a reader. It begins with a section of the state at this moment, stated at `now`.
-    ///
-    /// # Errors
-    /// An option is out of range, there are too many readers, or there is no memory.
-    pub fn attach(&mut self, options: &ReaderOptions, now: Nanos) -> Result<ReaderId, AttachError> {
-        if self.readers.len() >= usize::try_from(self.max_readers).unwrap_or(usize::MAX) {
-            return Err(AttachError::TooManyReaders);
-        }
-        let max = 1 << self.max_ring_bytes.max(MIN_RING_BYTES).ilog2();
-        if !(MIN_RING_BYTES..=max).contains(&options.ring_bytes) {
-            return Err(AttachError::RingBytes { min: MIN_RING_BYTES, max });
-        }
-        let slots = options.ring_bytes.next_power_of_two() / RING_SLOT_BYTES;
-        self.readers.try_reserve(1).map_err(OutOfMemory::from)?;
-        let id = ReaderId(self.counts.readers_total);
-        let mut reader = Reader::new(id, slots, options.pinned_bytes, options.snap_length, now)?;
-        reader.begin(self.section(options.snap_length)?, self.dropped_before());
-        grow::push(&mut self.readers, reader)?;
-        self.counts.readers_total += 1;
-        self.keep = self.keep.max(kept_bytes(options.snap_length));
-        Ok(id)
-    }
-
-    /// Fills `buffer` with what waits for the reader: as many whole blocks as fit. A block larger than all of `buffer`
-    /// goes in parts; with a buffer larger than the largest block every read ends at the end of a block.
-    ///
-    /// # Errors
-    /// The reader is not attached, or `buffer` is empty.
-    pub fn read(&mut self, reader: ReaderId, buffer: &mut [u8], now: Nanos) -> Result<Read, ReadError> {
+    /// Lets go of what has had its time at `now`: for when nothing happens and nobody reads. Gives when the next packet
+    /// held has had its time, which is when to call this again at the latest; `None` if none is held.
+    pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
         self.expire(now);
-        let index = self.index(reader).ok_or(ReadError::UnknownReader)?;
-        if buffer.is_empty() {
-            return Err(ReadError::EmptyBuffer);
-        }
-        Ok(self.readers[index].read(buffer, &mut self.store))
+        self.hold.oldest().map(|(_, at)| at.saturating_add(self.hold_time))
     }
 
-    /// Ends the reader's section behind what is queued for it, and begins another with the state at this moment: the
-    /// reader reads the rest of its section, the section's statistics block, one [`Read::SectionEnd`], and then the
-    /// new section. Nothing is lost or told twice but that state.
-    ///
-    /// # Errors
-    /// The reader is not attached, has not come to its last mark yet, or there is no memory. Then nothing has changed.
-    pub fn mark_restart(&mut self, reader: ReaderId, now: Nanos) -> Result<(), RestartError> {
-        let index = self.index(reader).ok_or(RestartError::UnknownReader)?;
-        let reader = &self.readers[index];
-        if reader.is_marked() {
-            return Err(RestartError::Pending);
-        }
-        let dropped_before = self.dropped_before();
-        let (began, totals) = reader.section_totals(dropped_before);
-        let statistics = section::statistics(began, now, &totals)?;
-        let next = self.section(reader.snap_length)?;
-        match self.store.insert(statistics, Kind::Frame, now) {
-            Ok(statistics) => {
-                self.readers[index].mark(statistics, next, dropped_before, now);
-                Ok(())
-            }
-            Err(error) => {
-                next.release(&mut self.store);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Detaches a reader; what it has not read is given up. Does nothing if it is not attached.
-    pub fn detach(&mut self, reader: ReaderId) {
-        if let Some(index) = self.index(reader) {
-            self.readers.swap_remove(index).release(&mut self.store);
-            self.keep = self.readers.iter().map(|reader| kept_bytes(reader.snap_length)).max().unwrap_or(0);
-        }
-    }
-
-    /// What the reader got so far; `None` if it is not attached. Takes time in proportion to what is queued.
+    /// The running process with this id.
     #[must_use]
-    pub fn reader_statistics(&self, reader: ReaderId) -> Option<ReaderStatistics> {
-        self.index(reader).map(|index| self.readers[index].statistics(&self.store))
+    pub fn process(&self, pid: u32) -> Option<ProcessKey> {
+        let known = self.processes.get(pid).filter(|known| known.ended.is_none())?;
+        Some(ProcessKey { pid, start: known.identity })
     }
 
     /// What the engine did so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
+        let logging = if self.readers.is_empty() { 0 } else { self.now.saturating_sub(self.logging_since) };
         Statistics {
+            logging_time: self.counts.logging_time + logging,
+            held: self.hold.count() as u64,
+            held_bytes: self.hold.bytes() as u64,
+            ring_bytes: self.ring_bytes as u64,
+            snap_length: if self.keep == MAX_PACKET_BYTES { 0 } else { self.keep },
             processes: self.processes.live() as u64,
             connections: self.connections.live() as u64,
             readers: self.readers.len() as u64,
@@ -225,26 +203,31 @@ impl Engine {
         }
     }
 
-    /// Everything lost before any reader could be told.
-    fn dropped_before(&self) -> PerKind {
-        self.counts.dropped_by_source.plus(self.counts.lost)
-    }
-
-    /// Lets go of what has lingered long enough.
-    fn expire(&mut self, now: Nanos) {
+    /// Lets go of what has lingered or been held long enough.
+    pub(crate) fn expire(&mut self, now: Nanos) {
+        self.now = self.now.max(now);
+        self.expire_held(now);
         self.processes.expire(now, &mut self.store);
         self.connections.expire(now, &mut self.store);
-    }
-
-    fn index(&self, reader: ReaderId) -> Option<usize> {
-        self.readers.iter().position(|candidate| candidate.id == reader)
     }
 
     /// Queues a block for every reader.
     pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind) {
         let bytes = self.store.bytes(block).len();
         for reader in &mut self.readers {
-            reader.offer(block, kind, bytes, &mut self.store);
+            if reader.offer(block, kind, bytes, &mut self.store) {
+                self.signals.raise(reader.id, &mut reader.signalled);
+            }
+        }
+    }
+
+    /// Queues a packet for every reader whose filters it passes.
+    pub(crate) fn offer_packet(&mut self, block: BlockIndex, packet: Subject) {
+        let bytes = self.store.bytes(block).len();
+        for reader in &mut self.readers {
+            if reader.offer_packet(block, packet, bytes, &mut self.store) {
+                self.signals.raise(reader.id, &mut reader.signalled);
+            }
         }
     }
 

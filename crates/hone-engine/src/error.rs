@@ -39,12 +39,7 @@ pub enum AttachError {
     /// [`Config::max_readers`](crate::Config::max_readers) are attached.
     TooManyReaders,
     /// The ring buffer's size is out of range.
-    RingBytes {
-        /// Smallest size accepted, bytes.
-        min: usize,
-        /// Largest size accepted, bytes.
-        max: usize,
-    },
+    RingBytes(RingBytesError),
 }
 
 /// Why a reader could not read.
@@ -55,6 +50,47 @@ pub enum ReadError {
     UnknownReader,
     /// The buffer has no room for a single byte.
     EmptyBuffer,
+}
+
+/// Why a reader's filter could not be set; it stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// No such reader is attached.
+    UnknownReader,
+    /// More ids than [`Config::max_filter_ids`](crate::Config::max_filter_ids).
+    TooMany {
+        /// Most ids in one list.
+        most: usize,
+    },
+    /// No memory for the list.
+    OutOfMemory,
+}
+
+/// Why the open-connection list could not be replaced; it stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenListError {
+    /// More records than [`Config::max_open_connections`](crate::Config::max_open_connections).
+    TooMany {
+        /// Most records.
+        most: usize,
+    },
+    /// No memory for the list.
+    OutOfMemory,
+}
+
+/// The reader is not attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownReader;
+
+/// A ring buffer's size is out of range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingBytesError {
+    /// Smallest size accepted, bytes.
+    pub min: usize,
+    /// Largest size accepted, bytes.
+    pub max: usize,
 }
 
 /// Why a section could not be ended.
@@ -87,6 +123,24 @@ impl From<OutOfMemory> for RestartError {
     }
 }
 
+impl From<OutOfMemory> for FilterError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<OutOfMemory> for OpenListError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<RingBytesError> for AttachError {
+    fn from(error: RingBytesError) -> Self {
+        Self::RingBytes(error)
+    }
+}
+
 impl fmt::Display for OutOfMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the engine is out of memory")
@@ -108,8 +162,39 @@ impl fmt::Display for AttachError {
         match self {
             Self::OutOfMemory => f.write_str("no memory for the reader's ring buffer or snapshot"),
             Self::TooManyReaders => f.write_str("too many readers are attached"),
-            Self::RingBytes { min, max } => write!(f, "the ring buffer's size must be {min} to {max} bytes"),
+            Self::RingBytes(error) => error.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownReader => UnknownReader.fmt(f),
+            Self::TooMany { most } => write!(f, "a filter's list has at most {most} ids"),
+            Self::OutOfMemory => f.write_str("no memory for the filter's list"),
+        }
+    }
+}
+
+impl fmt::Display for OpenListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { most } => write!(f, "the open-connection list has at most {most} records"),
+            Self::OutOfMemory => f.write_str("no memory for the open-connection list"),
+        }
+    }
+}
+
+impl fmt::Display for UnknownReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no such reader is attached")
+    }
+}
+
+impl fmt::Display for RingBytesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the ring buffer's size must be {} to {} bytes", self.min, self.max)
     }
 }
 
@@ -135,5 +220,9 @@ impl fmt::Display for RestartError {
 impl core::error::Error for OutOfMemory {}
 impl core::error::Error for EventError {}
 impl core::error::Error for AttachError {}
+impl core::error::Error for FilterError {}
+impl core::error::Error for OpenListError {}
+impl core::error::Error for UnknownReader {}
+impl core::error::Error for RingBytesError {}
 impl core::error::Error for ReadError {}
 impl core::error::Error for RestartError {}

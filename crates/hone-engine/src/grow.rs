@@ -25,6 +25,13 @@ pub(crate) fn filled<T: Clone>(value: T, length: usize) -> Result<Vec<T>, OutOfM
     Ok(filled)
 }
 
+/// A copy of `values`.
+pub(crate) fn copied<T: Copy>(values: &[T]) -> Result<Vec<T>, OutOfMemory> {
+    let mut copied = vec(values.len())?;
+    copied.extend_from_slice(values);
+    Ok(copied)
+}
+
 /// Adds `value` at the end.
 pub(crate) fn push<T>(to: &mut Vec<T>, value: T) -> Result<(), OutOfMemory> {
     to.try_reserve(1)?;

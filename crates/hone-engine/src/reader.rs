@@ -9,9 +9,11 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Nanos, OutOfMemory, PerKind, ReaderStatistics,
+    Nanos, OutOfMemory, PerKind, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
-    grow,
+    filter::{Filters, Subject},
+    ring::{Ring, Slot},
+    signal::Turn,
     statistics::Kind,
     trim::Trimmed,
 };
@@ -19,6 +21,14 @@ use crate::{
 /// Names an attached reader; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReaderId(pub(crate) u64);
+
+impl ReaderId {
+    /// The reader's number: how many readers were attached before it.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
 
 /// What a read gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +44,34 @@ pub enum Read {
 /// The blocks a section begins with, each referred to until it is read.
 #[derive(Default)]
 pub(crate) struct Section {
+    /// Header, interface, state; or nothing once all is read.
     blocks: Vec<BlockIndex>,
     next: usize,
+    /// What the interface says: no packet of the section is longer (0: no limit), as far as that is known when the
+    /// interface is read. Some programs refuse longer ones.
+    snap_length: u32,
 }
+
+/// Where the interface is among the blocks that a section begins with.
+const INTERFACE: usize = 1;
 
 impl Section {
     /// Takes over a reference to each of `blocks`.
-    pub(crate) const fn new(blocks: Vec<BlockIndex>) -> Self {
-        Self { blocks, next: 0 }
+    pub(crate) const fn new(blocks: Vec<BlockIndex>, snap_length: u32) -> Self {
+        Self { blocks, next: 0, snap_length }
+    }
+
+    /// The reader's snap length changes. `bare`: no block has been queued for the section yet. `offset`: bytes read of
+    /// the front.
+    fn change_snap_length(&mut self, snap_length: u32, bare: bool, offset: usize) {
+        if (self.next, offset) > (INTERFACE, 0) {
+            return;
+        }
+        if bare || snap_length == 0 {
+            self.snap_length = snap_length;
+        } else if self.snap_length > 0 {
+            self.snap_length = self.snap_length.max(snap_length);
+        }
     }
 
     fn front(&self) -> Option<BlockIndex> {
@@ -69,6 +99,7 @@ pub(crate) struct Totals {
     pub(crate) received: PerKind,
     pub(crate) delivered: PerKind,
     pub(crate) dropped_by_ring: PerKind,
+    pub(crate) filtered: PerKind,
     /// What the platform and the engine itself lost, of which no reader was told.
     pub(crate) dropped_before: PerKind,
 }
@@ -79,6 +110,7 @@ impl Totals {
             received: self.received.minus(other.received),
             delivered: self.delivered.minus(other.delivered),
             dropped_by_ring: self.dropped_by_ring.minus(other.dropped_by_ring),
+            filtered: self.filtered.minus(other.filtered),
             dropped_before: self.dropped_before.minus(other.dropped_before),
         }
     }
@@ -91,51 +123,6 @@ struct Mark {
     /// The old section's last block; `None` once it is read.
     statistics: Option<BlockIndex>,
     next: Section,
-}
-
-/// One queued block, [`RING_SLOT_BYTES`](crate::RING_SLOT_BYTES) in size.
-#[derive(Clone, Copy)]
-struct Slot {
-    block: BlockIndex,
-    /// The reader's snap length when it was queued.
-    snap_length: u32,
-}
-
-const _: () = assert!(size_of::<Slot>() == crate::RING_SLOT_BYTES);
-
-/// A ring of slots. Positions count up for ever; their low bits are the index.
-struct Ring {
-    slots: Vec<Slot>,
-    head: u64,
-    tail: u64,
-}
-
-impl Ring {
-    fn new(slots: usize) -> Result<Self, OutOfMemory> {
-        debug_assert!(slots.is_power_of_two());
-        Ok(Self { slots: grow::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps only bits that index a slot")]
-    fn index(&self, position: u64) -> usize {
-        position as usize & (self.slots.len() - 1)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "never more than the slots there are")]
-    const fn len(&self) -> usize {
-        (self.tail - self.head) as usize
-    }
-
-    fn front(&self) -> Option<Slot> {
-        (self.head != self.tail).then(|| self.slots[self.index(self.head)])
-    }
-
-    /// The caller has checked that there is room.
-    fn push(&mut self, slot: Slot) {
-        let index = self.index(self.tail);
-        self.slots[index] = slot;
-        self.tail += 1;
-    }
 }
 
 /// What a reader reads next.
@@ -152,7 +139,11 @@ pub(crate) struct Reader {
     pub(crate) id: ReaderId,
     /// 0: unlimited.
     pub(crate) snap_length: u32,
+    pub(crate) filters: Filters,
+    /// When its signal was raised last.
+    pub(crate) signalled: Turn,
     ring: Ring,
+    queued: PerKind,
     queued_bytes: usize,
     max_queued_bytes: usize,
     section: Section,
@@ -164,6 +155,8 @@ pub(crate) struct Reader {
     /// The totals when the section began that blocks are queued for.
     began: Totals,
     began_at: Nanos,
+    /// The ring's end then.
+    began_position: u64,
 }
 
 impl Reader {
@@ -178,7 +171,10 @@ impl Reader {
         Ok(Self {
             id,
             snap_length,
+            filters: Filters::OFF,
+            signalled: 0,
             ring: Ring::new(slots)?,
+            queued: PerKind::default(),
             queued_bytes: 0,
             max_queued_bytes,
             section: Section::default(),
@@ -188,6 +184,7 @@ impl Reader {
             totals: Totals::default(),
             began: Totals::default(),
             began_at: at,
+            began_position: 0,
         })
     }
 
@@ -203,8 +200,9 @@ impl Reader {
     }
 
     fn totals_at_mark(&self, dropped_before: PerKind) -> Totals {
-        let Totals { received, dropped_by_ring, .. } = self.totals;
-        Totals { received, dropped_by_ring, delivered: received.minus(dropped_by_ring), dropped_before }
+        let Totals { received, dropped_by_ring, filtered, .. } = self.totals;
+        let delivered = received.minus(filtered).minus(dropped_by_ring);
+        Totals { received, delivered, dropped_by_ring, filtered, dropped_before }
     }
 
     pub(crate) const fn is_marked(&self) -> bool {
@@ -216,30 +214,74 @@ impl Reader {
         debug_assert!(self.mark.is_none());
         self.began = self.totals_at_mark(dropped_before);
         self.began_at = at;
-        self.mark = Some(Mark { position: self.ring.tail, statistics: Some(statistics), next });
+        self.began_position = self.ring.tail();
+        self.mark = Some(Mark { position: self.ring.tail(), statistics: Some(statistics), next });
     }
 
-    pub(crate) fn has_room(&self, kind: Kind, bytes: usize) -> bool {
-        self.ring.len() < kind.share(self.ring.slots.len())
+    /// Cuts packets that are queued from now on.
+    pub(crate) fn set_snap_length(&mut self, snap_length: u32) {
+        self.snap_length = snap_length;
+        let bare = self.ring.tail() == self.began_position;
+        match &mut self.mark {
+            Some(mark) => mark.next.change_snap_length(snap_length, bare, 0),
+            None => self.section.change_snap_length(snap_length, bare, self.offset),
+        }
+    }
+
+    /// Whether there is nothing to read.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.next(), Next::Nothing)
+    }
+
+    /// Whether a packet passes the reader's filters and finds room.
+    pub(crate) fn takes(&self, packet: Subject, bytes: usize) -> bool {
+        self.has_room(Kind::Packet, bytes) && self.filters.pass(packet)
+    }
+
+    fn has_room(&self, kind: Kind, bytes: usize) -> bool {
+        self.ring.len() < kind.share(self.ring.slots())
             && bytes <= kind.share(self.max_queued_bytes).saturating_sub(self.queued_bytes)
     }
 
-    /// Counts a block that is not even made, because no reader has room for it.
-    pub(crate) const fn refuse(&mut self, kind: Kind) {
-        self.totals.received.add(kind);
-        self.totals.dropped_by_ring.add(kind);
+    /// Counts a packet that is not even made, because no reader takes it.
+    pub(crate) fn refuse(&mut self, packet: Subject) {
+        self.totals.received.packets += 1;
+        if self.filters.pass(packet) {
+            self.totals.dropped_by_ring.packets += 1;
+        } else {
+            self.totals.filtered.packets += 1;
+        }
     }
 
-    /// Queues a block of `bytes` bytes, or drops it if the ring is full.
-    pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind, bytes: usize, store: &mut Store) {
-        if !self.has_room(kind, bytes) {
-            self.refuse(kind);
-            return;
+    /// Queues a packet of `bytes` bytes if it passes the filters; whether it is now the only thing to read.
+    pub(crate) fn offer_packet(
+        &mut self,
+        block: BlockIndex,
+        packet: Subject,
+        bytes: usize,
+        store: &mut Store,
+    ) -> bool {
+        if self.filters.pass(packet) {
+            return self.offer(block, Kind::Packet, bytes, store);
         }
+        self.totals.received.packets += 1;
+        self.totals.filtered.packets += 1;
+        false
+    }
+
+    /// Queues a block of `bytes` bytes, or drops it if the ring is full; whether it is now the only thing to read.
+    pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind, bytes: usize, store: &mut Store) -> bool {
         self.totals.received.add(kind);
+        if !self.has_room(kind, bytes) {
+            self.totals.dropped_by_ring.add(kind);
+            return false;
+        }
+        let was_empty = self.is_empty();
         store.hold(block);
+        self.queued.add(kind);
         self.queued_bytes += bytes;
         self.ring.push(Slot { block, snap_length: self.snap_length });
+        was_empty
     }
 
     fn next(&self) -> Next {
@@ -247,7 +289,7 @@ impl Reader {
             return Next::Restated(block);
         }
         match &self.mark {
-            Some(mark) if mark.position == self.ring.head => {
+            Some(mark) if mark.position == self.ring.head() => {
                 mark.statistics.map_or(Next::SectionEnd, Next::Statistics)
             }
             _ => self.ring.front().map_or(Next::Nothing, Next::Queued),
@@ -260,7 +302,8 @@ impl Reader {
         loop {
             let next = self.next();
             let (block, snap_length) = match next {
-                Next::Restated(block) | Next::Statistics(block) => (block, 0),
+                // Only the interface has a use for it.
+                Next::Restated(block) | Next::Statistics(block) => (block, self.section.snap_length),
                 Next::Queued(slot) => (slot.block, slot.snap_length),
                 Next::SectionEnd if filled == 0 => {
                     self.section = self.mark.take().map(|mark| mark.next).unwrap_or_default();
@@ -285,8 +328,9 @@ impl Reader {
             self.offset = 0;
             match next {
                 Next::Queued(_) => {
+                    self.queued.take(kind);
                     self.queued_bytes -= bytes.len();
-                    self.ring.head += 1;
+                    self.ring.pop();
                     self.totals.delivered.add(kind);
                 }
                 Next::Statistics(_) => {
@@ -307,25 +351,23 @@ impl Reader {
             mark.statistics.into_iter().for_each(|block| store.release(block));
             mark.next.release(store);
         }
-        for position in self.ring.head..self.ring.tail {
-            store.release(self.ring.slots[self.ring.index(position)].block);
-        }
+        self.ring.blocks().for_each(|block| store.release(block));
     }
 
-    pub(crate) fn statistics(&self, store: &Store) -> ReaderStatistics {
-        let Totals { received, delivered, dropped_by_ring, .. } = self.totals;
-        let mut queued = PerKind::default();
-        for position in self.ring.head..self.ring.tail {
-            queued.add(store.kind(self.ring.slots[self.ring.index(position)].block));
-        }
+    pub(crate) const fn statistics(&self) -> ReaderStatistics {
+        let Totals { received, delivered, dropped_by_ring, filtered, .. } = self.totals;
+        let slots = self.ring.slots();
         ReaderStatistics {
+            id: self.id.get(),
             attached: self.attached,
             received,
             delivered,
             dropped_by_ring,
-            queued,
+            filtered,
+            queued: self.queued,
             queued_bytes: self.queued_bytes as u64,
-            ring_slots: self.ring.slots.len() as u64,
+            ring_slots: slots as u64,
+            ring_bytes: (slots * RING_SLOT_BYTES) as u64,
             snap_length: self.snap_length,
         }
     }

@@ -1,5 +1,5 @@
 //! What a section consists of besides live blocks: header, interface, the state restated, statistics. Called by
-//! [`Engine::attach`] and [`Engine::mark_restart`], under the embedder's one lock.
+//! [`Engine::new`], [`Engine::attach`] and [`Engine::mark_restart`], under the embedder's one lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -7,7 +7,7 @@ use hone_pcapng::{Block, EventCounts, HostId, Interface, RawOption, Resolution, 
 
 use crate::{
     Engine, Nanos, OutOfMemory, SectionInfo,
-    block::{cut, encode},
+    block::{BlockIndex, Store, cut, encode},
     grow,
     reader::{Section, Totals},
     statistics::Kind,
@@ -15,7 +15,7 @@ use crate::{
 
 /// `opt_comment`, an option of every block.
 const COMMENT: u16 = 1;
-/// Blocks of a section before the state: header and interface.
+/// Blocks of a section before the state, the same for all sections: header and interface.
 const FRAMES: usize = 2;
 
 impl Engine {
@@ -23,23 +23,29 @@ impl Engine {
     pub(crate) fn section(&mut self, snap_length: u32) -> Result<Section, OutOfMemory> {
         let length = FRAMES.saturating_add(self.processes.live()).saturating_add(self.connections.live());
         let mut blocks = grow::vec(length)?;
-        let interface = self.store.insert(interface(&self.info, snap_length)?, Kind::Frame, 0)?;
-        grow::push(&mut blocks, self.header)?;
-        grow::push(&mut blocks, interface)?;
+        for block in self.frames {
+            grow::push(&mut blocks, block)?;
+        }
         for block in self.processes.live_blocks().chain(self.connections.live_blocks()) {
             grow::push(&mut blocks, block)?;
         }
-        blocks[FRAMES..].sort_unstable_by_key(|&block| self.store.order(block));
-        // The interface's block has just been made for this section alone; all others are referred to once more.
-        for &block in blocks.iter().filter(|&&block| block != interface) {
+        blocks[FRAMES..].sort_unstable_by(|&one, &other| self.store.order(one).cmp(&self.store.order(other)));
+        for &block in &blocks {
             self.store.hold(block);
         }
-        Ok(Section::new(blocks))
+        Ok(Section::new(blocks, snap_length))
     }
 }
 
+/// Header and interface, each referred to once. The interface's snap length is filled in when it is read.
+pub(crate) fn frames(info: &SectionInfo, store: &mut Store) -> Result<[BlockIndex; FRAMES], OutOfMemory> {
+    let header = store.insert(header(info)?, Kind::Frame, 0)?;
+    let interface = store.insert(interface(info)?, Kind::Interface, 0)?;
+    Ok([header, interface])
+}
+
 /// The section header.
-pub(crate) fn header(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
+fn header(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
     let mut other = Vec::new();
     if let Some(value) = text(&info.comment) {
         grow::push(&mut other, RawOption { code: COMMENT, value })?;
@@ -54,10 +60,10 @@ pub(crate) fn header(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
     }))
 }
 
-fn interface(info: &SectionInfo, snap_length: u32) -> Result<Vec<u8>, OutOfMemory> {
+fn interface(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
     encode(&Block::Interface(Interface {
         link_type: LINKTYPE_RAW,
-        snap_length,
+        snap_length: 0,
         description: text(&info.interface),
         resolution: Resolution::NANOS,
         offset_seconds: 0,
@@ -67,7 +73,7 @@ fn interface(info: &SectionInfo, snap_length: u32) -> Result<Vec<u8>, OutOfMemor
 
 /// The statistics of a section, from `began` to `ended`.
 pub(crate) fn statistics(began: Nanos, ended: Nanos, totals: &Totals) -> Result<Vec<u8>, OutOfMemory> {
-    let Totals { received, delivered, dropped_by_ring, dropped_before } = totals;
+    let Totals { received, delivered, dropped_by_ring, filtered, dropped_before } = totals;
     encode(&Block::Statistics(hone_pcapng::Statistics {
         interface: 0,
         timestamp: ended,
@@ -75,7 +81,7 @@ pub(crate) fn statistics(began: Nanos, ended: Nanos, totals: &Totals) -> Result<
         end_time: Some(ended),
         received: Some(received.packets),
         dropped_by_source: Some(dropped_before.packets),
-        accepted: Some(received.packets),
+        accepted: Some(received.packets - filtered.packets),
         dropped_by_ring: Some(dropped_by_ring.packets),
         delivered: Some(delivered.packets),
         processes: EventCounts {

@@ -16,8 +16,10 @@ pub struct PerKind {
 /// What a block is about. The order is that of a snapshot's events at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// A section header, interface or statistics block: not counted.
+    /// A section header or statistics block: not counted.
     Frame,
+    /// An interface block: not counted.
+    Interface,
     Process,
     Connection,
     Packet,
@@ -29,18 +31,31 @@ impl Kind {
     pub(crate) const fn share(self, bound: usize) -> usize {
         match self {
             Self::Packet => bound - bound / 8,
-            Self::Frame | Self::Process | Self::Connection => bound,
+            Self::Frame | Self::Interface | Self::Process | Self::Connection => bound,
         }
     }
 }
 
 impl PerKind {
     pub(crate) const fn add(&mut self, kind: Kind) {
+        if let Some(count) = self.of(kind) {
+            *count += 1;
+        }
+    }
+
+    /// For a level: takes back what [`add`](Self::add) counted.
+    pub(crate) const fn take(&mut self, kind: Kind) {
+        if let Some(count) = self.of(kind) {
+            *count -= 1;
+        }
+    }
+
+    const fn of(&mut self, kind: Kind) -> Option<&mut u64> {
         match kind {
-            Kind::Frame => {}
-            Kind::Process => self.processes += 1,
-            Kind::Connection => self.connections += 1,
-            Kind::Packet => self.packets += 1,
+            Kind::Frame | Kind::Interface => None,
+            Kind::Process => Some(&mut self.processes),
+            Kind::Connection => Some(&mut self.connections),
+            Kind::Packet => Some(&mut self.packets),
         }
     }
 
@@ -67,8 +82,20 @@ pub type SourceDrops = PerKind;
 /// What the engine has done since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
+    /// When the sensor was loaded: [`Config::loaded`](crate::Config::loaded).
+    pub loaded: Nanos,
+    /// How long at least one reader has been attached, nanoseconds, up to the latest time the engine was told.
+    pub logging_time: Nanos,
     /// Events handed over to the engine.
     pub received: PerKind,
+    /// Of those, starts, forks and executions of processes.
+    pub process_starts: u64,
+    /// Of those, ends of processes.
+    pub process_ends: u64,
+    /// Of those, openings of connections.
+    pub connection_opens: u64,
+    /// Of those, closings of connections. May exceed the openings: a platform may tell of one closing several times.
+    pub connection_closes: u64,
     /// Bytes on the wire of the packets received.
     pub packet_bytes: u64,
     /// Events that the platform lost, as last reported.
@@ -79,10 +106,20 @@ pub struct Statistics {
     pub ignored: PerKind,
     /// Packets recorded with a connection of which no open event could be recorded.
     pub unopened: u64,
-    /// Packets with a process, by how it is known.
+    /// Packets with a process, by how it is known. These, those without and those held now are all packets received.
     pub methods: Methods,
     /// Packets without a process, by the reason.
     pub no_owner: NoOwners,
+    /// Packets held ever until somebody should name their connection's owner: the sum of the next three.
+    pub held_total: u64,
+    /// Packets held and released with a process.
+    pub held_attributed: u64,
+    /// Packets held and released without a process.
+    pub held_unattributed: u64,
+    /// Level: packets held.
+    pub held: u64,
+    /// Level: bytes of the packets held and what surrounds them.
+    pub held_bytes: u64,
     /// Level: running processes.
     pub processes: u64,
     /// Level: open connections.
@@ -91,6 +128,10 @@ pub struct Statistics {
     pub readers: u64,
     /// Readers attached ever.
     pub readers_total: u64,
+    /// Level: ring buffer of readers that attach now and do not ask for a size, bytes.
+    pub ring_bytes: u64,
+    /// Level: longest snap length of any reader, bytes; 0: no limit, or no reader.
+    pub snap_length: u32,
     /// Level: blocks in memory.
     pub blocks: u64,
     /// Level: bytes of blocks in memory, spare buffers included.
@@ -99,7 +140,7 @@ pub struct Statistics {
 
 /// Packets by [`Method`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Methods([u64; 7]);
+pub struct Methods([u64; 8]);
 
 impl Methods {
     /// Packets whose process is known by `method`.
@@ -121,7 +162,7 @@ impl Methods {
 
 /// Packets by [`NoOwner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NoOwners([u64; 3]);
+pub struct NoOwners([u64; 5]);
 
 impl NoOwners {
     /// Packets without a process for `reason`.
@@ -141,10 +182,12 @@ impl NoOwners {
     }
 }
 
-/// What one reader got. For each kind, received = delivered + dropped by ring + queued.
+/// What one reader got. For each kind, received = delivered + dropped by ring + filtered + queued.
 /// The state restated at the beginning of a section is not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReaderStatistics {
+    /// The reader's number: [`ReaderId::get`](crate::ReaderId::get).
+    pub id: u64,
     /// When the reader was attached.
     pub attached: Nanos,
     /// Blocks offered to the reader since then.
@@ -153,12 +196,16 @@ pub struct ReaderStatistics {
     pub delivered: PerKind,
     /// Blocks that found the reader's ring buffer full.
     pub dropped_by_ring: PerKind,
+    /// Blocks that the reader's filters left out: only ever packets.
+    pub filtered: PerKind,
     /// Level: blocks waiting in the ring buffer.
     pub queued: PerKind,
     /// Level: bytes of the blocks waiting in the ring buffer.
     pub queued_bytes: u64,
     /// Blocks the ring buffer holds at most.
     pub ring_slots: u64,
+    /// Size of the ring buffer, bytes.
+    pub ring_bytes: u64,
     /// Most bytes of each packet's data; 0: all there is.
     pub snap_length: u32,
 }

@@ -1,5 +1,6 @@
-//! A stored block as one reader sees it: a packet's data cut to the reader's snap length, the rest as it is. Borrows
-//! the stored block for the length of one copy; called by [`Reader`](crate::reader::Reader), under the embedder's lock.
+//! A stored block as one reader sees it: a packet's data cut to the reader's snap length, an interface with the
+//! reader's snap length, the rest as it is. Borrows the stored block for the length of one copy; called by
+//! [`Reader`](crate::reader::Reader), under the embedder's lock.
 //!
 //! ```text
 //! enhanced packet block            what a shorter snap length changes
@@ -16,6 +17,8 @@
 //! | total length              |     less
 //! +---------------------------+
 //! ```
+//!
+//! In an interface block, bytes 12 to 16 are the snap length.
 
 use core::ops::Range;
 
@@ -26,30 +29,47 @@ use crate::statistics::Kind;
 const TOTAL: Range<usize> = 4..8;
 const CAPTURED: Range<usize> = CAPTURED_LENGTH_OFFSET..CAPTURED_LENGTH_OFFSET + 4;
 const TAIL: usize = 4;
+/// Where an interface block's snap length is.
+const SNAP_LENGTH: Range<usize> = 12..16;
 
 pub(crate) struct Trimmed<'a> {
-    /// The whole block, or the packet's data after `head`.
+    /// The whole block, or what of it follows `head`.
     body: &'a [u8],
     cut: Option<Cut<'a>>,
     length: usize,
 }
 
-/// What surrounds the data of a packet that is cut.
+/// What surrounds the data of a packet that is cut, or comes before the rest of an interface.
 struct Cut<'a> {
     head: [u8; DATA],
+    /// How much of `head` there is.
+    head_length: usize,
     padding: usize,
     options: &'a [u8],
+    /// The total length once more; `tail_length` bytes of it.
     tail: [u8; TAIL],
+    tail_length: usize,
 }
 
 impl<'a> Trimmed<'a> {
     /// `block` as a reader with this snap length (0: unlimited) sees it.
     pub(crate) fn new(block: &'a [u8], kind: Kind, snap_length: u32) -> Self {
         let whole = Self { body: block, cut: None, length: block.len() };
-        if kind != Kind::Packet || snap_length == 0 {
-            return whole;
+        match kind {
+            Kind::Packet if snap_length > 0 => Self::cut(block, snap_length).unwrap_or(whole),
+            Kind::Interface => Self::interface(block, snap_length).unwrap_or(whole),
+            _ => whole,
         }
-        Self::cut(block, snap_length).unwrap_or(whole)
+    }
+
+    fn interface(block: &'a [u8], snap_length: u32) -> Option<Self> {
+        let mut head = [0; DATA];
+        let (before, body) = block.split_at_checked(SNAP_LENGTH.end)?;
+        head[..SNAP_LENGTH.end].copy_from_slice(before);
+        head[SNAP_LENGTH].copy_from_slice(&snap_length.to_le_bytes());
+        let head_length = SNAP_LENGTH.end;
+        let cut = Cut { head, head_length, padding: 0, options: &[], tail: [0; TAIL], tail_length: 0 };
+        Some(Self { body, cut: Some(cut), length: block.len() })
     }
 
     /// `None` if there is nothing to cut.
@@ -69,7 +89,8 @@ impl<'a> Trimmed<'a> {
         let mut head = *head;
         head[TOTAL].copy_from_slice(&total);
         head[CAPTURED].copy_from_slice(&snap_length.to_le_bytes());
-        Some(Self { body, cut: Some(Cut { head, padding, options, tail: total }), length })
+        let cut = Cut { head, head_length: DATA, padding, options, tail: total, tail_length: TAIL };
+        Some(Self { body, cut: Some(cut), length })
     }
 
     /// Bytes of the block.
@@ -81,11 +102,11 @@ impl<'a> Trimmed<'a> {
     pub(crate) fn copy(&self, from: usize, to: &mut [u8]) -> usize {
         let Some(cut) = &self.cut else { return Copy { skip: from, to, done: 0 }.part(self.body).done };
         Copy { skip: from, to, done: 0 }
-            .part(&cut.head)
+            .part(&cut.head[..cut.head_length])
             .part(self.body)
             .part(&[0; 3][..cut.padding])
             .part(cut.options)
-            .part(&cut.tail)
+            .part(&cut.tail[..cut.tail_length])
             .done
     }
 }
@@ -152,9 +173,16 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_says_the_readers_snap_length() {
+        let mut out = [0; 52];
+        assert_eq!(Trimmed::new(&BLOCK, Kind::Interface, 0x0102_0304).copy(0, &mut out), 52);
+        assert_eq!((&out[..12], &out[12..16], &out[16..]), (&BLOCK[..12], &[4, 3, 2, 1][..], &BLOCK[16..]));
+    }
+
+    #[test]
     fn a_copy_in_parts_is_the_whole() {
-        for snap in 0..11 {
-            let trimmed = Trimmed::new(&BLOCK, Kind::Packet, snap);
+        for (kind, snap) in (0..11).flat_map(|snap| [(Kind::Packet, snap), (Kind::Interface, snap)]) {
+            let trimmed = Trimmed::new(&BLOCK, kind, snap);
             let mut whole = [0; 52];
             let length = trimmed.copy(0, &mut whole);
             for step in 1..=length {

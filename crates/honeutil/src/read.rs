@@ -109,7 +109,7 @@ impl<'a, S: Source> Recorder<'a, S> {
         };
         source.restate(&mut sink).map_err(RecordError::Source)?;
         let reader_options = ReaderOptions {
-            ring_bytes: RING_BYTES,
+            ring_bytes: Some(RING_BYTES),
             pinned_bytes: PINNED_BYTES,
             snap_length: options.snap_length,
         };

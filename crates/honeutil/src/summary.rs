@@ -106,6 +106,11 @@ fn reasons(engine: &Statistics) -> String {
         (engine.no_owner.get(NoOwner::Kernel), "of the kernel itself"),
         (engine.no_owner.get(NoOwner::NoSocket), "without a socket"),
         (engine.no_owner.get(NoOwner::UnknownSocket), "of a socket whose user is unknown"),
+        (engine.no_owner.get(NoOwner::HoldExpired), "of a socket whose user nobody named in time"),
+        (
+            engine.no_owner.get(NoOwner::HoldFull),
+            "of a socket whose user nobody named before the room ran out",
+        ),
     ];
     reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let texts: Vec<_> =

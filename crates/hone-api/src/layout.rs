@@ -1,0 +1,163 @@
+//! Fixed layouts: each is declared once, as a table of offsets, from which come the type, its bytes and the proof that
+//! the offsets leave no gap.
+
+/// A value of fixed length: what a [`List`](crate::List) is made of. Sealed.
+pub trait Fixed: Copy + sealed::Bytes {
+    /// How many bytes it takes.
+    const LENGTH: usize = <Self as sealed::Bytes>::BYTES;
+}
+
+impl<T: Copy + sealed::Bytes> Fixed for T {}
+
+pub(crate) mod sealed {
+    /// Little-endian bytes. Both methods get exactly [`BYTES`](Self::BYTES) of them.
+    pub trait Bytes: Sized {
+        const BYTES: usize;
+        fn put(&self, to: &mut [u8]);
+        fn get(from: &[u8]) -> Self;
+    }
+}
+
+pub(crate) use sealed::Bytes;
+
+macro_rules! numbers {
+    ($($number:ty)+) => {$(
+        impl Bytes for $number {
+            const BYTES: usize = size_of::<Self>();
+
+            fn put(&self, to: &mut [u8]) {
+                to.copy_from_slice(&self.to_le_bytes());
+            }
+
+            fn get(from: &[u8]) -> Self {
+                let mut bytes = [0; size_of::<Self>()];
+                bytes.copy_from_slice(from);
+                Self::from_le_bytes(bytes)
+            }
+        }
+    )+};
+}
+
+numbers!(u8 u16 u32 i32 u64 i64);
+
+impl<T: Bytes, const N: usize> Bytes for [T; N] {
+    const BYTES: usize = N * T::BYTES;
+
+    fn put(&self, to: &mut [u8]) {
+        for (value, to) in self.iter().zip(to.chunks_exact_mut(T::BYTES)) {
+            value.put(to);
+        }
+    }
+
+    fn get(from: &[u8]) -> Self {
+        core::array::from_fn(|index| T::get(&from[index * T::BYTES..][..T::BYTES]))
+    }
+}
+
+/// Declares a structure of `LENGTH` bytes: `[offset] field: type`, in order. A wrong offset or length does not compile.
+macro_rules! layout {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident, $length:literal bytes {
+            $($(#[$about_field:meta])* [$offset:literal] $field:ident: $kind:ty,)+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub struct $name {
+            $($(#[$about_field])* pub $field: $kind,)+
+        }
+
+        const _: () = {
+            let mut end = 0;
+            $(
+                assert!(end == $offset, "the fields follow each other");
+                end += <$kind as $crate::layout::Bytes>::BYTES;
+            )+
+            assert!(end == $length, "the fields fill the structure");
+        };
+
+        impl $crate::layout::Bytes for $name {
+            const BYTES: usize = $length;
+
+            fn put(&self, to: &mut [u8]) {
+                $($crate::layout::Bytes::put(
+                    &self.$field,
+                    &mut to[$offset..][..<$kind as $crate::layout::Bytes>::BYTES],
+                );)+
+            }
+
+            fn get(from: &[u8]) -> Self {
+                Self {
+                    $($field: $crate::layout::Bytes::get(
+                        &from[$offset..][..<$kind as $crate::layout::Bytes>::BYTES],
+                    ),)+
+                }
+            }
+        }
+
+        impl $name {
+            /// The structure's bytes.
+            #[must_use]
+            pub fn encode(&self) -> [u8; $length] {
+                let mut bytes = [0; $length];
+                $crate::layout::Bytes::put(self, &mut bytes);
+                bytes
+            }
+
+            /// The structure of these bytes.
+            #[must_use]
+            pub fn decode(bytes: &[u8; $length]) -> Self {
+                $crate::layout::Bytes::get(bytes)
+            }
+        }
+    };
+}
+pub(crate) use layout;
+
+/// Declares an enumeration of the numbers from 0 on, in order, each with the name that people read.
+macro_rules! numbered {
+    (
+        $(#[$about:meta])*
+        pub enum $name:ident, $count:literal {
+            $($(#[$about_variant:meta])* $variant:ident = $text:literal,)+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$about_variant])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them, each at its number.
+            pub const ALL: [Self; $count] = [$(Self::$variant,)+];
+
+            /// Its number.
+            #[must_use]
+            pub const fn number(self) -> usize {
+                self as usize
+            }
+
+            /// What people call it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl TryFrom<usize> for $name {
+            type Error = usize;
+
+            /// # Errors
+            /// The number, if it is none of these.
+            fn try_from(number: usize) -> Result<Self, usize> {
+                Self::ALL.get(number).copied().ok_or(number)
+            }
+        }
+    };
+}
+pub(crate) use numbered;

@@ -1,0 +1,119 @@
+//! Replies: what a service answers, and its bytes.
+
+use crate::layout::{Bytes, layout};
+use crate::{API_VERSION, BufferTooSmall, Operation, OriginalStatistics, ReplyError, Statistics};
+
+layout! {
+    /// The reply to [`Operation::GetVersion`].
+    pub struct ApiVersion, 12 bytes {
+        /// Version of this interface, major number: another one is another interface.
+        [0] major: u16,
+        /// Version of this interface, minor number: the service has at least what this version has.
+        [2] minor: u16,
+        /// Version of the service: major, minor, micro, build.
+        [4] service: [u16; 4],
+    }
+}
+
+impl ApiVersion {
+    /// This crate's version, in a service of that version.
+    #[must_use]
+    pub const fn of_service(service: [u16; 4]) -> Self {
+        Self { major: API_VERSION.0, minor: API_VERSION.1, service }
+    }
+
+    /// Whether a client with this crate understands the service.
+    #[must_use]
+    pub const fn is_understood(&self) -> bool {
+        self.major == API_VERSION.0
+    }
+
+    /// Reads the reply to [`Operation::GetVersion`].
+    ///
+    /// # Errors
+    /// [`ReplyError::Length`]: it is too short. What is behind the structure does not matter.
+    pub fn parse(reply: &[u8]) -> Result<Self, ReplyError> {
+        reply.first_chunk().map(Self::decode).ok_or(ReplyError::Length {
+            operation: Operation::GetVersion,
+            length: reply.len(),
+            minimum: Self::BYTES,
+        })
+    }
+}
+
+/// Reads the reply to [`Operation::GetSnapLength`]: bytes; 0: unlimited.
+///
+/// # Errors
+/// [`ReplyError::Length`]: it is too short. What is behind the number does not matter.
+pub fn snap_length(reply: &[u8]) -> Result<u32, ReplyError> {
+    reply.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)).ok_or(ReplyError::Length {
+        operation: Operation::GetSnapLength,
+        length: reply.len(),
+        minimum: u32::BYTES,
+    })
+}
+
+/// What a service answers to a request that it has carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply<'a> {
+    /// Nothing to say.
+    Done,
+    /// To [`Operation::GetSnapLength`], bytes; 0: unlimited.
+    SnapLength(u32),
+    /// To [`Operation::GetStatistics`].
+    OriginalStatistics(&'a OriginalStatistics),
+    /// To [`Operation::GetStatistics2`].
+    Statistics(&'a Statistics),
+    /// To [`Operation::GetVersion`].
+    Version(ApiVersion),
+}
+
+impl Reply<'_> {
+    /// How many bytes it has.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a reply without bytes is a reply")]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Done => 0,
+            Self::SnapLength(_) => u32::BYTES,
+            Self::OriginalStatistics(_) => OriginalStatistics::BYTES,
+            Self::Statistics(_) => Statistics::REPLY_LENGTH,
+            Self::Version(_) => ApiVersion::BYTES,
+        }
+    }
+
+    /// Writes it into a buffer; gives how many bytes it has.
+    ///
+    /// # Errors
+    /// The buffer is too small.
+    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let needed = self.len();
+        let available = buffer.len();
+        let Some(buffer) = buffer.get_mut(..needed) else {
+            return Err(BufferTooSmall { needed, available });
+        };
+        match self {
+            Self::Done => {}
+            Self::SnapLength(length) => length.put(buffer),
+            Self::OriginalStatistics(statistics) => statistics.put(buffer),
+            Self::Statistics(statistics) => statistics.put_reply(buffer),
+            Self::Version(version) => version.put(buffer),
+        }
+        Ok(needed)
+    }
+}
+
+impl Operation {
+    /// How many bytes the reply of this crate's version has; a service may refuse a smaller buffer.
+    #[must_use]
+    pub const fn reply_length(self) -> usize {
+        match self {
+            Self::GetSnapLength => u32::BYTES,
+            Self::GetStatistics => OriginalStatistics::BYTES,
+            Self::GetStatistics2 => Statistics::REPLY_LENGTH,
+            Self::GetVersion => ApiVersion::BYTES,
+            _ => 0,
+        }
+    }
+}

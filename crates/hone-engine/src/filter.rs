@@ -1,0 +1,134 @@
+//! What one reader's filters let through: packets of some connections or processes, or all but those. Owns the
+//! reader's lists of ids. Called by the engine when a packet is queued, under the embedder's one lock.
+
+use alloc::vec::Vec;
+
+use crate::{ConnectionId, FilterError, grow};
+
+/// One of a reader's four filters, with the list it is to have from now on; an empty list turns it off.
+///
+/// A packet passes if every filter that is on lets it pass. Process and connection events always pass. At most
+/// [`Config::max_filter_ids`](crate::Config::max_filter_ids) ids each, in any order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter<'a> {
+    /// Leaves out the packets of these connections.
+    ExcludeConnections(&'a [ConnectionId]),
+    /// Leaves out the packets of these processes.
+    ExcludeProcesses(&'a [u32]),
+    /// Leaves out all packets but those of these connections: also packets without a connection.
+    IncludeConnections(&'a [ConnectionId]),
+    /// Leaves out all packets but those of these processes: also packets without a process.
+    IncludeProcesses(&'a [u32]),
+}
+
+/// What the filters look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject {
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) process: Option<u32>,
+}
+
+/// Sorted ids; as a filter off if empty.
+struct Ids<T>(Vec<T>);
+
+impl<T: Copy + Ord> Ids<T> {
+    fn new(ids: &[T], most: usize) -> Result<Self, FilterError> {
+        if ids.len() > most {
+            return Err(FilterError::TooMany { most });
+        }
+        let mut sorted = grow::copied(ids)?;
+        sorted.sort_unstable();
+        Ok(Self(sorted))
+    }
+
+    fn names(&self, id: Option<T>) -> bool {
+        id.is_some_and(|id| self.0.binary_search(&id).is_ok())
+    }
+
+    fn admits(&self, id: Option<T>) -> bool {
+        self.0.is_empty() || self.names(id)
+    }
+}
+
+/// Lists of connections and of processes.
+struct Lists {
+    connections: Ids<ConnectionId>,
+    processes: Ids<u32>,
+}
+
+impl Lists {
+    const NONE: Self = Self { connections: Ids(Vec::new()), processes: Ids(Vec::new()) };
+
+    const fn is_empty(&self) -> bool {
+        self.connections.0.is_empty() && self.processes.0.is_empty()
+    }
+}
+
+pub(crate) struct Filters {
+    exclude: Lists,
+    include: Lists,
+    /// Whether any list has an id.
+    on: bool,
+}
+
+impl Filters {
+    pub(crate) const OFF: Self = Self { exclude: Lists::NONE, include: Lists::NONE, on: false };
+
+    /// Replaces one list, or leaves all as they are.
+    pub(crate) fn set(&mut self, filter: Filter<'_>, most: usize) -> Result<(), FilterError> {
+        match filter {
+            Filter::ExcludeConnections(ids) => self.exclude.connections = Ids::new(ids, most)?,
+            Filter::ExcludeProcesses(ids) => self.exclude.processes = Ids::new(ids, most)?,
+            Filter::IncludeConnections(ids) => self.include.connections = Ids::new(ids, most)?,
+            Filter::IncludeProcesses(ids) => self.include.processes = Ids::new(ids, most)?,
+        }
+        self.on = !(self.exclude.is_empty() && self.include.is_empty());
+        Ok(())
+    }
+
+    pub(crate) fn pass(&self, packet: Subject) -> bool {
+        !self.on
+            || !self.exclude.connections.names(packet.connection)
+                && !self.exclude.processes.names(packet.process)
+                && self.include.connections.admits(packet.connection)
+                && self.include.processes.admits(packet.process)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Subject = Subject { connection: None, process: None };
+    const NAMED: Subject = Subject { connection: Some(1 << 40), process: Some(7) };
+
+    fn passes(filters: &[Filter<'_>]) -> [bool; 2] {
+        let mut set = Filters::OFF;
+        for &filter in filters {
+            set.set(filter, 3).expect("there is memory");
+        }
+        [set.pass(PLAIN), set.pass(NAMED)]
+    }
+
+    #[test]
+    fn a_packet_passes_if_every_filter_lets_it() {
+        use Filter::{ExcludeConnections, ExcludeProcesses, IncludeConnections, IncludeProcesses};
+        assert_eq!(passes(&[]), [true, true]);
+        assert_eq!(passes(&[ExcludeConnections(&[5, 1 << 40, 3])]), [true, false]);
+        assert_eq!(passes(&[ExcludeConnections(&[0])]), [true, true]);
+        assert_eq!(passes(&[ExcludeProcesses(&[9, 7])]), [true, false]);
+        assert_eq!(passes(&[IncludeConnections(&[5, 1 << 40, 3])]), [false, true]);
+        assert_eq!(passes(&[IncludeProcesses(&[7, 7])]), [false, true]);
+        assert_eq!(passes(&[IncludeProcesses(&[7]), IncludeConnections(&[2])]), [false, false]);
+        assert_eq!(passes(&[IncludeProcesses(&[7]), ExcludeConnections(&[1 << 40])]), [false, false]);
+        assert_eq!(passes(&[ExcludeProcesses(&[7]), ExcludeProcesses(&[])]), [true, true]);
+    }
+
+    #[test]
+    fn a_list_too_long_leaves_the_old_one() {
+        let mut set = Filters::OFF;
+        set.set(Filter::ExcludeProcesses(&[7]), 3).expect("it is short enough");
+        let refused = set.set(Filter::ExcludeProcesses(&[1, 2, 3, 4]), 3);
+        assert_eq!((refused, set.pass(NAMED)), (Err(FilterError::TooMany { most: 3 }), false));
+    }
+}

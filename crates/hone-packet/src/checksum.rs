@@ -1,0 +1,135 @@
+//! Checksums of transport segments.
+
+use crate::{Addresses, PacketError, cursor::Cursor, protocol, sum::Sum};
+
+/// A checksum: where it belongs, what is there, and what should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChecksumField {
+    /// Where its two bytes are, from the first byte of what was given, bytes.
+    pub offset: usize,
+    /// The bytes that are there. In a UDP datagram over IPv4, zero says that the sender computed none (RFC 768).
+    pub found: [u8; 2],
+    /// The bytes that should be there.
+    pub correct: [u8; 2],
+}
+
+impl ChecksumField {
+    /// Puts the checksum into a copy of what it was computed for, in the same or other pieces. A copy that ends before
+    /// the field, or inside it, gets what it has room for.
+    pub fn write<'a>(&self, copy: impl IntoIterator<Item = &'a mut [u8]>) {
+        let mut offset = self.offset;
+        let mut correct: &[u8] = &self.correct;
+        for piece in copy {
+            let Some(room) = piece.get_mut(offset..) else {
+                offset -= piece.len();
+                continue;
+            };
+            let (now, later) = correct.split_at(room.len().min(correct.len()));
+            room[..now.len()].copy_from_slice(now);
+            (offset, correct) = (0, later);
+            if later.is_empty() {
+                return;
+            }
+        }
+    }
+
+    pub(crate) const fn moved(self, by: usize) -> Self {
+        Self { offset: self.offset + by, ..self }
+    }
+}
+
+/// How a protocol is laid out, as far as its checksum goes.
+struct Layout {
+    what: &'static str,
+    /// The header's fixed part, bytes; at most [`MAX_FIXED`].
+    fixed: usize,
+    /// Where the checksum is.
+    offset: usize,
+    pseudo_header: bool,
+}
+
+/// The longest fixed part, TCP's.
+const MAX_FIXED: usize = 20;
+
+impl Layout {
+    /// `None`: no checksum of this kind. ICMP belongs to IPv4 and ICMPv6 to IPv6; over the other they are just bytes.
+    const fn of(addresses: &Addresses, protocol: u8) -> Option<Self> {
+        Some(match (protocol, addresses) {
+            (protocol::TCP, _) => Self { what: "TCP segment", fixed: 20, offset: 16, pseudo_header: true },
+            (protocol::UDP, _) => Self { what: "UDP datagram", fixed: 8, offset: 6, pseudo_header: true },
+            // Four bytes are common to all ICMP messages; the next four mean something in each of them.
+            (protocol::ICMP, Addresses::V4 { .. }) => {
+                Self { what: "ICMP message", fixed: 8, offset: 2, pseudo_header: false }
+            }
+            // RFC 4443, section 2.1: four bytes are common; a message need not have a body.
+            (protocol::ICMPV6, Addresses::V6 { .. }) => {
+                Self { what: "ICMPv6 message", fixed: 4, offset: 2, pseudo_header: true }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The checksum of a transport segment that comes in pieces; together they are the whole segment, from the first byte of
+/// its header on, without padding. `None` for a protocol of which no checksum is known here.
+///
+/// What the checksum field holds does not matter. A UDP datagram's is always computed: over IPv6 there must be one
+/// (RFC 8200, section 8.1); over IPv4 look at [`ChecksumField::found`] to leave one out that the sender left out. A UDP
+/// checksum that would be 0 is `FF FF` (RFC 768).
+///
+/// # Errors
+/// [`PacketError::TooShort`] for the protocol's header; [`PacketError::HeaderLength`] of TCP;
+/// [`PacketError::LengthsDiffer`] of UDP.
+pub fn transport_checksum<'a>(
+    addresses: &Addresses,
+    protocol: u8,
+    segments: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Option<ChecksumField>, PacketError> {
+    let Some(Layout { what, fixed, offset, pseudo_header }) = Layout::of(addresses, protocol) else {
+        return Ok(None);
+    };
+    let mut cursor = Cursor::new(segments.into_iter());
+    // The fixed part goes through memory of our own, where the field can be made zero.
+    let mut buffer = [0; MAX_FIXED];
+    let mut length = 0;
+    while let Some(piece) = cursor.piece(fixed - length) {
+        buffer[length..][..piece.len()].copy_from_slice(piece);
+        length += piece.len();
+    }
+    if length < fixed {
+        return Err(PacketError::TooShort { what, length, minimum: fixed });
+    }
+    let head = &mut buffer[..fixed];
+    let found = [head[offset], head[offset + 1]];
+    head[offset..][..2].fill(0);
+
+    let mut sum = Sum::default();
+    sum.add(head);
+    while let Some(piece) = cursor.piece(usize::MAX) {
+        sum.add(piece);
+        length = length.saturating_add(piece.len());
+    }
+    match protocol {
+        protocol::TCP => {
+            let says = usize::from(head[12] >> 4) * 4;
+            if says < fixed || says > length {
+                return Err(PacketError::HeaderLength { what: "TCP", says, minimum: fixed, maximum: length });
+            }
+        }
+        protocol::UDP => {
+            let says = usize::from(u16::from_be_bytes([head[4], head[5]]));
+            if says != length {
+                return Err(PacketError::LengthsDiffer { what, says, length });
+            }
+        }
+        _ => {}
+    }
+    if pseudo_header {
+        sum.add_sum(addresses.pseudo_header(protocol, length));
+    }
+    let correct = match sum.checksum() {
+        [0, 0] if protocol == protocol::UDP => [0xFF, 0xFF],
+        checksum => checksum,
+    };
+    Ok(Some(ChecksumField { offset, found, correct }))
+}
