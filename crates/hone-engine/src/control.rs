@@ -89,7 +89,7 @@ impl Engine {
             self.keep_longest();
             if self.readers.is_empty() {
                 self.counts.logging_time += self.now.saturating_sub(self.logging_since);
-                self.release_all();
+                self.release_held();
             }
         }
     }

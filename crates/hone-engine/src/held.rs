@@ -104,8 +104,9 @@ impl Engine {
         }
     }
 
-    /// Gives up all packets held, because nobody reads any more.
-    pub(crate) fn release_all(&mut self) {
+    /// Gives up waiting for all packets held: for the end of a recording, so that they are still in it. Also done when
+    /// nobody reads any more.
+    pub fn release_held(&mut self) {
         while let Some((connection, _)) = self.hold.oldest() {
             self.release(connection, Err(NoOwner::UnknownSocket));
         }

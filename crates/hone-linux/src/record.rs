@@ -71,7 +71,8 @@ fn owner(word: u64, method: u8) -> Option<Owner> {
         4 => Method::Creator,
         5 => Method::Accepted,
         6 => Method::Listener,
-        7 => return Some(Owner::None(NoOwner::UnknownSocket)),
+        // Perhaps the engine's tables know, or somebody is seen to use the socket soon.
+        7 => return Some(Owner::Ask),
         _ => return None,
     };
     Some(Owner::Process(task(word)?, method))

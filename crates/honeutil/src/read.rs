@@ -141,6 +141,9 @@ impl<'a, S: Source> Recorder<'a, S> {
         // An output that failed takes no more; else what is there is brought to a proper end.
         if !matches!(result, Err(RecordError::Output(_))) {
             self.control.stop();
+            if self.options.count.is_none() {
+                self.engine.release_held();
+            }
             let closed = self.end_section();
             result = result.and(closed);
         }
