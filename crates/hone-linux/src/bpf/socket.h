@@ -56,7 +56,8 @@ static __always_inline void own_socket(struct socket_state *state, __u64 cookie,
 {
 	state->sender = task;
 	state->receiver = task;
-	state->flags = flags;
+	/* A connection can be accepted and let go of before its acceptance is noted here. */
+	state->flags = flags | (state->flags & SOCKET_RELEASED);
 	state->cookie = cookie;
 }
 

@@ -1,0 +1,146 @@
+//! What is missing is named, with the remedy, and the exit code is 1.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::guard::{Guarded, ready, run};
+use crate::network::{End, Network};
+use crate::recorder::{HONEUTIL, directory, recorded};
+use crate::recording::Recording;
+use crate::traffic::Traffic;
+
+/// A place to which the program is copied, that other users can enter.
+fn copied() -> (TempDir, PathBuf) {
+    let place = directory();
+    let program = place.path().join("honeutil");
+    std::fs::copy(HONEUTIL, &program).expect("the program can be copied");
+    run(Command::new("chmod").arg("755").args([place.path(), &program]));
+    (place, program)
+}
+
+/// Runs a command that must fail with exit code 1 before anything is recorded, and returns its message.
+fn refused(command: &mut Command, place: &Path) -> String {
+    let file = place.join("refused.pcapng");
+    // Should it not fail, it ends nevertheless.
+    command.args(["read", "--duration", "1s", "-w"]).arg(&file).stdin(Stdio::null());
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{command:?}: {message}");
+    assert!(message.starts_with("honeutil: "), "{message}");
+    assert!(!file.exists(), "nothing was recorded, so there is no file");
+    message
+}
+
+fn assert_says(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn without_root_the_missing_capabilities_are_named() {
+    if !ready(&["setpriv"]) {
+        return;
+    }
+    let (place, program) = copied();
+    // Where anybody may write, so that the capabilities are all that is missing.
+    run(Command::new("chmod").arg("777").arg(place.path()));
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(program);
+    let message = refused(&mut command, place.path());
+    assert_says(&message, &["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "root", "setcap"]);
+}
+
+#[test]
+fn root_with_one_capability_less_learns_which() {
+    if !ready(&["setpriv"]) {
+        return;
+    }
+    let place = directory();
+    let mut command = Command::new("setpriv");
+    command.args(["--inh-caps=-net_admin", "--bounding-set=-net_admin", "--", HONEUTIL]);
+    let message = refused(&mut command, place.path());
+    assert_says(&message, &["CAP_NET_ADMIN", "setcap"]);
+    assert!(!message.contains("missing CAP_BPF"), "{message}");
+}
+
+/// A shell script that prepares a mount namespace of its own and then becomes honeutil.
+fn in_mount_namespace(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    // Private, as is the default: what is mounted or unmounted in there stays in there.
+    command.args(["--mount", "--propagation", "private", "sh", "-e", "-c"]);
+    command.arg(format!("{script}\nexec \"$0\" \"$@\"")).arg(HONEUTIL);
+    command
+}
+
+#[test]
+fn without_cgroup_v2_the_remedy_is_named() {
+    if !ready(&["unshare", "umount"]) {
+        return;
+    }
+    let place = directory();
+    let script = "while mount=$(grep -m 1 ' - cgroup2 ' /proc/self/mountinfo); do\n\
+                    point=$(echo \"$mount\" | cut -d ' ' -f 5)\n\
+                    umount -l \"$point\"\n\
+                  done";
+    let message = refused(&mut in_mount_namespace(script), place.path());
+    assert_says(&message, &["cgroup v2", "mount -t cgroup2"]);
+}
+
+#[test]
+fn without_btf_the_remedy_is_named() {
+    if !ready(&["unshare", "mount"]) {
+        return;
+    }
+    let place = directory();
+    let message = refused(&mut in_mount_namespace("mount -t tmpfs none /sys/kernel/btf"), place.path());
+    assert_says(&message, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
+}
+
+/// A small file system in memory; unmounted when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn new(size: &str) -> Self {
+        let disk = Self(directory());
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
+            .arg(disk.0.path()));
+        disk
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_file_at_a_whole_block() {
+    if !ready(&["mount", "umount"]) {
+        return;
+    }
+    let network = Network::new();
+    let disk = SmallDisk::new("2m");
+    let words = directory();
+    let stderr = words.path().join("stderr");
+    let mut command = Command::new(HONEUTIL);
+    command.args(["read", "-d"]).arg(disk.0.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(std::fs::File::create(&stderr).expect("the directory is ours"));
+    let mut honeutil = Guarded::spawn(&mut command);
+    let (a, b) = (network.v4(End::A), network.v4(End::B));
+    let (_server, address) = Traffic::server(&network, End::B, &format!("tcp-server {b}:0 1000"));
+    let _client = Traffic::start(&network, End::A, &format!("tcp-client {a}:0 {address} 1000 5 1000000"));
+    let status = honeutil.wait("honeutil finds the disk full");
+    let message = std::fs::read_to_string(&stderr).expect("the directory is ours");
+    assert_eq!(status.code(), Some(1), "{message}");
+    let files = recorded(disk.0.path());
+    let [file] = files.as_slice() else { panic!("not one file: {files:?}") };
+    assert_says(&message, &["No space left on device", &file.display().to_string(), "free some space"]);
+    let recording = Recording::read_cut_short(file);
+    let bytes = file.metadata().expect("it is there").len();
+    assert!(recording.packets().count() > 10 && bytes > 1 << 20, "{bytes} bytes were all that fitted");
+}

@@ -1,0 +1,282 @@
+//! How recordings begin, go on in the next file, and end.
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::guard::{Guarded, ready, wait_for};
+use crate::network::{End, Network};
+use crate::packet::Ip;
+use crate::recorder::{HONEUTIL, Recorder, has_content};
+use crate::recording::Recording;
+use crate::tools;
+use crate::traffic::Traffic;
+use crate::truth::{Closing, Truth};
+
+/// A server and a client that exchange so many datagrams, just started.
+fn datagrams(network: &Network, count: usize, bytes: usize) -> [Traffic; 2] {
+    let (a, b) = (network.v4(End::A), network.v4(End::B));
+    let (server, address) = Traffic::server(network, End::B, &format!("udp-server {b}:0 {count} echo"));
+    [
+        Traffic::start(network, End::A, &format!("udp-client {a}:0 {address} {count} {bytes} connected")),
+        server,
+    ]
+}
+
+/// SIGHUP in the midst of traffic: each file stands alone, and together they hold every packet once.
+#[test]
+fn rotation_loses_nothing_and_tells_nothing_twice() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let recorder = Recorder::start_in_directory(&[]);
+    let mut traffic = endless_datagrams(&network);
+    for number in 2..=4 {
+        await_more(&mut traffic[0]);
+        recorder.signal(Signal::HUP);
+        wait_for("the next file", || {
+            let files = recorder.files();
+            (files.len() == number && files.iter().all(|file| has_content(file))).then_some(())
+        });
+    }
+    await_more(&mut traffic[0]);
+    traffic[0].go_on();
+    let truth = Truth::told(traffic.map(Traffic::finish));
+    recorder.signal(Signal::INT);
+    let ended = recorder.wait();
+    ended.assert_success();
+    let files: Vec<Recording> = ended.files.iter().map(|file| Recording::read(file)).collect();
+    for file in &files {
+        assert_name(&file.path);
+    }
+    check_parts(&network, &truth, files);
+}
+
+/// As above, but the sections follow one another in one stream.
+#[test]
+fn rotation_of_standard_output_begins_a_new_section() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let recorder = Recorder::start_on_standard_output();
+    let file = recorder.files().remove(0);
+    let mut traffic = endless_datagrams(&network);
+    await_more(&mut traffic[0]);
+    recorder.signal(Signal::HUP);
+    let magic = [hone_pcapng::block::SECTION.to_ne_bytes(), 0x1a2b_3c4d_u32.to_ne_bytes()];
+    wait_for("the next section", || {
+        let bytes = std::fs::read(&file).expect("it is there");
+        // Type, length, magic.
+        let headers = bytes.windows(12).filter(|words| words[..4] == magic[0] && words[8..] == magic[1]);
+        (headers.count() == 2).then_some(())
+    });
+    await_more(&mut traffic[0]);
+    traffic[0].go_on();
+    let truth = Truth::told(traffic.map(Traffic::finish));
+    recorder.signal(Signal::INT);
+    let ended = recorder.wait();
+    ended.assert_success();
+    check_parts(&network, &truth, Recording::read_sections(&file));
+}
+
+/// A client and a server that exchange datagrams until the client is told to go on to its end.
+fn endless_datagrams(network: &Network) -> [Traffic; 2] {
+    let (a, b) = (network.v4(End::A), network.v4(End::B));
+    let (server, address) = Traffic::server(network, End::B, &format!("udp-server {b}:0 any echo"));
+    [Traffic::start(network, End::A, &format!("udp-client {a}:0 {address} any 100 connected")), server]
+}
+
+/// Waits until some more datagrams were exchanged.
+fn await_more(client: &mut Traffic) {
+    let before = client.told_so_far("datagram");
+    wait_for("more datagrams", || (client.told_so_far("datagram") >= before + 50).then_some(()));
+}
+
+/// Each section stands alone, and together they hold everything once.
+fn check_parts(network: &Network, truth: &Truth, mut sections: Vec<Recording>) {
+    sections.sort_by_key(|section| section.statistics.expect("it was read whole").start_nanos);
+    for section in &sections {
+        truth.check_owners(network, section, Closing::ByOwner);
+        let packets = section.packets().filter_map(|packet| Ip::parse(&packet.data));
+        assert!(
+            packets.filter(|ip| network.has(ip.source)).count() >= 100,
+            "it was not cut in the midst of traffic"
+        );
+    }
+    truth.check_payloads(network, &sections.iter().collect::<Vec<_>>());
+    // All processes began before the last section, which restates them and tells their end.
+    truth.check_processes(sections.last().expect("there are several"));
+}
+
+/// `HOST_YYYYMMDD_HHMMSS.pcapng`, and a number where that is taken.
+fn assert_name(path: &Path) {
+    let name = path.file_stem().and_then(|name| name.to_str()).expect("a name in UTF-8");
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let rest = name.strip_prefix(&host).and_then(|rest| rest.strip_prefix('_'));
+    let mut parts = rest.unwrap_or_else(|| panic!("{name} does not begin with {host}")).split('_');
+    let lengths = [parts.next(), parts.next()]
+        .map(|part| part.filter(|part| part.bytes().all(|byte| byte.is_ascii_digit())).map(str::len));
+    let number = parts.next().is_none_or(|number| number.parse::<u32>().is_ok());
+    assert!(lengths == [Some(8), Some(6)] && number && parts.next().is_none(), "a file is named {name}");
+}
+
+/// [`Recorder::stop`] sends SIGINT in every other test.
+#[test]
+fn sigterm_ends_the_file_well() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let recorder = Recorder::start(&[]);
+    let truth = Truth::told(datagrams(&network, 50, 100).map(Traffic::finish));
+    recorder.signal(Signal::TERM);
+    truth.check(&network, &recorder.wait().recording(), Closing::ByOwner);
+}
+
+#[test]
+fn a_signal_in_the_midst_of_traffic_ends_the_file_well() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let (a, b) = (network.v4(End::A), network.v4(End::B));
+    let recorder = Recorder::start(&[]);
+    let (_server, address) = Traffic::server(&network, End::B, &format!("tcp-server {b}:0 1000"));
+    let _client = Traffic::start(&network, End::A, &format!("tcp-client {a}:0 {address} 1000 5 1000000"));
+    let file = recorder.files().remove(0);
+    wait_for("some megabytes", || file.metadata().is_ok_and(|data| data.len() > 4 << 20).then_some(()));
+    // `Recording::read`, which this calls, looks at the end of the file and at its counts.
+    recorder.stop();
+}
+
+#[test]
+fn count_stops_after_so_many_packets() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let recorder = Recorder::start(&["--count", "100"]);
+    let traffic = datagrams(&network, 200, 100);
+    let recording = recorder.wait().recording();
+    assert_eq!(recording.packets().count(), 100);
+    for traffic in traffic {
+        traffic.finish();
+    }
+}
+
+#[test]
+fn duration_stops_after_so_long() {
+    if !ready(&[]) {
+        return;
+    }
+    let started = Instant::now();
+    let recorder = Recorder::start(&["--duration", "1.5"]);
+    recorder.wait().recording();
+    assert!(started.elapsed() >= Duration::from_millis(1500), "it ended after {:?}", started.elapsed());
+}
+
+/// Only the captured length is cut; `Truth::check` compares both with the packet's own header.
+#[test]
+fn snap_length_cuts_what_is_captured() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let recorder = Recorder::start(&["-s", "64"]);
+    let truth = Truth::told(datagrams(&network, 20, 1000).map(Traffic::finish));
+    let recording = recorder.stop();
+    assert_eq!(recording.snap_length, 64);
+    let (captured, original): (HashSet<usize>, HashSet<usize>) =
+        recording.packets().map(|packet| (packet.data.len(), packet.original_length)).unzip();
+    assert!(captured.iter().all(|length| *length <= 64), "{captured:?}");
+    assert!(original.contains(&(20 + 8 + 1000)), "{original:?}");
+    truth.check(&network, &recording, Closing::ByOwner);
+}
+
+#[test]
+fn a_pipe_into_tshark() {
+    if !ready(&[]) {
+        return;
+    }
+    const COUNT: usize = 100;
+    let network = Network::new();
+    let mut command = Command::new(HONEUTIL);
+    command.args(["read", "-w", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut honeutil = Guarded::spawn(&mut command);
+    let pipe = honeutil.child().stdout.take().expect("it is piped");
+    let mut command = Command::new("tshark");
+    command.args(["-n", "-l", "-r", "-", "-T", "fields", "-e", "udp.srcport", "-e", "udp.dstport"]);
+    let mut tshark = Guarded::spawn(command.stdin(pipe).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let (sender, lines) = std::sync::mpsc::channel();
+    let stdout = tshark.child().stdout.take().expect("it is piped");
+    std::thread::spawn(move || {
+        BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+
+    // Packets come out while the recording runs: first those of a sign that both are up.
+    let (a, b) = (network.v4(End::A), network.v4(End::B));
+    let port = |number: u16| format!("{number}\t");
+    let mut seen: Vec<String> = Vec::new();
+    wait_for("tshark shows a packet", || {
+        let (server, address) = Traffic::server(&network, End::B, &format!("udp-server {b}:0 1 sink"));
+        let probe = "udp-client".to_owned() + &format!(" {a}:40001 {address} 1 64 connected");
+        // It waits for an answer that never comes, and is killed at the end of this look.
+        let mut client = Traffic::start(&network, End::A, &probe);
+        client.wait_for("datagram");
+        server.finish();
+        seen.extend(lines.recv_timeout(Duration::from_millis(500)));
+        seen.iter().any(|line| line.starts_with(&port(40_001))).then_some(())
+    });
+    let (server, address) = Traffic::server(&network, End::B, &format!("udp-server {b}:0 {COUNT} echo"));
+    let client =
+        Traffic::start(&network, End::A, &format!("udp-client {a}:40002 {address} {COUNT} 64 connected"));
+    client.finish();
+    server.finish();
+    let all =
+        |seen: &[String]| seen.iter().filter(|line| line.starts_with(&port(40_002))).count() == 2 * COUNT;
+    wait_for("all packets, while recording", || {
+        seen.extend(lines.try_iter());
+        all(&seen).then_some(())
+    });
+
+    honeutil.signal(Signal::INT);
+    let status = honeutil.wait("honeutil ends");
+    assert!(status.success(), "honeutil ended with {status}: {}", stderr(&mut honeutil));
+    assert!(tshark.wait("tshark ends").success());
+    let errors = stderr(&mut tshark);
+    assert!(tools::complaints(&errors).is_empty(), "tshark complains: {errors}");
+    seen.extend(lines.iter());
+    assert!(all(&seen), "a packet came twice");
+}
+
+/// As with `| head`: nothing to say, but no success either.
+#[test]
+fn a_reader_that_closes_the_pipe_ends_it_quietly() {
+    if !ready(&[]) {
+        return;
+    }
+    let mut command = Command::new(HONEUTIL);
+    command.args(["read", "-w", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut honeutil = Guarded::spawn(&mut command);
+    let mut pipe = honeutil.child().stdout.take().expect("it is piped");
+    let mut first = [0; 4];
+    pipe.read_exact(&mut first).expect("it writes");
+    assert_eq!(first, hone_pcapng::block::SECTION.to_ne_bytes());
+    drop(pipe);
+    let status = honeutil.wait("honeutil ends without a reader");
+    assert_eq!((status.code(), stderr(&mut honeutil).as_str()), (Some(1), ""));
+}
+
+/// The rest of what a child that has ended said.
+fn stderr(process: &mut Guarded) -> String {
+    let mut text = String::new();
+    let stderr = process.child().stderr.as_mut().expect("it is piped");
+    stderr.read_to_string(&mut text).expect("it says text");
+    text
+}
