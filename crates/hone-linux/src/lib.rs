@@ -8,6 +8,7 @@
 //! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
 
 mod accept;
+mod capture;
 mod clock;
 mod error;
 mod host;
@@ -17,6 +18,7 @@ mod record;
 mod ring;
 mod sensor;
 
+pub use capture::Capture;
 pub use clock::now;
 pub use error::SensorError;
 pub use host::{HostInfo, host};
