@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::show::select::{Network, Selection};
+
 /// Largest snap length, bytes: what common readers accept as a packet at all.
 const MAX_SNAP_LENGTH: u32 = hone_engine::MAX_PACKET_BYTES;
 /// Largest kernel ring buffer, MiB.
@@ -28,6 +30,9 @@ pub enum Command {
     /// Record live traffic with its processes
     #[command(after_long_help = READ_NOTES)]
     Read(ReadArgs),
+    /// Show recordings as text or JSON, one event a line
+    #[command(after_long_help = SHOW_NOTES)]
+    Show(ShowArgs),
 }
 
 const READ_NOTES: &str = "\
@@ -50,6 +55,87 @@ Examples:
   sudo honeutil read --duration 10
   sudo honeutil read -w web.pcapng --count 1000 -s 96
   sudo honeutil read -w - | tshark -l -r -";
+
+const SHOW_NOTES: &str = "\
+Lines:
+  TIME KIND PID USER NAME, then what the kind has; - where nothing is known.
+  HEAD  a section begins: host, application, operating system
+  EXEC  a process runs a program, or was found running
+  FORK  a process was forked; it runs its parent's program
+  KTHR  a thread of the kernel
+  EXIT  a process ended
+  SOCK  a connection was opened or closed
+  PAKT  a packet: direction, protocol, source > destination, length
+  STAT  what the section received and dropped
+  Bytes that do not print, blanks included, are shown as \\x1b or \\u{202e}.
+
+Filters:
+  Different options must all be met, of one option given again any. An event
+  that has nothing to compare is not shown: a process event has no port.
+
+Exit status:
+  0    everything was shown
+  1    something could not be read to its end; standard error says what, where
+       and why, and what came before it was shown. Without a message: the
+       pipe's reader closed it.
+  2    the command line is wrong
+
+Examples:
+  honeutil show web.pcapng
+  honeutil show --name curl --port 443 *.pcapng.zst
+  honeutil show --json web.pcapng | jq -r .process.executable
+  sudo honeutil read -w - | honeutil show --user alice";
+
+/// Arguments of `show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// Recordings to show, also if compressed with zstd; - or none is standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// One JSON object a line, with the field names of the Elastic Common Schema
+    #[arg(long)]
+    pub json: bool,
+
+    /// Events of this process
+    #[arg(long, value_name = "PID", value_parser = process_id)]
+    pub pid: Vec<u32>,
+
+    /// Events of processes whose executable has this file name, or this path if it has a /
+    #[arg(long, value_name = "NAME", value_parser = nonempty)]
+    pub name: Vec<String>,
+
+    /// Events of processes of this user, by name or number
+    #[arg(long, value_name = "USER", value_parser = nonempty)]
+    pub user: Vec<String>,
+
+    /// Events and packets of this connection
+    #[arg(long, value_name = "ID", value_parser = connection_id)]
+    pub conn: Vec<u64>,
+
+    /// Packets from or to this port
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub port: Vec<u16>,
+
+    /// Packets from or to this address or network (ADDRESS/BITS)
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<Network>,
+}
+
+impl ShowArgs {
+    /// What the filters say together.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection {
+            pids: self.pid.clone(),
+            names: self.name.clone(),
+            users: self.user.clone(),
+            connections: self.conn.clone(),
+            ports: self.port.clone(),
+            hosts: self.host.clone(),
+        }
+    }
+}
 
 /// Arguments of `read`.
 #[derive(Debug, clap::Args)]
@@ -104,6 +190,22 @@ fn snap_length(text: &str) -> Result<u32, String> {
 
 fn count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| format!("must be 1 to {} packets", u64::MAX))
+}
+
+fn process_id(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("must be a process id, 0 to {}", u32::MAX))
+}
+
+fn connection_id(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a connection id, 0 to {}", u64::MAX))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("must be a port, 0 to {}", u16::MAX))
+}
+
+fn nonempty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 fn buffer_size(text: &str) -> Result<u32, String> {

@@ -1,6 +1,6 @@
 //! Acts on a command line that has been found valid.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,11 +8,13 @@ use anyhow::Context as _;
 use hone_engine::SectionInfo;
 use hone_linux::{HostInfo, Sensor, SensorConfig};
 
-use crate::args::{Command, ReadArgs};
+use crate::args::{Command, ReadArgs, ShowArgs};
 use crate::control::Control;
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
 use crate::read::{Options, RecordError, Recorder};
+use crate::show::input::Input;
+use crate::show::{Show, ShowError};
 use crate::summary;
 
 /// Does what the command says.
@@ -22,6 +24,7 @@ use crate::summary;
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read(&args),
+        Command::Show(args) => Ok(show(&args)),
     }
 }
 
@@ -50,6 +53,27 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     }
     result?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &ShowArgs) -> ExitCode {
+    let mut inputs: Vec<_> = args.files.iter().map(|path| Input::named(path)).collect();
+    if inputs.is_empty() {
+        inputs.push(Input::Stdin);
+    }
+    let mut show = Show::new(args.selection(), args.json, io::stdout().lock());
+    let mut status = ExitCode::SUCCESS;
+    for input in &inputs {
+        if let Err(error) = show.show(input) {
+            status = ExitCode::FAILURE;
+            if !matches!(error, ShowError::Closed) {
+                let _ = writeln!(Messages, "honeutil: {error}");
+            }
+            if !error.is_of_input() {
+                break;
+            }
+        }
+    }
+    status
 }
 
 fn target(args: &ReadArgs) -> Target {

@@ -9,6 +9,7 @@ use hone_pcapng::{ProcessEvent, ProcessEventKind};
 
 use crate::blocks::{self, PacketFields, blocks};
 use crate::peers::{Peer, Peers};
+use crate::text::base_name;
 
 /// Most processes kept apart; when they are more, the half with least traffic is added up as others.
 const MAX_PROCESSES: usize = 8192;
@@ -181,7 +182,7 @@ impl Tally {
             (process.name, process.user) = (name, user);
         }
         if let Some(path) = &event.path {
-            process.name = name_of(path);
+            process.name = lossy(base_name(path));
         }
         match (&event.user_name, event.user) {
             (Some(name), _) => process.user = lossy(name),
@@ -230,14 +231,6 @@ impl Tally {
             }
         }
     }
-}
-
-/// A path's last part; all of `[kworker/0:1]`.
-fn name_of(path: &[u8]) -> String {
-    if path.starts_with(b"[") {
-        return lossy(path);
-    }
-    lossy(path.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty()).unwrap_or(path))
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -309,15 +302,6 @@ mod tests {
         event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/second"), 1);
         packet(&mut tally, 5, 1);
         assert_eq!(names(&tally), [(5, "first", 110), (5, "second", 1)]);
-    }
-
-    #[test]
-    fn kernel_threads_keep_their_brackets() {
-        assert_eq!(name_of(b"[kworker/0:1]"), "[kworker/0:1]");
-        assert_eq!(name_of(b"/usr/bin/x"), "x");
-        assert_eq!(name_of(b"odd/"), "odd");
-        assert_eq!(name_of(b"/"), "/");
-        assert_eq!(name_of(b"/bin/\xff"), "\u{fffd}");
     }
 
     #[test]
