@@ -1,11 +1,15 @@
 //! The command line: what may be said, and in which ranges. Nothing here touches the system; [`crate::command`] acts.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
+use crate::archive::Keep;
+use crate::rotation::Rotation;
 use crate::show::select::{Network, Selection};
 
 /// Largest snap length, bytes: what common readers accept as a packet at all.
@@ -15,13 +19,46 @@ const MAX_BUFFER_MIB: u32 = 1024;
 /// Longest recording that can be asked for.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Sizes between which files are rotated.
+const MIN_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 40;
+/// Shortest time between files.
+const MIN_FILE_TIME: Duration = Duration::from_secs(1);
+
 /// Records which process sent or received every packet, as augmented PCAP-NG.
 #[derive(Debug, Parser)]
-#[command(name = "honeutil", version, arg_required_else_help = true)]
+#[command(name = "honeutil", version, arg_required_else_help = true, after_long_help = NOTES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line says; ends the program if it is wrong.
+    #[must_use]
+    pub fn checked() -> Self {
+        let cli = Self::parse();
+        if let Err(error) = cli.check() {
+            error.exit();
+        }
+        cli
+    }
+
+    /// What no single option shows.
+    fn check(&self) -> Result<(), clap::Error> {
+        let Command::Read(args) = &self.command else { return Ok(()) };
+        let to_stream = args.write.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        if to_stream && (args.rotation().is_on() || !args.keep().is_everything()) {
+            let message = "--rotate-size, --rotate-time, --max-files and --compress are for files: use -d or -w FILE, \
+                           not -w -";
+            let mut command = Self::command();
+            command.build();
+            let mut read = command.find_subcommand("read").cloned().unwrap_or(command);
+            return Err(read.error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
+    }
 }
 
 /// What to do.
@@ -33,7 +70,29 @@ pub enum Command {
     /// Show recordings as text or JSON, one event a line
     #[command(after_long_help = SHOW_NOTES)]
     Show(ShowArgs),
+    /// Print a shell's completions of honeutil's command line
+    #[command(after_long_help = COMPLETIONS_NOTES)]
+    Completions {
+        /// Whose
+        shell: Shell,
+    },
+    /// Write the man pages, made of this help, into a directory
+    #[command(hide = true)]
+    Man {
+        /// An existing directory
+        directory: PathBuf,
+    },
 }
+
+const NOTES: &str = "\
+Exit status:
+  0  done
+  1  something failed; standard error says what
+  2  the command line is wrong; nothing was started
+  `honeutil help COMMAND` says what else a command has.
+
+Environment:
+  NO_COLOR  no color in help and in what is wrong with a command line";
 
 const READ_NOTES: &str = "\
 Signals:
@@ -54,7 +113,13 @@ Exit status:
 Examples:
   sudo honeutil read --duration 10
   sudo honeutil read -w web.pcapng --count 1000 -s 96
+  sudo honeutil read -d /var/tmp --rotate-size 1G --max-files 24 --compress
   sudo honeutil read -w - | tshark -l -r -";
+
+const COMPLETIONS_NOTES: &str = "\
+Examples:
+  honeutil completions bash > /etc/bash_completion.d/honeutil
+  honeutil completions fish > ~/.config/fish/completions/honeutil.fish";
 
 const SHOW_NOTES: &str = "\
 Lines:
@@ -166,6 +231,29 @@ pub struct ReadArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     pub count: Option<NonZeroU64>,
 
+    /// Begin the next file before one grows beyond BYTES: 1M to 16T, with K, M, G or T
+    ///
+    /// A file is at least twice as large as the state of the host that it begins with.
+    #[arg(long, value_name = "BYTES", value_parser = rotate_size)]
+    pub rotate_size: Option<u64>,
+
+    /// Begin the next file after this time: 1s to 365d, as --duration
+    #[arg(long, value_name = "TIME", value_parser = rotate_time)]
+    pub rotate_time: Option<Duration>,
+
+    /// Keep at most N files of this recording: remove its oldest when a new one begins
+    ///
+    /// A file that was there before, and that -w overwrote, is not counted and never removed.
+    #[arg(long, value_name = "N", value_parser = max_files)]
+    pub max_files: Option<NonZeroU32>,
+
+    /// Compress each finished file with zstd, into FILE.zst
+    ///
+    /// This happens beside the recording, one file at a time; the plain file is removed once the compressed one is
+    /// whole. `honeutil show` reads both.
+    #[arg(long)]
+    pub compress: bool,
+
     /// Kernel buffer between sensor and file: a power of two, 1 to 1024
     ///
     /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow.
@@ -181,6 +269,20 @@ pub struct ReadArgs {
     pub quiet: bool,
 }
 
+impl ReadArgs {
+    /// When to begin the next file.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        Rotation { size: self.rotate_size, time: self.rotate_time }
+    }
+
+    /// What becomes of finished files.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        Keep { max_files: self.max_files, compress: self.compress }
+    }
+}
+
 fn snap_length(text: &str) -> Result<u32, String> {
     text.parse()
         .ok()
@@ -190,6 +292,36 @@ fn snap_length(text: &str) -> Result<u32, String> {
 
 fn count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| format!("must be 1 to {} packets", u64::MAX))
+}
+
+fn rotate_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => Some(0),
+        "K" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        "T" => Some(40),
+        _ => None,
+    };
+    // Only digits: a number's own parser would also take a sign.
+    shift
+        .filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))
+        .zip(digits.parse::<u64>().ok())
+        .and_then(|(shift, number)| number.checked_mul(1 << shift))
+        .filter(|bytes| (MIN_FILE_BYTES..=MAX_FILE_BYTES).contains(bytes))
+        .ok_or_else(|| "must be 1M to 16T: a whole number of bytes, or one with K, M, G or T".to_owned())
+}
+
+fn rotate_time(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .ok()
+        .filter(|time| *time >= MIN_FILE_TIME)
+        .ok_or_else(|| "must be 1s to 365d: a number, then s (or nothing), m, h or d".to_owned())
+}
+
+fn max_files(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("must be 1 to {} files", u32::MAX))
 }
 
 fn process_id(text: &str) -> Result<u32, String> {
@@ -274,6 +406,24 @@ mod tests {
         for text in ["", "-1", "262145", "4294967296", "96k", "0x10"] {
             assert!(snap_length(text).unwrap_err().contains("1 to 262144"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rotation() {
+        for (text, bytes) in
+            [("1M", 1 << 20), ("1048576", 1 << 20), ("1024k", 1 << 20), ("3g", 3 << 30), ("16T", 16 << 40)]
+        {
+            assert_eq!(rotate_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "1023K", "17T", "1.5M", "-1M", "+2M", "M", "1MB", "1 M", "99999999999999999999"]
+        {
+            assert!(rotate_size(text).unwrap_err().contains("1M to 16T"), "{text:?}");
+        }
+        assert_eq!(rotate_time("90m"), Ok(Duration::from_secs(5400)));
+        for text in ["0", "999ms", "366d", ""] {
+            assert!(rotate_time(text).unwrap_err().contains("1s to 365d"), "{text:?}");
+        }
+        assert!(max_files("0").is_err() && max_files("1").is_ok());
     }
 
     #[test]

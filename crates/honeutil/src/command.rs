@@ -1,14 +1,17 @@
 //! Acts on a command line that has been found valid.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
 use hone_engine::SectionInfo;
 use hone_linux::{HostInfo, Sensor, SensorConfig};
 
-use crate::args::{Command, ReadArgs, ShowArgs};
+use crate::args::{Cli, Command, ReadArgs, ShowArgs};
 use crate::control::Control;
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
@@ -16,6 +19,10 @@ use crate::read::{Options, RecordError, Recorder};
 use crate::show::input::Input;
 use crate::show::{Show, ShowError};
 use crate::summary;
+use crate::text::printable;
+
+/// Longest file name shown, in characters.
+const MAX_SHOWN: usize = 4096;
 
 /// Does what the command says.
 ///
@@ -25,6 +32,8 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read(&args),
         Command::Show(args) => Ok(show(&args)),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { directory } => man(&directory),
     }
 }
 
@@ -34,12 +43,20 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     let host = hone_linux::host();
     // Before the sensor, which takes a while to load: a bad path is told at once.
     let mut output = Output::open(target(args), &host.host_name, hone_linux::now(), &mut control)?;
+    let (rotation, keep) = (args.rotation(), args.keep());
+    if rotation.is_on() {
+        output.require_files()?;
+    }
+    if !keep.is_everything() {
+        output.keep(keep)?;
+    }
     let config = SensorConfig { snap_length: args.snap_length, ring_bytes: args.buffer_size << 20 };
     let mut sensor = Sensor::start(&config)?;
     for note in sensor.notes() {
         tracing::info!("{note}");
     }
-    let options = Options { snap_length: args.snap_length, duration: args.duration, count: args.count };
+    let options =
+        Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
     let mut progress = Progress::new(!args.quiet);
     let recorder =
         Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
@@ -52,7 +69,12 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         let _ = Messages.write_all(summary::render(&outcome, &tally).as_bytes());
     }
     result?;
-    Ok(ExitCode::SUCCESS)
+    // What could not be compressed or removed has been told.
+    Ok(if output.report().is_some_and(|report| report.failures > 0) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn show(args: &ShowArgs) -> ExitCode {
@@ -74,6 +96,38 @@ fn show(args: &ShowArgs) -> ExitCode {
         }
     }
     status
+}
+
+fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "honeutil", &mut text);
+    match io::stdout().write_all(&text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+        written => written
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| anyhow::anyhow!("cannot write standard output: {error}")),
+    }
+}
+
+/// Writes `honeutil.1` and a page for each command.
+fn man(directory: &Path) -> anyhow::Result<ExitCode> {
+    let mut command = Cli::command();
+    command.build();
+    let pages = std::iter::once(("honeutil".to_owned(), command.clone())).chain(
+        command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+            .map(|command| (format!("honeutil-{}", command.get_name()), command.clone())),
+    );
+    for (name, command) in pages {
+        let path = directory.join(format!("{name}.1"));
+        let mut page = Vec::new();
+        Man::new(command.display_name(&name)).title(name.to_uppercase()).render(&mut page)?;
+        std::fs::write(&path, page).map_err(|error| {
+            anyhow::anyhow!("cannot write {}: {error}", printable(&path.to_string_lossy(), MAX_SHOWN))
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn target(args: &ReadArgs) -> Target {

@@ -6,9 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod args;
 pub mod blocks;
 pub mod command;
+mod compress;
 pub mod control;
 mod file;
 mod ip;
@@ -17,6 +19,7 @@ pub mod output;
 pub mod peers;
 pub mod progress;
 pub mod read;
+pub mod rotation;
 pub mod show;
 pub mod source;
 mod stream;

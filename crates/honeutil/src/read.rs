@@ -15,6 +15,7 @@ use crate::blocks;
 use crate::control::Control;
 use crate::output::{Output, OutputError};
 use crate::progress::Progress;
+use crate::rotation::{Due, Rotation};
 use crate::source::{Source, SourceError};
 use crate::summary::Outcome;
 use crate::tally::Tally;
@@ -45,6 +46,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// How many packets.
     pub count: Option<NonZeroU64>,
+    /// When to begin the next file, besides on request.
+    pub rotation: Rotation,
 }
 
 /// Why a recording failed.
@@ -85,6 +88,7 @@ pub struct Recorder<'a, S> {
     buffer: Vec<u8>,
     filled: usize,
     tally: Tally,
+    due: Due,
     started: Instant,
     drops_asked: Instant,
 }
@@ -117,6 +121,10 @@ impl<'a, S: Source> Recorder<'a, S> {
         if let Some(duration) = options.duration {
             control.stop_after(duration);
         }
+        let most_of_packet = match options.snap_length {
+            0 => hone_engine::MAX_PACKET_BYTES,
+            length => length,
+        };
         let now = Instant::now();
         Ok(Self {
             source,
@@ -129,6 +137,7 @@ impl<'a, S: Source> Recorder<'a, S> {
             buffer: vec![0; BUFFER_BYTES],
             filled: 0,
             tally: Tally::new(),
+            due: Due::new(options.rotation, most_of_packet),
             started: now,
             drops_asked: now,
         })
@@ -145,10 +154,12 @@ impl<'a, S: Source> Recorder<'a, S> {
             result = result.and(closed);
         }
         self.progress.erase();
+        self.output.finish(self.control);
         let outcome = Outcome {
             elapsed,
             files: self.output.names(),
             written: self.output.written(),
+            compressed: self.output.report().map_or(0, |report| report.compressed_bytes),
             engine: self.engine.statistics(),
             reader: self.engine.reader_statistics(self.reader).unwrap_or_default(),
         };
@@ -158,15 +169,17 @@ impl<'a, S: Source> Recorder<'a, S> {
 
     fn record(&mut self) -> Result<(), RecordError> {
         self.drain()?;
+        self.due.begin(self.output.file_bytes());
         while self.control.stopping().is_none() {
             if self.remaining() == Some(0) {
                 return Ok(());
             }
-            self.step(self.control.wait_at_most(WAIT))?;
-            if self.control.take_restart() {
-                if self.progress.hung_up() {
-                    return Ok(());
-                }
+            self.step(self.due.wait_at_most(self.control.wait_at_most(WAIT)))?;
+            let asked = self.control.take_restart();
+            if asked && self.progress.hung_up() {
+                return Ok(());
+            }
+            if asked || self.due.now(self.output.file_bytes()) {
                 self.next_file()?;
             }
         }
@@ -179,19 +192,23 @@ impl<'a, S: Source> Recorder<'a, S> {
             Err(RecordError::Restart(error)) => {
                 // Nothing is lost if the section just goes on.
                 tracing::warn!("no new file: {error}");
+                self.due.postpone();
                 return Ok(());
             }
             ended => ended?,
         }
         self.output.rotate(self.source.now())?;
         tracing::info!("recording goes on in {}", self.output.name());
-        self.drain()
+        self.drain()?;
+        self.due.begin(self.output.file_bytes());
+        Ok(())
     }
 
     /// Takes one batch from the source to the output. Says how many records it was, and the latest time in it.
     fn step(&mut self, wait: Duration) -> Result<(usize, u64), RecordError> {
-        // A record is at most one packet, so the count is never exceeded.
+        // A record is at most one packet, so the count is never exceeded; nor is the file's size.
         let most = self.remaining().and_then(|n| usize::try_from(n).ok()).map_or(BATCH, |n| n.min(BATCH));
+        let most = self.due.room(self.output.file_bytes()).map_or(most, |room| most.min(room.max(1)));
         let engine = &mut self.engine;
         let mut latest = 0;
         let mut sink = |event: Event<'_>| {
@@ -225,6 +242,9 @@ impl<'a, S: Source> Recorder<'a, S> {
             let (taken, latest) = self.step(Duration::ZERO)?;
             if taken == 0 || latest >= now {
                 break;
+            }
+            if self.due.now(self.output.file_bytes()) {
+                self.next_file()?;
             }
         }
         Ok(())

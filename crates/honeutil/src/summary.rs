@@ -27,6 +27,8 @@ pub struct Outcome {
     pub files: String,
     /// Bytes written to them.
     pub written: u64,
+    /// Bytes of the compressed files made of them; 0 if there are none.
+    pub compressed: u64,
     /// The engine's counts.
     pub engine: Statistics,
     /// The reader's counts.
@@ -50,7 +52,11 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
             duration(outcome.elapsed)
         ),
     );
-    line("Written", format!("{} to {}", bytes(outcome.written), outcome.files));
+    let compressed = match outcome.compressed {
+        0 => String::new(),
+        length => format!(", compressed to {},", bytes(length)),
+    };
+    line("Written", format!("{}{compressed} to {}", bytes(outcome.written), outcome.files));
     let dropped = dropped(outcome);
     let mut dropped = dropped.iter();
     line("Dropped", dropped.next().map_or_else(|| "nothing".to_owned(), Clone::clone));
