@@ -4,7 +4,7 @@
 //! read afterwards, so that nothing falls between; what is then seen twice, the engine takes once.
 
 use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -203,6 +203,14 @@ impl Sensor {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+}
+
+impl AsFd for Sensor {
+    /// To wait without polling the sensor: readable when the ring buffer is a quarter full.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `self.ring`, which `self` owns and never replaces.
+        unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) }
     }
 }
 
