@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::archive::Keep;
 use crate::rotation::Rotation;
+use crate::show::expression::Expression;
 use crate::show::select::{Network, Selection};
 
 /// Largest snap length, bytes: what common readers accept as a packet at all.
@@ -148,6 +149,7 @@ Exit status:
 Examples:
   honeutil show web.pcapng
   honeutil show --name curl --port 443 *.pcapng.zst
+  honeutil show --filter 'udp port 53' web.pcapng
   honeutil show --json web.pcapng | jq -r .process.executable
   sudo honeutil read -w - | honeutil show --user alice";
 
@@ -185,6 +187,13 @@ pub struct ShowArgs {
     /// Packets from or to this address or network (ADDRESS/BITS)
     #[arg(long, value_name = "HOST")]
     pub host: Vec<Network>,
+
+    /// Packets that meet a pcap-filter expression, as tcpdump has them
+    ///
+    /// Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are numbers;
+    /// what looks at the link layer (ether, vlan) is refused.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub filter: Option<Expression>,
 }
 
 impl ShowArgs {
@@ -198,6 +207,7 @@ impl ShowArgs {
             connections: self.conn.clone(),
             ports: self.port.clone(),
             hosts: self.host.clone(),
+            expression: self.filter.clone(),
         }
     }
 }

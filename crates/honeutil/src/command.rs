@@ -111,12 +111,12 @@ fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
 
 /// Writes `honeutil.1` and a page for each command.
 fn man(directory: &Path) -> anyhow::Result<ExitCode> {
-    let mut command = Cli::command();
+    let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let pages = std::iter::once(("honeutil".to_owned(), command.clone())).chain(
         command
             .get_subcommands()
-            .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+            .filter(|command| !command.is_hide_set())
             .map(|command| (format!("honeutil-{}", command.get_name()), command.clone())),
     );
     for (name, command) in pages {

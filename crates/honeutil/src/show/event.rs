@@ -13,7 +13,8 @@ pub(crate) enum Event<'a> {
     Connection(&'a ConnectionEvent<'a>),
     Packet {
         packet: &'a Packet<'a>,
-        /// `None` if the link type is not known or the header is not sound.
+        /// From the IP header on; empty if the link type is not known.
+        ip: &'a [u8],
         headers: Option<Headers<'a>>,
     },
     Statistics(&'a Statistics<'a>),

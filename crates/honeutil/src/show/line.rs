@@ -46,7 +46,7 @@ impl Lines {
         self.user(shown);
         self.line.push(' ');
         let name = shown.process.map_or("", |process| process.shown_name.as_str());
-        self.column(if name.is_empty() || name == "-" { "-" } else { name }, 15);
+        self.column(known(name), 15);
         match &shown.event {
             Event::Section(section) => self.section(section),
             Event::Process(event) => self.process(event),
@@ -73,7 +73,7 @@ impl Lines {
             Some(process) => _ = process.user.map(|user| write!(word, "{user}")),
             None => {}
         }
-        self.column(if word.is_empty() { "-" } else { &word }, 8);
+        self.column(known(&word), 8);
         self.word = word;
     }
 
@@ -118,10 +118,11 @@ impl Lines {
                 if index > 0 {
                     self.line.push(' ');
                 }
-                if argument.is_empty() {
-                    self.line.push_str("\"\"");
+                match argument {
+                    b"" => self.line.push_str("\"\""),
+                    b"\"\"" => self.line.push_str("\\x22\\x22"),
+                    argument => escape(argument, &mut self.line),
                 }
-                escape(argument, &mut self.line);
             }
         } else {
             self.word("command", event.command_line.as_deref());
@@ -196,6 +197,15 @@ impl Lines {
                 }
             }
         }
+    }
+}
+
+/// A word as it is, but `-` for none, and what is really called so escaped.
+fn known(word: &str) -> &str {
+    match word {
+        "" => "-",
+        "-" => "\\x2d",
+        word => word,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod community;
 mod event;
+pub mod expression;
 pub mod input;
 mod json;
 mod line;
@@ -195,7 +196,7 @@ impl SectionState {
             Block::Packet(packet) => {
                 let link_type = usize::try_from(packet.interface).ok().and_then(|at| self.link_types.get(at));
                 let ip = link_type.map_or(&[][..], |link_type| ip_part(*link_type, &packet.data));
-                Event::Packet { packet, headers: Headers::parse(ip) }
+                Event::Packet { packet, ip, headers: Headers::parse(ip) }
             }
             Block::Statistics(statistics) => Event::Statistics(statistics),
             Block::Unknown { .. } => return None,

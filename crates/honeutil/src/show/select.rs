@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::event::{Event, Shown};
+use super::event::{Direction, Event, Shown};
+use super::expression::{Expression, Subject};
 
 /// The conditions; an empty list is none.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,8 @@ pub struct Selection {
     pub ports: Vec<u16>,
     /// Addresses at either end.
     pub hosts: Vec<Network>,
+    /// What packets must meet.
+    pub expression: Option<Expression>,
 }
 
 impl Selection {
@@ -34,7 +37,7 @@ impl Selection {
     }
 
     fn of_packets(&self) -> bool {
-        self.ports.is_empty() && self.hosts.is_empty()
+        self.ports.is_empty() && self.hosts.is_empty() && self.expression.is_none()
     }
 
     /// Whether this event is shown.
@@ -65,7 +68,7 @@ impl Selection {
     }
 
     fn packet(&self, shown: &Shown<'_>) -> bool {
-        let Event::Packet { headers, .. } = &shown.event else { return false };
+        let Event::Packet { packet, ip, headers } = &shown.event else { return false };
         let has_port = |port| headers.and_then(|h| h.ports()).is_some_and(|ports| ports.contains(port));
         let has_host = |network: &Network| {
             headers.is_some_and(|headers| {
@@ -74,6 +77,16 @@ impl Selection {
         };
         (self.ports.is_empty() || self.ports.iter().any(has_port))
             && (self.hosts.is_empty() || self.hosts.iter().any(has_host))
+            && self.expression.as_ref().is_none_or(|expression| {
+                // Without the link layer's header, whose length the captured packet tells.
+                let link = u32::try_from(packet.data.len() - ip.len()).unwrap_or(u32::MAX);
+                expression.matches(&Subject {
+                    ip,
+                    headers: *headers,
+                    length: packet.original_length.saturating_sub(link),
+                    direction: Direction::of(packet),
+                })
+            })
     }
 }
 
