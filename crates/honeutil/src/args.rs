@@ -10,6 +10,10 @@ use clap_complete::Shell;
 
 use crate::archive::Keep;
 use crate::rotation::Rotation;
+use crate::service_args::{
+    CONNS_NOTES, ConnsArgs, LOG_NOTES, LogLevelArgs, RING_NOTES, RingSizeArgs, STATS_NOTES, StatsArgs,
+    TOP_NOTES, TopArgs, WayArgs,
+};
 use crate::show::expression::Expression;
 use crate::show::select::{Network, Selection};
 
@@ -71,6 +75,21 @@ pub enum Command {
     /// Show recordings as text or JSON, one event a line
     #[command(after_long_help = SHOW_NOTES)]
     Show(ShowArgs),
+    /// Show live who sends and receives how much
+    #[command(after_long_help = TOP_NOTES)]
+    Top(TopArgs),
+    /// Show the statistics of honed
+    #[command(after_long_help = STATS_NOTES)]
+    GetStats(StatsArgs),
+    /// Send the list of open connections to honed
+    #[command(after_long_help = CONNS_NOTES)]
+    SendConns(ConnsArgs),
+    /// Show or set which messages honed logs
+    #[command(after_long_help = LOG_NOTES)]
+    LogLevel(LogLevelArgs),
+    /// Show or set the ring buffer of honed's new readers
+    #[command(after_long_help = RING_NOTES)]
+    RingSize(RingSizeArgs),
     /// Print a shell's completions of honeutil's command line
     #[command(after_long_help = COMPLETIONS_NOTES)]
     Completions {
@@ -103,6 +122,12 @@ Signals:
                       followed by FILE_1.pcapng, FILE_2.pcapng and so on;
                       a pipe gets a new section. When the terminal itself
                       hangs up, the recording ends.
+
+honed:
+  If honed runs, its stream is recorded; if not, honeutil loads the sensor
+  itself, which takes root. -v says which. If honed is there and refuses,
+  nothing is recorded. Through honed, a file may exceed --rotate-size by
+  what waited in honed when the size was reached.
 
 Exit status:
   0    the recording ended as asked
@@ -264,11 +289,20 @@ pub struct ReadArgs {
     #[arg(long)]
     pub compress: bool,
 
-    /// Kernel buffer between sensor and file: a power of two, 1 to 1024
+    /// Kernel buffer between sensor and file: a power of two, 1 to 1024 [default: 64]
     ///
-    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow.
-    #[arg(long, value_name = "MIB", default_value = "64", value_parser = buffer_size)]
-    pub buffer_size: u32,
+    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow. Through honed, its own holds:
+    /// sensor_buffer in /etc/hone/hone.toml.
+    #[arg(long, value_name = "MIB", value_parser = buffer_size)]
+    pub buffer_size: Option<u32>,
+
+    /// Whether to record through the service.
+    #[command(flatten)]
+    pub way: WayArgs,
+
+    /// Wait for honed, and go on with a new section when it is back after it ended
+    #[arg(long, conflicts_with = "local")]
+    pub follow: bool,
 
     /// Say more on standard error; twice or three times for even more
     #[arg(short, long, action = ArgAction::Count)]
@@ -357,7 +391,7 @@ fn buffer_size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("must be a power of two from 1 to {MAX_BUFFER_MIB} MiB"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[number.len()..] {
         "ms" => Some(0.001),

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -16,11 +16,16 @@ use crate::control::Control;
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
 use crate::read::{Options, RecordError, Recorder};
+use crate::remote::Remote;
+use crate::service;
+use crate::service_args::TopArgs;
 use crate::show::input::Input;
 use crate::show::{Show, ShowError};
 use crate::summary;
 use crate::text::printable;
 
+/// The kernel buffer unless said otherwise.
+const DEFAULT_BUFFER_MIB: u32 = 64;
 /// Longest file name shown, in characters.
 const MAX_SHOWN: usize = 4096;
 
@@ -32,6 +37,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read(&args),
         Command::Show(args) => Ok(show(&args)),
+        Command::Top(args) => top(&args),
+        Command::GetStats(args) => service::get_stats(&args),
+        Command::SendConns(args) => service::send_conns(&args),
+        Command::LogLevel(args) => service::log_level(&args),
+        Command::RingSize(args) => service::ring_size(&args),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(&directory),
     }
@@ -50,18 +60,28 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     if !keep.is_everything() {
         output.keep(keep)?;
     }
-    let config = SensorConfig { snap_length: args.snap_length, ring_bytes: args.buffer_size << 20 };
-    let mut sensor = Sensor::start(&config)?;
-    for note in sensor.notes() {
-        tracing::info!("{note}");
-    }
     let options =
         Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
     let mut progress = Progress::new(!args.quiet);
-    let recorder =
-        Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
-    tracing::info!("recording");
-    let (outcome, tally, result) = recorder.run();
+    let service = Remote::find(args.way.which(args.follow), args.snap_length, &mut control)
+        .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
+    let (outcome, tally, result) = if let Some(service) = service {
+        if args.buffer_size.is_some() {
+            tracing::warn!("--buffer-size has no effect through honed: see sensor_buffer in hone.toml");
+        }
+        tracing::info!("recording through honed");
+        Recorder::attached(service, options, &mut output, &mut control, &mut progress).run()
+    } else {
+        let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
+        let mut sensor = Sensor::start(&SensorConfig { snap_length: args.snap_length, ring_bytes })?;
+        for note in sensor.notes() {
+            tracing::info!("{note}");
+        }
+        let recorder =
+            Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
+        tracing::info!("recording in this process, without honed");
+        recorder.run()
+    };
     if matches!(result, Err(RecordError::Output(OutputError::Closed { .. }))) {
         return Ok(ExitCode::FAILURE);
     }
@@ -75,6 +95,10 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn top(_args: &TopArgs) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("not yet");
 }
 
 fn show(args: &ShowArgs) -> ExitCode {

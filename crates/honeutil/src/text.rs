@@ -53,6 +53,15 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A time in nanoseconds since 1970 as `2026-07-30 12:00:00 UTC`.
+#[must_use]
+pub fn utc(nanos: u64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    let (year, month, day) = crate::naming::date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 /// `part` of `whole` in per cent. Only all is `100 %`, only none is `0 %`.
 #[must_use]
 pub fn share(part: u64, whole: u64) -> String {
