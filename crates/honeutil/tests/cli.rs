@@ -185,9 +185,11 @@ fn without_the_right_to_record_it_says_what_is_missing_and_leaves_no_file() {
     if rustix::process::geteuid().is_root() {
         let nobody = 65_534;
         std::os::unix::fs::chown(directory.path(), Some(nobody), Some(nobody)).unwrap();
-        // The build directory may not be open to others: a copy is.
+        // The build directory may not be open to others: a copy is. Made by a process of its own: a child that another
+        // test starts meanwhile would hold the file open for writing, and nobody could run it.
         let copy = directory.path().join("honeutil");
-        fs::copy(env!("CARGO_BIN_EXE_honeutil"), &copy).unwrap();
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_honeutil")).arg(&copy).status().unwrap();
+        assert!(copied.success());
         command = Command::new(copy);
         command.args(["read", "--duration", "1"]).uid(nobody).gid(nobody);
     }
