@@ -170,6 +170,8 @@ Exit status:
        and why, and what came before it was shown. Without a message: the
        pipe's reader closed it.
   2    the command line is wrong
+  130  a second Ctrl-C; the first one, while a pipe is read, lets its writer
+       end the stream
 
 Examples:
   honeutil show web.pcapng

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hone_pcapng::{ByteOrder, Reader};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::everyday;
 use crate::tools::{honeutil, shown};
@@ -42,4 +43,31 @@ fn each_event_is_shown_as_soon_as_it_is_there() {
     assert!(child.wait().unwrap().success());
     let _ = reader.join().unwrap();
     assert_eq!(expected.next(), None);
+}
+
+/// In a pipeline, Ctrl-C goes to the recorder too, whose last blocks are still to be shown.
+#[test]
+fn one_interrupt_is_for_the_writer_and_a_second_one_ends_it() {
+    let whole = everyday(ByteOrder::Little);
+    let (first, rest) = whole.split_at(whole.len() / 2);
+    for again in [false, true] {
+        let mut child = honeutil(["show"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        stdin.write_all(first).unwrap();
+        // It is up, and past the signal's registration.
+        assert!(lines.next().is_some());
+        let interrupt = || kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        interrupt();
+        if again {
+            std::thread::sleep(Duration::from_millis(200));
+            interrupt();
+            assert_eq!(child.wait().unwrap().code(), Some(130));
+        } else {
+            stdin.write_all(rest).unwrap();
+            drop(stdin);
+            assert_eq!(lines.count() + 1, shown(&[], &whole).len());
+            assert!(child.wait().unwrap().success());
+        }
+    }
 }

@@ -178,3 +178,67 @@ fn what_is_wrong_is_said() {
     let long = vec!["tcp"; 900].join(" or ");
     assert!(long.parse::<Expression>().is_ok());
 }
+
+/// Words in any order: an expression or an error, never more; and whatever it means, no packet is a reason to fail.
+#[test]
+fn any_row_of_words_is_an_expression_or_an_error() {
+    let words = [
+        "tcp",
+        "udp",
+        "ip",
+        "ip6",
+        "icmp",
+        "port",
+        "host",
+        "net",
+        "src",
+        "dst",
+        "and",
+        "or",
+        "not",
+        "(",
+        ")",
+        "[",
+        "]",
+        "0",
+        "443",
+        "10.0.0.1",
+        "::1",
+        "/",
+        "8",
+        "-",
+        ":",
+        "2",
+        "=",
+        "<",
+        "+",
+        ">>",
+        "len",
+        "less",
+        "proto",
+        "portrange",
+        "4294967295",
+        "*",
+        "multicast",
+        "tcpflags",
+        "mask",
+    ];
+    let packet = v4(TCP, [[10, 0, 0, 1], [192, 0, 2, 1]], &tcp(40_000, 443, 0x12));
+    let mut seed = 1_u32;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as usize % below
+    };
+    let mut sound = 0;
+    for _ in 0..20_000 {
+        let count = 1 + random(8);
+        let text = (0..count).map(|_| words[random(words.len())]).collect::<Vec<_>>().join(" ");
+        if let Ok(expression) = text.parse::<Expression>() {
+            sound += 1;
+            for length in [0, 1, 19, 20, 33, packet.len()] {
+                let _ = expression.matches(&subject(&packet[..length]));
+            }
+        }
+    }
+    assert!(sound > 100, "{sound}");
+}
