@@ -135,6 +135,9 @@ impl Client {
             if self.way != Way::Closing && self.answer.is_empty() && !self.receive()? {
                 return Ok(());
             }
+            if self.reader.is_none() && self.stream.is_empty() && !self.stream.bytes.is_empty() {
+                self.give_up_buffer();
+            }
             // Whether there was nothing to send; only then is the reader's signal waited for.
             let mut quiet = false;
             if self.stream.is_empty() && self.answer.is_empty() && self.way != Way::Closing {
@@ -253,22 +256,25 @@ impl Client {
         Ok(())
     }
 
-    /// The buffer for the stream is there while the reader is.
+    /// The buffer for the stream is there while the reader is, and until what was begun is sent.
     pub(crate) fn set_attached(&mut self, reader: Option<ReaderId>) {
-        let before = self.stream.bytes.len();
-        match reader {
-            Some(_) => self.stream.bytes = vec![0; HEADER_BYTES + MAX_BLOCKS_BYTES],
-            None => self.stream = Outgoing::default(),
-        }
         self.reader = reader;
-        let now = self.stream.bytes.len();
-        self.hub.buffer_bytes.fetch_add((now as u64).wrapping_sub(before as u64), Relaxed);
+        if reader.is_some() {
+            self.stream = Outgoing { bytes: vec![0; HEADER_BYTES + MAX_BLOCKS_BYTES], sent: 0, end: 0 };
+            self.hub.buffer_bytes.fetch_add(self.stream.bytes.len() as u64, Relaxed);
+        }
+    }
+
+    fn give_up_buffer(&mut self) {
+        self.hub.buffer_bytes.fetch_sub(self.stream.bytes.len() as u64, Relaxed);
+        self.stream = Outgoing::default();
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
         self.detach();
+        self.give_up_buffer();
         self.hub.connections.lock().retain(|waker| !Arc::ptr_eq(waker, &self.waker));
         self.hub.main.wake();
     }

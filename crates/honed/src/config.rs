@@ -46,7 +46,7 @@ impl Default for File {
             socket_group: "hone".to_owned(),
             ring_buffer_size: RING_BYTES.into(),
             max_readers: 128,
-            block_memory: 384,
+            block_memory: 512,
             sensor_buffer: 64,
             host_id: None,
             comment: String::new(),

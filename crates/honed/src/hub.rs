@@ -14,8 +14,8 @@
 //! # Memory
 //!
 //! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it cannot use up
-//! what others need, each reader is granted a part of what is left when it attaches, and the sum of what is granted
-//! never is more than there is.
+//! what others need, what may wait for readers is shared out evenly among those attached, anew with each that comes or
+//! goes. What waits already stays; room that is not shared out makes up for that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -30,8 +30,6 @@ use crate::waker::Waker;
 
 /// Most bytes of blocks that may wait for one reader.
 const MAX_PINNED: usize = 64 << 20;
-/// What every reader gets.
-const MIN_PINNED: usize = 512 << 10;
 
 /// An attached reader, as the others need to know it.
 pub(crate) struct Attached {
@@ -40,7 +38,6 @@ pub(crate) struct Attached {
     /// 0: unlimited.
     pub(crate) snap_length: u32,
     pub(crate) ring_bytes: u64,
-    pub(crate) pinned: usize,
 }
 
 /// What is under the lock.
@@ -53,14 +50,14 @@ pub(crate) struct State {
     /// Since when there have been readers, if there are, and how long there were before that, nanoseconds.
     pub(crate) logging_since: Option<Instant>,
     pub(crate) logged: u64,
+    /// Bytes of blocks that may wait for all readers together.
     pinnable: usize,
 }
 
 impl State {
-    /// How many bytes of blocks may wait for a reader that attaches now.
-    pub(crate) fn grant(&self) -> usize {
-        let granted: usize = self.readers.iter().map(|reader| reader.pinned - MIN_PINNED).sum();
-        MIN_PINNED + (self.pinnable.saturating_sub(granted) / 4).min(MAX_PINNED - MIN_PINNED)
+    /// How many bytes of blocks may wait for each reader, if there are so many.
+    pub(crate) fn share(&self, readers: usize) -> usize {
+        (self.pinnable / readers.max(1)).min(MAX_PINNED)
     }
 
     pub(crate) fn reader(&mut self, id: ReaderId) -> Option<&mut Attached> {
@@ -77,8 +74,14 @@ impl State {
         });
     }
 
-    /// Tells the sensor how much of each packet is wanted: the most that any reader wants.
+    /// After a reader has come, gone or changed: shares out the memory, and tells the sensor how much of each packet is
+    /// wanted, which is the most that any reader wants.
     pub(crate) fn retarget(&mut self) {
+        let share = self.share(self.readers.len());
+        for reader in &self.readers {
+            // Each is attached.
+            let _ = self.engine.set_pinned_bytes(reader.id, share);
+        }
         let longest = self.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
         let longest = longest.map(|length| length.wrapping_add(1));
         if let Some(Err(error)) = self.capture.as_ref().map(|capture| capture.set(longest)) {
@@ -136,8 +139,6 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(engine: Engine, config: &crate::config::Config) -> std::io::Result<Self> {
-        // A quarter is left to the tables and the beginnings of sections, and every reader gets its least.
-        let least = config.max_readers as usize * MIN_PINNED;
         let state = State {
             engine,
             readers: Vec::new(),
@@ -145,7 +146,8 @@ impl Hub {
             ring_bytes: config.ring_bytes,
             logging_since: None,
             logged: 0,
-            pinnable: (config.block_bytes / 4 * 3).saturating_sub(least),
+            // The rest is left to tables, beginnings of sections, and readers that had more when they were fewer.
+            pinnable: config.block_bytes / 8 * 5,
         };
         Ok(Self {
             state: Mutex::new(state),

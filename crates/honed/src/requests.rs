@@ -171,7 +171,7 @@ impl Client {
         }
         let options = ReaderOptions {
             ring_bytes: (asked.ring_bytes > 0).then_some(asked.ring_bytes as usize),
-            pinned_bytes: state.grant(),
+            pinned_bytes: state.share(state.readers.len() + 1),
             snap_length,
         };
         let id = state.engine.attach(&options, hone_linux::now()).map_err(|error| {
@@ -195,7 +195,7 @@ impl Client {
         }
         let ring_bytes = state.engine.reader_statistics(id).map_or(0, |reader| reader.ring_bytes);
         let waker = Arc::clone(&self.waker);
-        state.readers.push(Attached { id, waker, snap_length, ring_bytes, pinned: options.pinned_bytes });
+        state.readers.push(Attached { id, waker, snap_length, ring_bytes });
         state.retarget();
         state.wake();
         drop(state);

@@ -71,14 +71,13 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
     for (reason, unattributed) in NO_OWNERS {
         statistics.unattributed[unattributed.number()] = engine.no_owner.get(reason);
     }
-    if let Some((id, got)) = reader.and_then(|id| Some((id, state.engine.reader_statistics(id)?))) {
-        let pinned = state.readers.iter().find(|reader| reader.id == id).map_or(0, |reader| reader.pinned);
+    if let Some(got) = reader.and_then(|id| state.engine.reader_statistics(id)) {
         statistics.reader = ReaderStatistics {
             id: got.id,
             attached: got.attached,
             ring_bytes: got.ring_bytes,
             ring_slots: got.ring_slots,
-            pinned_bytes: pinned as u64,
+            pinned_bytes: state.share(state.readers.len()) as u64,
             queued_bytes: got.queued_bytes,
             snap_length: got.snap_length.into(),
             received: counts(got.received),

@@ -190,7 +190,8 @@ fn the_configuration_is_read_again() {
     drop(old);
     wait_for("lock status is told", || service.log().contains("lock: a request waited").then_some(()));
     drop(new);
-    service.stop();
+    service.signal(Signal::TERM);
+    assert!(service.wait().0.success());
 }
 
 #[test]

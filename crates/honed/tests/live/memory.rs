@@ -27,7 +27,7 @@ fn a_thousand_readers_leave_the_memory_report_where_it_began() {
     if !ready(&[]) {
         return;
     }
-    let service = Service::start("log_level = 0");
+    let service = Service::start("");
     let mut watcher = service.connect();
     let mut buffer = vec![0; 1 << 16];
     // What is taken once and kept: tables that grow, buffers that are used again.

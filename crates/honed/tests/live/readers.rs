@@ -1,12 +1,12 @@
 //! What each of several readers gets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hone_reader::api::{List, Request};
 use hone_reader::{Options, Read};
 use rustix::process::Signal;
 
-use crate::guard::{ready, wait_for};
+use crate::guard::{PATIENCE, ready, wait_for};
 use crate::raw::Raw;
 use crate::service::Service;
 use crate::stream::{SETTLE, finish_section, parse, read_section};
@@ -113,7 +113,7 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
     if !ready(&[]) {
         return;
     }
-    let service = Service::start("");
+    let service = Service::start("sensor_buffer = 256\nblock_memory = 2048");
     let stuck = service.reader(&Options { ring_bytes: 1024, ..Options::default() });
     let mut readers: Vec<_> = (0..60).map(|_| service.reader(&Options::default())).collect();
     let (tag, last, datagrams) = (new_tag(), new_tag(), 5000);
@@ -125,12 +125,15 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
                     let mut bytes = Vec::new();
                     let mut buffer = vec![0; 1 << 16];
                     let mut marked = false;
+                    let started = Instant::now();
                     // Reads while the traffic goes on, then to the end of the section.
                     loop {
                         let from = bytes.len().saturating_sub(7);
                         match reader.read(&mut buffer, Duration::from_secs(2)).expect("the stream goes on") {
                             Read::Bytes(count) => bytes.extend_from_slice(&buffer[..count]),
-                            Read::Empty => {}
+                            Read::Empty => {
+                                assert!(started.elapsed() < PATIENCE, "the last datagram does not come")
+                            }
                             Read::SectionEnd => return parse(&bytes),
                         }
                         if !marked && bytes[from..].windows(8).any(|window| window == last.to_be_bytes()) {
@@ -147,8 +150,13 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
         send(last, 1, 100);
         for thread in threads {
             let section = thread.join().expect("the reader does not panic");
+            let [_, by_sensor, dropped, delivered] =
+                section.statistics.expect("a whole section has statistics");
+            assert_eq!(
+                by_sensor, 0,
+                "the sensor's own buffer overflowed: the machine is too slow for this test"
+            );
             assert_eq!(section.count(tag), 2 * datagrams);
-            let [_, _, dropped, delivered] = section.statistics.expect("a whole section has statistics");
             assert_eq!((delivered, dropped), (section.all_packets, 0));
         }
     });

@@ -11,13 +11,6 @@ use crate::traffic::tag_of;
 /// How long after an event it may still be on its way to the engine.
 pub(crate) const SETTLE: Duration = Duration::from_millis(400);
 
-/// The sections of a stream.
-#[derive(Debug, Default)]
-pub(crate) struct Stream {
-    /// Whole sections, and the one that goes on.
-    pub(crate) sections: Vec<Section>,
-}
-
 /// One section, as far as it was read.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Section {
