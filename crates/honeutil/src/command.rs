@@ -13,6 +13,7 @@ use hone_linux::{HostInfo, Sensor, SensorConfig};
 
 use crate::args::{Cli, Command, ReadArgs, ShowArgs};
 use crate::control::Control;
+use crate::feed::Local;
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
 use crate::read::{Options, RecordError, Recorder};
@@ -23,6 +24,7 @@ use crate::show::input::Input;
 use crate::show::{Show, ShowError};
 use crate::summary;
 use crate::text::printable;
+use crate::top;
 
 /// The kernel buffer unless said otherwise.
 const DEFAULT_BUFFER_MIB: u32 = 64;
@@ -97,8 +99,20 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn top(_args: &TopArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not yet");
+fn top(args: &TopArgs) -> anyhow::Result<ExitCode> {
+    top::check_terminal()?;
+    let mut control = Control::with_signals().context("cannot handle signals")?;
+    let service = Remote::find(args.way.which(false), top::SNAP_LENGTH, &mut control)
+        .map_err(|error| anyhow!("cannot read through honed: {error}. --local does without it"))?;
+    if let Some(service) = service {
+        top::run(service, &mut control, args.interval)?;
+    } else {
+        let config = SensorConfig { snap_length: top::SNAP_LENGTH, ring_bytes: DEFAULT_BUFFER_MIB << 20 };
+        let mut sensor = Sensor::start(&config)?;
+        let feed = Local::start(&mut sensor, section(hone_linux::host()), top::SNAP_LENGTH)?;
+        top::run(feed, &mut control, args.interval)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show(args: &ShowArgs) -> ExitCode {

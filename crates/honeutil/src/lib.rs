@@ -33,3 +33,4 @@ mod stream;
 pub mod summary;
 pub mod tally;
 pub mod text;
+pub mod top;

@@ -42,7 +42,7 @@ impl Traffic {
         self.bytes_in + self.bytes_out
     }
 
-    fn count(&mut self, outbound: bool, bytes: u64) {
+    pub(crate) fn count(&mut self, outbound: bool, bytes: u64) {
         let (packets, sum) = if outbound {
             (&mut self.packets_out, &mut self.bytes_out)
         } else {
@@ -73,7 +73,17 @@ pub struct Process {
     pub traffic: Traffic,
     /// With whom.
     pub peers: Peers,
+    /// Its packets when they were last looked at, for who shows rates.
+    pub(crate) seen: Traffic,
     ended: bool,
+}
+
+impl Process {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
 }
 
 /// The counts.
@@ -128,6 +138,11 @@ impl Tally {
         processes.sort_by_key(|p| (std::cmp::Reverse(p.traffic.bytes()), p.pid));
         processes.truncate(most);
         processes
+    }
+
+    /// The processes that had traffic, in no order.
+    pub(crate) fn with_traffic(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.processes.iter_mut().filter(|p| p.traffic.packets() > 0)
     }
 
     /// How many processes had traffic.
