@@ -1,15 +1,16 @@
 //! What each of several readers gets.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hone_reader::api::{List, Request};
 use hone_reader::{Options, Read};
 use rustix::process::Signal;
 
-use crate::guard::{PATIENCE, ready, wait_for};
+use crate::guard::{ready, wait_for};
 use crate::raw::Raw;
 use crate::service::Service;
-use crate::stream::{SETTLE, finish_section, parse, read_section};
+use crate::stream::{SETTLE, finish_section, read_rest, read_section};
 use crate::traffic::{new_tag, send};
 
 #[test]
@@ -116,38 +117,32 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
     let service = Service::start("sensor_buffer = 256\nblock_memory = 2048");
     let stuck = service.reader(&Options { ring_bytes: 1024, ..Options::default() });
     let mut readers: Vec<_> = (0..60).map(|_| service.reader(&Options::default())).collect();
-    let (tag, last, datagrams) = (new_tag(), new_tag(), 5000);
+    let (tag, datagrams) = (new_tag(), 5000);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let threads: Vec<_> = readers
             .iter_mut()
             .map(|reader| {
-                scope.spawn(move || {
+                scope.spawn(|| {
                     let mut bytes = Vec::new();
                     let mut buffer = vec![0; 1 << 16];
-                    let mut marked = false;
-                    let started = Instant::now();
                     // Reads while the traffic goes on, then to the end of the section.
-                    loop {
-                        let from = bytes.len().saturating_sub(7);
-                        match reader.read(&mut buffer, Duration::from_secs(2)).expect("the stream goes on") {
-                            Read::Bytes(count) => bytes.extend_from_slice(&buffer[..count]),
-                            Read::Empty => {
-                                assert!(started.elapsed() < PATIENCE, "the last datagram does not come")
-                            }
-                            Read::SectionEnd => return parse(&bytes),
-                        }
-                        if !marked && bytes[from..].windows(8).any(|window| window == last.to_be_bytes()) {
-                            reader.mark_restart().expect("no other mark is set");
-                            marked = true;
+                    while !done.load(Ordering::Relaxed) {
+                        let wait = Duration::from_millis(50);
+                        if let Read::Bytes(count) =
+                            reader.read(&mut buffer, wait).expect("the stream goes on")
+                        {
+                            bytes.extend_from_slice(&buffer[..count]);
                         }
                     }
+                    reader.mark_restart().expect("no other mark is set");
+                    read_rest(reader, bytes)
                 })
             })
             .collect();
         send(tag, datagrams, 300);
         std::thread::sleep(SETTLE);
-        // What makes the readers mark the end of their sections.
-        send(last, 1, 100);
+        done.store(true, Ordering::Relaxed);
         for thread in threads {
             let section = thread.join().expect("the reader does not panic");
             let [_, by_sensor, dropped, delivered] =

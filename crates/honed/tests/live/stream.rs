@@ -35,7 +35,11 @@ impl Section {
 
 /// Reads until the end of a section.
 pub(crate) fn read_section(connection: &mut Connection) -> Section {
-    let mut bytes = Vec::new();
+    read_rest(connection, Vec::new())
+}
+
+/// The same, where some of the section has been read already.
+pub(crate) fn read_rest(connection: &mut Connection, mut bytes: Vec<u8>) -> Section {
     let mut buffer = vec![0; 100_000];
     let started = Instant::now();
     loop {
