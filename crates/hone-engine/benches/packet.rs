@@ -1,29 +1,78 @@
-//! What a packet costs from `handle` to `read`: data of 96 and 1500 bytes, 1 and 3 readers, packets spread over 1000
-//! connections whose owners the sensor names.
+//! What a packet costs from `handle` to the last `read`: by readers, by size of the tables, by how its process is known,
+//! with filters, and with as much data as a packet has. `docs/engine-performance.md` has the results.
 #![expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a benchmark may abort")]
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
 use hone_engine::{
-    Config, Direction, Engine, Event, Method, Owner, Packet, ProcessKey, Read, ReaderId, ReaderOptions,
+    Config, Direction, Engine, Event, Filter, Method, Owner, Packet, ProcessKey, ProcessStart, Read,
+    ReaderId, ReaderOptions, StartKind,
 };
 
-const CONNECTIONS: u64 = 1000;
 /// Packets taken in between two reads, as a sensor that polls in batches does.
 const BATCH: u64 = 256;
+/// The same for packets of the full size: as many as fit into a processor's cache.
+const LARGE_BATCH: u64 = 16;
+const FULL_SIZE: usize = 65_535;
+const SNAP: u32 = 96;
 
-fn packet(number: u64, data: &[u8]) -> Event<'_> {
-    let connection = number * 7 % CONNECTIONS;
-    Event::Packet(Packet {
-        at: number,
-        connection: Some(connection),
-        owner: Owner::Process(ProcessKey { pid: 1000, start: 1 }, Method::CurrentTask),
-        direction: Direction::Outbound,
-        flags: 0,
-        original_length: 1500,
-        data,
-    })
+fn key(pid: u64) -> ProcessKey {
+    ProcessKey { pid: u32::try_from(pid).expect("a small number"), start: 1 }
+}
+
+/// An engine that knows so many connections and processes, the first of each numbered 1.
+fn engine(known: u64) -> Engine {
+    let bound = u32::try_from(known + 1000).expect("a small number");
+    let config = Config {
+        max_processes: bound,
+        max_connections: bound,
+        max_block_bytes: 2 << 30,
+        reserve: true,
+        ..Config::default()
+    };
+    let mut engine = Engine::new(config).expect("there is memory");
+    for number in 1..=known {
+        let mut start = ProcessStart::new(key(number), number, StartKind::Started);
+        start.path = Some(b"/usr/bin/true");
+        engine.handle(&Event::ProcessStarted(start)).expect("there is memory");
+        let opened = Event::ConnectionOpened { connection: number, owner: Some(key(number)), at: number };
+        engine.handle(&opened).expect("there is memory");
+    }
+    engine
+}
+
+fn attach(engine: &mut Engine, readers: u64, snap_length: u32) -> Vec<ReaderId> {
+    let options = ReaderOptions { snap_length, ..ReaderOptions::default() };
+    (0..readers).map(|_| engine.attach(&options, 0).expect("there is memory")).collect()
+}
+
+/// Packets over all connections, in an order that no cache foresees.
+struct Traffic<'a> {
+    known: u64,
+    number: u64,
+    data: &'a [u8],
+    /// Whether the sensor leaves the process to the engine's table.
+    ask: bool,
+}
+
+impl<'a> Traffic<'a> {
+    fn next(&mut self) -> Event<'a> {
+        self.number += 1;
+        let connection = (self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % self.known + 1;
+        Event::Packet(Packet {
+            at: self.number,
+            connection: Some(connection),
+            owner: if self.ask { Owner::Ask } else { Owner::Process(key(connection), Method::CurrentTask) },
+            direction: Direction::Outbound,
+            flags: 0,
+            original_length: 0,
+            data: self.data,
+        })
+    }
 }
 
 fn drain(engine: &mut Engine, reader: ReaderId, buffer: &mut [u8], now: u64) {
@@ -32,38 +81,109 @@ fn drain(engine: &mut Engine, reader: ReaderId, buffer: &mut [u8], now: u64) {
     }
 }
 
-fn packets(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("packet");
-    group.throughput(Throughput::Elements(BATCH));
+fn run(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: BenchmarkId,
+    engine: &mut Engine,
+    readers: &[ReaderId],
+    mut traffic: Traffic<'_>,
+    batch: u64,
+) {
     let mut buffer = vec![0; 1 << 18];
-    for bytes in [96, 1500] {
-        let data = vec![0x45; bytes];
-        for readers in [1, 3] {
-            let mut engine = Engine::new(Config::default()).expect("there is memory");
-            let readers: Vec<_> = (0..readers)
-                .map(|_| engine.attach(&ReaderOptions::default(), 0).expect("there is memory"))
-                .collect();
-            let mut number = 0;
-            let id = BenchmarkId::new(format!("{bytes} bytes"), format!("{} readers", readers.len()));
-            group.bench_function(id, |bencher| {
-                bencher.iter(|| {
-                    for _ in 0..BATCH {
-                        engine.handle(black_box(&packet(number, &data))).expect("there is memory");
-                        number += 1;
-                    }
-                    for &reader in &readers {
-                        drain(&mut engine, reader, &mut buffer, number);
-                    }
-                });
-            });
-            for &reader in &readers {
-                let statistics = engine.reader_statistics(reader).expect("it is attached");
-                assert_eq!(statistics.dropped_by_ring.packets, 0, "each packet was delivered");
+    for &reader in readers {
+        drain(engine, reader, &mut buffer, 0);
+    }
+    group.bench_function(id, |bencher| {
+        bencher.iter(|| {
+            for _ in 0..batch {
+                engine.handle(black_box(&traffic.next())).expect("there is memory");
             }
+            for &reader in readers {
+                drain(engine, reader, &mut buffer, traffic.number);
+            }
+            engine.take_signals(|reader| {
+                black_box(reader);
+            });
+        });
+    });
+    for &reader in readers {
+        let statistics = engine.reader_statistics(reader).expect("it is attached");
+        assert_eq!(statistics.dropped_by_ring.packets, 0, "each packet was delivered");
+    }
+}
+
+fn packets(criterion: &mut Criterion) {
+    let data = [0x45; FULL_SIZE];
+    let small = &data[..96];
+    let mut group = criterion.benchmark_group("packet");
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(30);
+
+    group.throughput(Throughput::Elements(BATCH));
+    for readers in [1, 8, 64] {
+        let mut engine = engine(10);
+        let ids = attach(&mut engine, readers, SNAP);
+        let traffic = Traffic { known: 10, number: 0, data: small, ask: false };
+        run(&mut group, BenchmarkId::new("readers", readers), &mut engine, &ids, traffic, BATCH);
+    }
+    for known in [10, 10_000, 1_000_000] {
+        let mut engine = engine(known);
+        let ids = attach(&mut engine, 1, SNAP);
+        for (name, ask) in [("tables", false), ("tables, asked", true)] {
+            let traffic = Traffic { known, number: 0, data: small, ask };
+            run(&mut group, BenchmarkId::new(name, known), &mut engine, &ids, traffic, BATCH);
+        }
+    }
+    for ids in [1, 4096] {
+        let mut engine = engine(10_000);
+        let readers = attach(&mut engine, 1, SNAP);
+        let (connections, processes): (Vec<u64>, Vec<u32>) = (20_000..20_000 + ids).zip(20_000..).unzip();
+        for filter in [Filter::ExcludeConnections(&connections), Filter::ExcludeProcesses(&processes)] {
+            engine.set_filter(readers[0], filter).expect("there is memory");
+        }
+        let traffic = Traffic { known: 10_000, number: 0, data: small, ask: false };
+        run(&mut group, BenchmarkId::new("filtered, passed", ids), &mut engine, &readers, traffic, BATCH);
+        engine.set_filter(readers[0], Filter::IncludeProcesses(&processes)).expect("there is memory");
+        let traffic = Traffic { known: 10_000, number: 0, data: small, ask: false };
+        run(&mut group, BenchmarkId::new("filtered, left out", ids), &mut engine, &readers, traffic, BATCH);
+    }
+
+    for (batch, name) in [(LARGE_BATCH, "full size"), (BATCH, "full size, large batch")] {
+        group.throughput(Throughput::Bytes(batch * FULL_SIZE as u64));
+        for readers in [1, 8] {
+            let mut engine = engine(10);
+            let ids = attach(&mut engine, readers, 0);
+            let traffic = Traffic { known: 10, number: 0, data: &data, ask: false };
+            run(&mut group, BenchmarkId::new(name, readers), &mut engine, &ids, traffic, batch);
         }
     }
     group.finish();
 }
 
-criterion_group!(benches, packets);
+/// What the processor's caches alone make of a large table: one look-up in a plain hash map whose entries have the size
+/// of a connection's.
+fn look_ups(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("look-up");
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1)).sample_size(30);
+    group.throughput(Throughput::Elements(BATCH));
+    for known in [10, 10_000, 1_000_000_u64] {
+        let mut map = hashbrown::HashMap::new();
+        for number in 1..=known {
+            map.insert(number, [number; 6]);
+        }
+        let mut number = 0_u64;
+        group.bench_function(BenchmarkId::from_parameter(known), |bencher| {
+            bencher.iter(|| {
+                for _ in 0..BATCH {
+                    number += 1;
+                    let key = (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % known + 1;
+                    // The next one waits for this one, as the work in between makes it wait in the engine.
+                    number += u64::from(map.get(&key).is_some_and(|entry| entry[5] == 0));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, packets, look_ups);
 criterion_main!(benches);

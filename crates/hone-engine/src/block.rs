@@ -8,7 +8,7 @@ use core::mem;
 
 use hone_pcapng::{Block as Encoded, ByteOrder, ProcessEvent, block::BODY_OFFSET};
 
-use crate::{Nanos, OutOfMemory, grow, statistics::Kind};
+use crate::{Nanos, OutOfMemory, grow, spare::Spares, statistics::Kind};
 
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;
@@ -43,13 +43,11 @@ pub(crate) fn cut(text: &[u8]) -> &[u8] {
 }
 
 const NONE: BlockIndex = BlockIndex::MAX;
-/// Largest buffer kept for the next block when a block is freed, bytes.
-const SPARE_BYTES: usize = 2048;
-/// Most bytes of buffers kept that way, if a sixteenth of the store's bound is not less.
-const SPARE_TOTAL: usize = 1 << 20;
+/// Most bytes of buffers kept for the next blocks, if a sixteenth of the store's bound is not less.
+const SPARE_TOTAL: usize = 4 << 20;
 
 struct Block {
-    /// The encoded block; in a free slot a spare buffer, or nothing.
+    /// The encoded block; nothing in a free slot.
     bytes: Vec<u8>,
     at: Nanos,
     /// How many refer to it; 0: the slot is free.
@@ -66,9 +64,7 @@ pub(crate) struct Store {
     /// Bytes taken by the blocks in use, their slots included.
     used: usize,
     used_bound: usize,
-    /// Bytes of buffers kept for the next blocks.
-    spare: usize,
-    spare_bound: usize,
+    spares: Spares,
 }
 
 impl Store {
@@ -76,18 +72,24 @@ impl Store {
     pub(crate) fn new(bound: usize) -> Self {
         let spare_bound = SPARE_TOTAL.min(bound / 16);
         let used_bound = bound - spare_bound;
-        Self { blocks: Vec::new(), free: NONE, live: 0, used: 0, used_bound, spare: 0, spare_bound }
+        Self {
+            blocks: Vec::new(),
+            free: NONE,
+            live: 0,
+            used: 0,
+            used_bound,
+            spares: Spares::new(spare_bound),
+        }
+    }
+
+    /// Takes the room for so many blocks, without their bytes.
+    pub(crate) fn reserve(&mut self, blocks: usize) -> Result<(), OutOfMemory> {
+        Ok(self.blocks.try_reserve(blocks)?)
     }
 
     /// An empty buffer with room for `length` bytes, recycled if possible; give it to [`insert`](Self::insert).
     pub(crate) fn buffer(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
-        let Some(slot) = self.blocks.get_mut(self.free as usize) else { return grow::vec(length) };
-        if slot.bytes.capacity() < length {
-            return grow::vec(length);
-        }
-        let bytes = mem::take(&mut slot.bytes);
-        self.spare -= bytes.capacity();
-        Ok(bytes)
+        self.spares.take(length)
     }
 
     /// Takes in a block, referred to once: by the caller.
@@ -105,7 +107,6 @@ impl Store {
         let index = self.free;
         let index = if let Some(slot) = self.blocks.get_mut(index as usize) {
             self.free = slot.next_free;
-            self.spare -= slot.bytes.capacity();
             *slot = block;
             index
         } else {
@@ -135,13 +136,7 @@ impl Store {
         }
         self.live -= 1;
         self.used -= Self::cost(&block.bytes);
-        let capacity = block.bytes.capacity();
-        if capacity <= SPARE_BYTES && self.spare + capacity <= self.spare_bound {
-            block.bytes.clear();
-            self.spare += capacity;
-        } else {
-            block.bytes = Vec::new();
-        }
+        self.spares.give(mem::take(&mut block.bytes));
         block.next_free = self.free;
         self.free = index;
     }
@@ -154,10 +149,11 @@ impl Store {
         self.blocks[index as usize].kind
     }
 
-    /// Orders the blocks of a snapshot: by time, at the same time processes before connections.
-    pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, BlockIndex) {
+    /// Orders the blocks of a snapshot: by time, at the same time processes before connections and the rest by their
+    /// bytes, so that the order does not depend on where the blocks lie.
+    pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, &[u8]) {
         let block = &self.blocks[index as usize];
-        (block.at, block.kind, index)
+        (block.at, block.kind, &block.bytes)
     }
 
     /// Blocks in use.
@@ -167,7 +163,7 @@ impl Store {
 
     /// Bytes taken, spare buffers included.
     pub(crate) const fn bytes_taken(&self) -> usize {
-        self.used + self.spare
+        self.used + self.spares.bytes()
     }
 
     fn cost(bytes: &Vec<u8>) -> usize {
@@ -204,14 +200,11 @@ mod tests {
         let index = block(&mut store, 100, Kind::Packet).expect("there is memory");
         let buffer = store.bytes(index).as_ptr();
         store.release(index);
-        assert_eq!(store.bytes_taken(), 100);
-        let larger = store.buffer(101).expect("there is memory");
-        assert_ne!(larger.as_ptr(), buffer);
+        assert_eq!(store.bytes_taken(), 100 + size_of::<Vec<u8>>());
         let recycled = store.buffer(80).expect("there is memory");
+        assert_ne!(recycled.as_ptr(), buffer, "it is kept for up to 96 bytes");
+        let recycled = store.buffer(90).expect("there is memory");
         assert_eq!((recycled.as_ptr(), recycled.len(), store.bytes_taken()), (buffer, 0, 0));
-        let large = block(&mut store, SPARE_BYTES + 1, Kind::Packet).expect("there is memory");
-        store.release(large);
-        assert_eq!(store.bytes_taken(), 0, "large buffers are not kept");
     }
 
     #[test]

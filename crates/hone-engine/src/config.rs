@@ -36,10 +36,27 @@ pub struct SectionInfo {
 }
 
 /// Bounds of everything the engine keeps.
+///
+/// [`max_block_bytes`](Self::max_block_bytes) and [`max_held_bytes`](Self::max_held_bytes) bound packets and events.
+/// What comes on top is bounded too, in bytes at most:
+///
+/// | what | bytes |
+/// |---|---|
+/// | tables | 170 a connection, 130 a process; half as much again while one grows |
+/// | the list of a section's beginning, of which a reader may have two | 4 a running process and open connection |
+/// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) a reader |
+/// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) a reader |
+/// | held packets' order | 250 each |
+/// | open-connection list, twice while it is replaced | 250 a record |
+///
+/// Besides what [`ReaderOptions::pinned_bytes`] allows, a reader that does not read keeps the blocks that its sections
+/// begin with: at most two for each process and connection known then, within `max_block_bytes`.
 #[derive(Debug)]
 pub struct Config {
     /// What each section says about host and program.
     pub section: SectionInfo,
+    /// When the sensor was loaded; only repeated in [`Statistics::loaded`](crate::Statistics::loaded).
+    pub loaded: Nanos,
     /// Most processes known at once, the lingering ones included.
     pub max_processes: u32,
     /// Most connections known at once, the lingering ones included.
@@ -57,12 +74,24 @@ pub struct Config {
     pub process_linger: Nanos,
     /// How long a closed connection stays known to late packets, nanoseconds.
     pub connection_linger: Nanos,
+    /// Most packets held at once until somebody names their connection's owner; 0: none is held.
+    pub max_held_packets: u32,
+    /// Most bytes that they and what surrounds them take.
+    pub max_held_bytes: usize,
+    /// How long a packet is held at most, nanoseconds; 0: none is held.
+    pub hold_time: Nanos,
+    /// Most records of the open-connection list.
+    pub max_open_connections: usize,
+    /// Whether all the room that the tables may ever need is taken at the start. Else they grow as needed, and a call
+    /// that makes a large table grow takes milliseconds. See `docs/engine-performance.md` for numbers.
+    pub reserve: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             section: SectionInfo::default(),
+            loaded: 0,
             max_processes: 131_072,
             max_connections: 524_288,
             max_readers: 64,
@@ -71,6 +100,11 @@ impl Default for Config {
             max_block_bytes: 256 << 20,
             process_linger: 10 * SECOND,
             connection_linger: 10 * SECOND,
+            max_held_packets: 1024,
+            max_held_bytes: 4 << 20,
+            hold_time: SECOND / 2,
+            max_open_connections: 16_384,
+            reserve: false,
         }
     }
 }

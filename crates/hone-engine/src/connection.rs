@@ -3,14 +3,29 @@
 
 use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind};
 
-use crate::{ConnectionId, Engine, EventError, Nanos, ProcessKey, block::encode, statistics::Kind};
+use crate::{
+    ConnectionId, Engine, EventError, Method, Nanos, NoOwner, ProcessKey, block::encode, statistics::Kind,
+};
 
 /// What connection events name when no process is known; also the kernel's own id.
 const NO_PROCESS: u32 = 0;
 
 impl Engine {
-    /// A connection was opened, or goes to another owner.
+    /// A connection was opened, or goes to another owner. What was held for want of one follows.
     pub(crate) fn connection_opened(
+        &mut self,
+        connection: ConnectionId,
+        owner: Option<ProcessKey>,
+        at: Nanos,
+    ) -> Result<(), EventError> {
+        let result = self.open(connection, owner, at);
+        if let Some(owner) = owner {
+            self.release(connection, Ok((owner, Method::Connection)));
+        }
+        result
+    }
+
+    fn open(
         &mut self,
         connection: ConnectionId,
         owner: Option<ProcessKey>,
@@ -41,6 +56,7 @@ impl Engine {
             return Ok(());
         };
         let process = process.or(known.identity);
+        self.release(connection, Err(NoOwner::UnknownSocket));
         self.connections.end(connection, at, &mut self.store);
         if self.readers.is_empty() {
             return Ok(());

@@ -25,6 +25,10 @@ impl Engine {
         let mut reader = Reader::new(id, slots, options.pinned_bytes, options.snap_length, now)?;
         reader.begin(self.section(options.snap_length)?, self.dropped_before());
         self.signals.raise(id, &mut reader.signalled);
+        self.now = self.now.max(now);
+        if self.readers.is_empty() {
+            self.logging_since = self.now;
+        }
         grow::push(&mut self.readers, reader)?;
         self.counts.readers_total += 1;
         self.keep = self.keep.max(kept_bytes(options.snap_length));
@@ -83,6 +87,10 @@ impl Engine {
             self.readers.swap_remove(index).release(&mut self.store);
             self.signals.forget(reader);
             self.keep_longest();
+            if self.readers.is_empty() {
+                self.counts.logging_time += self.now.saturating_sub(self.logging_since);
+                self.release_all();
+            }
         }
     }
 

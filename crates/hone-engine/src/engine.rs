@@ -5,10 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{
-    Config, ConnectionId, DEFAULT_RING_BYTES, Event, EventError, MIN_RING_BYTES, Nanos, OutOfMemory,
-    ProcessKey, SourceDrops, Statistics,
+    Config, ConnectionId, DEFAULT_RING_BYTES, Event, EventError, MAX_PACKET_BYTES, MIN_RING_BYTES, Nanos,
+    OutOfMemory, ProcessKey, RING_SLOT_BYTES, SourceDrops, Statistics,
     block::{BlockIndex, Store},
     filter::Subject,
+    hold::Hold,
+    open_list::OpenList,
     reader::Reader,
     section,
     signal::Signals,
@@ -26,6 +28,10 @@ pub struct Engine {
     pub(crate) processes: Table<u32, Nanos>,
     /// By connection id; with the owner.
     pub(crate) connections: Table<ConnectionId, Option<ProcessKey>>,
+    pub(crate) open_list: OpenList,
+    /// Packets that wait for their connection's owner.
+    pub(crate) hold: Hold,
+    pub(crate) hold_time: Nanos,
     pub(crate) readers: Vec<Reader>,
     pub(crate) signals: Signals,
     /// Most bytes of a packet's data that any reader wants.
@@ -33,6 +39,10 @@ pub struct Engine {
     /// The section header and the interface, the same for all sections.
     pub(crate) frames: [BlockIndex; 2],
     pub(crate) counts: Statistics,
+    /// The latest time told.
+    pub(crate) now: Nanos,
+    /// Since when there are readers, if there are.
+    pub(crate) logging_since: Nanos,
     /// Ring buffer of readers that do not ask for a size, bytes.
     pub(crate) ring_bytes: usize,
     pub(crate) max_readers: u32,
@@ -55,19 +65,30 @@ impl Engine {
         let mut store = Store::new(config.max_block_bytes);
         let frames = section::frames(&config.section, &mut store)?;
         let max_ring_bytes = 1 << config.max_ring_bytes.max(MIN_RING_BYTES).ilog2();
+        let (processes, connections) = (config.max_processes, config.max_connections);
+        let mut processes = Table::new(processes, config.process_linger, EventError::TooManyProcesses);
+        let mut connections =
+            Table::new(connections, config.connection_linger, EventError::TooManyConnections);
+        if config.reserve {
+            processes.reserve()?;
+            connections.reserve()?;
+            let queued = max_ring_bytes / RING_SLOT_BYTES;
+            store.reserve(processes.bound().saturating_add(connections.bound()).saturating_add(queued))?;
+        }
         Ok(Self {
             store,
-            processes: Table::new(config.max_processes, config.process_linger, EventError::TooManyProcesses),
-            connections: Table::new(
-                config.max_connections,
-                config.connection_linger,
-                EventError::TooManyConnections,
-            ),
+            processes,
+            connections,
+            open_list: OpenList::new(config.max_open_connections),
+            hold: Hold::new(config.max_held_packets, config.max_held_bytes),
+            hold_time: config.hold_time,
             readers: Vec::new(),
             signals: Signals::new(),
             keep: 0,
             frames,
-            counts: Statistics::default(),
+            counts: Statistics { loaded: config.loaded, ..Statistics::default() },
+            now: 0,
+            logging_since: 0,
             ring_bytes: DEFAULT_RING_BYTES.min(max_ring_bytes),
             max_readers: config.max_readers,
             max_ring_bytes,
@@ -89,18 +110,22 @@ impl Engine {
             }
             Event::ProcessStarted(ref start) => {
                 self.counts.received.processes += 1;
+                self.counts.process_starts += 1;
                 (Kind::Process, self.process_started(start))
             }
             Event::ProcessEnded { process, at } => {
                 self.counts.received.processes += 1;
+                self.counts.process_ends += 1;
                 (Kind::Process, self.process_ended(process, at))
             }
             Event::ConnectionOpened { connection, owner, at } => {
                 self.counts.received.connections += 1;
+                self.counts.connection_opens += 1;
                 (Kind::Connection, self.connection_opened(connection, owner, at))
             }
             Event::ConnectionClosed { connection, process, at } => {
                 self.counts.received.connections += 1;
+                self.counts.connection_closes += 1;
                 (Kind::Connection, self.connection_closed(connection, process, at))
             }
         };
@@ -112,7 +137,7 @@ impl Engine {
 
     /// Takes in a running process or an open connection that a listing shows, at the sensor's start. It is recorded as
     /// by [`handle`](Self::handle) unless the process id or the connection is known at all, be it as ended: what was
-    /// seen happening is newer than what was listed. List within the linger time of [`Config`], or what ended since
+    /// seen happening is newer than what was listed. But an open connection without an owner takes the one listed. List within the linger time of [`Config`], or what ended since
     /// the listing comes back. Other events are handled.
     ///
     /// # Errors
@@ -121,11 +146,18 @@ impl Engine {
         match *event {
             Event::ProcessStarted(ref start) if self.processes.get(start.process.pid).is_some() => {
                 self.counts.received.processes += 1;
+                self.counts.process_starts += 1;
                 self.counts.ignored.processes += 1;
                 Ok(())
             }
-            Event::ConnectionOpened { connection, .. } if self.connections.get(connection).is_some() => {
+            Event::ConnectionOpened { connection, .. }
+                if self
+                    .connections
+                    .get(connection)
+                    .is_some_and(|known| known.ended.is_some() || known.identity.is_some()) =>
+            {
                 self.counts.received.connections += 1;
+                self.counts.connection_opens += 1;
                 self.counts.ignored.connections += 1;
                 Ok(())
             }
@@ -138,10 +170,30 @@ impl Engine {
         self.counts.dropped_by_source = totals;
     }
 
+    /// Lets go of what has had its time at `now`: for when nothing happens and nobody reads. Gives when the next packet
+    /// held has had its time, which is when to call this again at the latest; `None` if none is held.
+    pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
+        self.expire(now);
+        self.hold.oldest().map(|(_, at)| at.saturating_add(self.hold_time))
+    }
+
+    /// The running process with this id.
+    #[must_use]
+    pub fn process(&self, pid: u32) -> Option<ProcessKey> {
+        let known = self.processes.get(pid).filter(|known| known.ended.is_none())?;
+        Some(ProcessKey { pid, start: known.identity })
+    }
+
     /// What the engine did so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
+        let logging = if self.readers.is_empty() { 0 } else { self.now.saturating_sub(self.logging_since) };
         Statistics {
+            logging_time: self.counts.logging_time + logging,
+            held: self.hold.count() as u64,
+            held_bytes: self.hold.bytes() as u64,
+            ring_bytes: self.ring_bytes as u64,
+            snap_length: if self.keep == MAX_PACKET_BYTES { 0 } else { self.keep },
             processes: self.processes.live() as u64,
             connections: self.connections.live() as u64,
             readers: self.readers.len() as u64,
@@ -151,8 +203,10 @@ impl Engine {
         }
     }
 
-    /// Lets go of what has lingered long enough.
+    /// Lets go of what has lingered or been held long enough.
     pub(crate) fn expire(&mut self, now: Nanos) {
+        self.now = self.now.max(now);
+        self.expire_held(now);
         self.processes.expire(now, &mut self.store);
         self.connections.expire(now, &mut self.store);
     }

@@ -67,6 +67,19 @@ pub enum FilterError {
     OutOfMemory,
 }
 
+/// Why the open-connection list could not be replaced; it stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenListError {
+    /// More records than [`Config::max_open_connections`](crate::Config::max_open_connections).
+    TooMany {
+        /// Most records.
+        most: usize,
+    },
+    /// No memory for the list.
+    OutOfMemory,
+}
+
 /// The reader is not attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownReader;
@@ -116,6 +129,12 @@ impl From<OutOfMemory> for FilterError {
     }
 }
 
+impl From<OutOfMemory> for OpenListError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
 impl From<RingBytesError> for AttachError {
     fn from(error: RingBytesError) -> Self {
         Self::RingBytes(error)
@@ -158,6 +177,15 @@ impl fmt::Display for FilterError {
     }
 }
 
+impl fmt::Display for OpenListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany { most } => write!(f, "the open-connection list has at most {most} records"),
+            Self::OutOfMemory => f.write_str("no memory for the open-connection list"),
+        }
+    }
+}
+
 impl fmt::Display for UnknownReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no such reader is attached")
@@ -193,6 +221,7 @@ impl core::error::Error for OutOfMemory {}
 impl core::error::Error for EventError {}
 impl core::error::Error for AttachError {}
 impl core::error::Error for FilterError {}
+impl core::error::Error for OpenListError {}
 impl core::error::Error for UnknownReader {}
 impl core::error::Error for RingBytesError {}
 impl core::error::Error for ReadError {}

@@ -41,6 +41,8 @@ pub enum Method {
     Listener,
     /// The owner of the connection in the engine's table; set by the engine for [`Owner::Ask`].
     Connection,
+    /// The process that the open-connection list names; set by the engine for [`Owner::Ask`].
+    Listed,
 }
 
 /// Why a packet has no process. Counted in [`Statistics::no_owner`](crate::Statistics::no_owner).
@@ -53,6 +55,10 @@ pub enum NoOwner {
     NoSocket,
     /// It has a socket, of which no user has been seen.
     UnknownSocket,
+    /// It has a socket, and nobody named the user while the packet was held; set by the engine for [`Owner::Ask`].
+    HoldExpired,
+    /// The same, but it could not be held for its time: others needed the room, or there was no memory.
+    HoldFull,
 }
 
 /// Whose packet it is, as far as the sensor knows.
@@ -62,7 +68,9 @@ pub enum Owner {
     Process(ProcessKey, Method),
     /// The sensor knows that there is none to name, and why.
     None(NoOwner),
-    /// The sensor does not say: the owner of the packet's connection is used.
+    /// The sensor does not say: the owner of the packet's connection is used, else the process that the open-connection
+    /// list names. If there is neither and the connection is open, the packet is held until one is named, for at most
+    /// [`Config::hold_time`](crate::Config::hold_time).
     Ask,
 }
 

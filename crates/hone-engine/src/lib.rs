@@ -8,10 +8,16 @@
 //!  Event ──► handle ──► process table ─────┐ latest start of each process
 //!                       connection table ──┤ latest opening of each connection
 //!                       packet ────────┐   ▼
-//!                                      ├─► block store: each block once, referred to by index
-//!                                      │   ▲
-//!                                      └─► ring of each reader ──► read ──► bytes
+//!                        │       ▲     ├─► block store: each block once, referred to by index
+//!                        └► held ┘     │   ▲
+//!                                      └─► filters, ring of each reader ──► read ──► bytes
+//!                                                        └──► signal
 //! ```
+//!
+//! Each reader has its own ring buffer, snap length, filters ([`Filter`]), restart mark and counts, all in `control` and
+//! `reader`. A packet whose process nobody can name yet is held until somebody does, for a bounded time (`held`); the
+//! open-connection list ([`Engine::set_open_connections`]) helps with connections older than the sensor. Who waits for
+//! data is told by [`Engine::take_signals`] when to read.
 //!
 //! The engine does no I/O, reads no clock and holds no lock: times are arguments, and whoever embeds an [`Engine`]
 //! keeps it under one lock of his own or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what
@@ -25,7 +31,7 @@
 //!
 //! What a packet's connection id means is told in the same section before the packet, with two exceptions: its open
 //! event did not fit (then connection events are counted as dropped), or the connection was closed before the section
-//! began and this is a packet that comes late.
+//! began and this is a packet that comes late. A packet that was held may be older than the section's beginning.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -40,14 +46,20 @@ mod error;
 mod event;
 mod filter;
 mod grow;
+mod held;
+mod hold;
+mod open_list;
 mod packet;
 mod process;
 mod reader;
+mod ring;
 mod section;
 mod signal;
+mod spare;
 mod statistics;
 mod table;
 mod trim;
+mod tuple;
 
 pub use block::BYTE_ORDER;
 pub use config::{
@@ -56,12 +68,14 @@ pub use config::{
 };
 pub use engine::Engine;
 pub use error::{
-    AttachError, EventError, FilterError, OutOfMemory, ReadError, RestartError, RingBytesError, UnknownReader,
+    AttachError, EventError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError,
+    RingBytesError, UnknownReader,
 };
 pub use event::{
     ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey, ProcessStart,
     StartKind,
 };
 pub use filter::Filter;
+pub use open_list::{Family, OpenConnection};
 pub use reader::{Read, ReaderId};
 pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};

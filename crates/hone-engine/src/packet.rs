@@ -6,8 +6,8 @@ use alloc::{borrow::Cow, vec::Vec};
 use hone_pcapng as pcapng;
 
 use crate::{
-    Direction, Engine, EventError, MAX_PACKET_BYTES, Method, NoOwner, Owner, Packet, ProcessKey,
-    block::BYTE_ORDER, filter::Subject, statistics::Kind,
+    ConnectionId, Direction, Engine, EventError, MAX_PACKET_BYTES, Method, Nanos, NoOwner, Owner, Packet,
+    ProcessKey, block::BYTE_ORDER, filter::Subject, statistics::Kind, tuple::Tuple,
 };
 
 /// The direction's bits of `epb_flags`.
@@ -20,33 +20,52 @@ pub(crate) const fn kept_bytes(snap_length: u32) -> u32 {
     if snap_length == 0 || snap_length > MAX_PACKET_BYTES { MAX_PACKET_BYTES } else { snap_length }
 }
 
+/// A packet's process and how it is known, or why it has none.
+pub(crate) type Attribution = Result<(ProcessKey, Method), NoOwner>;
+
+/// What is to be done with a packet.
+enum Verdict {
+    Queue(Attribution),
+    /// It waits for this connection's owner.
+    Hold(ConnectionId),
+}
+
 impl Engine {
     pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
-        let original_length =
-            packet.original_length.max(u32::try_from(packet.data.len()).unwrap_or(u32::MAX));
-        self.counts.packet_bytes += u64::from(original_length);
-        let process = self.correlate(packet);
+        self.counts.packet_bytes += u64::from(packet.original_length());
+        match self.correlate(packet) {
+            Verdict::Queue(attribution) => self.queue(packet, attribution),
+            Verdict::Hold(connection) => self.hold(packet, connection),
+        }
+    }
+
+    /// Counts a packet by its attribution and queues it for the readers.
+    pub(crate) fn queue(&mut self, packet: &Packet<'_>, attribution: Attribution) -> Result<(), EventError> {
+        match attribution {
+            Ok((_, method)) => self.counts.methods.count(method),
+            Err(reason) => self.counts.no_owner.count(reason),
+        }
         if self.readers.is_empty() {
             return Ok(());
         }
 
+        let process = attribution.ok().map(|(process, _)| process.pid);
+        let subject = Subject { connection: packet.connection, process };
         let direction = match packet.direction {
             Direction::Inbound => INBOUND,
             Direction::Outbound => OUTBOUND,
         };
-        let kept = packet.data.len().min(usize::try_from(self.keep).unwrap_or(usize::MAX));
         let block = pcapng::Packet {
             interface: 0,
             timestamp: packet.at,
-            original_length,
-            data: Cow::Borrowed(&packet.data[..kept]),
+            original_length: packet.original_length(),
+            data: Cow::Borrowed(&packet.data[..self.kept(packet.data)]),
             flags: Some(packet.flags & !DIRECTION | direction),
             connection: packet.connection,
-            process: process.map(|process| process.pid),
+            process,
             other: Vec::new(),
         };
         let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
-        let subject = Subject { connection: block.connection, process: block.process };
         if !self.readers.iter().any(|reader| reader.takes(subject, length)) {
             self.readers.iter_mut().for_each(|reader| reader.refuse(subject));
             return Ok(());
@@ -59,43 +78,64 @@ impl Engine {
         Ok(())
     }
 
-    /// The process of a packet. Opens the packet's connection if it is not known, so that every connection that a
-    /// packet names has been opened.
-    fn correlate(&mut self, packet: &Packet<'_>) -> Option<ProcessKey> {
-        let named = match packet.owner {
-            Owner::Process(process, _) => Some(process),
-            Owner::None(_) | Owner::Ask => None,
+    /// How much of a packet's data is kept.
+    pub(crate) fn kept(&self, data: &[u8]) -> usize {
+        data.len().min(usize::try_from(self.keep).unwrap_or(usize::MAX))
+    }
+
+    /// Finds out whose a packet is.
+    fn correlate(&mut self, packet: &Packet<'_>) -> Verdict {
+        let (named, attribution) = match packet.owner {
+            Owner::Process(process, method) => (Some(process), Ok((process, method))),
+            Owner::None(reason) => (None, Err(reason)),
+            Owner::Ask => return self.ask(packet),
         };
-        let connections = packet.connection.map(|connection| {
-            if let Some(known) = self.connections.get(connection) {
-                return known.identity;
-            }
-            if self.connection_opened(connection, named, packet.at).is_err() {
-                self.counts.unopened += 1;
-            }
-            named
-        });
-        match (packet.owner, connections) {
-            (Owner::Process(process, method), _) => {
-                self.counts.methods.count(method);
-                Some(process)
-            }
-            (Owner::Ask, Some(Some(process))) => {
-                self.counts.methods.count(Method::Connection);
-                Some(process)
-            }
-            (Owner::None(reason), _) => {
-                self.counts.no_owner.count(reason);
-                None
-            }
-            (Owner::Ask, Some(None)) => {
-                self.counts.no_owner.count(NoOwner::UnknownSocket);
-                None
-            }
-            (Owner::Ask, None) => {
-                self.counts.no_owner.count(NoOwner::NoSocket);
-                None
-            }
+        if let Some(connection) = packet.connection {
+            self.learn(connection, named, packet.at);
         }
+        Verdict::Queue(attribution)
+    }
+
+    /// The same, where the sensor does not say.
+    fn ask(&mut self, packet: &Packet<'_>) -> Verdict {
+        let known = packet.connection.and_then(|connection| self.connections.get(connection)?.identity);
+        if let Some(process) = known {
+            return Verdict::Queue(Ok((process, Method::Connection)));
+        }
+        let listed = (!self.open_list.is_empty())
+            .then(|| Tuple::of(packet.data, packet.direction))
+            .flatten()
+            .and_then(|tuple| self.listed(&tuple));
+        if let Some(connection) = packet.connection {
+            self.learn(connection, listed, packet.at);
+        }
+        if let Some(process) = listed {
+            return Verdict::Queue(Ok((process, Method::Listed)));
+        }
+        let Some(connection) = packet.connection else { return Verdict::Queue(Err(NoOwner::NoSocket)) };
+        let is_open = self.connections.get(connection).is_some_and(|known| known.ended.is_none());
+        if is_open && self.hold_time > 0 && !self.readers.is_empty() {
+            return Verdict::Hold(connection);
+        }
+        Verdict::Queue(Err(NoOwner::UnknownSocket))
+    }
+
+    /// Opens a connection that is not known, so that every connection that a packet names has been opened, and gives
+    /// an open one without an owner to `owner`.
+    pub(crate) fn learn(&mut self, connection: ConnectionId, owner: Option<ProcessKey>, at: Nanos) {
+        let is_new = self
+            .connections
+            .get(connection)
+            .is_none_or(|known| owner.is_some() && known.identity.is_none() && known.ended.is_none());
+        if is_new && self.connection_opened(connection, owner, at).is_err() {
+            self.counts.unopened += 1;
+        }
+    }
+}
+
+impl Packet<'_> {
+    /// Bytes on the wire: as told, but not less than there are.
+    pub(crate) fn original_length(&self) -> u32 {
+        self.original_length.max(u32::try_from(self.data.len()).unwrap_or(u32::MAX))
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     Nanos, OutOfMemory, PerKind, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
     filter::{Filters, Subject},
-    grow,
+    ring::{Ring, Slot},
     signal::Turn,
     statistics::Kind,
     trim::Trimmed,
@@ -125,51 +125,6 @@ struct Mark {
     next: Section,
 }
 
-/// One queued block, [`RING_SLOT_BYTES`](crate::RING_SLOT_BYTES) in size.
-#[derive(Clone, Copy)]
-struct Slot {
-    block: BlockIndex,
-    /// The reader's snap length when it was queued.
-    snap_length: u32,
-}
-
-const _: () = assert!(size_of::<Slot>() == crate::RING_SLOT_BYTES);
-
-/// A ring of slots. Positions count up for ever; their low bits are the index.
-struct Ring {
-    slots: Vec<Slot>,
-    head: u64,
-    tail: u64,
-}
-
-impl Ring {
-    fn new(slots: usize) -> Result<Self, OutOfMemory> {
-        debug_assert!(slots.is_power_of_two());
-        Ok(Self { slots: grow::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps only bits that index a slot")]
-    fn index(&self, position: u64) -> usize {
-        position as usize & (self.slots.len() - 1)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "never more than the slots there are")]
-    const fn len(&self) -> usize {
-        (self.tail - self.head) as usize
-    }
-
-    fn front(&self) -> Option<Slot> {
-        (self.head != self.tail).then(|| self.slots[self.index(self.head)])
-    }
-
-    /// The caller has checked that there is room.
-    fn push(&mut self, slot: Slot) {
-        let index = self.index(self.tail);
-        self.slots[index] = slot;
-        self.tail += 1;
-    }
-}
-
 /// What a reader reads next.
 enum Next {
     /// A block of the section's beginning.
@@ -259,14 +214,14 @@ impl Reader {
         debug_assert!(self.mark.is_none());
         self.began = self.totals_at_mark(dropped_before);
         self.began_at = at;
-        self.began_position = self.ring.tail;
-        self.mark = Some(Mark { position: self.ring.tail, statistics: Some(statistics), next });
+        self.began_position = self.ring.tail();
+        self.mark = Some(Mark { position: self.ring.tail(), statistics: Some(statistics), next });
     }
 
     /// Cuts packets that are queued from now on.
     pub(crate) fn set_snap_length(&mut self, snap_length: u32) {
         self.snap_length = snap_length;
-        let bare = self.ring.tail == self.began_position;
+        let bare = self.ring.tail() == self.began_position;
         match &mut self.mark {
             Some(mark) => mark.next.change_snap_length(snap_length, bare, 0),
             None => self.section.change_snap_length(snap_length, bare, self.offset),
@@ -289,7 +244,7 @@ impl Reader {
     }
 
     fn has_room(&self, kind: Kind, bytes: usize) -> bool {
-        self.ring.len() < kind.share(self.ring.slots.len())
+        self.ring.len() < kind.share(self.ring.slots())
             && bytes <= kind.share(self.max_queued_bytes).saturating_sub(self.queued_bytes)
     }
 
@@ -339,7 +294,7 @@ impl Reader {
             return Next::Restated(block);
         }
         match &self.mark {
-            Some(mark) if mark.position == self.ring.head => {
+            Some(mark) if mark.position == self.ring.head() => {
                 mark.statistics.map_or(Next::SectionEnd, Next::Statistics)
             }
             _ => self.ring.front().map_or(Next::Nothing, Next::Queued),
@@ -380,7 +335,7 @@ impl Reader {
                 Next::Queued(_) => {
                     self.queued.take(kind);
                     self.queued_bytes -= bytes.len();
-                    self.ring.head += 1;
+                    self.ring.pop();
                     self.totals.delivered.add(kind);
                 }
                 Next::Statistics(_) => {
@@ -401,14 +356,12 @@ impl Reader {
             mark.statistics.into_iter().for_each(|block| store.release(block));
             mark.next.release(store);
         }
-        for position in self.ring.head..self.ring.tail {
-            store.release(self.ring.slots[self.ring.index(position)].block);
-        }
+        self.ring.blocks().for_each(|block| store.release(block));
     }
 
     pub(crate) const fn statistics(&self) -> ReaderStatistics {
         let Totals { received, delivered, dropped_by_ring, filtered, .. } = self.totals;
-        let slots = self.ring.slots.len();
+        let slots = self.ring.slots();
         ReaderStatistics {
             id: self.id.get(),
             attached: self.attached,

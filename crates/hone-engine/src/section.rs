@@ -29,7 +29,7 @@ impl Engine {
         for block in self.processes.live_blocks().chain(self.connections.live_blocks()) {
             grow::push(&mut blocks, block)?;
         }
-        blocks[FRAMES..].sort_unstable_by_key(|&block| self.store.order(block));
+        blocks[FRAMES..].sort_unstable_by(|&one, &other| self.store.order(one).cmp(&self.store.order(other)));
         for &block in &blocks {
             self.store.hold(block);
         }

@@ -82,8 +82,20 @@ pub type SourceDrops = PerKind;
 /// What the engine has done since it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
+    /// When the sensor was loaded: [`Config::loaded`](crate::Config::loaded).
+    pub loaded: Nanos,
+    /// How long at least one reader has been attached, nanoseconds, up to the latest time the engine was told.
+    pub logging_time: Nanos,
     /// Events handed over to the engine.
     pub received: PerKind,
+    /// Of those, starts, forks and executions of processes.
+    pub process_starts: u64,
+    /// Of those, ends of processes.
+    pub process_ends: u64,
+    /// Of those, openings of connections.
+    pub connection_opens: u64,
+    /// Of those, closings of connections. May exceed the openings: a platform may tell of one closing several times.
+    pub connection_closes: u64,
     /// Bytes on the wire of the packets received.
     pub packet_bytes: u64,
     /// Events that the platform lost, as last reported.
@@ -94,10 +106,20 @@ pub struct Statistics {
     pub ignored: PerKind,
     /// Packets recorded with a connection of which no open event could be recorded.
     pub unopened: u64,
-    /// Packets with a process, by how it is known.
+    /// Packets with a process, by how it is known. These, those without and those held now are all packets received.
     pub methods: Methods,
     /// Packets without a process, by the reason.
     pub no_owner: NoOwners,
+    /// Packets held ever until somebody should name their connection's owner: the sum of the next three.
+    pub held_total: u64,
+    /// Packets held and released with a process.
+    pub held_attributed: u64,
+    /// Packets held and released without a process.
+    pub held_unattributed: u64,
+    /// Level: packets held.
+    pub held: u64,
+    /// Level: bytes of the packets held and what surrounds them.
+    pub held_bytes: u64,
     /// Level: running processes.
     pub processes: u64,
     /// Level: open connections.
@@ -106,6 +128,10 @@ pub struct Statistics {
     pub readers: u64,
     /// Readers attached ever.
     pub readers_total: u64,
+    /// Level: ring buffer of readers that attach now and do not ask for a size, bytes.
+    pub ring_bytes: u64,
+    /// Level: longest snap length of any reader, bytes; 0: no limit, or no reader.
+    pub snap_length: u32,
     /// Level: blocks in memory.
     pub blocks: u64,
     /// Level: bytes of blocks in memory, spare buffers included.
@@ -114,7 +140,7 @@ pub struct Statistics {
 
 /// Packets by [`Method`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Methods([u64; 7]);
+pub struct Methods([u64; 8]);
 
 impl Methods {
     /// Packets whose process is known by `method`.
@@ -136,7 +162,7 @@ impl Methods {
 
 /// Packets by [`NoOwner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NoOwners([u64; 3]);
+pub struct NoOwners([u64; 5]);
 
 impl NoOwners {
     /// Packets without a process for `reason`.

@@ -49,6 +49,18 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
+    /// Takes the room for all that the table may hold.
+    pub(crate) fn reserve(&mut self) -> Result<(), OutOfMemory> {
+        self.entries.try_reserve(self.bound)?;
+        self.leaving.try_reserve(self.bound)?;
+        Ok(())
+    }
+
+    /// Most entries.
+    pub(crate) const fn bound(&self) -> usize {
+        self.bound
+    }
+
     pub(crate) fn get(&self, key: K) -> Option<&Entry<I>> {
         self.entries.get(&key)
     }
@@ -160,6 +172,22 @@ mod tests {
             assert_eq!(self.table.live_blocks().count(), self.table.live());
             (self.table.entries.len(), self.table.live(), self.store.live())
         }
+    }
+
+    #[test]
+    fn a_reserved_table_never_grows() {
+        let mut case = Case::new(100);
+        case.table.reserve().expect("there is memory");
+        let room = |case: &Case| (case.table.entries.capacity(), case.table.leaving.capacity());
+        let reserved = room(&case);
+        assert!(reserved.0 >= 100 && reserved.1 >= 100);
+        for key in 0..100 {
+            case.begin(key).expect("there is room");
+        }
+        for key in 0..100 {
+            case.table.end(key, 0, &mut case.store);
+        }
+        assert_eq!(room(&case), reserved);
     }
 
     #[test]

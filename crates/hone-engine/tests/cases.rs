@@ -7,126 +7,13 @@
     reason = "a test may abort when memory runs out"
 )]
 
+mod common;
+
+use common::*;
 use hone_engine::{
-    AttachError, Config, DEFAULT_RING_BYTES, Direction, Engine, Event, EventError, MAX_PACKET_BYTES,
-    MAX_RING_BYTES, MIN_RING_BYTES, Method, NoOwner, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read,
-    ReadError, ReaderId, ReaderOptions, RestartError, RingBytesError, StartKind,
+    AttachError, Config, Engine, Event, EventError, Method, NoOwner, Owner, PerKind, ProcessKey,
+    ProcessStart, ReaderOptions, StartKind,
 };
-use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind};
-
-const PROCESS: ProcessKey = ProcessKey { pid: 7, start: 1 };
-const OTHER: ProcessKey = ProcessKey { pid: 8, start: 1 };
-/// Blocks that the engine itself keeps: section header and interface.
-const FRAMES: u64 = 2;
-const SECOND: u64 = 1_000_000_000;
-
-fn engine() -> Engine {
-    Engine::new(Config::default()).expect("there is memory")
-}
-
-fn attach(engine: &mut Engine) -> ReaderId {
-    engine.attach(&ReaderOptions::default(), 1).expect("there is memory")
-}
-
-fn started(process: ProcessKey, at: u64) -> Event<'static> {
-    let mut start = ProcessStart::new(process, at, StartKind::Started);
-    start.path = Some(b"/bin/sh");
-    start.user = Some(1000);
-    Event::ProcessStarted(start)
-}
-
-fn ended(process: ProcessKey, at: u64) -> Event<'static> {
-    Event::ProcessEnded { process, at }
-}
-
-fn opened(connection: u64, owner: Option<ProcessKey>, at: u64) -> Event<'static> {
-    Event::ConnectionOpened { connection, owner, at }
-}
-
-fn closed(connection: u64, at: u64) -> Event<'static> {
-    Event::ConnectionClosed { connection, process: None, at }
-}
-
-fn packet(connection: Option<u64>, owner: Owner, at: u64, data: &[u8]) -> Event<'_> {
-    let direction = Direction::Outbound;
-    Event::Packet(Packet { at, connection, owner, direction, flags: 0, original_length: 0, data })
-}
-
-fn handle(engine: &mut Engine, events: &[Event<'_>]) {
-    for event in events {
-        engine.handle(event).expect("it is recorded");
-    }
-}
-
-/// Everything that waits for the reader, as bytes; `None` marks the end of a section.
-fn bytes(engine: &mut Engine, reader: ReaderId) -> Vec<Option<Vec<u8>>> {
-    let mut reads = Vec::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match engine.read(reader, &mut buffer, 1).expect("it is attached") {
-            Read::Bytes(length) => reads.push(Some(buffer[..length].to_vec())),
-            Read::SectionEnd => reads.push(None),
-            Read::Empty => return reads,
-        }
-    }
-}
-
-fn tell(block: &Block<'_>, at: u64) -> String {
-    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
-    match block {
-        Block::Section(section) => format!("section {}", section.os.as_deref().map(text).unwrap_or_default()),
-        Block::Interface(interface) => format!("interface {}", interface.snap_length),
-        Block::Process(event) => {
-            let kind = match event.kind {
-                ProcessEventKind::Ended => "ended".into(),
-                kind => format!("{kind:?} {}", event.path.as_deref().map(text).unwrap_or_default()),
-            };
-            format!("{at}: process {} {kind}", event.process)
-        }
-        Block::Connection(event) => {
-            let kind = if event.kind == ConnectionEventKind::Closed { "closed" } else { "opened" };
-            format!("{at}: connection {} {kind} by {}", event.connection, event.process)
-        }
-        Block::Packet(packet) => {
-            let process = packet.process.map_or("nobody".into(), |process| process.to_string());
-            let (kept, original) = (packet.data.len(), packet.original_length);
-            format!("{at}: packet of {process}, {kept} of {original}")
-        }
-        Block::Statistics(counts) => format!(
-            "statistics {:?} {:?} {:?}",
-            counts.received.unwrap_or_default(),
-            counts.processes.received.unwrap_or_default(),
-            counts.connections.received.unwrap_or_default()
-        ),
-        Block::Unknown { .. } => "unknown".into(),
-    }
-}
-
-/// Everything that waits for the reader, in words. The reader's stream is whole, so it starts with a section header.
-fn story(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
-    let mut parser = hone_pcapng::Reader::new();
-    let mut told = Vec::new();
-    for read in bytes(engine, reader) {
-        let Some(bytes) = read else {
-            told.push("end".into());
-            continue;
-        };
-        parser.feed(&bytes).expect("there is memory");
-        while let Some(item) = parser.next_block().expect("the stream is sound") {
-            told.push(tell(&item.block, item.nanos.unwrap_or_default()));
-        }
-    }
-    parser.finish().expect("the last block is whole");
-    told
-}
-
-/// The story of these events to a reader that is there from the beginning, without the frame of its section.
-fn story_of(events: &[Event<'_>]) -> Vec<String> {
-    let mut engine = engine();
-    let reader = attach(&mut engine);
-    handle(&mut engine, events);
-    story(&mut engine, reader).split_off(2)
-}
 
 #[test]
 fn a_section_is_header_interface_state_events_statistics() {
@@ -288,113 +175,6 @@ fn every_packet_is_counted_by_how_its_process_is_known() {
 }
 
 #[test]
-fn each_reader_has_its_snap_length_and_the_longest_is_kept() {
-    let mut engine = engine();
-    let mut reader = |snap_length| {
-        let options = ReaderOptions { snap_length, ..ReaderOptions::default() };
-        engine.attach(&options, 1).expect("there is memory")
-    };
-    let readers = [reader(1), reader(64), reader(200)];
-    let owner = Owner::None(NoOwner::Kernel);
-    handle(&mut engine, &[packet(None, owner, 1, &[0x45; 1000])]);
-    for (reader, kept) in readers.into_iter().zip([1, 64, 200]) {
-        assert_eq!(story(&mut engine, reader).last(), Some(&format!("1: packet of nobody, {kept} of 1000")));
-    }
-    let kept = |engine: &mut Engine| {
-        handle(engine, &[packet(None, owner, 1, &[0x45; 1000])]);
-        engine.reader_statistics(readers[0]).expect("it is attached").queued_bytes
-    };
-    // 44 bytes around the data.
-    assert_eq!(kept(&mut engine), 200 + 44);
-    engine.detach(readers[2]);
-    assert_eq!(kept(&mut engine), 200 + 44 + 64 + 44);
-    let all = attach(&mut engine);
-    handle(&mut engine, &[packet(None, owner, 1, &[0x45; 1_000_000])]);
-    let longest = format!("1: packet of nobody, {MAX_PACKET_BYTES} of 1000000");
-    assert_eq!(story(&mut engine, all).last(), Some(&longest));
-}
-
-#[test]
-fn a_slow_reader_costs_the_others_nothing() {
-    let mut engine = engine();
-    let options = ReaderOptions { ring_bytes: Some(MIN_RING_BYTES), ..ReaderOptions::default() };
-    let [slow, fast] = [(); 2].map(|()| engine.attach(&options, 1).expect("there is memory"));
-    let owner = Owner::None(NoOwner::Kernel);
-    for at in 0..300 {
-        handle(&mut engine, &[packet(None, owner, at, &[0; 60])]);
-        bytes(&mut engine, fast);
-    }
-    handle(&mut engine, &[started(PROCESS, 300)]);
-    let told = |reader| engine.reader_statistics(reader).expect("it is attached");
-    assert_eq!((told(fast).delivered.packets, told(fast).dropped_by_ring), (300, PerKind::default()));
-    // Packets leave an eighth of the 128 slots to process and connection events.
-    assert_eq!((told(slow).queued.packets, told(slow).dropped_by_ring.packets), (112, 188));
-    assert_eq!((told(slow).queued.processes, told(slow).dropped_by_ring.processes), (1, 0));
-    assert_eq!((told(slow).received, told(slow).ring_slots), (told(fast).received, 128));
-}
-
-#[test]
-fn pinned_bytes_bound_what_waits() {
-    let mut engine = engine();
-    let options = ReaderOptions { pinned_bytes: 1000, ..ReaderOptions::default() };
-    let reader = engine.attach(&options, 1).expect("there is memory");
-    for at in 0..20 {
-        handle(&mut engine, &[packet(None, Owner::Ask, at, &[0; 68])]);
-    }
-    let told = engine.reader_statistics(reader).expect("it is attached");
-    // 112 bytes a block, 875 of 1000 bytes for packets.
-    assert_eq!((told.queued.packets, told.dropped_by_ring.packets, told.queued_bytes), (7, 13, 784));
-}
-
-#[test]
-fn reads_end_at_blocks_unless_a_block_is_larger_than_the_buffer() {
-    let mut engine = engine();
-    let [whole, parts] = [(); 2].map(|()| attach(&mut engine));
-    handle(&mut engine, &[started(PROCESS, 1), packet(Some(1), Owner::Ask, 2, &[0x45; 99])]);
-    let expected = bytes(&mut engine, whole).into_iter().flatten().collect::<Vec<_>>().concat();
-    let mut read = Vec::new();
-    for size in (1..50).cycle() {
-        let mut buffer = vec![0; size];
-        match engine.read(parts, &mut buffer, 1).expect("it is attached") {
-            Read::Bytes(length) => read.extend_from_slice(&buffer[..length]),
-            _ => break,
-        }
-    }
-    assert_eq!(read, expected);
-    assert_eq!(engine.read(parts, &mut [], 1), Err(ReadError::EmptyBuffer));
-}
-
-#[test]
-fn one_mark_at_a_time() {
-    let mut engine = engine();
-    let reader = attach(&mut engine);
-    engine.mark_restart(reader, 2).expect("there is memory");
-    assert_eq!(engine.mark_restart(reader, 3), Err(RestartError::Pending));
-    let told = ["section ", "interface 0", "statistics 0 0 0", "end", "section ", "interface 0"];
-    assert_eq!(story(&mut engine, reader), told);
-    engine.mark_restart(reader, 4).expect("there is memory");
-    engine.detach(reader);
-    assert_eq!(engine.mark_restart(reader, 5), Err(RestartError::UnknownReader));
-    assert_eq!(engine.statistics().blocks, FRAMES);
-}
-
-#[test]
-fn ring_sizes_are_as_documented() {
-    let mut engine = engine();
-    let mut slots = |ring_bytes| {
-        let options = ReaderOptions { ring_bytes: Some(ring_bytes), ..ReaderOptions::default() };
-        let reader = engine.attach(&options, 1)?;
-        Ok(engine.reader_statistics(reader).expect("it is attached").ring_slots)
-    };
-    assert_eq!(slots(MIN_RING_BYTES), Ok(128));
-    assert_eq!(slots(MIN_RING_BYTES + 1), Ok(256));
-    assert_eq!(slots(DEFAULT_RING_BYTES), Ok(2048));
-    assert_eq!(slots(MAX_RING_BYTES), Ok(16_384));
-    let refused = Err(AttachError::RingBytes(RingBytesError { min: MIN_RING_BYTES, max: MAX_RING_BYTES }));
-    assert_eq!((slots(MIN_RING_BYTES - 1), slots(MAX_RING_BYTES + 1)), (refused, refused));
-}
-
-#[test]
 fn full_tables_and_full_memory_refuse_and_count() {
     let config = Config { max_processes: 1, max_connections: 1, max_readers: 1, ..Config::default() };
     let mut engine = Engine::new(config).expect("there is memory");
@@ -419,24 +199,6 @@ fn full_tables_and_full_memory_refuse_and_count() {
     assert!(refused > 50 && engine.statistics().lost.packets == refused as u64);
     handle(&mut engine, &[started(PROCESS, 1)]);
     assert_eq!(story(&mut engine, reader).len(), 2 + 100 - refused + 1);
-}
-
-#[test]
-fn a_refused_mark_leaves_no_trace() {
-    let mut refused = 0;
-    for max_block_bytes in (0..4000).step_by(8) {
-        let Ok(mut engine) = Engine::new(Config { max_block_bytes, ..Config::default() }) else { continue };
-        let reader = attach(&mut engine);
-        let blocks = engine.statistics().blocks;
-        if let Err(error) = engine.mark_restart(reader, 2) {
-            refused += 1;
-            assert_eq!((error, engine.statistics().blocks), (RestartError::OutOfMemory, blocks));
-        }
-        assert_eq!(story(&mut engine, reader)[..2], ["section ", "interface 0"]);
-        engine.detach(reader);
-        assert_eq!(engine.statistics().blocks, FRAMES);
-    }
-    assert!(refused > 20, "{refused}");
 }
 
 #[test]

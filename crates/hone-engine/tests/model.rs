@@ -10,11 +10,11 @@
 mod reference;
 
 use hone_engine::{
-    Config, Engine, Event, Method, NoOwner, Owner, PerKind, ProcessKey, Read, ReadError, ReaderId,
-    ReaderOptions, RestartError, SourceDrops, StartKind,
+    Config, Engine, Event, Family, Filter, Method, NoOwner, OpenConnection, Owner, PerKind, ProcessKey, Read,
+    ReadError, ReaderId, ReaderOptions, RestartError, SourceDrops, StartKind,
 };
 use proptest::{collection, option, prelude::*, sample};
-use reference::{Model, PROCESSES};
+use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEIRS, data};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -25,8 +25,21 @@ enum Step {
     Attach { snap: u32, slots: usize, pinned: usize },
     Detach(usize),
     Mark(usize),
+    Filter(usize, FilterKind, Vec<u64>),
+    Snap(usize, u32),
+    OpenList(Vec<Listed>),
     Read(usize, usize),
+    Signals,
+    Tick,
     Wait(u64),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum FilterKind {
+    ExcludeConnections,
+    ExcludeProcesses,
+    IncludeConnections,
+    IncludeProcesses,
 }
 
 /// An event without its time.
@@ -36,7 +49,7 @@ pub(crate) enum Sketch {
     Ended(ProcessKey),
     Opened(u64, Option<ProcessKey>),
     Closed(u64, Option<ProcessKey>),
-    Packet(Option<u64>, Owner, usize),
+    Packet { connection: Option<u64>, owner: Owner, length: usize, port: u16 },
 }
 
 fn process() -> impl Strategy<Value = ProcessKey> {
@@ -49,9 +62,9 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let kind = sample::select(&[StartKind::Started, StartKind::Forked, StartKind::KernelThread]);
     let path = option::of(collection::vec(b'a'..=b'z', 0..9));
     let owner = prop_oneof![
-        process().prop_map(|process| Owner::Process(process, Method::LastSender)),
-        Just(Owner::Ask),
-        Just(Owner::None(NoOwner::Kernel)),
+        1 => process().prop_map(|process| Owner::Process(process, Method::LastSender)),
+        2 => Just(Owner::Ask),
+        1 => Just(Owner::None(NoOwner::Kernel)),
     ];
     prop_oneof![
         3 => (process(), kind, option::of(1..7_u32), path)
@@ -59,9 +72,26 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         2 => process().prop_map(Sketch::Ended),
         3 => (connection(), option::of(process())).prop_map(|(id, owner)| Sketch::Opened(id, owner)),
         2 => (connection(), option::of(process())).prop_map(|(id, process)| Sketch::Closed(id, process)),
-        8 => (option::of(connection()), owner, 0..300_usize)
-            .prop_map(|(connection, owner, length)| Sketch::Packet(connection, owner, length)),
+        8 => (option::of(connection()), owner, 0..300_usize, 0..4_u16)
+            .prop_map(|(connection, owner, length, port)| Sketch::Packet { connection, owner, length, port }),
     ]
+}
+
+fn snap() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), 1..5_u32, 1..300_u32]
+}
+
+fn filter() -> impl Strategy<Value = (FilterKind, Vec<u64>)> {
+    use FilterKind::{ExcludeConnections, ExcludeProcesses, IncludeConnections, IncludeProcesses};
+    let kind = sample::select(&[ExcludeConnections, ExcludeProcesses, IncludeConnections, IncludeProcesses]);
+    let id = prop_oneof![9 => 1..9_u64, 1 => Just(1 << 40)];
+    (kind, prop_oneof![2 => Just(Vec::new()), 3 => collection::vec(id, 0..7)])
+}
+
+fn open_list() -> impl Strategy<Value = Vec<Listed>> {
+    let record = (0..4_u16, any::<bool>(), process());
+    let record = record.prop_map(|(port, full, process)| Listed { port, full, process });
+    collection::vec(record, 0..5)
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -72,7 +102,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1..150_u8, sketch()).prop_map(|(times, sketch)| Step::Burst(times, sketch)),
         1 => any::<u8>().prop_map(Step::Drops),
         3 => (
-            prop_oneof![Just(0), 1..5_u32, 1..300_u32],
+            snap(),
             sample::select(&[128_usize, 256]),
             prop_oneof![Just(1 << 20), 0..20_000_usize],
         )
@@ -81,6 +111,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => reader().prop_map(Step::Mark),
         12 => (reader(), prop_oneof![1..16_usize, 1..600_usize, Just(1 << 16)])
             .prop_map(|(reader, room)| Step::Read(reader, room)),
+        2 => (reader(), filter()).prop_map(|(reader, (kind, ids))| Step::Filter(reader, kind, ids)),
+        2 => (reader(), snap()).prop_map(|(reader, snap)| Step::Snap(reader, snap)),
+        2 => open_list().prop_map(Step::OpenList),
+        4 => Just(Step::Signals),
+        1 => Just(Step::Tick),
         2 => (0..30_u64).prop_map(Step::Wait),
     ]
 }
@@ -95,7 +130,10 @@ struct Both {
 impl Both {
     fn event(&mut self, sketch: &Sketch, restated: bool) {
         let at = self.model.tick(1);
-        let data = vec![0x45; 300];
+        let data = match sketch {
+            &Sketch::Packet { port, length, .. } => data(port)[..length].to_vec(),
+            _ => Vec::new(),
+        };
         let event = sketch.event(at, &data);
         let result = if restated { self.engine.restate(&event) } else { self.engine.handle(&event) };
         let recorded = self.model.event(sketch, at, restated);
@@ -148,8 +186,10 @@ impl Both {
                 if reader < self.readers.len() {
                     let id = self.readers.remove(reader);
                     self.engine.detach(id);
-                    self.model.readers.remove(reader);
-                    assert_eq!(self.engine.read(id, &mut [0], 0), Err(ReadError::UnknownReader));
+                    self.model.detach(reader);
+                    let now = self.model.now();
+                    assert_eq!(self.engine.read(id, &mut [0], now), Err(ReadError::UnknownReader));
+                    self.model.expire();
                 }
             }
             Step::Mark(reader) => {
@@ -161,6 +201,38 @@ impl Both {
                     assert_eq!(marked, expected);
                 }
             }
+            Step::Filter(reader, kind, ref ids) => {
+                if let Some(&id) = self.readers.get(reader) {
+                    let pids: Vec<u32> = ids.iter().filter_map(|&id| id.try_into().ok()).collect();
+                    let filter = match kind {
+                        FilterKind::ExcludeConnections => Filter::ExcludeConnections(ids),
+                        FilterKind::ExcludeProcesses => Filter::ExcludeProcesses(&pids),
+                        FilterKind::IncludeConnections => Filter::IncludeConnections(ids),
+                        FilterKind::IncludeProcesses => Filter::IncludeProcesses(&pids),
+                    };
+                    self.engine.set_filter(id, filter).expect("the list is short");
+                    self.model.readers[reader].filters.set(filter);
+                }
+            }
+            Step::Snap(reader, snap) => {
+                if let Some(&id) = self.readers.get(reader) {
+                    self.engine.set_snap_length(id, snap).expect("it is attached");
+                    self.model.readers[reader].set_snap(snap);
+                    assert_eq!(self.engine.snap_length(id), Some(snap));
+                }
+            }
+            Step::OpenList(ref list) => {
+                let now = self.model.tick(1);
+                let records: Vec<_> = list.iter().map(open_connection).collect();
+                self.engine.set_open_connections(&records, now).expect("the list is short");
+                self.model.set_open_list(list.clone());
+            }
+            Step::Signals => self.signals(),
+            Step::Tick => {
+                let due = self.engine.tick(self.model.now());
+                self.model.expire();
+                assert_eq!(due, self.model.due());
+            }
             Step::Read(reader, room) => {
                 self.read(reader, room);
             }
@@ -171,22 +243,51 @@ impl Both {
         self.check();
     }
 
+    /// Everybody who has something to read for the first time since an empty read is woken once.
+    fn signals(&mut self) {
+        let mut woken = Vec::new();
+        self.engine.take_signals(|id| woken.push(id));
+        woken.sort_by_key(|id| id.get());
+        let readers = self.readers.iter().zip(&mut self.model.readers);
+        let expected =
+            readers.filter_map(|(&id, reader)| std::mem::take(&mut reader.signalled).then_some(id));
+        assert!(woken.iter().copied().eq(expected));
+    }
+
     /// The counts agree, whatever happened.
     fn check(&self) {
         let totals = self.engine.statistics();
         assert_eq!(totals.processes, self.model.running());
         assert_eq!(totals.connections, self.model.open());
         assert_eq!(totals.lost, self.model.lost);
-        assert_eq!(totals.received.packets, totals.methods.total() + totals.no_owner.total());
+        assert_eq!(totals.received.packets, totals.methods.total() + totals.no_owner.total() + totals.held);
+        assert_eq!(totals.received.processes, totals.process_starts + totals.process_ends);
+        assert_eq!(totals.received.connections, totals.connection_opens + totals.connection_closes);
+        assert_eq!(totals.held, self.model.held());
+        let Counts { methods, reasons, held_total, held_attributed, held_unattributed } = &self.model.counts;
+        for method in [Method::LastSender, Method::Connection, Method::Listed] {
+            assert_eq!(totals.methods.get(method), methods.get(&method).copied().unwrap_or(0), "{method:?}");
+        }
+        use NoOwner::{HoldExpired, HoldFull, Kernel, NoSocket, UnknownSocket};
+        for reason in [Kernel, NoSocket, UnknownSocket, HoldExpired, HoldFull] {
+            assert_eq!(totals.no_owner.get(reason), reasons.get(&reason).copied().unwrap_or(0), "{reason:?}");
+        }
+        let told = (&totals.held_total, &totals.held_attributed, &totals.held_unattributed);
+        assert_eq!(told, (held_total, held_attributed, held_unattributed));
+        assert_eq!(totals.held_total, totals.held_attributed + totals.held_unattributed + totals.held);
         for (&id, expected) in self.readers.iter().zip(&self.model.readers) {
             let told = self.engine.reader_statistics(id).expect("it is attached");
             let kinds: [fn(PerKind) -> u64; 3] = [|c| c.packets, |c| c.processes, |c| c.connections];
             for kind in kinds {
-                let accounted = kind(told.delivered) + kind(told.dropped_by_ring) + kind(told.queued);
+                let accounted = kind(told.delivered)
+                    + kind(told.dropped_by_ring)
+                    + kind(told.filtered)
+                    + kind(told.queued);
                 assert_eq!(kind(told.received), accounted, "{told:?}");
             }
             assert_eq!(told.received, expected.received);
             assert_eq!(told.dropped_by_ring, expected.dropped);
+            assert_eq!(told.filtered, PerKind { packets: expected.filtered, ..PerKind::default() });
             assert_eq!(told.queued, expected.queued());
         }
     }
@@ -202,32 +303,80 @@ impl Both {
             while self.read(reader, 333) {}
             self.check();
         }
+        self.signals();
         for id in self.readers {
             self.engine.detach(id);
+            self.model.detach(0);
         }
+        assert_eq!(self.engine.statistics().held, 0);
         assert_eq!(self.engine.statistics().blocks, self.model.blocks());
     }
 }
 
+fn open_connection(&Listed { port, full, process }: &Listed) -> OpenConnection {
+    OpenConnection {
+        family: Family::V4,
+        protocol: 6,
+        local_port: port,
+        local_address: full.then_some(OURS.into()),
+        remote: full.then_some((THEIRS.into(), THEIR_PORT)),
+        process,
+    }
+}
+
+/// Bytes that a held packet counts for besides its data.
+fn held_overhead() -> usize {
+    let mut engine = Engine::new(Config::default()).expect("there is memory");
+    engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
+    let empty = Sketch::Packet { connection: Some(1), owner: Owner::Ask, length: 0, port: 0 };
+    engine.handle(&empty.event(1, &[])).expect("there is memory");
+    usize::try_from(engine.statistics().held_bytes).expect("a small number")
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let time = || prop_oneof![1 => Just(0), 5 => 1..60_u64];
+    let held = prop_oneof![1 => Just(0), 3 => 1..5_usize, 3 => Just(200)];
+    let held_bytes = prop_oneof![0..1500_usize, Just(1 << 20)];
+    (any::<bool>(), 1..60_u64, held, held_bytes, time()).prop_map(
+        |(tight, linger, held, held_bytes, hold_time)| Bounds {
+            table: if tight { 4 } else { PROCESSES },
+            linger,
+            held,
+            held_bytes,
+            hold_time,
+            held_overhead: held_overhead(),
+        },
+    )
+}
+
+/// `PROPTEST_CASES=20000 cargo test --release -p hone-engine --test model` tries more, in a quarter of a minute.
+const CASES: u32 = 300;
+
+fn cases() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { cases: asked.unwrap_or(CASES), failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn readers_read_what_the_model_says(
         steps in collection::vec(step(), 1..250),
-        tight in any::<bool>(),
-        linger in 1..60_u64,
+        bounds in bounds(),
     ) {
-        let bound = if tight { 4 } else { PROCESSES };
         let config = Config {
-            max_processes: bound,
-            max_connections: bound,
-            process_linger: linger,
-            connection_linger: linger,
+            max_processes: bounds.table,
+            max_connections: bounds.table,
+            process_linger: bounds.linger,
+            connection_linger: bounds.linger,
+            max_held_packets: u32::try_from(bounds.held).expect("a small number"),
+            max_held_bytes: bounds.held_bytes,
+            hold_time: bounds.hold_time,
             ..Config::default()
         };
         let engine = Engine::new(config).expect("there is memory");
-        let mut both = Both { engine, model: Model::new(bound, linger), readers: Vec::new() };
+        let mut both = Both { engine, model: Model::new(bounds), readers: Vec::new() };
         for step in &steps {
             both.step(step);
         }
@@ -247,14 +396,14 @@ impl Sketch {
             &Self::Ended(process) => Event::ProcessEnded { process, at },
             &Self::Opened(connection, owner) => Event::ConnectionOpened { connection, owner, at },
             &Self::Closed(connection, process) => Event::ConnectionClosed { connection, process, at },
-            &Self::Packet(connection, owner, length) => Event::Packet(hone_engine::Packet {
+            &Self::Packet { connection, owner, .. } => Event::Packet(hone_engine::Packet {
                 at,
                 connection,
                 owner,
                 direction: hone_engine::Direction::Inbound,
                 flags: 3,
                 original_length: 1000,
-                data: &data[..length],
+                data,
             }),
         }
     }

@@ -13,8 +13,9 @@ use std::{
 };
 
 use hone_engine::{
-    Config, Direction, Engine, Event, EventError, Method, NoOwner, Owner, Packet, PerKind, ProcessKey,
-    ProcessStart, Read, ReaderId, ReaderOptions, StartKind,
+    Config, Direction, Engine, Event, EventError, Family, Filter, FilterError, Method, NoOwner,
+    OpenConnection, OpenListError, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId,
+    ReaderOptions, StartKind,
 };
 
 /// Which allocations of this thread fail.
@@ -82,15 +83,24 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-const DATA: [u8; 700] = [0x45; 700];
-const EVENTS: u64 = 60;
+/// An IPv4 packet of TCP to or from port 0x4545.
+const DATA: [u8; 800] = {
+    let mut data = [0x45; 800];
+    data[6] = 0;
+    data[7] = 0;
+    data[9] = 6;
+    data
+};
+const EVENTS: u64 = 64;
+/// Packets of each of them.
+const PACKETS: u64 = 4;
 
 fn key(number: u64) -> ProcessKey {
     ProcessKey { pid: u32::try_from(number).expect("a small number"), start: 1 }
 }
 
 /// The events of the scenario: each number stands for one of every kind.
-fn events(number: u64) -> [Event<'static>; 6] {
+fn events(number: u64) -> [Event<'static>; 7] {
     let (at, process) = (number * 10, key(number));
     let mut start = ProcessStart::new(process, at, StartKind::Started);
     start.path = Some(b"/usr/bin/true");
@@ -117,7 +127,33 @@ fn events(number: u64) -> [Event<'static>; 6] {
         packet(Some(number), Owner::Ask),
         packet(Some(number + 5000), Owner::Process(process, Method::Creator)),
         packet(None, Owner::None(NoOwner::Kernel)),
+        packet(Some(9000 + number / 8), Owner::Ask),
     ]
+}
+
+/// What readers and others set, as far as memory allows.
+fn controls(engine: &mut Engine, readers: &[ReaderId], number: u64) {
+    for &reader in readers {
+        let ids = [number, 5000, number + 4999];
+        for filter in [Filter::ExcludeConnections(&ids), Filter::ExcludeProcesses(&[1, 2])] {
+            assert!(matches!(engine.set_filter(reader, filter), Ok(()) | Err(FilterError::OutOfMemory)));
+        }
+        engine
+            .set_snap_length(reader, 90 + u32::try_from(number).expect("a small number"))
+            .expect("it is attached");
+    }
+    let record = OpenConnection {
+        family: Family::V4,
+        protocol: 6,
+        local_port: 0x4545,
+        local_address: None,
+        remote: None,
+        process: key(number.saturating_sub(1)),
+    };
+    let records = [record, OpenConnection { protocol: 17, ..record }];
+    let set = engine.set_open_connections(if number % 20 == 10 { &records } else { &[] }, number * 10);
+    assert!(matches!(set, Ok(()) | Err(OpenListError::OutOfMemory)));
+    engine.take_signals(|_| {});
 }
 
 fn ends(number: u64) -> [Event<'static>; 2] {
@@ -131,6 +167,9 @@ fn scenario(config: Config, buffer: &mut [u8], readers: &mut Vec<ReaderId>) -> O
     let options = ReaderOptions { ring_bytes: Some(1024), snap_length: 96, ..ReaderOptions::default() };
     readers.extend(engine.attach(&options, 0));
     for number in 0..EVENTS {
+        if number % 10 == 0 {
+            controls(&mut engine, readers, number);
+        }
         for event in events(number).iter().chain(&ends(number / 2)) {
             // An error says that memory ran out, nothing else.
             assert!(matches!(engine.handle(event), Ok(()) | Err(EventError::OutOfMemory)));
@@ -170,29 +209,35 @@ fn sum(counts: PerKind) -> u64 {
 fn check(mut engine: Engine, buffer: &mut [u8], readers: &[ReaderId]) {
     for &reader in readers {
         let told = engine.reader_statistics(reader).expect("it is attached");
-        assert_eq!(sum(told.received), sum(told.delivered) + sum(told.dropped_by_ring) + sum(told.queued));
+        let accounted =
+            sum(told.delivered) + sum(told.dropped_by_ring) + sum(told.filtered) + sum(told.queued);
+        assert_eq!(sum(told.received), accounted);
         drain(&mut engine, reader, buffer, &mut None);
         engine.detach(reader);
     }
     let totals = engine.statistics();
-    assert_eq!(totals.received.packets, 3 * EVENTS);
-    assert_eq!(totals.methods.total() + totals.no_owner.total(), 3 * EVENTS, "each packet was counted");
+    assert_eq!(totals.received.packets, PACKETS * EVENTS);
+    assert_eq!(totals.held, 0, "nobody reads");
+    assert_eq!(totals.held_total, totals.held_attributed + totals.held_unattributed);
+    assert_eq!(totals.methods.total() + totals.no_owner.total(), PACKETS * EVENTS, "each packet was counted");
 
     let reader = engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
     for event in events(EVENTS) {
         engine.handle(&event).expect("there is memory");
     }
+    let hold_time = Config::default().hold_time;
+    assert!(engine.tick(EVENTS * 10 + hold_time).is_none(), "nothing waits for ever");
     engine.mark_restart(reader, 2).expect("there is memory");
     let mut parser = Some(hone_pcapng::Reader::new());
     drain(&mut engine, reader, buffer, &mut parser);
     parser.expect("it was given").finish().expect("the last block is whole");
     let told = engine.reader_statistics(reader).expect("it is attached");
-    assert_eq!(told.delivered, PerKind { packets: 3, processes: 2, connections: 2 });
+    assert_eq!(told.delivered, PerKind { packets: PACKETS, processes: 2, connections: 3 });
     engine.detach(reader);
 
     // What still runs or is open ends. After the linger time only section header and interface are left.
     for number in 0..=EVENTS {
-        for number in [number, number + 1000, number + 5000] {
+        for number in [number, number + 1000, number + 5000, number / 8 + 9000] {
             for event in ends(number) {
                 engine.handle(&event).expect("no reader, no block");
             }
@@ -222,6 +267,11 @@ fn any_allocation_may_fail() {
             FAIL.set(Fail::Never);
 
             match engine {
+                Some(engine) if !failed => {
+                    let totals = engine.statistics();
+                    assert!(totals.held_attributed > 0 && totals.methods.get(Method::Listed) > 0);
+                    check(engine, &mut buffer, &readers);
+                }
                 Some(engine) => check(engine, &mut buffer, &readers),
                 None => assert!(failed),
             }

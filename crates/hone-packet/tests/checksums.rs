@@ -303,7 +303,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 2_000 },
+        cases: if cfg!(miri) { 3 } else { 2_000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

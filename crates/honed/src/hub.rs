@@ -46,10 +46,6 @@ pub(crate) struct State {
     pub(crate) readers: Vec<Attached>,
     /// `None` until the sensor runs.
     pub(crate) capture: Option<Capture>,
-    pub(crate) ring_bytes: u32,
-    /// Since when there have been readers, if there are, and how long there were before that, nanoseconds.
-    pub(crate) logging_since: Option<Instant>,
-    pub(crate) logged: u64,
     /// Bytes of blocks that may wait for all readers together.
     pinnable: usize,
 }
@@ -86,14 +82,6 @@ impl State {
         let longest = longest.map(|length| length.wrapping_add(1));
         if let Some(Err(error)) = self.capture.as_ref().map(|capture| capture.set(longest)) {
             tracing::error!("{error}");
-        }
-        match (longest, self.logging_since) {
-            (Some(_), None) => self.logging_since = Some(Instant::now()),
-            (None, Some(since)) => {
-                self.logged += nanos(since);
-                self.logging_since = None;
-            }
-            _ => {}
         }
     }
 }
@@ -143,9 +131,6 @@ impl Hub {
             engine,
             readers: Vec::new(),
             capture: None,
-            ring_bytes: config.ring_bytes,
-            logging_since: None,
-            logged: 0,
             // The rest is left to tables, beginnings of sections, and readers that had more when they were fewer.
             pinnable: config.block_bytes / 8 * 5,
         };

@@ -159,9 +159,8 @@ fn apply(hub: &Hub, arguments: &Arguments, running: &Config) {
     };
     log::set_levels(config.log_levels);
     let mut state = hub.lock("configuration");
-    match state.engine.set_default_ring_bytes(config.ring_bytes as usize) {
-        Ok(_) => state.ring_bytes = config.ring_bytes,
-        Err(error) => tracing::error!("ring_buffer_size: {error}"),
+    if let Err(error) = state.engine.set_default_ring_bytes(config.ring_bytes as usize) {
+        tracing::error!("ring_buffer_size: {error}");
     }
     drop(state);
     config.socket.clone_from(&running.socket);
@@ -186,9 +185,11 @@ fn engine_config(config: &Config) -> hone_engine::Config {
             comment: config.comment.clone().into(),
             interface: b"all sockets of the host".to_vec(),
         },
+        loaded: hone_linux::now(),
         max_readers: config.max_readers,
         max_ring_bytes: hone_api::limits::HARD_MAX_RING_BYTES as usize,
         max_filter_ids: hone_api::limits::MAX_FILTER_IDS,
+        max_open_connections: hone_api::limits::MAX_OPEN_CONNECTIONS,
         max_block_bytes: config.block_bytes,
         ..hone_engine::Config::default()
     }

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use hone_api::limits::MAX_SNAP_LENGTH;
-use hone_api::{ApiVersion, ConnectionIds, Operation, Reply, Request};
-use hone_engine::{AttachError, FilterError, ReaderId, ReaderOptions, RestartError};
+use hone_api::{ApiVersion, ConnectionIds, Family, OpenConnections, Operation, Reply, Request};
+use hone_engine::{
+    AttachError, FilterError, OpenConnection, OpenListError, ProcessKey, ReaderId, ReaderOptions,
+    RestartError,
+};
 use hone_reader::protocol::{Asked, Attach, Extra, number};
 use hone_reader::{LogLevels, Refusal};
 
@@ -53,7 +56,6 @@ impl Client {
                     .engine
                     .set_default_ring_bytes(bytes as usize)
                     .map_err(|error| (Refusal::Input, error.to_string()))?;
-                state.ring_bytes = size.try_into().unwrap_or(u32::MAX);
                 drop(state);
                 tracing::info!("{} sets the ring buffer of new readers to {size} bytes", self.peer);
                 Ok(Vec::new())
@@ -100,12 +102,49 @@ impl Client {
             Request::IncludeProcesses(ids) => {
                 self.set_filter(|filters| &mut filters.include_processes, ids.iter().collect())
             }
+            Request::SetOpenConnections(list) => self.set_open_connections(list),
             Request::SetDataEvent(_) => Err((
                 Refusal::Unsupported,
                 "there are no event handles on Linux: wait until the socket can be read".to_owned(),
             )),
             _ => Err((Refusal::Unsupported, format!("this honed does not carry out {operation}"))),
         }
+    }
+
+    /// Replaces the list of open connections. A record whose process does not run, or is not the one that it was, says
+    /// nothing, and is left out.
+    fn set_open_connections(&self, list: OpenConnections<'_>) -> Answer {
+        let mut records = Vec::with_capacity(list.len());
+        let mut state = self.hub.lock("a request");
+        for record in list.iter() {
+            let process = state.engine.process(record.process);
+            let same = |process: &ProcessKey| record.process_start.is_none_or(|start| start == process.start);
+            let Some(process) = process.filter(same) else { continue };
+            records.push(OpenConnection {
+                family: match record.family {
+                    Family::V4 => hone_engine::Family::V4,
+                    Family::V6 => hone_engine::Family::V6,
+                },
+                protocol: record.protocol,
+                local_port: record.local_port,
+                local_address: record.local,
+                remote: record.remote.map(|remote| (remote.ip(), remote.port())),
+                process,
+            });
+        }
+        let set = state.engine.set_open_connections(&records, hone_linux::now());
+        state.wake();
+        drop(state);
+        tracing::info!(
+            "{} lists {} open connections, {} of running processes",
+            self.peer,
+            list.len(),
+            records.len()
+        );
+        set.map(|()| Vec::new()).map_err(|error| match error {
+            OpenListError::TooMany { .. } => (Refusal::Input, error.to_string()),
+            _ => (Refusal::NoMemory, error.to_string()),
+        })
     }
 
     fn extra(&mut self, extra: Extra, input: &[u8]) -> Answer {

@@ -121,7 +121,12 @@ fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
 
 /// Waits for records, or for the hub to want something.
 fn wait(hub: &Hub, sensor: &Sensor) {
-    let idle = hub.lock("sensor").readers.is_empty();
+    let mut state = hub.lock("sensor");
+    // What has been held long enough goes on; every wait is shorter than the time that packets are held.
+    state.engine.tick(hone_linux::now());
+    state.wake();
+    let idle = state.readers.is_empty();
+    drop(state);
     let timeout = Timespec::try_from(if idle { IDLE_WAIT } else { WAIT }).ok();
     let mut fds = [PollFd::new(sensor, PollFlags::IN), PollFd::new(&hub.sensor, PollFlags::IN)];
     // An error is a signal, or nothing that waiting longer would mend: the records are looked at either way.

@@ -21,7 +21,7 @@ pub(crate) fn version() -> [u16; 4] {
 }
 
 /// Each way of attribution, in both crates' words.
-const METHODS: [(Method, Attribution); 7] = [
+const METHODS: [(Method, Attribution); 8] = [
     (Method::CurrentTask, Attribution::CurrentTask),
     (Method::LastSender, Attribution::LastSender),
     (Method::LastReceiver, Attribution::LastReceiver),
@@ -29,36 +29,48 @@ const METHODS: [(Method, Attribution); 7] = [
     (Method::Accepted, Attribution::Accepted),
     (Method::Listener, Attribution::Listener),
     (Method::Connection, Attribution::Connection),
+    (Method::Listed, Attribution::Listed),
 ];
 
-const NO_OWNERS: [(NoOwner, Unattributed); 3] = [
+const NO_OWNERS: [(NoOwner, Unattributed); 5] = [
     (NoOwner::Kernel, Unattributed::Kernel),
     (NoOwner::NoSocket, Unattributed::NoSocket),
     (NoOwner::UnknownSocket, Unattributed::UnknownSocket),
+    (NoOwner::HoldExpired, Unattributed::HoldExpired),
+    (NoOwner::HoldFull, Unattributed::HoldFull),
 ];
 
 /// Everything that is counted, and what this reader got.
 pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> Statistics {
     let engine = state.engine.statistics();
-    let longest = state.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
     let mut statistics = Statistics {
         version: version(),
         now: hone_linux::now(),
         loaded: nanos(hub.started),
-        logging: state.logged + state.logging_since.map_or(0, nanos),
+        logging: engine.logging_time,
         readers: engine.readers,
         readers_total: engine.readers_total,
-        ring_bytes: state.ring_bytes.into(),
-        max_snap_length: longest.map_or(0, |length| length.wrapping_add(1)).into(),
+        ring_bytes: engine.ring_bytes,
+        max_snap_length: engine.snap_length.into(),
         received: counts(engine.received),
         packet_bytes: engine.packet_bytes,
         processes: engine.processes,
+        process_starts: engine.process_starts,
+        process_ends: engine.process_ends,
         connections: engine.connections,
+        connection_opens: engine.connection_opens,
+        connection_closes: engine.connection_closes,
         dropped_by_source: counts(engine.dropped_by_source),
         lost: counts(engine.lost),
         ignored: counts(engine.ignored),
         unopened: engine.unopened,
-        held: Held::default(),
+        held: Held {
+            waiting: engine.held,
+            waiting_bytes: engine.held_bytes,
+            total: engine.held_total,
+            attributed: engine.held_attributed,
+            unattributed: engine.held_unattributed,
+        },
         blocks: engine.blocks,
         block_bytes: engine.block_bytes,
         max_block_bytes: hub.max_block_bytes as u64,

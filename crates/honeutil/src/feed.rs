@@ -171,6 +171,8 @@ impl<S: Source> Feed for Local<'_, S> {
                 (NoOwner::Kernel, KERNEL),
                 (NoOwner::NoSocket, NO_SOCKET),
                 (NoOwner::UnknownSocket, UNKNOWN_SOCKET),
+                (NoOwner::HoldExpired, "of a socket whose user nobody named in time"),
+                (NoOwner::HoldFull, "of a socket whose user nobody named before the room ran out"),
             ]
             .map(|(reason, text)| (engine.no_owner.get(reason), text))
             .to_vec(),

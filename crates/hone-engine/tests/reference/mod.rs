@@ -1,28 +1,92 @@
 //! The reference model: what the engine promises, in the simplest words.
 
+mod packets;
+mod reader;
+mod table;
+
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet, VecDeque},
-    hash::Hash,
+    collections::{HashMap, VecDeque},
 };
 
-use hone_engine::{Owner, PerKind, ProcessKey, StartKind};
+use hone_engine::{Method, NoOwner, PerKind, ProcessKey, StartKind};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, Interface, Packet, ProcessEvent,
-    ProcessEventKind, Resolution, Section, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, ProcessEvent, ProcessEventKind,
+    Section, Statistics,
 };
+use reader::{Began, Expected, Reader, interface};
+use table::Table;
 
 use crate::Sketch;
 
 /// More than the test uses.
 pub(crate) const PROCESSES: u32 = 64;
 
-/// A packet's data and the original length it claims.
-const DATA: [u8; 300] = [0x45; 300];
+/// The original length that packets claim.
 const ORIGINAL: u32 = 1000;
+/// Bytes of a packet after which its ports are known.
+const HEADERS: usize = 24;
+pub(crate) const OURS: [u8; 4] = [10, 0, 0, 1];
+pub(crate) const THEIRS: [u8; 4] = [10, 0, 0, 2];
+pub(crate) const THEIR_PORT: u16 = 443;
+
+/// The beginning of an inbound TCP packet to this port.
+pub(crate) fn data(port: u16) -> [u8; 300] {
+    let mut data = [0; 300];
+    data[0] = 0x45;
+    data[9] = 6;
+    data[12..16].copy_from_slice(&THEIRS);
+    data[16..20].copy_from_slice(&OURS);
+    data[20..22].copy_from_slice(&THEIR_PORT.to_be_bytes());
+    data[22..24].copy_from_slice(&port.to_be_bytes());
+    data
+}
+
+/// Bounds of the engine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) table: u32,
+    pub(crate) linger: u64,
+    pub(crate) held: usize,
+    pub(crate) held_bytes: usize,
+    pub(crate) hold_time: u64,
+    /// Bytes that a held packet counts for besides its data.
+    pub(crate) held_overhead: usize,
+}
+
+/// A record of the open-connection list: of a port, or of a port and both addresses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listed {
+    pub(crate) port: u16,
+    pub(crate) full: bool,
+    pub(crate) process: ProcessKey,
+}
+
+type Attribution = Result<(ProcessKey, Method), NoOwner>;
+
+/// A packet, held or to be queued.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: u64,
+    connection: Option<u64>,
+    port: u16,
+    /// Bytes of data, and how many of them are kept.
+    length: usize,
+    kept: usize,
+}
+
+/// What the engine counts besides.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) methods: HashMap<Method, u64>,
+    pub(crate) reasons: HashMap<NoOwner, u64>,
+    pub(crate) held_total: u64,
+    pub(crate) held_attributed: u64,
+    pub(crate) held_unattributed: u64,
+}
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     Packet,
     Process,
     Connection,
@@ -42,58 +106,6 @@ fn emit(block: &Block<'_>) -> Vec<u8> {
     bytes
 }
 
-/// A table with lingering entries.
-struct Table<K, V> {
-    entries: HashMap<K, (V, Option<u64>)>,
-    leaving: VecDeque<(K, u64)>,
-    bound: usize,
-    linger: u64,
-}
-
-impl<K: Copy + Eq + Hash, V> Table<K, V> {
-    fn new(bound: u32, linger: u64) -> Self {
-        Self { entries: HashMap::new(), leaving: VecDeque::new(), bound: bound as usize, linger }
-    }
-
-    fn leave(&mut self) -> bool {
-        let Some((key, ended)) = self.leaving.pop_front() else { return false };
-        if self.entries.get(&key).is_some_and(|entry| entry.1 == Some(ended)) {
-            self.entries.remove(&key);
-        }
-        true
-    }
-
-    fn expire(&mut self, now: u64) {
-        for _ in 0..2 {
-            if self.leaving.front().is_some_and(|front| front.1 + self.linger <= now) {
-                self.leave();
-            }
-        }
-    }
-
-    fn begin(&mut self, key: K, value: V) -> bool {
-        while self.entries.len() >= self.bound && !self.entries.contains_key(&key) {
-            if !self.leave() {
-                return false;
-            }
-        }
-        self.entries.insert(key, (value, None));
-        true
-    }
-
-    fn end(&mut self, key: K, at: u64) {
-        self.entries.get_mut(&key).expect("it is known").1 = Some(at);
-        if self.leaving.len() >= self.bound {
-            self.leave();
-        }
-        self.leaving.push_back((key, at));
-    }
-
-    fn live(&self) -> impl Iterator<Item = &V> {
-        self.entries.values().filter(|entry| entry.1.is_none()).map(|entry| &entry.0)
-    }
-}
-
 struct Process {
     start: u64,
     at: u64,
@@ -107,130 +119,30 @@ struct Connection {
     block: Vec<u8>,
 }
 
-/// What a reader reads next.
-enum Expected {
-    /// A block as the reader sees it; how many bytes of it wait in the ring if it is a live one.
-    Block(Vec<u8>, Option<(Kind, usize)>),
-    SectionEnd,
-}
-
-pub(crate) struct Reader {
-    snap: u32,
-    slots: usize,
-    pinned: usize,
-    expected: VecDeque<Expected>,
-    /// Bytes of the front that have been read.
-    offset: usize,
-    marked: bool,
-    pub(crate) received: PerKind,
-    pub(crate) dropped: PerKind,
-    began: (u64, PerKind, PerKind, PerKind),
-    parser: hone_pcapng::Reader,
-    /// What the section being read has opened.
-    opened: HashSet<u64>,
-    /// Connections that packets may name without having been opened to this reader.
-    excused: HashSet<u64>,
-}
-
-impl Reader {
-    pub(crate) fn queued(&self) -> PerKind {
-        let mut queued = PerKind::default();
-        for expected in &self.expected {
-            if let Expected::Block(_, Some((kind, _))) = expected {
-                add(&mut queued, *kind);
-            }
-        }
-        queued
-    }
-
-    fn offer(&mut self, kind: Kind, stored: usize, seen: Vec<u8>) {
-        let waiting = self.expected.iter().filter_map(|expected| match expected {
-            Expected::Block(_, live) => *live,
-            Expected::SectionEnd => None,
-        });
-        let (count, bytes) = waiting.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
-        let share = |bound| if kind == Kind::Packet { bound - bound / 8 } else { bound };
-        add(&mut self.received, kind);
-        if count < share(self.slots) && bytes + stored <= share(self.pinned) {
-            self.expected.push_back(Expected::Block(seen, Some((kind, stored))));
-        } else {
-            add(&mut self.dropped, kind);
-        }
-    }
-
-    pub(crate) fn bytes(&mut self, mut bytes: &[u8], room: usize) {
-        assert!(!bytes.is_empty());
-        let mut left = room - bytes.len();
-        let first_offset = self.offset;
-        while !bytes.is_empty() {
-            let Some(Expected::Block(block, _)) = self.expected.front() else {
-                panic!("bytes after the end")
-            };
-            let rest = &block[self.offset..];
-            let length = rest.len().min(bytes.len());
-            assert_eq!(bytes[..length], rest[..length]);
-            if length < rest.len() {
-                assert!(room < block.len() || first_offset > 0, "a block that fits is read whole");
-                assert_eq!(left, 0, "a part fills the buffer");
-                self.offset += length;
-                return;
-            }
-            bytes = &bytes[length..];
-            self.offset = 0;
-            if let Some(Expected::Block(block, _)) = self.expected.pop_front() {
-                self.parse(&block);
-            }
-        }
-        if let Some(Expected::Block(next, _)) = self.expected.front() {
-            left = left.min(next.len());
-            assert!(left < next.len(), "another block would have fit");
-        }
-    }
-
-    pub(crate) fn empty(&self) {
-        assert!(self.expected.is_empty());
-    }
-
-    pub(crate) fn section_end(&mut self) {
-        assert!(matches!(self.expected.pop_front(), Some(Expected::SectionEnd)));
-        self.marked = false;
-    }
-
-    /// Checks that the block is sound, and that a packet's connection has been opened in its section.
-    fn parse(&mut self, block: &[u8]) {
-        self.parser.feed(block).expect("there is memory");
-        let item = self.parser.next_block().expect("the block is sound").expect("the block is whole");
-        match item.block {
-            Block::Section(_) => self.opened.clear(),
-            Block::Connection(event) => {
-                self.opened.insert(event.connection);
-            }
-            Block::Packet(packet) => {
-                if let Some(id) = packet.connection {
-                    assert!(self.opened.contains(&id) || self.excused.contains(&id), "{id} was not opened");
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 pub(crate) struct Model {
     now: u64,
     processes: Table<u32, Process>,
     connections: Table<u64, Connection>,
+    open_list: Vec<Listed>,
+    held: VecDeque<Seen>,
+    bounds: Bounds,
     pub(crate) readers: Vec<Reader>,
+    pub(crate) counts: Counts,
     pub(crate) lost: PerKind,
     pub(crate) source: PerKind,
 }
 
 impl Model {
-    pub(crate) fn new(bound: u32, linger: u64) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             now: 1,
-            processes: Table::new(bound, linger),
-            connections: Table::new(bound, linger),
+            processes: Table::new(bounds.table, bounds.linger),
+            connections: Table::new(bounds.table, bounds.linger),
+            open_list: Vec::new(),
+            held: VecDeque::new(),
+            bounds,
             readers: Vec::new(),
+            counts: Counts::default(),
             lost: PerKind::default(),
             source: PerKind::default(),
         }
@@ -258,7 +170,21 @@ impl Model {
         2 + (self.processes.entries.len() + self.connections.entries.len()) as u64
     }
 
+    pub(crate) fn held(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    /// When the packet that has waited longest has had its time.
+    pub(crate) fn due(&self) -> Option<u64> {
+        Some(self.held.front()?.at + self.bounds.hold_time)
+    }
+
     pub(crate) fn expire(&mut self) {
+        for _ in 0..64 {
+            if self.due().is_some_and(|due| due <= self.now) {
+                self.release_at(0, Err(NoOwner::HoldExpired));
+            }
+        }
         self.processes.expire(self.now);
         self.connections.expire(self.now);
     }
@@ -267,7 +193,10 @@ impl Model {
     pub(crate) fn event(&mut self, sketch: &Sketch, at: u64, restated: bool) -> bool {
         let known = match sketch {
             Sketch::Started(process, ..) => self.processes.entries.contains_key(&process.pid),
-            Sketch::Opened(id, _) => self.connections.entries.contains_key(id),
+            Sketch::Opened(id, _) => {
+                let known = self.connections.entries.get(id);
+                known.is_some_and(|(known, ended)| ended.is_some() || known.owner.is_some())
+            }
             _ => false,
         };
         if restated && known {
@@ -293,8 +222,8 @@ impl Model {
                 self.closed(id, process, at);
                 true
             }
-            &Sketch::Packet(id, owner, length) => {
-                self.packet(id, owner, length, at);
+            &Sketch::Packet { connection, owner, length, port } => {
+                self.packet(Seen { at, connection, port, length, kept: length }, owner);
                 true
             }
         }
@@ -358,6 +287,14 @@ impl Model {
     }
 
     fn opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
+        let recorded = self.tell_opened(connection, owner, at);
+        if let Some(owner) = owner {
+            self.release(connection, Ok((owner, Method::Connection)));
+        }
+        recorded
+    }
+
+    fn tell_opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
         if let Some((known, None)) = self.connections.entries.get(&connection)
             && (owner.is_none() || owner == known.owner)
         {
@@ -382,43 +319,12 @@ impl Model {
     fn closed(&mut self, connection: u64, process: Option<ProcessKey>, at: u64) {
         let Some((known, None)) = self.connections.entries.get(&connection) else { return };
         let process = process.or(known.owner).map_or(0, |process| process.pid);
+        self.release(connection, Err(NoOwner::UnknownSocket));
         self.connections.end(connection, at);
         let kind = ConnectionEventKind::Closed;
         let event =
             ConnectionEvent { connection, process, timestamp: at, kind, ..ConnectionEvent::default() };
         self.tell(Kind::Connection, &emit(&Block::Connection(event)));
-    }
-
-    fn packet(&mut self, connection: Option<u64>, owner: Owner, length: usize, at: u64) {
-        let named = match owner {
-            Owner::Process(process, _) => Some(process),
-            _ => None,
-        };
-        if let Some(id) = connection
-            && !self.connections.entries.contains_key(&id)
-        {
-            self.opened(id, named, at);
-        }
-        let from_table = connection.and_then(|id| self.connections.entries.get(&id)?.0.owner);
-        let process = if owner == Owner::Ask { from_table } else { named };
-        let packet = |length: usize| {
-            emit(&Block::Packet(Packet {
-                interface: 0,
-                timestamp: at,
-                original_length: ORIGINAL,
-                data: Cow::Borrowed(&DATA[..length]),
-                flags: Some(1),
-                connection,
-                process: process.map(|process| process.pid),
-                other: Vec::new(),
-            }))
-        };
-        let limit = |snap: u32| if snap == 0 { usize::MAX } else { snap as usize };
-        let keep = self.readers.iter().map(|reader| limit(reader.snap)).max().unwrap_or(0);
-        let stored = packet(length.min(keep)).len();
-        for reader in &mut self.readers {
-            reader.offer(Kind::Packet, stored, packet(length.min(limit(reader.snap))));
-        }
     }
 
     /// The beginning of a section: header, interface, the state sorted by time.
@@ -428,16 +334,8 @@ impl Model {
         state.extend(self.connections.live().map(|connection| (connection.at, &connection.block)));
         state.sort();
         let header = emit(&Block::Section(Section::default()));
-        let interface = emit(&Block::Interface(Interface {
-            link_type: 101,
-            snap_length,
-            description: None,
-            resolution: Resolution::NANOS,
-            offset_seconds: 0,
-            other: Vec::new(),
-        }));
-        let blocks = [header, interface].into_iter().chain(state.into_iter().map(|(_, block)| block.clone()));
-        blocks.map(|block| Expected::Block(block, None)).collect()
+        let state = state.into_iter().map(|(_, block)| Expected::Block(block.clone(), None));
+        [Expected::Block(header, None), interface(snap_length)].into_iter().chain(state).collect()
     }
 
     fn closed_connections(&self) -> impl Iterator<Item = u64> {
@@ -454,20 +352,9 @@ impl Model {
 
     pub(crate) fn attach(&mut self, snap: u32, slots: usize, pinned: usize, now: u64) {
         let expected = self.section(snap);
-        self.readers.push(Reader {
-            snap,
-            slots,
-            pinned,
-            expected: expected.into(),
-            offset: 0,
-            marked: false,
-            received: PerKind::default(),
-            dropped: PerKind::default(),
-            began: (now, PerKind::default(), PerKind::default(), self.lost_before()),
-            parser: hone_pcapng::Reader::new(),
-            opened: HashSet::new(),
-            excused: self.closed_connections().collect(),
-        });
+        let mut reader = Reader::new(snap, slots, pinned, expected.into(), now, self.lost_before());
+        reader.excused.extend(self.closed_connections());
+        self.readers.push(reader);
     }
 
     /// Whether the mark is taken.
@@ -479,37 +366,40 @@ impl Model {
         let late: Vec<_> = self.closed_connections().collect();
         let lost = self.lost_before();
         let reader = &mut self.readers[reader];
-        let (start, received, dropped, lost_then) = reader.began;
+        let began = reader.began;
         let (all, ring) = (reader.received, reader.dropped);
         let events = |kind: fn(PerKind) -> u64| {
-            let (received, ring) = (kind(all) - kind(received), kind(ring) - kind(dropped));
+            let (received, ring) = (kind(all) - kind(began.received), kind(ring) - kind(began.dropped));
             EventCounts {
                 received: Some(received),
-                dropped_by_source: Some(kind(lost) - kind(lost_then)),
+                dropped_by_source: Some(kind(lost) - kind(began.lost)),
                 dropped_by_ring: Some(ring),
                 delivered: Some(received - ring),
             }
         };
         let packets = events(|counts| counts.packets);
+        let filtered = reader.filtered - began.filtered;
         let statistics = emit(&Block::Statistics(Statistics {
             interface: 0,
             timestamp: now,
-            start_time: Some(start),
+            start_time: Some(began.at),
             end_time: Some(now),
             received: packets.received,
             dropped_by_source: packets.dropped_by_source,
-            accepted: packets.received,
+            accepted: packets.received.map(|received| received - filtered),
             dropped_by_ring: packets.dropped_by_ring,
-            delivered: packets.delivered,
+            delivered: packets.delivered.map(|delivered| delivered - filtered),
             processes: events(|counts| counts.processes),
             connections: events(|counts| counts.connections),
             other: Vec::new(),
         }));
-        reader.expected.push_back(Expected::Block(statistics, None));
-        reader.expected.push_back(Expected::SectionEnd);
+        reader.expect(Expected::Block(statistics, None));
+        reader.expect(Expected::SectionEnd);
         reader.expected.extend(section);
         reader.excused.extend(late);
-        reader.began = (now, reader.received, reader.dropped, lost);
+        let Reader { received, dropped, filtered, .. } = *reader;
+        reader.began = Began { at: now, received, dropped, filtered, lost };
+        reader.filled = false;
         reader.marked = true;
         true
     }

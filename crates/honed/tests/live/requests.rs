@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 
+use hone_reader::api::{Family, List, OpenConnection, OpenConnections, Request};
+
 use crate::guard::{ready, wait_for};
 use crate::raw::Raw;
 use crate::service::Service;
@@ -89,6 +91,37 @@ fn wrong_requests_are_refused_and_the_connection_goes_on() {
     raw.request(0x900, &[]);
     let (kind, _, version) = raw.answer_kind();
     assert_eq!((kind, version.len()), (2, 12));
+    service.stop();
+}
+
+#[test]
+fn open_connections_are_listed() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::start("");
+    let mut connection = service.connect();
+    let record = |process| OpenConnection {
+        family: Family::V4,
+        protocol: 17,
+        local_port: 53,
+        local: None,
+        remote: None,
+        connection: None,
+        process,
+        process_start: None,
+        opened: 0,
+    };
+    // One of a process that runs, one of none.
+    let records = [record(std::process::id()).record(), record(u32::MAX).record()];
+    let mut buffer = [0; 144];
+    let list = List::write(records, &mut buffer).expect("there is room");
+    connection.control(&Request::SetOpenConnections(OpenConnections::Full(list))).expect("honed takes lists");
+    assert!(service.log().contains("lists 2 open connections, 1 of running processes"), "{}", service.log());
+    connection.control(&Request::SetOpenConnections(OpenConnections::Full(List::EMPTY))).expect("also none");
+    let statistics = connection.statistics().expect("honed answers");
+    assert!(statistics.process_starts >= statistics.processes && statistics.processes > 1);
+    drop(connection);
     service.stop();
 }
 

@@ -1,0 +1,281 @@
+//! Held packets: those that wait for somebody to name their connection's owner. Owns copies of them, in the order of
+//! their arrival and, of each connection, apart. Decides nothing; `held` does. Called by the engine, under the
+//! embedder's one lock.
+//!
+//! ```text
+//!  all:           oldest ► a1 ◄► b1 ◄► a2 ◄► c1 ◄ newest
+//!  connection a:  first  ► a1 ───────► a2 ◄ last
+//! ```
+//!
+//! Packets leave from the front of their connection only, so that they leave in order.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use crate::{ConnectionId, Direction, Nanos, OutOfMemory, Packet, grow, tuple::Tuple};
+
+/// A packet that waits.
+pub(crate) struct Held {
+    pub(crate) at: Nanos,
+    pub(crate) connection: ConnectionId,
+    pub(crate) direction: Direction,
+    pub(crate) flags: u32,
+    pub(crate) original_length: u32,
+    /// From all its bytes, of which `data` may have less.
+    pub(crate) tuple: Option<Tuple>,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Held {
+    /// Copies `kept` bytes of a packet, no more than there are.
+    pub(crate) fn new(
+        packet: &Packet<'_>,
+        connection: ConnectionId,
+        kept: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let Packet { at, direction, flags, data, .. } = *packet;
+        let (original_length, tuple) = (packet.original_length(), Tuple::of(data, direction));
+        let data = grow::copied(&data[..kept])?;
+        Ok(Self { at, connection, direction, flags, original_length, tuple, data })
+    }
+}
+
+/// Index of a slot.
+type Index = u32;
+const NONE: Index = Index::MAX;
+
+struct Slot {
+    /// `None`: the slot is free.
+    held: Option<Held>,
+    /// The neighbours in the order of arrival; of a free slot, `newer` is the next free one.
+    older: Index,
+    newer: Index,
+    /// The next of the same connection.
+    next: Index,
+}
+
+/// The packets of one connection.
+struct Line {
+    first: Index,
+    last: Index,
+}
+
+pub(crate) struct Hold {
+    slots: Vec<Slot>,
+    free: Index,
+    oldest: Index,
+    newest: Index,
+    lines: HashMap<ConnectionId, Line>,
+    count: usize,
+    bytes: usize,
+    max_count: usize,
+    max_bytes: usize,
+}
+
+impl Hold {
+    /// Holds at most `max_count` packets, which with what surrounds them take at most `max_bytes` bytes.
+    pub(crate) fn new(max_count: u32, max_bytes: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            oldest: NONE,
+            newest: NONE,
+            lines: HashMap::new(),
+            count: 0,
+            bytes: 0,
+            max_count: usize::try_from(max_count).unwrap_or(usize::MAX),
+            max_bytes,
+        }
+    }
+
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a packet with so much data could be held if no other were.
+    pub(crate) const fn can_hold(&self, data: usize) -> bool {
+        self.max_count > 0 && Self::cost(data) <= self.max_bytes
+    }
+
+    /// Whether a packet with so much data can be held now.
+    pub(crate) const fn has_room(&self, data: usize) -> bool {
+        self.count < self.max_count && Self::cost(data) <= self.max_bytes.saturating_sub(self.bytes)
+    }
+
+    pub(crate) fn has(&self, connection: ConnectionId) -> bool {
+        self.count > 0 && self.lines.contains_key(&connection)
+    }
+
+    /// Connection and time of the packet that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<(ConnectionId, Nanos)> {
+        self.get(self.oldest).map(|held| (held.connection, held.at))
+    }
+
+    /// Adds a packet, for which there [is room](Self::has_room), at the end of its connection.
+    pub(crate) fn push(&mut self, held: Held) -> Result<(), OutOfMemory> {
+        self.lines.try_reserve(1)?;
+        let (connection, cost) = (held.connection, Self::cost(held.data.len()));
+        let slot = Slot { held: Some(held), older: self.newest, newer: NONE, next: NONE };
+        let index = self.free;
+        let index = if let Some(free) = self.slots.get_mut(index as usize) {
+            self.free = free.newer;
+            *free = slot;
+            index
+        } else {
+            let index = Index::try_from(self.slots.len()).map_err(|_| OutOfMemory)?;
+            grow::push(&mut self.slots, slot)?;
+            index
+        };
+        match self.slots.get_mut(self.newest as usize) {
+            Some(newest) => newest.newer = index,
+            None => self.oldest = index,
+        }
+        self.newest = index;
+        if let Some(line) = self.lines.get_mut(&connection) {
+            self.slots[line.last as usize].next = index;
+            line.last = index;
+        } else {
+            grow::insert(&mut self.lines, connection, Line { first: index, last: index })?;
+        }
+        self.count += 1;
+        self.bytes += cost;
+        Ok(())
+    }
+
+    /// Takes out the first packet of a connection.
+    pub(crate) fn pop(&mut self, connection: ConnectionId) -> Option<Held> {
+        if self.count == 0 {
+            return None;
+        }
+        let line = self.lines.get_mut(&connection)?;
+        let index = line.first;
+        let slot = &mut self.slots[index as usize];
+        let (held, older, newer) = (slot.held.take()?, slot.older, slot.newer);
+        line.first = slot.next;
+        slot.newer = self.free;
+        self.free = index;
+        if line.first == NONE {
+            self.lines.remove(&connection);
+        }
+        match self.slots.get_mut(older as usize) {
+            Some(slot) => slot.newer = newer,
+            None => self.oldest = newer,
+        }
+        match self.slots.get_mut(newer as usize) {
+            Some(slot) => slot.older = older,
+            None => self.newest = older,
+        }
+        self.count -= 1;
+        self.bytes -= Self::cost(held.data.len());
+        Some(held)
+    }
+
+    /// A place in the order of arrival: at the oldest packet.
+    pub(crate) const fn walk(&self) -> Walk {
+        Walk(self.oldest)
+    }
+
+    /// The packet at this place.
+    pub(crate) fn at(&self, place: &Walk) -> Option<&Held> {
+        self.get(place.0)
+    }
+
+    /// Goes on to the next packet; past all of `skip` in between, which may then be taken out.
+    pub(crate) fn step(&self, place: &mut Walk, skip: Option<ConnectionId>) {
+        while let Some(slot) = self.slots.get(place.0 as usize) {
+            place.0 = slot.newer;
+            if skip.is_none() || self.at(place).map(|held| held.connection) != skip {
+                return;
+            }
+        }
+    }
+
+    fn get(&self, index: Index) -> Option<&Held> {
+        self.slots.get(index as usize)?.held.as_ref()
+    }
+
+    /// Bytes that a packet with so much data counts for.
+    const fn cost(data: usize) -> usize {
+        data.saturating_add(size_of::<Slot>())
+    }
+}
+
+/// A place among the held packets; see [`Hold::walk`].
+pub(crate) struct Walk(Index);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Owner;
+
+    fn hold(max_count: u32, packets: &[(ConnectionId, Nanos)]) -> Hold {
+        let mut hold = Hold::new(max_count, 10_000);
+        for &(connection, at) in packets {
+            let packet = Packet {
+                at,
+                connection: Some(connection),
+                owner: Owner::Ask,
+                direction: Direction::Inbound,
+                flags: 0,
+                original_length: 10,
+                data: &[0; 10],
+            };
+            let held = Held::new(&packet, connection, 10).expect("there is memory");
+            hold.push(held).expect("there is memory");
+        }
+        hold
+    }
+
+    fn walk(hold: &Hold) -> impl Iterator<Item = Nanos> {
+        let mut place = hold.walk();
+        core::iter::from_fn(move || {
+            let at = hold.at(&place)?.at;
+            hold.step(&mut place, None);
+            Some(at)
+        })
+    }
+
+    #[test]
+    fn packets_leave_in_order_from_anywhere() {
+        let mut hold = hold(9, &[(1, 1), (2, 2), (1, 3), (3, 4), (2, 5)]);
+        let mut pop = |connection| (hold.pop(connection).map(|held| held.at), hold.oldest());
+        assert_eq!(pop(2), (Some(2), Some((1, 1))));
+        assert_eq!(pop(1), (Some(1), Some((1, 3))));
+        assert_eq!(pop(1), (Some(3), Some((3, 4))));
+        assert_eq!(pop(1), (None, Some((3, 4))));
+        assert!(walk(&hold).eq([4, 5]));
+        assert_eq!((hold.pop(2).map(|held| held.at), hold.newest), (Some(5), hold.oldest));
+        assert!(hold.pop(3).is_some());
+        assert_eq!((hold.count(), hold.bytes(), hold.lines.len(), hold.oldest()), (0, 0, 0, None));
+        assert_eq!((hold.oldest, hold.newest, hold.slots.len()), (NONE, NONE, 5));
+    }
+
+    #[test]
+    fn room_is_bounded_in_number_and_bytes() {
+        let hold = hold(3, &[(1, 1), (1, 2)]);
+        let left = hold.max_bytes - hold.bytes() - size_of::<Slot>();
+        assert_eq!(
+            (hold.has_room(left), hold.has_room(left + 1), hold.can_hold(left + 1)),
+            (true, false, true)
+        );
+        assert_eq!((hold.can_hold(10_000), Hold::new(0, 10_000).can_hold(0)), (false, false));
+        assert!(!super::tests::hold(2, &[(1, 1), (1, 2)]).has_room(0));
+    }
+
+    #[test]
+    fn a_walk_goes_round_what_is_taken_out() {
+        let mut hold = hold(9, &[(1, 1), (1, 2), (2, 3), (1, 4), (2, 5)]);
+        let mut place = hold.walk();
+        hold.step(&mut place, Some(1));
+        while hold.pop(1).is_some() {}
+        assert_eq!(hold.at(&place).map(|held| held.at), Some(3));
+        hold.step(&mut place, Some(2));
+        assert!(hold.at(&place).is_none());
+        assert!(walk(&hold).eq([3, 5]));
+    }
+}

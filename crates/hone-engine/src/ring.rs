@@ -1,0 +1,74 @@
+//! A reader's ring buffer: which blocks wait for it, and how each is to be cut. Owns the slots; the references to blocks
+//! are its reader's. Called by [`Reader`](crate::reader::Reader), under the embedder's one lock.
+
+use alloc::vec::Vec;
+
+use crate::{OutOfMemory, RING_SLOT_BYTES, block::BlockIndex, grow};
+
+/// One queued block, [`RING_SLOT_BYTES`] in size.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) block: BlockIndex,
+    /// The reader's snap length when it was queued.
+    pub(crate) snap_length: u32,
+}
+
+const _: () = assert!(size_of::<Slot>() == RING_SLOT_BYTES);
+
+/// A ring of slots. Positions count up for ever; their low bits are the index.
+pub(crate) struct Ring {
+    slots: Vec<Slot>,
+    head: u64,
+    tail: u64,
+}
+
+impl Ring {
+    /// `slots` is a power of two.
+    pub(crate) fn new(slots: usize) -> Result<Self, OutOfMemory> {
+        debug_assert!(slots.is_power_of_two());
+        Ok(Self { slots: grow::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the mask keeps only bits that index a slot")]
+    fn index(&self, position: u64) -> usize {
+        position as usize & (self.slots.len() - 1)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "never more than the slots there are")]
+    pub(crate) const fn len(&self) -> usize {
+        (self.tail - self.head) as usize
+    }
+
+    pub(crate) fn front(&self) -> Option<Slot> {
+        (self.head != self.tail).then(|| self.slots[self.index(self.head)])
+    }
+
+    /// The caller has checked that there is room.
+    pub(crate) fn push(&mut self, slot: Slot) {
+        let index = self.index(self.tail);
+        self.slots[index] = slot;
+        self.tail += 1;
+    }
+    /// Takes out the front; the caller has seen that there is one.
+    pub(crate) const fn pop(&mut self) {
+        self.head += 1;
+    }
+
+    pub(crate) const fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Where the next slot goes.
+    pub(crate) const fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Slots there are.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = BlockIndex> {
+        (self.head..self.tail).map(|position| self.slots[self.index(position)].block)
+    }
+}

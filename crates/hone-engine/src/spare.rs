@@ -1,0 +1,115 @@
+//! Spare buffers: those of freed blocks, kept for the next blocks, by size. Owns them. Called by the block store, under
+//! the embedder's one lock.
+//!
+//! Sizes go in steps of a quarter of a power of two: a buffer is made a fifth larger than needed at most, and each one
+//! kept under a step is as large as the step.
+
+use alloc::vec::Vec;
+
+use crate::{OutOfMemory, grow};
+
+/// The smallest and the largest buffers kept, as powers of two: 64 bytes; the largest packet with what surrounds it.
+const SMALLEST: u32 = 6;
+const LARGEST: u32 = 18;
+/// Steps between two powers of two.
+const STEPS: u32 = 4;
+const CLASSES: usize = ((LARGEST - SMALLEST + 1) * STEPS) as usize;
+
+pub(crate) struct Spares {
+    classes: [Vec<Vec<u8>>; CLASSES],
+    bytes: usize,
+    bound: usize,
+}
+
+impl Spares {
+    /// Keeps at most `bound` bytes.
+    pub(crate) const fn new(bound: usize) -> Self {
+        Self { classes: [const { Vec::new() }; CLASSES], bytes: 0, bound }
+    }
+
+    /// Bytes kept.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// An empty buffer with room for `length` bytes, kept or new.
+    pub(crate) fn take(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
+        let length = round_up(length);
+        let Some(class) = class(length) else { return grow::vec(length) };
+        let Some(buffer) = self.classes[class].pop() else { return grow::vec(length) };
+        self.bytes -= Self::cost(&buffer);
+        Ok(buffer)
+    }
+
+    /// Keeps a buffer, or frees it.
+    pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let cost = Self::cost(&buffer);
+        if let Some(class) = class(buffer.capacity())
+            && cost <= self.bound.saturating_sub(self.bytes)
+            && grow::push(&mut self.classes[class], buffer).is_ok()
+        {
+            self.bytes += cost;
+        }
+    }
+
+    fn cost(buffer: &Vec<u8>) -> usize {
+        buffer.capacity() + size_of::<Vec<u8>>()
+    }
+}
+
+/// The next step.
+fn round_up(length: usize) -> usize {
+    let length = length.max(1 << SMALLEST);
+    let step = 1 << (length.ilog2() - STEPS.ilog2());
+    length.checked_next_multiple_of(step).unwrap_or(length)
+}
+
+/// The last step that is not larger; `None` if buffers of this size are not kept.
+fn class(capacity: usize) -> Option<usize> {
+    let power = capacity.checked_ilog2().filter(|power| (SMALLEST..=LARGEST).contains(power))?;
+    let quarter = capacity >> (power - STEPS.ilog2()) & (STEPS as usize - 1);
+    Some((power - SMALLEST) as usize * STEPS as usize + quarter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_buffer_of_a_class_is_large_enough_for_it() {
+        for length in 1..600_000_usize {
+            let rounded = round_up(length);
+            assert!(rounded >= length && (rounded <= length + length / 4 || rounded == 64), "{length}");
+            assert_eq!(round_up(rounded), rounded);
+            // Whatever is asked for, a buffer of its class takes it; the smallest such has the rounded size.
+            if let (Some(asked), Some(smaller)) = (class(rounded), class(rounded - 1)) {
+                assert_eq!(asked, smaller + 1, "{rounded}");
+            }
+        }
+        assert_eq!(
+            (class(63), class(64), class(79), class(80), class((1 << 19) - 1)),
+            (None, Some(0), Some(0), Some(1), Some(CLASSES - 1))
+        );
+        assert_eq!(class(1 << 19), None);
+    }
+
+    #[test]
+    fn buffers_come_back_and_are_bounded() {
+        let mut spares = Spares::new(400);
+        let buffer = spares.take(100).expect("there is memory");
+        let place = buffer.as_ptr();
+        assert!(buffer.capacity() >= 112);
+        spares.give(buffer);
+        assert_eq!(spares.bytes(), 112 + size_of::<Vec<u8>>());
+        let larger = spares.take(113).expect("there is memory");
+        assert_ne!(larger.as_ptr(), place);
+        let again = spares.take(97).expect("there is memory");
+        assert_eq!((again.as_ptr(), spares.bytes()), (place, 0));
+        for _ in 0..9 {
+            spares.give(grow::vec(100).expect("there is memory"));
+        }
+        assert_eq!(spares.bytes(), 3 * (100 + size_of::<Vec<u8>>()));
+        assert!(spares.take(100).expect("there is memory").capacity() >= 112, "100 bytes are kept as 96");
+    }
+}

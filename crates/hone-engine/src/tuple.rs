@@ -1,0 +1,153 @@
+//! A packet's addresses and ports, as far as its bytes say them. Holds no state; called for packets whose process
+//! neither the sensor nor the connection table knows.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::Direction;
+
+/// Protocols whose header begins with source and destination port: TCP, UDP, DCCP, SCTP, UDP-Lite.
+const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
+/// Most extension headers of IPv6 looked at.
+const EXTENSIONS: usize = 8;
+
+/// What tells a flow from others, seen from this host. Addresses that IPv6 maps to IPv4 are IPv4's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tuple {
+    /// IANA's number.
+    pub(crate) protocol: u8,
+    pub(crate) local: (IpAddr, u16),
+    pub(crate) remote: (IpAddr, u16),
+}
+
+impl Tuple {
+    /// The tuple of a packet from its IP header on; `None` if it has no ports or they are not in these bytes: other
+    /// protocols, all fragments but the first, what is cut off before them.
+    pub(crate) fn of(packet: &[u8], direction: Direction) -> Option<Self> {
+        let (protocol, source, destination, payload) = match packet.first()? >> 4 {
+            4 => v4(packet)?,
+            6 => v6(packet)?,
+            _ => return None,
+        };
+        if !WITH_PORTS.contains(&protocol) {
+            return None;
+        }
+        let source = (source.to_canonical(), half(payload, 0)?);
+        let destination = (destination.to_canonical(), half(payload, 2)?);
+        let (local, remote) = match direction {
+            Direction::Inbound => (destination, source),
+            Direction::Outbound => (source, destination),
+        };
+        Some(Self { protocol, local, remote })
+    }
+}
+
+type Network<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
+
+fn v4(packet: &[u8]) -> Option<Network<'_>> {
+    let header = packet.first_chunk::<20>()?;
+    let length = usize::from(header[0] & 0xF) * 4;
+    if length < header.len() || half(header, 6)? & 0x1FFF != 0 {
+        return None;
+    }
+    let address = |at| Some(IpAddr::V4(Ipv4Addr::from(*header.get(at..)?.first_chunk::<4>()?)));
+    Some((header[9], address(12)?, address(16)?, packet.get(length..)?))
+}
+
+fn v6(packet: &[u8]) -> Option<Network<'_>> {
+    let (header, mut rest) = packet.split_first_chunk::<40>()?;
+    let address = |at| Some(IpAddr::V6(Ipv6Addr::from(*header.get(at..)?.first_chunk::<16>()?)));
+    let mut next = header[6];
+    for _ in 0..EXTENSIONS {
+        let length = match next {
+            // Hop-by-hop options, routing, destination options, mobility, host identity, shim6.
+            0 | 43 | 60 | 135 | 139 | 140 => usize::from(*rest.get(1)?) * 8 + 8,
+            // Fragment.
+            44 if half(rest, 2)? & 0xFFF8 != 0 => return None,
+            44 => 8,
+            // Authentication.
+            51 => usize::from(*rest.get(1)?) * 4 + 8,
+            protocol => return Some((protocol, address(8)?, address(24)?, rest)),
+        };
+        next = *rest.first()?;
+        rest = rest.get(length..)?;
+    }
+    None
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORTS: [u8; 4] = [0x12, 0x34, 0, 80];
+
+    fn v4_packet(protocol: u8, fragment: u16) -> [u8; 28] {
+        let mut packet = [0; 28];
+        packet[0] = 0x46;
+        packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+        packet[9] = protocol;
+        packet[12..16].copy_from_slice(&[10, 0, 0, 1]);
+        packet[16..20].copy_from_slice(&[10, 0, 0, 2]);
+        packet[24..].copy_from_slice(&PORTS);
+        packet
+    }
+
+    #[test]
+    fn ports_follow_the_options_of_ipv4() {
+        let packet = v4_packet(6, 0x4000);
+        let (ours, theirs) = (([10, 0, 0, 1].into(), 0x1234), ([10, 0, 0, 2].into(), 80));
+        let tuple = Tuple { protocol: 6, local: ours, remote: theirs };
+        assert_eq!(Tuple::of(&packet, Direction::Outbound), Some(tuple));
+        let tuple = Tuple { local: theirs, remote: ours, ..tuple };
+        assert_eq!(Tuple::of(&packet, Direction::Inbound), Some(tuple));
+        assert!(Tuple::of(&v4_packet(17, 0x2000), Direction::Inbound).is_some(), "a first fragment");
+        assert_eq!(Tuple::of(&v4_packet(17, 1), Direction::Inbound), None);
+        assert_eq!(Tuple::of(&v4_packet(1, 0), Direction::Inbound), None);
+        for length in 0..28 {
+            assert_eq!(Tuple::of(&packet[..length], Direction::Inbound), None);
+        }
+    }
+
+    /// An IPv6 packet with all extension headers whose length differs, 24 + 16 + 8 + 12 bytes; `fragment` is its offset.
+    fn v6_packet(fragment: u16, mapped: bool) -> [u8; 104] {
+        let mut packet = [0; 104];
+        packet[0] = 0x60;
+        packet[8..24].fill(if mapped { 0 } else { 0xFD });
+        if mapped {
+            packet[18..20].fill(0xFF);
+        }
+        packet[24..40].fill(0xFC);
+        let mut at = 40;
+        packet[6] = 0;
+        for (next, length, size) in [(60, 2, 24), (44, 1, 16), (51, 0, 8), (17, 1, 12)] {
+            packet[at] = next;
+            packet[at + 1] = length;
+            if size == 8 {
+                packet[at + 2..at + 4].copy_from_slice(&(fragment << 3 | 1).to_be_bytes());
+            }
+            at += size;
+        }
+        packet[at..].copy_from_slice(&PORTS);
+        packet
+    }
+
+    #[test]
+    fn ports_follow_the_extension_headers_of_ipv6() {
+        let packet = v6_packet(0, false);
+        let tuple =
+            Tuple { protocol: 17, local: ([0xFD; 16].into(), 0x1234), remote: ([0xFC; 16].into(), 80) };
+        assert_eq!(Tuple::of(&packet, Direction::Outbound), Some(tuple));
+        assert_eq!(Tuple::of(&v6_packet(1, false), Direction::Outbound), None);
+        let mapped = Tuple::of(&v6_packet(0, true), Direction::Outbound).expect("it has ports");
+        assert_eq!(mapped.local.0, IpAddr::from([0, 0, 0, 0]));
+        for length in 0..packet.len() {
+            assert_eq!(Tuple::of(&packet[..length], Direction::Outbound), None);
+        }
+        let mut endless = [0; 400];
+        endless[0] = 0x60;
+        assert_eq!(Tuple::of(&endless, Direction::Inbound), None);
+    }
+}

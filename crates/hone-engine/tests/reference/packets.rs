@@ -1,0 +1,153 @@
+//! The reference model's packets: whose they are, which wait, and what readers get of them.
+
+use std::borrow::Cow;
+
+use hone_engine::{Method, NoOwner, Owner, ProcessKey};
+use hone_pcapng::{Block, Packet};
+
+use super::{Attribution, HEADERS, Listed, Model, ORIGINAL, Seen, data, emit, reader::Reader};
+
+impl Model {
+    pub(super) fn packet(&mut self, seen: Seen, owner: Owner) {
+        let attribution = match owner {
+            Owner::Process(process, method) => Ok((process, method)),
+            Owner::None(reason) => Err(reason),
+            Owner::Ask => match self.asked(&seen) {
+                Some(attribution) => attribution,
+                None => return self.hold(seen),
+            },
+        };
+        if let Some(id) = seen.connection {
+            self.learn(id, attribution.ok().map(|(process, _)| process), seen.at);
+        }
+        self.queue(seen, attribution);
+    }
+
+    /// What is found out about a packet of which the sensor says nothing; `None`: it may wait.
+    fn asked(&self, seen: &Seen) -> Option<Attribution> {
+        let known = seen.connection.and_then(|id| self.connections.entries.get(&id));
+        if let Some(owner) = known.and_then(|(known, _)| known.owner) {
+            return Some(Ok((owner, Method::Connection)));
+        }
+        if let Some(owner) = self.listed(seen) {
+            return Some(Ok((owner, Method::Listed)));
+        }
+        let Some(id) = seen.connection else { return Some(Err(NoOwner::NoSocket)) };
+        let bounds = self.bounds;
+        let is_closed = known.is_some_and(|(_, ended)| ended.is_some());
+        // Where the connection cannot be recorded, there is nothing to wait for.
+        let is_full = !self.connections.entries.contains_key(&id)
+            && self.connections.live().count() >= bounds.table as usize;
+        let waits = !is_closed && !is_full && bounds.hold_time > 0 && !self.readers.is_empty();
+        (!waits).then_some(Err(NoOwner::UnknownSocket))
+    }
+
+    fn listed(&self, seen: &Seen) -> Option<ProcessKey> {
+        if seen.length < HEADERS {
+            return None;
+        }
+        let says = |full| {
+            self.open_list.iter().filter(move |record| record.port == seen.port && record.full == full)
+        };
+        let full = says(true).count() > 0;
+        let first = says(full).next()?.process;
+        let is_known =
+            self.processes.entries.get(&first.pid).is_some_and(|known| known.0.start == first.start);
+        (is_known && says(full).all(|record| record.process == first)).then_some(first)
+    }
+
+    pub(crate) fn set_open_list(&mut self, list: Vec<Listed>) {
+        self.expire();
+        self.open_list = list;
+        for seen in self.held.clone() {
+            let still = self.held.iter().any(|held| held.connection == seen.connection);
+            if let (true, Some(owner), Some(id)) = (still, self.listed(&seen), seen.connection) {
+                self.learn(id, Some(owner), self.now);
+            }
+        }
+    }
+
+    fn learn(&mut self, id: u64, owner: Option<ProcessKey>, at: u64) {
+        match self.connections.entries.get(&id) {
+            None => {}
+            Some((known, None)) if known.owner.is_none() && owner.is_some() => {}
+            Some(_) => return,
+        }
+        self.opened(id, owner, at);
+    }
+
+    /// Lets a packet wait that may.
+    fn hold(&mut self, seen: Seen) {
+        let connection = seen.connection;
+        self.learn(connection.expect("it has one"), None, seen.at);
+        let limit = |reader: &Reader| if reader.snap == 0 { usize::MAX } else { reader.snap as usize };
+        let kept = seen.length.min(self.readers.iter().map(limit).max().unwrap_or(0));
+        let bounds = self.bounds;
+        let cost = |kept: usize| kept + bounds.held_overhead;
+        if bounds.held == 0 || cost(kept) > bounds.held_bytes {
+            self.release(connection.expect("it has one"), Err(NoOwner::HoldFull));
+            return self.queue(seen, Err(NoOwner::HoldFull));
+        }
+        loop {
+            let bytes: usize = self.held.iter().map(|held| cost(held.kept)).sum();
+            if self.held.len() < bounds.held && bytes + cost(kept) <= bounds.held_bytes {
+                break;
+            }
+            let own = self.held.iter().position(|held| held.connection == connection);
+            self.release_at(own.unwrap_or(0), Err(NoOwner::HoldFull));
+        }
+        self.counts.held_total += 1;
+        self.held.push_back(Seen { kept, ..seen });
+    }
+
+    pub(super) fn release(&mut self, connection: u64, attribution: Attribution) {
+        while let Some(at) = self.held.iter().position(|held| held.connection == Some(connection)) {
+            self.release_at(at, attribution);
+        }
+    }
+
+    pub(super) fn release_at(&mut self, at: usize, attribution: Attribution) {
+        let seen = self.held.remove(at).expect("it is held");
+        *if attribution.is_ok() {
+            &mut self.counts.held_attributed
+        } else {
+            &mut self.counts.held_unattributed
+        } += 1;
+        self.queue(seen, attribution);
+    }
+
+    pub(crate) fn detach(&mut self, reader: usize) {
+        self.readers.remove(reader);
+        while self.readers.is_empty() && !self.held.is_empty() {
+            self.release_at(0, Err(NoOwner::UnknownSocket));
+        }
+    }
+
+    fn queue(&mut self, seen: Seen, attribution: Attribution) {
+        *match attribution {
+            Ok((_, method)) => self.counts.methods.entry(method).or_default(),
+            Err(reason) => self.counts.reasons.entry(reason).or_default(),
+        } += 1;
+        let process = attribution.ok().map(|(process, _)| process.pid);
+        let data = data(seen.port);
+        let packet = |length: usize| {
+            emit(&Block::Packet(Packet {
+                interface: 0,
+                timestamp: seen.at,
+                original_length: ORIGINAL,
+                data: Cow::Borrowed(&data[..length]),
+                flags: Some(1),
+                connection: seen.connection,
+                process,
+                other: Vec::new(),
+            }))
+        };
+        let limit = |snap: u32| if snap == 0 { usize::MAX } else { snap as usize };
+        let keep = self.readers.iter().map(|reader| limit(reader.snap)).max().unwrap_or(0);
+        let stored = packet(seen.kept.min(keep)).len();
+        for reader in &mut self.readers {
+            let block = packet(seen.kept.min(limit(reader.snap)));
+            reader.offer_packet(seen.connection, process, stored, block);
+        }
+    }
+}

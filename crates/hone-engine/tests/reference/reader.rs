@@ -1,0 +1,274 @@
+//! The reference model's reader: what it must read, byte by byte.
+
+use std::collections::{HashSet, VecDeque};
+
+use hone_engine::{Filter, PerKind};
+use hone_pcapng::{Block, Interface, Resolution};
+
+use super::{Kind, add, emit};
+
+/// What a reader reads next.
+pub(super) enum Expected {
+    /// A block as the reader sees it; how many bytes of it wait in the ring if it is a live one.
+    Block(Vec<u8>, Option<(Kind, usize)>),
+    /// The section's interface, as it was when the section began.
+    Interface(Vec<u8>),
+    SectionEnd,
+}
+
+impl Expected {
+    fn block(&self) -> Option<&Vec<u8>> {
+        match self {
+            Self::Block(block, _) | Self::Interface(block) => Some(block),
+            Self::SectionEnd => None,
+        }
+    }
+}
+
+pub(super) fn interface(snap_length: u32) -> Expected {
+    Expected::Interface(emit(&Block::Interface(Interface {
+        link_type: 101,
+        snap_length,
+        description: None,
+        resolution: Resolution::NANOS,
+        offset_seconds: 0,
+        other: Vec::new(),
+    })))
+}
+
+#[derive(Default)]
+pub(crate) struct Filters {
+    exclude_connections: Vec<u64>,
+    exclude_processes: Vec<u32>,
+    include_connections: Vec<u64>,
+    include_processes: Vec<u32>,
+}
+
+impl Filters {
+    pub(crate) fn set(&mut self, filter: Filter<'_>) {
+        match filter {
+            Filter::ExcludeConnections(ids) => self.exclude_connections = ids.to_vec(),
+            Filter::ExcludeProcesses(ids) => self.exclude_processes = ids.to_vec(),
+            Filter::IncludeConnections(ids) => self.include_connections = ids.to_vec(),
+            Filter::IncludeProcesses(ids) => self.include_processes = ids.to_vec(),
+        }
+    }
+
+    fn pass(&self, connection: Option<u64>, process: Option<u32>) -> bool {
+        if let Some(connection) = connection
+            && self.exclude_connections.contains(&connection)
+        {
+            return false;
+        }
+        if let Some(process) = process
+            && self.exclude_processes.contains(&process)
+        {
+            return false;
+        }
+        let is_included = self.include_connections.is_empty()
+            || self.include_connections.iter().any(|&id| Some(id) == connection);
+        is_included
+            && (self.include_processes.is_empty()
+                || self.include_processes.iter().any(|&id| Some(id) == process))
+    }
+}
+
+pub(crate) struct Reader {
+    pub(super) snap: u32,
+    pub(super) slots: usize,
+    pub(super) pinned: usize,
+    pub(crate) filters: Filters,
+    pub(super) expected: VecDeque<Expected>,
+    /// Bytes of the front that have been read.
+    pub(super) offset: usize,
+    pub(super) marked: bool,
+    pub(crate) received: PerKind,
+    pub(crate) dropped: PerKind,
+    pub(crate) filtered: u64,
+    pub(super) began: Began,
+    /// Whether a live block was queued for the section being queued.
+    pub(super) filled: bool,
+    /// Whether it is to be woken.
+    pub(crate) signalled: bool,
+    /// The section's interface's snap length; `None` once it has been raised after the interface was read.
+    declared: Option<u32>,
+    /// Whether that happened when the interface was read in part.
+    raised: bool,
+    parser: hone_pcapng::Reader,
+    /// What the section being read has opened.
+    pub(super) opened: HashSet<u64>,
+    /// Connections that packets may name without having been opened to this reader.
+    pub(super) excused: HashSet<u64>,
+}
+
+/// What was when a section began.
+#[derive(Clone, Copy)]
+pub(super) struct Began {
+    pub(super) at: u64,
+    pub(super) received: PerKind,
+    pub(super) dropped: PerKind,
+    pub(super) filtered: u64,
+    pub(super) lost: PerKind,
+}
+
+impl Reader {
+    pub(super) fn new(
+        snap: u32,
+        slots: usize,
+        pinned: usize,
+        expected: VecDeque<Expected>,
+        at: u64,
+        lost: PerKind,
+    ) -> Self {
+        let none = PerKind::default();
+        Self {
+            snap,
+            slots,
+            pinned,
+            filters: Filters::default(),
+            expected,
+            offset: 0,
+            marked: false,
+            received: none,
+            dropped: none,
+            filtered: 0,
+            began: Began { at, received: none, dropped: none, filtered: 0, lost },
+            filled: false,
+            signalled: true,
+            declared: None,
+            raised: false,
+            parser: hone_pcapng::Reader::new(),
+            opened: HashSet::new(),
+            excused: HashSet::new(),
+        }
+    }
+
+    pub(super) fn expect(&mut self, expected: Expected) {
+        self.signalled |= self.expected.is_empty();
+        self.expected.push_back(expected);
+    }
+
+    pub(crate) fn set_snap(&mut self, snap: u32) {
+        self.snap = snap;
+        let last = self.expected.iter().rposition(|expected| matches!(expected, Expected::Interface(_)));
+        let unread = last.filter(|&at| (at, self.offset) == (0, 0) || at > 0);
+        let Some(Expected::Interface(block)) = unread.map(|at| &mut self.expected[at]) else {
+            self.declared = None;
+            self.raised = last.is_some();
+            return;
+        };
+        let old = u32::from_le_bytes(block[12..16].try_into().expect("four bytes"));
+        let new = if !self.filled {
+            snap
+        } else if old == 0 || snap == 0 {
+            0
+        } else {
+            old.max(snap)
+        };
+        block[12..16].copy_from_slice(&new.to_le_bytes());
+    }
+
+    pub(crate) fn queued(&self) -> PerKind {
+        let mut queued = PerKind::default();
+        for expected in &self.expected {
+            if let Expected::Block(_, Some((kind, _))) = expected {
+                add(&mut queued, *kind);
+            }
+        }
+        queued
+    }
+
+    pub(super) fn offer(&mut self, kind: Kind, stored: usize, seen: Vec<u8>) {
+        let waiting = self.expected.iter().filter_map(|expected| match expected {
+            Expected::Block(_, live) => *live,
+            _ => None,
+        });
+        let (count, bytes) = waiting.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
+        let share = |bound| if kind == Kind::Packet { bound - bound / 8 } else { bound };
+        add(&mut self.received, kind);
+        if count < share(self.slots) && bytes + stored <= share(self.pinned) {
+            self.expect(Expected::Block(seen, Some((kind, stored))));
+            self.filled = true;
+        } else {
+            add(&mut self.dropped, kind);
+        }
+    }
+
+    pub(super) fn offer_packet(
+        &mut self,
+        connection: Option<u64>,
+        process: Option<u32>,
+        stored: usize,
+        seen: Vec<u8>,
+    ) {
+        if self.filters.pass(connection, process) {
+            self.offer(Kind::Packet, stored, seen);
+        } else {
+            add(&mut self.received, Kind::Packet);
+            self.filtered += 1;
+        }
+    }
+
+    pub(crate) fn bytes(&mut self, mut bytes: &[u8], room: usize) {
+        assert!(!bytes.is_empty());
+        let mut left = room - bytes.len();
+        let first_offset = self.offset;
+        while !bytes.is_empty() {
+            let block = self.expected.front().and_then(Expected::block).expect("no bytes after the end");
+            let rest = &block[self.offset..];
+            let length = rest.len().min(bytes.len());
+            assert_eq!(bytes[..length], rest[..length]);
+            if length < rest.len() {
+                assert!(room < block.len() || first_offset > 0, "a block that fits is read whole");
+                assert_eq!(left, 0, "a part fills the buffer");
+                self.offset += length;
+                return;
+            }
+            bytes = &bytes[length..];
+            self.offset = 0;
+            if let Some(expected) = self.expected.pop_front()
+                && let Some(block) = expected.block()
+            {
+                self.parse(block);
+            }
+        }
+        if let Some(next) = self.expected.front().and_then(Expected::block) {
+            left = left.min(next.len());
+            assert!(left < next.len(), "another block would have fit");
+        }
+    }
+
+    pub(crate) fn empty(&self) {
+        assert!(self.expected.is_empty());
+    }
+
+    pub(crate) fn section_end(&mut self) {
+        assert!(matches!(self.expected.pop_front(), Some(Expected::SectionEnd)));
+        self.marked = false;
+    }
+
+    /// Checks that the block is sound, that a packet's connection has been opened in its section, and that the packet is
+    /// no longer than its section's interface says.
+    fn parse(&mut self, block: &[u8]) {
+        self.parser.feed(block).expect("there is memory");
+        let item = self.parser.next_block().expect("the block is sound").expect("the block is whole");
+        match item.block {
+            Block::Section(_) => self.opened.clear(),
+            Block::Interface(interface) => {
+                self.declared = (!std::mem::take(&mut self.raised)).then_some(interface.snap_length);
+            }
+            Block::Connection(event) => {
+                self.opened.insert(event.connection);
+            }
+            Block::Packet(packet) => {
+                if let Some(declared) = self.declared.filter(|&declared| declared > 0) {
+                    assert!(packet.data.len() <= declared as usize, "longer than {declared}");
+                }
+                if let Some(id) = packet.connection {
+                    assert!(self.opened.contains(&id) || self.excused.contains(&id), "{id} was not opened");
+                }
+            }
+            _ => {}
+        }
+    }
+}

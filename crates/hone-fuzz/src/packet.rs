@@ -1,0 +1,22 @@
+//! Packets in pieces to `hone-packet`.
+
+use hone_packet::packet_checksums as checksums;
+
+/// The first byte says how long the pieces are, the rest is the packet. Pieces make no difference, and a packet that
+/// gets its checksums has them.
+pub fn packet_checksums(input: &[u8]) {
+    let Some((&piece, packet)) = input.split_first() else { return };
+    let result = checksums(packet.chunks(usize::from(piece).max(1)));
+    assert_eq!(result, checksums([packet]), "in pieces of {piece}");
+    let Ok(sums) = result else { return };
+    let mut packet = packet.to_vec();
+    for field in [sums.header, sums.transport].into_iter().flatten() {
+        assert_eq!(packet[field.offset..field.offset + 2], field.found);
+        field.write(packet.chunks_mut(usize::from(piece).max(1)));
+        assert_eq!(packet[field.offset..field.offset + 2], field.correct);
+    }
+    let again = checksums([&packet[..]]).expect("checksums do not make a packet unsound");
+    for field in [again.header, again.transport].into_iter().flatten() {
+        assert_eq!(field.found, field.correct);
+    }
+}

@@ -1,0 +1,68 @@
+//! Streams to `hone-pcapng`.
+
+use hone_pcapng::{EmitError, ReadError, Reader};
+
+/// No block longer than this is read, so that an input cannot ask for much memory.
+const LIMIT: u32 = 1 << 20;
+
+/// What a reader says about a stream: where each block was and its bytes, and how it ended.
+type Told = (Vec<(u64, Vec<u8>)>, Result<(), ReadError>);
+
+/// The first byte says how long the chunks are, the rest is the stream. Chunks make no difference, blocks follow each
+/// other without gaps, and a block that is emitted again is read as the same block.
+pub fn pcapng_reader(input: &[u8]) {
+    let Some((&chunk, stream)) = input.split_first() else { return };
+    let (blocks, end) = read(stream, usize::from(chunk).max(1));
+    let (whole, end_of_whole) = read(stream, usize::MAX);
+    assert_eq!((&blocks, &end), (&whole, &end_of_whole), "in chunks of {chunk}");
+    let length: usize = blocks.iter().map(|(_, raw)| raw.len()).sum();
+    match end {
+        Ok(()) => assert_eq!(length, stream.len()),
+        Err(error) => {
+            assert_eq!(error.offset, length as u64, "the error is about the block after the last one");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+    emit_again(stream);
+}
+
+fn read(stream: &[u8], chunk: usize) -> Told {
+    let mut reader = Reader::with_limit(LIMIT);
+    let mut blocks: Vec<(u64, Vec<u8>)> = vec![];
+    for chunk in stream.chunks(chunk) {
+        reader.feed(chunk).expect("there is memory");
+        loop {
+            match reader.next_block() {
+                Ok(Some(item)) => {
+                    let expected = blocks.last().map_or(0, |(offset, raw)| offset + raw.len() as u64);
+                    assert_eq!(item.offset, expected);
+                    blocks.push((item.offset, item.raw.to_vec()));
+                }
+                Ok(None) => break,
+                Err(error) => return (blocks, Err(error)),
+            }
+        }
+    }
+    (blocks, reader.finish())
+}
+
+fn emit_again(stream: &[u8]) {
+    let mut reader = Reader::with_limit(LIMIT);
+    reader.feed(stream).expect("there is memory");
+    // Reads what the first one's blocks are emitted as.
+    let mut second = Reader::new();
+    while let Ok(Some(item)) = reader.next_block() {
+        let mut bytes = vec![];
+        match item.block.emit(item.order, &mut bytes) {
+            Ok(()) => {}
+            Err(EmitError::TooLong { .. }) => return,
+            Err(error) => panic!("block at {} is not emitted: {error}", item.offset),
+        }
+        assert_eq!(item.block.emitted_length(), Ok(bytes.len()));
+        second.feed(&bytes).expect("there is memory");
+        let again = second.next_block().expect("what is emitted is sound").expect("and whole");
+        assert_eq!((&again.block, again.order, again.nanos), (&item.block, item.order, item.nanos));
+        assert_eq!(again.raw, bytes);
+    }
+    assert_eq!(second.finish(), Ok(()));
+}

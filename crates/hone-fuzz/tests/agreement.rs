@@ -1,0 +1,41 @@
+//! The engine and the interface to it know nothing of each other; what they have in common is the same in both.
+
+use hone_api::{Attribution, Unattributed, limits};
+use hone_engine::{Config, Method, NoOwner};
+
+#[test]
+fn bounds_are_the_same() {
+    assert_eq!(limits::MIN_RING_BYTES as usize, hone_engine::MIN_RING_BYTES);
+    assert_eq!(limits::DEFAULT_RING_BYTES as usize, hone_engine::DEFAULT_RING_BYTES);
+    assert_eq!(limits::MAX_RING_BYTES as usize, hone_engine::MAX_RING_BYTES);
+    assert_eq!(limits::MAX_SNAP_LENGTH, hone_engine::MAX_PACKET_BYTES);
+    let config = Config::default();
+    assert!(config.max_ring_bytes <= limits::HARD_MAX_RING_BYTES as usize);
+    assert!(config.max_filter_ids <= limits::MAX_FILTER_IDS);
+    assert!(config.max_open_connections <= limits::MAX_OPEN_CONNECTIONS);
+}
+
+#[test]
+fn every_way_of_attribution_is_at_its_number() {
+    for (attribution, method) in [
+        (Attribution::CurrentTask, Method::CurrentTask),
+        (Attribution::LastSender, Method::LastSender),
+        (Attribution::LastReceiver, Method::LastReceiver),
+        (Attribution::Creator, Method::Creator),
+        (Attribution::Accepted, Method::Accepted),
+        (Attribution::Listener, Method::Listener),
+        (Attribution::Connection, Method::Connection),
+        (Attribution::Listed, Method::Listed),
+    ] {
+        assert_eq!(attribution.number(), method as usize);
+    }
+    for (unattributed, reason) in [
+        (Unattributed::Kernel, NoOwner::Kernel),
+        (Unattributed::NoSocket, NoOwner::NoSocket),
+        (Unattributed::UnknownSocket, NoOwner::UnknownSocket),
+        (Unattributed::HoldExpired, NoOwner::HoldExpired),
+        (Unattributed::HoldFull, NoOwner::HoldFull),
+    ] {
+        assert_eq!(unattributed.number(), reason as usize);
+    }
+}
