@@ -71,7 +71,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Section {
     while !rest.is_empty() {
         assert!(rest.len() >= 12, "{} bytes after the last block", rest.len());
         let length = word(rest, 4) as usize;
-        assert!(length >= 12 && length.is_multiple_of(4) && length <= rest.len(), "a block of {length} bytes");
+        assert!(
+            length >= 12 && length.is_multiple_of(4) && length <= rest.len(),
+            "a block of {length} bytes"
+        );
         let (block, after) = rest.split_at(length);
         assert_eq!(word(block, length - 4) as usize, length, "the block's two lengths");
         assert_eq!(first, word(block, 0) == 0x0A0D_0D0A, "a section header comes first, and once");
