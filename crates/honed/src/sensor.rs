@@ -17,6 +17,8 @@ use crate::privileges;
 
 /// Most records taken from the sensor under the lock at once: few enough that a reader waits less than a millisecond.
 pub(crate) const BATCH: usize = 256;
+/// Batches under load between two wake-ups of readers: waking each reader for each batch would cost more than the batch.
+const BATCHES: u32 = 8;
 /// Longest wait for records: how late a block is when there is little traffic.
 const WAIT: Duration = Duration::from_millis(50);
 /// The same while nobody reads.
@@ -78,11 +80,13 @@ fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     let mut drops_asked = Instant::now();
     // When to give up catching up, and with what time it is done.
     let mut until: Option<(Instant, Nanos)> = None;
+    let mut batches = 0;
     loop {
         if until.is_none() && hub.phase() != Phase::Running {
             until = Some((Instant::now() + CATCH_UP, hone_linux::now()));
         }
-        let (taken, latest) = take(hub, sensor)?;
+        batches = (batches + 1) % BATCHES;
+        let (taken, latest) = take(hub, sensor, batches == 0)?;
         if drops_asked.elapsed() >= DROPS_EVERY {
             drops_asked = Instant::now();
             report_drops(hub, sensor)?;
@@ -97,8 +101,9 @@ fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     }
 }
 
-/// Hands one batch of records to the engine. Gives how many, and the latest time among them.
-fn take(hub: &Hub, sensor: &mut Sensor) -> Result<(usize, Nanos), SensorError> {
+/// Hands one batch of records to the engine, and may wake the readers. Gives how many records, and the latest time among
+/// them. Readers that are not woken now are before this thread waits: the engine keeps the signals.
+fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), SensorError> {
     let mut state = None;
     let mut latest = 0;
     let taken = sensor.poll(Duration::ZERO, BATCH, &mut |event| {
@@ -107,7 +112,9 @@ fn take(hub: &Hub, sensor: &mut Sensor) -> Result<(usize, Nanos), SensorError> {
         // What cannot be recorded is counted by the engine.
         let _ = state.engine.handle(&event);
     });
-    if let Some(state) = &mut state {
+    if let Some(state) = &mut state
+        && wake
+    {
         state.wake();
     }
     Ok((taken?, latest))

@@ -178,7 +178,9 @@ impl Feed for Remote {
 
     fn end_section(&mut self) -> Result<(), RecordError> {
         match self.connection.mark_restart() {
-            Ok(()) => {}
+            // A service that stops ends the section by itself: what came of it is still to be read.
+            Ok(()) | Err(ReaderError::Ended { .. }) => {}
+            Err(error) if error.refusal() == Some(Refusal::Busy) => {}
             Err(error) => return Err(self.lost(error)),
         }
         self.ending = Some(Instant::now() + END_PATIENCE);
@@ -224,7 +226,10 @@ impl Feed for Remote {
                     tracing::warn!("honed is back: recording goes on with a new section");
                     return Ok(true);
                 }
-                Err(error) if is_away(&error) => std::thread::sleep(LOOK_EVERY),
+                // Before a new socket is open to its group, there is a moment when it isn't.
+                Err(error) if is_away(&error) || matches!(error, ReaderError::Permission { .. }) => {
+                    std::thread::sleep(LOOK_EVERY);
+                }
                 Err(error) => return Err(RecordError::Service(error)),
             }
         }

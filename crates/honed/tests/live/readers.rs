@@ -141,7 +141,8 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
             })
             .collect();
         send(tag, datagrams, 300);
-        std::thread::sleep(SETTLE);
+        // Sixty readers on a busy machine slow the service's own thread down; the sensor's buffer is the cushion.
+        std::thread::sleep(SETTLE * 8);
         done.store(true, Ordering::Relaxed);
         for thread in threads {
             let section = thread.join().expect("the reader does not panic");
