@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""What recording costs: no capture, tcpdump, dumpcap and honeutil in turn, over the same loopback load.
+"""What recording costs: no capture, tcpdump, dumpcap, honeutil alone and through honed in turn, over the same load.
 
     sudo bench/compare.py [--rounds 5] [--seconds 4] [--snap 96] [--honeutil target/release/honeutil]
+                          [--honed target/release/honed]
 
 Works in a network namespace of its own, so that tcpdump and dumpcap (`-i any`) see this load only. Each round runs
 every recorder once, in rotating order, under a TCP load (iperf3, unlimited) and a load of small UDP datagrams
 (iperf3, 64 bytes, unlimited, received datagrams count). Prints, per recorder, the median over the rounds of the ratio
 to the same round's run without capture, the recorder's own count of packets and of drops. Needs iperf3, tcpdump,
-dumpcap (Debian: wireshark-common) and root. Prints ratios, not times: machines differ, and the same one from run to run.
+dumpcap (Debian: wireshark-common) and root. honed is started for its own runs only, on a socket of its own. Prints ratios, not times: machines differ, and the same one from run to run.
 """
 
 import argparse
@@ -27,9 +28,11 @@ PORT = 5201
 class Recorder:
     """A program that records into a file until SIGINT."""
 
-    def __init__(self, name, command, counts, inside=True):
+    def __init__(self, name, command, counts, inside=True, service=None):
         # The sensor sees every namespace, and needs the cgroup mount that `ip netns exec` hides.
         self.name, self.command, self.counts, self.inside = name, command, counts, inside
+        # The command of the service that it reads from, of its socket.
+        self.service = service
 
 
 def tcpdump_counts(text):
@@ -110,6 +113,32 @@ def run(recorder, namespace, seconds, udp, directory):
     """One recorder under one load; returns the load's rate and the recorder's packets and drops."""
     if recorder is None:
         return iperf(namespace, seconds, udp), None
+    if recorder.service:
+        socket = os.path.join(directory, "hone.sock")
+        with open(os.path.join(directory, "service"), "w", encoding="utf-8") as log:
+            service = subprocess.Popen(recorder.service(socket), stdout=log, stderr=log)
+        try:
+            wait_for_service(service, os.path.join(directory, "service"))
+            return record(recorder, namespace, seconds, udp, directory)
+        finally:
+            service.send_signal(signal.SIGTERM)
+            service.wait(timeout=60)
+    return record(recorder, namespace, seconds, udp, directory)
+
+
+def wait_for_service(service, log):
+    for _ in range(400):
+        with open(log, encoding="utf-8") as file:
+            text = file.read()
+        if "serving readers" in text:
+            return
+        if service.poll() is not None:
+            break
+        time.sleep(0.05)
+    sys.exit(f"honed does not serve:\n{text}")
+
+
+def record(recorder, namespace, seconds, udp, directory):
     path = os.path.join(directory, "capture")
     with open(os.path.join(directory, "log"), "w+", encoding="utf-8") as log:
         prefix = ["ip", "netns", "exec", namespace] if recorder.inside else []
@@ -143,6 +172,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=4, help="length of each load")
     parser.add_argument("--snap", type=int, default=96, help="snap length in bytes; 0: whole packets")
     parser.add_argument("--honeutil", default="target/release/honeutil")
+    parser.add_argument("--honed", default="target/release/honed")
     parser.add_argument("--directory", default=None, help="where the recordings go while they last")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
@@ -152,12 +182,20 @@ def main():
 
     snap = str(arguments.snap)
     whole = str(arguments.snap or 262144)
-    honeutil = os.path.abspath(arguments.honeutil)
+    honeutil, honed = os.path.abspath(arguments.honeutil), os.path.abspath(arguments.honed)
+
+    def through_honed(path):
+        socket = os.path.join(os.path.dirname(path), "hone.sock")
+        return [honeutil, "read", "--socket", socket, "-s", snap, "-w", path]
+
     recorders = [
         None,
         Recorder("tcpdump", lambda p: ["tcpdump", "-i", "any", "-n", "-s", whole, "-Z", "root", "-w", p], tcpdump_counts),
         Recorder("dumpcap", lambda p: ["dumpcap", "-q", "-i", "any", "-s", whole, "-w", p], dumpcap_counts),
-        Recorder("honeutil", lambda p: [honeutil, "read", "-s", snap, "-w", p], honeutil_counts, inside=False),
+        Recorder("honeutil", lambda p: [honeutil, "read", "--local", "-s", snap, "-w", p], honeutil_counts, inside=False),
+        Recorder(
+            "honeutil through honed", through_honed, honeutil_counts, inside=False, service=lambda s: [honed, "--socket", s]
+        ),
     ]
     namespace = f"hone-bench-{os.getpid()}"
     rates, packets, drops = {}, {}, {}

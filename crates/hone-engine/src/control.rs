@@ -116,6 +116,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Sets how many bytes of blocks may wait in the reader's ring from now on. What waits already stays.
+    ///
+    /// # Errors
+    /// The reader is not attached.
+    pub fn set_pinned_bytes(&mut self, reader: ReaderId, pinned_bytes: usize) -> Result<(), UnknownReader> {
+        let index = self.index(reader).ok_or(UnknownReader)?;
+        self.readers[index].set_max_queued_bytes(pinned_bytes);
+        Ok(())
+    }
+
     /// The reader's snap length; `None` if it is not attached.
     #[must_use]
     pub fn snap_length(&self, reader: ReaderId) -> Option<u32> {

@@ -228,6 +228,11 @@ impl Reader {
         }
     }
 
+    /// What is queued already stays.
+    pub(crate) const fn set_max_queued_bytes(&mut self, bytes: usize) {
+        self.max_queued_bytes = bytes;
+    }
+
     /// Whether there is nothing to read.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.next(), Next::Nothing)

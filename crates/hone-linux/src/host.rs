@@ -48,10 +48,17 @@ fn machine_id() -> Option<[u8; 16]> {
     if id.is_empty() {
         return None;
     }
-    let hash = Sha256::new().chain_update(b"hone host id\0").chain_update(id).finalize();
-    let mut guid: [u8; 16] = *hash.first_chunk()?;
+    Some(host_id(id))
+}
+
+/// The identity that a text, such as a name or a serial number, stands for: a GUID made of a hash of it.
+#[must_use]
+pub fn host_id(text: &str) -> [u8; 16] {
+    let hash: [u8; 32] = Sha256::new().chain_update(b"hone host id\0").chain_update(text).finalize().into();
+    let mut guid = [0; 16];
+    guid.copy_from_slice(&hash[..16]);
     // RFC 9562, section 5.8: a UUID of our own making, version 8.
     guid[6] = guid[6] & 0x0f | 0x80;
     guid[8] = guid[8] & 0x3f | 0x80;
-    Some(guid)
+    guid
 }

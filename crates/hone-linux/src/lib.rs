@@ -8,6 +8,7 @@
 //! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
 
 mod accept;
+mod capture;
 mod clock;
 mod error;
 mod host;
@@ -17,7 +18,8 @@ mod record;
 mod ring;
 mod sensor;
 
+pub use capture::Capture;
 pub use clock::now;
 pub use error::SensorError;
-pub use host::{HostInfo, host};
+pub use host::{HostInfo, host, host_id};
 pub use sensor::{DEFAULT_RING_BYTES, MAX_SNAP_LENGTH, RING_BYTES, Sensor, SensorConfig};

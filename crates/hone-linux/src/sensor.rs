@@ -4,7 +4,7 @@
 //! read afterwards, so that nothing falls between; what is then seen twice, the engine takes once.
 
 use std::io::Read;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use libbpf_rs::{
 };
 
 use crate::accept::TraceFs;
+use crate::capture::Capture;
 use crate::clock::WallClock;
 use crate::error::SensorError;
 use crate::names::Names;
@@ -55,6 +56,7 @@ pub struct Sensor {
     ring: RingBuffer<'static>,
     lender: Lender,
     losses: MapHandle,
+    capture: Capture,
     decoder: Decoder,
     notes: Vec<String>,
     iterators: [Link; 2],
@@ -69,17 +71,7 @@ impl Sensor {
     /// # Errors
     /// Whatever is missing or refused, with the remedy.
     pub fn start(config: &SensorConfig) -> Result<Self, SensorError> {
-        let snap_length = match config.snap_length {
-            0 => MAX_SNAP_LENGTH,
-            length if length <= MAX_SNAP_LENGTH => length,
-            length => {
-                return Err(SensorError::Setting {
-                    what: "the snap length",
-                    found: length.into(),
-                    range: "0 (unlimited) to 262144 bytes",
-                });
-            }
-        };
+        let snap_length = Capture::bytes(config.snap_length)?;
         if !RING_BYTES.contains(&config.ring_bytes) || !config.ring_bytes.is_power_of_two() {
             return Err(SensorError::Setting {
                 what: "the ring buffer's size",
@@ -103,10 +95,14 @@ impl Sensor {
         builder.add(&events, move |bytes| callback.call(bytes)).map_err(refused)?;
         let ring = builder.build().map_err(refused)?;
         let losses = MapHandle::try_from(&map("losses")).map_err(refused)?;
+        let data = object.maps().find(|map| map.name().to_string_lossy().ends_with(".data"));
+        let data = data.expect("the object is built with its writable data");
+        let capture = Capture::new(MapHandle::try_from(&data).map_err(refused)?);
         Ok(Self {
             ring,
             lender,
             losses,
+            capture,
             decoder: Decoder { clock: WallClock::start(), names: Names::default(), path: Vec::new() },
             notes,
             iterators,
@@ -197,10 +193,24 @@ impl Sensor {
         Ok(SourceDrops { packets: total(0)?, processes: total(1)?, connections: total(2)? })
     }
 
+    /// What sets how much of each packet is captured, also from other threads.
+    #[must_use]
+    pub fn capture(&self) -> Capture {
+        self.capture.clone()
+    }
+
     /// What is weaker here than on the best of machines, a sentence each.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+}
+
+impl AsFd for Sensor {
+    /// To wait without polling the sensor: readable when the ring buffer is a quarter full.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `self.ring`, which `self` owns and never replaces.
+        unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) }
     }
 }
 
@@ -238,10 +248,11 @@ fn load(snap_length: u32, ring_bytes: u32) -> Result<Object, SensorError> {
             map.set_max_entries(ring_bytes).map_err(refused)?;
         } else if map.name().to_string_lossy().ends_with(".rodata") {
             // `settings` in bpf/common.h: the object's only read-only data.
-            let settings = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<8>());
-            let settings = settings.expect("the object is built with its settings");
-            settings[..4].copy_from_slice(&snap_length.to_ne_bytes());
-            settings[4..].copy_from_slice(&ring_bytes.to_ne_bytes());
+            let settings = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<4>());
+            *settings.expect("the object is built with its settings") = ring_bytes.to_ne_bytes();
+        } else if map.name().to_string_lossy().ends_with(".data") {
+            let capture = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<4>());
+            *capture.expect("the object is built with its writable data") = snap_length.to_ne_bytes();
         }
     }
     for mut program in object.progs_mut() {

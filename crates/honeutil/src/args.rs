@@ -1,10 +1,21 @@
 //! The command line: what may be said, and in which ranges. Nothing here touches the system; [`crate::command`] acts.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::archive::Keep;
+use crate::rotation::Rotation;
+use crate::service_args::{
+    CONNS_NOTES, ConnsArgs, LOG_NOTES, LogLevelArgs, RING_NOTES, RingSizeArgs, STATS_NOTES, StatsArgs,
+    TOP_NOTES, TopArgs, WayArgs,
+};
+use crate::show::expression::Expression;
+use crate::show::select::{Network, Selection};
 
 /// Largest snap length, bytes: what common readers accept as a packet at all.
 const MAX_SNAP_LENGTH: u32 = hone_engine::MAX_PACKET_BYTES;
@@ -13,13 +24,46 @@ const MAX_BUFFER_MIB: u32 = 1024;
 /// Longest recording that can be asked for.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// Sizes between which files are rotated.
+const MIN_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 40;
+/// Shortest time between files.
+const MIN_FILE_TIME: Duration = Duration::from_secs(1);
+
 /// Records which process sent or received every packet, as augmented PCAP-NG.
 #[derive(Debug, Parser)]
-#[command(name = "honeutil", version, arg_required_else_help = true)]
+#[command(name = "honeutil", version, arg_required_else_help = true, after_long_help = NOTES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line says; ends the program if it is wrong.
+    #[must_use]
+    pub fn checked() -> Self {
+        let cli = Self::parse();
+        if let Err(error) = cli.check() {
+            error.exit();
+        }
+        cli
+    }
+
+    /// What no single option shows.
+    fn check(&self) -> Result<(), clap::Error> {
+        let Command::Read(args) = &self.command else { return Ok(()) };
+        let to_stream = args.write.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        if to_stream && (args.rotation().is_on() || !args.keep().is_everything()) {
+            let message = "--rotate-size, --rotate-time, --max-files and --compress are for files: use -d or -w FILE, \
+                           not -w -";
+            let mut command = Self::command();
+            command.build();
+            let mut read = command.find_subcommand("read").cloned().unwrap_or(command);
+            return Err(read.error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
+    }
 }
 
 /// What to do.
@@ -28,7 +72,47 @@ pub enum Command {
     /// Record live traffic with its processes
     #[command(after_long_help = READ_NOTES)]
     Read(ReadArgs),
+    /// Show recordings as text or JSON, one event a line
+    #[command(after_long_help = SHOW_NOTES)]
+    Show(ShowArgs),
+    /// Show live who sends and receives how much
+    #[command(after_long_help = TOP_NOTES)]
+    Top(TopArgs),
+    /// Show the statistics of honed
+    #[command(after_long_help = STATS_NOTES)]
+    GetStats(StatsArgs),
+    /// Send the list of open connections to honed
+    #[command(after_long_help = CONNS_NOTES)]
+    SendConns(ConnsArgs),
+    /// Show or set which messages honed logs
+    #[command(after_long_help = LOG_NOTES)]
+    LogLevel(LogLevelArgs),
+    /// Show or set the ring buffer of honed's new readers
+    #[command(after_long_help = RING_NOTES)]
+    RingSize(RingSizeArgs),
+    /// Print a shell's completions of honeutil's command line
+    #[command(after_long_help = COMPLETIONS_NOTES)]
+    Completions {
+        /// Whose
+        shell: Shell,
+    },
+    /// Write the man pages, made of this help, into a directory
+    #[command(hide = true)]
+    Man {
+        /// An existing directory
+        directory: PathBuf,
+    },
 }
+
+const NOTES: &str = "\
+Exit status:
+  0  done
+  1  something failed; standard error says what
+  2  the command line is wrong; nothing was started
+  `honeutil help COMMAND` says what else a command has.
+
+Environment:
+  NO_COLOR  no color in help and in what is wrong with a command line";
 
 const READ_NOTES: &str = "\
 Signals:
@@ -38,6 +122,12 @@ Signals:
                       followed by FILE_1.pcapng, FILE_2.pcapng and so on;
                       a pipe gets a new section. When the terminal itself
                       hangs up, the recording ends.
+
+honed:
+  If honed runs, its stream is recorded; if not, honeutil loads the sensor
+  itself, which takes root. -v says which. If honed is there and refuses,
+  nothing is recorded. Through honed, a file may exceed --rotate-size by
+  what waited in honed when the size was reached.
 
 Exit status:
   0    the recording ended as asked
@@ -49,7 +139,105 @@ Exit status:
 Examples:
   sudo honeutil read --duration 10
   sudo honeutil read -w web.pcapng --count 1000 -s 96
+  sudo honeutil read -d /var/tmp --rotate-size 1G --max-files 24 --compress
   sudo honeutil read -w - | tshark -l -r -";
+
+const COMPLETIONS_NOTES: &str = "\
+Examples:
+  honeutil completions bash > /etc/bash_completion.d/honeutil
+  honeutil completions fish > ~/.config/fish/completions/honeutil.fish";
+
+const SHOW_NOTES: &str = "\
+Lines:
+  TIME KIND PID USER NAME, then what the kind has; - where nothing is known.
+  HEAD  a section begins: host, application, operating system
+  EXEC  a process runs a program, or was found running
+  FORK  a process was forked; it runs its parent's program
+  KTHR  a thread of the kernel
+  EXIT  a process ended
+  SOCK  a connection was opened or closed
+  PAKT  a packet: direction, protocol, source > destination, length
+  STAT  what the section received and dropped
+  Bytes that do not print, blanks included, are shown as \\x1b or \\u{202e}.
+
+Filters:
+  Different options must all be met, of one option given again any. An event
+  that has nothing to compare is not shown: a process event has no port.
+
+Exit status:
+  0    everything was shown
+  1    something could not be read to its end; standard error says what, where
+       and why, and what came before it was shown. Without a message: the
+       pipe's reader closed it.
+  2    the command line is wrong
+  130  a second Ctrl-C; the first one, while a pipe is read, lets its writer
+       end the stream
+
+Examples:
+  honeutil show web.pcapng
+  honeutil show --name curl --port 443 *.pcapng.zst
+  honeutil show --filter 'udp port 53' web.pcapng
+  honeutil show --json web.pcapng | jq -r .process.executable
+  sudo honeutil read -w - | honeutil show --user alice";
+
+/// Arguments of `show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    /// Recordings to show, also if compressed with zstd; - or none is standard input
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// One JSON object a line, with the field names of the Elastic Common Schema
+    #[arg(long)]
+    pub json: bool,
+
+    /// Events of this process
+    #[arg(long, value_name = "PID", value_parser = process_id)]
+    pub pid: Vec<u32>,
+
+    /// Events of processes whose executable has this file name, or this path if it has a /
+    #[arg(long, value_name = "NAME", value_parser = nonempty)]
+    pub name: Vec<String>,
+
+    /// Events of processes of this user, by name or number
+    #[arg(long, value_name = "USER", value_parser = nonempty)]
+    pub user: Vec<String>,
+
+    /// Events and packets of this connection
+    #[arg(long, value_name = "ID", value_parser = connection_id)]
+    pub conn: Vec<u64>,
+
+    /// Packets from or to this port
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub port: Vec<u16>,
+
+    /// Packets from or to this address or network (ADDRESS/BITS)
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<Network>,
+
+    /// Packets that meet a pcap-filter expression, as tcpdump has them
+    ///
+    /// Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are numbers;
+    /// what looks at the link layer (ether, vlan) is refused.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub filter: Option<Expression>,
+}
+
+impl ShowArgs {
+    /// What the filters say together.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection {
+            pids: self.pid.clone(),
+            names: self.name.clone(),
+            users: self.user.clone(),
+            connections: self.conn.clone(),
+            ports: self.port.clone(),
+            hosts: self.host.clone(),
+            expression: self.filter.clone(),
+        }
+    }
+}
 
 /// Arguments of `read`.
 #[derive(Debug, clap::Args)]
@@ -80,11 +268,43 @@ pub struct ReadArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     pub count: Option<NonZeroU64>,
 
-    /// Kernel buffer between sensor and file: a power of two, 1 to 1024
+    /// Begin the next file before one grows beyond BYTES: 1M to 16T, with K, M, G or T
     ///
-    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow.
-    #[arg(long, value_name = "MIB", default_value = "64", value_parser = buffer_size)]
-    pub buffer_size: u32,
+    /// A file is at least twice as large as the state of the host that it begins with.
+    #[arg(long, value_name = "BYTES", value_parser = rotate_size)]
+    pub rotate_size: Option<u64>,
+
+    /// Begin the next file after this time: 1s to 365d, as --duration
+    #[arg(long, value_name = "TIME", value_parser = rotate_time)]
+    pub rotate_time: Option<Duration>,
+
+    /// Keep at most N files of this recording: remove its oldest when a new one begins
+    ///
+    /// A file that was there before, and that -w overwrote, is not counted and never removed.
+    #[arg(long, value_name = "N", value_parser = max_files)]
+    pub max_files: Option<NonZeroU32>,
+
+    /// Compress each finished file with zstd, into FILE.zst
+    ///
+    /// This happens beside the recording, one file at a time; the plain file is removed once the compressed one is
+    /// whole. `honeutil show` reads both.
+    #[arg(long)]
+    pub compress: bool,
+
+    /// Kernel buffer between sensor and file: a power of two, 1 to 1024 [default: 64]
+    ///
+    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow. Through honed, its own holds:
+    /// sensor_buffer in /etc/hone/hone.toml.
+    #[arg(long, value_name = "MIB", value_parser = buffer_size)]
+    pub buffer_size: Option<u32>,
+
+    /// Whether to record through the service.
+    #[command(flatten)]
+    pub way: WayArgs,
+
+    /// Wait for honed, and go on with a new section when it is back after it ended
+    #[arg(long, conflicts_with = "local")]
+    pub follow: bool,
 
     /// Say more on standard error; twice or three times for even more
     #[arg(short, long, action = ArgAction::Count)]
@@ -93,6 +313,20 @@ pub struct ReadArgs {
     /// No progress line and no summary
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+impl ReadArgs {
+    /// When to begin the next file.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        Rotation { size: self.rotate_size, time: self.rotate_time }
+    }
+
+    /// What becomes of finished files.
+    #[must_use]
+    pub fn keep(&self) -> Keep {
+        Keep { max_files: self.max_files, compress: self.compress }
+    }
 }
 
 fn snap_length(text: &str) -> Result<u32, String> {
@@ -106,6 +340,52 @@ fn count(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(|_| format!("must be 1 to {} packets", u64::MAX))
 }
 
+fn rotate_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => Some(0),
+        "K" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        "T" => Some(40),
+        _ => None,
+    };
+    // Only digits: a number's own parser would also take a sign.
+    shift
+        .filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))
+        .zip(digits.parse::<u64>().ok())
+        .and_then(|(shift, number)| number.checked_mul(1 << shift))
+        .filter(|bytes| (MIN_FILE_BYTES..=MAX_FILE_BYTES).contains(bytes))
+        .ok_or_else(|| "must be 1M to 16T: a whole number of bytes, or one with K, M, G or T".to_owned())
+}
+
+fn rotate_time(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .ok()
+        .filter(|time| *time >= MIN_FILE_TIME)
+        .ok_or_else(|| "must be 1s to 365d: a number, then s (or nothing), m, h or d".to_owned())
+}
+
+fn max_files(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("must be 1 to {} files", u32::MAX))
+}
+
+fn process_id(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("must be a process id, 0 to {}", u32::MAX))
+}
+
+fn connection_id(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a connection id, 0 to {}", u64::MAX))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("must be a port, 0 to {}", u16::MAX))
+}
+
+fn nonempty(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 fn buffer_size(text: &str) -> Result<u32, String> {
     text.parse::<u32>()
         .ok()
@@ -113,7 +393,7 @@ fn buffer_size(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("must be a power of two from 1 to {MAX_BUFFER_MIB} MiB"))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[number.len()..] {
         "ms" => Some(0.001),
@@ -172,6 +452,24 @@ mod tests {
         for text in ["", "-1", "262145", "4294967296", "96k", "0x10"] {
             assert!(snap_length(text).unwrap_err().contains("1 to 262144"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rotation() {
+        for (text, bytes) in
+            [("1M", 1 << 20), ("1048576", 1 << 20), ("1024k", 1 << 20), ("3g", 3 << 30), ("16T", 16 << 40)]
+        {
+            assert_eq!(rotate_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "1023K", "17T", "1.5M", "-1M", "+2M", "M", "1MB", "1 M", "99999999999999999999"]
+        {
+            assert!(rotate_size(text).unwrap_err().contains("1M to 16T"), "{text:?}");
+        }
+        assert_eq!(rotate_time("90m"), Ok(Duration::from_secs(5400)));
+        for text in ["0", "999ms", "366d", ""] {
+            assert!(rotate_time(text).unwrap_err().contains("1s to 365d"), "{text:?}");
+        }
+        assert!(max_files("0").is_err() && max_files("1").is_ok());
     }
 
     #[test]

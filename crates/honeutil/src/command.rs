@@ -1,19 +1,35 @@
 //! Acts on a command line that has been found valid.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
 use hone_engine::SectionInfo;
 use hone_linux::{HostInfo, Sensor, SensorConfig};
 
-use crate::args::{Command, ReadArgs};
+use crate::args::{Cli, Command, ReadArgs, ShowArgs};
 use crate::control::Control;
+use crate::feed::Local;
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
 use crate::read::{Options, RecordError, Recorder};
+use crate::remote::Remote;
+use crate::service;
+use crate::service_args::TopArgs;
+use crate::show::input::Input;
+use crate::show::{Show, ShowError};
 use crate::summary;
+use crate::text::printable;
+use crate::top;
+
+/// The kernel buffer unless said otherwise.
+const DEFAULT_BUFFER_MIB: u32 = 64;
+/// Longest file name shown, in characters.
+const MAX_SHOWN: usize = 4096;
 
 /// Does what the command says.
 ///
@@ -22,6 +38,14 @@ use crate::summary;
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read(&args),
+        Command::Show(args) => Ok(show(&args)),
+        Command::Top(args) => top(&args),
+        Command::GetStats(args) => service::get_stats(&args),
+        Command::SendConns(args) => service::send_conns(&args),
+        Command::LogLevel(args) => service::log_level(&args),
+        Command::RingSize(args) => service::ring_size(&args),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { directory } => man(&directory),
     }
 }
 
@@ -31,17 +55,35 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     let host = hone_linux::host();
     // Before the sensor, which takes a while to load: a bad path is told at once.
     let mut output = Output::open(target(args), &host.host_name, hone_linux::now(), &mut control)?;
-    let config = SensorConfig { snap_length: args.snap_length, ring_bytes: args.buffer_size << 20 };
-    let mut sensor = Sensor::start(&config)?;
-    for note in sensor.notes() {
-        tracing::info!("{note}");
+    let (rotation, keep) = (args.rotation(), args.keep());
+    if rotation.is_on() {
+        output.require_files()?;
     }
-    let options = Options { snap_length: args.snap_length, duration: args.duration, count: args.count };
+    if !keep.is_everything() {
+        output.keep(keep)?;
+    }
+    let options =
+        Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
     let mut progress = Progress::new(!args.quiet);
-    let recorder =
-        Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
-    tracing::info!("recording");
-    let (outcome, tally, result) = recorder.run();
+    let service = Remote::find(args.way.which(args.follow), args.snap_length, &mut control)
+        .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
+    let (outcome, tally, result) = if let Some(service) = service {
+        if args.buffer_size.is_some() {
+            tracing::warn!("--buffer-size has no effect through honed: see sensor_buffer in hone.toml");
+        }
+        tracing::info!("recording through honed");
+        Recorder::attached(service, options, &mut output, &mut control, &mut progress).run()
+    } else {
+        let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
+        let mut sensor = Sensor::start(&SensorConfig { snap_length: args.snap_length, ring_bytes })?;
+        for note in sensor.notes() {
+            tracing::info!("{note}");
+        }
+        let recorder =
+            Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
+        tracing::info!("recording in this process, without honed");
+        recorder.run()
+    };
     if matches!(result, Err(RecordError::Output(OutputError::Closed { .. }))) {
         return Ok(ExitCode::FAILURE);
     }
@@ -49,6 +91,80 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         let _ = Messages.write_all(summary::render(&outcome, &tally).as_bytes());
     }
     result?;
+    // What could not be compressed or removed has been told.
+    Ok(if output.report().is_some_and(|report| report.failures > 0) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn top(args: &TopArgs) -> anyhow::Result<ExitCode> {
+    top::check_terminal()?;
+    let mut control = Control::with_signals().context("cannot handle signals")?;
+    let service = Remote::find(args.way.which(false), top::SNAP_LENGTH, &mut control)
+        .map_err(|error| anyhow!("cannot read through honed: {error}. --local does without it"))?;
+    if let Some(service) = service {
+        top::run(service, &mut control, args.interval)?;
+    } else {
+        let config = SensorConfig { snap_length: top::SNAP_LENGTH, ring_bytes: DEFAULT_BUFFER_MIB << 20 };
+        let mut sensor = Sensor::start(&config)?;
+        let feed = Local::start(&mut sensor, section(hone_linux::host()), top::SNAP_LENGTH)?;
+        top::run(feed, &mut control, args.interval)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(args: &ShowArgs) -> ExitCode {
+    let mut inputs: Vec<_> = args.files.iter().map(|path| Input::named(path)).collect();
+    if inputs.is_empty() {
+        inputs.push(Input::Stdin);
+    }
+    let mut show = Show::new(args.selection(), args.json, io::stdout().lock());
+    let mut status = ExitCode::SUCCESS;
+    for input in &inputs {
+        if let Err(error) = show.show(input) {
+            status = ExitCode::FAILURE;
+            if !matches!(error, ShowError::Closed) {
+                let _ = writeln!(Messages, "honeutil: {error}");
+            }
+            if !error.is_of_input() {
+                break;
+            }
+        }
+    }
+    status
+}
+
+fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "honeutil", &mut text);
+    match io::stdout().write_all(&text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+        written => written
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| anyhow::anyhow!("cannot write standard output: {error}")),
+    }
+}
+
+/// Writes `honeutil.1` and a page for each command.
+fn man(directory: &Path) -> anyhow::Result<ExitCode> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let pages = std::iter::once(("honeutil".to_owned(), command.clone())).chain(
+        command
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+            .map(|command| (format!("honeutil-{}", command.get_name()), command.clone())),
+    );
+    for (name, command) in pages {
+        let path = directory.join(format!("{name}.1"));
+        let mut page = Vec::new();
+        Man::new(command.display_name(&name)).title(name.to_uppercase()).render(&mut page)?;
+        std::fs::write(&path, page).map_err(|error| {
+            anyhow::anyhow!("cannot write {}: {error}", printable(&path.to_string_lossy(), MAX_SHOWN))
+        })?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
 
+use crate::archive::Finished;
 use crate::blocks;
+use crate::compress::FileId;
 
 /// A regular file being written. Owned by [`Output`](crate::output::Output).
 #[derive(Debug)]
@@ -14,28 +16,36 @@ pub(crate) struct RegularFile {
     written: u64,
     /// An older file of the name is still in there.
     overwrites: bool,
-    /// Remove this if nothing gets written: we made it.
-    remove: Option<PathBuf>,
+    /// Its name, if it was opened by one.
+    path: Option<PathBuf>,
+    /// We made it. It is removed if nothing gets written.
+    made: bool,
 }
 
 impl RegularFile {
     /// A file that was just made at `path`. It vanishes again if nothing is written.
     pub(crate) fn new(file: File, path: PathBuf) -> Self {
-        Self { file, written: 0, overwrites: false, remove: Some(path) }
+        Self { file, written: 0, overwrites: false, path: Some(path), made: true }
     }
 
     /// An existing file; what it holds is removed at the first write.
-    pub(crate) fn overwrite(file: File) -> Self {
-        Self { file, written: 0, overwrites: true, remove: None }
+    pub(crate) fn overwrite(file: File, path: PathBuf) -> Self {
+        Self { file, written: 0, overwrites: true, path: Some(path), made: false }
     }
 
     /// A file that somebody else opened, written from where it stands.
     pub(crate) fn inherited(file: File) -> Self {
-        Self { file, written: 0, overwrites: false, remove: None }
+        Self { file, written: 0, overwrites: false, path: None, made: false }
     }
 
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Ends it; what it was, if it has a name and anything in it.
+    pub(crate) fn finish(mut self) -> Option<Finished> {
+        let id = FileId::of(&self.file).ok().filter(|_| self.written > 0)?;
+        Some(Finished { path: self.path.take()?, id, made: self.made })
     }
 
     /// Appends whole blocks. If not all can be written, those that were written whole stay, nothing of the next.
@@ -53,7 +63,6 @@ impl RegularFile {
                 Err(error) => return self.cut(bytes, done, error),
             }
         }
-        self.remove = None;
         self.written += done as u64;
         Ok(())
     }
@@ -61,9 +70,6 @@ impl RegularFile {
     /// `done` bytes are written, and then `error` happened: cuts off the block that has only begun.
     fn cut(&mut self, bytes: &[u8], done: usize, error: io::Error) -> io::Result<()> {
         let kept = blocks::whole(&bytes[..done]);
-        if kept > 0 {
-            self.remove = None;
-        }
         self.written += kept as u64;
         if kept < done {
             // From the position, for an inherited file may have held something before.
@@ -77,7 +83,10 @@ impl RegularFile {
 
 impl Drop for RegularFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.remove {
+        if let Some(path) = &self.path
+            && self.made
+            && self.written == 0
+        {
             let _ = std::fs::remove_file(path);
         }
     }

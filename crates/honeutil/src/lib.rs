@@ -6,18 +6,31 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod args;
 pub mod blocks;
 pub mod command;
+mod compress;
+pub mod conns;
 pub mod control;
+mod count;
+pub mod feed;
 mod file;
+mod ip;
 pub mod naming;
 pub mod output;
 pub mod peers;
 pub mod progress;
 pub mod read;
+pub mod remote;
+pub mod rotation;
+pub mod service;
+pub mod service_args;
+pub mod show;
 pub mod source;
+pub mod stats;
 mod stream;
 pub mod summary;
 pub mod tally;
 pub mod text;
+pub mod top;

@@ -3,12 +3,11 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use honeutil::args::Cli;
 use honeutil::progress::Messages;
 
 fn main() -> ExitCode {
-    honeutil::command::run(Cli::parse().command).unwrap_or_else(|error| {
+    honeutil::command::run(Cli::checked().command).unwrap_or_else(|error| {
         let _ = writeln!(Messages, "honeutil: {error}");
         ExitCode::FAILURE
     })

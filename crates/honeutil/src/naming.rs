@@ -44,7 +44,7 @@ pub fn numbered(path: &Path, number: u32) -> PathBuf {
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
-fn date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn date(days: u64) -> (u64, u64, u64) {
     // Years begin in March here, so that the leap day is the last of its year; eras are 400 years of 146,097 days.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -12,6 +12,8 @@ use std::time::Duration;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::archive::{Archive, Keep, Report};
+use crate::compress::compressed_name;
 use crate::control::Control;
 use crate::file::RegularFile;
 use crate::naming;
@@ -54,6 +56,15 @@ pub enum OutputError {
         /// Which.
         name: String,
     },
+    /// Files were to be rotated, removed or compressed, and the output is not a file.
+    #[error("{name} is not a regular file: it cannot be rotated, counted or compressed")]
+    NotAFile {
+        /// Which.
+        name: String,
+    },
+    /// The thread that removes and compresses files cannot be started.
+    #[error("cannot start the thread for finished files: {0}")]
+    Thread(io::Error),
     /// Nobody opened the named pipe for reading before the stop.
     #[error("stopped before anything opened {name} for reading")]
     NoReader {
@@ -107,7 +118,9 @@ fn remedy(error: &io::Error) -> &'static str {
         Some(Errno::ROFS) => ": name a place on another file system",
         Some(Errno::NOSPC) => ": free some space, or record less (-s, --count, --duration)",
         Some(Errno::DQUOT) => ": free some of your quota, or record less (-s, --count, --duration)",
-        Some(Errno::FBIG) => ": raise the limit (ulimit -f), or start a new file in time (SIGHUP)",
+        Some(Errno::FBIG) => {
+            ": raise the limit (ulimit -f), or start a new file in time (--rotate-size, SIGHUP)"
+        }
         _ => "",
     }
 }
@@ -123,12 +136,16 @@ pub struct Output {
     files: u32,
     /// Bytes in the files before this one.
     earlier: u64,
+    archive: Option<Archive>,
+    report: Option<Report>,
 }
 
 #[derive(Debug)]
 enum Sink {
     File(RegularFile),
     Stream(Stream),
+    /// The last file is finished.
+    Ended,
 }
 
 impl Output {
@@ -153,7 +170,59 @@ impl Output {
         {
             return Err(OutputError::Terminal { name });
         }
-        Ok(Self { target, host: host.to_owned(), sink, first_name: name.clone(), name, files: 1, earlier: 0 })
+        Ok(Self {
+            target,
+            host: host.to_owned(),
+            sink,
+            first_name: name.clone(),
+            name,
+            files: 1,
+            earlier: 0,
+            archive: None,
+            report: None,
+        })
+    }
+
+    /// # Errors
+    /// [`OutputError::NotAFile`] if there is no next file to be started.
+    pub fn require_files(&self) -> Result<(), OutputError> {
+        match (&self.target, &self.sink) {
+            (Target::Directory(_) | Target::File(_), Sink::File(_)) => Ok(()),
+            _ => Err(OutputError::NotAFile { name: self.name.clone() }),
+        }
+    }
+
+    /// Has finished files removed or compressed from here on.
+    ///
+    /// # Errors
+    /// [`OutputError::NotAFile`], [`OutputError::Thread`].
+    pub fn keep(&mut self, keep: Keep) -> Result<(), OutputError> {
+        self.require_files()?;
+        self.archive = Some(Archive::start(keep).map_err(OutputError::Thread)?);
+        Ok(())
+    }
+
+    /// Ends the output, and waits for what is still to be removed or compressed.
+    pub fn finish(&mut self, control: &mut Control) {
+        let Some(archive) = self.archive.take() else { return };
+        self.earlier += self.sink.written();
+        let last = match std::mem::replace(&mut self.sink, Sink::Ended) {
+            Sink::File(file) => file.finish(),
+            Sink::Stream(_) | Sink::Ended => None,
+        };
+        self.report = Some(archive.finish(last, control));
+    }
+
+    /// What became of finished files; `None` before the end, and if they were left alone.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// Bytes in the current file.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.sink.written()
     }
 
     /// Writes whole blocks.
@@ -175,6 +244,7 @@ impl Output {
                     OutputError::Stream { name: name(), offset: stream.written(), source }
                 }
             }),
+            Sink::Ended => Err(OutputError::Closed { name: name() }),
         }
     }
 
@@ -191,7 +261,12 @@ impl Output {
             (Target::File(path), _) => create_numbered(path, self.files)?,
         };
         self.earlier += self.sink.written();
-        self.sink = sink;
+        let before = std::mem::replace(&mut self.sink, sink);
+        if let (Sink::File(file), Some(archive)) = (before, &self.archive)
+            && let Some(finished) = file.finish()
+        {
+            archive.add(finished);
+        }
         self.name = name;
         self.files += 1;
         Ok(())
@@ -221,9 +296,10 @@ impl Output {
     /// The file or files written, fit to be shown.
     #[must_use]
     pub fn names(&self) -> String {
-        match self.files {
-            1 => self.name.clone(),
-            files => format!("{files} files, {} to {}", self.first_name, self.name),
+        match (&self.report, self.files) {
+            (Some(report), _) => report.names(),
+            (None, 1) => self.name.clone(),
+            (None, files) => format!("{files} files, {} to {}", self.first_name, self.name),
         }
     }
 }
@@ -233,6 +309,7 @@ impl Sink {
         match self {
             Self::File(file) => file.written(),
             Self::Stream(stream) => stream.written(),
+            Self::Ended => 0,
         }
     }
 }
@@ -246,7 +323,12 @@ fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputErro
     let mut number = first;
     loop {
         let candidate = naming::numbered(path, number);
-        match open(&candidate, OFlags::CREATE | OFlags::EXCL) {
+        // The name of a file that was compressed is taken as well.
+        let opened = match compressed_name(&candidate).try_exists() {
+            Ok(true) => Err(Errno::EXIST),
+            _ => open(&candidate, OFlags::CREATE | OFlags::EXCL),
+        };
+        match opened {
             Ok(file) => {
                 let name = shown(&candidate);
                 return Ok((Sink::File(RegularFile::new(file, candidate)), name));
@@ -268,7 +350,9 @@ fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
         }
         // Create: for a symbolic link to a file that does not exist.
         match open(path, OFlags::CREATE) {
-            Ok(file) => return sink_for(file, RegularFile::overwrite).map_err(failed),
+            Ok(file) => {
+                return sink_for(file, |file| RegularFile::overwrite(file, path.to_owned())).map_err(failed);
+            }
             // A named pipe that nobody reads yet.
             Err(Errno::NXIO) => {}
             Err(error) => return Err(failed(error.into())),
@@ -287,7 +371,7 @@ fn open(path: &Path, more: OFlags) -> Result<File, Errno> {
 }
 
 /// The sink for a file that was there before.
-fn sink_for(file: File, regular: fn(File) -> RegularFile) -> io::Result<Sink> {
+fn sink_for(file: File, regular: impl FnOnce(File) -> RegularFile) -> io::Result<Sink> {
     let mode = rustix::fs::fstat(&file)?.st_mode;
     Ok(match FileType::from_raw_mode(mode) {
         FileType::RegularFile => Sink::File(regular(file)),

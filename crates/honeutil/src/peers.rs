@@ -1,22 +1,14 @@
 //! With whom a process talked most: a short list that stays right about the busiest, however many there are.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
 
 /// Peers kept for each process.
 const MAX_PEERS: usize = 16;
 /// Where systems begin to choose a client's port by themselves.
 const FIRST_EPHEMERAL: u16 = 32_768;
-/// Extension headers of IPv6 looked through for the transport.
-const MAX_EXTENSIONS: usize = 8;
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP6: u8 = 58;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
-
 /// Somebody on the other end, as people would say it: a service that this host uses, or a host that uses a service
 /// of this one. A client's port is left out in the latter: it only tells its connections apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,61 +25,16 @@ impl Peer {
     /// The peer of a packet that begins with its IP header; `None` if it is not sound or cut too short.
     #[must_use]
     pub fn of(packet: &[u8], outbound: bool) -> Option<Self> {
-        let (source, destination, protocol, transport) = match packet.first()? >> 4 {
-            4 => ipv4(packet)?,
-            6 => ipv6(packet)?,
-            _ => return None,
-        };
-        let ports = match protocol {
-            TCP | UDP | SCTP | UDP_LITE => transport
-                .first_chunk()
-                .map(|&[a, b, c, d]| [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]),
-            _ => None,
-        };
-        let [source_port, destination_port] = ports.unwrap_or_default();
+        let headers = Headers::parse(packet)?;
+        let [source_port, destination_port] = headers.ports().unwrap_or_default();
         let (address, remote, local) = if outbound {
-            (destination, destination_port, source_port)
+            (headers.destination, destination_port, source_port)
         } else {
-            (source, source_port, destination_port)
+            (headers.source, source_port, destination_port)
         };
         let served = remote >= FIRST_EPHEMERAL && (1..FIRST_EPHEMERAL).contains(&local);
-        Some(Self { address, protocol, port: if served { local } else { remote }, served })
+        Some(Self { address, protocol: headers.protocol, port: if served { local } else { remote }, served })
     }
-}
-
-/// Source, destination, transport protocol, and what follows the IP headers.
-type Headers<'a> = (IpAddr, IpAddr, u8, &'a [u8]);
-
-fn ipv4(packet: &[u8]) -> Option<Headers<'_>> {
-    let header: &[u8; 20] = packet.first_chunk()?;
-    let address =
-        |at: usize| header[at..].first_chunk::<4>().map(|bytes| IpAddr::from(Ipv4Addr::from(*bytes)));
-    let later_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
-    let length = usize::from(header[0] & 0xf) * 4;
-    let transport = if later_fragment { &[] } else { packet.get(length..).unwrap_or_default() };
-    Some((address(12)?, address(16)?, header[9], transport))
-}
-
-fn ipv6(packet: &[u8]) -> Option<Headers<'_>> {
-    let header: &[u8; 40] = packet.first_chunk()?;
-    let address =
-        |at: usize| header[at..].first_chunk::<16>().map(|bytes| IpAddr::from(Ipv6Addr::from(*bytes)));
-    let mut protocol = header[6];
-    let mut rest = &packet[40..];
-    for _ in 0..MAX_EXTENSIONS {
-        let Some(&[next, length, high, low]) = rest.first_chunk() else { break };
-        let skip = match protocol {
-            // Hop-by-hop, routing, destination options.
-            0 | 43 | 60 => usize::from(length) * 8 + 8,
-            // A later fragment has no transport header.
-            44 if u16::from_be_bytes([high, low]) & 0xfff8 != 0 => usize::MAX,
-            44 => 8,
-            _ => break,
-        };
-        protocol = next;
-        rest = rest.get(skip..).unwrap_or_default();
-    }
-    Some((address(8)?, address(24)?, protocol, rest))
 }
 
 impl fmt::Display for Peer {
@@ -151,6 +98,8 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn v4(protocol: u8, ports: [u16; 2], fragment: u16) -> Vec<u8> {

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hone_engine::{NoOwner, PerKind, ReaderStatistics, Statistics};
+use hone_engine::PerKind;
 
+use crate::feed::Account;
 use crate::peers::Peers;
 use crate::tally::{Tally, Traffic};
 use crate::text::{bytes, counted, duration, printable, share, thousands};
@@ -27,10 +28,10 @@ pub struct Outcome {
     pub files: String,
     /// Bytes written to them.
     pub written: u64,
-    /// The engine's counts.
-    pub engine: Statistics,
-    /// The reader's counts.
-    pub reader: ReaderStatistics,
+    /// Bytes of the compressed files made of them; 0 if there are none.
+    pub compressed: u64,
+    /// What is missing.
+    pub missing: Account,
 }
 
 /// The summary, as lines that each end with a newline.
@@ -50,7 +51,11 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
             duration(outcome.elapsed)
         ),
     );
-    line("Written", format!("{} to {}", bytes(outcome.written), outcome.files));
+    let compressed = match outcome.compressed {
+        0 => String::new(),
+        length => format!(", compressed to {},", bytes(length)),
+    };
+    line("Written", format!("{}{compressed} to {}", bytes(outcome.written), outcome.files));
     let dropped = dropped(outcome);
     let mut dropped = dropped.iter();
     line("Dropped", dropped.next().map_or_else(|| "nothing".to_owned(), Clone::clone));
@@ -61,7 +66,7 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
         let attributed = total.packets() - tally.nobody.packets();
         let text = format!("{} of the packets to {}", share(attributed, total.packets()), processes(tally));
         line("Attributed", text);
-        let reasons = reasons(&outcome.engine);
+        let reasons = reasons(&outcome.missing);
         if tally.nobody.packets() > 0 && !reasons.is_empty() {
             line("", format!("not attributed: {reasons}"));
         }
@@ -80,11 +85,22 @@ fn processes(tally: &Tally) -> String {
 
 /// What is missing from the recording, a line for each place where it was lost.
 fn dropped(outcome: &Outcome) -> Vec<String> {
-    let source = &outcome.engine.dropped_by_source;
+    let missing = &outcome.missing;
+    let (source, ring) = if missing.of_service {
+        (
+            "by the full kernel buffer (a larger sensor_buffer in hone.toml can help)",
+            "by the reader's full ring buffer in honed (a smaller -s or a larger `honeutil ring-size` can help)",
+        )
+    } else {
+        (
+            "by the full kernel buffer (a larger --buffer-size or a smaller -s can help)",
+            "by the reader's full ring buffer",
+        )
+    };
     let places = [
-        (source, "by the full kernel buffer (a larger --buffer-size or a smaller -s can help)"),
-        (&outcome.reader.dropped_by_ring, "by the reader's full ring buffer"),
-        (&outcome.engine.lost, "for lack of memory in the engine"),
+        (&missing.by_source, source),
+        (&missing.by_ring, ring),
+        (&missing.by_engine, "for lack of memory in the engine"),
     ];
     places.iter().filter_map(|(counts, place)| Some(format!("{} {place}", kinds(counts)?))).collect()
 }
@@ -101,17 +117,8 @@ fn kinds(counts: &PerKind) -> Option<String> {
 }
 
 /// Why packets have no process, most frequent first.
-fn reasons(engine: &Statistics) -> String {
-    let mut reasons = [
-        (engine.no_owner.get(NoOwner::Kernel), "of the kernel itself"),
-        (engine.no_owner.get(NoOwner::NoSocket), "without a socket"),
-        (engine.no_owner.get(NoOwner::UnknownSocket), "of a socket whose user is unknown"),
-        (engine.no_owner.get(NoOwner::HoldExpired), "of a socket whose user nobody named in time"),
-        (
-            engine.no_owner.get(NoOwner::HoldFull),
-            "of a socket whose user nobody named before the room ran out",
-        ),
-    ];
+fn reasons(missing: &Account) -> String {
+    let mut reasons = missing.unattributed.clone();
     reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let texts: Vec<_> =
         reasons.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();

@@ -9,6 +9,7 @@ use hone_pcapng::{ProcessEvent, ProcessEventKind};
 
 use crate::blocks::{self, PacketFields, blocks};
 use crate::peers::{Peer, Peers};
+use crate::text::base_name;
 
 /// Most processes kept apart; when they are more, the half with least traffic is added up as others.
 const MAX_PROCESSES: usize = 8192;
@@ -41,7 +42,7 @@ impl Traffic {
         self.bytes_in + self.bytes_out
     }
 
-    fn count(&mut self, outbound: bool, bytes: u64) {
+    pub(crate) fn count(&mut self, outbound: bool, bytes: u64) {
         let (packets, sum) = if outbound {
             (&mut self.packets_out, &mut self.bytes_out)
         } else {
@@ -72,7 +73,17 @@ pub struct Process {
     pub traffic: Traffic,
     /// With whom.
     pub peers: Peers,
+    /// Its packets when they were last looked at, for who shows rates.
+    pub(crate) seen: Traffic,
     ended: bool,
+}
+
+impl Process {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
 }
 
 /// The counts.
@@ -129,6 +140,11 @@ impl Tally {
         processes
     }
 
+    /// The processes that had traffic, in no order.
+    pub(crate) fn with_traffic(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.processes.iter_mut().filter(|p| p.traffic.packets() > 0)
+    }
+
     /// How many processes had traffic.
     #[must_use]
     pub fn process_count(&self) -> u64 {
@@ -181,7 +197,7 @@ impl Tally {
             (process.name, process.user) = (name, user);
         }
         if let Some(path) = &event.path {
-            process.name = name_of(path);
+            process.name = lossy(base_name(path));
         }
         match (&event.user_name, event.user) {
             (Some(name), _) => process.user = lossy(name),
@@ -230,14 +246,6 @@ impl Tally {
             }
         }
     }
-}
-
-/// A path's last part; all of `[kworker/0:1]`.
-fn name_of(path: &[u8]) -> String {
-    if path.starts_with(b"[") {
-        return lossy(path);
-    }
-    lossy(path.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty()).unwrap_or(path))
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -309,15 +317,6 @@ mod tests {
         event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/second"), 1);
         packet(&mut tally, 5, 1);
         assert_eq!(names(&tally), [(5, "first", 110), (5, "second", 1)]);
-    }
-
-    #[test]
-    fn kernel_threads_keep_their_brackets() {
-        assert_eq!(name_of(b"[kworker/0:1]"), "[kworker/0:1]");
-        assert_eq!(name_of(b"/usr/bin/x"), "x");
-        assert_eq!(name_of(b"odd/"), "odd");
-        assert_eq!(name_of(b"/"), "/");
-        assert_eq!(name_of(b"/bin/\xff"), "\u{fffd}");
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// A time in nanoseconds since 1970 as `2026-07-30 12:00:00 UTC`.
+#[must_use]
+pub fn utc(nanos: u64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    let (year, month, day) = crate::naming::date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
 /// `part` of `whole` in per cent. Only all is `100 %`, only none is `0 %`.
 #[must_use]
 pub fn share(part: u64, whole: u64) -> String {
@@ -87,6 +96,40 @@ pub fn printable(name: &str, most: usize) -> String {
         }
     }
     out
+}
+
+/// A path's last part; all of `[kworker/0:1]`. Paths of Windows, which have no slash, are parted at backslashes.
+#[must_use]
+pub fn base_name(path: &[u8]) -> &[u8] {
+    if path.starts_with(b"[") {
+        return path;
+    }
+    let separator = if path.contains(&b'/') { b'/' } else { b'\\' };
+    path.rsplit(|byte| *byte == separator).find(|part| !part.is_empty()).unwrap_or(path)
+}
+
+/// Appends bytes of somebody else's choice as one word that can be told from any other: no blank in it, nothing that
+/// does not print or would change how its neighbours print. `\\`, `\x1b` and `\u{202e}` stand for what was there.
+pub fn escape(bytes: &[u8], out: &mut String) {
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '\\' => out.push_str("\\\\"),
+                '!'..='~' => out.push(char),
+                '\0'..=' ' | '\x7f' => {
+                    let _ = write!(out, "\\x{:02x}", u32::from(char));
+                }
+                // Prints as itself, and is no blank.
+                _ if char.escape_debug().len() == 1 && !char.is_whitespace() => out.push(char),
+                _ => {
+                    let _ = write!(out, "{}", char.escape_unicode());
+                }
+            }
+        }
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +174,38 @@ mod tests {
         assert_eq!(share(5, 5), "100 %");
         assert_eq!(share(99_999, 100_000), "99.9 %");
         assert_eq!(share(1, 100_000), "< 0.1 %");
+    }
+
+    #[test]
+    fn base_names() {
+        for (path, name) in [
+            ("[kworker/0:1]", "[kworker/0:1]"),
+            ("/usr/bin/x", "x"),
+            ("odd/", "odd"),
+            ("/", "/"),
+            ("", ""),
+            ("\\Device\\HarddiskVolume2\\x.exe", "x.exe"),
+            ("/home/a\\b", "a\\b"),
+        ] {
+            assert_eq!(base_name(path.as_bytes()), name.as_bytes());
+        }
+    }
+
+    #[test]
+    fn words_are_one_word_and_tell_what_was_there() {
+        let escaped = |bytes: &[u8]| {
+            let mut out = String::new();
+            escape(bytes, &mut out);
+            out
+        };
+        assert_eq!(escaped("naïve-ü.sh".as_bytes()), "naïve-ü.sh");
+        assert_eq!(escaped(b"a b\t\n\x1b[2J\0\x7f"), "a\\x20b\\x09\\x0a\\x1b[2J\\x00\\x7f");
+        assert_eq!(escaped(b"\\x20"), "\\\\x20", "not a blank");
+        assert_eq!(escaped(b"\xff\xc3"), "\\xff\\xc3");
+        assert_eq!(
+            escaped("a\u{202e}b\u{a0}c\u{85}\u{2028}".as_bytes()),
+            "a\\u{202e}b\\u{a0}c\\u{85}\\u{2028}"
+        );
     }
 
     #[test]

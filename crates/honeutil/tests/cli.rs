@@ -39,6 +39,9 @@ fn values_out_of_range_are_refused_with_the_range() {
         ("--duration", &["0", "-1", "366d", "soon", "inf"], "1ms to 365d"),
         ("--count", &["0", "-3", "many"], "1 to 18446744073709551615 packets"),
         ("--buffer-size", &["0", "3", "2048"], "a power of two from 1 to 1024 MiB"),
+        ("--rotate-size", &["0", "1000", "1023K", "17T", "1.5G", "big"], "1M to 16T"),
+        ("--rotate-time", &["0", "500ms", "366d"], "1s to 365d"),
+        ("--max-files", &["0", "-1", "4294967296"], "1 to 4294967295 files"),
     ] {
         for value in values {
             let joined = if option.starts_with("--") {
@@ -60,6 +63,13 @@ fn combinations_that_make_no_sense_are_refused() {
         &["read", "-q", "-v"],
         &["read", "-w", ""],
         &["read", "extra"],
+        &["read", "-w", "-", "--rotate-size", "1G"],
+        &["read", "-w", "-", "--rotate-time", "1h"],
+        &["read", "-w", "-", "--max-files", "3"],
+        &["read", "-w", "-", "--compress"],
+        &["completions", "tcl"],
+        &["completions"],
+        &["show", "--no-such-option"],
         &["read", "--no-such-option"],
         &["capture"],
         &[],
@@ -75,6 +85,8 @@ fn help_and_version_are_for_standard_output() {
         (&["--help"][..], "read"),
         (&["read", "-h"], "--snap-length"),
         (&["read", "--help"], "Exit status:"),
+        (&["show", "--help"], "Exit status:"),
+        (&["--help"], "NO_COLOR"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let output = run(arguments);
@@ -82,6 +94,58 @@ fn help_and_version_are_for_standard_output() {
         assert!(String::from_utf8(output.stdout).unwrap().contains(expected), "{arguments:?}");
         assert_eq!(output.stderr, b"");
     }
+}
+
+#[test]
+fn completions_know_every_command_and_option() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        for word in ["show", "completions", "rotate-size", "snap-length", "filter"] {
+            assert!(text.contains(word), "{shell}: {word}");
+        }
+    }
+    // They are what bash takes for a script.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("honeutil");
+    fs::write(&path, run(&["completions", "bash"]).stdout).unwrap();
+    assert!(Command::new("bash").arg("-n").arg(&path).status().unwrap().success());
+}
+
+#[test]
+fn man_pages_are_made_of_the_help() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&["man", directory.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    for (page, words) in [
+        ("honeutil.1", &["honeutil\\-read(1)", "Exit status"][..]),
+        ("honeutil-read.1", &["rotate\\-size", "Signals", "Exit status", "Examples"]),
+        ("honeutil-show.1", &["community", "Exit status"][1..]),
+    ] {
+        let text = fs::read_to_string(directory.path().join(page)).unwrap();
+        for word in words {
+            assert!(text.contains(word), "{page}: {word}\n{text}");
+        }
+    }
+    let missing = directory.path().join("missing");
+    let message = refused(&["man", missing.to_str().unwrap()], 1);
+    assert!(message.contains("missing/honeutil.1: No such file"), "{message}");
+}
+
+#[test]
+fn no_color_is_respected() {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let terminal: OwnedFd = ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let mut command = honeutil(&["--help"]);
+    command.env("NO_COLOR", "1").env("TERM", "xterm-256color").stdout(terminal);
+    assert!(command.status().unwrap().success());
+    drop(command);
+    let mut shown = vec![0; 64 << 10];
+    let length = rustix::io::read(&controller, &mut shown).unwrap();
+    assert!(length > 0 && !shown[..length].contains(&0x1b), "no escape codes");
 }
 
 #[test]
@@ -121,9 +185,11 @@ fn without_the_right_to_record_it_says_what_is_missing_and_leaves_no_file() {
     if rustix::process::geteuid().is_root() {
         let nobody = 65_534;
         std::os::unix::fs::chown(directory.path(), Some(nobody), Some(nobody)).unwrap();
-        // The build directory may not be open to others: a copy is.
+        // The build directory may not be open to others: a copy is. Made by a process of its own: a child that another
+        // test starts meanwhile would hold the file open for writing, and nobody could run it.
         let copy = directory.path().join("honeutil");
-        fs::copy(env!("CARGO_BIN_EXE_honeutil"), &copy).unwrap();
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_honeutil")).arg(&copy).status().unwrap();
+        assert!(copied.success());
         command = Command::new(copy);
         command.args(["read", "--duration", "1"]).uid(nobody).gid(nobody);
     }

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Script, Step, contents_of, record};
-use honeutil::control::ignore_file_size_signal;
-use honeutil::output::Target;
+use common::{NOON, Script, Step, contents_of, record};
+use honeutil::archive::Keep;
+use honeutil::control::{Control, ignore_file_size_signal};
+use honeutil::output::{Output, Target};
 use honeutil::read::Options;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -56,6 +57,47 @@ fn full_disk() {
         return;
     };
     overfill(&disk.0.join("a.pcapng"), &["No space left", "free some space"]);
+}
+
+/// No room for the compressed file beside the plain one: the plain one stays, and nothing half is left.
+#[test]
+fn a_disk_that_fills_while_compressing_leaves_the_plain_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path()) else {
+        eprintln!("skipped: a full disk: mounting a tmpfs needs root");
+        return;
+    };
+    let path = disk.0.join("a.pcapng");
+    let mut control = Control::new();
+    let mut output = Output::open(Target::File(path.clone()), "box", NOON, &mut control).unwrap();
+    output.keep(Keep { max_files: None, compress: true }).unwrap();
+    let stream = incompressible(1_500_000);
+    output.write(&stream, &mut control).unwrap();
+    output.finish(&mut control);
+    let report = output.report().unwrap();
+    assert_eq!((report.failures, &report.kept[..]), (1, &[path.clone()][..]));
+    assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 1);
+    assert!(fs::read(&path).unwrap() == stream);
+}
+
+/// A stream of this many bytes, or a few more, in which there is nothing to be saved.
+fn incompressible(length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    hone_pcapng::Section::default().emit(hone_engine::BYTE_ORDER, &mut out).unwrap();
+    let mut state = 1_u64;
+    while out.len() < length {
+        let data: Vec<u8> = (0..1000)
+            .flat_map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state.to_le_bytes()
+            })
+            .collect();
+        let packet = hone_pcapng::Packet { data: data.into(), ..Default::default() };
+        packet.emit(hone_engine::BYTE_ORDER, &mut out).unwrap();
+    }
+    out
 }
 
 /// A file system of 2 MiB, for as long as this lives.

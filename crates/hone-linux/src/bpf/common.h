@@ -7,9 +7,14 @@
 
 /* Written by the loader before loading; the object's only read-only data, so it stands at offset 0 there. */
 const volatile struct {
-	__u32 snap_length; /* bytes of a packet that are copied, 1 to 262144 */
 	__u32 ring_bytes;
-} settings = { 262144, 64 << 20 };
+} settings = { 64 << 20 };
+
+/*
+ * Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, and only owners are tracked. Written by the
+ * sensor while the programs run; the object's only writable data, so it stands at offset 0 there.
+ */
+volatile __u32 capture = 262144;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -38,7 +38,8 @@
 
 static __always_inline void send_packet(struct __sk_buff *skb, struct packet_record *head)
 {
-	__u32 captured = skb->len < settings.snap_length ? skb->len : settings.snap_length;
+	__u32 wanted = capture;
+	__u32 captured = skb->len < wanted ? skb->len : wanted;
 	if (!captured)
 		return;
 	__u64 filled = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);

@@ -18,7 +18,7 @@ use crate::traffic::Traffic;
 use crate::truth::{Closing, Truth};
 
 /// A server and a client that exchange so many datagrams, just started.
-fn datagrams(network: &Network, count: usize, bytes: usize) -> [Traffic; 2] {
+pub(crate) fn datagrams(network: &Network, count: usize, bytes: usize) -> [Traffic; 2] {
     let (a, b) = (network.v4(End::A), network.v4(End::B));
     let (server, address) = Traffic::server(network, End::B, &format!("udp-server {b}:0 {count} echo"));
     [
@@ -86,20 +86,20 @@ fn rotation_of_standard_output_begins_a_new_section() {
 }
 
 /// A client and a server that exchange datagrams until the client is told to go on to its end.
-fn endless_datagrams(network: &Network) -> [Traffic; 2] {
+pub(crate) fn endless_datagrams(network: &Network) -> [Traffic; 2] {
     let (a, b) = (network.v4(End::A), network.v4(End::B));
     let (server, address) = Traffic::server(network, End::B, &format!("udp-server {b}:0 any echo"));
     [Traffic::start(network, End::A, &format!("udp-client {a}:0 {address} any 100 connected")), server]
 }
 
 /// Waits until some more datagrams were exchanged.
-fn await_more(client: &mut Traffic) {
+pub(crate) fn await_more(client: &mut Traffic) {
     let before = client.told_so_far("datagram");
     wait_for("more datagrams", || (client.told_so_far("datagram") >= before + 50).then_some(()));
 }
 
 /// Each section stands alone, and together they hold everything once.
-fn check_parts(network: &Network, truth: &Truth, mut sections: Vec<Recording>) {
+pub(crate) fn check_parts(network: &Network, truth: &Truth, mut sections: Vec<Recording>) {
     sections.sort_by_key(|section| section.statistics.expect("it was read whole").start_nanos);
     for section in &sections {
         truth.check_owners(network, section, Closing::ByOwner);

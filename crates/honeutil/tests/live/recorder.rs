@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::guard::{Guarded, wait_for};
 use crate::recording::Recording;
+use crate::service::Service;
 
 pub(crate) const HONEUTIL: &str = env!("CARGO_BIN_EXE_honeutil");
 
@@ -33,20 +34,23 @@ pub(crate) struct Ended {
 
 /// The file's name with [`Recorder::start`].
 const FILE: &str = "recording.pcapng";
+/// Without the machine's honed. The tests that run at the same time make more traffic in bursts than the default buffer
+/// is meant for.
+const LOCAL: [&str; 3] = ["--local", "--buffer-size", "128"];
 const STDERR: &str = "stderr";
 
 impl Recorder {
     /// Records into one file, and returns when the sensor is up.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::start_with(|directory, command| {
-            command.arg("-w").arg(directory.join(FILE)).args(arguments);
+            command.args(LOCAL).arg("-w").arg(directory.join(FILE)).args(arguments);
         })
     }
 
     /// As `start`, but into the directory, under names of honeutil's choice.
     pub(crate) fn start_in_directory(arguments: &[&str]) -> Self {
         Self::start_with(|directory, command| {
-            command.arg("-d").arg(directory).args(arguments);
+            command.args(LOCAL).arg("-d").arg(directory).args(arguments);
         })
     }
 
@@ -54,7 +58,21 @@ impl Recorder {
     pub(crate) fn start_on_standard_output() -> Self {
         Self::start_with(|directory, command| {
             let file = File::create(directory.join(FILE)).expect("the directory is ours");
-            command.args(["-w", "-"]).stdout(file);
+            command.args(LOCAL).args(["-w", "-"]).stdout(file);
+        })
+    }
+
+    /// As `start`, but through a service.
+    pub(crate) fn start_through(service: &Service, arguments: &[&str]) -> Self {
+        Self::start_with(|directory, command| {
+            command.args(["--socket", &service.socket(), "-w"]).arg(directory.join(FILE)).args(arguments);
+        })
+    }
+
+    /// As `start_in_directory`, but through a service.
+    pub(crate) fn start_in_directory_through(service: &Service, arguments: &[&str]) -> Self {
+        Self::start_with(|directory, command| {
+            command.args(["--socket", &service.socket(), "-d"]).arg(directory).args(arguments);
         })
     }
 
@@ -63,8 +81,7 @@ impl Recorder {
         let mut command = Command::new(HONEUTIL);
         let stderr = File::create(directory.path().join(STDERR)).expect("the directory is ours");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        // The tests that run at the same time make more traffic in bursts than the default is meant for.
-        command.args(["read", "--buffer-size", "128"]);
+        command.arg("read");
         arguments(directory.path(), &mut command);
         let mut recorder = Self { honeutil: Guarded::spawn(&mut command), directory };
         // The first thing that honeutil writes is the section with the state at the start, when the sensor runs.

@@ -111,7 +111,8 @@ impl Recording {
         only(Self::read_unended(path))
     }
 
-    fn read_unended(path: &Path) -> Vec<Self> {
+    /// Any number of sections, of which any may lack its end.
+    pub(crate) fn read_unended(path: &Path) -> Vec<Self> {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let sections = Self::parse(path, &bytes);
         let packets = sections.iter().map(|section| section.packets().count()).sum();

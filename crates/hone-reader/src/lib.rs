@@ -1,0 +1,21 @@
+//! The reader protocol of Hone's service on Linux: what a program uses to read packets, process events and connection
+//! events from `honed`, and to control it.
+//!
+//! [`Connection`] is the client's side; [`protocol`] has the frames, which `honed` uses too. `docs/reader-protocol.md`
+//! says the same for who writes a client in another language.
+//!
+//! A connection is one socket and belongs to one thread at a time. No thread is started and no lock is held here.
+
+#![cfg(target_os = "linux")]
+
+mod connection;
+mod error;
+mod frames;
+mod level;
+pub mod protocol;
+
+pub use connection::{Connection, Options, Read};
+pub use error::ReaderError;
+pub use hone_api as api;
+pub use level::{LogLevels, UnknownLevel};
+pub use protocol::{Component, MemoryRow, Refusal};

@@ -1,0 +1,281 @@
+//! One connection: its thread receives requests, sends answers and, once attached, the stream.
+//!
+//! Owns the socket, the buffers and, through the hub, its reader. Takes the hub's lock only to copy blocks into its own
+//! buffer and to carry out a request; waits for the socket and the reader's signal without it. A client that does not
+//! read holds up this thread alone. What is sent goes out frame by frame: what is begun, then an answer, then blocks;
+//! and no further request is received before the last one's answer is sent.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use hone_api::ApiVersion;
+use hone_engine::{Read, ReaderId};
+use hone_reader::Refusal;
+use hone_reader::protocol::{HEADER_BYTES, Header, Kind, MAX_BLOCKS_BYTES, MAX_TEXT_BYTES};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::filters::Filters;
+use crate::hub::{Hub, Phase};
+use crate::input::{Input, Received};
+use crate::peer::Peer;
+use crate::statistics;
+use crate::waker::Waker;
+
+/// Room for a thread's frames; no function here keeps much on the stack.
+const STACK: usize = 256 << 10;
+
+/// Bytes to send, and how many of them have been.
+#[derive(Debug, Default)]
+struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+    end: usize,
+}
+
+impl Outgoing {
+    const fn is_empty(&self) -> bool {
+        self.sent == self.end
+    }
+
+    fn set(&mut self, frame: Vec<u8>) {
+        (self.sent, self.end) = (0, frame.len());
+        self.bytes = frame;
+    }
+
+    /// Sends what the socket takes; whether that was all.
+    fn send(&mut self, socket: &mut UnixStream) -> io::Result<bool> {
+        while !self.is_empty() {
+            match socket.write(&self.bytes[self.sent..self.end]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// How far the connection is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// The section is marked to end; the stream ends with it.
+    Marked,
+    /// The last frame is on its way.
+    Closing,
+}
+
+pub(crate) struct Client {
+    pub(crate) hub: Arc<Hub>,
+    socket: UnixStream,
+    pub(crate) peer: Peer,
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) reader: Option<ReaderId>,
+    pub(crate) filters: Filters,
+    input: Input,
+    answer: Outgoing,
+    /// Blocks; its buffer is there while the reader is attached.
+    stream: Outgoing,
+    way: Way,
+}
+
+/// Starts the thread of a connection that may read.
+pub(crate) fn start(hub: Arc<Hub>, socket: UnixStream, peer: Peer) -> io::Result<()> {
+    let waker = Arc::new(Waker::new()?);
+    hub.connections.lock().push(Arc::clone(&waker));
+    // From here on, dropping the client takes it off the list.
+    let mut client = Client {
+        hub,
+        socket,
+        peer,
+        waker,
+        reader: None,
+        filters: Filters::default(),
+        input: Input::default(),
+        answer: Outgoing::default(),
+        stream: Outgoing::default(),
+        way: Way::Open,
+    };
+    let serve = move || match client.serve() {
+        Ok(()) => tracing::debug!("{} has left", client.peer),
+        Err(error) => tracing::debug!("{} is gone: {error}", client.peer),
+    };
+    std::thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(serve).map(drop)
+}
+
+/// A frame.
+fn frame(kind: Kind, code: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Header::new(kind, code, sequence, payload.len()).encode().to_vec();
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// A refusal, with its reason and what to do.
+pub(crate) fn refusal(refusal: Refusal, sequence: u32, text: &str) -> Vec<u8> {
+    frame(Kind::Refusal, refusal.number(), sequence, short(text).as_bytes())
+}
+
+/// As much of a text as a frame may have.
+fn short(text: &str) -> &str {
+    let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+impl Client {
+    fn serve(&mut self) -> io::Result<()> {
+        let hello = ApiVersion::of_service(statistics::version()).encode();
+        self.answer.set(frame(Kind::Hello, 0, 0, &hello));
+        loop {
+            if self.way == Way::Open && self.hub.phase() == Phase::Ending {
+                self.begin_end();
+            }
+            if self.way != Way::Closing && self.answer.is_empty() && !self.receive()? {
+                return Ok(());
+            }
+            if self.reader.is_none() && self.stream.is_empty() && !self.stream.bytes.is_empty() {
+                self.give_up_buffer();
+            }
+            // Whether there was nothing to send; only then is the reader's signal waited for.
+            let mut quiet = false;
+            if self.stream.is_empty() && self.answer.is_empty() && self.way != Way::Closing {
+                quiet = !self.fill();
+            }
+            if !(self.stream.send(&mut self.socket)? && self.answer.send(&mut self.socket)?) {
+                self.wait(PollFlags::OUT)?;
+            } else if self.way == Way::Closing {
+                return Ok(());
+            } else if quiet {
+                self.wait(PollFlags::empty())?;
+            }
+        }
+    }
+
+    /// Takes a request, if one is there; false: the client has left.
+    fn receive(&mut self) -> io::Result<bool> {
+        match self.input.receive(&mut self.socket)? {
+            Received::Nothing => {}
+            Received::Closed => return Ok(false),
+            Received::Bad { sequence, text } => {
+                tracing::info!("closing the connection of {}: {text}", self.peer);
+                self.answer.set(refusal(Refusal::Frame, sequence, &text));
+                self.way = Way::Closing;
+            }
+            Received::Request(Header { code, sequence, .. }) => {
+                let input = std::mem::take(&mut self.input);
+                let answer = match self.carry_out(code, input.payload()) {
+                    Ok(output) => frame(Kind::Reply, code, sequence, &output),
+                    Err((why, text)) => {
+                        tracing::debug!("refused {}'s {code:#x}: {text}", self.peer);
+                        refusal(why, sequence, &text)
+                    }
+                };
+                self.answer.set(answer);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies what waits for the reader into the buffer; whether there was anything.
+    fn fill(&mut self) -> bool {
+        let Some(reader) = self.reader else { return false };
+        let (head, blocks) = self.stream.bytes.split_at_mut(HEADER_BYTES);
+        let mut state = self.hub.lock("a reader");
+        let read = state.engine.read(reader, blocks, hone_linux::now());
+        state.wake();
+        drop(state);
+        let (kind, length) = match read {
+            Ok(Read::Bytes(count)) => (Kind::Blocks, count),
+            Ok(Read::SectionEnd) => (Kind::SectionEnd, 0),
+            Ok(Read::Empty) => return false,
+            Err(error) => {
+                tracing::error!("cannot read the engine's blocks: {error}; please report this");
+                self.end_stream("a fault of honed: see its log");
+                return true;
+            }
+        };
+        head.copy_from_slice(&Header::new(kind, 0, 0, length).encode());
+        (self.stream.sent, self.stream.end) = (0, HEADER_BYTES + length);
+        if kind == Kind::SectionEnd {
+            match self.way {
+                Way::Marked => self.end_stream(&self.hub.reason()),
+                // A mark of the client's was in the way of the last one.
+                Way::Open if self.hub.phase() == Phase::Ending => self.begin_end(),
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// The service stops: ends the section here, and the stream with it.
+    fn begin_end(&mut self) {
+        let Some(reader) = self.reader else {
+            return self.end_stream(&self.hub.reason());
+        };
+        let mut state = self.hub.lock("a reader");
+        let marked = state.engine.mark_restart(reader, hone_linux::now());
+        state.wake();
+        drop(state);
+        match marked {
+            Ok(()) => self.way = Way::Marked,
+            Err(hone_engine::RestartError::Pending) => {}
+            Err(error) => {
+                tracing::error!("{}'s stream ends without statistics: {error}", self.peer);
+                self.end_stream(&self.hub.reason());
+            }
+        }
+    }
+
+    /// The last frame, after what is being sent.
+    fn end_stream(&mut self, reason: &str) {
+        let mut last = self.answer.bytes[self.answer.sent..self.answer.end].to_vec();
+        last.extend(frame(Kind::End, 0, 0, short(reason).as_bytes()));
+        self.answer.set(last);
+        self.way = Way::Closing;
+    }
+
+    /// Waits for the socket, or for the reader's signal.
+    fn wait(&self, what: PollFlags) -> io::Result<()> {
+        // While an answer or the last frame is on its way, nothing is received.
+        let receives = self.way != Way::Closing && self.answer.is_empty();
+        let socket = if receives { what | PollFlags::IN } else { what };
+        let mut fds = [PollFd::new(&self.socket, socket), PollFd::new(&self.waker, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if !fds[1].revents().is_empty() {
+            self.waker.clear();
+        }
+        Ok(())
+    }
+
+    /// The buffer for the stream is there while the reader is, and until what was begun is sent.
+    pub(crate) fn set_attached(&mut self, reader: Option<ReaderId>) {
+        self.reader = reader;
+        if reader.is_some() {
+            self.stream = Outgoing { bytes: vec![0; HEADER_BYTES + MAX_BLOCKS_BYTES], sent: 0, end: 0 };
+            self.hub.buffer_bytes.fetch_add(self.stream.bytes.len() as u64, Relaxed);
+        }
+    }
+
+    fn give_up_buffer(&mut self) {
+        self.hub.buffer_bytes.fetch_sub(self.stream.bytes.len() as u64, Relaxed);
+        self.stream = Outgoing::default();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.detach();
+        self.give_up_buffer();
+        self.hub.connections.lock().retain(|waker| !Arc::ptr_eq(waker, &self.waker));
+        self.hub.main.wake();
+    }
+}

@@ -1,0 +1,205 @@
+//! What all threads share: the engine and who is attached, under the one lock of the service.
+//!
+//! # The lock
+//!
+//! [`Hub::lock`] guards the engine and everything that must agree with it. Taken by
+//! * the sensor's thread, from the first record of a batch to its last (at most [`crate::sensor::BATCH`] records),
+//! * each reader's thread while it copies what waits for its reader into a buffer of its own, and while it carries out a
+//!   request.
+//!
+//! No one waits for a socket, the sensor or another thread while holding it; so a reader that does not read holds up
+//! nobody. parking_lot's mutex is used because it is fair now and then: the sensor's thread, which takes the lock again
+//! at once under load, cannot keep the readers out.
+//!
+//! # Memory
+//!
+//! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it cannot use up
+//! what others need, what may wait for readers is shared out evenly among those attached, anew with each that comes or
+//! goes. What waits already stays; room that is not shared out makes up for that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+use hone_engine::{Engine, ReaderId};
+use hone_linux::Capture;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::log;
+use crate::waker::Waker;
+
+/// Most bytes of blocks that may wait for one reader.
+const MAX_PINNED: usize = 64 << 20;
+
+/// An attached reader, as the others need to know it.
+pub(crate) struct Attached {
+    pub(crate) id: ReaderId,
+    pub(crate) waker: Arc<Waker>,
+    /// 0: unlimited.
+    pub(crate) snap_length: u32,
+    pub(crate) ring_bytes: u64,
+}
+
+/// What is under the lock.
+pub(crate) struct State {
+    pub(crate) engine: Engine,
+    pub(crate) readers: Vec<Attached>,
+    /// `None` until the sensor runs.
+    pub(crate) capture: Option<Capture>,
+    /// Bytes of blocks that may wait for all readers together.
+    pinnable: usize,
+}
+
+impl State {
+    /// How many bytes of blocks may wait for each reader, if there are so many.
+    pub(crate) fn share(&self, readers: usize) -> usize {
+        (self.pinnable / readers.max(1)).min(MAX_PINNED)
+    }
+
+    pub(crate) fn reader(&mut self, id: ReaderId) -> Option<&mut Attached> {
+        self.readers.iter_mut().find(|reader| reader.id == id)
+    }
+
+    /// Wakes the readers that the engine names. Called before the lock is let go of, wherever blocks may have come.
+    pub(crate) fn wake(&mut self) {
+        let readers = &self.readers;
+        self.engine.take_signals(|id| {
+            if let Some(reader) = readers.iter().find(|reader| reader.id == id) {
+                reader.waker.wake();
+            }
+        });
+    }
+
+    /// After a reader has come, gone or changed: shares out the memory, and tells the sensor how much of each packet is
+    /// wanted, which is the most that any reader wants.
+    pub(crate) fn retarget(&mut self) {
+        let share = self.share(self.readers.len());
+        for reader in &self.readers {
+            // Each is attached.
+            let _ = self.engine.set_pinned_bytes(reader.id, share);
+        }
+        let longest = self.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
+        let longest = longest.map(|length| length.wrapping_add(1));
+        if let Some(Err(error)) = self.capture.as_ref().map(|capture| capture.set(longest)) {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+/// How long ago that was.
+pub(crate) fn nanos(since: Instant) -> u64 {
+    since.elapsed().as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+/// How the service stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Phase {
+    Running = 0,
+    /// The sensor's thread takes in what has happened so far; nobody attaches any more.
+    Stopping = 1,
+    /// Readers' streams are brought to their end.
+    Ending = 2,
+}
+
+/// What all threads share.
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    pub(crate) started: Instant,
+    pub(crate) max_readers: u32,
+    pub(crate) sensor_bytes: u32,
+    pub(crate) max_block_bytes: usize,
+    phase: AtomicUsize,
+    /// Why it stops; set once, before the phase.
+    reason: Mutex<String>,
+    /// Wakes the sensor's thread.
+    pub(crate) sensor: Waker,
+    /// Wakes the main thread: a stop is asked for, or a connection has ended.
+    pub(crate) main: Waker,
+    pub(crate) stop_asked: AtomicBool,
+    /// Wakers of all connections, attached or not.
+    pub(crate) connections: Mutex<Vec<Arc<Waker>>>,
+    /// Lists that connections have set, and their ids.
+    pub(crate) id_lists: AtomicU64,
+    pub(crate) ids: AtomicU64,
+    pub(crate) buffer_bytes: AtomicU64,
+}
+
+impl Hub {
+    pub(crate) fn new(engine: Engine, config: &crate::config::Config) -> std::io::Result<Self> {
+        let state = State {
+            engine,
+            readers: Vec::new(),
+            capture: None,
+            // The rest is left to tables, beginnings of sections, and readers that had more when they were fewer.
+            pinnable: config.block_bytes / 8 * 5,
+        };
+        Ok(Self {
+            state: Mutex::new(state),
+            started: Instant::now(),
+            max_readers: config.max_readers,
+            sensor_bytes: config.sensor_bytes,
+            max_block_bytes: config.block_bytes,
+            phase: AtomicUsize::new(Phase::Running as usize),
+            reason: Mutex::default(),
+            sensor: Waker::new()?,
+            main: Waker::new()?,
+            stop_asked: AtomicBool::new(false),
+            connections: Mutex::default(),
+            id_lists: AtomicU64::new(0),
+            ids: AtomicU64::new(0),
+            buffer_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes the lock; `who` is for the log.
+    pub(crate) fn lock(&self, who: &str) -> MutexGuard<'_, State> {
+        if !log::shows_lock_status() {
+            return self.state.lock();
+        }
+        let asked = Instant::now();
+        let state = self.state.lock();
+        tracing::trace!("{who} waited {:?}", asked.elapsed());
+        state
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(std::sync::atomic::Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Stopping,
+            _ => Phase::Ending,
+        }
+    }
+
+    /// Begins the stop, once.
+    pub(crate) fn stop(&self, reason: String) {
+        let mut first = self.reason.lock();
+        if first.is_empty() {
+            *first = reason;
+        }
+        drop(first);
+        self.advance(Phase::Stopping);
+        self.sensor.wake();
+    }
+
+    /// Asks every connection to bring its stream to an end.
+    pub(crate) fn end(&self) {
+        self.advance(Phase::Ending);
+        for waker in self.connections.lock().iter() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn reason(&self) -> String {
+        self.reason.lock().clone()
+    }
+
+    pub(crate) fn ask_stop(&self) {
+        self.stop_asked.store(true, Relaxed);
+        self.main.wake();
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as usize, std::sync::atomic::Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,227 @@
+//! Hone's service on Linux: holds the sensor and the queue manager, and serves readers on a socket.
+//!
+//! Threads: this one (signals, the socket, the end), the sensor's ([`sensor`]), and one per connection ([`client`]).
+//! They share the [`hub::Hub`], which says what its lock guards and who takes it when.
+
+#![cfg(target_os = "linux")]
+
+mod client;
+mod config;
+mod filters;
+mod hub;
+mod input;
+mod listener;
+mod log;
+mod memory;
+mod notify;
+mod peer;
+mod privileges;
+mod requests;
+mod sensor;
+mod statistics;
+mod waker;
+
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use hone_engine::{Engine, SectionInfo};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use config::Config;
+use hub::{Hub, Phase};
+use listener::Listener;
+use notify::notify;
+
+/// How long readers have to take the end of their streams.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Hone's service: collects packets with their processes, and serves readers
+#[derive(Debug, clap::Parser)]
+#[command(name = "honed", version)]
+struct Arguments {
+    /// Read FILE instead of /etc/hone/hone.toml, which may be missing
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Check the configuration, say what is wrong with it, and end
+    #[arg(long)]
+    check_config: bool,
+
+    /// Listen on PATH, whatever the configuration says
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(hone_reader::LogLevels::default());
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut config = config::read(arguments.config.as_deref())?;
+    if arguments.check_config {
+        return Ok(());
+    }
+    if let Some(socket) = &arguments.socket {
+        config.socket.clone_from(socket);
+    }
+    log::set_levels(config.log_levels);
+    privileges::confine().context("cannot renounce new privileges")?;
+    let mut signals = Signals::register().context("cannot handle signals")?;
+    let mut engine = Engine::new(engine_config(&config)).context("cannot start the queue manager")?;
+    engine.set_default_ring_bytes(config.ring_bytes as usize).context("ring_buffer_size")?;
+    let hub = Arc::new(Hub::new(engine, &config).context("cannot make an eventfd")?);
+    // Before the sensor, which takes a while to load: a second service is told at once.
+    let listener = Listener::open(&config)?;
+    let (thread, started) = sensor::start(Arc::clone(&hub)).context("cannot start the sensor's thread")?;
+    for note in started.recv().context("the sensor's thread has ended")?? {
+        tracing::warn!("{note}");
+    }
+    privileges::drop_all().context("cannot drop capabilities")?;
+    notify("READY=1");
+    tracing::info!("serving readers on {}", config.socket.display());
+
+    serve(&hub, &listener, &mut signals, arguments, &config);
+
+    notify("STOPPING=1");
+    drop(listener);
+    let ended = Instant::now();
+    while !hub.connections.lock().is_empty() && ended.elapsed() < END_PATIENCE {
+        wait(&[PollFd::new(&hub.main, PollFlags::IN)], END_PATIENCE.saturating_sub(ended.elapsed()));
+        hub.main.clear();
+    }
+    match hub.connections.lock().len() {
+        0 => {}
+        left => tracing::warn!("{left} connections did not take their end in {END_PATIENCE:?}"),
+    }
+    match thread.join() {
+        Ok(result) => result.context("the sensor has failed")?,
+        Err(_) => anyhow::bail!("the sensor's thread has panicked; please report this"),
+    }
+    tracing::info!("stopped: {}", hub.reason());
+    Ok(())
+}
+
+/// Accepts clients and follows signals until the service stops.
+fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: &Arguments, config: &Config) {
+    while hub.phase() == Phase::Running {
+        let mut fds = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::new(&signals.stop, PollFlags::IN),
+            PollFd::new(&signals.reload, PollFlags::IN),
+            PollFd::new(&hub.main, PollFlags::IN),
+        ];
+        if let Err(error) = poll(&mut fds, None)
+            && error != rustix::io::Errno::INTR
+        {
+            hub.stop(format!("cannot wait for clients: {error}"));
+            return;
+        }
+        let [clients, stop, reload, main] = fds.map(|fd| !fd.revents().is_empty());
+        if clients {
+            listener.accept(hub);
+        }
+        if main {
+            hub.main.clear();
+        }
+        if reload && Signals::take(&mut signals.reload) {
+            notify("RELOADING=1");
+            apply(hub, arguments, config);
+            notify("READY=1");
+        }
+        if stop && Signals::take(&mut signals.stop) {
+            hub.stop("honed was stopped by a signal".to_owned());
+        } else if hub.stop_asked.load(Relaxed) {
+            hub.stop("honed was stopped on request".to_owned());
+        }
+    }
+}
+
+/// Reads the configuration again, and takes over what can change.
+fn apply(hub: &Hub, arguments: &Arguments, running: &Config) {
+    let mut config = match config::read(arguments.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => return tracing::error!("the configuration stays as it was: {error}"),
+    };
+    log::set_levels(config.log_levels);
+    let mut state = hub.lock("configuration");
+    if let Err(error) = state.engine.set_default_ring_bytes(config.ring_bytes as usize) {
+        tracing::error!("ring_buffer_size: {error}");
+    }
+    drop(state);
+    config.socket.clone_from(&running.socket);
+    (config.ring_bytes, config.log_levels) = (running.ring_bytes, running.log_levels);
+    if config == *running {
+        tracing::info!("the configuration was read again");
+    } else {
+        tracing::warn!(
+            "the configuration was read again: log_level and ring_buffer_size hold from now on, the rest after a restart"
+        );
+    }
+}
+
+fn engine_config(config: &Config) -> hone_engine::Config {
+    let host = hone_linux::host();
+    hone_engine::Config {
+        section: SectionInfo {
+            hardware: host.hardware.into(),
+            os: host.os.into(),
+            application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
+            host: config.host_id.or(host.id).unwrap_or_default(),
+            comment: config.comment.clone().into(),
+            interface: b"all sockets of the host".to_vec(),
+        },
+        loaded: hone_linux::now(),
+        max_readers: config.max_readers,
+        max_ring_bytes: hone_api::limits::HARD_MAX_RING_BYTES as usize,
+        max_filter_ids: hone_api::limits::MAX_FILTER_IDS,
+        max_open_connections: hone_api::limits::MAX_OPEN_CONNECTIONS,
+        max_block_bytes: config.block_bytes,
+        ..hone_engine::Config::default()
+    }
+}
+
+/// The signals that are followed, each as a socket that can be read when it has come.
+struct Signals {
+    stop: UnixStream,
+    reload: UnixStream,
+}
+
+impl Signals {
+    fn register() -> std::io::Result<Self> {
+        let pair = |signals: &[i32]| {
+            let (read, write) = UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            for signal in signals {
+                signal_hook::low_level::pipe::register(*signal, write.try_clone()?)?;
+            }
+            Ok::<_, std::io::Error>(read)
+        };
+        Ok(Self { stop: pair(&[SIGTERM, SIGINT])?, reload: pair(&[SIGHUP])? })
+    }
+
+    /// Whether it has come since the last look.
+    fn take(signal: &mut UnixStream) -> bool {
+        std::io::Read::read(signal, &mut [0; 64]).is_ok_and(|count| count > 0)
+    }
+}
+
+fn wait(fds: &[PollFd<'_>], timeout: Duration) {
+    let timeout = Timespec::try_from(timeout).ok();
+    // An error is a signal: the caller looks again.
+    let _ = poll(&mut fds.to_vec(), timeout.as_ref());
+}

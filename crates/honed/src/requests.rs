@@ -1,0 +1,292 @@
+//! What a client asks for, carried out: each request is checked first, then done under the hub's lock.
+//! Called by the connection's thread.
+
+use std::sync::Arc;
+
+use hone_api::limits::MAX_SNAP_LENGTH;
+use hone_api::{ApiVersion, ConnectionIds, Family, OpenConnections, Operation, Reply, Request};
+use hone_engine::{
+    AttachError, FilterError, OpenConnection, OpenListError, ProcessKey, ReaderId, ReaderOptions,
+    RestartError,
+};
+use hone_reader::protocol::{Asked, Attach, Extra, number};
+use hone_reader::{LogLevels, Refusal};
+
+use crate::client::Client;
+use crate::filters::Filters;
+use crate::hub::{Attached, Phase, State};
+use crate::{log, statistics};
+
+/// The output, or why not.
+type Answer = Result<Vec<u8>, (Refusal, String)>;
+
+const NOT_ATTACHED: &str = "the connection is no reader: attach first";
+
+impl Client {
+    /// Carries out a request.
+    pub(crate) fn carry_out(&mut self, code: u16, input: &[u8]) -> Answer {
+        match Asked::of(code) {
+            Some(Asked::Control(operation)) => self.control(operation, input),
+            Some(Asked::Extra(extra)) => self.extra(extra, input),
+            None => Err((
+                Refusal::UnknownOperation,
+                format!("no operation has the number {code:#x}; is the client newer than this honed?"),
+            )),
+        }
+    }
+
+    fn control(&mut self, operation: Operation, input: &[u8]) -> Answer {
+        let request = Request::parse(operation, input).map_err(refused_input)?;
+        match request {
+            Request::GetVersion => {
+                Ok(encoded(&Reply::Version(ApiVersion::of_service(statistics::version()))))
+            }
+            Request::GetStatistics | Request::GetStatistics2 => {
+                let state = self.hub.lock("a request");
+                let all = statistics::statistics(&self.hub, &state, self.reader);
+                drop(state);
+                Ok(match request {
+                    Request::GetStatistics => encoded(&Reply::OriginalStatistics(&all.to_original())),
+                    _ => encoded(&Reply::Statistics(&all)),
+                })
+            }
+            Request::SetRingBytes(bytes) => {
+                let mut state = self.hub.lock("a request");
+                let size = state
+                    .engine
+                    .set_default_ring_bytes(bytes as usize)
+                    .map_err(|error| (Refusal::Input, error.to_string()))?;
+                drop(state);
+                tracing::info!("{} sets the ring buffer of new readers to {size} bytes", self.peer);
+                Ok(Vec::new())
+            }
+            Request::MarkRestart => self.with_reader(|state, reader| {
+                state.engine.mark_restart(reader, hone_linux::now()).map_err(|error| match error {
+                    RestartError::Pending => (Refusal::Busy, error.to_string()),
+                    RestartError::UnknownReader => (Refusal::NotAttached, error.to_string()),
+                    _ => (Refusal::NoMemory, error.to_string()),
+                })
+            }),
+            Request::SetSnapLength(bytes) => self.with_reader(|state, id| {
+                state
+                    .engine
+                    .set_snap_length(id, bytes)
+                    .map_err(|error| (Refusal::NotAttached, error.to_string()))?;
+                if let Some(reader) = state.reader(id) {
+                    reader.snap_length = bytes;
+                }
+                state.retarget();
+                Ok(())
+            }),
+            Request::GetSnapLength => {
+                let mut bytes = None;
+                self.with_reader(|state, reader| {
+                    bytes = state.engine.snap_length(reader);
+                    Ok(())
+                })?;
+                Ok(encoded(&Reply::SnapLength(bytes.unwrap_or_default())))
+            }
+            Request::FilterConnections(ids) => {
+                // A 32-bit id stands for the connection that has this whole id.
+                self.set_filter(
+                    |filters| &mut filters.exclude_connections,
+                    ConnectionIds::iter(&ids).collect(),
+                )
+            }
+            Request::FilterProcesses(ids) => {
+                self.set_filter(|filters| &mut filters.exclude_processes, ids.iter().collect())
+            }
+            Request::IncludeConnections(ids) => {
+                self.set_filter(|filters| &mut filters.include_connections, ids.iter().collect())
+            }
+            Request::IncludeProcesses(ids) => {
+                self.set_filter(|filters| &mut filters.include_processes, ids.iter().collect())
+            }
+            Request::SetOpenConnections(list) => self.set_open_connections(list),
+            Request::SetDataEvent(_) => Err((
+                Refusal::Unsupported,
+                "there are no event handles on Linux: wait until the socket can be read".to_owned(),
+            )),
+            _ => Err((Refusal::Unsupported, format!("this honed does not carry out {operation}"))),
+        }
+    }
+
+    /// Replaces the list of open connections. A record whose process does not run, or is not the one that it was, says
+    /// nothing, and is left out.
+    fn set_open_connections(&self, list: OpenConnections<'_>) -> Answer {
+        let mut records = Vec::with_capacity(list.len());
+        let mut state = self.hub.lock("a request");
+        for record in list.iter() {
+            let process = state.engine.process(record.process);
+            let same = |process: &ProcessKey| record.process_start.is_none_or(|start| start == process.start);
+            let Some(process) = process.filter(same) else { continue };
+            records.push(OpenConnection {
+                family: match record.family {
+                    Family::V4 => hone_engine::Family::V4,
+                    Family::V6 => hone_engine::Family::V6,
+                },
+                protocol: record.protocol,
+                local_port: record.local_port,
+                local_address: record.local,
+                remote: record.remote.map(|remote| (remote.ip(), remote.port())),
+                process,
+            });
+        }
+        let set = state.engine.set_open_connections(&records, hone_linux::now());
+        state.wake();
+        drop(state);
+        tracing::info!(
+            "{} lists {} open connections, {} of running processes",
+            self.peer,
+            list.len(),
+            records.len()
+        );
+        set.map(|()| Vec::new()).map_err(|error| match error {
+            OpenListError::TooMany { .. } => (Refusal::Input, error.to_string()),
+            _ => (Refusal::NoMemory, error.to_string()),
+        })
+    }
+
+    fn extra(&mut self, extra: Extra, input: &[u8]) -> Answer {
+        let wrong = |text| (Refusal::Input, text);
+        let none = |what: &str| match input.len() {
+            0 => Ok(()),
+            length => Err(wrong(format!("{what}: the input has {length} bytes; allowed: 0"))),
+        };
+        match extra {
+            Extra::Attach => self.attach(Attach::decode(input).map_err(wrong)?),
+            Extra::Detach => {
+                none("detach")?;
+                if self.reader.is_none() {
+                    return Err((Refusal::NotAttached, NOT_ATTACHED.to_owned()));
+                }
+                self.detach();
+                Ok(Vec::new())
+            }
+            Extra::SetLogLevels => {
+                let mask = number("log levels", input).map_err(wrong)?;
+                let levels = LogLevels::from_mask(mask).map_err(|error| wrong(error.to_string()))?;
+                log::set_levels(levels);
+                tracing::info!("{} sets the log levels to {levels}", self.peer);
+                Ok(Vec::new())
+            }
+            Extra::GetLogLevels => {
+                none("log levels")?;
+                Ok(log::levels().mask().to_le_bytes().to_vec())
+            }
+            Extra::GetMemory => {
+                none("memory report")?;
+                let rows = statistics::memory(&self.hub, &self.hub.lock("a request"));
+                Ok(rows.iter().flat_map(|row| row.encode()).collect())
+            }
+            Extra::Stop => {
+                let force = match number("stop", input).map_err(wrong)? {
+                    0 => false,
+                    1 => true,
+                    other => return Err(wrong(format!("stop: {other}; allowed: 0, 1 (force)"))),
+                };
+                let readers = self.hub.lock("a request").readers.len();
+                if readers > 0 && !force {
+                    let text = format!("{readers} readers are attached; end them, or force the stop");
+                    return Err((Refusal::Busy, text));
+                }
+                tracing::info!("{} stops honed, {readers} readers attached", self.peer);
+                self.hub.ask_stop();
+                Ok(Vec::new())
+            }
+            _ => Err((Refusal::Unsupported, format!("this honed does not carry out {extra:?}"))),
+        }
+    }
+
+    fn attach(&mut self, asked: Attach) -> Answer {
+        if self.reader.is_some() {
+            return Err((Refusal::Attached, "the connection is a reader already: detach first".to_owned()));
+        }
+        // What cuts nothing is no limit, as for the operation that changes it later.
+        let snap_length = if asked.snap_length > MAX_SNAP_LENGTH { 0 } else { asked.snap_length };
+        let mut state = self.hub.lock("a request");
+        if self.hub.phase() != Phase::Running {
+            return Err((Refusal::Stopping, "honed is stopping".to_owned()));
+        }
+        let options = ReaderOptions {
+            ring_bytes: (asked.ring_bytes > 0).then_some(asked.ring_bytes as usize),
+            pinned_bytes: state.share(state.readers.len() + 1),
+            snap_length,
+        };
+        let id = state.engine.attach(&options, hone_linux::now()).map_err(|error| {
+            (
+                match error {
+                    AttachError::TooManyReaders => Refusal::TooMany,
+                    AttachError::RingBytes(_) => Refusal::Input,
+                    _ => Refusal::NoMemory,
+                },
+                match error {
+                    AttachError::TooManyReaders => {
+                        format!("{error} ({}); max_readers in hone.toml allows more", self.hub.max_readers)
+                    }
+                    _ => error.to_string(),
+                },
+            )
+        })?;
+        if let Err(error) = self.filters.apply(&mut state.engine, id) {
+            state.engine.detach(id);
+            return Err((Refusal::NoMemory, error.to_string()));
+        }
+        let ring_bytes = state.engine.reader_statistics(id).map_or(0, |reader| reader.ring_bytes);
+        let waker = Arc::clone(&self.waker);
+        state.readers.push(Attached { id, waker, snap_length, ring_bytes });
+        state.retarget();
+        state.wake();
+        drop(state);
+        // It may be in its long sleep.
+        self.hub.sensor.wake();
+        self.set_attached(Some(id));
+        tracing::info!("reader {} attached: {}", id.get(), self.peer);
+        Ok(id.get().to_le_bytes().to_vec())
+    }
+
+    /// Gives up the reader and its filters, if there are any.
+    pub(crate) fn detach(&mut self) {
+        self.filters.clear(&self.hub);
+        let Some(id) = self.reader else { return };
+        let mut state = self.hub.lock("a request");
+        state.engine.detach(id);
+        state.readers.retain(|reader| reader.id != id);
+        state.retarget();
+        drop(state);
+        self.set_attached(None);
+        tracing::info!("reader {} detached: {}", id.get(), self.peer);
+    }
+
+    fn with_reader(&self, act: impl FnOnce(&mut State, ReaderId) -> Result<(), (Refusal, String)>) -> Answer {
+        let Some(reader) = self.reader else {
+            return Err((Refusal::NotAttached, NOT_ATTACHED.to_owned()));
+        };
+        let mut state = self.hub.lock("a request");
+        let result = act(&mut state, reader);
+        state.wake();
+        result.map(|()| Vec::new())
+    }
+
+    /// Sets one list, here and for the reader if there is one.
+    fn set_filter<T>(&mut self, list: impl Fn(&mut Filters) -> &mut Vec<T>, ids: Vec<T>) -> Answer {
+        self.filters.set(&self.hub, list, ids);
+        let Some(reader) = self.reader else { return Ok(Vec::new()) };
+        let applied = self.filters.apply(&mut self.hub.lock("a request").engine, reader);
+        applied.map(|()| Vec::new()).map_err(|error| match error {
+            FilterError::TooMany { .. } => (Refusal::Input, error.to_string()),
+            _ => (Refusal::NoMemory, error.to_string()),
+        })
+    }
+}
+
+fn refused_input(error: hone_api::RequestError) -> (Refusal, String) {
+    (Refusal::Input, error.to_string())
+}
+
+fn encoded(reply: &Reply<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; reply.len()];
+    // The buffer has the length that the reply says.
+    let _ = reply.encode(&mut bytes);
+    bytes
+}

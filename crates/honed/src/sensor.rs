@@ -1,0 +1,143 @@
+//! The sensor's thread: owns the sensor, feeds the engine.
+//!
+//! Takes the hub's lock for one batch of records at a time and never waits while it holds it. While nobody reads, the
+//! programs copy no packet, and this thread only follows processes and connections.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hone_engine::Nanos;
+use hone_linux::{Sensor, SensorConfig, SensorError};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::hub::{Hub, Phase};
+use crate::privileges;
+
+/// Most records taken from the sensor under the lock at once: few enough that a reader waits less than a millisecond.
+pub(crate) const BATCH: usize = 256;
+/// Batches under load between two wake-ups of readers: waking each reader for each batch would cost more than the batch.
+const BATCHES: u32 = 8;
+/// Longest wait for records: how late a block is when there is little traffic.
+const WAIT: Duration = Duration::from_millis(50);
+/// The same while nobody reads.
+const IDLE_WAIT: Duration = Duration::from_millis(250);
+/// How often the sensor's losses are asked for.
+const DROPS_EVERY: Duration = Duration::from_millis(100);
+/// How long after a stop the records from before it are still collected.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// The thread's start: what is weaker on this machine than elsewhere, or why the sensor does not run.
+pub(crate) type Started = Receiver<Result<Vec<String>, SensorError>>;
+
+/// Starts the thread. It ends when the hub stops, or when the sensor fails, and then stops the hub.
+pub(crate) fn start(hub: Arc<Hub>) -> std::io::Result<(JoinHandle<Result<(), SensorError>>, Started)> {
+    let (tell, started) = sync_channel(1);
+    let run = move || run(&hub, &tell);
+    Ok((std::thread::Builder::new().name("sensor".into()).spawn(run)?, started))
+}
+
+fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result<(), SensorError> {
+    let mut sensor = match begin(hub) {
+        Ok(sensor) => {
+            let _ = tell.send(Ok(sensor.notes().to_vec()));
+            sensor
+        }
+        Err(error) => {
+            let _ = tell.send(Err(error));
+            return Ok(());
+        }
+    };
+    let result = collect(hub, &mut sensor);
+    if let Err(error) = &result {
+        hub.stop(format!("the sensor has failed: {error}"));
+    }
+    hub.end();
+    hub.main.wake();
+    result
+}
+
+/// Loads the sensor, takes in the state of the host, and gives up what that took.
+fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
+    let mut sensor = Sensor::start(&SensorConfig { snap_length: 0, ring_bytes: hub.sensor_bytes })?;
+    let capture = sensor.capture();
+    capture.set(None)?;
+    let mut state = hub.lock("sensor");
+    state.capture = Some(capture);
+    // What cannot be recorded is counted by the engine.
+    sensor.restate(&mut |event| {
+        let _ = state.engine.restate(&event);
+    })?;
+    drop(state);
+    if let Err(error) = privileges::drop_all() {
+        tracing::warn!("the sensor's thread keeps its capabilities: {error}");
+    }
+    Ok(sensor)
+}
+
+fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
+    let mut drops_asked = Instant::now();
+    // When to give up catching up, and with what time it is done.
+    let mut until: Option<(Instant, Nanos)> = None;
+    let mut batches = 0;
+    loop {
+        if until.is_none() && hub.phase() != Phase::Running {
+            until = Some((Instant::now() + CATCH_UP, hone_linux::now()));
+        }
+        batches = (batches + 1) % BATCHES;
+        let (taken, latest) = take(hub, sensor, batches == 0)?;
+        if drops_asked.elapsed() >= DROPS_EVERY {
+            drops_asked = Instant::now();
+            report_drops(hub, sensor)?;
+        }
+        match until {
+            Some((deadline, time)) if taken == 0 || latest >= time || Instant::now() >= deadline => {
+                return report_drops(hub, sensor);
+            }
+            None if taken == 0 => wait(hub, sensor),
+            _ => {}
+        }
+    }
+}
+
+/// Hands one batch of records to the engine, and may wake the readers. Gives how many records, and the latest time among
+/// them. Readers that are not woken now are before this thread waits: the engine keeps the signals.
+fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), SensorError> {
+    let mut state = None;
+    let mut latest = 0;
+    let taken = sensor.poll(Duration::ZERO, BATCH, &mut |event| {
+        latest = latest.max(event.at());
+        let state = state.get_or_insert_with(|| hub.lock("sensor"));
+        // What cannot be recorded is counted by the engine.
+        let _ = state.engine.handle(&event);
+    });
+    if let Some(state) = &mut state
+        && wake
+    {
+        state.wake();
+    }
+    Ok((taken?, latest))
+}
+
+fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
+    let drops = sensor.drops()?;
+    hub.lock("sensor").engine.report_source_drops(drops);
+    Ok(())
+}
+
+/// Waits for records, or for the hub to want something.
+fn wait(hub: &Hub, sensor: &Sensor) {
+    let mut state = hub.lock("sensor");
+    // What has been held long enough goes on; every wait is shorter than the time that packets are held.
+    state.engine.tick(hone_linux::now());
+    state.wake();
+    let idle = state.readers.is_empty();
+    drop(state);
+    let timeout = Timespec::try_from(if idle { IDLE_WAIT } else { WAIT }).ok();
+    let mut fds = [PollFd::new(sensor, PollFlags::IN), PollFd::new(&hub.sensor, PollFlags::IN)];
+    // An error is a signal, or nothing that waiting longer would mend: the records are looked at either way.
+    if poll(&mut fds, timeout.as_ref()).is_ok() && !fds[1].revents().is_empty() {
+        hub.sensor.clear();
+    }
+}

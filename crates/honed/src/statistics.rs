@@ -1,0 +1,125 @@
+//! The reports: what the engine counts in the form that crosses the socket, and what memory is used for.
+//! Called by a connection's thread under the lock.
+
+use hone_api::{Attribution, Counts, Held, NO_READER, ReaderStatistics, Statistics, Unattributed};
+use hone_engine::{Method, NoOwner, PerKind, RING_SLOT_BYTES, ReaderId};
+use hone_reader::{Component, MemoryRow};
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::hub::{Hub, State, nanos};
+use crate::memory;
+
+/// Version of the service.
+pub(crate) fn version() -> [u16; 4] {
+    let part = |text: &str| text.parse().unwrap_or(0);
+    [
+        part(env!("CARGO_PKG_VERSION_MAJOR")),
+        part(env!("CARGO_PKG_VERSION_MINOR")),
+        part(env!("CARGO_PKG_VERSION_PATCH")),
+        0,
+    ]
+}
+
+/// Each way of attribution, in both crates' words.
+const METHODS: [(Method, Attribution); 8] = [
+    (Method::CurrentTask, Attribution::CurrentTask),
+    (Method::LastSender, Attribution::LastSender),
+    (Method::LastReceiver, Attribution::LastReceiver),
+    (Method::Creator, Attribution::Creator),
+    (Method::Accepted, Attribution::Accepted),
+    (Method::Listener, Attribution::Listener),
+    (Method::Connection, Attribution::Connection),
+    (Method::Listed, Attribution::Listed),
+];
+
+const NO_OWNERS: [(NoOwner, Unattributed); 5] = [
+    (NoOwner::Kernel, Unattributed::Kernel),
+    (NoOwner::NoSocket, Unattributed::NoSocket),
+    (NoOwner::UnknownSocket, Unattributed::UnknownSocket),
+    (NoOwner::HoldExpired, Unattributed::HoldExpired),
+    (NoOwner::HoldFull, Unattributed::HoldFull),
+];
+
+/// Everything that is counted, and what this reader got.
+pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> Statistics {
+    let engine = state.engine.statistics();
+    let mut statistics = Statistics {
+        version: version(),
+        now: hone_linux::now(),
+        loaded: nanos(hub.started),
+        logging: engine.logging_time,
+        readers: engine.readers,
+        readers_total: engine.readers_total,
+        ring_bytes: engine.ring_bytes,
+        max_snap_length: engine.snap_length.into(),
+        received: counts(engine.received),
+        packet_bytes: engine.packet_bytes,
+        processes: engine.processes,
+        process_starts: engine.process_starts,
+        process_ends: engine.process_ends,
+        connections: engine.connections,
+        connection_opens: engine.connection_opens,
+        connection_closes: engine.connection_closes,
+        dropped_by_source: counts(engine.dropped_by_source),
+        lost: counts(engine.lost),
+        ignored: counts(engine.ignored),
+        unopened: engine.unopened,
+        held: Held {
+            waiting: engine.held,
+            waiting_bytes: engine.held_bytes,
+            total: engine.held_total,
+            attributed: engine.held_attributed,
+            unattributed: engine.held_unattributed,
+        },
+        blocks: engine.blocks,
+        block_bytes: engine.block_bytes,
+        max_block_bytes: hub.max_block_bytes as u64,
+        reader: ReaderStatistics { id: NO_READER, ..ReaderStatistics::default() },
+        ..Statistics::default()
+    };
+    for (method, attribution) in METHODS {
+        statistics.methods[attribution.number()] = engine.methods.get(method);
+    }
+    for (reason, unattributed) in NO_OWNERS {
+        statistics.unattributed[unattributed.number()] = engine.no_owner.get(reason);
+    }
+    if let Some(got) = reader.and_then(|id| state.engine.reader_statistics(id)) {
+        statistics.reader = ReaderStatistics {
+            id: got.id,
+            attached: got.attached,
+            ring_bytes: got.ring_bytes,
+            ring_slots: got.ring_slots,
+            pinned_bytes: state.share(state.readers.len()) as u64,
+            queued_bytes: got.queued_bytes,
+            snap_length: got.snap_length.into(),
+            received: counts(got.received),
+            delivered: counts(got.delivered),
+            dropped: counts(got.dropped_by_ring),
+            filtered: counts(got.filtered),
+            queued: counts(got.queued),
+        };
+    }
+    statistics
+}
+
+fn counts(kinds: PerKind) -> Counts {
+    Counts { packets: kinds.packets, processes: kinds.processes, connections: kinds.connections }
+}
+
+/// What memory is used for.
+pub(crate) fn memory(hub: &Hub, state: &State) -> Vec<MemoryRow> {
+    let engine = state.engine.statistics();
+    let (allocations, allocated) = memory::allocated();
+    let rings: u64 = state.readers.iter().map(|reader| reader.ring_bytes).sum();
+    let row = |component: Component, count, bytes| MemoryRow { component: component.number(), count, bytes };
+    vec![
+        row(Component::All, allocations, allocated),
+        row(Component::SensorBuffer, 1, hub.sensor_bytes.into()),
+        row(Component::Blocks, engine.blocks, engine.block_bytes),
+        row(Component::Processes, engine.processes, 0),
+        row(Component::Connections, engine.connections, 0),
+        row(Component::Rings, rings / RING_SLOT_BYTES as u64, rings),
+        row(Component::IdLists, hub.id_lists.load(Relaxed), hub.ids.load(Relaxed) * 8),
+        row(Component::Links, hub.connections.lock().len() as u64, hub.buffer_bytes.load(Relaxed)),
+    ]
+}

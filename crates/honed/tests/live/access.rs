@@ -1,0 +1,96 @@
+//! Who may read: root and the group, nobody else.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use hone_reader::{Connection, Options, ReaderError, Refusal};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::guard::ready;
+use crate::service::Service;
+
+/// A group that every system has, and of which the user below is no member.
+const GROUP: (&str, u32) = ("daemon", 1);
+const NOBODY: u32 = 65_534;
+
+/// Connects and attaches as an unprivileged user with these groups; only the thread that does so changes.
+fn attach_as(socket: &Path, group: u32, supplementary: &[u32]) -> Result<u64, ReaderError> {
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let groups: Vec<_> = supplementary.iter().map(|group| Gid::from_raw(*group)).collect();
+            let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(group));
+            set_thread_groups(&groups).expect("root may");
+            set_thread_res_gid(group, group, group).expect("root may");
+            set_thread_res_uid(user, user, user).expect("root may");
+            Connection::open(socket)?.attach(&Options::default())
+        });
+        client.join().expect("the client does not panic")
+    })
+}
+
+#[test]
+fn only_root_and_the_group_may_read() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::start(&format!("socket_group = '{}'", GROUP.0));
+    let socket = service.socket();
+    let file = socket.metadata().expect("there is a socket");
+    assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (0, GROUP.1, 0o660));
+    service.reader(&Options::default());
+    attach_as(&socket, GROUP.1, &[]).expect("the group is the client's own");
+    attach_as(&socket, NOBODY, &[77, GROUP.1]).expect("the group is one of the client's");
+    let many: Vec<_> = (2000..3000).chain([GROUP.1]).collect();
+    attach_as(&socket, NOBODY, &many).expect("the group is the last of very many");
+    let error = attach_as(&socket, NOBODY, &[]).expect_err("nobody may not read");
+    assert!(matches!(error, ReaderError::Permission { .. }), "{error}");
+
+    // Should the file let it in, the service does not.
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).expect("the socket is ours");
+    let error = attach_as(&socket, NOBODY, &[77]).expect_err("nobody may not read");
+    assert_eq!(error.refusal(), Some(Refusal::Permission));
+    assert!(error.to_string().contains("usermod -aG"), "{error}");
+    attach_as(&socket, NOBODY, &[GROUP.1]).expect("the group may read");
+    service.stop();
+}
+
+#[test]
+fn without_a_group_only_root_may_read() {
+    if !ready(&[]) {
+        return;
+    }
+    for (group, warned) in [("", false), ("no-such-group-here", true)] {
+        let service = Service::start(&format!("socket_group = '{group}'"));
+        let socket = service.socket();
+        assert_eq!(socket.metadata().expect("there is a socket").mode() & 0o777, 0o600);
+        assert_eq!(service.log().contains("groupadd"), warned);
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666))
+            .expect("the socket is ours");
+        let error = attach_as(&socket, GROUP.1, &[0]).expect_err("only root may read");
+        assert_eq!(error.refusal(), Some(Refusal::Permission));
+        service.reader(&Options::default());
+        service.stop();
+    }
+}
+
+#[test]
+fn a_running_service_has_no_capabilities() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::start("");
+    let _reader = service.reader(&Options::default());
+    let mut threads = 0;
+    for task in std::fs::read_dir(format!("/proc/{}/task", service.pid())).expect("it runs") {
+        let status = task.expect("it runs").path().join("status");
+        let status = std::fs::read_to_string(status).expect("it runs");
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert!(status.contains(&format!("{set}:\t0000000000000000\n")), "{set}: {status}");
+        }
+        assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+        threads += 1;
+    }
+    assert!(threads >= 3, "main, sensor and connection");
+    service.stop();
+}

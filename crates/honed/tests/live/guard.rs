@@ -1,0 +1,100 @@
+//! Whether a live test can run here, and children that never outlive their test.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::CapabilitySet;
+
+/// Bounds every wait: far more than anything needs, even on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether the service can work here, with these programs on the path; if not, says why.
+///
+/// # Panics
+/// If it cannot and `HONE_LIVE=required` is set: then nobody must believe that it was tested.
+pub(crate) fn ready(programs: &[&str]) -> bool {
+    let Some(reason) = obstacle(programs) else { return true };
+    assert!(
+        std::env::var_os("HONE_LIVE").is_none_or(|value| value != "required"),
+        "cannot be skipped: {reason}"
+    );
+    // Not with a macro: the harness would keep the text of a test that passes to itself.
+    let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
+    false
+}
+
+fn obstacle(programs: &[&str]) -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("not root".into());
+    }
+    let held =
+        rustix::thread::capabilities(None).map(|sets| sets.effective).unwrap_or(CapabilitySet::empty());
+    let needed =
+        CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
+    if !held.contains(needed) {
+        return Some(format!("root without the capabilities {:?}", needed - held));
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Some("the kernel has no BTF".into());
+    }
+    if !std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| mounts.contains(" - cgroup2 ")) {
+        return Some("no cgroup v2 hierarchy is mounted".into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let missing =
+        |program: &&&str| !std::env::split_paths(&path).any(|directory| directory.join(program).exists());
+    let missing: Vec<&str> = ["ip"].iter().chain(programs).filter(missing).copied().collect();
+    (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
+}
+
+/// A child process; killed and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Guarded(Child);
+
+impl Guarded {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends a signal to this child alone, which is not yet reaped.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).expect("a child that is not reaped can be signalled");
+    }
+
+    /// Waits for its end; `what` names it if it does not come.
+    pub(crate) fn wait(&mut self, what: impl Display) -> ExitStatus {
+        wait_for(what, || self.ended())
+    }
+
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("a child can be waited for")
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // Both fail only if it is reaped already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Looks until there is something, and panics when there is nothing for too long.
+pub(crate) fn wait_for<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

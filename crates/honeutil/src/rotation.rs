@@ -1,0 +1,113 @@
+//! When the next file is due. Asked by the recording loop between its steps; a request from outside (SIGHUP) begins
+//! the next file as well, and both the size and the time then count from there.
+
+use std::time::{Duration, Instant};
+
+/// What a process event may take: its arguments, path and names, all at their bounds.
+const EVENT_BYTES: u64 = 96 << 10;
+/// What a packet's block has besides the packet.
+const PACKET_EXTRA_BYTES: u64 = 256;
+/// What ends a section: its statistics.
+const END_BYTES: u64 = 1 << 10;
+/// How long after a section that could not be ended the next try is made.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// When to begin the next file, besides on request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Before the file is larger than so many bytes.
+    pub size: Option<u64>,
+    /// When the file is so old.
+    pub time: Option<Duration>,
+}
+
+impl Rotation {
+    /// Whether anything but a request begins the next file.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// Watches one file after the other.
+#[derive(Debug)]
+pub(crate) struct Due {
+    rotation: Rotation,
+    /// The most that one record can add to the file.
+    record_bytes: u64,
+    /// What the file may hold.
+    limit: Option<u64>,
+    since: Instant,
+    not_before: Option<Instant>,
+}
+
+impl Due {
+    /// Packets are cut to `snap_length` bytes.
+    pub(crate) fn new(rotation: Rotation, snap_length: u32) -> Self {
+        let record_bytes = EVENT_BYTES.max(u64::from(snap_length) + PACKET_EXTRA_BYTES);
+        Self { rotation, record_bytes, limit: rotation.size, since: Instant::now(), not_before: None }
+    }
+
+    /// A file has begun, and holds so many bytes: the state at its start.
+    pub(crate) fn begin(&mut self, state_bytes: u64) {
+        self.since = Instant::now();
+        self.not_before = None;
+        // A file that the state alone would fill must still have room for what happens.
+        let least = 2 * state_bytes + self.record_bytes + END_BYTES;
+        self.limit = self.rotation.size.map(|size| size.max(least));
+    }
+
+    /// The file could not be ended: not again at once.
+    pub(crate) fn postpone(&mut self) {
+        self.not_before = Instant::now().checked_add(RETRY);
+    }
+
+    /// How many records are sure to fit into a file that holds so many bytes; `None` if there is no limit.
+    pub(crate) fn room(&self, file_bytes: u64) -> Option<usize> {
+        let room = self.limit?.saturating_sub(file_bytes).saturating_sub(END_BYTES) / self.record_bytes;
+        Some(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+
+    /// Whether the next file is due, if this one holds so many bytes.
+    pub(crate) fn now(&self, file_bytes: u64) -> bool {
+        (self.room(file_bytes) == Some(0)
+            || self.rotation.time.is_some_and(|time| self.since.elapsed() >= time))
+            && self.not_before.is_none_or(|not_before| Instant::now() >= not_before)
+    }
+
+    /// `most`, or less if the next file is due before.
+    pub(crate) fn wait_at_most(&self, most: Duration) -> Duration {
+        self.rotation.time.map_or(most, |time| most.min(time.saturating_sub(self.since.elapsed())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_limits_nothing_is_ever_due() {
+        let due = Due::new(Rotation::default(), 0);
+        assert!(!due.now(u64::MAX));
+        assert_eq!((due.room(u64::MAX), due.wait_at_most(RETRY)), (None, RETRY));
+    }
+
+    #[test]
+    fn room_is_for_whole_records_and_the_end() {
+        let mut due = Due::new(Rotation { size: Some(1 << 20), time: None }, 1000);
+        due.begin(1000);
+        let most = ((1 << 20) - 1000 - END_BYTES) / EVENT_BYTES;
+        assert_eq!(due.room(1000), Some(usize::try_from(most).unwrap()));
+        assert!(!due.now((1 << 20) - END_BYTES - EVENT_BYTES));
+        assert!(due.now((1 << 20) - END_BYTES - EVENT_BYTES + 1));
+        due.postpone();
+        assert!(!due.now(1 << 20), "it was tried, and goes on for now");
+    }
+
+    #[test]
+    fn a_large_state_leaves_as_much_room_again() {
+        let mut due = Due::new(Rotation { size: Some(1 << 20), time: None }, 1000);
+        due.begin(5 << 20);
+        assert!(!due.now(5 << 20) && due.now(10 << 20 | 1));
+    }
+}

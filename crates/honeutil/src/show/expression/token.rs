@@ -1,0 +1,106 @@
+//! The words and signs of an expression.
+
+use super::ExpressionError;
+
+/// Most words and signs of one expression: bounds how deep it can be nested, too.
+const MAX_TOKENS: usize = 2000;
+
+/// A word or a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// A keyword, a number, a name or an address.
+    Word(&'a str),
+    /// One of the signs below, or a single character.
+    Sign(&'a str),
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn text(self) -> &'a str {
+        match self {
+            Self::Word(text) | Self::Sign(text) => text,
+        }
+    }
+}
+
+/// Signs of two characters; they come before those of one.
+const PAIRS: [&str; 8] = ["&&", "||", "!=", ">=", "<=", "==", "<<", ">>"];
+const SINGLES: &str = "()[]+-*/%&|^=<>!:";
+
+/// Parts the text.
+pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    // A colon separates within brackets and is part of an address elsewhere.
+    let mut brackets = 0_usize;
+    while let Some(first) = rest.chars().next() {
+        if tokens.len() == MAX_TOKENS {
+            return Err(ExpressionError::TooLong { most: MAX_TOKENS });
+        }
+        if first.is_ascii_whitespace() {
+            rest = &rest[1..];
+            continue;
+        }
+        let (length, token): (usize, fn(_) -> _) = match word_length(rest, brackets == 0) {
+            0 if PAIRS.iter().any(|pair| rest.starts_with(pair)) => (2, Token::Sign),
+            0 if SINGLES.contains(first) => (1, Token::Sign),
+            0 => return Err(ExpressionError::Character(first)),
+            length => (length, Token::Word),
+        };
+        match first {
+            '[' => brackets += 1,
+            ']' => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        let (text, after) = rest.split_at(length);
+        tokens.push(token(text));
+        rest = after;
+    }
+    Ok(tokens)
+}
+
+/// How long the word at the beginning is; 0 if there is none.
+fn word_length(text: &str, colons: bool) -> usize {
+    let bytes = text.as_bytes();
+    let at = |index: usize| bytes.get(index).copied().unwrap_or(0);
+    // pcap-filter escapes names that are also keywords: proto \tcp.
+    let mut length = usize::from(at(0) == b'\\' && at(1).is_ascii_alphabetic());
+    loop {
+        let part = match at(length) {
+            b if b.is_ascii_alphanumeric() => true,
+            b'_' => true,
+            b'.' => length > 0,
+            b':' => colons && (length > 0 || at(1) == b':'),
+            // tcp-syn, but neither 1000-2000 nor len-4.
+            b'-' => at(0).is_ascii_alphabetic() && at(length + 1).is_ascii_alphabetic(),
+            _ => false,
+        };
+        if !part {
+            return length;
+        }
+        length += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_signs() {
+        for (text, expected) in [
+            ("tcp[tcpflags]&tcp-syn!=0", "tcp [ tcpflags ] & tcp-syn != 0"),
+            ("ip6 host fe80::1", "ip6 host fe80::1"),
+            ("host ::1", "host ::1"),
+            ("net 10.0.0.0/8", "net 10.0.0.0 / 8"),
+            ("portrange 1-2", "portrange 1 - 2"),
+            ("ip[2:2]>len-4", "ip [ 2 : 2 ] > len - 4"),
+            ("(a||!b)&&c", "( a || ! b ) && c"),
+            ("proto \\tcp", "proto \\tcp"),
+        ] {
+            let found: Vec<_> = tokens(text).unwrap().into_iter().map(Token::text).collect();
+            assert_eq!(found.join(" "), expected);
+        }
+        assert_eq!(tokens("port é"), Err(ExpressionError::Character('é')));
+        assert!(matches!(tokens(&"(".repeat(5000)), Err(ExpressionError::TooLong { .. })));
+    }
+}

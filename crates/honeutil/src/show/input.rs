@@ -1,0 +1,117 @@
+//! What is to be shown: files and standard input, compressed or not. Owns the open file.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::FileType;
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
+
+use crate::text::printable;
+
+/// How a zstd frame begins.
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+/// Largest window of a compressed file, as a power of two: 128 MiB, what zstd itself takes without being told to.
+const MAX_WINDOW_LOG: u32 = 27;
+/// Exit status after a second SIGINT, as a shell reports it.
+const INTERRUPTED_STATUS: i32 = 130;
+/// Longest file name shown, in characters.
+const MAX_SHOWN: usize = 4096;
+
+/// One of the things to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file, or a named pipe.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+impl Input {
+    /// The input that an argument names: `-` is standard input.
+    #[must_use]
+    pub fn named(path: &Path) -> Self {
+        if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path.to_owned()) }
+    }
+
+    /// The name, fit to be shown.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) => printable(&path.to_string_lossy(), MAX_SHOWN),
+            Self::Stdin => "standard input".to_owned(),
+        }
+    }
+
+    /// Opens it; a compressed one is read as what it was.
+    pub(crate) fn open(&self) -> io::Result<Box<dyn Read>> {
+        match self {
+            Self::File(path) => {
+                let file = File::open(path)?;
+                if file.metadata()?.is_dir() {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
+                decompressed(file)
+            }
+            Self::Stdin if io::stdin().is_terminal() => {
+                Err(io::Error::other("it is a terminal, and recordings are binary: name a FILE"))
+            }
+            Self::Stdin => {
+                let stdin = io::stdin();
+                if FileType::from_raw_mode(rustix::fs::fstat(&stdin)?.st_mode) == FileType::Fifo {
+                    outlast_one_interrupt()?;
+                }
+                decompressed(stdin.lock())
+            }
+        }
+    }
+}
+
+/// Ctrl-C goes to every program of a pipeline: the recorder before this one ends its stream then, and the end is still
+/// to be shown. A second one ends this program at once.
+fn outlast_one_interrupt() -> io::Result<()> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_shutdown(SIGINT, INTERRUPTED_STATUS, Arc::clone(&interrupted))?;
+    flag::register(SIGINT, interrupted).map(drop)
+}
+
+/// The stream itself, or what it holds if it is compressed. Waits for its first four bytes, no more.
+fn decompressed(mut stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+    let mut begin = Vec::with_capacity(ZSTD_MAGIC.len());
+    stream.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin)?;
+    let compressed = begin == ZSTD_MAGIC;
+    let whole = io::Cursor::new(begin).chain(stream);
+    if !compressed {
+        return Ok(Box::new(whole));
+    }
+    let mut decoder = zstd::stream::read::Decoder::new(whole)?;
+    decoder.window_log_max(MAX_WINDOW_LOG)?;
+    Ok(Box::new(decoder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        decompressed(io::Cursor::new(bytes))?.read_to_end(&mut out)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn compressed_or_not_it_reads_the_same() {
+        let data = b"some data ".repeat(100_000);
+        let frame = zstd::stream::encode_all(&data[..], 1).unwrap();
+        assert_eq!(read(data.clone()).unwrap(), data);
+        assert_eq!(read(frame.clone()).unwrap(), data);
+        assert_eq!(read([frame.clone(), frame.clone()].concat()).unwrap(), data.repeat(2), "two frames");
+        assert!(read(frame[..frame.len() - 1].to_vec()).is_err(), "cut off");
+        for short in 0..4 {
+            assert_eq!(read(ZSTD_MAGIC[..short].to_vec()).unwrap(), &ZSTD_MAGIC[..short]);
+        }
+    }
+}

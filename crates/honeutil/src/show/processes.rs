@@ -1,0 +1,160 @@
+//! Which process has which id, as the events of the stream tell it. Owned by the loop in [`super`]; begins anew with
+//! each section. Bounded, however many processes a stream makes up.
+
+use std::collections::HashMap;
+
+use hone_pcapng::{ProcessEvent, ProcessEventKind};
+
+use crate::text::{base_name, escape};
+
+/// Bytes that the table may take, about.
+const MAX_BYTES: usize = 32 << 20;
+/// What an entry takes besides its texts, about.
+const ENTRY_BYTES: usize = 192;
+/// Bytes kept of a path and of a user's name.
+const MAX_PATH: usize = 4096;
+const MAX_USER: usize = 256;
+
+/// What is known of a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// The executable's path; empty if unknown.
+    pub(crate) path: Vec<u8>,
+    /// The user's number.
+    pub(crate) user: Option<u32>,
+    /// The user's name; empty if unknown.
+    pub(crate) user_name: Vec<u8>,
+    /// The path's last part, fit to be shown; empty if unknown.
+    pub(crate) shown_name: String,
+    ended: bool,
+}
+
+impl Process {
+    /// The path's last part; empty if unknown.
+    pub(crate) fn name(&self) -> &[u8] {
+        base_name(&self.path)
+    }
+
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.path.len() + self.user_name.len() + self.shown_name.len()
+    }
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Processes {
+    by_pid: HashMap<u32, Process>,
+    bytes: usize,
+}
+
+impl Processes {
+    /// The process of this id, if the stream has told of it.
+    pub(crate) fn get(&self, pid: u32) -> Option<&Process> {
+        self.by_pid.get(&pid)
+    }
+
+    /// Forgets all: another section.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn note(&mut self, event: &ProcessEvent<'_>) {
+        let pid = event.process;
+        if event.kind == ProcessEventKind::Ended
+            && let Some(process) = self.by_pid.get_mut(&pid)
+        {
+            // It stays known: its last packets may come after it.
+            process.ended = true;
+            return;
+        }
+        let before = self.by_pid.remove(&pid);
+        self.bytes -= before.as_ref().map_or(0, Process::bytes);
+        let mut process = match event.kind {
+            // A child runs its parent's program, as its user, until it says otherwise.
+            ProcessEventKind::Forked => event.parent.and_then(|parent| self.by_pid.get(&parent)).cloned(),
+            _ => before.filter(|process| !process.ended),
+        }
+        .unwrap_or_default();
+        process.ended = event.kind == ProcessEventKind::Ended;
+        if let Some(path) = &event.path {
+            process.path = path[..path.len().min(MAX_PATH)].to_vec();
+            process.shown_name.clear();
+            escape(base_name(&process.path), &mut process.shown_name);
+        }
+        if event.user.is_some() {
+            process.user = event.user;
+            process.user_name.clear();
+        }
+        if let Some(name) = &event.user_name {
+            process.user_name = name[..name.len().min(MAX_USER)].to_vec();
+        }
+        self.bytes += process.bytes();
+        self.by_pid.insert(pid, process);
+        if self.bytes > MAX_BYTES {
+            self.shrink();
+        }
+    }
+
+    /// Makes room: those that have ended are forgotten, and all if that is not enough.
+    fn shrink(&mut self) {
+        self.by_pid.retain(|_, process| !process.ended);
+        self.bytes = self.by_pid.values().map(Process::bytes).sum();
+        if self.bytes > MAX_BYTES / 2 {
+            self.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn event(
+        pid: u32,
+        kind: ProcessEventKind,
+        path: Option<&'static [u8]>,
+        parent: u32,
+    ) -> ProcessEvent<'static> {
+        ProcessEvent {
+            process: pid,
+            kind,
+            path: path.map(Cow::Borrowed),
+            parent: Some(parent),
+            user: path.map(|_| 1000),
+            ..ProcessEvent::default()
+        }
+    }
+
+    #[test]
+    fn names_follow_fork_exec_and_exit() {
+        let mut processes = Processes::default();
+        let name = |processes: &Processes, pid| processes.get(pid).map(|process| process.shown_name.clone());
+        processes.note(&event(5, ProcessEventKind::Started, Some(b"/bin/sh"), 1));
+        processes.note(&event(6, ProcessEventKind::Forked, None, 5));
+        assert_eq!(name(&processes, 6).unwrap(), "sh");
+        assert_eq!(processes.get(6).unwrap().user, Some(1000));
+        processes.note(&event(6, ProcessEventKind::Started, Some(b"/bin/a b\x1b"), 5));
+        assert_eq!(name(&processes, 6).unwrap(), "a\\x20b\\x1b");
+        processes.note(&event(6, ProcessEventKind::Ended, None, 5));
+        assert_eq!(name(&processes, 6).unwrap(), "a\\x20b\\x1b", "its last packets may come later");
+        processes.note(&event(6, ProcessEventKind::Started, None, 5));
+        assert_eq!(name(&processes, 6).unwrap(), "", "another process, of which nothing is known");
+        processes.clear();
+        assert_eq!(processes.get(5), None);
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut processes = Processes::default();
+        let path: &'static [u8] = Box::leak(vec![b'x'; 100_000].into_boxed_slice());
+        for pid in 0..20_000 {
+            processes.note(&event(pid, ProcessEventKind::Started, Some(path), 1));
+            assert!(processes.bytes <= MAX_BYTES);
+        }
+        assert!(processes.get(19_999).is_some());
+        assert_eq!(processes.bytes, processes.by_pid.values().map(Process::bytes).sum::<usize>());
+    }
+}

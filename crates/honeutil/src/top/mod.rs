@@ -1,0 +1,162 @@
+//! `top`: a live table of who sends and receives how much. One thread reads the feed into the [`model`], looks at keys
+//! and signals, and draws what [`view`] makes of it. Owns the terminal, and gives it back on every way out.
+
+pub mod model;
+pub mod view;
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use anyhow::{anyhow, bail};
+use hone_engine::Read;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+
+use crate::blocks;
+use crate::control::Control;
+use crate::feed::Feed;
+use model::Model;
+use view::{Sort, Table, View};
+
+/// Bytes kept of each packet: its headers, even IPv6's with some extensions.
+pub const SNAP_LENGTH: u32 = 128;
+/// Longest wait for the feed: how late a key is answered.
+const WAIT: Duration = Duration::from_millis(50);
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// The terminal, in the state that drawing needs. A panic gives it back as well: ratatui sees to that.
+struct Screen(DefaultTerminal);
+
+impl Screen {
+    fn open() -> io::Result<Self> {
+        ratatui::try_init().map(Self).inspect_err(|_| ratatui::restore())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        ratatui::restore();
+    }
+}
+
+/// Whether there is a terminal to draw on and to read keys from.
+///
+/// # Errors
+/// There is none.
+pub fn check_terminal() -> anyhow::Result<()> {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        bail!("top draws on a terminal and reads its keys; for files and pipes use `honeutil read`");
+    }
+    Ok(())
+}
+
+/// Shows what the feed brings until it is quit.
+///
+/// # Errors
+/// The feed fails or ends, or the terminal does.
+pub fn run<F: Feed>(mut feed: F, control: &mut Control, interval: Duration) -> anyhow::Result<()> {
+    let mut screen = Screen::open().map_err(|error| anyhow!("cannot set up the terminal: {error}"))?;
+    let mut model = Model::new();
+    let mut view = View::new(std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut filled = 0;
+    let mut ticked = Instant::now();
+    let mut stale = true;
+    loop {
+        if control.stopping().is_some() || control.take_restart() {
+            return Ok(());
+        }
+        take(&mut feed, &mut model, &mut buffer, &mut filled)?;
+        while event::poll(Duration::ZERO)? {
+            match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => {
+                    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+                    if !press(&mut view, key.code, is_control) {
+                        return Ok(());
+                    }
+                    stale = true;
+                }
+                Event::Resize(..) => stale = true,
+                _ => {}
+            }
+        }
+        let passed = ticked.elapsed();
+        if passed >= interval {
+            ticked = Instant::now();
+            let account = feed.dropped_packets();
+            model.tick(passed, account, feed.account().of_service);
+            stale = true;
+        }
+        if stale {
+            screen.0.draw(|frame| view.render(&model, frame))?;
+            stale = false;
+        }
+    }
+}
+
+/// Brings one round of the feed into the model.
+fn take<F: Feed>(
+    feed: &mut F,
+    model: &mut Model,
+    buffer: &mut Vec<u8>,
+    filled: &mut usize,
+) -> anyhow::Result<()> {
+    feed.fetch(WAIT, usize::MAX)?;
+    loop {
+        match feed.read(&mut buffer[*filled..])? {
+            Read::Bytes(count) => *filled += count,
+            Read::Empty | Read::SectionEnd => return Ok(()),
+        }
+        let whole = blocks::whole(&buffer[..*filled]);
+        if whole == 0 && *filled == buffer.len() {
+            buffer.resize(buffer.len() * 2, 0);
+            continue;
+        }
+        model.add(&buffer[..whole]);
+        buffer.copy_within(whole..*filled, 0);
+        *filled -= whole;
+    }
+}
+
+/// Does what a key says; false: quit.
+fn press(view: &mut View, key: KeyCode, is_control: bool) -> bool {
+    match key {
+        KeyCode::Char('c' | 'C') if is_control => return false,
+        _ if is_control => {}
+        KeyCode::Char('q' | 'Q') | KeyCode::Esc => return false,
+        KeyCode::Char('p') => view.show(Table::Processes),
+        KeyCode::Char('c') => view.show(Table::Connections),
+        KeyCode::Char('i') => view.sort = Sort::In,
+        KeyCode::Char('o') => view.sort = Sort::Out,
+        KeyCode::Char('t') => view.sort = Sort::Both,
+        KeyCode::Char('a') => view.sort = Sort::Total,
+        KeyCode::Char('n') => view.sort = Sort::Name,
+        KeyCode::Down | KeyCode::Char('j') => view.scroll(1),
+        KeyCode::Up | KeyCode::Char('k') => view.scroll(-1),
+        KeyCode::PageDown => view.scroll(10),
+        KeyCode::PageUp => view.scroll(-10),
+        KeyCode::Home => view.scroll(isize::MIN),
+        _ => {}
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys() {
+        let mut view = View::new(true);
+        assert!(press(&mut view, KeyCode::Char('c'), false));
+        assert_eq!(view.table, Table::Connections);
+        assert!(press(&mut view, KeyCode::Char('o'), false));
+        assert_eq!(view.sort, Sort::Out);
+        for _ in 0..3 {
+            assert!(press(&mut view, KeyCode::Up, false), "beyond the first row there is none");
+        }
+        assert!(!press(&mut view, KeyCode::Char('c'), true), "Ctrl-C");
+        assert!(!press(&mut view, KeyCode::Char('q'), false) && !press(&mut view, KeyCode::Esc, false));
+        assert!(press(&mut view, KeyCode::Char('x'), false));
+    }
+}

@@ -1,0 +1,207 @@
+//! Recordings made block by block.
+
+use std::borrow::Cow;
+
+use hone_pcapng::{
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Packet,
+    ProcessEvent, ProcessEventKind, Resolution, Section, Statistics,
+};
+
+/// 2026-07-30 12:00:00 UTC.
+pub(crate) const NOON: u64 = 1_785_412_800_000_000_000;
+pub(crate) const WIDE: u64 = 1 << 40 | 5;
+
+/// A stream in the making; each event is a microsecond later than the one before.
+pub(crate) struct Stream {
+    pub(crate) bytes: Vec<u8>,
+    order: ByteOrder,
+    at: u64,
+}
+
+impl Stream {
+    /// Begins with a section and an interface whose packets begin with their IP header.
+    pub(crate) fn new(order: ByteOrder) -> Self {
+        Self::with_link_type(order, 101)
+    }
+
+    pub(crate) fn with_link_type(order: ByteOrder, link_type: u16) -> Self {
+        let mut stream = Self { bytes: Vec::new(), order, at: NOON };
+        stream.section(link_type);
+        stream
+    }
+
+    pub(crate) fn section(&mut self, link_type: u16) {
+        let section = Section {
+            hardware: Some(Cow::Borrowed(b"x86_64")),
+            os: Some(Cow::Borrowed(b"Linux box 6.18")),
+            application: Some(Cow::Borrowed(b"Hone 0.1.0")),
+            host: Some(HostId::Guid(*b"0123456789abcdef")),
+            ..Section::default()
+        };
+        section.emit(self.order, &mut self.bytes).unwrap();
+        let interface = Interface {
+            link_type,
+            snap_length: 0,
+            description: None,
+            resolution: Resolution::NANOS,
+            offset_seconds: 0,
+            other: Vec::new(),
+        };
+        interface.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.at += 1000;
+        self.at
+    }
+
+    /// As `Default`, but for what `fill` sets.
+    pub(crate) fn process(
+        &mut self,
+        process: u32,
+        kind: ProcessEventKind,
+        fill: impl FnOnce(&mut ProcessEvent<'_>),
+    ) {
+        let mut event = ProcessEvent { process, kind, timestamp: self.tick(), ..ProcessEvent::default() };
+        fill(&mut event);
+        event.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    pub(crate) fn exec(&mut self, process: u32, path: &[u8], user: u32, name: &[u8]) {
+        self.process(process, ProcessEventKind::Started, |event| {
+            event.path = Some(Cow::Owned(path.to_vec()));
+            event.parent = Some(1);
+            event.user = Some(user);
+            event.user_name = Some(Cow::Owned(name.to_vec()));
+        });
+    }
+
+    pub(crate) fn connection(&mut self, connection: u64, process: u32, kind: ConnectionEventKind) {
+        let timestamp = self.tick();
+        let event = ConnectionEvent { connection, process, timestamp, kind, ..ConnectionEvent::default() };
+        event.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    pub(crate) fn packet(&mut self, data: &[u8], flags: u32, connection: Option<u64>, process: Option<u32>) {
+        let timestamp = self.tick();
+        let packet = Packet {
+            timestamp,
+            original_length: u32::try_from(data.len()).unwrap(),
+            data: Cow::Borrowed(data),
+            flags: Some(flags),
+            connection,
+            process,
+            ..Packet::default()
+        };
+        packet.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    pub(crate) fn statistics(&mut self) {
+        let counts = EventCounts { received: Some(6), delivered: Some(6), ..EventCounts::default() };
+        let statistics = Statistics {
+            timestamp: self.tick(),
+            received: Some(7),
+            dropped_by_source: Some(1),
+            dropped_by_ring: Some(0),
+            delivered: Some(6),
+            processes: counts,
+            ..Statistics::default()
+        };
+        statistics.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    pub(crate) fn foreign(&mut self) {
+        let block = Block::Unknown { kind: 7, body: Cow::Borrowed(b"whatever") };
+        block.emit(self.order, &mut self.bytes).unwrap();
+    }
+}
+
+pub(crate) fn v4(protocol: u8, source: [u8; 4], destination: [u8; 4], transport: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; 20];
+    let length = u16::try_from(20 + transport.len()).unwrap();
+    packet[0] = 0x45;
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    packet[8..10].copy_from_slice(&[64, protocol]);
+    packet[12..16].copy_from_slice(&source);
+    packet[16..20].copy_from_slice(&destination);
+    packet.extend_from_slice(transport);
+    packet
+}
+
+pub(crate) fn v6(protocol: u8, source: u8, destination: u8, transport: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0; 40];
+    packet[0] = 0x60;
+    packet[4..6].copy_from_slice(&u16::try_from(transport.len()).unwrap().to_be_bytes());
+    packet[6..8].copy_from_slice(&[protocol, 64]);
+    packet[8..10].copy_from_slice(&[0xfe, 0x80]);
+    packet[24..26].copy_from_slice(&[0xfe, 0x80]);
+    (packet[23], packet[39]) = (source, destination);
+    packet.extend_from_slice(transport);
+    packet
+}
+
+pub(crate) fn tcp(source: u16, destination: u16, data: usize) -> Vec<u8> {
+    let mut header = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+    header.resize(20 + data, b'x');
+    header[4..20].fill(0);
+    (header[12], header[13]) = (0x50, 0x18);
+    header
+}
+
+pub(crate) fn udp(source: u16, destination: u16, data: usize) -> Vec<u8> {
+    let length = u16::try_from(8 + data).unwrap();
+    let mut header = [source.to_be_bytes(), destination.to_be_bytes(), length.to_be_bytes(), [0, 0]].concat();
+    header.resize(8 + data, b'x');
+    header
+}
+
+/// Two processes of two users, three connections of both dialects, packets of all kinds.
+pub(crate) fn everyday(order: ByteOrder) -> Vec<u8> {
+    let mut stream = Stream::new(order);
+    stream.process(2, ProcessEventKind::KernelThread, |event| {
+        event.path = Some(Cow::Borrowed(b"[kthreadd]"));
+        event.parent = Some(0);
+        event.user = Some(0);
+    });
+    stream.exec(7, b"/usr/bin/bash", 1000, b"alice");
+    stream.process(8, ProcessEventKind::Forked, |event| event.parent = Some(7));
+    stream.process(8, ProcessEventKind::Started, |event| {
+        event.path = Some(Cow::Borrowed(b"/usr/bin/curl"));
+        event.arguments = Some(Cow::Borrowed(b"curl\0-s\0\0http://192.0.2.1/a b\0"));
+        event.parent = Some(7);
+        event.user = Some(1000);
+        event.group = Some(100);
+        event.group_name = Some(Cow::Borrowed(b"users"));
+        event.user_name = Some(Cow::Borrowed(b"alice"));
+    });
+    stream.exec(9, b"/usr/sbin/dnsmasq", 0, b"root");
+    stream.foreign();
+    stream.connection(12, 8, ConnectionEventKind::Opened);
+    stream.connection(WIDE, 9, ConnectionEventKind::Opened);
+    let (here, there) = ([10, 0, 0, 1], [192, 0, 2, 1]);
+    stream.packet(&v4(6, here, there, &tcp(40_000, 443, 100)), 2, Some(12), Some(8));
+    stream.packet(&v4(6, there, here, &tcp(443, 40_000, 1000)), 1, Some(12), Some(8));
+    stream.packet(&v6(17, 1, 2, &udp(50_000, 53, 30)), 2, Some(WIDE), Some(9));
+    stream.packet(&v4(1, there, here, &[8, 0, 0, 0, 0, 1, 0, 1]), 1, None, None);
+    stream.packet(&v4(47, here, there, &[0; 8]), 2, None, Some(77));
+    stream.connection(12, 8, ConnectionEventKind::Closed);
+    stream.process(8, ProcessEventKind::Ended, |event| event.parent = Some(7));
+    stream.packet(&v4(6, here, there, &tcp(40_000, 443, 0)), 2, Some(12), Some(8));
+    stream.statistics();
+    stream.bytes
+}
+
+/// What the field has to bear: names that steer terminals, end lines, or are no text at all.
+pub(crate) fn hostile() -> Vec<u8> {
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.process(6, ProcessEventKind::Started, |event| {
+        event.path = Some(Cow::Borrowed(b"/tmp/\x1b[2J\nEXEC 1 root\xff\xe2\x80\xae.exe"));
+        event.arguments = Some(Cow::Borrowed(b"a\nb\0\xff\xfe\0\"quoted\" \\x1b\0"));
+        event.user_name = Some(Cow::Borrowed(b"al ice\r"));
+        event.group_name = Some(Cow::Borrowed(b"\0"));
+    });
+    stream.packet(&[], 0, None, Some(6));
+    stream.packet(&[0x45], 3, None, Some(6));
+    stream.packet(&[0xff; 64], 1, Some(u64::MAX), Some(6));
+    stream.bytes
+}

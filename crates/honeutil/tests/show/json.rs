@@ -1,0 +1,137 @@
+//! The JSON form, parsed back.
+
+use hone_pcapng::ByteOrder;
+use serde_json::{Value, json};
+
+use crate::fixture::{WIDE, everyday, hostile};
+use crate::tools::shown;
+
+fn objects(input: &[u8]) -> Vec<Value> {
+    shown(&["--json"], input).iter().map(|line| serde_json::from_str(line).expect("valid JSON")).collect()
+}
+
+/// As many objects as lines of text, in the same order, at the same times.
+#[test]
+fn each_line_of_text_has_its_object() {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let input = everyday(order);
+        let objects = objects(&input);
+        let lines = shown(&[], &input);
+        assert_eq!(objects.len(), lines.len());
+        for (object, line) in objects.iter().zip(&lines) {
+            let time = line.split(' ').next().unwrap();
+            assert_eq!(object["@timestamp"].as_str().unwrap_or("-"), time);
+            assert_eq!(object["ecs"]["version"], "8.17.0");
+        }
+    }
+}
+
+#[test]
+fn field_by_field() {
+    let objects = objects(&everyday(ByteOrder::Little));
+    let action = |action: &str| objects.iter().filter(|o| o["event"]["action"] == action).collect::<Vec<_>>();
+    assert_eq!(
+        action("section-started"),
+        [&json!({
+            "ecs": {"version": "8.17.0"},
+            "event": {"kind": "event", "category": ["host"], "type": ["info"], "action": "section-started"},
+            "host": {"id": "30313233-3435-3637-3839-616263646566", "os": {"full": "Linux box 6.18"}},
+            "hone": {"section": {"application": "Hone 0.1.0", "hardware": "x86_64"}},
+        })]
+    );
+    assert_eq!(
+        action("exec")[1],
+        &json!({
+            "@timestamp": "2026-07-30T12:00:00.000004000Z",
+            "ecs": {"version": "8.17.0"},
+            "event": {"kind": "event", "category": ["process"], "type": ["start"], "action": "exec"},
+            "process": {
+                "pid": 8,
+                "name": "curl",
+                "executable": "/usr/bin/curl",
+                "args": ["curl", "-s", "", "http://192.0.2.1/a b"],
+                "args_count": 4,
+                "parent": {"pid": 7},
+                "user": {"id": "1000", "name": "alice"},
+                "group": {"id": "100", "name": "users"},
+            },
+        })
+    );
+    let fork = action("fork")[0];
+    assert_eq!(
+        (&fork["process"]["name"], &fork["process"]["user"]["name"]),
+        (&json!("bash"), &json!("alice"))
+    );
+    let end = action("end")[0];
+    assert_eq!((&end["event"]["type"], &end["process"]["name"]), (&json!(["end"]), &json!("curl")));
+    let opened = action("socket-opened");
+    assert_eq!(opened[0]["event"]["type"], json!(["connection", "start"]));
+    assert_eq!(opened[0]["event"]["category"], json!(["network"]));
+    assert_eq!(opened[1]["hone"]["connection"]["id"], json!(WIDE));
+    assert_eq!(opened[1]["process"]["name"], "dnsmasq");
+    assert_eq!(action("socket-closed")[0]["event"]["type"], json!(["connection", "end"]));
+    let statistics = action("statistics")[0];
+    assert_eq!(statistics["event"]["kind"], "metric");
+    assert_eq!(
+        statistics["hone"]["statistics"]["packets"],
+        json!({"received": 7, "dropped_by_source": 1, "dropped_by_ring": 0, "delivered": 6})
+    );
+}
+
+#[test]
+fn packets() {
+    let objects = objects(&everyday(ByteOrder::Big));
+    let packets: Vec<_> = objects.iter().filter(|o| o["event"]["action"] == "packet").collect();
+    assert_eq!(
+        packets[0],
+        &json!({
+            "@timestamp": "2026-07-30T12:00:00.000008000Z",
+            "ecs": {"version": "8.17.0"},
+            "event": {"kind": "event", "category": ["network"], "type": ["info"], "action": "packet"},
+            "network": {
+                "type": "ipv4",
+                "transport": "tcp",
+                "iana_number": "6",
+                "direction": "egress",
+                "bytes": 140,
+                "packets": 1,
+                "community_id": "1:rQCafGKc8LGvM0iFow7oLGxZxy0=",
+            },
+            "source": {"ip": "10.0.0.1", "port": 40000},
+            "destination": {"ip": "192.0.2.1", "port": 443},
+            "process": {
+                "pid": 8,
+                "name": "curl",
+                "executable": "/usr/bin/curl",
+                "user": {"id": "1000", "name": "alice"},
+            },
+            "hone": {"connection": {"id": 12}, "packet": {"captured": 140, "flags": 2}},
+        })
+    );
+    let back = packets[1];
+    assert_eq!(back["network"]["direction"], "ingress");
+    assert_eq!(back["network"]["community_id"], packets[0]["network"]["community_id"], "both ways");
+    let udp = packets[2];
+    assert_eq!(udp["source"], json!({"ip": "fe80::1", "port": 50000}));
+    assert_eq!(udp["network"]["type"], "ipv6");
+    let icmp = packets[3];
+    assert_eq!(icmp["network"]["transport"], "icmp");
+    assert_eq!(icmp["hone"]["packet"]["icmp"], json!({"type": 8, "code": 0}));
+    assert_eq!((icmp.get("process"), icmp["source"].get("port")), (None, None));
+    let gre = packets[4];
+    assert_eq!(gre["process"], json!({"pid": 77}), "a process that the stream does not tell of");
+    assert_eq!(packets[5]["process"]["name"], "curl", "after its end");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_there_in_base64() {
+    let objects = objects(&hostile());
+    let process = &objects[1]["process"];
+    assert_eq!(process["executable"], "/tmp/\u{1b}[2J\nEXEC 1 root\u{fffd}\u{202e}.exe");
+    assert_eq!(process["args"], json!(["a\nb", "\u{fffd}\u{fffd}", "\"quoted\" \\x1b"]));
+    assert_eq!(process["user"], json!({"name": "al ice\r"}));
+    use base64::Engine as _;
+    let args = objects[1]["hone"]["bytes"]["args"].as_str().unwrap();
+    assert_eq!(base64::prelude::BASE64_STANDARD.decode(args).unwrap(), b"a\nb\0\xff\xfe\0\"quoted\" \\x1b\0");
+    assert_eq!(objects[4]["hone"]["connection"]["id"], json!(u64::MAX));
+}

@@ -1,0 +1,10 @@
+//! `honeutil show`, run on recordings made here: what it prints, what it leaves out, how it fails.
+
+mod broken;
+mod filters;
+mod fixture;
+mod json;
+mod live;
+mod stock;
+mod text;
+mod tools;
