@@ -317,3 +317,38 @@ fn a_honed_that_cannot_start_says_why() {
     assert!(stderr.contains("max_readers = 0; allowed: 1 to 1024"), "{stderr}");
     assert!(service.pid().is_none());
 }
+
+/// Runs it where systemd seems to run, with a `systemctl` that succeeds and notes what it is told; gives exit status,
+/// both outputs, and the notes. Only `/run` is another one, in a mount namespace that ends with the command.
+fn with_systemd(command: &str) -> (Option<i32>, String, String) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let (systemctl, notes) = (directory.path().join("systemctl"), directory.path().join("notes"));
+    fs::write(&systemctl, "#!/bin/sh\necho \"$@\" >>\"$NOTES\"\n").expect("the directory is ours");
+    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let script = "mount -t tmpfs none /run && mkdir -p /run/systemd/system && exec \"$@\"";
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_honeutil"), command])
+        .env("PATH", format!("{}:{path}", directory.path().display()))
+        .env("NOTES", &notes)
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare can be started");
+    let said =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    (output.status.code(), said, fs::read_to_string(notes).unwrap_or_default())
+}
+
+#[test]
+fn where_systemd_runs_it_does_the_work() {
+    if !ready() {
+        return;
+    }
+    let (status, said, told) = with_systemd("start");
+    assert_eq!((status, told.as_str()), (Some(0), "cat honed\nstart honed\n"), "{said}");
+    let (status, said, told) = with_systemd("stop");
+    assert_eq!((status, told.as_str()), (Some(0), "cat honed\nstop honed\n"), "{said}");
+    let (status, said, told) = with_systemd("status");
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("does not run") && told.starts_with("cat honed\n"), "{said}{told}");
+}
