@@ -9,6 +9,10 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::archive::Keep;
+use crate::manage::args::{
+    INSTALL_NOTES, InstallArgs, START_NOTES, STATUS_NOTES, STOP_NOTES, StartArgs, StatusArgs, StopArgs,
+    UNINSTALL_NOTES, UninstallArgs,
+};
 use crate::rotation::Rotation;
 use crate::service_args::{
     CONNS_NOTES, ConnsArgs, LOG_NOTES, LogLevelArgs, RING_NOTES, RingSizeArgs, STATS_NOTES, StatsArgs,
@@ -90,6 +94,21 @@ pub enum Command {
     /// Show or set the ring buffer of honed's new readers
     #[command(after_long_help = RING_NOTES)]
     RingSize(RingSizeArgs),
+    /// Start honed
+    #[command(after_long_help = START_NOTES)]
+    Start(StartArgs),
+    /// Stop honed
+    #[command(after_long_help = STOP_NOTES)]
+    Stop(StopArgs),
+    /// Show whether honed runs
+    #[command(after_long_help = STATUS_NOTES)]
+    Status(StatusArgs),
+    /// Install honed, its configuration and its group
+    #[command(after_long_help = INSTALL_NOTES)]
+    Install(InstallArgs),
+    /// Remove what install has made
+    #[command(after_long_help = UNINSTALL_NOTES)]
+    Uninstall(UninstallArgs),
     /// Print a shell's completions of honeutil's command line
     #[command(after_long_help = COMPLETIONS_NOTES)]
     Completions {

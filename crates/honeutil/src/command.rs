@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
-use clap::CommandFactory as _;
 use clap_complete::Shell;
-use clap_mangen::Man;
 use hone_engine::SectionInfo;
 use hone_linux::{HostInfo, Sensor, SensorConfig};
 
-use crate::args::{Cli, Command, ReadArgs, ShowArgs};
+use crate::args::{Command, ReadArgs, ShowArgs};
 use crate::control::Control;
 use crate::feed::Local;
+use crate::generate;
+use crate::manage::{install, lifecycle, status, uninstall};
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
 use crate::read::{Options, RecordError, Recorder};
@@ -44,6 +44,11 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::SendConns(args) => service::send_conns(&args),
         Command::LogLevel(args) => service::log_level(&args),
         Command::RingSize(args) => service::ring_size(&args),
+        Command::Start(args) => lifecycle::start(&args),
+        Command::Stop(args) => lifecycle::stop(&args),
+        Command::Status(args) => status::status(&args),
+        Command::Install(args) => install::install(&args),
+        Command::Uninstall(args) => uninstall::uninstall(&args),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(&directory),
     }
@@ -137,9 +142,7 @@ fn show(args: &ShowArgs) -> ExitCode {
 }
 
 fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "honeutil", &mut text);
-    match io::stdout().write_all(&text) {
+    match io::stdout().write_all(&generate::completions(shell)) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
         written => written
             .map(|()| ExitCode::SUCCESS)
@@ -149,18 +152,8 @@ fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
 
 /// Writes `honeutil.1` and a page for each command.
 fn man(directory: &Path) -> anyhow::Result<ExitCode> {
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
-    let pages = std::iter::once(("honeutil".to_owned(), command.clone())).chain(
-        command
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set())
-            .map(|command| (format!("honeutil-{}", command.get_name()), command.clone())),
-    );
-    for (name, command) in pages {
-        let path = directory.join(format!("{name}.1"));
-        let mut page = Vec::new();
-        Man::new(command.display_name(&name)).title(name.to_uppercase()).render(&mut page)?;
+    for (name, page) in generate::man_pages()? {
+        let path = directory.join(name);
         std::fs::write(&path, page).map_err(|error| {
             anyhow::anyhow!("cannot write {}: {error}", printable(&path.to_string_lossy(), MAX_SHOWN))
         })?;

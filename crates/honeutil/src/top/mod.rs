@@ -57,6 +57,7 @@ pub fn check_terminal() -> anyhow::Result<()> {
 pub fn run<F: Feed>(mut feed: F, control: &mut Control, interval: Duration) -> anyhow::Result<()> {
     let mut screen = Screen::open().map_err(|error| anyhow!("cannot set up the terminal: {error}"))?;
     let mut model = Model::new();
+    model.of_service = feed.account().of_service;
     let mut view = View::new(std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut filled = 0;
@@ -83,8 +84,7 @@ pub fn run<F: Feed>(mut feed: F, control: &mut Control, interval: Duration) -> a
         let passed = ticked.elapsed();
         if passed >= interval {
             ticked = Instant::now();
-            let account = feed.dropped_packets();
-            model.tick(passed, account, feed.account().of_service);
+            model.tick(passed, feed.dropped_packets());
             stale = true;
         }
         if stale {

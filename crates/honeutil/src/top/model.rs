@@ -111,8 +111,8 @@ impl Model {
     }
 
     /// Makes rates of what came since the last tick.
-    pub fn tick(&mut self, passed: Duration, dropped: u64, of_service: bool) {
-        (self.dropped, self.of_service) = (dropped, of_service);
+    pub fn tick(&mut self, passed: Duration, dropped: u64) {
+        self.dropped = dropped;
         self.elapsed += passed;
         let rate = |now: &Traffic, before: &Traffic| per_second(now, before, passed);
         self.rate = rate(&self.tally.total, &self.total_before);

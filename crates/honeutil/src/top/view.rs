@@ -256,8 +256,9 @@ mod tests {
         packet(&mut stream, Some(8), 101, true, 3000);
         packet(&mut stream, None, 102, true, 84);
         let mut model = Model::new();
+        model.of_service = true;
         model.add(&stream);
-        model.tick(Duration::from_secs(2), 5, true);
+        model.tick(Duration::from_secs(2), 5);
         model
     }
 
@@ -317,7 +318,7 @@ q quit  p processes  c connections  sort: i in  o out  t both  a total  n name
         event.emit(BYTE_ORDER, &mut stream).unwrap();
         model.add(&stream);
         for _ in 0..40 {
-            model.tick(Duration::from_secs(1), 5, true);
+            model.tick(Duration::from_secs(1), 5);
         }
         let pids: Vec<_> = model.processes().iter().map(|row| row.pid).collect();
         assert_eq!(pids, [Some(7), None]);

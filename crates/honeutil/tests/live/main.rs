@@ -29,3 +29,4 @@ mod files;
 mod honed;
 mod opening;
 mod programs;
+mod top;

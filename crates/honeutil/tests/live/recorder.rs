@@ -65,14 +65,16 @@ impl Recorder {
     /// As `start`, but through a service.
     pub(crate) fn start_through(service: &Service, arguments: &[&str]) -> Self {
         Self::start_with(|directory, command| {
-            command.args(["--socket", &service.socket(), "-w"]).arg(directory.join(FILE)).args(arguments);
+            command.args(["--socket", &service.socket(), "-w"]).arg(directory.join(FILE));
+            command.args(whole_but_for_floods(arguments)).args(arguments);
         })
     }
 
     /// As `start_in_directory`, but through a service.
     pub(crate) fn start_in_directory_through(service: &Service, arguments: &[&str]) -> Self {
         Self::start_with(|directory, command| {
-            command.args(["--socket", &service.socket(), "-d"]).arg(directory).args(arguments);
+            command.args(["--socket", &service.socket(), "-d"]).arg(directory);
+            command.args(whole_but_for_floods(arguments)).args(arguments);
         })
     }
 
@@ -135,6 +137,11 @@ impl Ended {
     pub(crate) fn assert_success(&self) {
         assert!(self.status.success(), "honeutil ended with {}: {}", self.status, self.stderr);
     }
+}
+
+/// A snap length that cuts no packet of the tests, but the large ones of floods from elsewhere.
+fn whole_but_for_floods(arguments: &[&str]) -> &'static [&'static str] {
+    if arguments.contains(&"-s") { &[] } else { &["-s", "4096"] }
 }
 
 /// A directory for recordings; removed when dropped.

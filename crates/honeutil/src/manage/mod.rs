@@ -1,0 +1,30 @@
+//! The service on this machine: installed and removed ([`install`]), started and stopped ([`lifecycle`]), asked whether
+//! it runs ([`status`]). Where systemd runs it does the work; where not, the same is done by hand.
+//!
+//! Called by [`crate::command`], from one thread. Owns no state but files: those that the manifest lists
+//! ([`manifest`]), and the pid file.
+
+pub mod args;
+mod files;
+pub mod install;
+pub mod lifecycle;
+mod manifest;
+mod place;
+pub mod status;
+mod systemd;
+pub mod uninstall;
+
+use std::io::Write as _;
+
+use crate::progress::Messages;
+
+/// Tells a person something, on standard error.
+fn tell(text: impl AsRef<str>) {
+    let _ = writeln!(Messages, "{}", text.as_ref());
+}
+
+/// Fails for everybody but root, with what to type instead.
+fn require_root(command: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(rustix::process::geteuid().is_root(), "this takes root: `sudo honeutil {command}`");
+    Ok(())
+}
