@@ -53,6 +53,8 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
     if let Err(error) = &result {
         hub.stop(format!("the sensor has failed: {error}"));
     }
+    // Nothing comes any more that could name their owners.
+    hub.lock("sensor").engine.release_held();
     hub.end();
     hub.main.wake();
     result

@@ -69,6 +69,9 @@ pub trait Feed {
     /// [`RecordError::Restart`] if the section just goes on, or the service fails.
     fn end_section(&mut self) -> Result<(), RecordError>;
 
+    /// Gives up waiting for the owners of packets held back, for the recording ends.
+    fn release_held(&mut self) {}
+
     /// The time by the clock of the blocks.
     fn now(&self) -> Nanos;
 
@@ -156,6 +159,10 @@ impl<S: Source> Feed for Local<'_, S> {
         Ok(self.engine.mark_restart(self.reader, self.source.now())?)
     }
 
+    fn release_held(&mut self) {
+        self.engine.release_held();
+    }
+
     fn now(&self) -> Nanos {
         self.source.now()
     }
@@ -171,8 +178,8 @@ impl<S: Source> Feed for Local<'_, S> {
                 (NoOwner::Kernel, KERNEL),
                 (NoOwner::NoSocket, NO_SOCKET),
                 (NoOwner::UnknownSocket, UNKNOWN_SOCKET),
-                (NoOwner::HoldExpired, "of a socket whose user nobody named in time"),
-                (NoOwner::HoldFull, "of a socket whose user nobody named before the room ran out"),
+                (NoOwner::HoldExpired, HOLD_EXPIRED),
+                (NoOwner::HoldFull, HOLD_FULL),
             ]
             .map(|(reason, text)| (engine.no_owner.get(reason), text))
             .to_vec(),
@@ -185,5 +192,5 @@ impl<S: Source> Feed for Local<'_, S> {
 pub(crate) const KERNEL: &str = "of the kernel itself";
 pub(crate) const NO_SOCKET: &str = "without a socket";
 pub(crate) const UNKNOWN_SOCKET: &str = "of a socket whose user is unknown";
-pub(crate) const HOLD_EXPIRED: &str = "whose user nobody named in time";
-pub(crate) const HOLD_FULL: &str = "that could not wait until somebody named their user";
+pub(crate) const HOLD_EXPIRED: &str = "of a socket whose user nobody named in time";
+pub(crate) const HOLD_FULL: &str = "of a socket whose user nobody named before the room ran out";

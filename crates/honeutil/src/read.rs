@@ -159,7 +159,7 @@ impl<'a, F: Feed> Recorder<'a, F> {
         if !matches!(result, Err(RecordError::Output(_))) && self.feed.is_attached() {
             self.control.stop();
             if self.options.count.is_none() {
-                self.engine.release_held();
+                self.feed.release_held();
             }
             let closed = self.end_section();
             result = result.and(closed);
