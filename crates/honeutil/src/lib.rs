@@ -20,6 +20,7 @@ mod generate;
 mod ip;
 pub mod manage;
 pub mod naming;
+mod notes;
 pub mod output;
 pub mod peers;
 pub mod progress;

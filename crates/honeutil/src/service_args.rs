@@ -149,7 +149,7 @@ Exit status:
 Examples:
   honeutil get-stats
   honeutil get-stats --watch 5
-  honeutil get-stats --json | jq .packets.dropped";
+  honeutil get-stats --json | jq .dropped.sensor.packets";
 
 /// What `send-conns --help` ends with.
 pub(crate) const CONNS_NOTES: &str = "\

@@ -1,9 +1,9 @@
 //! Starts and stops honed. Without systemd, `start` runs itself once more as the child that leaves the terminal's
 //! session and then becomes honed, so that honed's process id is the child's.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -153,8 +153,10 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
     if let Some(directory) = place.socket.parent()
         && !directory.exists()
     {
-        let made = std::fs::DirBuilder::new().mode(0o755).create(directory);
-        made.with_context(|| format!("cannot make the directory {}", directory.display()))?;
+        // Members of the group may enter, whatever this shell's umask.
+        std::fs::create_dir(directory)
+            .and_then(|()| std::fs::set_permissions(directory, Permissions::from_mode(0o755)))
+            .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     }
     let mut messages = OpenOptions::new()
         .create(true)
