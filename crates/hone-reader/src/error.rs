@@ -11,7 +11,7 @@ use crate::protocol::Refusal;
 pub enum ReaderError {
     /// Nobody listens.
     #[error(
-        "honed does not run: nobody listens on {}. Start it with `systemctl start honed`, or run `honed` as root",
+        "honed does not run: nobody listens on {}. Start it with `sudo honeutil start`, or run `honed` as root",
         path.display()
     )]
     NoService {

@@ -24,9 +24,13 @@ impl Peer {
         Ok(Self { process: credentials.pid.as_raw_nonzero().get(), user: credentials.uid.as_raw(), groups })
     }
 
+    pub(crate) const fn is_root(&self) -> bool {
+        self.user == 0
+    }
+
     /// Root, or a member of the group.
     pub(crate) fn may_read(&self, group: Option<u32>) -> bool {
-        self.user == 0 || group.is_some_and(|group| self.groups.contains(&group))
+        self.is_root() || group.is_some_and(|group| self.groups.contains(&group))
     }
 }
 

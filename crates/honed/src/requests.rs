@@ -35,6 +35,17 @@ impl Client {
         }
     }
 
+    /// What concerns every reader is not for one of them to say.
+    fn root_only(&self, what: &str) -> Result<(), (Refusal, String)> {
+        if self.peer.is_root() {
+            return Ok(());
+        }
+        Err((
+            Refusal::Permission,
+            format!("{what}: this concerns all readers, so only root may ask for it (sudo)"),
+        ))
+    }
+
     fn control(&mut self, operation: Operation, input: &[u8]) -> Answer {
         let request = Request::parse(operation, input).map_err(refused_input)?;
         match request {
@@ -51,6 +62,7 @@ impl Client {
                 })
             }
             Request::SetRingBytes(bytes) => {
+                self.root_only("the ring buffer of new readers")?;
                 let mut state = self.hub.lock("a request");
                 let size = state
                     .engine
@@ -102,7 +114,10 @@ impl Client {
             Request::IncludeProcesses(ids) => {
                 self.set_filter(|filters| &mut filters.include_processes, ids.iter().collect())
             }
-            Request::SetOpenConnections(list) => self.set_open_connections(list),
+            Request::SetOpenConnections(list) => {
+                self.root_only("the list of open connections")?;
+                self.set_open_connections(list)
+            }
             Request::SetDataEvent(_) => Err((
                 Refusal::Unsupported,
                 "there are no event handles on Linux: wait until the socket can be read".to_owned(),
@@ -165,6 +180,7 @@ impl Client {
             }
             Extra::SetLogLevels => {
                 let mask = number("log levels", input).map_err(wrong)?;
+                self.root_only("log levels")?;
                 let levels = LogLevels::from_mask(mask).map_err(|error| wrong(error.to_string()))?;
                 log::set_levels(levels);
                 tracing::info!("{} sets the log levels to {levels}", self.peer);
@@ -185,6 +201,7 @@ impl Client {
                     1 => true,
                     other => return Err(wrong(format!("stop: {other}; allowed: 0, 1 (force)"))),
                 };
+                self.root_only("stop")?;
                 let readers = self.hub.lock("a request").readers.len();
                 if readers > 0 && !force {
                     let text = format!("{readers} readers are attached; end them, or force the stop");

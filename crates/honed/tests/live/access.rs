@@ -16,6 +16,16 @@ const NOBODY: u32 = 65_534;
 
 /// Connects and attaches as an unprivileged user with these groups; only the thread that does so changes.
 fn attach_as(socket: &Path, group: u32, supplementary: &[u32]) -> Result<u64, ReaderError> {
+    connected_as(socket, group, supplementary, |mut connection| connection.attach(&Options::default()))
+}
+
+/// Connects as an unprivileged user with these groups, and does something.
+fn connected_as<T: Send>(
+    socket: &Path,
+    group: u32,
+    supplementary: &[u32],
+    act: impl FnOnce(Connection) -> Result<T, ReaderError> + Send,
+) -> Result<T, ReaderError> {
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             let groups: Vec<_> = supplementary.iter().map(|group| Gid::from_raw(*group)).collect();
@@ -23,7 +33,7 @@ fn attach_as(socket: &Path, group: u32, supplementary: &[u32]) -> Result<u64, Re
             set_thread_groups(&groups).expect("root may");
             set_thread_res_gid(group, group, group).expect("root may");
             set_thread_res_uid(user, user, user).expect("root may");
-            Connection::open(socket)?.attach(&Options::default())
+            act(Connection::open(socket)?)
         });
         client.join().expect("the client does not panic")
     })
@@ -52,6 +62,32 @@ fn only_root_and_the_group_may_read() {
     assert_eq!(error.refusal(), Some(Refusal::Permission));
     assert!(error.to_string().contains("usermod -aG"), "{error}");
     attach_as(&socket, NOBODY, &[GROUP.1]).expect("the group may read");
+    service.stop();
+}
+
+type Act = fn(&mut Connection) -> Result<(), ReaderError>;
+
+#[test]
+fn only_root_may_ask_for_what_concerns_all_readers() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::start(&format!("socket_group = '{}'", GROUP.0));
+    let asked = |act: Act| {
+        connected_as(&service.socket(), GROUP.1, &[], |mut connection| {
+            let refusal = act(&mut connection).expect_err("a member of the group may not").refusal();
+            connection.statistics()?;
+            Ok(refusal)
+        })
+    };
+    let acts: [Act; 3] = [
+        |connection| connection.stop_service(true),
+        |connection| connection.set_ring_bytes(1 << 20),
+        |connection| connection.set_log_levels(hone_reader::LogLevels::default()),
+    ];
+    for act in acts {
+        assert_eq!(asked(act).expect("the connection goes on"), Some(Refusal::Permission));
+    }
     service.stop();
 }
 

@@ -53,7 +53,7 @@ fn a_stop_ends_every_stream_with_its_section() {
     assert!(status.success(), "{log}");
     let error = Connection::open(crate::service::socket(directory.path())).expect_err("honed has stopped");
     assert!(matches!(error, ReaderError::NoService { .. }), "{error}");
-    assert!(error.to_string().contains("systemctl start honed"), "{error}");
+    assert!(error.to_string().contains("honeutil start"), "{error}");
 }
 
 #[test]
