@@ -19,7 +19,7 @@ layout! {
 }
 
 layout! {
-    /// Packets that waited, or wait, for the owner of their connection: total = attributed + unattributed + waiting.
+    /// Packets that waited, or wait, until it shows whose they are: total = attributed + unattributed + waiting.
     pub struct Held, 40 bytes {
         /// Level: packets that wait.
         [0] waiting: u64,
@@ -133,7 +133,7 @@ layout! {
 
 numbered! {
     /// How a packet's process is known.
-    pub enum Attribution, 8 {
+    pub enum Attribution, 10 {
         /// The packet was seen while its process was running in the system call that sent or received it.
         CurrentTask = "current task",
         /// The process that last sent on the packet's socket.
@@ -150,12 +150,16 @@ numbered! {
         Connection = "connection",
         /// The owner of the packet's connection, from the list of open connections.
         Listed = "open-connection list",
+        /// The process that was seen to read this very packet.
+        Reader = "reader",
+        /// The process that wrote the packet's first byte.
+        Writer = "writer",
     }
 }
 
 numbered! {
     /// Why a packet has no process.
-    pub enum Unattributed, 5 {
+    pub enum Unattributed, 9 {
         /// The kernel itself sends or consumes it.
         Kernel = "kernel",
         /// No socket of this host belongs to it.
@@ -166,6 +170,14 @@ numbered! {
         HoldExpired = "hold expired",
         /// The same, but it could not wait for its time: others needed the room, or there was no memory.
         HoldFull = "hold full",
+        /// Its connection has ended, and only the kernel remembers it.
+        TimeWait = "time-wait",
+        /// The host only passes it on.
+        Forwarded = "forwarded",
+        /// A firewall rule dropped it before it reached a socket.
+        Filtered = "firewall",
+        /// Several processes can use its socket, and none was seen to read it in time.
+        Shared = "shared socket",
     }
 }
 

@@ -272,10 +272,10 @@ fn kinds_are_at_their_numbers() {
         assert_eq!(attribution.number(), number);
         assert_eq!(Attribution::try_from(number), Ok(attribution));
     }
-    assert_eq!(Attribution::try_from(Attribution::ALL.len()), Err(8));
+    assert_eq!(Attribution::try_from(Attribution::ALL.len()), Err(10));
     assert_eq!(
         Unattributed::ALL.map(Unattributed::name).join(", "),
-        "kernel, no socket, unknown socket, hold expired, hold full"
+        "kernel, no socket, unknown socket, hold expired, hold full, time-wait, forwarded, firewall, shared socket"
     );
     assert!(Attribution::ALL.len().max(Unattributed::ALL.len()) <= statistics().methods.len());
 }

@@ -20,7 +20,7 @@ impl Engine {
     ) -> Result<(), EventError> {
         let result = self.open(connection, owner, at);
         if let Some(owner) = owner {
-            self.release(connection, Ok((owner, Method::Connection)));
+            self.release_asked(connection, (owner, Method::Connection));
         }
         result
     }
@@ -56,7 +56,7 @@ impl Engine {
             return Ok(());
         };
         let process = process.or(known.identity);
-        self.release(connection, Err(NoOwner::UnknownSocket));
+        self.give_up(connection, NoOwner::UnknownSocket);
         self.connections.end(connection, at, &mut self.store);
         if self.readers.is_empty() {
             return Ok(());

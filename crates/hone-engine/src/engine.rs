@@ -123,6 +123,14 @@ impl Engine {
                 self.counts.connection_opens += 1;
                 (Kind::Connection, self.connection_opened(connection, owner, at))
             }
+            Event::ConnectionUsed { connection, process, used, .. } => {
+                self.used(connection, process, used);
+                return Ok(());
+            }
+            Event::DatagramDropped { connection, number, .. } => {
+                self.datagram_dropped(connection, number);
+                return Ok(());
+            }
             Event::ConnectionClosed { connection, process, at } => {
                 self.counts.received.connections += 1;
                 self.counts.connection_closes += 1;

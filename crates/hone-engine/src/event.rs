@@ -1,5 +1,7 @@
 //! What a sensor tells the engine. Plain data, borrowed for the length of one call; holds no state and no lock.
 
+use hone_pcapng::How;
+
 pub use hone_pcapng::ConnectionId;
 
 /// Nanoseconds since 1970-01-01 00:00:00 UTC.
@@ -43,6 +45,43 @@ pub enum Method {
     Connection,
     /// The process that the open-connection list names; set by the engine for [`Owner::Ask`].
     Listed,
+    /// The process that was seen to read this very packet; set by the engine for [`Owner::Wait`].
+    Reader,
+    /// The process that wrote the packet's first byte, by the stream's sequence numbers.
+    Writer,
+}
+
+impl Method {
+    /// All of them, each at its number.
+    pub const ALL: [Self; 10] = [
+        Self::CurrentTask,
+        Self::LastSender,
+        Self::LastReceiver,
+        Self::Creator,
+        Self::Accepted,
+        Self::Listener,
+        Self::Connection,
+        Self::Listed,
+        Self::Reader,
+        Self::Writer,
+    ];
+
+    /// What is recorded with the packet.
+    #[must_use]
+    pub const fn how(self) -> How {
+        match self {
+            Self::CurrentTask => How::CurrentTask,
+            Self::LastSender => How::LastSender,
+            Self::LastReceiver => How::LastReceiver,
+            Self::Creator => How::Creator,
+            Self::Accepted => How::Accepted,
+            Self::Listener => How::Listener,
+            Self::Connection => How::Connection,
+            Self::Listed => How::Listed,
+            Self::Reader => How::Reader,
+            Self::Writer => How::Writer,
+        }
+    }
 }
 
 /// Why a packet has no process. Counted in [`Statistics::no_owner`](crate::Statistics::no_owner).
@@ -51,7 +90,7 @@ pub enum Method {
 pub enum NoOwner {
     /// The kernel itself sends or consumes it: an ICMP reply, the reset of an unknown connection.
     Kernel,
-    /// No socket of this host belongs to it: forwarded, or to a port where nobody listens.
+    /// No socket of this host takes it: a port where nobody listens.
     NoSocket,
     /// It has a socket, of which no user has been seen.
     UnknownSocket,
@@ -59,6 +98,74 @@ pub enum NoOwner {
     HoldExpired,
     /// The same, but it could not be held for its time: others needed the room, or there was no memory.
     HoldFull,
+    /// Its connection has ended, and only the kernel remembers it.
+    TimeWait,
+    /// This host only passes it on.
+    Forwarded,
+    /// A firewall rule dropped it before it reached a socket.
+    Filtered,
+    /// Several processes can use its socket, and none was seen to read it in time.
+    Shared,
+}
+
+impl NoOwner {
+    /// All of them, each at its number.
+    pub const ALL: [Self; 9] = [
+        Self::Kernel,
+        Self::NoSocket,
+        Self::UnknownSocket,
+        Self::HoldExpired,
+        Self::HoldFull,
+        Self::TimeWait,
+        Self::Forwarded,
+        Self::Filtered,
+        Self::Shared,
+    ];
+
+    /// What is recorded with the packet.
+    #[must_use]
+    pub const fn how(self) -> How {
+        match self {
+            Self::Kernel => How::Kernel,
+            Self::NoSocket => How::NoSocket,
+            Self::UnknownSocket | Self::HoldExpired => How::UnknownSocket,
+            Self::HoldFull => How::NoRoom,
+            Self::TimeWait => How::TimeWait,
+            Self::Forwarded => How::Forwarded,
+            Self::Filtered => How::Filtered,
+            Self::Shared => How::Shared,
+        }
+    }
+}
+
+/// A packet's process and how it is known, or why it has none.
+pub type Attribution = Result<(ProcessKey, Method), NoOwner>;
+
+/// What shows whose a packet is, after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wait {
+    /// That the connection is somebody's: [`Used::Owned`], or any other use.
+    Use,
+    /// That somebody reads this datagram: the sensor's number for it.
+    Datagram(u64),
+    /// That somebody reads the stream up to this sequence number, modulo 2^32.
+    Stream(u32),
+}
+
+/// What the sensor saw a process do with a connection, if packets may wait for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Used {
+    /// It is the only one that can use the connection, from now on or since it accepted it: all packets that wait are
+    /// its own.
+    Owned(Method),
+    /// It used it, for whatever: only what waits for [`Wait::Use`] is its own.
+    Somehow,
+    /// It read this datagram.
+    Datagram(u64),
+    /// It read the datagram that has waited longest.
+    NextDatagram,
+    /// It read the stream up to this sequence number, modulo 2^32.
+    Stream(u32),
 }
 
 /// Whose packet it is, as far as the sensor knows.
@@ -72,6 +179,10 @@ pub enum Owner {
     /// list names. If there is neither and the connection is open, the packet is held until one is named, for at most
     /// [`Config::hold_time`](crate::Config::hold_time).
     Ask,
+    /// What happens next will show it: the packet is held for that, for at most
+    /// [`Config::hold_time`](crate::Config::hold_time). If it does not happen, or the packet cannot be held, the second
+    /// part is used.
+    Wait(Wait, Attribution),
 }
 
 /// One packet.
@@ -185,6 +296,26 @@ pub enum Event<'a> {
         /// When it was closed.
         at: Nanos,
     },
+    /// A process was seen to use a connection for whose packets that matters; see [`Owner::Wait`]. Not counted.
+    ConnectionUsed {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who used it.
+        process: ProcessKey,
+        /// What for.
+        used: Used,
+        /// When.
+        at: Nanos,
+    },
+    /// A datagram that may wait was dropped, so that nobody will read it. Not counted.
+    DatagramDropped {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Its number: [`Wait::Datagram`].
+        number: u64,
+        /// When.
+        at: Nanos,
+    },
     /// A packet was sent or received.
     Packet(Packet<'a>),
 }
@@ -198,7 +329,9 @@ impl Event<'_> {
             Self::Packet(packet) => packet.at,
             Self::ProcessEnded { at, .. }
             | Self::ConnectionOpened { at, .. }
-            | Self::ConnectionClosed { at, .. } => *at,
+            | Self::ConnectionClosed { at, .. }
+            | Self::ConnectionUsed { at, .. }
+            | Self::DatagramDropped { at, .. } => *at,
         }
     }
 }

@@ -1,16 +1,17 @@
-//! What becomes of packets that wait for their connection's owner, and of the open-connection list that can name him.
+//! What becomes of packets that wait until it shows whose they are, and of the open-connection list that can name him.
 //! Called by [`Engine::handle`] and by whoever sends that list, under the embedder's one lock.
 //!
-//! A packet waits if the sensor says [`Owner::Ask`], its connection is open, nobody is known to own
-//! it, and somebody reads. It leaves, in the order of its connection, at the first of these:
+//! A packet waits if its connection is open, somebody reads, and the sensor says either [`Owner::Ask`], of a connection
+//! that nobody is known to own, or [`Owner::Wait`]. Packets that wait for the same leave in order, at the first of these:
 //!
-//! | what happens | how it is attributed |
-//! |---|---|
-//! | an open event or another packet names the owner | [`Method::Connection`](crate::Method::Connection) |
-//! | a new open-connection list names the owner | [`Method::Connection`](crate::Method::Connection) |
-//! | the connection is closed, or the last reader detaches | [`NoOwner::UnknownSocket`] |
-//! | it has waited for [`Config::hold_time`](crate::Config::hold_time) | [`NoOwner::HoldExpired`] |
-//! | another needs the room, or there is no memory | [`NoOwner::HoldFull`] |
+//! | what happens | asked | waiting |
+//! |---|---|---|
+//! | an open event or another packet names the owner | [`Method::Connection`] | stays |
+//! | a new open-connection list names the owner | [`Method::Connection`] | stays |
+//! | what it waits for | | that process, by the method or [`Method::Reader`] |
+//! | the connection is closed, or the last reader detaches | [`NoOwner::UnknownSocket`] | the second part of [`Owner::Wait`] |
+//! | it has waited for [`Config::hold_time`](crate::Config::hold_time) | [`NoOwner::HoldExpired`] | the same |
+//! | another needs the room, or there is no memory | [`NoOwner::HoldFull`] | the same, or [`NoOwner::HoldFull`] |
 //!
 //! To make room, the oldest packet of the same connection leaves first, then the oldest of all: a busy connection without
 //! an owner pushes out its own packets before others'.
@@ -25,8 +26,11 @@
 //! never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
 
 use crate::{
-    ConnectionId, Engine, EventError, Nanos, NoOwner, OpenConnection, OpenListError, Owner, Packet,
-    ProcessKey, hold::Held, packet::Attribution, statistics::Kind, tuple::Tuple,
+    Attribution, ConnectionId, Engine, EventError, Method, Nanos, NoOwner, OpenConnection, OpenListError,
+    Owner, Packet, ProcessKey, Used, Wait,
+    hold::{Awaited, Held, Place},
+    statistics::Kind,
+    tuple::Tuple,
 };
 
 /// Most packets given up in one call because their time is over, so that no call takes long. One call holds at most one.
@@ -67,28 +71,76 @@ impl Engine {
     }
 
     /// Lets a packet of an open connection wait.
-    pub(crate) fn hold(&mut self, packet: &Packet<'_>, connection: ConnectionId) -> Result<(), EventError> {
+    pub(crate) fn hold(
+        &mut self,
+        packet: &Packet<'_>,
+        connection: ConnectionId,
+        awaited: Awaited,
+    ) -> Result<(), EventError> {
         let kept = self.kept(packet.data);
         if self.hold.can_hold(kept) {
             while !self.hold.has_room(kept) {
                 let oldest = self.hold.oldest().map_or(connection, |(oldest, _)| oldest);
                 let leaves = if self.hold.has(connection) { connection } else { oldest };
-                self.release_first(leaves, Err(NoOwner::HoldFull));
+                self.give_up_first(leaves, NoOwner::HoldFull);
             }
-            if let Ok(held) = Held::new(packet, connection, kept)
+            if let Ok(held) = Held::new(packet, connection, awaited, kept)
                 && self.hold.push(held).is_ok()
             {
                 self.counts.held_total += 1;
                 return Ok(());
             }
         }
-        self.release(connection, Err(NoOwner::HoldFull));
-        self.queue(packet, Err(NoOwner::HoldFull))
+        self.give_up(connection, NoOwner::HoldFull);
+        self.queue(packet, awaited.given_up(NoOwner::HoldFull))
     }
 
-    /// Gives all packets held of a connection to the readers.
-    pub(crate) fn release(&mut self, connection: ConnectionId, attribution: Attribution) {
-        while self.release_first(connection, attribution) {}
+    /// Gives the packets of a connection that wait for its owner to the readers.
+    pub(crate) fn release_asked(&mut self, connection: ConnectionId, owner: (ProcessKey, Method)) {
+        self.release(connection, |awaited| awaited.wait.is_none().then_some(Ok(owner)));
+    }
+
+    /// Gives up waiting for all packets of a connection.
+    pub(crate) fn give_up(&mut self, connection: ConnectionId, reason: NoOwner) {
+        self.release(connection, |awaited| Some(awaited.given_up(reason)));
+    }
+
+    /// A process used a connection: the packets that waited for just that are its own.
+    pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used) {
+        if used == Used::NextDatagram {
+            let is_datagram = |held: &Held| matches!(held.awaited.wait, Some(Wait::Datagram(_)));
+            if let Some(held) = self.hold.take(connection, &mut Place::begin(), is_datagram) {
+                self.leave(&held, Ok((process, Method::Reader)));
+            }
+        }
+        self.release(connection, |awaited| {
+            let method = match (used, awaited.wait?) {
+                (Used::Owned(method), _) => method,
+                (_, Wait::Use) => Method::LastReceiver,
+                (Used::Datagram(read), Wait::Datagram(number)) if read == number => Method::Reader,
+                (Used::Stream(read), Wait::Stream(end)) if !is_after(end, read) => Method::Reader,
+                _ => return None,
+            };
+            Some(Ok((process, method)))
+        });
+    }
+
+    /// Nobody will read a datagram.
+    pub(crate) fn datagram_dropped(&mut self, connection: ConnectionId, dropped: u64) {
+        self.release(connection, |awaited| match awaited.wait {
+            Some(Wait::Datagram(number)) if number == dropped => Some(awaited.otherwise),
+            _ => None,
+        });
+    }
+
+    /// Gives those packets held of a connection to the readers of which is known whose they are.
+    fn release(&mut self, connection: ConnectionId, whose: impl Fn(Awaited) -> Option<Attribution>) {
+        let mut place = Place::begin();
+        while let Some(held) = self.hold.take(connection, &mut place, |held| whose(held.awaited).is_some()) {
+            if let Some(attribution) = whose(held.awaited) {
+                self.leave(&held, attribution);
+            }
+        }
     }
 
     /// Gives up packets that have waited too long at `now`, some at a time.
@@ -97,7 +149,7 @@ impl Engine {
             match self.hold.oldest() {
                 // A clock set back must not make anything wait for ever.
                 Some((connection, at)) if now.abs_diff(at) >= self.hold_time => {
-                    self.release_first(connection, Err(NoOwner::HoldExpired));
+                    self.give_up_first(connection, NoOwner::HoldExpired);
                 }
                 _ => return,
             }
@@ -108,24 +160,34 @@ impl Engine {
     /// nobody reads any more.
     pub fn release_held(&mut self) {
         while let Some((connection, _)) = self.hold.oldest() {
-            self.release(connection, Err(NoOwner::UnknownSocket));
+            self.give_up(connection, NoOwner::UnknownSocket);
         }
     }
 
-    /// Whether there was one.
-    fn release_first(&mut self, connection: ConnectionId, attribution: Attribution) -> bool {
-        let Some(held) = self.hold.pop(connection) else { return false };
+    /// Gives up the first packet of a connection.
+    fn give_up_first(&mut self, connection: ConnectionId, reason: NoOwner) {
+        if let Some(held) = self.hold.pop(connection) {
+            self.leave(&held, held.awaited.given_up(reason));
+        }
+    }
+
+    /// A packet that was held goes to the readers.
+    fn leave(&mut self, held: &Held, attribution: Attribution) {
         if attribution.is_ok() {
             self.counts.held_attributed += 1;
         } else {
             self.counts.held_unattributed += 1;
         }
-        let Held { at, connection, direction, flags, original_length, ref data, .. } = held;
+        let &Held { at, connection, direction, flags, original_length, ref data, .. } = held;
         let (connection, owner) = (Some(connection), Owner::Ask);
         let packet = Packet { at, connection, owner, direction, flags, original_length, data };
         if self.queue(&packet, attribution).is_err() {
             self.counts.lost.add(Kind::Packet);
         }
-        true
     }
+}
+
+/// Whether one sequence number is behind another, modulo 2^32 (RFC 9293, section 3.4).
+const fn is_after(one: u32, other: u32) -> bool {
+    other.wrapping_sub(one) > u32::MAX / 2
 }

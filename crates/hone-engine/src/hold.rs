@@ -7,18 +7,42 @@
 //!  connection a:  first  ► a1 ───────► a2 ◄ last
 //! ```
 //!
-//! Packets leave from the front of their connection only, so that they leave in order.
+//! Packets that wait for the same leave in order.
 
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use crate::{ConnectionId, Direction, Nanos, OutOfMemory, Packet, grow, tuple::Tuple};
+use crate::{
+    Attribution, ConnectionId, Direction, Nanos, NoOwner, OutOfMemory, Packet, Wait, grow, tuple::Tuple,
+};
+
+/// What a packet waits for.
+#[derive(Clone, Copy)]
+pub(crate) struct Awaited {
+    /// `None`: that anybody names its connection's owner.
+    pub(crate) wait: Option<Wait>,
+    /// What is so if that does not happen.
+    pub(crate) otherwise: Attribution,
+}
+
+impl Awaited {
+    /// Whose it is if it cannot wait any longer, for this reason.
+    pub(crate) fn given_up(self, reason: NoOwner) -> Attribution {
+        match (self.wait, reason) {
+            (None, _) => Err(reason),
+            // There is a better reason than that it had no room only if it had its time.
+            (Some(_), NoOwner::HoldFull) => self.otherwise.map_err(|_| reason),
+            (Some(_), _) => self.otherwise,
+        }
+    }
+}
 
 /// A packet that waits.
 pub(crate) struct Held {
     pub(crate) at: Nanos,
     pub(crate) connection: ConnectionId,
+    pub(crate) awaited: Awaited,
     pub(crate) direction: Direction,
     pub(crate) flags: u32,
     pub(crate) original_length: u32,
@@ -32,12 +56,13 @@ impl Held {
     pub(crate) fn new(
         packet: &Packet<'_>,
         connection: ConnectionId,
+        awaited: Awaited,
         kept: usize,
     ) -> Result<Self, OutOfMemory> {
         let Packet { at, direction, flags, data, .. } = *packet;
         let (original_length, tuple) = (packet.original_length(), Tuple::of(data, direction));
         let data = grow::copied(&data[..kept])?;
-        Ok(Self { at, connection, direction, flags, original_length, tuple, data })
+        Ok(Self { at, connection, awaited, direction, flags, original_length, tuple, data })
     }
 }
 
@@ -59,6 +84,15 @@ struct Slot {
 struct Line {
     first: Index,
     last: Index,
+}
+
+/// A place in a line: behind the packet in this slot, or at the beginning.
+pub(crate) struct Place(Index);
+
+impl Place {
+    pub(crate) const fn begin() -> Self {
+        Self(NONE)
+    }
 }
 
 pub(crate) struct Hold {
@@ -149,16 +183,39 @@ impl Hold {
 
     /// Takes out the first packet of a connection.
     pub(crate) fn pop(&mut self, connection: ConnectionId) -> Option<Held> {
+        self.take(connection, &mut Place::begin(), |_| true)
+    }
+
+    /// Takes out the first packet of a connection, from this place in its line on, that is wanted. Goes on there.
+    pub(crate) fn take(
+        &mut self,
+        connection: ConnectionId,
+        place: &mut Place,
+        wanted: impl Fn(&Held) -> bool,
+    ) -> Option<Held> {
         if self.count == 0 {
             return None;
         }
         let line = self.lines.get_mut(&connection)?;
-        let index = line.first;
+        let mut index = self.slots.get(place.0 as usize).map_or(line.first, |before| before.next);
+        loop {
+            let slot = self.slots.get(index as usize)?;
+            if slot.held.as_ref().is_some_and(&wanted) {
+                break;
+            }
+            (*place, index) = (Place(index), slot.next);
+        }
         let slot = &mut self.slots[index as usize];
-        let (held, older, newer) = (slot.held.take()?, slot.older, slot.newer);
-        line.first = slot.next;
+        let (held, older, newer, next) = (slot.held.take()?, slot.older, slot.newer, slot.next);
         slot.newer = self.free;
         self.free = index;
+        match self.slots.get_mut(place.0 as usize) {
+            Some(before) => before.next = next,
+            None => line.first = next,
+        }
+        if next == NONE {
+            line.last = place.0;
+        }
         if line.first == NONE {
             self.lines.remove(&connection);
         }
@@ -225,7 +282,8 @@ mod tests {
                 original_length: 10,
                 data: &[0; 10],
             };
-            let held = Held::new(&packet, connection, 10).expect("there is memory");
+            let awaited = Awaited { wait: None, otherwise: Err(NoOwner::UnknownSocket) };
+            let held = Held::new(&packet, connection, awaited, 10).expect("there is memory");
             hold.push(held).expect("there is memory");
         }
         hold

@@ -72,8 +72,8 @@ pub use error::{
     RingBytesError, UnknownReader,
 };
 pub use event::{
-    ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey, ProcessStart,
-    StartKind,
+    Attribution, ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey,
+    ProcessStart, StartKind, Used, Wait,
 };
 pub use filter::Filter;
 pub use open_list::{Family, OpenConnection};

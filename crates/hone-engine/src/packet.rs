@@ -6,8 +6,9 @@ use alloc::{borrow::Cow, vec::Vec};
 use hone_pcapng as pcapng;
 
 use crate::{
-    ConnectionId, Direction, Engine, EventError, MAX_PACKET_BYTES, Method, Nanos, NoOwner, Owner, Packet,
-    ProcessKey, block::BYTE_ORDER, filter::Subject, statistics::Kind, tuple::Tuple,
+    Attribution, ConnectionId, Direction, Engine, EventError, MAX_PACKET_BYTES, Method, Nanos, NoOwner,
+    Owner, Packet, ProcessKey, block::BYTE_ORDER, filter::Subject, hold::Awaited, statistics::Kind,
+    tuple::Tuple,
 };
 
 /// The direction's bits of `epb_flags`.
@@ -20,14 +21,11 @@ pub(crate) const fn kept_bytes(snap_length: u32) -> u32 {
     if snap_length == 0 || snap_length > MAX_PACKET_BYTES { MAX_PACKET_BYTES } else { snap_length }
 }
 
-/// A packet's process and how it is known, or why it has none.
-pub(crate) type Attribution = Result<(ProcessKey, Method), NoOwner>;
-
 /// What is to be done with a packet.
 enum Verdict {
     Queue(Attribution),
-    /// It waits for this connection's owner.
-    Hold(ConnectionId),
+    /// It waits for what this connection's users do.
+    Hold(ConnectionId, Awaited),
 }
 
 impl Engine {
@@ -35,7 +33,7 @@ impl Engine {
         self.counts.packet_bytes += u64::from(packet.original_length());
         match self.correlate(packet) {
             Verdict::Queue(attribution) => self.queue(packet, attribution),
-            Verdict::Hold(connection) => self.hold(packet, connection),
+            Verdict::Hold(connection, awaited) => self.hold(packet, connection, awaited),
         }
     }
 
@@ -63,6 +61,7 @@ impl Engine {
             flags: Some(packet.flags & !DIRECTION | direction),
             connection: packet.connection,
             process,
+            how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
             other: Vec::new(),
         };
         let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
@@ -89,6 +88,16 @@ impl Engine {
             Owner::Process(process, method) => (Some(process), Ok((process, method))),
             Owner::None(reason) => (None, Err(reason)),
             Owner::Ask => return self.ask(packet),
+            Owner::Wait(wait, otherwise) => {
+                let Some(connection) = packet.connection else { return Verdict::Queue(otherwise) };
+                self.learn(connection, otherwise.ok().map(|(process, _)| process), packet.at);
+                let awaited = Awaited { wait: Some(wait), otherwise };
+                return if self.waits(connection) {
+                    Verdict::Hold(connection, awaited)
+                } else {
+                    Verdict::Queue(otherwise)
+                };
+            }
         };
         if let Some(connection) = packet.connection {
             self.learn(connection, named, packet.at);
@@ -113,11 +122,18 @@ impl Engine {
             return Verdict::Queue(Ok((process, Method::Listed)));
         }
         let Some(connection) = packet.connection else { return Verdict::Queue(Err(NoOwner::NoSocket)) };
-        let is_open = self.connections.get(connection).is_some_and(|known| known.ended.is_none());
-        if is_open && self.hold_time > 0 && !self.readers.is_empty() {
-            return Verdict::Hold(connection);
+        let otherwise = Err(NoOwner::UnknownSocket);
+        if self.waits(connection) {
+            Verdict::Hold(connection, Awaited { wait: None, otherwise })
+        } else {
+            Verdict::Queue(otherwise)
         }
-        Verdict::Queue(Err(NoOwner::UnknownSocket))
+    }
+
+    /// Whether a packet of this connection may be held at all.
+    fn waits(&self, connection: ConnectionId) -> bool {
+        let is_open = self.connections.get(connection).is_some_and(|known| known.ended.is_none());
+        is_open && self.hold_time > 0 && !self.readers.is_empty()
     }
 
     /// Opens a connection that is not known, so that every connection that a packet names has been opened, and gives

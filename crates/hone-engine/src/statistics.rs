@@ -110,7 +110,7 @@ pub struct Statistics {
     pub methods: Methods,
     /// Packets without a process, by the reason.
     pub no_owner: NoOwners,
-    /// Packets held ever until somebody should name their connection's owner: the sum of the next three.
+    /// Packets held ever until somebody should name their process: the sum of the next three.
     pub held_total: u64,
     /// Packets held and released with a process.
     pub held_attributed: u64,
@@ -140,7 +140,7 @@ pub struct Statistics {
 
 /// Packets by [`Method`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Methods([u64; 8]);
+pub struct Methods([u64; Method::ALL.len()]);
 
 impl Methods {
     /// Packets whose process is known by `method`.
@@ -162,7 +162,7 @@ impl Methods {
 
 /// Packets by [`NoOwner`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NoOwners([u64; 5]);
+pub struct NoOwners([u64; NoOwner::ALL.len()]);
 
 impl NoOwners {
     /// Packets without a process for `reason`.

@@ -11,8 +11,8 @@ mod common;
 
 use common::*;
 use hone_engine::{
-    Config, Engine, Event, Family, Method, NoOwner, OpenConnection, OpenListError, Owner, ProcessKey,
-    ReaderId, ReaderOptions,
+    Attribution, Config, Engine, Event, Family, Method, NoOwner, OpenConnection, OpenListError, Owner,
+    ProcessKey, ReaderId, ReaderOptions, Used, Wait,
 };
 
 /// A packet of a connection of which the sensor does not name the process.
@@ -326,4 +326,50 @@ fn a_reused_process_id_and_a_reused_connection_id_are_told_apart() {
             "9: process 7 ended",
         ]
     );
+}
+
+/// A packet that waits for what happens next, and is its listener's owner's otherwise.
+fn waiting(wait: Wait, otherwise: Attribution, at: u64) -> Event<'static> {
+    packet(Some(5), Owner::Wait(wait, otherwise), at, &TCP)
+}
+
+fn used(process: ProcessKey, used: Used, at: u64) -> Event<'static> {
+    Event::ConnectionUsed { connection: 5, process, used, at }
+}
+
+#[test]
+fn who_reads_a_shared_socket_gets_what_he_reads() {
+    let (mut engine, reader) = reading(Config::default());
+    let shared = Err(NoOwner::Shared);
+    let datagram = |number, at| waiting(Wait::Datagram(number), shared, at);
+    let stream = |end, at| waiting(Wait::Stream(end), shared, at);
+    handle(&mut engine, &[opened(5, Some(PROCESS), 1), datagram(71, 2), datagram(72, 3)]);
+    handle(&mut engine, &[used(OTHER, Used::Datagram(72), 4), used(PROCESS, Used::Datagram(70), 5)]);
+    assert_eq!(news(&mut engine, reader), ["1: connection 5 opened by 7", "3: packet of 8, 24 of 24"]);
+    // Sequence numbers begin anew after 2^32 - 1.
+    handle(&mut engine, &[stream(u32::MAX, 6), stream(4, 7), stream(9, 8), used(OTHER, Used::Stream(5), 9)]);
+    assert_eq!(news(&mut engine, reader), ["6: packet of 8, 24 of 24", "7: packet of 8, 24 of 24"]);
+    assert_eq!(engine.statistics().methods.get(Method::Reader), 3);
+    // A new owner in the table alone says nothing about who reads.
+    handle(&mut engine, &[opened(5, Some(OTHER), 10)]);
+    assert_eq!(held(&engine), (2, 3, 0));
+    handle(&mut engine, &[used(OTHER, Used::Owned(Method::LastReceiver), 11)]);
+    assert_eq!(held(&engine), (0, 5, 0));
+}
+
+#[test]
+fn what_is_not_read_in_time_is_what_it_would_be_otherwise() {
+    let (mut engine, reader) = reading(Config { hold_time: 10, ..Config::default() });
+    let listener = Ok((PROCESS, Method::Listener));
+    let unread = waiting(Wait::Stream(1), Err(NoOwner::Shared), 3);
+    handle(&mut engine, &[opened(5, Some(PROCESS), 1), waiting(Wait::Use, listener, 2), unread]);
+    engine.tick(20);
+    let told = ["1: connection 5 opened by 7", "2: packet of 7, 24 of 24", "3: packet of nobody, 24 of 24"];
+    assert_eq!(news(&mut engine, reader), told);
+    assert_eq!(
+        (released(&engine, NoOwner::Shared), engine.statistics().methods.get(Method::Listener)),
+        (1, 1)
+    );
+    handle(&mut engine, &[waiting(Wait::Use, listener, 21), used(OTHER, Used::Owned(Method::Accepted), 22)]);
+    assert_eq!(news(&mut engine, reader), ["21: packet of 8, 24 of 24"]);
 }

@@ -10,8 +10,8 @@
 mod reference;
 
 use hone_engine::{
-    Config, Engine, Event, Family, Filter, Method, NoOwner, OpenConnection, Owner, PerKind, ProcessKey, Read,
-    ReadError, ReaderId, ReaderOptions, RestartError, SourceDrops, StartKind,
+    Attribution, Config, Engine, Event, Family, Filter, Method, NoOwner, OpenConnection, Owner, PerKind,
+    ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError, SourceDrops, StartKind, Used, Wait,
 };
 use proptest::{collection, option, prelude::*, sample};
 use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEIRS, data};
@@ -50,10 +50,32 @@ pub(crate) enum Sketch {
     Opened(u64, Option<ProcessKey>),
     Closed(u64, Option<ProcessKey>),
     Packet { connection: Option<u64>, owner: Owner, length: usize, port: u16 },
+    Used(u64, ProcessKey, Used),
+    Dropped(u64, u64),
 }
 
 fn process() -> impl Strategy<Value = ProcessKey> {
     (1..7_u32, 1..3_u64).prop_map(|(pid, start)| ProcessKey { pid, start })
+}
+
+/// Around the place where sequence numbers begin anew.
+fn position() -> impl Strategy<Value = u32> {
+    (0..6_u32).prop_map(|position| position.wrapping_sub(3))
+}
+
+fn wait() -> impl Strategy<Value = Wait> {
+    prop_oneof![
+        1 => Just(Wait::Use),
+        2 => (0..4_u64).prop_map(Wait::Datagram),
+        2 => position().prop_map(Wait::Stream),
+    ]
+}
+
+fn otherwise() -> impl Strategy<Value = Attribution> {
+    prop_oneof![
+        1 => process().prop_map(|process| Ok((process, Method::Listener))),
+        2 => Just(Err(NoOwner::Shared)),
+    ]
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
@@ -65,6 +87,14 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         1 => process().prop_map(|process| Owner::Process(process, Method::LastSender)),
         2 => Just(Owner::Ask),
         1 => Just(Owner::None(NoOwner::Kernel)),
+        3 => (wait(), otherwise()).prop_map(|(wait, otherwise)| Owner::Wait(wait, otherwise)),
+    ];
+    let used = prop_oneof![
+        1 => Just(Used::Owned(Method::Accepted)),
+        2 => (0..4_u64).prop_map(Used::Datagram),
+        2 => position().prop_map(Used::Stream),
+        2 => Just(Used::NextDatagram),
+        1 => Just(Used::Somehow),
     ];
     prop_oneof![
         3 => (process(), kind, option::of(1..7_u32), path)
@@ -72,6 +102,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         2 => process().prop_map(Sketch::Ended),
         3 => (connection(), option::of(process())).prop_map(|(id, owner)| Sketch::Opened(id, owner)),
         2 => (connection(), option::of(process())).prop_map(|(id, process)| Sketch::Closed(id, process)),
+        2 => (connection(), process(), used).prop_map(|(id, process, used)| Sketch::Used(id, process, used)),
+        1 => (connection(), 0..4_u64).prop_map(|(id, number)| Sketch::Dropped(id, number)),
         8 => (option::of(connection()), owner, 0..300_usize, 0..4_u16)
             .prop_map(|(connection, owner, length, port)| Sketch::Packet { connection, owner, length, port }),
     ]
@@ -265,11 +297,10 @@ impl Both {
         assert_eq!(totals.received.connections, totals.connection_opens + totals.connection_closes);
         assert_eq!(totals.held, self.model.held());
         let Counts { methods, reasons, held_total, held_attributed, held_unattributed } = &self.model.counts;
-        for method in [Method::LastSender, Method::Connection, Method::Listed] {
+        for method in Method::ALL {
             assert_eq!(totals.methods.get(method), methods.get(&method).copied().unwrap_or(0), "{method:?}");
         }
-        use NoOwner::{HoldExpired, HoldFull, Kernel, NoSocket, UnknownSocket};
-        for reason in [Kernel, NoSocket, UnknownSocket, HoldExpired, HoldFull] {
+        for reason in NoOwner::ALL {
             assert_eq!(totals.no_owner.get(reason), reasons.get(&reason).copied().unwrap_or(0), "{reason:?}");
         }
         let told = (&totals.held_total, &totals.held_attributed, &totals.held_unattributed);
@@ -395,6 +426,8 @@ impl Sketch {
             }
             &Self::Ended(process) => Event::ProcessEnded { process, at },
             &Self::Opened(connection, owner) => Event::ConnectionOpened { connection, owner, at },
+            &Self::Used(connection, process, used) => Event::ConnectionUsed { connection, process, used, at },
+            &Self::Dropped(connection, number) => Event::DatagramDropped { connection, number, at },
             &Self::Closed(connection, process) => Event::ConnectionClosed { connection, process, at },
             &Self::Packet { connection, owner, .. } => Event::Packet(hone_engine::Packet {
                 at,

@@ -3,6 +3,7 @@
 use hone_engine::{
     AttachError, Config, Direction, Engine, Event, Family, Filter, Method, NoOwner, OpenConnection, Owner,
     Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions, ReaderStatistics, StartKind,
+    Used, Wait,
 };
 use hone_pcapng::Block;
 
@@ -73,7 +74,7 @@ impl Harness {
         let step = input.below(8);
         self.now += u64::from(if step == 6 { input.u8() } else { step });
         let at = self.now;
-        match input.below(16) {
+        match input.below(17) {
             0 => self.start(input),
             1 => {
                 let process = process(input);
@@ -88,6 +89,16 @@ impl Harness {
                 self.event(input, &Event::ConnectionClosed { connection, process, at });
             }
             4..=6 => self.packet(input),
+            15 => {
+                let (connection, process) = (connection(input), process(input));
+                let used = match input.below(4) {
+                    0 => Used::Owned(Method::Accepted),
+                    1 => Used::Datagram(input.below(4).into()),
+                    2 => Used::NextDatagram,
+                    _ => Used::Stream(input.u16().into()),
+                };
+                self.event(input, &Event::ConnectionUsed { connection, process, used, at });
+            }
             7 => self.attach(input),
             8 => {
                 if let Some(index) = self.pick(input) {
@@ -148,6 +159,9 @@ impl Harness {
             1 => Owner::Process(process(input), Method::LastReceiver),
             2 => Owner::None(NoOwner::Kernel),
             3 => Owner::None(NoOwner::NoSocket),
+            4 => Owner::Wait(Wait::Use, Ok((process(input), Method::Listener))),
+            5 => Owner::Wait(Wait::Datagram(input.below(4).into()), Err(NoOwner::Shared)),
+            6 => Owner::Wait(Wait::Stream(input.u16().into()), Err(NoOwner::Shared)),
             _ => Owner::Ask,
         };
         let outbound = input.flag();

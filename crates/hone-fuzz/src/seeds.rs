@@ -9,7 +9,7 @@ use hone_api::{
 };
 use hone_packet::{Addresses, IpHeader, protocol};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
     ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
 };
 
@@ -45,6 +45,7 @@ fn blocks() -> Vec<Block<'static>> {
             flags: Some(1),
             connection,
             process,
+            how: Some(How::Reader),
             other: comment(),
         })
     };

@@ -26,6 +26,8 @@ fn every_way_of_attribution_is_at_its_number() {
         (Attribution::Listener, Method::Listener),
         (Attribution::Connection, Method::Connection),
         (Attribution::Listed, Method::Listed),
+        (Attribution::Reader, Method::Reader),
+        (Attribution::Writer, Method::Writer),
     ] {
         assert_eq!(attribution.number(), method as usize);
     }
@@ -35,7 +37,13 @@ fn every_way_of_attribution_is_at_its_number() {
         (Unattributed::UnknownSocket, NoOwner::UnknownSocket),
         (Unattributed::HoldExpired, NoOwner::HoldExpired),
         (Unattributed::HoldFull, NoOwner::HoldFull),
+        (Unattributed::TimeWait, NoOwner::TimeWait),
+        (Unattributed::Forwarded, NoOwner::Forwarded),
+        (Unattributed::Filtered, NoOwner::Filtered),
+        (Unattributed::Shared, NoOwner::Shared),
     ] {
         assert_eq!(unattributed.number(), reason as usize);
     }
+    assert!(Method::ALL.iter().enumerate().all(|(number, method)| *method as usize == number));
+    assert!(NoOwner::ALL.iter().enumerate().all(|(number, reason)| *reason as usize == number));
 }

@@ -145,6 +145,15 @@ impl<'s, S: Sink> OptionList<'s, S> {
     }
 
     #[inline]
+    pub(crate) fn u8(&mut self, code: u16, value: Option<u8>) {
+        if let Some(value) = value {
+            self.any = true;
+            self.sink.words([self.sink.order().pair(code, 1)]);
+            self.sink.padded([&[value]]);
+        }
+    }
+
+    #[inline]
     pub(crate) fn u32(&mut self, code: u16, value: Option<u32>) {
         if let Some(value) = value {
             self.any = true;

@@ -7,7 +7,7 @@ use crate::block::{PACKET, padded};
 use crate::emit::{Layout, Sink, emits};
 use crate::option::{OptionList, Options};
 use crate::order::{join, split};
-use crate::{ByteOrder, ConnectionId, Dialect, RawOption, ReadErrorKind};
+use crate::{ByteOrder, ConnectionId, Dialect, How, RawOption, ReadErrorKind};
 
 /// Where the captured length (u32) is in an emitted packet, in bytes from the block's beginning.
 pub const CAPTURED_LENGTH_OFFSET: usize = 20;
@@ -20,6 +20,7 @@ pub const DATA_OFFSET: usize = 28;
 const FLAGS: u16 = 2;
 const CONNECTION: u16 = 257;
 const PROCESS: u16 = 258;
+const HOW: u16 = 259;
 
 /// How the Windows original says that it does not know the process.
 const UNKNOWN_PROCESS: u32 = u32::MAX;
@@ -31,10 +32,11 @@ const UNKNOWN_PROCESS: u32 = u32::MAX;
 /// ┌────────────┬────────────┬────────────┬────────────┬────────────┬────────────┬────────────┬──────┬─────────┬────────┐
 /// │ 0x00000006 │ length     │ interface  │ time, high │ time, low  │ captured   │ original   │ data │ options │ length │
 /// └────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴──────┴─────────┴────────┘
-///   2 flags (u32)   257 connection (u32, wide dialect u64)   258 process (u32)
+///   2 flags (u32)   257 connection (u32, wide dialect u64)   258 process (u32)   259 how (u8)
 /// ```
 ///
-/// From the IETF draft, section "Enhanced Packet Block"; options 257 and 258 from the Hone format description.
+/// From the IETF draft, section "Enhanced Packet Block"; options 257 and 258 from the Hone format description, 259 is
+/// this project's own.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Packet<'a> {
     /// The interface, by its position among the section's interface descriptions.
@@ -51,6 +53,8 @@ pub struct Packet<'a> {
     pub connection: Option<ConnectionId>,
     /// The process that sent or received the packet; `None` when it is not known. Process 2^32 - 1 is read as `None`.
     pub process: Option<u32>,
+    /// How the process is known, or why there is none. A code that is not known stays in `other`.
+    pub how: Option<How>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -97,6 +101,14 @@ impl<'a> Packet<'a> {
                 PROCESS if packet.process.is_none() => {
                     packet.process = Some(option.u32()?).filter(|process| *process != UNKNOWN_PROCESS);
                 }
+                HOW if packet.how.is_none() => {
+                    if let &[code] = option.value {
+                        packet.how = How::from_code(code);
+                    }
+                    if packet.how.is_none() {
+                        option.keep(&mut packet.other)?;
+                    }
+                }
                 _ => option.keep(&mut packet.other)?,
             }
         }
@@ -125,6 +137,7 @@ impl Layout for Packet<'_> {
             narrow => options.u32(CONNECTION, narrow.and_then(Result::ok)),
         }
         options.u32(PROCESS, self.process);
+        options.u8(HOW, self.how.map(How::code));
         options.finish(&self.other);
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use common::{Bytes, emit, hex, read};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
     ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
 };
 
@@ -34,7 +34,7 @@ const INTERFACE: &str = "
     34000000";
 
 const PACKET: &str = "
-    06000000 4C000000         ; type, length 76
+    06000000 54000000         ; type, length 84
     00000000                  ; interface 0
     04030201 08070605         ; time 0x01020304_05060708, high word first
     05000000 DC050000         ; 5 bytes captured of 1500
@@ -42,9 +42,10 @@ const PACKET: &str = "
     0200 0400 01000000        ; flags: inbound
     0101 0400 07000000        ; connection 7
     0201 0400 2A000000        ; process 42
+    0301 0100 09 000000       ; how: reader
     0100 0200 6869 0000       ; comment hi
     0000 0000
-    4C000000";
+    54000000";
 
 const PROCESS: &str = "
     01010000 88000000         ; type, length 136
@@ -154,6 +155,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 flags: Some(1),
                 connection: Some(7),
                 process: Some(42),
+                how: Some(How::Reader),
                 other: vec![RawOption { code: 1, value: Cow::Borrowed(b"hi") }],
             }),
         ),

@@ -174,23 +174,24 @@ impl<S: Source> Feed for Local<'_, S> {
             by_source: engine.dropped_by_source,
             by_ring: reader.dropped_by_ring,
             by_engine: engine.lost,
-            unattributed: [
-                (NoOwner::Kernel, KERNEL),
-                (NoOwner::NoSocket, NO_SOCKET),
-                (NoOwner::UnknownSocket, UNKNOWN_SOCKET),
-                (NoOwner::HoldExpired, HOLD_EXPIRED),
-                (NoOwner::HoldFull, HOLD_FULL),
-            ]
-            .map(|(reason, text)| (engine.no_owner.get(reason), text))
-            .to_vec(),
+            unattributed: unattributed(|reason| engine.no_owner.get(reason)),
             of_service: false,
         }
     }
 }
 
-/// The reasons' words, which follow a number.
-pub(crate) const KERNEL: &str = "of the kernel itself";
-pub(crate) const NO_SOCKET: &str = "without a socket";
-pub(crate) const UNKNOWN_SOCKET: &str = "of a socket whose user is unknown";
-pub(crate) const HOLD_EXPIRED: &str = "of a socket whose user nobody named in time";
-pub(crate) const HOLD_FULL: &str = "of a socket whose user nobody named before the room ran out";
+/// Packets without a process: how many for which reason, in words that follow the number.
+pub(crate) fn unattributed(count: impl Fn(NoOwner) -> u64) -> Vec<(u64, &'static str)> {
+    let words = |reason| match reason {
+        NoOwner::Kernel => "of the kernel itself",
+        NoOwner::NoSocket => "to a closed port, without a socket",
+        NoOwner::TimeWait => "of connections that have ended",
+        NoOwner::Forwarded => "forwarded",
+        NoOwner::Filtered => "dropped by a firewall rule",
+        NoOwner::Shared => "of sockets that several processes share, not read in time",
+        NoOwner::HoldExpired => "of a socket whose user nobody named in time",
+        NoOwner::HoldFull => "of a socket whose user nobody named before the room ran out",
+        _ => "of a socket whose user is unknown",
+    };
+    NoOwner::ALL.into_iter().map(|reason| (count(reason), words(reason))).collect()
+}

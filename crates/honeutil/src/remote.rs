@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hone_engine::{Nanos, PerKind, Read};
-use hone_reader::api::{Counts, Statistics, Unattributed};
+use hone_engine::{Nanos, NoOwner, PerKind, Read};
+use hone_reader::api::{Counts, Statistics};
 use hone_reader::{Connection, Options, ReaderError, Refusal, protocol};
 
 use crate::control::Control;
-use crate::feed::{Account, Feed, Fetched, HOLD_EXPIRED, HOLD_FULL, KERNEL, NO_SOCKET, UNKNOWN_SOCKET};
+use crate::feed::{Account, Feed, Fetched, unattributed};
 use crate::read::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
@@ -239,22 +239,16 @@ impl Feed for Remote {
 
 /// What was missing between two looks at the statistics.
 fn since(began: &Statistics, counted: &Statistics) -> Account {
-    let reasons = [
-        (Unattributed::Kernel, KERNEL),
-        (Unattributed::NoSocket, NO_SOCKET),
-        (Unattributed::UnknownSocket, UNKNOWN_SOCKET),
-        (Unattributed::HoldExpired, HOLD_EXPIRED),
-        (Unattributed::HoldFull, HOLD_FULL),
-    ];
-    let unattributed = reasons.map(|(reason, text)| {
-        let of = |statistics: &Statistics| statistics.unattributed[reason.number()];
-        (of(counted).saturating_sub(of(began)), text)
-    });
+    // The service counts each reason at its number in the engine.
+    let count = |reason: NoOwner| {
+        let of = |statistics: &Statistics| statistics.unattributed[reason as usize];
+        of(counted).saturating_sub(of(began))
+    };
     Account {
         by_source: difference(&counted.dropped_by_source, &began.dropped_by_source),
         by_ring: difference(&counted.reader.dropped, &Counts::default()),
         by_engine: difference(&counted.lost, &began.lost),
-        unattributed: unattributed.to_vec(),
+        unattributed: unattributed(count),
         of_service: true,
     }
 }

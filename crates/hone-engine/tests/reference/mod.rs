@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
-use hone_engine::{Method, NoOwner, PerKind, ProcessKey, StartKind};
+use hone_engine::{Method, NoOwner, PerKind, ProcessKey, StartKind, Wait};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, ProcessEvent, ProcessEventKind,
     Section, Statistics,
@@ -73,6 +73,8 @@ struct Seen {
     /// Bytes of data, and how many of them are kept.
     length: usize,
     kept: usize,
+    /// What it waits for and what is so otherwise; `None`: for anybody to name the owner.
+    waits: Option<(Wait, Attribution)>,
 }
 
 /// What the engine counts besides.
@@ -182,7 +184,7 @@ impl Model {
     pub(crate) fn expire(&mut self) {
         for _ in 0..64 {
             if self.due().is_some_and(|due| due <= self.now) {
-                self.release_at(0, Err(NoOwner::HoldExpired));
+                self.give_up_at(0, NoOwner::HoldExpired);
             }
         }
         self.processes.expire(self.now);
@@ -223,7 +225,18 @@ impl Model {
                 true
             }
             &Sketch::Packet { connection, owner, length, port } => {
-                self.packet(Seen { at, connection, port, length, kept: length }, owner);
+                self.packet(Seen { at, connection, port, length, kept: length, waits: None }, owner);
+                true
+            }
+            &Sketch::Dropped(connection, number) => {
+                self.release(connection, |seen| {
+                    let (wait, otherwise) = seen.waits?;
+                    (wait == Wait::Datagram(number)).then_some(otherwise)
+                });
+                true
+            }
+            &Sketch::Used(connection, process, used) => {
+                self.used(connection, process, used);
                 true
             }
         }
@@ -289,7 +302,7 @@ impl Model {
     fn opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
         let recorded = self.tell_opened(connection, owner, at);
         if let Some(owner) = owner {
-            self.release(connection, Ok((owner, Method::Connection)));
+            self.release(connection, |seen| seen.waits.is_none().then_some(Ok((owner, Method::Connection))));
         }
         recorded
     }
@@ -319,7 +332,7 @@ impl Model {
     fn closed(&mut self, connection: u64, process: Option<ProcessKey>, at: u64) {
         let Some((known, None)) = self.connections.entries.get(&connection) else { return };
         let process = process.or(known.owner).map_or(0, |process| process.pid);
-        self.release(connection, Err(NoOwner::UnknownSocket));
+        self.release(connection, |seen| Some(seen.given_up(NoOwner::UnknownSocket)));
         self.connections.end(connection, at);
         let kind = ConnectionEventKind::Closed;
         let event =

@@ -2,10 +2,21 @@
 
 use std::borrow::Cow;
 
-use hone_engine::{Method, NoOwner, Owner, ProcessKey};
+use hone_engine::{Method, NoOwner, Owner, ProcessKey, Used, Wait};
 use hone_pcapng::{Block, Packet};
 
 use super::{Attribution, HEADERS, Listed, Model, ORIGINAL, Seen, data, emit, reader::Reader};
+
+impl Seen {
+    /// Whose it is if it waits no longer.
+    pub(super) fn given_up(&self, reason: NoOwner) -> Attribution {
+        match self.waits {
+            None => Err(reason),
+            Some((_, Err(_))) if reason == NoOwner::HoldFull => Err(reason),
+            Some((_, otherwise)) => otherwise,
+        }
+    }
+}
 
 impl Model {
     pub(super) fn packet(&mut self, seen: Seen, owner: Owner) {
@@ -14,8 +25,15 @@ impl Model {
             Owner::None(reason) => Err(reason),
             Owner::Ask => match self.asked(&seen) {
                 Some(attribution) => attribution,
-                None => return self.hold(seen),
+                None => return self.hold(seen, None),
             },
+            Owner::Wait(wait, otherwise) => {
+                let seen = Seen { waits: Some((wait, otherwise)), ..seen };
+                if seen.connection.is_some_and(|id| self.may_wait(id)) {
+                    return self.hold(seen, otherwise.ok().map(|(process, _)| process));
+                }
+                otherwise
+            }
         };
         if let Some(id) = seen.connection {
             self.learn(id, attribution.ok().map(|(process, _)| process), seen.at);
@@ -33,13 +51,40 @@ impl Model {
             return Some(Ok((owner, Method::Listed)));
         }
         let Some(id) = seen.connection else { return Some(Err(NoOwner::NoSocket)) };
+        (!self.may_wait(id)).then_some(Err(NoOwner::UnknownSocket))
+    }
+
+    fn may_wait(&self, id: u64) -> bool {
         let bounds = self.bounds;
-        let is_closed = known.is_some_and(|(_, ended)| ended.is_some());
+        let is_closed = self.connections.entries.get(&id).is_some_and(|(_, ended)| ended.is_some());
         // Where the connection cannot be recorded, there is nothing to wait for.
         let is_full = !self.connections.entries.contains_key(&id)
             && self.connections.live().count() >= bounds.table as usize;
-        let waits = !is_closed && !is_full && bounds.hold_time > 0 && !self.readers.is_empty();
-        (!waits).then_some(Err(NoOwner::UnknownSocket))
+        !is_closed && !is_full && bounds.hold_time > 0 && !self.readers.is_empty()
+    }
+
+    /// A process reads, or has the connection for itself.
+    pub(super) fn used(&mut self, connection: u64, process: ProcessKey, used: Used) {
+        if used == Used::NextDatagram {
+            let first = self.held.iter().position(|seen| {
+                seen.connection == Some(connection) && matches!(seen.waits, Some((Wait::Datagram(_), _)))
+            });
+            if let Some(first) = first {
+                self.release_at(first, Ok((process, Method::Reader)));
+            }
+        }
+        self.release(connection, |seen| {
+            let method = match (used, seen.waits?.0) {
+                (Used::Owned(method), _) => method,
+                (_, Wait::Use) => Method::LastReceiver,
+                (Used::Datagram(one), Wait::Datagram(other)) if one == other => Method::Reader,
+                (Used::Stream(read), Wait::Stream(end)) if (read.wrapping_sub(end) as i32) >= 0 => {
+                    Method::Reader
+                }
+                _ => return None,
+            };
+            Some(Ok((process, method)))
+        });
     }
 
     fn listed(&self, seen: &Seen) -> Option<ProcessKey> {
@@ -77,16 +122,16 @@ impl Model {
     }
 
     /// Lets a packet wait that may.
-    fn hold(&mut self, seen: Seen) {
+    fn hold(&mut self, seen: Seen, owner: Option<ProcessKey>) {
         let connection = seen.connection;
-        self.learn(connection.expect("it has one"), None, seen.at);
+        self.learn(connection.expect("it has one"), owner, seen.at);
         let limit = |reader: &Reader| if reader.snap == 0 { usize::MAX } else { reader.snap as usize };
         let kept = seen.length.min(self.readers.iter().map(limit).max().unwrap_or(0));
         let bounds = self.bounds;
         let cost = |kept: usize| kept + bounds.held_overhead;
         if bounds.held == 0 || cost(kept) > bounds.held_bytes {
-            self.release(connection.expect("it has one"), Err(NoOwner::HoldFull));
-            return self.queue(seen, Err(NoOwner::HoldFull));
+            self.release(connection.expect("it has one"), |seen| Some(seen.given_up(NoOwner::HoldFull)));
+            return self.queue(seen, seen.given_up(NoOwner::HoldFull));
         }
         loop {
             let bytes: usize = self.held.iter().map(|held| cost(held.kept)).sum();
@@ -94,19 +139,28 @@ impl Model {
                 break;
             }
             let own = self.held.iter().position(|held| held.connection == connection);
-            self.release_at(own.unwrap_or(0), Err(NoOwner::HoldFull));
+            self.give_up_at(own.unwrap_or(0), NoOwner::HoldFull);
         }
         self.counts.held_total += 1;
         self.held.push_back(Seen { kept, ..seen });
     }
 
-    pub(super) fn release(&mut self, connection: u64, attribution: Attribution) {
-        while let Some(at) = self.held.iter().position(|held| held.connection == Some(connection)) {
-            self.release_at(at, attribution);
+    /// Lets those packets of a connection go of which it is known whose they are.
+    pub(super) fn release(&mut self, connection: u64, whose: impl Fn(&Seen) -> Option<Attribution>) {
+        let mut at = 0;
+        while at < self.held.len() {
+            match whose(&self.held[at]).filter(|_| self.held[at].connection == Some(connection)) {
+                Some(attribution) => self.release_at(at, attribution),
+                None => at += 1,
+            }
         }
     }
 
-    pub(super) fn release_at(&mut self, at: usize, attribution: Attribution) {
+    pub(super) fn give_up_at(&mut self, at: usize, reason: NoOwner) {
+        self.release_at(at, self.held[at].given_up(reason));
+    }
+
+    fn release_at(&mut self, at: usize, attribution: Attribution) {
         let seen = self.held.remove(at).expect("it is held");
         *if attribution.is_ok() {
             &mut self.counts.held_attributed
@@ -119,7 +173,7 @@ impl Model {
     pub(crate) fn detach(&mut self, reader: usize) {
         self.readers.remove(reader);
         while self.readers.is_empty() && !self.held.is_empty() {
-            self.release_at(0, Err(NoOwner::UnknownSocket));
+            self.give_up_at(0, NoOwner::UnknownSocket);
         }
     }
 
@@ -139,6 +193,7 @@ impl Model {
                 flags: Some(1),
                 connection: seen.connection,
                 process,
+                how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
                 other: Vec::new(),
             }))
         };

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
     ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader, Resolution, Section, Statistics,
 };
 use proptest::collection::vec;
@@ -124,9 +124,9 @@ prop_compose! {
     pub(crate) fn packet()(
         timestamp in any::<u64>(), original_length in any::<u32>(), data in bytes(100),
         flags in of(any::<u32>()), connection in of(long_number()), process in of(number()),
-        other in other(&[2, 257, 258]),
+        how in of(proptest::sample::select(&How::ALL)), other in other(&[2, 257, 258, 259]),
     ) -> Packet<'static> {
-        Packet { interface: 0, timestamp, original_length, data, flags, connection, process, other }
+        Packet { interface: 0, timestamp, original_length, data, flags, connection, process, how, other }
     }
 }
 
