@@ -48,6 +48,9 @@ pub enum SensorError {
         /// The kernel's answer.
         source: libbpf_rs::Error,
     },
+    /// The kernel has no tracepoints that tell who uses a socket.
+    #[error("this kernel has no tracepoints that tell who uses a socket (6.3 has them): use trampolines")]
+    TooFewTracepoints,
     /// A file or system call failed.
     #[error("{what}: {source}")]
     Io {

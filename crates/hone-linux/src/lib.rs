@@ -7,19 +7,22 @@
 //!
 //! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
 
-mod accept;
 mod capture;
 mod clock;
+mod decoder;
 mod error;
 mod host;
 mod names;
 mod preflight;
+mod programs;
 mod record;
 mod ring;
 mod sensor;
+mod trace_fs;
 
 pub use capture::Capture;
 pub use clock::now;
 pub use error::SensorError;
 pub use host::{HostInfo, host, host_id};
+pub use programs::Mechanism;
 pub use sensor::{DEFAULT_RING_BYTES, MAX_SNAP_LENGTH, RING_BYTES, Sensor, SensorConfig};

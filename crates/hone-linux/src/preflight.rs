@@ -45,6 +45,11 @@ fn check_capabilities() -> Result<(), SensorError> {
     if missing.is_empty() { Ok(()) } else { Err(SensorError::Capabilities { missing }) }
 }
 
+/// Major and minor number of the running kernel.
+pub(crate) fn running_kernel() -> Option<(u32, u32)> {
+    kernel_version(&rustix::system::uname().release().to_string_lossy())
+}
+
 /// Major and minor number of `uname -r`; `None` where it does not begin with them.
 fn kernel_version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);

@@ -1,6 +1,6 @@
 //! The records that the BPF programs send, as `bpf/record.h` lays them out.
 
-use hone_engine::{Direction, Method, NoOwner, Owner, ProcessKey};
+use hone_engine::{Attribution, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
 
 use crate::error::SensorError;
 
@@ -20,6 +20,19 @@ pub(crate) enum Record<'a> {
         time: u64,
         connection: u64,
         task: Option<ProcessKey>,
+        /// How the packets that wait are known to be the task's, if they are.
+        alone: Option<Method>,
+    },
+    SocketUsed {
+        time: u64,
+        connection: u64,
+        task: ProcessKey,
+        used: Used,
+    },
+    DatagramDropped {
+        time: u64,
+        connection: u64,
+        ticket: u64,
     },
     SocketClosed {
         time: u64,
@@ -48,10 +61,13 @@ pub(crate) struct Process<'a> {
     pub(crate) kernel_thread: bool,
 }
 
-const PACKET_HEAD: usize = 40;
-const SOCKET_RECORD: usize = 32;
+const PACKET_HEAD: usize = 48;
+const SOCKET_RECORD: usize = 40;
 const PROCESS_HEAD: usize = 48;
 const PROCESS_KERNEL_THREAD: u32 = 1;
+const OWNS_ACCEPTED: u32 = 1;
+const OWNS_ALONE: u32 = 2;
+const SETTLES_DROPPED: u32 = 5;
 
 /// The kernel's limit of process ids, 2^22 (`PID_MAX_LIMIT`), and the unit of a task's start time, 2^20 ns.
 const PID_BITS: u32 = 22;
@@ -62,20 +78,57 @@ fn task(word: u64) -> Option<ProcessKey> {
     (word != 0).then_some(ProcessKey { pid, start: word >> PID_BITS << START_SHIFT })
 }
 
-fn owner(word: u64, method: u8) -> Option<Owner> {
-    let method = match method {
-        0 => return Some(Owner::None(NoOwner::Kernel)),
-        1 => Method::CurrentTask,
-        2 => Method::LastSender,
-        3 => Method::LastReceiver,
-        4 => Method::Creator,
-        5 => Method::Accepted,
-        6 => Method::Listener,
+fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
+    let attribution = match method {
+        0 => Err(NoOwner::Kernel),
+        1 => named(word, Method::CurrentTask)?,
+        2 => named(word, Method::LastSender)?,
+        3 => named(word, Method::LastReceiver)?,
+        4 => named(word, Method::Creator)?,
+        5 => named(word, Method::Accepted)?,
+        6 => named(word, Method::Listener)?,
         // Perhaps the engine's tables know, or somebody is seen to use the socket soon.
         7 => return Some(Owner::Ask),
+        8 => named(word, Method::Writer)?,
+        9 => Err(NoOwner::NoSocket),
+        10 => Err(NoOwner::TimeWait),
+        11 => Err(NoOwner::Forwarded),
+        12 => Err(NoOwner::Filtered),
+        13 => Err(NoOwner::Shared),
         _ => return None,
     };
-    Some(Owner::Process(task(word)?, method))
+    Some(match (wait, attribution) {
+        (0, Ok((process, method))) => Owner::Process(process, method),
+        (0, Err(reason)) => Owner::None(reason),
+        _ => Owner::Wait(awaited(wait, ticket)?, attribution),
+    })
+}
+
+fn named(word: u64, method: Method) -> Option<Attribution> {
+    Some(Ok((task(word)?, method)))
+}
+
+fn awaited(wait: u32, ticket: u64) -> Option<Wait> {
+    match wait {
+        1 => Some(Wait::Use),
+        2 => Some(Wait::Datagram(ticket)),
+        3 => Some(Wait::Stream(sequence_number(ticket)?)),
+        _ => None,
+    }
+}
+
+fn used(settles: u32, ticket: u64) -> Option<Used> {
+    match settles {
+        1 => Some(Used::Somehow),
+        2 => Some(Used::Datagram(ticket)),
+        3 => Some(Used::Stream(sequence_number(ticket)?)),
+        4 => Some(Used::NextDatagram),
+        _ => None,
+    }
+}
+
+fn sequence_number(ticket: u64) -> Option<u32> {
+    u32::try_from(ticket & u64::from(u32::MAX)).ok()
 }
 
 /// Fields of a record at their offsets; `None` past its end.
@@ -111,7 +164,7 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
             let record = Record::Packet {
                 time,
                 connection: fields.u64(16)?,
-                owner: owner(fields.u64(24)?, fields.u8(37)?)?,
+                owner: owner(fields.u64(24)?, fields.u8(37)?, fields.u8(39)?.into(), fields.u64(40)?)?,
                 direction: match fields.u8(36)? {
                     1 => Direction::Inbound,
                     2 => Direction::Outbound,
@@ -123,12 +176,24 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
             };
             (record, PACKET_HEAD + data.len())
         }
-        kind @ (2 | 3) => {
-            let (connection, task) = (fields.u64(16)?, task(fields.u64(24)?));
-            let record = if kind == 2 {
-                Record::SocketOpened { time, connection, task }
-            } else {
-                Record::SocketClosed { time, connection, task }
+        kind @ (2 | 3 | 7) => {
+            let (flags, connection, task) = (fields.u32(4)?, fields.u64(16)?, task(fields.u64(24)?));
+            let ticket = fields.u64(32)?;
+            let record = match kind {
+                2 => Record::SocketOpened {
+                    time,
+                    connection,
+                    task,
+                    alone: match flags {
+                        0 => None,
+                        OWNS_ACCEPTED => Some(Method::Accepted),
+                        OWNS_ALONE => Some(Method::LastReceiver),
+                        _ => return None,
+                    },
+                },
+                3 => Record::SocketClosed { time, connection, task },
+                _ if flags == SETTLES_DROPPED => Record::DatagramDropped { time, connection, ticket },
+                _ => Record::SocketUsed { time, connection, task: task?, used: used(flags, ticket)? },
             };
             (record, SOCKET_RECORD)
         }
@@ -190,9 +255,9 @@ mod tests {
         bytes[32..36].copy_from_slice(&1500u32.to_ne_bytes());
         bytes[36] = 2;
         bytes[37] = 1;
-        bytes[40..43].copy_from_slice(b"abc");
+        bytes[48..51].copy_from_slice(b"abc");
         let (parsed, length) = Record::parse(&bytes).unwrap();
-        assert_eq!(length, 43);
+        assert_eq!(length, 51);
         let key = ProcessKey { pid: 4_194_303, start: 5 << 20 };
         assert_eq!(
             parsed,
@@ -209,10 +274,32 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_may_wait_and_a_use_tells_whose_it_is() {
+        let key = ProcessKey { pid: 9, start: 5 << 20 };
+        let mut bytes = record(1, PACKET_HEAD);
+        (bytes[36], bytes[37], bytes[39]) = (1, 13, 3);
+        bytes[40..48].copy_from_slice(&0xFFFF_FFF0_u64.to_ne_bytes());
+        let Ok((Record::Packet { owner, .. }, _)) = Record::parse(&bytes) else { panic!("it is a packet") };
+        assert_eq!(owner, Owner::Wait(Wait::Stream(0xFFFF_FFF0), Err(NoOwner::Shared)));
+        (bytes[37], bytes[39]) = (6, 1);
+        assert!(Record::parse(&bytes).is_err(), "a listener's owner is named");
+        bytes[24..32].copy_from_slice(&(5u64 << 22 | 9).to_ne_bytes());
+        let Ok((Record::Packet { owner, .. }, _)) = Record::parse(&bytes) else { panic!("it is a packet") };
+        assert_eq!(owner, Owner::Wait(Wait::Use, Ok((key, Method::Listener))));
+
+        let mut bytes = record(7, SOCKET_RECORD);
+        (bytes[4], bytes[16], bytes[32]) = (2, 3, 4);
+        assert!(Record::parse(&bytes).is_err(), "somebody used it");
+        bytes[24..32].copy_from_slice(&(5u64 << 22 | 9).to_ne_bytes());
+        let used = Record::SocketUsed { time: 77, connection: 3, task: key, used: Used::Datagram(4) };
+        assert_eq!(Record::parse(&bytes).unwrap(), (used, SOCKET_RECORD));
+    }
+
+    #[test]
     fn what_is_cut_or_unknown_is_an_error() {
-        for kind in 0..8 {
+        for kind in 0..9 {
             let bytes = record(kind, PROCESS_HEAD);
-            for length in 0..32 {
+            for length in 0..40 {
                 assert!(Record::parse(&bytes[..length]).is_err(), "kind {kind}, {length} bytes");
             }
         }

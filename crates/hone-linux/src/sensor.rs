@@ -4,28 +4,18 @@
 //! read afterwards, so that nothing falls between; what is then seen twice, the engine takes once.
 
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use hone_engine::{Event, Nanos, Packet, ProcessStart, SourceDrops, StartKind};
-use libbpf_rs::btf::{Btf, types::Typedef};
-use libbpf_rs::{
-    Iter, Link, MapCore, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramMut,
-    RingBuffer, RingBufferBuilder,
-};
+use hone_engine::{Event, SourceDrops};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, Object, RingBuffer, RingBufferBuilder};
 
-use crate::accept::TraceFs;
 use crate::capture::Capture;
-use crate::clock::WallClock;
+use crate::decoder::Decoder;
 use crate::error::SensorError;
-use crate::names::Names;
-use crate::preflight;
-use crate::record::{Process, Record, join_path};
+use crate::programs::{self, Mechanism, Programs};
+use crate::record::Record;
 use crate::ring::Lender;
-
-/// The compiled programs, built by `build.rs`.
-static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sensor.bpf.o"));
 
 /// The most that is captured of a packet, in bytes: what stock readers of the file accept at most.
 pub const MAX_SNAP_LENGTH: u32 = 262_144;
@@ -43,11 +33,13 @@ pub struct SensorConfig {
     pub snap_length: u32,
     /// Bytes of the ring buffer between kernel and sensor: a power of two within [`RING_BYTES`].
     pub ring_bytes: u32,
+    /// How to learn who uses a socket; `None`: in the best way that the kernel permits.
+    pub mechanism: Option<Mechanism>,
 }
 
 impl Default for SensorConfig {
     fn default() -> Self {
-        Self { snap_length: 0, ring_bytes: DEFAULT_RING_BYTES }
+        Self { snap_length: 0, ring_bytes: DEFAULT_RING_BYTES, mechanism: None }
     }
 }
 
@@ -58,6 +50,7 @@ pub struct Sensor {
     losses: MapHandle,
     capture: Capture,
     decoder: Decoder,
+    mechanism: Mechanism,
     notes: Vec<String>,
     iterators: [Link; 2],
     // Dropped last: the links hold the programs in place, the object holds the maps.
@@ -79,10 +72,8 @@ impl Sensor {
                 range: "a power of two from 1 MiB to 1 GiB",
             });
         }
-        let cgroup = preflight::check()?;
-        let mut notes = Vec::new();
-        let object = load(snap_length, config.ring_bytes)?;
-        let (links, iterators) = attach(&object, &cgroup, &mut notes)?;
+        let programs = programs::start(config.mechanism, snap_length, config.ring_bytes)?;
+        let Programs { mechanism, object, links, iterators, notes } = programs;
 
         let lender = Lender::default();
         let map = |name: &str| {
@@ -103,7 +94,8 @@ impl Sensor {
             lender,
             losses,
             capture,
-            decoder: Decoder { clock: WallClock::start(), names: Names::default(), path: Vec::new() },
+            decoder: Decoder::start(),
+            mechanism,
             notes,
             iterators,
             _links: links,
@@ -199,6 +191,12 @@ impl Sensor {
         self.capture.clone()
     }
 
+    /// How it learns who uses a socket.
+    #[must_use]
+    pub const fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
     /// What is weaker here than on the best of machines, a sentence each.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -227,180 +225,4 @@ fn wait(epoll: i32, timeout: Duration) -> Result<(), SensorError> {
         }
     }
     Ok(())
-}
-
-/// Whether the running kernel has the tracepoint.
-fn has_tracepoint(btf: &Btf<'_>, name: &str) -> bool {
-    btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}")).is_some()
-}
-
-fn load(snap_length: u32, ring_bytes: u32) -> Result<Object, SensorError> {
-    libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| tracing::debug!("libbpf: {}", text.trim_end()))));
-    let refused = |error| SensorError::refused("loading", error);
-    let mut object: OpenObject = ObjectBuilder::default()
-        .name("hone")
-        .and_then(|builder| builder.open_memory(OBJECT))
-        .map_err(refused)?;
-    let btf = Btf::from_vmlinux().map_err(|error| SensorError::refused("reading the kernel's BTF", error))?;
-    let tracepoints = has_tracepoint(&btf, "sock_send_length") && has_tracepoint(&btf, "sock_recv_length");
-    for mut map in object.maps_mut() {
-        if map.name() == "events" {
-            map.set_max_entries(ring_bytes).map_err(refused)?;
-        } else if map.name().to_string_lossy().ends_with(".rodata") {
-            // `settings` in bpf/common.h: the object's only read-only data.
-            let settings = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<4>());
-            *settings.expect("the object is built with its settings") = ring_bytes.to_ne_bytes();
-        } else if map.name().to_string_lossy().ends_with(".data") {
-            let capture = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<4>());
-            *capture.expect("the object is built with its writable data") = snap_length.to_ne_bytes();
-        }
-    }
-    for mut program in object.progs_mut() {
-        let tells_use = match program.section().to_str() {
-            Some("tp_btf/sock_send_length" | "tp_btf/sock_recv_length") => tracepoints,
-            Some(section) if section.starts_with("fentry/") => !tracepoints,
-            _ => true,
-        };
-        program.set_autoload(tells_use);
-    }
-    object.load().map_err(refused)
-}
-
-/// Attaches every loaded program; the iterators are returned apart, in the order: processes, sockets.
-fn attach(
-    object: &Object,
-    cgroup: &Path,
-    notes: &mut Vec<String>,
-) -> Result<(Vec<Link>, [Link; 2]), SensorError> {
-    let directory = std::fs::File::open(cgroup).map_err(|error| {
-        SensorError::io(format!("cannot open the cgroup hierarchy {}", cgroup.display()), error)
-    })?;
-    // The root cgroup's directory has inode 1; a container sees its own cgroup as "/".
-    if std::os::unix::fs::MetadataExt::ino(
-        &directory
-            .metadata()
-            .map_err(|error| SensorError::io(format!("cannot look at {}", cgroup.display()), error))?,
-    ) != 1
-    {
-        notes.push(format!(
-            "{} is not the root of the cgroup hierarchy (a container?): only sockets of the cgroups below it are seen",
-            cgroup.display()
-        ));
-    }
-    let tracefs = TraceFs::open();
-    let mut links = Vec::new();
-    let (mut processes, mut sockets) = (None, None);
-    for program in object.progs_mut() {
-        if program.autoload() {
-            attach_one(&program, &directory, &tracefs, notes, &mut links, (&mut processes, &mut sockets))?;
-        }
-    }
-    let missing = "the object is built with both iterators";
-    Ok((links, [processes.expect(missing), sockets.expect(missing)]))
-}
-
-fn attach_one(
-    program: &ProgramMut<'_>,
-    cgroup: &std::fs::File,
-    tracefs: &Result<TraceFs, SensorError>,
-    notes: &mut Vec<String>,
-    links: &mut Vec<Link>,
-    (processes, sockets): (&mut Option<Link>, &mut Option<Link>),
-) -> Result<(), SensorError> {
-    let section = program.section().to_string_lossy();
-    let refused = |error| SensorError::refused(format!("attaching {section}"), error);
-    if section.starts_with("cgroup") {
-        links.push(program.attach_cgroup(cgroup.as_raw_fd()).map_err(refused)?);
-    } else if let Some(call) = section.strip_prefix("tp/syscalls/sys_exit_") {
-        let link = match tracefs {
-            Ok(tracefs) => tracefs.attach_syscall_exit(program, call).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match link {
-            Ok(link) => links.push(link),
-            Err(error) => notes.push(format!(
-                "{call}() is not watched ({error}): a connection is its listener's owner's until it is first used"
-            )),
-        }
-    } else {
-        let link = program.attach().map_err(refused)?;
-        match &*section {
-            "iter.s/task" => *processes = Some(link),
-            "iter/task_file" => *sockets = Some(link),
-            _ => links.push(link),
-        }
-    }
-    Ok(())
-}
-
-/// Turns records into events.
-struct Decoder {
-    clock: WallClock,
-    names: Names,
-    path: Vec<u8>,
-}
-
-/// epb_flags of the pcapng draft: bit 9 "checksum not ready", bit 11 "TCP segmentation offload".
-const FLAG_CHECKSUM_NOT_READY: u32 = 1 << 9;
-const FLAG_SEGMENTATION_OFFLOAD: u32 = 1 << 11;
-
-impl Decoder {
-    fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
-        match record {
-            Record::Packet { time, connection, owner, direction, offload, length, data } => {
-                let mut flags = 0;
-                if offload & 1 != 0 {
-                    flags |= FLAG_CHECKSUM_NOT_READY;
-                }
-                if offload & 2 != 0 {
-                    flags |= FLAG_SEGMENTATION_OFFLOAD;
-                }
-                sink(Event::Packet(Packet {
-                    at: self.clock.wall(time),
-                    connection: (connection != 0).then_some(connection),
-                    owner,
-                    direction,
-                    flags,
-                    original_length: length,
-                    data,
-                }));
-            }
-            Record::SocketOpened { time, connection, task } => {
-                sink(Event::ConnectionOpened { connection, owner: task, at: self.clock.wall(time) });
-            }
-            Record::SocketClosed { time, connection, task } => {
-                sink(Event::ConnectionClosed { connection, process: task, at: self.clock.wall(time) });
-            }
-            Record::ProcessForked(process) => self.process(&process, StartKind::Forked, sink),
-            Record::ProcessStarted(process) => self.process(&process, StartKind::Started, sink),
-            Record::ProcessEnded { time, task } => {
-                sink(Event::ProcessEnded { process: task, at: self.clock.wall(time) });
-            }
-        }
-    }
-
-    fn process(&mut self, process: &Process<'_>, kind: StartKind, sink: &mut dyn FnMut(Event<'_>)) {
-        let at: Nanos = self.clock.wall(process.time);
-        let kind = if process.kernel_thread { StartKind::KernelThread } else { kind };
-        if process.kernel_thread {
-            // As ps(1) and the format have it: [name].
-            let name = process.path.split(|&byte| byte == 0).next().unwrap_or_default();
-            self.path.clear();
-            self.path.push(b'[');
-            self.path.extend_from_slice(name);
-            self.path.push(b']');
-        } else {
-            join_path(process.path, &mut self.path);
-        }
-        let (user_name, group_name) = self.names.of(process.user, process.group);
-        let mut start = ProcessStart::new(process.task, at, kind);
-        start.parent = Some(process.parent);
-        start.path = (!self.path.is_empty()).then_some(&self.path);
-        start.arguments = (!process.arguments.is_empty()).then_some(process.arguments);
-        start.user = Some(process.user);
-        start.group = Some(process.group);
-        start.user_name = user_name;
-        start.group_name = group_name;
-        sink(Event::ProcessStarted(start));
-    }
 }

@@ -62,7 +62,8 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
 
 /// Loads the sensor, takes in the state of the host, and gives up what that took.
 fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
-    let mut sensor = Sensor::start(&SensorConfig { snap_length: 0, ring_bytes: hub.sensor_bytes })?;
+    let mut sensor =
+        Sensor::start(&SensorConfig { snap_length: 0, ring_bytes: hub.sensor_bytes, mechanism: None })?;
     let capture = sensor.capture();
     capture.set(None)?;
     let mut state = hub.lock("sensor");

@@ -80,7 +80,8 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         Recorder::attached(service, options, &mut output, &mut control, &mut progress).run()
     } else {
         let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
-        let mut sensor = Sensor::start(&SensorConfig { snap_length: args.snap_length, ring_bytes })?;
+        let mut sensor =
+            Sensor::start(&SensorConfig { snap_length: args.snap_length, ring_bytes, mechanism: None })?;
         for note in sensor.notes() {
             tracing::info!("{note}");
         }
@@ -112,7 +113,11 @@ fn top(args: &TopArgs) -> anyhow::Result<ExitCode> {
     if let Some(service) = service {
         top::run(service, &mut control, args.interval)?;
     } else {
-        let config = SensorConfig { snap_length: top::SNAP_LENGTH, ring_bytes: DEFAULT_BUFFER_MIB << 20 };
+        let config = SensorConfig {
+            snap_length: top::SNAP_LENGTH,
+            ring_bytes: DEFAULT_BUFFER_MIB << 20,
+            mechanism: None,
+        };
         let mut sensor = Sensor::start(&config)?;
         let feed = Local::start(&mut sensor, section(hone_linux::host()), top::SNAP_LENGTH)?;
         top::run(feed, &mut control, args.interval)?;

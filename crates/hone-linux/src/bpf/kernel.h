@@ -16,13 +16,20 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define SOCK_RAW 3
+#define IPPROTO_ICMP 1
+#define IPPROTO_IGMP 2
 #define IPPROTO_TCP 6
+#define IPPROTO_ICMPV6 58
 /* include/net/tcp_states.h */
 #define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_TIME_WAIT 6
 #define TCP_CLOSE 7
 #define TCP_LISTEN 10
+#define TCP_NEW_SYN_RECV 12
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 /* include/linux/skbuff.h */
@@ -78,6 +85,16 @@ struct path {
 struct file {
 	struct path f_path;
 	void *private_data;
+	atomic64_t f_count; /* before 6.13 */
+};
+
+/* From 6.13; counts from 0 where f_count counts from 1. */
+typedef struct {
+	atomic64_t refcnt;
+} file_ref_t;
+
+struct file___ref {
+	file_ref_t f_ref;
 };
 
 struct fdtable {
@@ -86,6 +103,7 @@ struct fdtable {
 };
 
 struct files_struct {
+	atomic_t count;
 	struct fdtable *fdt;
 };
 
@@ -97,6 +115,7 @@ struct mm_struct {
 
 struct signal_struct {
 	atomic_t live;
+	int nr_threads;
 };
 
 struct task_struct {
@@ -131,22 +150,50 @@ typedef struct {
 struct sock {
 	struct sock_common __sk_common;
 	socket_lock_t sk_lock;
+	struct socket *sk_socket;
 	__u8 sk_kern_sock : 1;
 	__u16 sk_type;
 	__u16 sk_protocol;
 };
 
+/* struct sock is its first member in the kernel. */
 struct tcp_sock {
-	struct sock *unused; /* only its address is taken; struct sock is its first member in the kernel */
+	__u32 copied_seq; /* of the byte to be read next */
+	__u32 write_seq; /* of the byte to be written next */
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
 struct sk_buff {
+	struct net_device *dev;
 	struct sock *sk;
+	unsigned long _skb_refdst;
+	unsigned int len;
+	unsigned int data_len;
+	int skb_iif;
+	__u16 protocol;
+	__u16 transport_header;
+	__u16 network_header;
+	unsigned char *head;
+	unsigned char *data;
 	__u8 ip_summed : 2;
+};
+
+enum skb_drop_reason {
+	SKB_DROP_REASON_NO_SOCKET = 3,
+	SKB_DROP_REASON_NETFILTER_DROP = 12,
+	SKB_DROP_REASON_IP_NOPROTO = 19,
+};
+
+struct trace_event_raw_kfree_skb {
+	void *rx_sk; /* from 6.11 */
+};
+
+struct trace_event_raw_sys_enter {
+	unsigned long args[6];
 };
 
 struct trace_event_raw_sys_exit {

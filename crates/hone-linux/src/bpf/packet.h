@@ -6,70 +6,48 @@
 #pragma once
 
 #include "common.h"
-#include "socket.h"
+#include "once.h"
+#include "send.h"
+#include "usage.h"
 
-/* IPv4 and TCP headers with all their options: a longer TCP packet carries data, whatever the headers. */
-#define LONGEST_HEADERS 120
+/* Where the kernel is, for kernels before 6.2, which do not let these programs ask themselves. */
+struct current_packet {
+	struct sock *sk;
+	struct sk_buff *buffer;
+};
 
-/*
- * Room is reserved by the power of two above the captured length, because a reservation must be a constant; only the
- * captured bytes are written. The last eighth of the ring is left to process and connection events, which are few and
- * without which the packets could not be understood.
- */
-#define RESERVE(size)                                                                              \
-	if (captured <= size) {                                                                    \
-		struct {                                                                           \
-			struct packet_record head;                                                 \
-			__u8 data[size];                                                           \
-		} *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);                      \
-		if (!record) {                                                                     \
-			count_lost(LOST_PACKETS);                                                  \
-			return;                                                                    \
-		}                                                                                  \
-		__u32 length = captured - 1;                                                       \
-		barrier_var(length);                                                               \
-		length = (length & (size - 1)) + 1;                                                \
-		record->head = *head;                                                              \
-		record->head.time = now();                                                         \
-		record->head.captured = bpf_skb_load_bytes(skb, 0, record->data, length) ? 0 : length; \
-		bpf_ringbuf_submit(record, wake_flags(filled));                                    \
-		return;                                                                            \
-	}
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct current_packet);
+} current_packets SEC(".maps");
 
-static __always_inline void send_packet(struct __sk_buff *skb, struct packet_record *head)
+/* Called by the kernel right before the two programs below, with the same socket and packet. */
+SEC("fentry/__cgroup_bpf_run_filter_skb")
+int BPF_PROG(packet_passes, struct sock *sk, struct sk_buff *buffer)
 {
-	__u32 wanted = capture;
-	__u32 captured = skb->len < wanted ? skb->len : wanted;
-	if (!captured)
-		return;
-	__u64 filled = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-	if (filled >= settings.ring_bytes - settings.ring_bytes / 8) {
-		count_lost(LOST_PACKETS);
-		return;
+	__u32 zero = 0;
+	struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
+	if (current) {
+		current->sk = sk;
+		current->buffer = buffer;
 	}
-	RESERVE(128)
-	RESERVE(256)
-	RESERVE(512)
-	RESERVE(1024)
-	RESERVE(2048)
-	RESERVE(4096)
-	RESERVE(8192)
-	RESERVE(16384)
-	RESERVE(32768)
-	RESERVE(65536)
-	RESERVE(131072)
-	captured = captured < 262144 ? captured : 262144; /* what stock readers of the file accept at most */
-	RESERVE(262144)
+	return 0;
 }
 
 /* What the packet head and the choice of the owner need to know of the socket. */
 struct view {
 	struct bpf_sock *socket;
+	struct sock *sk; /* the same; read with probes only */
+	struct sk_buff *buffer; /* read with probes only */
 	__u64 cookie;
-	bool stream; /* has a lock that says whether a process or the kernel's own timers and acknowledgements send */
+	__u64 memory; /* the buffer's, which its clones share */
+	__u32 to_transport; /* bytes from the IP header to the transport header */
+	bool datagrams; /* UDP, raw and ping sockets send in the caller's context, and are read packet by packet */
+	bool tcp;
 	bool kernel; /* the kernel's own socket */
 	bool locked; /* a process holds the lock */
-	bool blind; /* this kernel (before 6.2) does not show whose socket it is, so `kernel` and `locked` say nothing */
 };
 
 static __always_inline bool look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
@@ -82,8 +60,9 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 		return false;
 	view->socket = socket;
 	view->cookie = bpf_get_socket_cookie(skb);
-	/* UDP, raw and ping sockets send in the caller's context; every other kind has a protocol engine behind a lock. */
-	view->stream = socket->type != 2 /* SOCK_DGRAM */ && socket->type != SOCK_RAW;
+	view->datagrams = socket->type == SOCK_DGRAM || socket->type == SOCK_RAW;
+	view->tcp = socket->type == SOCK_STREAM && socket->protocol == IPPROTO_TCP;
+	bool partial = false;
 	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
 		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
 		struct sock *sk = buffer->sk;
@@ -91,18 +70,28 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 			view->kernel = BPF_CORE_READ_BITFIELD(sk, sk_kern_sock);
 			view->locked = sk->sk_lock.owned;
 		}
-		if (BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL)
-			head->offload |= OFFLOAD_CHECKSUM;
+		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
+		view->to_transport = buffer->transport_header - buffer->network_header;
+		view->memory = (__u64)buffer->head;
+		view->sk = sk;
+		view->buffer = buffer;
 	} else {
-		struct tcp_sock *tcp = bpf_skc_to_tcp_sock(socket);
-		if (tcp) {
-			struct sock *sk = (struct sock *)tcp;
-			view->kernel = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
-			view->locked = BPF_CORE_READ(sk, sk_lock.owned);
-		} else {
-			view->blind = true;
-		}
+		__u32 zero = 0;
+		struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
+		if (!current)
+			return false;
+		struct sk_buff *buffer = current->buffer;
+		struct sock *sk = current->sk;
+		view->kernel = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
+		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
+		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
+		view->to_transport = BPF_CORE_READ(buffer, transport_header) - BPF_CORE_READ(buffer, network_header);
+		view->memory = (__u64)BPF_CORE_READ(buffer, head);
+		view->sk = sk;
+		view->buffer = buffer;
 	}
+	if (partial)
+		head->offload |= OFFLOAD_CHECKSUM;
 	if (skb->gso_size)
 		head->offload |= OFFLOAD_SEGMENTS;
 	head->kind = RECORD_PACKET;
@@ -115,13 +104,82 @@ static __always_inline void kernel_owns(struct packet_record *head, struct view 
 {
 	head->method = METHOD_KERNEL;
 	/* The sockets from which the kernel answers for everybody (resets, ICMP) are no connection of anyone. */
-	if (!view->stream)
+	if (view->datagrams)
 		head->connection = 0;
 }
 
-/* The owner from what the socket remembers: of sender and receiver, the one that goes with the packet's direction. */
-static __always_inline void remembered_owner(struct packet_record *head, struct view *view,
-					     struct socket_state *state, bool outbound)
+/* Which bytes of a stream a TCP packet has. */
+struct segment {
+	__u32 from;
+	__u32 length;
+};
+
+static __always_inline struct segment segment_of(struct __sk_buff *skb, struct view *view)
+{
+	struct segment segment = {};
+	__u8 header[14]; /* up to the data offset (RFC 9293, section 3.1) */
+	if (bpf_skb_load_bytes(skb, view->to_transport, header, sizeof(header)))
+		return segment;
+	segment.from = (__u32)header[4] << 24 | (__u32)header[5] << 16 | (__u32)header[6] << 8 | header[7];
+	__u32 headers = view->to_transport + (header[12] >> 4) * 4;
+	segment.length = skb->len > headers ? skb->len - headers : 0;
+	return segment;
+}
+
+static __always_inline void holder_owns(struct packet_record *head, struct socket_state *state)
+{
+	__u32 flags = state->flags;
+	head->task = state->holder.task;
+	if (flags & SOCKET_RECEIVED)
+		head->method = METHOD_LAST_RECEIVER;
+	else if (flags & SOCKET_SENT && state->sender == head->task)
+		head->method = METHOD_LAST_SENDER;
+	else
+		head->method = flags & SOCKET_ACCEPTED ? METHOD_ACCEPTED : METHOD_CREATOR;
+}
+
+static __always_inline void sender_owns(struct packet_record *head, struct socket_state *state)
+{
+	head->task = state->sender;
+	head->method = METHOD_LAST_SENDER;
+}
+
+static __always_inline void await(struct packet_record *head, struct socket_state *state, __u8 wait, __u64 ticket)
+{
+	head->task = 0;
+	head->method = METHOD_SHARED;
+	head->wait = wait;
+	head->ticket = ticket;
+	state->waiting = 1;
+}
+
+/* A connection that no process has accepted yet: its listener's owner's, unless somebody accepts it soon. */
+static __always_inline void listener_owns(struct packet_record *head, struct socket_state *state, bool child)
+{
+	head->task = state->holder.task;
+	head->method = METHOD_LISTENER;
+	if (child)
+		head->wait = WAIT_USE;
+}
+
+/*
+ * To be called after the packet is sent off: what it waits for may have happened before it was in the ring buffer, so
+ * that nobody would be told.
+ */
+static __always_inline void wait_on(struct packet_record *head, struct view *view, struct socket_state *state)
+{
+	if (!head->wait || !state)
+		return;
+	if (head->method == METHOD_LISTENER) {
+		if (adopt_accepted(state, view->cookie))
+			send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ACCEPTED, 0);
+		return;
+	}
+	state->waiting = 1;
+}
+
+static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view, struct packet_record *head,
+					struct socket_state *state)
 {
 	if (!state) {
 		head->method = METHOD_UNKNOWN;
@@ -129,17 +187,33 @@ static __always_inline void remembered_owner(struct packet_record *head, struct 
 	}
 	if (state->cookie != view->cookie)
 		adopt_accepted(state, view->cookie);
-	__u64 flags = state->flags;
-	bool sent = flags & SOCKET_SENT, received = flags & SOCKET_RECEIVED;
-	bool sender = outbound ? sent || !received : sent && !received;
-	head->task = sender ? state->sender : state->receiver;
-	if (state->cookie != view->cookie || (view->stream && view->socket->state == TCP_LISTEN))
-		head->method = METHOD_LISTENER;
-	else if (sender ? sent : received)
-		head->method = sender ? METHOD_LAST_SENDER : METHOD_LAST_RECEIVER;
-	else
-		head->method = flags & SOCKET_ACCEPTED ? METHOD_ACCEPTED : METHOD_CREATOR;
-	if (!head->task)
+	if (state->cookie != view->cookie)
+		listener_owns(head, state, true);
+	else if (view->tcp && view->socket->state == TCP_LISTEN)
+		listener_owns(head, state, false);
+	else if (is_sure(&state->holder))
+		holder_owns(head, state);
+	else if (view->datagrams) {
+		struct waiting_datagram datagram = {
+			.connection = view->cookie,
+			.ticket = now(),
+			.udp = is_udp(view->socket->type, view->socket->protocol),
+		};
+		__u64 address = (__u64)view->buffer;
+		bpf_map_update_elem(&waiting_datagrams, &address, &datagram, BPF_ANY);
+		any_datagram_waits = 1;
+		await(head, state, WAIT_DATAGRAM, datagram.ticket);
+	} else if (view->tcp) {
+		struct segment segment = segment_of(skb, view);
+		if (segment.length)
+			await(head, state, WAIT_STREAM, segment.from + segment.length);
+		else if (state->flags & SOCKET_SENT)
+			sender_owns(head, state); /* acknowledges what it has sent */
+		else
+			await(head, state, WAIT_USE, 0);
+	} else
+		await(head, state, WAIT_USE, 0);
+	if (!head->task && !head->wait)
 		head->method = METHOD_UNKNOWN;
 }
 
@@ -150,12 +224,59 @@ int packet_received(struct __sk_buff *skb)
 	struct view view = {};
 	if (!look(skb, &view, &head))
 		return 1;
-	if (view.kernel)
+	if (view.socket->type == SOCK_RAW)
+		note_received(view.memory, skb->len);
+	struct socket_state *state = NULL;
+	if (view.kernel) {
 		kernel_owns(&head, &view);
-	else
-		remembered_owner(&head, &view, bpf_sk_storage_get(&sockets, view.socket, 0, 0), false);
+	} else {
+		state = bpf_sk_storage_get(&sockets, view.socket, 0, 0);
+		receiver_of(skb, &view, &head, state);
+	}
 	send_packet(skb, &head);
+	wait_on(&head, &view, state);
 	return 1;
+}
+
+/*
+ * Whose a packet is that TCP (or another protocol with an engine of its own) sends. While a process holds the lock,
+ * the engine's own work on this socket is put off, so it is the running process that makes it send; but not
+ * necessarily what that process has written.
+ */
+static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, struct packet_record *head,
+				      struct socket_state *state, __u64 running)
+{
+	bool written = state->flags & SOCKET_SENT;
+	if (running && (state->sender == running || !written) && !(state->flags & SOCKET_WRITERS)) {
+		head->task = running;
+		head->method = METHOD_CURRENT;
+		return;
+	}
+	if (view->tcp && written && (running || state->flags & SOCKET_WRITERS)) {
+		struct segment segment = segment_of(skb, view);
+		if (segment.length && state->flags & SOCKET_WRITERS) {
+			struct writers *writers = bpf_sk_storage_get(&stream_writers, view->socket, 0, 0);
+			head->task = writers ? writer_of(writers, segment.from) : 0;
+			head->method = head->task ? METHOD_WRITER : METHOD_SHARED;
+			return;
+		}
+		if (segment.length) {
+			/* Kernels that tell only after the call who writes: so it is the first writing of this process. */
+			head->task = settings.writers_told ? state->sender : running;
+			head->method = settings.writers_told ? METHOD_LAST_SENDER : METHOD_CURRENT;
+			return;
+		}
+	}
+	if (running) {
+		head->task = running;
+		head->method = METHOD_CURRENT;
+	} else if (written) {
+		sender_owns(head, state);
+	} else if (is_sure(&state->holder)) {
+		holder_owns(head, state);
+	} else {
+		await(head, state, WAIT_USE, 0);
+	}
 }
 
 SEC("cgroup_skb/egress")
@@ -165,43 +286,38 @@ int packet_sent(struct __sk_buff *skb)
 	struct view view = {};
 	if (!look(skb, &view, &head))
 		return 1;
-	/* No process was ever seen with it. */
-	if (view.blind && !bpf_sk_storage_get(&sockets, view.socket, 0, 0))
-		view.kernel = true;
 	if (view.kernel) {
 		kernel_owns(&head, &view);
 		send_packet(skb, &head);
 		return 1;
 	}
-	/*
-	 * While a process holds the lock, the protocol engine's own work on this socket is put off; so what is sent now
-	 * is sent by the process that runs here.
-	 */
-	__u64 task = 0;
-	if (view.stream ? view.locked && view.socket->state != TCP_LISTEN : true)
-		task = current_task_word();
+	bool listens = view.tcp && view.socket->state == TCP_LISTEN;
+	__u64 running = view.datagrams || (view.locked && !listens) ? current_task_word() : 0;
 	struct socket_state *state =
-		bpf_sk_storage_get(&sockets, view.socket, 0, task ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (!task) {
-		remembered_owner(&head, &view, state, true);
-		send_packet(skb, &head);
-		return 1;
-	}
-	head.task = task;
-	head.method = METHOD_CURRENT;
-	if (state) {
+		bpf_sk_storage_get(&sockets, view.socket, 0, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (view.datagrams) {
+		head.task = running;
+		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
+	} else if (!state) {
+		head.task = running;
+		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
+	} else {
 		if (state->cookie != view.cookie)
 			adopt_accepted(state, view.cookie);
-		if (state->cookie != view.cookie)
-			own_socket(state, view.cookie, task, SOCKET_ACCEPTED);
-		/* A reader's bare acknowledgement does not make it the sender. */
-		if (!view.stream || skb->len > LONGEST_HEADERS) {
-			if (state->sender != task)
-				state->sender = task;
-			if (!(state->flags & SOCKET_SENT))
-				state->flags |= SOCKET_SENT;
+		if (state->cookie != view.cookie && running)
+			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
+		if (listens || state->cookie != view.cookie)
+			listener_owns(&head, state, !listens);
+		else {
+			/* connect() is a use that no other program sees. */
+			if (running && view.tcp && view.socket->state == TCP_SYN_SENT)
+				take_over(state, view.sk, running);
+			sender_of(skb, &view, &head, state, running);
 		}
 	}
+	if (!head.task && !head.wait && head.method != METHOD_SHARED)
+		head.method = METHOD_UNKNOWN;
 	send_packet(skb, &head);
+	wait_on(&head, &view, state);
 	return 1;
 }

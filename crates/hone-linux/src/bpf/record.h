@@ -15,6 +15,7 @@ enum record_kind {
 	RECORD_PROCESS_FORKED = 4,
 	RECORD_PROCESS_STARTED = 5,
 	RECORD_PROCESS_ENDED = 6,
+	RECORD_SOCKET_USED = 7, /* a task used a socket that has packets waiting */
 };
 
 enum direction {
@@ -22,16 +23,45 @@ enum direction {
 	DIRECTION_OUT = 2,
 };
 
-/* How the task of a packet was found. */
+/* How the task of a packet was found; of those marked 0, there is none. */
 enum method {
-	METHOD_KERNEL = 0, /* the socket is the kernel's own: no process */
+	METHOD_KERNEL = 0, /* 0: the kernel itself sends or takes it */
 	METHOD_CURRENT = 1,
 	METHOD_LAST_SENDER = 2,
 	METHOD_LAST_RECEIVER = 3,
 	METHOD_CREATOR = 4,
 	METHOD_ACCEPTED = 5,
 	METHOD_LISTENER = 6, /* a connection that no process has accepted yet: its listener's owner */
-	METHOD_UNKNOWN = 7, /* a socket nobody was seen to use: no process */
+	METHOD_UNKNOWN = 7, /* 0: a socket nobody was seen to use */
+	METHOD_WRITER = 8, /* wrote the packet's first byte */
+	METHOD_NO_SOCKET = 9, /* 0: a closed port */
+	METHOD_TIME_WAIT = 10, /* 0: a connection that has ended */
+	METHOD_FORWARDED = 11, /* 0 */
+	METHOD_FILTERED = 12, /* 0: a firewall rule dropped it before it reached a socket */
+	METHOD_SHARED = 13, /* 0: several processes may use the socket */
+};
+
+/* What will show whose a packet is; task and method are what is so if it does not happen. */
+enum wait {
+	WAIT_NONE = 0,
+	WAIT_USE = 1, /* any use of the connection */
+	WAIT_DATAGRAM = 2, /* that the datagram numbered `ticket` is read */
+	WAIT_STREAM = 3, /* that the stream is read up to the sequence number `ticket` */
+};
+
+/* What a RECORD_SOCKET_USED shows: that the packets are the task's, that wait for */
+enum settles {
+	SETTLES_USE = 1, /* any use */
+	SETTLES_DATAGRAM = 2, /* the datagram numbered `ticket` */
+	SETTLES_STREAM = 3, /* the stream up to `ticket` */
+	SETTLES_NEXT_DATAGRAM = 4, /* any use, or the longest for a datagram */
+	SETTLES_DROPPED = 5, /* nothing: the datagram numbered `ticket` was dropped, and there is no task */
+};
+
+/* Of a RECORD_SOCKET_OPENED: packets that wait are the task's, */
+enum owns {
+	OWNS_ACCEPTED = 1, /* as it has accepted the connection */
+	OWNS_ALONE = 2, /* as it is the only one that can use the socket now */
 };
 
 enum offload {
@@ -49,15 +79,17 @@ struct packet_record {
 	__u8 direction;
 	__u8 method;
 	__u8 offload;
-	__u8 unused;
+	__u8 wait;
+	__u64 ticket;
 };
 
 struct socket_record {
 	__u32 kind;
-	__u32 unused;
+	__u32 flags; /* enum owns; of a RECORD_SOCKET_USED: enum settles */
 	__u64 time;
 	__u64 connection;
 	__u64 task;
+	__u64 ticket;
 };
 
 struct process_record {
@@ -77,6 +109,6 @@ enum process_flags {
 	PROCESS_KERNEL_THREAD = 1,
 };
 
-_Static_assert(sizeof(struct packet_record) == 40, "record.rs");
-_Static_assert(sizeof(struct socket_record) == 32, "record.rs");
+_Static_assert(sizeof(struct packet_record) == 48, "record.rs");
+_Static_assert(sizeof(struct socket_record) == 40, "record.rs");
 _Static_assert(sizeof(struct process_record) == 48, "record.rs");

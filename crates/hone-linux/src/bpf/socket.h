@@ -1,25 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Sockets: who made, accepted and last used each. The state lives in the socket itself and dies with it. A listener's
+ * Sockets: who holds, and who last used, each. The state lives in the socket itself and dies with it. A listener's
  * child inherits a copy (BPF_F_CLONE); as the copy holds the listener's cookie, a cookie that is not the socket's own
  * marks a connection that no process has accepted yet.
+ *
+ * Whose an incoming packet is depends on who can read it. A socket's holder is known for sure while nothing has
+ * happened by which another process could have got hold of the socket: a fork, or sending a descriptor away
+ * (`handed_on` in holder.h counts both, for each process). After that, it is sure again once a process is seen to use
+ * the socket while nobody else has its file. In between, incoming packets are sent with what will show whose they are
+ * (enum wait), and the programs in reading.h tell that.
  */
 #pragma once
 
 #include "common.h"
+#include "holder.h"
 
 enum socket_flags {
-	SOCKET_SENT = 1, /* `sender` was seen to send, not only to own */
-	SOCKET_RECEIVED = 2,
+	SOCKET_SENT = 1, /* `sender` was seen to send, not only to hold */
+	SOCKET_RECEIVED = 2, /* `holder` was seen to receive */
 	SOCKET_ACCEPTED = 4,
 	SOCKET_RELEASED = 8, /* no process holds it; TCP is still busy with it */
+	SOCKET_WRITERS = 16, /* several processes have written to the stream: see writing.h */
 };
 
 struct socket_state {
 	__u64 cookie;
-	__u64 sender; /* tasks */
-	__u64 receiver;
-	__u64 flags;
+	struct holder holder;
+	__u64 sender; /* task */
+	__u32 flags;
+	__u32 waiting; /* not 0: packets were sent that wait for what the next user does */
 };
 
 struct {
@@ -29,15 +38,15 @@ struct {
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
 
-/* Cookie of an accepted connection -> task, until a program that may write socket storage meets the socket. */
+/* Cookie of an accepted connection -> who has it, until a program that may write socket storage meets the socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, __u64);
-	__type(value, __u64);
+	__type(value, struct holder);
 } accepted SEC(".maps");
 
-static __always_inline void send_socket(__u32 kind, __u64 connection, __u64 task)
+static __always_inline void send_socket(__u32 kind, __u64 connection, __u64 task, __u32 flags, __u64 ticket)
 {
 	struct socket_record *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
 	if (!record) {
@@ -45,30 +54,33 @@ static __always_inline void send_socket(__u32 kind, __u64 connection, __u64 task
 		return;
 	}
 	record->kind = kind;
-	record->unused = 0;
+	record->flags = flags;
 	record->time = now();
 	record->connection = connection;
 	record->task = task;
+	record->ticket = ticket;
 	bpf_ringbuf_submit(record, wake_flags(bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA)));
 }
 
-static __always_inline void own_socket(struct socket_state *state, __u64 cookie, __u64 task, __u64 flags)
+static __always_inline void own_socket(struct socket_state *state, __u64 cookie, struct holder holder, __u32 flags)
 {
-	state->sender = task;
-	state->receiver = task;
+	state->holder = holder;
+	state->sender = holder.task;
 	/* A connection can be accepted and let go of before its acceptance is noted here. */
 	state->flags = flags | (state->flags & SOCKET_RELEASED);
+	state->waiting = 0;
 	state->cookie = cookie;
 }
 
 /* If a process has accepted this listener's child meanwhile, it owns it now. */
-static __always_inline void adopt_accepted(struct socket_state *state, __u64 cookie)
+static __always_inline bool adopt_accepted(struct socket_state *state, __u64 cookie)
 {
-	__u64 *task = bpf_map_lookup_elem(&accepted, &cookie);
-	if (!task)
-		return;
-	own_socket(state, cookie, *task, SOCKET_ACCEPTED);
+	struct holder *holder = bpf_map_lookup_elem(&accepted, &cookie);
+	if (!holder)
+		return false;
+	own_socket(state, cookie, *holder, SOCKET_ACCEPTED);
 	bpf_map_delete_elem(&accepted, &cookie);
+	return true;
 }
 
 static __always_inline bool is_internet(__u16 family)
@@ -76,15 +88,30 @@ static __always_inline bool is_internet(__u16 family)
 	return family == AF_INET || family == AF_INET6;
 }
 
+/* The running process uses a socket of its own. */
+static __always_inline void take_over(struct socket_state *state, struct sock *sk, __u64 task)
+{
+	if (state->holder.task != task || !is_sure(&state->holder)) {
+		struct holder holder = holder_of(sk, task);
+		if (state->holder.task != task)
+			state->flags &= ~SOCKET_RECEIVED;
+		state->holder = holder;
+	}
+	if (state->waiting && is_sure(&state->holder)) {
+		state->waiting = 0;
+		send_socket(RECORD_SOCKET_OPENED, state->cookie, task, OWNS_ALONE, 0);
+	}
+}
+
 SEC("cgroup/sock_create")
 int socket_created(struct bpf_sock *socket)
 {
 	__u64 cookie = bpf_get_socket_cookie(socket);
-	__u64 task = current_task_word();
+	struct holder holder = sole_holder(current_task_word());
 	struct socket_state *state = bpf_sk_storage_get(&sockets, socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (state)
-		own_socket(state, cookie, task, 0);
-	send_socket(RECORD_SOCKET_OPENED, cookie, task);
+		own_socket(state, cookie, holder, 0);
+	send_socket(RECORD_SOCKET_OPENED, cookie, holder.task, 0, 0);
 	return 1;
 }
 
@@ -101,7 +128,7 @@ int socket_released(struct bpf_sock *socket)
 	if (state && lives_on)
 		state->flags |= SOCKET_RELEASED;
 	else
-		send_socket(RECORD_SOCKET_CLOSED, bpf_get_socket_cookie(socket), current_task_word());
+		send_socket(RECORD_SOCKET_CLOSED, bpf_get_socket_cookie(socket), current_task_word(), 0, 0);
 	return 1;
 }
 
@@ -119,77 +146,10 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 		adopt_accepted(state, cookie);
 	bool waiting = state->cookie != cookie;
 	if (established && waiting)
-		send_socket(RECORD_SOCKET_OPENED, cookie, state->receiver);
+		send_socket(RECORD_SOCKET_OPENED, cookie, state->holder.task, 0, 0);
 	else if (new_state == TCP_CLOSE && (waiting || state->flags & SOCKET_RELEASED))
-		send_socket(RECORD_SOCKET_CLOSED, cookie, state->receiver);
+		send_socket(RECORD_SOCKET_CLOSED, cookie, state->holder.task, 0, 0);
 	return 0;
-}
-
-/* The running process sends on, or receives from, a socket. */
-static __always_inline int socket_used(struct sock *sk, bool receives)
-{
-	if (!is_internet(sk->__sk_common.skc_family))
-		return 0;
-	__u64 task = current_task_word();
-	if (!task)
-		return 0;
-	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!state)
-		return 0;
-	__u64 cookie = bpf_get_socket_cookie(sk);
-	if (state->cookie != cookie) {
-		own_socket(state, cookie, task, SOCKET_ACCEPTED);
-		send_socket(RECORD_SOCKET_OPENED, cookie, task);
-	}
-	__u64 flag = receives ? SOCKET_RECEIVED : SOCKET_SENT;
-	__u64 *user = receives ? &state->receiver : &state->sender;
-	/* Written only when it changes: the line is shared with the CPU that receives. */
-	if (*user != task)
-		*user = task;
-	if (!(state->flags & flag))
-		state->flags |= flag;
-	return 0;
-}
-
-/* Kernels from 6.3 tell when a send or receive returns; before that the trampolines below do at its start. */
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(socket_sent, struct sock *sk)
-{
-	return socket_used(sk, false);
-}
-
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(socket_received, struct sock *sk)
-{
-	return socket_used(sk, true);
-}
-
-SEC("fentry/inet_sendmsg")
-int BPF_PROG(socket_sends4, struct socket *socket)
-{
-	struct sock *sk = socket->sk;
-	return sk ? socket_used(sk, false) : 0;
-}
-
-SEC("fentry/inet6_sendmsg")
-int BPF_PROG(socket_sends6, struct socket *socket)
-{
-	struct sock *sk = socket->sk;
-	return sk ? socket_used(sk, false) : 0;
-}
-
-SEC("fentry/inet_recvmsg")
-int BPF_PROG(socket_receives4, struct socket *socket)
-{
-	struct sock *sk = socket->sk;
-	return sk ? socket_used(sk, true) : 0;
-}
-
-SEC("fentry/inet6_recvmsg")
-int BPF_PROG(socket_receives6, struct socket *socket)
-{
-	struct sock *sk = socket->sk;
-	return sk ? socket_used(sk, true) : 0;
 }
 
 /* accept() has returned descriptor `fd`: note who has the connection now. */
@@ -213,9 +173,11 @@ static __always_inline int socket_accepted(long fd)
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	if (!cookie)
 		return 0; /* nothing was sent or received yet: its first use tells */
-	__u64 word = task_word(task);
-	bpf_map_update_elem(&accepted, &cookie, &word, BPF_ANY);
-	send_socket(RECORD_SOCKET_OPENED, cookie, word);
+	struct holder holder = sole_holder(task_word(task));
+	if (file_references(file) > 1)
+		holder.handed_on = NOT_SURE;
+	bpf_map_update_elem(&accepted, &cookie, &holder, BPF_ANY);
+	send_socket(RECORD_SOCKET_OPENED, cookie, holder.task, OWNS_ACCEPTED, 0);
 	return 0;
 }
 
@@ -252,13 +214,18 @@ int open_sockets(struct bpf_iter__task_file *context)
 	if (!state)
 		return 0;
 	__u64 cookie = bpf_get_socket_cookie(sk);
-	if (state->cookie != cookie)
-		own_socket(state, cookie, task_word(task), 0);
+	if (state->cookie != cookie) {
+		struct holder holder = sole_holder(task_word(task));
+		/* One of the references is the iterator's. */
+		if (file_references(file) > 2)
+			holder.handed_on = NOT_SURE;
+		own_socket(state, cookie, holder, 0);
+	}
 	struct socket_record record = {
 		.kind = RECORD_SOCKET_OPENED,
 		.time = now(),
 		.connection = cookie,
-		.task = state->receiver,
+		.task = state->holder.task,
 	};
 	bpf_seq_write(context->meta->seq, &record, sizeof(record));
 	return 0;

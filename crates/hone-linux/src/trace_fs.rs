@@ -1,4 +1,4 @@
-//! Attaches the programs that watch accept() return.
+//! Attaches programs to the tracepoints of system calls.
 //!
 //! A system call's tracepoint is found by a number that only tracefs tells. Where tracefs is not mounted it is opened
 //! through the mount API without being mounted anywhere, so that nothing on the machine changes.
@@ -37,16 +37,10 @@ impl TraceFs {
         open().map(Self).map_err(|error| SensorError::io("cannot open tracefs", error))
     }
 
-    /// Attaches a program to the return of a system call.
-    pub(crate) fn attach_syscall_exit(
-        &self,
-        program: &ProgramMut<'_>,
-        call: &str,
-    ) -> Result<Link, SensorError> {
-        let what = || format!("cannot attach to the tracepoint sys_exit_{call}");
-        let id = self
-            .id(&format!("events/syscalls/sys_exit_{call}/id"))
-            .map_err(|e| SensorError::io(what(), e))?;
+    /// Attaches a program to a tracepoint, for example `syscalls/sys_exit_accept`.
+    pub(crate) fn attach(&self, program: &ProgramMut<'_>, name: &str) -> Result<Link, SensorError> {
+        let what = || format!("cannot attach to the tracepoint {name}");
+        let id = self.id(&format!("events/{name}/id")).map_err(|e| SensorError::io(what(), e))?;
         let event = open_event(id).map_err(|e| SensorError::io(what(), e))?;
         let link =
             program.attach_perf_event(event.as_raw_fd()).map_err(|e| SensorError::refused(what(), e))?;

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Whether a process is the only one that can use a socket. */
+#pragma once
+
+#include "common.h"
+
+#define SOL_SOCKET 1
+#define SCM_RIGHTS 1
+
+/*
+ * How often a process has done what can give its sockets to others, each process at its id modulo the size. Where two
+ * processes share a place, one's forks make the other's holdings unsure for a while, which is harmless.
+ */
+#define HANDED_ON 65536
+volatile __u32 handed_on[HANDED_ON];
+
+static __always_inline volatile __u32 *handed_on_by(__u64 task)
+{
+	return &handed_on[task & (HANDED_ON - 1)];
+}
+
+/* Not the count of anybody. */
+#define NOT_SURE (1ULL << 32)
+
+/* A task that holds a socket, and its count in `handed_on` when it was seen to be the only one. */
+struct holder {
+	__u64 task;
+	__u64 handed_on;
+};
+
+static __always_inline bool is_sure(const struct holder *holder)
+{
+	return holder->handed_on == *handed_on_by(holder->task);
+}
+
+static __always_inline struct holder sole_holder(__u64 task)
+{
+	struct holder holder = { .task = task, .handed_on = *handed_on_by(task) };
+	return holder;
+}
+
+static __always_inline __s64 file_references(struct file *file)
+{
+	struct file___ref *counted = (void *)file;
+	if (bpf_core_field_exists(counted->f_ref))
+		return BPF_CORE_READ(counted, f_ref.refcnt.counter) + 1;
+	return BPF_CORE_READ(file, f_count.counter);
+}
+
+/* The running task, in a system call on the socket, as its holder. */
+static __always_inline struct holder holder_of(struct sock *sk, __u64 task)
+{
+	/* Before the look at the references: a fork in between makes it unsure. */
+	struct holder holder = sole_holder(task);
+	struct task_struct *running = bpf_get_current_task_btf();
+	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	int tables = running->files ? running->files->count.counter : 0;
+	int threads = running->signal->nr_threads;
+	/* One for the descriptor; a process with threads takes another for the length of a call. */
+	int own = tables > 1 ? 2 : 1;
+	if (!file || tables > threads || file_references(file) > own)
+		holder.handed_on = NOT_SURE;
+	return holder;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(sockets_inherited, struct task_struct *parent, struct task_struct *child)
+{
+	if (child->pid == child->tgid)
+		__sync_fetch_and_add(handed_on_by(parent->tgid), 1);
+	return 0;
+}
+
+struct iovec {
+	void *base;
+	__u64 length;
+};
+
+struct user_message { /* struct msghdr of the system call interface, 64 bits */
+	void *name;
+	int name_length;
+	struct iovec *parts;
+	__u64 count;
+	void *control;
+	__u64 control_length;
+	unsigned int flags;
+};
+
+struct control_head { /* struct cmsghdr */
+	__u64 length;
+	int level;
+	int type;
+};
+
+/* sendmsg() with descriptors: the only common way but fork to give a socket away. */
+SEC("tp/syscalls/sys_enter_sendmsg")
+int message_sent(struct trace_event_raw_sys_enter *context)
+{
+	struct user_message message;
+	if (bpf_probe_read_user(&message, sizeof(message), (void *)context->args[1]) || !message.control)
+		return 0;
+	__u64 at = 0;
+	for (int index = 0; index < 4 && at + sizeof(struct control_head) <= message.control_length; index++) {
+		struct control_head head;
+		if (bpf_probe_read_user(&head, sizeof(head), message.control + at))
+			return 0;
+		if (head.level == SOL_SOCKET && head.type == SCM_RIGHTS) {
+			__sync_fetch_and_add(handed_on_by(bpf_get_current_pid_tgid() >> 32), 1);
+			return 0;
+		}
+		if (head.length < sizeof(head) || head.length > 65536)
+			return 0;
+		at += (head.length + 7) & ~7ULL;
+	}
+	return 0;
+}

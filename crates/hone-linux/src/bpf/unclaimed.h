@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Packets that no socket takes or sends, so that packet.h does not see them: to closed ports and ended connections,
+ * what the kernel takes or sends itself, what a firewall drops on its way in, and what this host forwards. Seen where
+ * the kernel lets go of them, in all network namespaces; each once.
+ */
+#pragma once
+
+#include "once.h"
+#include "send.h"
+#include "usage.h"
+
+/* ETH_P_IP and ETH_P_IPV6, network byte order */
+#define PROTOCOL_IPV4 __builtin_bswap16(0x0800)
+#define PROTOCOL_IPV6 __builtin_bswap16(0x86DD)
+
+/* Kernels from 6.12, for these programs; elsewhere only a buffer's first part is copied. */
+struct bpf_dynptr;
+extern int bpf_dynptr_from_skb(struct sk_buff *, __u64 flags, struct bpf_dynptr *) __ksym __weak;
+
+/* Where the IP header of a packet is, and how long the packet is from there. */
+struct place {
+	unsigned char *header;
+	__u32 length;
+	__u32 linear; /* of which so many bytes are in one piece */
+	__u32 pulled; /* bytes that the kernel has passed already, from the IP header on; negative ones are still to come */
+	__u8 protocol;
+};
+
+static __always_inline bool locate(struct sk_buff *buffer, struct place *place)
+{
+	if (buffer->protocol != PROTOCOL_IPV4 && buffer->protocol != PROTOCOL_IPV6)
+		return false;
+	unsigned char *header = buffer->head + buffer->network_header;
+	place->header = header;
+	place->pulled = buffer->data - header;
+	place->length = buffer->len + place->pulled;
+	place->linear = place->length - buffer->data_len;
+	__u32 at = buffer->protocol == PROTOCOL_IPV4 ? 9 : 6;
+	return !bpf_probe_read_kernel(&place->protocol, 1, header + at);
+}
+
+static __always_inline void send_head(struct packet_record *head, struct place *place, __u8 method)
+{
+	head->kind = RECORD_PACKET;
+	head->length = place->length;
+	head->method = method;
+}
+
+/* Sends what is in one piece. */
+static __always_inline void send_linear(struct packet_record *head, struct place *place)
+{
+	__u64 filled = 0;
+	__u32 captured = wanted_of(place->linear, &filled);
+	if (!captured || place->linear > place->length)
+		return;
+	RESERVE_ANY(bpf_probe_read_kernel(record->data, length, place->header))
+}
+
+/* Sends a packet whose IP header lies ahead of, or at, the buffer's data. */
+static __always_inline void send_whole(struct sk_buff *buffer, struct packet_record *head, struct place *place)
+{
+	struct bpf_dynptr whole;
+	if (!settings.whole_buffers || !bpf_ksym_exists(bpf_dynptr_from_skb) ||
+	    bpf_dynptr_from_skb(buffer, 0, &whole)) {
+		send_linear(head, place);
+		return;
+	}
+	__u32 ahead = -place->pulled;
+	__u64 filled = 0;
+	__u32 captured = wanted_of(place->length, &filled);
+	if (!captured)
+		return;
+	RESERVE_ANY(bpf_dynptr_read(record->data, length, &whole, ahead, 0))
+}
+
+/* Whether the kernel has found the transport header and gone on from there: the packet is for this host. */
+static __always_inline bool is_delivered(struct sk_buff *buffer)
+{
+	__u16 transport = buffer->transport_header;
+	return transport != 0xFFFF && transport > buffer->network_header && buffer->data >= buffer->head + transport;
+}
+
+SEC("tp_btf/kfree_skb")
+int packet_dropped(__u64 *context)
+{
+	struct sk_buff *buffer = (struct sk_buff *)context[0];
+	__u32 reason = context[2];
+	__u8 method;
+	settle_datagram((__u64)buffer, 0, false);
+	if (buffer->skb_iif == 0)
+		return 0; /* it was not received */
+	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NO_SOCKET) ||
+	    reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_IP_NOPROTO)) {
+		method = METHOD_NO_SOCKET;
+	} else if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NETFILTER_DROP)) {
+		if (buffer->data != buffer->head + buffer->network_header)
+			return 0;
+		method = METHOD_FILTERED;
+	} else if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk) && context[3]) {
+		struct sock *sk = (struct sock *)context[3];
+		if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_TIME_WAIT)
+			return 0;
+		method = METHOD_TIME_WAIT;
+	} else {
+		return 0;
+	}
+	struct place place;
+	if (!locate(buffer, &place) || was_received((__u64)buffer->head, place.length))
+		return 0;
+	struct packet_record head = { .direction = DIRECTION_IN };
+	send_head(&head, &place, method);
+	send_linear(&head, &place);
+	return 0;
+}
+
+/* What the kernel takes itself: ICMP, IGMP, neighbour discovery. */
+SEC("tp_btf/consume_skb")
+int BPF_PROG(packet_consumed, struct sk_buff *buffer)
+{
+	struct place place;
+	/* A socket's buffer was recorded when the socket took it. */
+	if (buffer->skb_iif == 0 || buffer->sk || !is_delivered(buffer) || !locate(buffer, &place))
+		return 0;
+	if (place.protocol != IPPROTO_ICMP && place.protocol != IPPROTO_ICMPV6 && place.protocol != IPPROTO_IGMP)
+		return 0;
+	struct packet_record head = { .direction = DIRECTION_IN };
+	send_head(&head, &place, METHOD_KERNEL);
+	send_linear(&head, &place);
+	return 0;
+}
+
+/* A packet is on its way to a network device. What a socket has sent, packet.h has seen. */
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(packet_leaves, struct sk_buff *buffer)
+{
+	struct sock *sk = buffer->sk;
+	if (sk && sk->__sk_common.skc_state != TCP_TIME_WAIT)
+		return 0;
+	struct place place;
+	if (!locate(buffer, &place) || (__s32)place.pulled > 0)
+		return 0;
+	/* What is bridged and not routed has no destination entry (its low bit is a flag). */
+	bool received = buffer->skb_iif != 0;
+	if (received && !(buffer->_skb_refdst & ~1UL))
+		return 0;
+	struct last_packet *last = last_packet();
+	if (!last)
+		return 0;
+	/* A device on top of another queues the same packet again. */
+	__u64 where = (__u64)buffer->network_header << 32 | place.length, device = (__u64)buffer->dev, ends = 0;
+	bpf_probe_read_kernel(&ends, sizeof(ends), place.header + 12);
+	if (last->buffer == (__u64)buffer && last->device != device && last->place == where && last->ends == ends)
+		return 0;
+	last->buffer = (__u64)buffer;
+	last->device = device;
+	last->place = where;
+	last->ends = ends;
+	struct packet_record head = { .direction = DIRECTION_OUT };
+	send_head(&head, &place, received ? METHOD_FORWARDED : METHOD_KERNEL);
+	send_whole(buffer, &head, &place);
+	return 0;
+}
+
+/* Where trampolines are permitted, kernels before 6.11 too tell of packets to connections that have ended. */
+SEC("fentry/tcp_timewait_state_process")
+int BPF_PROG(packet_comes_late, void *timewait, struct sk_buff *buffer)
+{
+	struct place place;
+	if (!locate(buffer, &place))
+		return 0;
+	struct packet_record head = { .direction = DIRECTION_IN };
+	send_head(&head, &place, METHOD_TIME_WAIT);
+	send_linear(&head, &place);
+	return 0;
+}

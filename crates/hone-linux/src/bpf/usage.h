@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Who sends on, and receives from, a socket; and whose the packets are that waited for that. */
+#pragma once
+
+#include "socket.h"
+#include "writers.h"
+
+/* The state of a socket that the running process uses, as its own; NULL if there is none to keep. */
+static __always_inline struct socket_state *used_by(struct sock *sk, __u64 task)
+{
+	if (!is_internet(sk->__sk_common.skc_family) || !task)
+		return NULL;
+	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!state)
+		return NULL;
+	__u64 cookie = bpf_get_socket_cookie(sk);
+	if (state->cookie != cookie && !adopt_accepted(state, cookie)) {
+		/* The first use of a socket that was not seen to be made or accepted. */
+		own_socket(state, cookie, holder_of(sk, task), SOCKET_ACCEPTED);
+		send_socket(RECORD_SOCKET_OPENED, cookie, task, OWNS_ACCEPTED, 0);
+	}
+	take_over(state, sk, task);
+	return state;
+}
+
+#define MSG_PEEK 2
+#define MSG_ERRQUEUE 0x2000
+
+static __always_inline bool is_udp(__u16 type, __u16 protocol)
+{
+	return type == SOCK_DGRAM && protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6;
+}
+
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	return sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
+}
+
+/* `written`: how many bytes of a stream it has already appended. */
+static __always_inline int socket_sends(struct sock *sk, int written)
+{
+	__u64 task = current_task_word();
+	struct socket_state *state = used_by(sk, task);
+	if (!state)
+		return 0;
+	/* Written only when it changes: the line is shared with the CPU that receives. */
+	if (state->sender != task || !(state->flags & SOCKET_SENT)) {
+		if (is_tcp(sk) && state->flags & SOCKET_SENT)
+			note_writer(sk, state, task, BPF_CORE_READ((struct tcp_sock *)sk, write_seq) - written);
+		state->sender = task;
+		state->flags |= SOCKET_SENT;
+	}
+	return 0;
+}
+
+/* A process receives; `read`: it has just taken something out. */
+static __always_inline int socket_receives(struct sock *sk, bool read)
+{
+	__u64 task = current_task_word();
+	struct socket_state *state = used_by(sk, task);
+	if (!state)
+		return 0;
+	if (!(state->flags & SOCKET_RECEIVED))
+		state->flags |= SOCKET_RECEIVED;
+	if (!state->waiting || is_tcp(sk))
+		return 0;
+	/* Of UDP, the order of reading is all there is to tell by, but for trampolines; of the others, see datagram_read. */
+	bool next = read && is_udp(sk->sk_type, sk->sk_protocol) && !settings.trampolines;
+	send_socket(RECORD_SOCKET_USED, state->cookie, task, next ? SETTLES_NEXT_DATAGRAM : SETTLES_USE, 0);
+	return 0;
+}
+
+/* Kernels from 6.3 tell when a send or receive returns. */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(socket_sent, struct sock *sk, int result)
+{
+	return socket_sends(sk, result > 0 ? result : 0);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(socket_received, struct sock *sk, int result, int flags)
+{
+	return socket_receives(sk, result >= 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
+}
+
+/* TCP is about to append what the running process writes, under the socket's lock. From 6.16; trampolines elsewhere. */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(stream_grows, struct sock *sk)
+{
+	return socket_sends(sk, 0);
+}
+
+SEC("fentry/tcp_sendmsg_locked")
+int BPF_PROG(stream_written, struct sock *sk)
+{
+	return socket_sends(sk, 0);
+}
+
+/* Trampolines tell before a packet is sent or awaited. Of TCP, stream_written tells, with the lock held. */
+static __always_inline int about_to_send(struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+	return sk && !is_tcp(sk) ? socket_sends(sk, 0) : 0;
+}
+
+SEC("fentry/inet_sendmsg")
+int BPF_PROG(socket_sends4, struct socket *socket)
+{
+	return about_to_send(socket);
+}
+
+SEC("fentry/inet6_sendmsg")
+int BPF_PROG(socket_sends6, struct socket *socket)
+{
+	return about_to_send(socket);
+}
+
+SEC("fentry/inet_recvmsg")
+int BPF_PROG(socket_receives4, struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+	return sk ? socket_receives(sk, false) : 0;
+}
+
+SEC("fentry/inet6_recvmsg")
+int BPF_PROG(socket_receives6, struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+	return sk ? socket_receives(sk, false) : 0;
+}
+
+/* A process has taken bytes from a TCP stream, and still holds the lock (so it is no timer or acknowledgement). */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(stream_read, struct sock *sk)
+{
+	if (!sk->sk_lock.owned)
+		return 0;
+	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!state || !state->waiting)
+		return 0;
+	__u64 task = current_task_word();
+	if (task && used_by(sk, task) && state->waiting)
+		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_STREAM,
+			    BPF_CORE_READ((struct tcp_sock *)sk, copied_seq));
+	return 0;
+}
+
+struct waiting_datagram {
+	__u64 connection;
+	__u64 ticket;
+	__u64 udp;
+};
+
+/* Datagrams that wait in a socket until it shows who reads them, by the buffer's address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct waiting_datagram);
+} waiting_datagrams SEC(".maps");
+
+/* Whether there ever was one, so that nothing is looked up where no socket is shared. */
+volatile __u32 any_datagram_waits = 0;
+
+/* A datagram that waits is read by a task, or dropped (0). */
+static __always_inline void settle_datagram(__u64 buffer, __u64 task, bool udp)
+{
+	if (!any_datagram_waits)
+		return;
+	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &buffer);
+	if (!datagram || (task && udp != datagram->udp))
+		return;
+	send_socket(RECORD_SOCKET_USED, datagram->connection, task, task ? SETTLES_DATAGRAM : SETTLES_DROPPED,
+		    datagram->ticket);
+	bpf_map_delete_elem(&waiting_datagrams, &buffer);
+}
+
+/* A process copies a datagram from a raw or ping socket. (UDP comes here only with long ones.) */
+SEC("tp_btf/skb_copy_datagram_iovec")
+int BPF_PROG(datagram_read, const struct sk_buff *buffer)
+{
+	if (any_datagram_waits)
+		settle_datagram((__u64)buffer, current_task_word(), false);
+	return 0;
+}
+
+/* A process has copied a datagram from a UDP socket; a negative length: it only peeks. */
+SEC("fentry/skb_consume_udp")
+int BPF_PROG(udp_read, struct sock *sk, struct sk_buff *buffer, int length)
+{
+	if (any_datagram_waits && length >= 0)
+		settle_datagram((__u64)buffer, current_task_word(), true);
+	return 0;
+}

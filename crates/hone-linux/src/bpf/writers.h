@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Who wrote which part of a TCP stream to which several processes have written. */
+#pragma once
+
+#include "socket.h"
+
+#define WRITER_MARKS 16 /* a power of two */
+
+struct writer_mark {
+	__u64 task;
+	__u32 from; /* sequence number of the first byte written by it */
+	__u32 unused;
+};
+
+/* A ring of the latest changes of the writer; what was written before them is nobody's any more. */
+struct writers {
+	__u32 count; /* marks ever made */
+	__u32 unused;
+	struct writer_mark marks[WRITER_MARKS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct writers);
+} stream_writers SEC(".maps");
+
+static __always_inline void mark_writer(struct writers *writers, __u64 task, __u32 from)
+{
+	struct writer_mark *mark = &writers->marks[writers->count & (WRITER_MARKS - 1)];
+	mark->task = task;
+	mark->from = from;
+	writers->count++;
+}
+
+/* Another process than the last sender writes from `from` on. */
+static __always_inline void note_writer(struct sock *sk, struct socket_state *state, __u64 task, __u32 from)
+{
+	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!writers)
+		return;
+	/* Whatever may still be in flight before is the last sender's. */
+	if (!writers->count)
+		mark_writer(writers, state->sender, from - (1U << 30));
+	mark_writer(writers, task, from);
+	state->flags |= SOCKET_WRITERS;
+}
+
+/* Who wrote the byte with this sequence number; 0: nobody knows any more. */
+static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
+{
+	for (__u32 back = 1; back <= WRITER_MARKS; back++) {
+		if (back > writers->count)
+			return 0;
+		struct writer_mark *mark = &writers->marks[(writers->count - back) & (WRITER_MARKS - 1)];
+		if ((__s32)(sequence - mark->from) >= 0)
+			return mark->task;
+	}
+	return 0;
+}

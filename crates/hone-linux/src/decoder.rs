@@ -1,0 +1,96 @@
+//! Turns records of the BPF programs into events of the engine.
+
+use hone_engine::{Event, Packet, ProcessStart, StartKind, Used};
+
+use crate::clock::WallClock;
+use crate::names::Names;
+use crate::record::{Process, Record, join_path};
+
+/// Turns records into events.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    pub(crate) clock: WallClock,
+    names: Names,
+    path: Vec<u8>,
+}
+
+/// epb_flags of the pcapng draft: bit 9 "checksum not ready", bit 11 "TCP segmentation offload".
+const FLAG_CHECKSUM_NOT_READY: u32 = 1 << 9;
+const FLAG_SEGMENTATION_OFFLOAD: u32 = 1 << 11;
+
+impl Decoder {
+    pub(crate) fn start() -> Self {
+        Self { clock: WallClock::start(), names: Names::default(), path: Vec::new() }
+    }
+
+    pub(crate) fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
+        match record {
+            Record::Packet { time, connection, owner, direction, offload, length, data } => {
+                let mut flags = 0;
+                if offload & 1 != 0 {
+                    flags |= FLAG_CHECKSUM_NOT_READY;
+                }
+                if offload & 2 != 0 {
+                    flags |= FLAG_SEGMENTATION_OFFLOAD;
+                }
+                sink(Event::Packet(Packet {
+                    at: self.clock.wall(time),
+                    connection: (connection != 0).then_some(connection),
+                    owner,
+                    direction,
+                    flags,
+                    original_length: length,
+                    data,
+                }));
+            }
+            Record::SocketOpened { time, connection, task, alone } => {
+                let at = self.clock.wall(time);
+                sink(Event::ConnectionOpened { connection, owner: task, at });
+                if let (Some(method), Some(process)) = (alone, task) {
+                    sink(Event::ConnectionUsed { connection, process, used: Used::Owned(method), at });
+                }
+            }
+            Record::DatagramDropped { time, connection, ticket } => {
+                let at = self.clock.wall(time);
+                sink(Event::DatagramDropped { connection, number: ticket, at });
+            }
+            Record::SocketUsed { time, connection, task, used } => {
+                let at = self.clock.wall(time);
+                sink(Event::ConnectionUsed { connection, process: task, used, at });
+            }
+            Record::SocketClosed { time, connection, task } => {
+                sink(Event::ConnectionClosed { connection, process: task, at: self.clock.wall(time) });
+            }
+            Record::ProcessForked(process) => self.process(&process, StartKind::Forked, sink),
+            Record::ProcessStarted(process) => self.process(&process, StartKind::Started, sink),
+            Record::ProcessEnded { time, task } => {
+                sink(Event::ProcessEnded { process: task, at: self.clock.wall(time) });
+            }
+        }
+    }
+
+    fn process(&mut self, process: &Process<'_>, kind: StartKind, sink: &mut dyn FnMut(Event<'_>)) {
+        let at = self.clock.wall(process.time);
+        let kind = if process.kernel_thread { StartKind::KernelThread } else { kind };
+        if process.kernel_thread {
+            // As ps(1) and the format have it: [name].
+            let name = process.path.split(|&byte| byte == 0).next().unwrap_or_default();
+            self.path.clear();
+            self.path.push(b'[');
+            self.path.extend_from_slice(name);
+            self.path.push(b']');
+        } else {
+            join_path(process.path, &mut self.path);
+        }
+        let (user_name, group_name) = self.names.of(process.user, process.group);
+        let mut start = ProcessStart::new(process.task, at, kind);
+        start.parent = Some(process.parent);
+        start.path = (!self.path.is_empty()).then_some(&self.path);
+        start.arguments = (!process.arguments.is_empty()).then_some(process.arguments);
+        start.user = Some(process.user);
+        start.group = Some(process.group);
+        start.user_name = user_name;
+        start.group_name = group_name;
+        sink(Event::ProcessStarted(start));
+    }
+}
