@@ -40,6 +40,7 @@ impl Engine {
 
         self.processes.make_room(pid, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Process, start.at)?;
+        self.store.set_about(block, pid.into(), false);
         self.processes.insert(pid, since, block, &mut self.store)?;
         self.offer(block, Kind::Process);
         Ok(())
@@ -62,7 +63,7 @@ impl Engine {
             kind: ProcessEventKind::Ended,
             ..ProcessEvent::default()
         };
-        self.tell(encode(&Block::Process(event))?, Kind::Process, at)?;
+        self.tell(encode(&Block::Process(event))?, Kind::Process, pid.into(), at)?;
         Ok(())
     }
 }

@@ -145,8 +145,9 @@ fn what_was_seen_is_newer_than_what_was_listed() {
     for listed in [started(PROCESS, 1), opened(1, Some(OTHER), 1), started(OTHER, 2), opened(2, None, 3)] {
         engine.restate(&listed).expect("it is recorded");
     }
-    let told = story(&mut engine, reader).split_off(6);
-    assert_eq!(told, ["2: process 8 Started /bin/sh", "3: connection 2 opened by 0"]);
+    let told = story(&mut engine, reader).split_off(2);
+    assert_eq!(told[..2], ["2: process 8 Started /bin/sh", "3: connection 2 opened by 0"]);
+    assert_eq!(told.len(), 2 + seen.len());
     assert_eq!(engine.statistics().ignored, PerKind { packets: 0, processes: 1, connections: 1 });
 }
 
