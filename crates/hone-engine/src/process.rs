@@ -89,6 +89,9 @@ fn started<'a>(start: &ProcessStart<'a>, parent: ProcessEvent<'a>) -> ProcessEve
         group_name: text(start.group_name, parent.group_name),
         security_id: text(start.security_id, parent.security_id),
         command_line: text(start.command_line, parent.command_line),
+        container: text(start.container, None),
+        namespace_pid: start.namespace_pid,
+        network_namespace: start.network_namespace,
         other: alloc::vec::Vec::new(),
     }
 }

@@ -10,6 +10,7 @@
 mod accept;
 mod capture;
 mod clock;
+mod container;
 mod error;
 mod host;
 mod names;

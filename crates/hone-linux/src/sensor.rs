@@ -18,6 +18,7 @@ use libbpf_rs::{
 use crate::accept::TraceFs;
 use crate::capture::Capture;
 use crate::clock::WallClock;
+use crate::container;
 use crate::error::SensorError;
 use crate::names::Names;
 use crate::preflight;
@@ -401,6 +402,10 @@ impl Decoder {
         start.group = Some(process.group);
         start.user_name = user_name;
         start.group_name = group_name;
+        let container = container::of(process.cgroup);
+        start.container = container.as_deref();
+        start.namespace_pid = process.namespace_pid;
+        start.network_namespace = process.network;
         sink(Event::ProcessStarted(start));
     }
 }

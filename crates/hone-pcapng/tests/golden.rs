@@ -47,7 +47,7 @@ const PACKET: &str = "
     4C000000";
 
 const PROCESS: &str = "
-    01010000 88000000         ; type, length 136
+    01010000 A0000000         ; type, length 160
     2A000000                  ; process 42
     04030201 08070605         ; time
     0200 0400 01000000        ; forked
@@ -60,9 +60,12 @@ const PROCESS: &str = "
     0900 0500 7573657273 000000 ; group name users
     0A00 0800 532D312D352D3138 ; security id S-1-5-18
     0B00 0500 6C73202D6C 000000 ; command line
+    0C00 0300 776562 00       ; container web
+    0D00 0400 09000000        ; process 9 in its own namespace
+    0E00 0400 000000F0        ; network namespace 4026531840
     3412 0100 FF 000000       ; option 0x1234, which nobody knows
     0000 0000
-    88000000";
+    A0000000";
 
 const CONNECTION_CLOSED: &str = "
     02010000 28000000         ; type, length 40
@@ -172,6 +175,9 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 group_name: text("users"),
                 security_id: text("S-1-5-18"),
                 command_line: text("ls -l"),
+                container: text("web"),
+                namespace_pid: Some(9),
+                network_namespace: Some(4_026_531_840),
                 other: vec![RawOption { code: 0x1234, value: Cow::Borrowed(&[0xFF]) }],
             }),
         ),

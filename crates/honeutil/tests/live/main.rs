@@ -28,5 +28,6 @@ mod faults;
 mod files;
 mod honed;
 mod opening;
+mod order;
 mod programs;
 mod top;
