@@ -24,6 +24,7 @@ mod truth;
 // The tests.
 mod attribution;
 mod comparison;
+mod containers;
 mod faults;
 mod files;
 mod honed;

@@ -33,10 +33,10 @@ fn packets_of_a_busy_machine_are_in_the_order_of_time() {
     // Each datagram and its answer is sent and received.
     assert!(recording.packets().count() >= 4 * PAIRS * DATAGRAMS);
     let late = late(&recording);
-    let worst = late.iter().max().copied().unwrap_or(0);
     let beyond: Vec<_> = late.iter().filter(|&&late| late > WINDOW_NANOS).collect();
-    eprintln!("{} late, by at most {worst} ns of {}", late.len(), recording.packets().count());
     assert!(beyond.is_empty(), "packets came late by ns: {beyond:?}");
+    // As they come from two processors, one in 20,000 or 8,000 is late; the window is for the few that are read before.
+    assert!(late.len() <= recording.packets().count() / 40_000, "packets came late by ns: {late:?}");
 }
 
 /// By how much each packet is behind the latest before it, where it is.
