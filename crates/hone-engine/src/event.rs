@@ -165,7 +165,7 @@ impl ProcessStart<'_> {
     }
 }
 
-/// What happened on the host. A sensor hands events over in the order in which they happened.
+/// What happened on the host. A sensor hands events over in the order in which they happened, as nearly as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A process started, was forked, or executes a new image (the same [`ProcessKey`] again).
