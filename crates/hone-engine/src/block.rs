@@ -8,7 +8,7 @@ use core::mem;
 
 use hone_pcapng::{Block as Encoded, ByteOrder, ProcessEvent, block::BODY_OFFSET};
 
-use crate::{Nanos, OutOfMemory, grow, spare::Spares, statistics::Kind};
+use crate::{Nanos, ORDER_TIME, OutOfMemory, grow, spare::Spares, statistics::Kind};
 
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;
@@ -54,7 +54,23 @@ struct Block {
     references: u32,
     /// The next free slot, if this one is.
     next_free: BlockIndex,
+    /// The process of a process event; the connection of a packet or a connection event, as far as it fits: 0 is none.
+    about: u32,
     kind: Kind,
+    /// It is the first that is told of a connection.
+    opens: bool,
+}
+
+impl Block {
+    /// Events about one process or connection stay in the order in which they were told: a clock set back must not close
+    /// a connection before it opens. And what opens a connection comes before its packets.
+    fn depends_on(&self, earlier: &Self) -> bool {
+        self.about == earlier.about
+            && match self.kind {
+                Kind::Packet => earlier.opens,
+                kind => kind == earlier.kind,
+            }
+    }
 }
 
 pub(crate) struct Store {
@@ -103,7 +119,7 @@ impl Store {
         if cost > kind.share(self.used_bound).saturating_sub(self.used) {
             return Err(OutOfMemory);
         }
-        let block = Block { bytes, at, references: 1, next_free: NONE, kind };
+        let block = Block { bytes, at, references: 1, next_free: NONE, about: 0, kind, opens: false };
         let index = self.free;
         let index = if let Some(slot) = self.blocks.get_mut(index as usize) {
             self.free = slot.next_free;
@@ -120,6 +136,16 @@ impl Store {
         self.used += cost;
         self.live += 1;
         Ok(index)
+    }
+
+    /// Says which process or connection a block is about, before it is queued; see [`goes_before`](Self::goes_before).
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "two ids that look alike only keep their order of arrival"
+    )]
+    pub(crate) fn set_about(&mut self, index: BlockIndex, about: u64, opens: bool) {
+        let block = &mut self.blocks[index as usize];
+        (block.about, block.opens) = (about as u32, opens);
     }
 
     /// Refers to the block once more.
@@ -147,6 +173,13 @@ impl Store {
 
     pub(crate) fn kind(&self, index: BlockIndex) -> Kind {
         self.blocks[index as usize].kind
+    }
+
+    /// Whether a live block that comes late goes before one that was queued earlier: it is older, though not by more than
+    /// [`ORDER_TIME`], and does not depend on it.
+    pub(crate) fn goes_before(&self, late: BlockIndex, queued: BlockIndex) -> bool {
+        let (late, queued) = (&self.blocks[late as usize], &self.blocks[queued as usize]);
+        late.at < queued.at && queued.at - late.at <= ORDER_TIME && !late.depends_on(queued)
     }
 
     /// Orders the blocks of a snapshot: by time, at the same time processes before connections and the rest by their

@@ -14,6 +14,10 @@ pub const MAX_RING_BYTES: usize = 131_072;
 pub const RING_SLOT_BYTES: usize = 8;
 /// Most packet data kept of one packet, bytes: what common readers accept as a packet at all.
 pub const MAX_PACKET_BYTES: u32 = 262_144;
+/// How far a block that comes late goes back in a reader's ring buffer, blocks: past so many later ones at most.
+pub const ORDER_BLOCKS: usize = 256;
+/// How late it may come, nanoseconds. What is older has not come late: the clock was set, or it is state restated.
+pub const ORDER_TIME: Nanos = SECOND;
 
 const SECOND: Nanos = 1_000_000_000;
 

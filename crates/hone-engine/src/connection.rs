@@ -32,13 +32,15 @@ impl Engine {
         at: Nanos,
     ) -> Result<(), EventError> {
         let known = self.connections.get(connection);
-        if known.is_some_and(|known| known.ended.is_none() && (owner.is_none() || owner == known.identity)) {
+        let was_open = known.is_some_and(|known| known.ended.is_none());
+        if was_open && known.is_some_and(|known| owner.is_none() || owner == known.identity) {
             self.counts.ignored.connections += 1;
             return Ok(());
         }
         let bytes = encode(&event(connection, owner, at, ConnectionEventKind::Opened))?;
         self.connections.make_room(connection, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Connection, at)?;
+        self.store.set_about(block, connection, !was_open);
         self.connections.insert(connection, owner, block, &mut self.store)?;
         self.offer(block, Kind::Connection);
         Ok(())
@@ -62,7 +64,7 @@ impl Engine {
             return Ok(());
         }
         let bytes = encode(&event(connection, process, at, ConnectionEventKind::Closed))?;
-        self.tell(bytes, Kind::Connection, at)?;
+        self.tell(bytes, Kind::Connection, connection, at)?;
         Ok(())
     }
 }

@@ -239,9 +239,16 @@ impl Engine {
         }
     }
 
-    /// Queues a block of which nothing else is kept.
-    pub(crate) fn tell(&mut self, bytes: Vec<u8>, kind: Kind, at: Nanos) -> Result<(), OutOfMemory> {
+    /// Queues an event of which nothing else is kept, about this process or connection.
+    pub(crate) fn tell(
+        &mut self,
+        bytes: Vec<u8>,
+        kind: Kind,
+        about: u64,
+        at: Nanos,
+    ) -> Result<(), OutOfMemory> {
         let block = self.store.insert(bytes, kind, at)?;
+        self.store.set_about(block, about, false);
         self.offer(block, kind);
         self.store.release(block);
         Ok(())

@@ -225,7 +225,8 @@ pub struct ProcessStart<'a> {
     pub at: Nanos,
     /// How it came to be.
     pub kind: StartKind,
-    /// The parent's process id. A [`StartKind::Forked`] process takes what is `None` below from its parent.
+    /// The parent's process id. A [`StartKind::Forked`] process takes what is `None` below from its parent, but not what
+    /// it is in: container and namespaces.
     pub parent: Option<u32>,
     /// Full path of the executable, UTF-8.
     pub path: Option<&'a [u8]>,
@@ -243,6 +244,12 @@ pub struct ProcessStart<'a> {
     pub security_id: Option<&'a [u8]>,
     /// The command line before it is split into arguments (Windows).
     pub command_line: Option<&'a [u8]>,
+    /// The id or the name of the container that it is in (Linux), UTF-8.
+    pub container: Option<&'a [u8]>,
+    /// The process id in its own process id namespace, where that is not the initial one (Linux).
+    pub namespace_pid: Option<u32>,
+    /// The inode number of its network namespace (Linux).
+    pub network_namespace: Option<u32>,
 }
 
 impl ProcessStart<'_> {
@@ -262,11 +269,14 @@ impl ProcessStart<'_> {
             group_name: None,
             security_id: None,
             command_line: None,
+            container: None,
+            namespace_pid: None,
+            network_namespace: None,
         }
     }
 }
 
-/// What happened on the host. A sensor hands events over in the order in which they happened.
+/// What happened on the host. A sensor hands events over in the order in which they happened, as nearly as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A process started, was forked, or executes a new image (the same [`ProcessKey`] again).

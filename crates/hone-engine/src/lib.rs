@@ -32,6 +32,9 @@
 //! What a packet's connection id means is told in the same section before the packet, with two exceptions: its open
 //! event did not fit (then connection events are counted as dropped), or the connection was closed before the section
 //! began and this is a packet that comes late. A packet that was held may be older than the section's beginning.
+//!
+//! Live blocks are in the order of time, equal times in the order in which they were handled. What is handled late goes
+//! before the later ones that wait in a reader's ring, within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`].
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -63,8 +66,8 @@ mod tuple;
 
 pub use block::BYTE_ORDER;
 pub use config::{
-    Config, DEFAULT_RING_BYTES, MAX_PACKET_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, RING_SLOT_BYTES,
-    ReaderOptions, SectionInfo,
+    Config, DEFAULT_RING_BYTES, MAX_PACKET_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, ORDER_BLOCKS, ORDER_TIME,
+    RING_SLOT_BYTES, ReaderOptions, SectionInfo,
 };
 pub use engine::Engine;
 pub use error::{

@@ -72,6 +72,7 @@ impl Engine {
         let mut bytes = self.store.buffer(length)?;
         block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
         let block = self.store.insert(bytes, Kind::Packet, packet.at)?;
+        self.store.set_about(block, packet.connection.unwrap_or(0), false);
         self.offer_packet(block, subject);
         self.store.release(block);
         Ok(())

@@ -40,6 +40,7 @@ impl Engine {
 
         self.processes.make_room(pid, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Process, start.at)?;
+        self.store.set_about(block, pid.into(), false);
         self.processes.insert(pid, since, block, &mut self.store)?;
         self.offer(block, Kind::Process);
         Ok(())
@@ -62,7 +63,7 @@ impl Engine {
             kind: ProcessEventKind::Ended,
             ..ProcessEvent::default()
         };
-        self.tell(encode(&Block::Process(event))?, Kind::Process, at)?;
+        self.tell(encode(&Block::Process(event))?, Kind::Process, pid.into(), at)?;
         Ok(())
     }
 }
@@ -88,6 +89,9 @@ fn started<'a>(start: &ProcessStart<'a>, parent: ProcessEvent<'a>) -> ProcessEve
         group_name: text(start.group_name, parent.group_name),
         security_id: text(start.security_id, parent.security_id),
         command_line: text(start.command_line, parent.command_line),
+        container: text(start.container, None),
+        namespace_pid: start.namespace_pid,
+        network_namespace: start.network_namespace,
         other: alloc::vec::Vec::new(),
     }
 }

@@ -4,12 +4,15 @@
 //! A reader reads, in this order: the blocks its section begins with (header, interface, the state restated), its ring
 //! buffer up to the restart mark if there is one, the statistics of the section. Then the next section begins.
 //!
+//! Its ring buffer is kept in the order of time: a block that comes late goes before those that are later and not yet
+//! read, within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME).
+//!
 //! Called by the engine, under the embedder's one lock. Reading allocates nothing.
 
 use alloc::vec::Vec;
 
 use crate::{
-    Nanos, OutOfMemory, PerKind, RING_SLOT_BYTES, ReaderStatistics,
+    Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
     filter::{Filters, Subject},
     ring::{Ring, Slot},
@@ -285,8 +288,25 @@ impl Reader {
         store.hold(block);
         self.queued.add(kind);
         self.queued_bytes += bytes;
-        self.ring.push(Slot { block, snap_length: self.snap_length });
+        self.ring.insert(self.place(block, store), Slot { block, snap_length: self.snap_length });
         was_empty
+    }
+
+    /// Where in the ring a block goes: behind all that it may not go before, as far as [`ORDER_BLOCKS`] looks.
+    fn place(&self, block: BlockIndex, store: &Store) -> u64 {
+        let first = match &self.mark {
+            // What is behind the mark is in another section.
+            Some(mark) => mark.position,
+            // The front has been read in part.
+            None if self.section.front().is_none() && self.offset > 0 => self.ring.head() + 1,
+            None => self.ring.head(),
+        };
+        let first = first.max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
+        let mut place = self.ring.tail();
+        while place > first && store.goes_before(block, self.ring.block(place - 1)) {
+            place -= 1;
+        }
+        place
     }
 
     fn next(&self) -> Next {

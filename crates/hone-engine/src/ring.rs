@@ -43,12 +43,23 @@ impl Ring {
         (self.head != self.tail).then(|| self.slots[self.index(self.head)])
     }
 
-    /// The caller has checked that there is room.
-    pub(crate) fn push(&mut self, slot: Slot) {
-        let index = self.index(self.tail);
+    /// The block at a position between head and tail.
+    pub(crate) fn block(&self, position: u64) -> BlockIndex {
+        self.slots[self.index(position)].block
+    }
+
+    /// Puts a slot at a position from head to tail, and what is behind it one further. The caller has checked that there
+    /// is room.
+    pub(crate) fn insert(&mut self, position: u64, slot: Slot) {
+        for to in (position + 1..=self.tail).rev() {
+            let (from, to) = (self.index(to - 1), self.index(to));
+            self.slots[to] = self.slots[from];
+        }
+        let index = self.index(position);
         self.slots[index] = slot;
         self.tail += 1;
     }
+
     /// Takes out the front; the caller has seen that there is one.
     pub(crate) const fn pop(&mut self) {
         self.head += 1;

@@ -10,8 +10,9 @@
 mod reference;
 
 use hone_engine::{
-    Attribution, Config, Engine, Event, Family, Filter, Method, NoOwner, OpenConnection, Owner, PerKind,
-    ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError, SourceDrops, StartKind, Used, Wait,
+    Attribution, Config, Engine, Event, Family, Filter, Method, NoOwner, ORDER_TIME, OpenConnection, Owner,
+    PerKind, ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError, SourceDrops, StartKind,
+    Used, Wait,
 };
 use proptest::{collection, option, prelude::*, sample};
 use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEIRS, data};
@@ -19,10 +20,16 @@ use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEI
 #[derive(Debug, Clone)]
 enum Step {
     Event(Sketch),
+    /// So long ago.
+    Late(Sketch, u64),
     Restate(Sketch),
-    Burst(u8, Sketch),
+    Burst(u16, Sketch),
     Drops(u8),
-    Attach { snap: u32, slots: usize, pinned: usize },
+    Attach {
+        snap: u32,
+        slots: usize,
+        pinned: usize,
+    },
     Detach(usize),
     Mark(usize),
     Filter(usize, FilterKind, Vec<u64>),
@@ -126,16 +133,22 @@ fn open_list() -> impl Strategy<Value = Vec<Listed>> {
     collection::vec(record, 0..5)
 }
 
+/// As one processor's records are behind another's, or as after a clock was set back.
+fn late() -> impl Strategy<Value = u64> {
+    prop_oneof![6 => 1..8_u64, 3 => 1..600_u64, 1 => ORDER_TIME - 600..ORDER_TIME + 600]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let reader = || 0..3_usize;
     prop_oneof![
-        30 => sketch().prop_map(Step::Event),
+        26 => sketch().prop_map(Step::Event),
+        8 => (sketch(), late()).prop_map(|(sketch, late)| Step::Late(sketch, late)),
         2 => sketch().prop_map(Step::Restate),
-        3 => (1..150_u8, sketch()).prop_map(|(times, sketch)| Step::Burst(times, sketch)),
+        3 => (prop_oneof![9 => 1..150_u16, 1 => Just(300)], sketch()).prop_map(|(times, sketch)| Step::Burst(times, sketch)),
         1 => any::<u8>().prop_map(Step::Drops),
         3 => (
             snap(),
-            sample::select(&[128_usize, 256]),
+            sample::select(&[128_usize, 256, 512]),
             prop_oneof![Just(1 << 20), 0..20_000_usize],
         )
             .prop_map(|(snap, slots, pinned)| Step::Attach { snap, slots, pinned }),
@@ -160,8 +173,8 @@ struct Both {
 }
 
 impl Both {
-    fn event(&mut self, sketch: &Sketch, restated: bool) {
-        let at = self.model.tick(1);
+    fn event(&mut self, sketch: &Sketch, restated: bool, late: u64) {
+        let at = self.model.tick(1) - late;
         let data = match sketch {
             &Sketch::Packet { port, length, .. } => data(port)[..length].to_vec(),
             _ => Vec::new(),
@@ -191,7 +204,7 @@ impl Both {
         let mut buffer = vec![0; room];
         let now = self.model.now();
         let read = self.engine.read(id, &mut buffer, now).expect("it is attached and there is room");
-        self.model.expire();
+        self.model.expire(self.model.now());
         let expected = &mut self.model.readers[reader];
         match read {
             Read::Bytes(length) => expected.bytes(&buffer[..length], room),
@@ -203,9 +216,10 @@ impl Both {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Event(ref sketch) => self.event(sketch, false),
-            Step::Restate(ref sketch) => self.event(sketch, true),
-            Step::Burst(times, ref sketch) => (0..times).for_each(|_| self.event(sketch, false)),
+            Step::Event(ref sketch) => self.event(sketch, false, 0),
+            Step::Late(ref sketch, late) => self.event(sketch, false, late),
+            Step::Restate(ref sketch) => self.event(sketch, true, 0),
+            Step::Burst(times, ref sketch) => (0..times).for_each(|_| self.event(sketch, false, 0)),
             Step::Drops(more) => {
                 let more = u64::from(more);
                 self.model.source.packets += more;
@@ -221,7 +235,7 @@ impl Both {
                     self.model.detach(reader);
                     let now = self.model.now();
                     assert_eq!(self.engine.read(id, &mut [0], now), Err(ReadError::UnknownReader));
-                    self.model.expire();
+                    self.model.expire(self.model.now());
                 }
             }
             Step::Mark(reader) => {
@@ -262,7 +276,7 @@ impl Both {
             Step::Signals => self.signals(),
             Step::Tick => {
                 let due = self.engine.tick(self.model.now());
-                self.model.expire();
+                self.model.expire(self.model.now());
                 assert_eq!(due, self.model.due());
             }
             Step::Read(reader, room) => {

@@ -3,6 +3,7 @@
 use hone_engine::{Event, Packet, ProcessStart, StartKind, Used};
 
 use crate::clock::WallClock;
+use crate::container;
 use crate::names::Names;
 use crate::record::{Process, Record, join_path};
 
@@ -91,6 +92,10 @@ impl Decoder {
         start.group = Some(process.group);
         start.user_name = user_name;
         start.group_name = group_name;
+        let container = container::of(process.cgroup);
+        start.container = container.as_deref();
+        start.namespace_pid = process.namespace_pid;
+        start.network_namespace = process.network;
         sink(Event::ProcessStarted(start));
     }
 }

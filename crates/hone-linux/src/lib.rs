@@ -2,13 +2,14 @@
 //!
 //! The *network monitor* and the *process monitor* are BPF programs (`src/bpf`): the first sees every packet that a
 //! socket sends or receives, in every network namespace, and keeps in each socket who used it last; the second sees
-//! processes fork, execute and exit. Their records come through one ring buffer, in the order in which they happened,
+//! processes fork, execute and exit. Their records come through one ring buffer, nearly in the order in which they happened,
 //! and leave here as [`hone_engine::Event`]s.
 //!
 //! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
 
 mod capture;
 mod clock;
+mod container;
 mod decoder;
 mod error;
 mod host;

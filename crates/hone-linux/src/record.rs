@@ -55,6 +55,12 @@ pub(crate) struct Process<'a> {
     pub(crate) parent: u32,
     pub(crate) user: u32,
     pub(crate) group: u32,
+    /// In its own process id namespace, unless that is the initial one.
+    pub(crate) namespace_pid: Option<u32>,
+    /// Inode number of its network namespace; a process that ends has none any more.
+    pub(crate) network: Option<u32>,
+    /// The names from its cgroup (v2) to the root, each followed by NUL; none if it is the root.
+    pub(crate) cgroup: &'a [u8],
     /// The names from the file to the root, each followed by NUL; a kernel thread's one name, padded with NULs.
     pub(crate) path: &'a [u8],
     pub(crate) arguments: &'a [u8],
@@ -63,7 +69,7 @@ pub(crate) struct Process<'a> {
 
 const PACKET_HEAD: usize = 48;
 const SOCKET_RECORD: usize = 40;
-const PROCESS_HEAD: usize = 48;
+const PROCESS_HEAD: usize = 56;
 const PROCESS_KERNEL_THREAD: u32 = 1;
 const OWNS_ACCEPTED: u32 = 1;
 const OWNS_ALONE: u32 = 2;
@@ -198,11 +204,14 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
             (record, SOCKET_RECORD)
         }
         kind @ 4..=6 => {
-            let (path, arguments) = (fields.u32(32)?, fields.u32(36)?);
             let task = task(fields.u64(16)?)?;
-            let path = fields.bytes(PROCESS_HEAD, path)?;
-            let arguments = fields.bytes(PROCESS_HEAD + path.len(), arguments)?;
-            let length = PROCESS_HEAD + path.len() + arguments.len();
+            let mut length = PROCESS_HEAD;
+            let [cgroup, path, arguments] = [44, 32, 36].map(|at| {
+                let part = fields.bytes(length, fields.u32(at)?)?;
+                length += part.len();
+                Some(part)
+            });
+            let (cgroup, path, arguments) = (cgroup?, path?, arguments?);
             if kind == 6 {
                 return Some((Record::ProcessEnded { time, task }, length));
             }
@@ -212,6 +221,9 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
                 parent: fields.u32(4)?,
                 user: fields.u32(24)?,
                 group: fields.u32(28)?,
+                namespace_pid: fields.u32(48).filter(|&pid| pid != 0),
+                network: fields.u32(52).filter(|&inode| inode != 0),
+                cgroup,
                 path,
                 arguments,
                 kernel_thread: fields.u32(40)? & PROCESS_KERNEL_THREAD != 0,
@@ -293,6 +305,22 @@ mod tests {
         bytes[24..32].copy_from_slice(&(5u64 << 22 | 9).to_ne_bytes());
         let used = Record::SocketUsed { time: 77, connection: 3, task: key, used: Used::Datagram(4) };
         assert_eq!(Record::parse(&bytes).unwrap(), (used, SOCKET_RECORD));
+    }
+
+    #[test]
+    fn a_process_has_its_cgroup_its_path_and_its_arguments_one_after_the_other() {
+        let mut bytes = record(5, PROCESS_HEAD);
+        bytes[16..24].copy_from_slice(&(5u64 << 22 | 77).to_ne_bytes());
+        for (at, value) in [(32, 3u32), (36, 4), (44, 2), (48, 9), (52, 4_026_531_840)] {
+            bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        bytes.extend_from_slice(b"c\0pp\0aaa\0next");
+        let (Record::ProcessStarted(process), length) = Record::parse(&bytes).unwrap() else { panic!() };
+        assert_eq!(length, PROCESS_HEAD + 9);
+        let parts: [&[u8]; 3] = [b"c\0", b"pp\0", b"aaa\0"];
+        assert_eq!([process.cgroup, process.path, process.arguments], parts);
+        assert_eq!((process.namespace_pid, process.network), (Some(9), Some(4_026_531_840)));
+        assert!(Record::parse(&bytes[..length - 1]).is_err());
     }
 
     #[test]

@@ -20,6 +20,9 @@ const USER_NAME: u16 = 8;
 const GROUP_NAME: u16 = 9;
 const SECURITY_ID: u16 = 10;
 const COMMAND_LINE: u16 = 11;
+const CONTAINER: u16 = 12;
+const NAMESPACE_PID: u16 = 13;
+const NETWORK_NAMESPACE: u16 = 14;
 
 /// What happened to a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,10 +72,11 @@ impl From<ProcessEventKind> for u32 {
 /// │ 0x00000101 │ length     │ process    │ time, high │ time, low  │ options │ length │
 /// └────────────┴────────────┴────────────┴────────────┴────────────┴─────────┴────────┘
 ///   2 kind (u32, 0 if absent)   3 path *   4 arguments *   5 parent (u32)   6 user (u32)   7 group (u32)
-///   8 user name   9 group name   10 security id   11 command line      * may be repeated: the parts of one value
+///   8 user name   9 group name   10 security id   11 command line   12 container   13 process id in its own namespace (u32)
+///   14 network namespace (u32)                                         * may be repeated: the parts of one value
 /// ```
 ///
-/// From the Hone format description. Texts are bytes as the operating system gave them, UTF-8 as a rule.
+/// From the Hone format description; 12 to 14 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProcessEvent<'a> {
     /// The process id.
@@ -99,6 +103,12 @@ pub struct ProcessEvent<'a> {
     pub security_id: Option<Cow<'a, [u8]>>,
     /// (Windows) The command line as it was given, of which `arguments` are the parts. At most 65,535 bytes.
     pub command_line: Option<Cow<'a, [u8]>>,
+    /// (Linux) The id or the name of the container that it is in. At most 65,535 bytes.
+    pub container: Option<Cow<'a, [u8]>>,
+    /// (Linux) The process id in its own process id namespace, where that is not the initial one.
+    pub namespace_pid: Option<u32>,
+    /// (Linux) The inode number of its network namespace, as `/proc/PID/ns/net` shows it.
+    pub network_namespace: Option<u32>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -125,6 +135,11 @@ impl<'a> ProcessEvent<'a> {
                 GROUP_NAME if event.group_name.is_none() => event.group_name = Some(option.bytes()),
                 SECURITY_ID if event.security_id.is_none() => event.security_id = Some(option.bytes()),
                 COMMAND_LINE if event.command_line.is_none() => event.command_line = Some(option.bytes()),
+                CONTAINER if event.container.is_none() => event.container = Some(option.bytes()),
+                NAMESPACE_PID if event.namespace_pid.is_none() => event.namespace_pid = Some(option.u32()?),
+                NETWORK_NAMESPACE if event.network_namespace.is_none() => {
+                    event.network_namespace = Some(option.u32()?);
+                }
                 _ => option.keep(&mut event.other)?,
             }
         }
@@ -154,6 +169,9 @@ impl Layout for ProcessEvent<'_> {
         options.bytes(GROUP_NAME, "group name", self.group_name.as_deref());
         options.bytes(SECURITY_ID, "security id", self.security_id.as_deref());
         options.bytes(COMMAND_LINE, "command line", self.command_line.as_deref());
+        options.bytes(CONTAINER, "container", self.container.as_deref());
+        options.u32(NAMESPACE_PID, self.namespace_pid);
+        options.u32(NETWORK_NAMESPACE, self.network_namespace);
         options.finish(&self.other);
     }
 }

@@ -48,7 +48,7 @@ const PACKET: &str = "
     54000000";
 
 const PROCESS: &str = "
-    01010000 88000000         ; type, length 136
+    01010000 A0000000         ; type, length 160
     2A000000                  ; process 42
     04030201 08070605         ; time
     0200 0400 01000000        ; forked
@@ -61,9 +61,12 @@ const PROCESS: &str = "
     0900 0500 7573657273 000000 ; group name users
     0A00 0800 532D312D352D3138 ; security id S-1-5-18
     0B00 0500 6C73202D6C 000000 ; command line
+    0C00 0300 776562 00       ; container web
+    0D00 0400 09000000        ; process 9 in its own namespace
+    0E00 0400 000000F0        ; network namespace 4026531840
     3412 0100 FF 000000       ; option 0x1234, which nobody knows
     0000 0000
-    88000000";
+    A0000000";
 
 const CONNECTION_CLOSED: &str = "
     02010000 28000000         ; type, length 40
@@ -174,6 +177,9 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 group_name: text("users"),
                 security_id: text("S-1-5-18"),
                 command_line: text("ls -l"),
+                container: text("web"),
+                namespace_pid: Some(9),
+                network_namespace: Some(4_026_531_840),
                 other: vec![RawOption { code: 0x1234, value: Cow::Borrowed(&[0xFF]) }],
             }),
         ),
@@ -250,7 +256,7 @@ fn a_packet_is_laid_out_as_the_queue_manager_expects() {
 fn a_big_endian_packet_has_these_bytes() {
     let (_, block) = blocks().swap_remove(2);
     let golden = hex("
-        00000006 0000004C
+        00000006 00000054
         00000000
         01020304 05060708
         00000005 000005DC
@@ -258,9 +264,10 @@ fn a_big_endian_packet_has_these_bytes() {
         0002 0004 00000001
         0101 0004 00000007
         0102 0004 0000002A
+        0103 0001 09 000000
         0001 0002 6869 0000
         0000 0000
-        0000004C");
+        00000054");
     assert_eq!(emit(&[block], ByteOrder::Big), golden);
 }
 

@@ -147,6 +147,10 @@ pub struct ShowArgs {
     #[arg(long, value_name = "USER", value_parser = nonempty)]
     pub user: Vec<String>,
 
+    /// Events of processes in the container whose id or name begins so
+    #[arg(long, value_name = "ID", value_parser = nonempty)]
+    pub container: Vec<String>,
+
     /// Events and packets of this connection
     #[arg(long, value_name = "ID", value_parser = connection_id)]
     pub conn: Vec<u64>,
@@ -175,6 +179,7 @@ impl ShowArgs {
             pids: self.pid.clone(),
             names: self.name.clone(),
             users: self.user.clone(),
+            containers: self.container.clone(),
             connections: self.conn.clone(),
             ports: self.port.clone(),
             hosts: self.host.clone(),

@@ -9,12 +9,12 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
-use hone_engine::{Method, NoOwner, PerKind, ProcessKey, StartKind, Wait};
+use hone_engine::{Method, NoOwner, ORDER_TIME, PerKind, ProcessKey, StartKind, Wait};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, ProcessEvent, ProcessEventKind,
     Section, Statistics,
 };
-use reader::{Began, Expected, Reader, interface};
+use reader::{Began, Expected, Live, Reader, interface};
 use table::Table;
 
 use crate::Sketch;
@@ -137,7 +137,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
-            now: 1,
+            now: 10 * ORDER_TIME,
             processes: Table::new(bounds.table, bounds.linger),
             connections: Table::new(bounds.table, bounds.linger),
             open_list: Vec::new(),
@@ -181,14 +181,14 @@ impl Model {
         Some(self.held.front()?.at + self.bounds.hold_time)
     }
 
-    pub(crate) fn expire(&mut self) {
+    pub(crate) fn expire(&mut self, now: u64) {
         for _ in 0..64 {
-            if self.due().is_some_and(|due| due <= self.now) {
+            if self.held.front().is_some_and(|held| held.at.abs_diff(now) >= self.bounds.hold_time) {
                 self.give_up_at(0, NoOwner::HoldExpired);
             }
         }
-        self.processes.expire(self.now);
-        self.connections.expire(self.now);
+        self.processes.expire(now);
+        self.connections.expire(now);
     }
 
     /// Whether the event is recorded, or ignored as nothing new.
@@ -204,7 +204,7 @@ impl Model {
         if restated && known {
             return true;
         }
-        self.expire();
+        self.expire(at);
         match sketch {
             Sketch::Started(process, kind, parent, path) => {
                 let recorded = self.started(*process, *kind, *parent, path.clone(), at);
@@ -242,9 +242,10 @@ impl Model {
         }
     }
 
-    fn tell(&mut self, kind: Kind, block: &[u8]) {
+    /// Tells an event about this process or connection.
+    fn tell(&mut self, kind: Kind, about: u64, opens: bool, at: u64, block: &[u8]) {
         for reader in &mut self.readers {
-            reader.offer(kind, block.len(), block.to_vec());
+            reader.offer(Live { kind, about, opens, at, stored: block.len() }, block.to_vec());
         }
     }
 
@@ -283,7 +284,7 @@ impl Model {
         let entry = Process { start: process.start, at, path, block: block.clone() };
         let recorded = self.processes.begin(process.pid, entry);
         if recorded {
-            self.tell(Kind::Process, &block);
+            self.tell(Kind::Process, process.pid.into(), false, at, &block);
         }
         recorded
     }
@@ -296,7 +297,7 @@ impl Model {
         self.processes.end(process.pid, at);
         let kind = ProcessEventKind::Ended;
         let event = ProcessEvent { process: process.pid, timestamp: at, kind, ..ProcessEvent::default() };
-        self.tell(Kind::Process, &emit(&Block::Process(event)));
+        self.tell(Kind::Process, process.pid.into(), false, at, &emit(&Block::Process(event)));
     }
 
     fn opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
@@ -313,13 +314,14 @@ impl Model {
         {
             return true;
         }
+        let opens = !matches!(self.connections.entries.get(&connection), Some((_, None)));
         let process = owner.map_or(0, |owner| owner.pid);
         let event = ConnectionEvent { connection, process, timestamp: at, ..ConnectionEvent::default() };
         let block = emit(&Block::Connection(event));
         let recorded = self.connections.begin(connection, Connection { owner, at, block: block.clone() });
         let before: Vec<_> = self.readers.iter().map(|reader| reader.dropped.connections).collect();
         if recorded {
-            self.tell(Kind::Connection, &block);
+            self.tell(Kind::Connection, connection, opens, at, &block);
         }
         for (reader, before) in self.readers.iter_mut().zip(before) {
             if !recorded || reader.dropped.connections > before {
@@ -337,7 +339,7 @@ impl Model {
         let kind = ConnectionEventKind::Closed;
         let event =
             ConnectionEvent { connection, process, timestamp: at, kind, ..ConnectionEvent::default() };
-        self.tell(Kind::Connection, &emit(&Block::Connection(event)));
+        self.tell(Kind::Connection, connection, false, at, &emit(&Block::Connection(event)));
     }
 
     /// The beginning of a section: header, interface, the state sorted by time.

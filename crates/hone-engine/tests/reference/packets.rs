@@ -102,7 +102,7 @@ impl Model {
     }
 
     pub(crate) fn set_open_list(&mut self, list: Vec<Listed>) {
-        self.expire();
+        self.expire(self.now);
         self.open_list = list;
         for seen in self.held.clone() {
             let still = self.held.iter().any(|held| held.connection == seen.connection);
@@ -202,7 +202,7 @@ impl Model {
         let stored = packet(seen.kept.min(keep)).len();
         for reader in &mut self.readers {
             let block = packet(seen.kept.min(limit(reader.snap)));
-            reader.offer_packet(seen.connection, process, stored, block);
+            reader.offer_packet(seen.connection, process, seen.at, stored, block);
         }
     }
 }

@@ -2,15 +2,40 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use hone_engine::{Filter, PerKind};
+use hone_engine::{Filter, ORDER_BLOCKS, ORDER_TIME, PerKind};
 use hone_pcapng::{Block, Interface, Resolution};
 
 use super::{Kind, add, emit};
 
+/// What is known of a live block.
+#[derive(Clone, Copy)]
+pub(super) struct Live {
+    pub(super) kind: Kind,
+    /// The process, or the connection; 0: none.
+    pub(super) about: u64,
+    /// Whether nothing was told before of the connection.
+    pub(super) opens: bool,
+    pub(super) at: u64,
+    /// How many bytes of it wait in the ring.
+    pub(super) stored: usize,
+}
+
+impl Live {
+    /// Whether this one, told last, is to be read before `other`.
+    fn belongs_before(&self, other: &Self) -> bool {
+        let is_late = other.at.checked_sub(self.at).is_some_and(|late| (1..=ORDER_TIME).contains(&late));
+        // The low half of an id says enough.
+        let alike = self.about % (1 << 32) == other.about % (1 << 32);
+        let events_of_one = alike && self.kind != Kind::Packet && self.kind == other.kind;
+        let packet_of_new = alike && self.kind == Kind::Packet && other.opens;
+        is_late && !events_of_one && !packet_of_new
+    }
+}
+
 /// What a reader reads next.
 pub(super) enum Expected {
-    /// A block as the reader sees it; how many bytes of it wait in the ring if it is a live one.
-    Block(Vec<u8>, Option<(Kind, usize)>),
+    /// A block as the reader sees it.
+    Block(Vec<u8>, Option<Live>),
     /// The section's interface, as it was when the section began.
     Interface(Vec<u8>),
     SectionEnd,
@@ -171,38 +196,56 @@ impl Reader {
     pub(crate) fn queued(&self) -> PerKind {
         let mut queued = PerKind::default();
         for expected in &self.expected {
-            if let Expected::Block(_, Some((kind, _))) = expected {
-                add(&mut queued, *kind);
+            if let Expected::Block(_, Some(live)) = expected {
+                add(&mut queued, live.kind);
             }
         }
         queued
     }
 
-    pub(super) fn offer(&mut self, kind: Kind, stored: usize, seen: Vec<u8>) {
+    pub(super) fn offer(&mut self, live: Live, seen: Vec<u8>) {
         let waiting = self.expected.iter().filter_map(|expected| match expected {
             Expected::Block(_, live) => *live,
             _ => None,
         });
-        let (count, bytes) = waiting.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
-        let share = |bound| if kind == Kind::Packet { bound - bound / 8 } else { bound };
-        add(&mut self.received, kind);
-        if count < share(self.slots) && bytes + stored <= share(self.pinned) {
-            self.expect(Expected::Block(seen, Some((kind, stored))));
+        let (count, bytes) = waiting.fold((0, 0), |(count, sum), live| (count + 1, sum + live.stored));
+        let share = |bound| if live.kind == Kind::Packet { bound - bound / 8 } else { bound };
+        add(&mut self.received, live.kind);
+        if count < share(self.slots) && bytes + live.stored <= share(self.pinned) {
+            let place = self.place(live);
+            self.expect(Expected::Block(seen, Some(live)));
+            self.expected.make_contiguous()[place..].rotate_right(1);
             self.filled = true;
         } else {
-            add(&mut self.dropped, kind);
+            add(&mut self.dropped, live.kind);
         }
+    }
+
+    /// Behind the last block that it may not be read before.
+    fn place(&self, live: Live) -> usize {
+        let begun = usize::from(self.offset > 0);
+        let first = begun.max(self.expected.len().saturating_sub(ORDER_BLOCKS));
+        let stays = |expected: &Expected| match expected {
+            Expected::Block(_, Some(other)) => !live.belongs_before(other),
+            _ => true,
+        };
+        let last = self.expected.iter().skip(first).rposition(stays);
+        last.map_or(first, |last| first + last + 1)
     }
 
     pub(super) fn offer_packet(
         &mut self,
         connection: Option<u64>,
         process: Option<u32>,
+        at: u64,
         stored: usize,
         seen: Vec<u8>,
     ) {
         if self.filters.pass(connection, process) {
-            self.offer(Kind::Packet, stored, seen);
+            self.offer(
+                Live { kind: Kind::Packet, about: connection.unwrap_or(0), opens: false, at, stored },
+                seen,
+            );
         } else {
             add(&mut self.received, Kind::Packet);
             self.filtered += 1;

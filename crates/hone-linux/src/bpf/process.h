@@ -4,6 +4,8 @@
 
 #include "common.h"
 
+#define CGROUP_MAX 1024
+#define CGROUP_DEPTH 64
 #define PATH_MAX 4096
 #define PATH_DEPTH 128
 #define NAME_MAX 256 /* with its NUL */
@@ -11,7 +13,7 @@
 
 struct process_buffer {
 	struct process_record head;
-	__u8 data[PATH_MAX + NAME_MAX + ARGUMENTS_MAX];
+	__u8 data[CGROUP_MAX + PATH_MAX + NAME_MAX + ARGUMENTS_MAX];
 };
 
 /* Tracepoint programs cannot be interrupted by one another on a CPU; the iterator can, so it has a buffer of its own. */
@@ -53,7 +55,7 @@ static long walk_up(__u32 index, void *context)
 		return 0;
 	}
 	__u32 at = walk->length;
-	if (at > PATH_MAX)
+	if (at > CGROUP_MAX + PATH_MAX)
 		return 1;
 	long length = bpf_probe_read_kernel_str(&walk->buffer->data[at], NAME_MAX, BPF_CORE_READ(dentry, d_name.name));
 	if (length <= 0)
@@ -63,19 +65,74 @@ static long walk_up(__u32 index, void *context)
 	return dentry == parent; /* a file that stands in no directory: memfd_create(2) */
 }
 
-/* The names of `file` from leaf to root; returns their bytes, at most PATH_MAX + NAME_MAX. */
-static __always_inline __u32 read_path(struct process_buffer *buffer, struct file *file)
+/* The names of `file` from leaf to root, at `at` in the data; returns where they end, at most CGROUP_MAX + PATH_MAX. */
+static __always_inline __u32 read_path(struct process_buffer *buffer, struct file *file, __u32 at)
 {
 	if (!file)
-		return 0;
+		return at;
 	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
 	struct path_walk walk = {
 		.buffer = buffer,
 		.dentry = BPF_CORE_READ(file, f_path.dentry),
 		.mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt),
+		.length = at,
 	};
 	bpf_loop(PATH_DEPTH, walk_up, &walk, 0);
-	return walk.length;
+	return walk.length > CGROUP_MAX + PATH_MAX ? CGROUP_MAX + PATH_MAX : walk.length;
+}
+
+struct cgroup_walk {
+	struct process_buffer *buffer;
+	struct kernfs_node *node;
+	__u32 length;
+};
+
+static __always_inline struct kernfs_node *node_above(struct kernfs_node *node)
+{
+	struct kernfs_node___rcu *newer = (void *)node;
+
+	if (bpf_core_field_exists(newer->__parent))
+		return BPF_CORE_READ(newer, __parent);
+	return BPF_CORE_READ(node, parent);
+}
+
+/* One step from a cgroup towards the root, which has no name. */
+static long cgroup_up(__u32 index, void *context)
+{
+	struct cgroup_walk *walk = context;
+	struct kernfs_node *node = walk->node;
+	struct kernfs_node *above = node_above(node);
+	__u32 at = walk->length;
+
+	if (!above || at > CGROUP_MAX)
+		return 1;
+	long length = bpf_probe_read_kernel_str(&walk->buffer->data[at], NAME_MAX, BPF_CORE_READ(node, name));
+	if (length <= 0)
+		return 1;
+	walk->length = at + length;
+	walk->node = above;
+	return 0;
+}
+
+/* The names of the task's cgroup (v2) from leaf to root, at the start of the data; returns their bytes, at most CGROUP_MAX. */
+static __always_inline __u32 read_cgroup(struct process_buffer *buffer, struct task_struct *task)
+{
+	struct cgroup_walk walk = { .buffer = buffer, .node = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn) };
+
+	bpf_loop(CGROUP_DEPTH, cgroup_up, &walk, 0);
+	return walk.length > CGROUP_MAX ? CGROUP_MAX : walk.length;
+}
+
+/* The process id in the task's own namespace; 0 if that is the initial one. */
+static __always_inline __u32 namespace_pid(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+
+	if (!pid || !level)
+		return 0;
+	return BPF_CORE_READ((struct upid *)((void *)numbers + level * bpf_core_type_size(struct upid)), nr);
 }
 
 static __always_inline void fill_process(struct process_buffer *buffer, __u32 kind, struct task_struct *task)
@@ -88,11 +145,29 @@ static __always_inline void fill_process(struct process_buffer *buffer, __u32 ki
 	head->parent = BPF_CORE_READ(task, real_parent, tgid);
 	head->user = BPF_CORE_READ(task, cred, euid.val);
 	head->group = BPF_CORE_READ(task, cred, egid.val);
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD) {
-		head->flags = PROCESS_KERNEL_THREAD;
-		head->path = sizeof(task->comm);
-		bpf_probe_read_kernel(buffer->data, sizeof(task->comm), &task->comm);
-	}
+}
+
+/* What a process that starts has besides: its namespaces and its cgroup; returns the bytes of the latter. */
+static __always_inline __u32 place_process(struct process_buffer *buffer, struct task_struct *task)
+{
+	struct process_record *head = &buffer->head;
+	__u32 cgroup = read_cgroup(buffer, task);
+
+	head->cgroup = cgroup;
+	head->namespace_pid = namespace_pid(task);
+	head->network = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	return cgroup;
+}
+
+/* A kernel thread's name instead of a path; returns where it ends, or `at` for other processes. */
+static __always_inline __u32 name_kernel_thread(struct process_buffer *buffer, struct task_struct *task, __u32 at)
+{
+	if (!(BPF_CORE_READ(task, flags) & PF_KTHREAD))
+		return at;
+	buffer->head.flags = PROCESS_KERNEL_THREAD;
+	buffer->head.path = sizeof(task->comm);
+	bpf_probe_read_kernel(&buffer->data[at], sizeof(task->comm), &task->comm);
+	return at + sizeof(task->comm);
 }
 
 static __always_inline void send_process(struct process_buffer *buffer, __u32 data_length)
@@ -119,7 +194,7 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
 	if (!buffer)
 		return 0;
 	fill_process(buffer, RECORD_PROCESS_FORKED, child);
-	send_process(buffer, buffer->head.path ? sizeof(child->comm) : 0);
+	send_process(buffer, name_kernel_thread(buffer, child, place_process(buffer, child)));
 	return 0;
 }
 
@@ -130,18 +205,17 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, struct lin
 	if (!buffer)
 		return 0;
 	fill_process(buffer, RECORD_PROCESS_STARTED, task);
-	__u32 path = read_path(buffer, binprm->file);
-	if (path > PATH_MAX)
-		path = PATH_MAX;
+	__u32 cgroup = place_process(buffer, task);
+	__u32 end = read_path(buffer, binprm->file, cgroup);
 	__u64 start = BPF_CORE_READ(task, mm, arg_start);
 	__u64 length = BPF_CORE_READ(task, mm, arg_end) - start;
 	__u32 arguments = length > ARGUMENTS_MAX ? ARGUMENTS_MAX : length;
 	/* The kernel has just written these pages, so they are resident. */
-	if (bpf_probe_read_user(&buffer->data[path], arguments, (void *)start))
+	if (bpf_probe_read_user(&buffer->data[end], arguments, (void *)start))
 		arguments = 0;
-	buffer->head.path = path;
+	buffer->head.path = end - cgroup;
 	buffer->head.arguments = arguments;
-	send_process(buffer, path + arguments);
+	send_process(buffer, end + arguments);
 	return 0;
 }
 
@@ -154,7 +228,6 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	if (!buffer)
 		return 0;
 	fill_process(buffer, RECORD_PROCESS_ENDED, task);
-	buffer->head.path = 0;
 	send_process(buffer, 0);
 	return 0;
 }
@@ -171,22 +244,21 @@ int running_processes(struct bpf_iter__task *context)
 		return 0;
 	fill_process(buffer, RECORD_PROCESS_STARTED, task);
 	buffer->head.time = task->start_boottime;
-	__u32 path = buffer->head.path, arguments = 0;
+	__u32 cgroup = place_process(buffer, task), arguments = 0;
+	__u32 end = name_kernel_thread(buffer, task, cgroup);
 	struct mm_struct *mm = task->mm;
-	if (!(buffer->head.flags & PROCESS_KERNEL_THREAD) && mm) {
-		path = read_path(buffer, BPF_CORE_READ(mm, exe_file));
-		if (path > PATH_MAX)
-			path = PATH_MAX;
+	if (end == cgroup && mm) {
+		end = read_path(buffer, BPF_CORE_READ(mm, exe_file), cgroup);
 		__u64 start = BPF_CORE_READ(mm, arg_start);
 		__u64 length = BPF_CORE_READ(mm, arg_end) - start;
 		arguments = length > ARGUMENTS_MAX ? ARGUMENTS_MAX : length;
-		if (bpf_copy_from_user_task(&buffer->data[path], arguments, (void *)start, task, 0))
+		if (bpf_copy_from_user_task(&buffer->data[end], arguments, (void *)start, task, 0))
 			arguments = 0;
 	}
-	if (path > PATH_MAX)
-		path = PATH_MAX;
-	buffer->head.path = path;
+	if (end > CGROUP_MAX + PATH_MAX)
+		end = CGROUP_MAX + PATH_MAX;
+	buffer->head.path = end - cgroup;
 	buffer->head.arguments = arguments;
-	bpf_seq_write(context->meta->seq, buffer, sizeof(buffer->head) + path + arguments);
+	bpf_seq_write(context->meta->seq, buffer, sizeof(buffer->head) + end + arguments);
 	return 0;
 }

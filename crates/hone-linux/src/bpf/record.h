@@ -99,10 +99,12 @@ struct process_record {
 	__u64 task;
 	__u32 user; /* effective, in the initial user namespace */
 	__u32 group;
-	__u32 path; /* bytes: names from leaf to root, each with a NUL; or one name, if PROCESS_KERNEL_THREAD */
+	__u32 path; /* bytes, after the cgroup: names from leaf to root, each with a NUL; or one name, if PROCESS_KERNEL_THREAD */
 	__u32 arguments; /* bytes, after the path: each argument with a NUL */
 	__u32 flags;
-	__u32 unused;
+	__u32 cgroup; /* bytes: names from leaf to root, each with a NUL; none if it is the root */
+	__u32 namespace_pid; /* in the process's own process id namespace; 0: that is the initial one */
+	__u32 network; /* inode number of the network namespace; 0: none */
 };
 
 enum process_flags {
@@ -111,4 +113,4 @@ enum process_flags {
 
 _Static_assert(sizeof(struct packet_record) == 48, "record.rs");
 _Static_assert(sizeof(struct socket_record) == 40, "record.rs");
-_Static_assert(sizeof(struct process_record) == 48, "record.rs");
+_Static_assert(sizeof(struct process_record) == 56, "record.rs");

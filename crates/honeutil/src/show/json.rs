@@ -51,6 +51,8 @@ impl Objects {
             Event::Packet { packet, headers, .. } => document.packet(packet, headers.as_ref(), shown.process),
             Event::Statistics(statistics) => document.statistics(statistics),
         }
+        let container = shown.process.map(|process| &process.container[..]).filter(|id| !id.is_empty());
+        document.container = container.map(|id| Container { id: text(id) });
         serde_json::to_writer(&mut *out, &document)?;
         out.push(b'\n');
         Ok(())
@@ -73,6 +75,8 @@ struct Document<'a> {
     destination: Option<Endpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<ProcessFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container<'a>>,
     #[serde(skip_serializing_if = "Hone::is_empty")]
     hone: Hone<'a>,
 }
@@ -127,9 +131,17 @@ struct Endpoint {
     port: Option<u16>,
 }
 
+#[derive(Debug, Serialize)]
+struct Container<'a> {
+    id: Cow<'a, str>,
+}
+
 #[derive(Debug, Default, Serialize)]
 struct ProcessFields<'a> {
     pid: u32,
+    /// In its own process id namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vpid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,6 +211,8 @@ struct Hone<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     event_number: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    network_namespace: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<Bytes>,
 }
 
@@ -209,6 +223,7 @@ impl Hone<'_> {
             && self.section.is_none()
             && self.statistics.is_none()
             && self.event_number.is_none()
+            && self.network_namespace.is_none()
             && self.bytes.is_none()
     }
 }
@@ -331,6 +346,7 @@ impl<'a> Document<'a> {
             event.arguments.as_deref().map(|arguments| super::arguments(arguments).map(text).collect());
         fields.args_count = fields.args.as_ref().map(Vec::len);
         fields.command_line = event.command_line.as_deref().map(text);
+        fields.vpid = event.namespace_pid;
         fields.parent = event.parent.map(|pid| Parent { pid });
         fields.group = Account::new(event.group, event.group_name.as_deref());
         if let Some(sid) = &event.security_id {
@@ -338,6 +354,7 @@ impl<'a> Document<'a> {
             fields.user = Some(Account { id: Some(text(sid).into_owned()), name });
         }
         self.process = Some(fields);
+        self.hone.network_namespace = event.network_namespace;
         self.hone.bytes = Bytes::of(event);
     }
 

@@ -111,6 +111,9 @@ impl Lines {
         self.number("gid", event.group);
         self.word("group", event.group_name.as_deref());
         self.word("sid", event.security_id.as_deref());
+        self.word("container", event.container.as_deref());
+        self.number("nspid", event.namespace_pid);
+        self.number("netns", event.network_namespace);
         self.word("path", event.path.as_deref());
         if let Some(arguments) = &event.arguments {
             self.line.push_str(" args=");

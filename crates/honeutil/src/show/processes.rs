@@ -10,10 +10,11 @@ use crate::text::{base_name, escape};
 /// Bytes that the table may take, about.
 const MAX_BYTES: usize = 32 << 20;
 /// What an entry takes besides its texts, about.
-const ENTRY_BYTES: usize = 192;
-/// Bytes kept of a path and of a user's name.
+const ENTRY_BYTES: usize = 216;
+/// Bytes kept of a path, of a user's name and of a container's.
 const MAX_PATH: usize = 4096;
 const MAX_USER: usize = 256;
+const MAX_CONTAINER: usize = 256;
 
 /// What is known of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) user: Option<u32>,
     /// The user's name; empty if unknown.
     pub(crate) user_name: Vec<u8>,
+    /// The container that it is in; empty if none.
+    pub(crate) container: Vec<u8>,
     /// The path's last part, fit to be shown; empty if unknown.
     pub(crate) shown_name: String,
     ended: bool,
@@ -36,7 +39,8 @@ impl Process {
     }
 
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.path.len() + self.user_name.len() + self.shown_name.len()
+        let texts = self.path.len() + self.user_name.len() + self.container.len() + self.shown_name.len();
+        ENTRY_BYTES + texts
     }
 }
 
@@ -89,6 +93,9 @@ impl Processes {
         if let Some(name) = &event.user_name {
             process.user_name = name[..name.len().min(MAX_USER)].to_vec();
         }
+        // Every start says it anew: a child need not be where its parent is.
+        let container = event.container.as_deref().unwrap_or_default();
+        process.container = container[..container.len().min(MAX_CONTAINER)].to_vec();
         self.bytes += process.bytes();
         self.by_pid.insert(pid, process);
         if self.bytes > MAX_BYTES {

@@ -16,6 +16,8 @@ pub struct Selection {
     pub names: Vec<String>,
     /// Users by name or number.
     pub users: Vec<String>,
+    /// Beginnings of containers' ids or names.
+    pub containers: Vec<String>,
     /// Connection ids.
     pub connections: Vec<u64>,
     /// Ports at either end.
@@ -33,7 +35,7 @@ impl Selection {
     }
 
     fn of_processes(&self) -> bool {
-        self.pids.is_empty() && self.names.is_empty() && self.users.is_empty()
+        self.pids.is_empty() && self.names.is_empty() && self.users.is_empty() && self.containers.is_empty()
     }
 
     fn of_packets(&self) -> bool {
@@ -62,9 +64,13 @@ impl Selection {
                     || process.user.is_some_and(|user| wanted.parse() == Ok(user))
             })
         };
+        let container = |wanted: &String| {
+            shown.process.is_some_and(|process| process.container.starts_with(wanted.as_bytes()))
+        };
         (self.pids.is_empty() || shown.pid().is_some_and(|pid| self.pids.contains(&pid)))
             && (self.names.is_empty() || self.names.iter().any(name))
             && (self.users.is_empty() || self.users.iter().any(user))
+            && (self.containers.is_empty() || self.containers.iter().any(container))
     }
 
     fn packet(&self, shown: &Shown<'_>) -> bool {

@@ -19,7 +19,18 @@ const TICK: Duration = Duration::from_millis(5);
 /// # Panics
 /// If they cannot and `HONE_LIVE=required` is set: then nobody must believe that they were tested.
 pub(crate) fn ready(programs: &[&str]) -> bool {
-    let Some(reason) = obstacle(programs) else { return true };
+    let obstacle = obstacle(programs);
+    if let Some(reason) = &obstacle {
+        skip(reason);
+    }
+    obstacle.is_none()
+}
+
+/// Says why a test cannot run here.
+///
+/// # Panics
+/// If `HONE_LIVE=required` is set.
+pub(crate) fn skip(reason: &str) {
     assert!(
         std::env::var_os("HONE_LIVE").is_none_or(|value| value != "required"),
         "cannot be skipped: {reason}"
@@ -27,7 +38,6 @@ pub(crate) fn ready(programs: &[&str]) -> bool {
     // Not with a macro: the harness would keep the text of a test that passes to itself. In one write and on a line
     // of its own, for several tests speak at once.
     let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
-    false
 }
 
 fn obstacle(programs: &[&str]) -> Option<String> {

@@ -24,9 +24,11 @@ mod truth;
 // The tests.
 mod attribution;
 mod comparison;
+mod containers;
 mod faults;
 mod files;
 mod honed;
 mod opening;
+mod order;
 mod programs;
 mod top;

@@ -24,6 +24,8 @@ fn each_kind() {
     assert_eq!(kinds(&["--name", "/bin/curl"]), [""; 0]);
     assert_eq!(kinds(&["--user", "root"]), ["EXEC 9", "SOCK 9", "PAKT 9"]);
     assert_eq!(kinds(&["--user", "0"]), ["KTHR 2", "EXEC 9", "SOCK 9", "PAKT 9"]);
+    assert_eq!(kinds(&["--container", "3f4a0c1de2b5"]), ["EXEC 9", "SOCK 9", "PAKT 9"]);
+    assert_eq!(kinds(&["--container", "3f4b"]), [""; 0]);
     assert_eq!(kinds(&["--conn", "12"]), ["SOCK 8", "PAKT 8", "PAKT 8", "SOCK 8", "PAKT 8"]);
     assert_eq!(kinds(&["--conn", &WIDE.to_string()]), ["SOCK 9", "PAKT 9"]);
     assert_eq!(kinds(&["--port", "443"]), ["PAKT 8"; 3]);
@@ -51,6 +53,7 @@ fn values_out_of_range_are_refused_with_the_range() {
         ("--pid", "x", "0 to 4294967295"),
         ("--name", "", "empty"),
         ("--user", "", "empty"),
+        ("--container", "", "empty"),
         ("--conn", "18446744073709551616", "0 to 18446744073709551615"),
         ("--port", "65536", "0 to 65535"),
         ("--host", "example.com", "ADDRESS/BITS"),

@@ -9,6 +9,7 @@ use hone_pcapng::{
 
 /// 2026-07-30 12:00:00 UTC.
 pub(crate) const NOON: u64 = 1_785_412_800_000_000_000;
+pub(crate) const CONTAINER: &[u8] = b"3f4a0c1de2b59687a3f4a0c1de2b59687a3f4a0c1de2b59687a3f4a0c1de2b5a";
 pub(crate) const WIDE: u64 = 1 << 40 | 5;
 
 /// A stream in the making; each event is a microsecond later than the one before.
@@ -174,7 +175,15 @@ pub(crate) fn everyday(order: ByteOrder) -> Vec<u8> {
         event.group_name = Some(Cow::Borrowed(b"users"));
         event.user_name = Some(Cow::Borrowed(b"alice"));
     });
-    stream.exec(9, b"/usr/sbin/dnsmasq", 0, b"root");
+    stream.process(9, ProcessEventKind::Started, |event| {
+        event.path = Some(Cow::Borrowed(b"/usr/sbin/dnsmasq"));
+        event.parent = Some(1);
+        event.user = Some(0);
+        event.user_name = Some(Cow::Borrowed(b"root"));
+        event.container = Some(Cow::Borrowed(CONTAINER));
+        event.namespace_pid = Some(2);
+        event.network_namespace = Some(4_026_532_281);
+    });
     stream.foreign();
     stream.connection(12, 8, ConnectionEventKind::Opened);
     stream.connection(WIDE, 9, ConnectionEventKind::Opened);
@@ -199,6 +208,7 @@ pub(crate) fn hostile() -> Vec<u8> {
         event.arguments = Some(Cow::Borrowed(b"a\nb\0\xff\xfe\0\"quoted\" \\x1b\0"));
         event.user_name = Some(Cow::Borrowed(b"al ice\r"));
         event.group_name = Some(Cow::Borrowed(b"\0"));
+        event.container = Some(Cow::Borrowed(b"a b\xff\n"));
     });
     stream.packet(&[], 0, None, Some(6));
     stream.packet(&[0x45], 3, None, Some(6));

@@ -57,6 +57,13 @@ fn field_by_field() {
             },
         })
     );
+    let contained = action("exec")[2];
+    assert_eq!(
+        contained["container"],
+        json!({"id": "3f4a0c1de2b59687a3f4a0c1de2b59687a3f4a0c1de2b59687a3f4a0c1de2b5a"})
+    );
+    assert_eq!((&contained["process"]["vpid"], &contained["process"]["pid"]), (&json!(2), &json!(9)));
+    assert_eq!(contained["hone"], json!({"network_namespace": 4_026_532_281_u32}));
     let fork = action("fork")[0];
     assert_eq!(
         (&fork["process"]["name"], &fork["process"]["user"]["name"]),
@@ -69,6 +76,7 @@ fn field_by_field() {
     assert_eq!(opened[0]["event"]["category"], json!(["network"]));
     assert_eq!(opened[1]["hone"]["connection"]["id"], json!(WIDE));
     assert_eq!(opened[1]["process"]["name"], "dnsmasq");
+    assert_eq!((&opened[1]["container"], opened[0].get("container")), (&contained["container"], None));
     assert_eq!(action("socket-closed")[0]["event"]["type"], json!(["connection", "end"]));
     let statistics = action("statistics")[0];
     assert_eq!(statistics["event"]["kind"], "metric");
@@ -114,6 +122,7 @@ fn packets() {
     let udp = packets[2];
     assert_eq!(udp["source"], json!({"ip": "fe80::1", "port": 50000}));
     assert_eq!(udp["network"]["type"], "ipv6");
+    assert!(udp["container"]["id"].as_str().is_some_and(|id| id.starts_with("3f4a")));
     let icmp = packets[3];
     assert_eq!(icmp["network"]["transport"], "icmp");
     assert_eq!(icmp["hone"]["packet"]["icmp"], json!({"type": 8, "code": 0}));
