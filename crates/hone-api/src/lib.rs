@@ -56,7 +56,9 @@ pub use operation::{Access, ControlCode, Operation, Transfer, UnknownOperation};
 pub use original::{OriginalConnection, OriginalStatistics};
 pub use reply::{ApiVersion, Reply, snap_length};
 pub use request::{ConnectionIds, DataEvent, Request};
-pub use statistics::{Attribution, Counts, Held, NO_READER, ReaderStatistics, Statistics, Unattributed};
+pub use statistics::{
+    Attribution, Counts, Held, Mechanism, NO_READER, ReaderStatistics, Statistics, Unattributed,
+};
 
 /// The version of this interface: major and minor number.
 pub const API_VERSION: (u16, u16) = (1, 0);

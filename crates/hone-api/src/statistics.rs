@@ -73,7 +73,7 @@ layout! {
     ///
     /// As a reply, 8 bytes come before it: u16 layout number, u16 length of all in bytes, u32 zero. A later version may
     /// append fields, which an older client does not look at.
-    pub struct Statistics, 720 bytes {
+    pub struct Statistics, 728 bytes {
         /// Version of the service: major, minor, micro, build.
         [0] version: [u16; 4],
         /// When this was taken, nanoseconds since 1970-01-01 UTC.
@@ -128,6 +128,8 @@ layout! {
         [536] max_block_bytes: u64,
         /// What the reader that asks got.
         [544] reader: ReaderStatistics,
+        /// How the sensor learns who uses a socket: the number of a [`Mechanism`].
+        [720] mechanism: u64,
     }
 }
 
@@ -178,6 +180,18 @@ numbered! {
         Filtered = "firewall",
         /// Several processes can use its socket, and none was seen to read it in time.
         Shared = "shared socket",
+    }
+}
+
+numbered! {
+    /// How the sensor learns who uses a socket.
+    pub enum Mechanism, 3 {
+        /// It does not say.
+        Unknown = "unknown",
+        /// Programs at the beginning of kernel functions, and tracepoints.
+        Trampolines = "trampolines",
+        /// Tracepoints only.
+        Tracepoints = "tracepoints",
     }
 }
 

@@ -176,13 +176,14 @@ fn statistics() -> Statistics {
             filtered: counts!(),
             queued: counts!(),
         },
+        mechanism: next(),
     }
 }
 
 #[test]
 fn extended_statistics_are_a_row_of_numbers() {
-    let mut expected = vec![2, 0, 0xD8, 2, 0, 0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0];
-    expected.extend((1..=89_u64).flat_map(|number| (number * 0x0101).to_le_bytes()));
+    let mut expected = vec![2, 0, 0xE0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0];
+    expected.extend((1..=90_u64).flat_map(|number| (number * 0x0101).to_le_bytes()));
     assert_eq!(expected.len(), Statistics::REPLY_LENGTH);
     assert_eq!(statistics().reply().to_vec(), expected);
     assert_eq!(Statistics::parse(&expected), Ok(statistics()));
@@ -207,7 +208,7 @@ fn extended_statistics_are_a_row_of_numbers() {
     other[..4].copy_from_slice(&[2, 0, 0xFF, 0xFF]);
     assert_eq!(
         Statistics::parse(&other).unwrap_err().to_string(),
-        "IOCTL_HONE_GET_STATISTICS_2: the reply has 728 bytes and needs 65535"
+        "IOCTL_HONE_GET_STATISTICS_2: the reply has 736 bytes and needs 65535"
     );
 }
 

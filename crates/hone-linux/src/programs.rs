@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::str::FromStr;
 
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, Struct, Typedef};
@@ -33,6 +34,17 @@ impl Mechanism {
             Self::Trampolines => "trampolines",
             Self::Tracepoints => "tracepoints",
         }
+    }
+}
+
+impl FromStr for Mechanism {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Trampolines, Self::Tracepoints]
+            .into_iter()
+            .find(|mechanism| mechanism.name() == text)
+            .ok_or_else(|| "it must be trampolines or tracepoints".to_owned())
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use hone_engine::{Engine, ReaderId};
-use hone_linux::Capture;
+use hone_linux::{Capture, Mechanism};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::log;
@@ -108,6 +108,10 @@ pub(crate) struct Hub {
     pub(crate) started: Instant,
     pub(crate) max_readers: u32,
     pub(crate) sensor_bytes: u32,
+    /// `None`: the best that the kernel permits.
+    pub(crate) wanted_mechanism: Option<Mechanism>,
+    /// Number of the [`hone_api::Mechanism`] in use.
+    pub(crate) mechanism: AtomicU64,
     pub(crate) max_block_bytes: usize,
     phase: AtomicUsize,
     /// Why it stops; set once, before the phase.
@@ -126,7 +130,11 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(engine: Engine, config: &crate::config::Config) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        engine: Engine,
+        config: &crate::config::Config,
+        wanted_mechanism: Option<Mechanism>,
+    ) -> std::io::Result<Self> {
         let state = State {
             engine,
             readers: Vec::new(),
@@ -139,6 +147,8 @@ impl Hub {
             started: Instant::now(),
             max_readers: config.max_readers,
             sensor_bytes: config.sensor_bytes,
+            wanted_mechanism,
+            mechanism: AtomicU64::new(0),
             max_block_bytes: config.block_bytes,
             phase: AtomicUsize::new(Phase::Running as usize),
             reason: Mutex::default(),

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser as _;
 use hone_engine::{Engine, SectionInfo};
+use hone_linux::Mechanism;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -57,6 +58,10 @@ struct Arguments {
     /// Listen on PATH, whatever the configuration says
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+
+    /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
+    #[arg(long, value_name = "HOW")]
+    mechanism: Option<Mechanism>,
 }
 
 fn main() -> ExitCode {
@@ -84,7 +89,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut signals = Signals::register().context("cannot handle signals")?;
     let mut engine = Engine::new(engine_config(&config)).context("cannot start the queue manager")?;
     engine.set_default_ring_bytes(config.ring_bytes as usize).context("ring_buffer_size")?;
-    let hub = Arc::new(Hub::new(engine, &config).context("cannot make an eventfd")?);
+    let hub = Arc::new(Hub::new(engine, &config, arguments.mechanism).context("cannot make an eventfd")?);
     // Before the sensor, which takes a while to load: a second service is told at once.
     let listener = Listener::open(&config)?;
     let (thread, started) = sensor::start(Arc::clone(&hub)).context("cannot start the sensor's thread")?;

@@ -4,12 +4,13 @@
 //! programs copy no packet, and this thread only follows processes and connections.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hone_engine::Nanos;
-use hone_linux::{Sensor, SensorConfig, SensorError};
+use hone_linux::{Mechanism, Sensor, SensorConfig, SensorError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::hub::{Hub, Phase};
@@ -62,8 +63,17 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
 
 /// Loads the sensor, takes in the state of the host, and gives up what that took.
 fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
-    let mut sensor =
-        Sensor::start(&SensorConfig { snap_length: 0, ring_bytes: hub.sensor_bytes, mechanism: None })?;
+    let mut sensor = Sensor::start(&SensorConfig {
+        snap_length: 0,
+        ring_bytes: hub.sensor_bytes,
+        mechanism: hub.wanted_mechanism,
+    })?;
+    let mechanism = match sensor.mechanism() {
+        Mechanism::Trampolines => hone_api::Mechanism::Trampolines,
+        Mechanism::Tracepoints => hone_api::Mechanism::Tracepoints,
+    };
+    tracing::info!("the kernel tells who uses a socket by {}", mechanism.name());
+    hub.mechanism.store(mechanism.number() as u64, Relaxed);
     let capture = sensor.capture();
     capture.set(None)?;
     let mut state = hub.lock("sensor");

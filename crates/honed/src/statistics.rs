@@ -80,6 +80,7 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
         blocks: engine.blocks,
         block_bytes: engine.block_bytes,
         max_block_bytes: hub.max_block_bytes as u64,
+        mechanism: hub.mechanism.load(Relaxed),
         reader: ReaderStatistics { id: NO_READER, ..ReaderStatistics::default() },
         ..Statistics::default()
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use hone_linux::Mechanism;
 
 use crate::archive::Keep;
 use crate::manage::args::{
@@ -246,6 +247,12 @@ pub struct ReadArgs {
     /// sensor_buffer in /etc/hone/hone.toml.
     #[arg(long, value_name = "MIB", value_parser = buffer_size)]
     pub buffer_size: Option<u32>,
+
+    /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
+    ///
+    /// For comparisons; through honed, its own holds: `honed --mechanism`.
+    #[arg(long, value_name = "HOW")]
+    pub mechanism: Option<Mechanism>,
 
     /// Whether to record through the service.
     #[command(flatten)]

@@ -76,12 +76,19 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         if args.buffer_size.is_some() {
             tracing::warn!("--buffer-size has no effect through honed: see sensor_buffer in hone.toml");
         }
+        if args.mechanism.is_some() {
+            tracing::warn!("--mechanism has no effect through honed: see honed --mechanism");
+        }
         tracing::info!("recording through honed");
         Recorder::attached(service, options, &mut output, &mut control, &mut progress).run()
     } else {
         let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
-        let mut sensor =
-            Sensor::start(&SensorConfig { snap_length: args.snap_length, ring_bytes, mechanism: None })?;
+        let mut sensor = Sensor::start(&SensorConfig {
+            snap_length: args.snap_length,
+            ring_bytes,
+            mechanism: args.mechanism,
+        })?;
+        tracing::info!("the kernel tells who uses a socket by {}", sensor.mechanism().name());
         for note in sensor.notes() {
             tracing::info!("{note}");
         }

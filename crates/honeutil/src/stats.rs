@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hone_reader::api::{Attribution, Counts, NO_READER, Statistics, Unattributed};
+use hone_reader::api::{Attribution, Counts, Mechanism, NO_READER, Statistics, Unattributed};
 use hone_reader::{Component, MemoryRow};
 use serde_json::{Map, Value, json};
 
@@ -73,6 +73,7 @@ pub fn report(now: &Statistics, earlier: Option<&Statistics>) -> String {
     drops(&mut report, now);
     held(&mut report, now);
     attribution(&mut report, now);
+    report.line("Sensor's mechanism", mechanism(now));
     report.line(
         "Blocks in memory",
         format!(
@@ -141,6 +142,11 @@ fn attribution(report: &mut Report, now: &Statistics) {
     }
 }
 
+fn mechanism(now: &Statistics) -> &'static str {
+    let known = usize::try_from(now.mechanism).ok().and_then(|number| Mechanism::try_from(number).ok());
+    known.unwrap_or(Mechanism::Unknown).name()
+}
+
 fn ring(size: u64) -> String {
     format!("{} ({} blocks)", bytes(size), thousands(size / hone_engine::RING_SLOT_BYTES as u64))
 }
@@ -172,6 +178,7 @@ pub fn json(now: &Statistics) -> Value {
             .into()
     };
     json!({
+        "mechanism": mechanism(now),
         "version": format!("{major}.{minor}.{micro}.{build}"),
         "time": now.now,
         "loaded": now.loaded,
@@ -283,6 +290,7 @@ mod tests {
         statistics.reader.id = NO_READER;
         statistics.methods[0] = 999_990;
         statistics.unattributed[0] = 10;
+        statistics.mechanism = 2;
         statistics
     }
 
@@ -312,6 +320,7 @@ Attributed                  999,990 packets, 99.9 %
   by current task           999,990 packets, 99.9 %
 Not attributed              10 packets, < 0.1 %
   kernel                    10 packets, < 0.1 %
+Sensor's mechanism          tracepoints
 Blocks in memory            0, 0 B of at most 0 B
 "
         );
