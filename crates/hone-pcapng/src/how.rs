@@ -81,7 +81,7 @@ impl How {
         Self::ALL.into_iter().find(|how| how.code() == code)
     }
 
-    /// In words, for people.
+    /// In words, for people; spaces between them.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hone_pcapng::{ConnectionEventKind, EventCounts, HostId, Packet, ProcessEvent, ProcessEventKind};
+use hone_pcapng::{ConnectionEventKind, EventCounts, HostId, How, Packet, ProcessEvent, ProcessEventKind};
 use hone_pcapng::{Section, Statistics};
 use serde::Serialize;
 
@@ -242,6 +242,8 @@ struct PacketFields {
     fragment_offset: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp: Option<Icmp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -386,6 +388,7 @@ impl<'a> Document<'a> {
             flags: packet.flags,
             fragment_offset: headers.map(|headers| headers.fragment).filter(|offset| *offset > 0),
             icmp: headers.and_then(Headers::icmp).map(|[kind, code]| Icmp { kind, code }),
+            how: packet.how.map(How::words),
         });
     }
 

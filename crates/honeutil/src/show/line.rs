@@ -167,6 +167,7 @@ impl Lines {
         let captured = packet.data.len();
         self.number("captured", (captured != packet.original_length as usize).then_some(captured));
         self.number("conn", packet.connection);
+        self.number("how", packet.how.map(|how| how.words().replace(' ', "-")));
     }
 
     fn endpoint(&mut self, address: IpAddr, port: Option<u16>) {

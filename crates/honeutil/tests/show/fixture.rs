@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
     ProcessEvent, ProcessEventKind, Resolution, Section, Statistics,
 };
 
@@ -92,6 +92,7 @@ impl Stream {
             flags: Some(flags),
             connection,
             process,
+            how: Some(if process.is_some() { How::CurrentTask } else { How::Kernel }),
             ..Packet::default()
         };
         packet.emit(self.order, &mut self.bytes).unwrap();

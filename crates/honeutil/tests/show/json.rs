@@ -113,7 +113,7 @@ fn packets() {
                 "executable": "/usr/bin/curl",
                 "user": {"id": "1000", "name": "alice"},
             },
-            "hone": {"connection": {"id": 12}, "packet": {"captured": 140, "flags": 2}},
+            "hone": {"connection": {"id": 12}, "packet": {"captured": 140, "flags": 2, "how": "current task"}},
         })
     );
     let back = packets[1];

@@ -76,5 +76,5 @@ fn other_link_types() {
     stream.packet(&[&[0; 12][..], &[8, 6], &ip].concat(), 2, None, None);
     let lines = shown(&["--filter", "len = 40"], &stream.bytes);
     assert_eq!(lines.len(), 1);
-    assert!(lines[0].ends_with("out tcp 10.0.0.1:1000 > 192.0.2.1:443 len=54"), "{lines:?}");
+    assert!(lines[0].ends_with("out tcp 10.0.0.1:1000 > 192.0.2.1:443 len=54 how=kernel"), "{lines:?}");
 }
