@@ -64,6 +64,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("tcp-exec", "a connection inherited by another program", tcp::exec),
     both("tcp-backlog", "connections that nobody ever accepts", tcp::backlog),
     both("threads", "four threads of one process, TCP and UDP", tcp::threads),
+    both("loopback", "client and server on one host", places::loopback),
     both("udp-connected", "connected sockets", udp::connected),
     both("udp-unconnected", "unconnected sockets", udp::unconnected),
     both("udp-multicast", "one sender, a receiver beside it, two at the other end", udp::multicast),

@@ -22,17 +22,14 @@ use crate::told::Fact;
 const PORT: u16 = 7500;
 const ROUNDS: usize = 10;
 
-/// A server at B for so many clients, each of which talks over both protocols; ready.
-fn server(stage: &Stage<'_>, clients: usize) -> Result<Actor> {
-    let address = stage.address(End::B, PORT);
-    let mut server = stage.play(End::B, "server", |part| {
+/// A server for one client that talks over both protocols; ready.
+fn server(stage: &Stage<'_>, end: End) -> Result<Actor> {
+    let address = stage.address(end, PORT);
+    let mut server = stage.play(end, "server", |part| {
         let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
         part.ready()?;
-        for _ in 0..clients {
-            echo(part, &datagrams, ROUNDS)?;
-            serve(part, &accept(part, &listener)?)?;
-        }
-        Ok(())
+        echo(part, &datagrams, ROUNDS)?;
+        serve(part, &accept(part, &listener)?)
     })?;
     server.ready()?;
     Ok(server)
@@ -47,6 +44,14 @@ fn chat(part: &mut Part, from: SocketAddr, to: SocketAddr) -> Result<()> {
     let stream = connect(part, to)?;
     talk(part, &stream, ROUNDS)?;
     hang_up(stream)
+}
+
+pub(super) fn loopback(stage: &mut Stage<'_>) -> Result<()> {
+    let mut server = server(stage, End::A)?;
+    let (from, to) = (stage.address(End::A, 0), stage.address(End::A, PORT));
+    let mut client = stage.play(End::A, "client", |part| chat(part, from, to))?;
+    client.finish()?;
+    server.finish()
 }
 
 pub(super) fn old_before(stage: &mut Stage<'_>) -> Result<()> {
@@ -110,7 +115,7 @@ pub(super) fn new_network(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) fn pid_namespace(stage: &mut Stage<'_>) -> Result<()> {
-    let mut server = server(stage, 1)?;
+    let mut server = server(stage, End::B)?;
     let mut parent = stage.play(End::A, "parent", |part| {
         unshare(CloneFlags::CLONE_NEWPID).context("cannot make a process id namespace")?;
         // The first process in there; its parent, out here, tells it by which number the host knows it.
@@ -147,7 +152,7 @@ pub(super) fn cgroup(stage: &mut Stage<'_>) -> Result<()> {
     let name = format!("hone-truth-{}", std::process::id());
     let cgroup = Cgroup(place.join(name));
     std::fs::create_dir(&cgroup.0).with_context(|| format!("cannot make {}", cgroup.0.display()))?;
-    let mut server = server(stage, 1)?;
+    let mut server = server(stage, End::B)?;
     let members = cgroup.0.join("cgroup.procs");
     let mut client = stage.play(End::A, "client", |part| {
         let mut file = std::fs::File::options().write(true).open(&members)?;

@@ -144,6 +144,13 @@ pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
              link set far0 up\nroute add {any} via {via}\n"
         ))?;
     }
+    if near.is_ipv6() {
+        // A router asks for its neighbours from a link-local address, and they answer to it.
+        router.ip("address add fe80::1/64 dev near nodad\naddress add fe80::1/64 dev far nodad\n")?;
+        for end in [a, &far] {
+            end.ip("address add fe80::2/64 dev far0 nodad\n")?;
+        }
+    }
     for address in [near, beyond, inner, outer] {
         stage.tell(&Fact::Address(address))?;
     }

@@ -97,7 +97,7 @@ pub(super) fn score(
         items.push(Item { record, direction, packet, tags: tags(&packet), nobody });
     }
     streams.join();
-    let wire = wire.map(Wire::new);
+    let wire = wire.map(|seen| Wire::new(truth, seen));
     scorer.owners(&items, &streams, wire.as_ref());
     scorer.messages(&items, &streams);
     scorer.counterparts(&items);
@@ -383,15 +383,14 @@ impl Scorer<'_> {
 struct Wire(HashMap<(Key, Direction), (usize, String)>);
 
 impl Wire {
-    fn new(seen: &[&Seen]) -> Self {
+    fn new(truth: &Truth, seen: &[&Seen]) -> Self {
         let mut counts = HashMap::new();
         for seen in seen {
+            let Some(packet) = Packet::parse(&seen.data) else { continue };
             // The parts of a packet are recorded as one, and messages tell whether it was.
-            let Some(packet) =
-                Packet::parse(&seen.data).filter(|packet| !packet.fragment && !packet.housekeeping())
-            else {
+            if packet.fragment || packet.housekeeping() || truth.single(&packet, seen.direction) {
                 continue;
-            };
+            }
             let found = tags(&packet);
             let keys = if found.is_empty() {
                 vec![Key::Other(packet.identity(false))]
