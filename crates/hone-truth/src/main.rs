@@ -12,6 +12,7 @@
 //! is compared. It needs root, `ip` (iproute2) and the recorder, and runs in the initial process id namespace.
 
 mod craft;
+mod netlink;
 mod network;
 mod packet;
 mod recorder;

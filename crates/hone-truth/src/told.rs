@@ -9,6 +9,7 @@
 //! nobody    SCENARIO DIRECTION PROTOCOL LOCAL REMOTE TIME REASON[,REASON]   there is no process, from then on
 //! single    SCENARIO DIRECTION PROTOCOL LOCAL REMOTE      such packets have no counterpart in the other direction
 //! forwarded SCENARIO                               each packet is also seen once where it is forwarded
+//! large     SCENARIO BYTES                         in each direction there is a packet longer than that
 //! named     SCENARIO TAG ARGUMENT                  the sender ran a program with this argument
 //! skipped   SCENARIO REASON                        the kernel or the machine can't do it
 //! failed    SCENARIO REASON                        the generators failed, so there is no truth
@@ -102,6 +103,7 @@ pub(crate) enum Fact {
     Nobody(Direction, Flow, u64, Vec<Reason>),
     Single(Direction, Flow),
     Forwarded,
+    Large(usize),
     Named(Tag, String),
     Skipped(String),
     Failed(String),
@@ -168,6 +170,7 @@ impl fmt::Display for Line<'_> {
             }
             Fact::Single(direction, flow) => writeln!(f, "single {name} {direction} {flow}"),
             Fact::Forwarded => writeln!(f, "forwarded {name}"),
+            Fact::Large(bytes) => writeln!(f, "large {name} {bytes}"),
             Fact::Named(tag, argument) => writeln!(f, "named {name} {} {argument}", tag.word()),
             Fact::Skipped(reason) => writeln!(f, "skipped {name} {}", one_line(reason)),
             Fact::Failed(reason) => writeln!(f, "failed {name} {}", one_line(reason)),
@@ -214,6 +217,7 @@ pub(crate) fn parse(line: &str) -> Result<(String, Fact)> {
         }
         "single" => Fact::Single(words.get()?, words.flow()?),
         "forwarded" => Fact::Forwarded,
+        "large" => Fact::Large(words.get()?),
         "named" => Fact::Named(words.get()?, words.rest()),
         "skipped" => Fact::Skipped(words.rest()),
         "failed" => Fact::Failed(words.rest()),

@@ -21,12 +21,14 @@ use crate::sockets::{
     write,
 };
 use crate::stage::{Actor, Part, Stage};
-use crate::told::{Flow, now};
+use crate::told::{Fact, Flow, now};
 
 const PORT: u16 = 7400;
 const ROUNDS: usize = 5;
 /// Bytes of a large message.
 const LARGE: usize = 100_000;
+/// Bytes that a packet may have on a loopback interface.
+const LARGEST: u32 = 190_000;
 
 /// A process at B that accepts one connection and reads large messages until its end.
 fn reader(stage: &Stage<'_>) -> Result<Actor> {
@@ -287,15 +289,16 @@ pub(super) fn ring(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) fn big_packets(stage: &mut Stage<'_>) -> Result<()> {
-    let sizes: &[&str] = match stage.ip(End::A).is_ipv4() {
-        false => &["gso_max_size 190000 gro_max_size 190000"],
-        // Linux 6.3, and an ip that knows it.
-        true => &["gso_ipv4_max_size 190000 gro_ipv4_max_size 190000"],
+    let host = stage.network.at(End::A);
+    let result = if stage.ip(End::A).is_ipv4() {
+        // Linux 6.3, and an ip newer than that, so without it.
+        host.ip("link set lo mtu 65536\n")
+            .and_then(|()| host.within(|| crate::netlink::set_ipv4_sizes("lo", LARGEST)))
+    } else {
+        host.ip(&format!("link set lo mtu 65536 gso_max_size {LARGEST} gro_max_size {LARGEST}\n"))
     };
-    for size in sizes {
-        let set = stage.network.at(End::A).ip(&format!("link set lo mtu 65536 {size}\n"));
-        set.map_err(|error| skip(format_args!("lo takes no larger packets ({})", refusal(&error))))?;
-    }
+    result.map_err(|error| skip(format_args!("lo takes no larger packets ({})", refusal(&error))))?;
+    stage.tell(&Fact::Large(1 << 16))?;
     let address = stage.address(End::A, PORT);
     let mut server = stage.play(End::A, "server", |part| {
         let listener: TcpListener = listen(part, address)?;

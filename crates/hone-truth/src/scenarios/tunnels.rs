@@ -1,14 +1,12 @@
 //! Tunnels: what is within belongs to processes, what is around it to the kernel. And SCTP.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
 use super::skip;
-use super::unowned::on_path;
+use crate::netlink::WireGuard;
 use crate::network::{End, INTERFACE, refusal};
 use crate::packet::{Direction, Protocol};
 use crate::sockets::{
@@ -21,12 +19,14 @@ const PORT: u16 = 7600;
 const ROUNDS: usize = 5;
 const TUNNEL: &str = "tunnel0";
 
-/// What is around: the kernel's, if it is recorded at all.
+/// What is around: the kernel's, if it is recorded at all; and its complaints, while one end is up before the other.
 fn outer(stage: &Stage<'_>, protocol: Protocol) -> Result<()> {
-    for end in [End::A, End::B] {
+    for (end, protocol) in
+        [End::A, End::B].into_iter().flat_map(|end| [(end, protocol), (end, Protocol::Icmp)])
+    {
         let at = Flow::at(protocol, stage.address(end, 0));
         for direction in [Direction::In, Direction::Out] {
-            stage.tell(&Fact::Nobody(direction, at, 0, vec![Reason::KERNEL]))?;
+            stage.tell(&Fact::Nobody(direction, at, 0, vec![Reason::KERNEL, Reason::CLOSED]))?;
             stage.tell(&Fact::Single(direction, at))?;
         }
     }
@@ -97,54 +97,41 @@ pub(super) fn gre(stage: &mut Stage<'_>) -> Result<()> {
     through(stage, "GRE", |local, remote| format!("type {kind} local {local} remote {remote}"))
 }
 
-/// Private keys of no other use (RFC 7748 wants nothing of them that these lack).
-const KEYS: [&str; 2] =
-    ["UGhpbmVhcyBGb2dnIHdlbnQgcm91bmQgdGhlIHdvcmw=", "SW4gZWlnaHR5IGRheXMsIGhlIHNhaWQsIG5vdCBtb3I="];
+/// Each end's private key, of no other use.
+const PRIVATE: [&[u8; 32]; 2] = [b"Phineas Fogg went round the worl", b"In eighty days, he said, not mor"];
+/// And the public key that belongs to it, as `wg pubkey` says.
+const PUBLIC: [[u8; 32]; 2] = [
+    [
+        105, 215, 68, 204, 142, 156, 59, 70, 109, 3, 172, 216, 139, 133, 12, 255, 37, 85, 157, 106, 105, 77,
+        94, 248, 21, 215, 121, 66, 222, 111, 12, 88,
+    ],
+    [
+        94, 186, 153, 102, 250, 102, 2, 7, 63, 195, 35, 170, 198, 123, 161, 32, 180, 40, 134, 118, 199, 168,
+        212, 30, 163, 77, 157, 139, 124, 84, 94, 48,
+    ],
+];
+const WIREGUARD_PORT: u16 = 51820;
 
 pub(super) fn wireguard(stage: &mut Stage<'_>) -> Result<()> {
-    if !on_path("wg") {
-        return Err(skip("wg (wireguard-tools) is not installed, which gives the tunnel its keys"));
-    }
     outer(stage, Protocol::Udp)?;
-    let directory = std::env::temp_dir().join(format!("hone-truth-wg-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    let result = keyed(stage, &directory);
-    std::fs::remove_dir_all(&directory)?;
-    result
-}
-
-fn public(key: &Path) -> Result<String> {
-    let output = Command::new("wg").arg("pubkey").stdin(std::fs::File::open(key)?).output()?;
-    ensure!(output.status.success(), "wg pubkey: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-fn keyed(stage: &Stage<'_>, directory: &Path) -> Result<()> {
     let inner = [1, 2].map(|host| stage.network.beyond(1, host, stage.family));
-    let (bits, nodad, all) =
-        if inner[0].is_ipv4() { ("/24", "", "0.0.0.0/0") } else { ("/64", " nodad", "::/0") };
-    let files = [0, 1].map(|number| directory.join(format!("key{number}")));
-    for (file, key) in files.iter().zip(KEYS) {
-        std::fs::write(file, key)?;
-    }
+    let bits = if inner[0].is_ipv4() { "/24" } else { "/64 nodad" };
     for (number, (end, other)) in [(End::A, End::B), (End::B, End::A)].into_iter().enumerate() {
         let namespace = stage.network.at(end);
+        // What the other family has left.
         let _ = namespace.ip(&format!("link delete {TUNNEL}\n"));
         let added = namespace.ip(&format!("link add {TUNNEL} type wireguard\n"));
         added.map_err(|error| skip(format_args!("no WireGuard in this kernel ({})", refusal(&error))))?;
-        let peer = public(&files[1 - number])?;
-        let endpoint = SocketAddr::new(stage.ip(other), 51820).to_string();
-        namespace.within(|| {
-            let mut wg = Command::new("wg");
-            wg.args(["set", TUNNEL, "listen-port", "51820", "private-key"]).arg(&files[number]);
-            wg.args(["peer", &peer, "allowed-ips", all, "endpoint", &endpoint]);
-            let output = wg.stdin(Stdio::null()).output().context("cannot start wg")?;
-            ensure!(output.status.success(), "wg set: {}", String::from_utf8_lossy(&output.stderr));
-            Ok(())
-        })?;
+        let tunnel = WireGuard {
+            interface: TUNNEL,
+            private_key: *PRIVATE[number],
+            port: WIREGUARD_PORT,
+            peer_key: PUBLIC[1 - number],
+            peer: stage.address(other, WIREGUARD_PORT),
+        };
+        namespace.within(|| tunnel.set()).context("cannot give WireGuard its keys")?;
         stage.tell(&Fact::Address(inner[number]))?;
-        let address = inner[number];
-        namespace.ip(&format!("address add {address}{bits} dev {TUNNEL}{nodad}\n"))?;
+        namespace.ip(&format!("address add {}{bits} dev {TUNNEL}\n", inner[number]))?;
     }
     up_and_talk(stage, inner)
 }

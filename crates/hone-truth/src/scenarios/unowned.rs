@@ -217,7 +217,7 @@ pub(super) fn firewall(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Whether a program is installed.
-pub(super) fn on_path(program: &str) -> bool {
+fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|directory| Path::new(&directory).join(program).exists())
 }

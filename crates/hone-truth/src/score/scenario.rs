@@ -102,6 +102,9 @@ pub(super) fn score(
     scorer.messages(&items, &streams);
     scorer.counterparts(&items);
     scorer.flows(&items);
+    if let Some(bytes) = truth.large {
+        scorer.large(&items, bytes);
+    }
     if truth.forwarded {
         scorer.forwarded(&items, forwarded);
     }
@@ -303,6 +306,20 @@ impl Scorer<'_> {
             };
             self.miss(key, Direction::In, lacking_in, || example.to_string());
             self.miss(key, Direction::Out, lacking_out, || example.to_string());
+        }
+    }
+
+    /// Of a scenario that is about large packets.
+    fn large(&mut self, items: &[Item<'_>], bytes: usize) {
+        for direction in [Direction::In, Direction::Out] {
+            let way = items.iter().filter(|item| item.direction == direction);
+            let largest = way.map(|item| item.record.data.len()).max().unwrap_or(0);
+            if largest <= bytes {
+                self.score.missing += 1;
+                self.score.explain("missing", || {
+                    format!("{direction}: a packet of more than {bytes} bytes; the largest has {largest}")
+                });
+            }
         }
     }
 

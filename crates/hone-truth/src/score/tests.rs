@@ -336,6 +336,19 @@ fn the_same_number_of_another_process_is_wrong() {
 }
 
 #[test]
+fn a_scenario_about_large_packets_has_some() {
+    let (mut told, packet) = datagram();
+    let length = packet.len();
+    let with = |told: &[Fact]| {
+        counts(&score(told, vec![out(CLIENT, packet.clone()), inward(SERVER, packet.clone())]))
+    };
+    told.push(Fact::Large(length - 1));
+    assert_eq!(with(&told), [2, 2, 0, 0, 0, 0]);
+    told.push(Fact::Large(length));
+    assert_eq!(with(&told), [2, 2, 0, 0, 2, 0]);
+}
+
+#[test]
 fn what_nobody_told_of_is_wrong() {
     let packet = udp("10.0.0.1:5".parse().unwrap(), b(), b"no message");
     assert_eq!(

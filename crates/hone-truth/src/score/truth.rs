@@ -38,6 +38,7 @@ pub(super) struct Truth {
     pub(super) read: HashMap<Tag, Vec<u32>>,
     pub(super) named: HashMap<Tag, String>,
     pub(super) forwarded: bool,
+    pub(super) large: Option<usize>,
     pub(super) skipped: Option<String>,
     pub(super) failed: Option<String>,
     holders: HashMap<Flow, Vec<Holder>>,
@@ -64,6 +65,7 @@ impl Truth {
                 self.nobody.push((direction, flow, from, reasons))
             }
             Fact::Single(direction, flow) => self.single.push((direction, flow)),
+            Fact::Large(bytes) => self.large = Some(bytes),
             Fact::Forwarded => self.forwarded = true,
             Fact::Named(tag, argument) => drop(self.named.insert(tag, argument)),
             Fact::Skipped(reason) => self.skipped = Some(reason),
