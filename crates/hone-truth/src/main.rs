@@ -1,0 +1,203 @@
+//! `hone-truth`: the truth bench. Generators that say who really sent and received what, in every way the kernel
+//! offers, and a scorer that compares a recording with it.
+//!
+//! ```text
+//!  scenarios ──► actors (forked processes in namespaces) ──► facts ─┐
+//!      │                        │ packets                           ├─► score ──► table
+//!      └► network               └──────► recorder ──► recording ────┘
+//! ```
+//!
+//! It shares no code with the sensor, the engine or the utility, so that it makes none of their mistakes; only
+//! `hone-pcapng`, to read their files. [`scenarios`] says how to add a scenario, [`told`] what a fact is, [`score`] what
+//! is compared. It needs root, `ip` (iproute2) and the recorder, and runs in the initial process id namespace.
+
+mod craft;
+mod netlink;
+mod network;
+mod packet;
+mod recorder;
+mod recording;
+mod run;
+mod scenarios;
+mod score;
+mod sockets;
+mod stage;
+mod table;
+mod tag;
+mod tcpdump;
+mod told;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const CONNECTIONS_HELP: &str = "\
+Other tools' output, by connection (--connections): one line for each process that a tool says has a connection,
+
+    protocol local remote pid
+
+protocol: tcp, udp, icmp, sctp or ip-NUMBER. local and remote: ADDRESS:PORT, IPv6 in brackets, * for an end that the
+tool does not say. pid: as the initial process id namespace has it. Lines that begin with # are skipped. A connection
+that a process held is right if every line about it names a process that held it, wrong if one does not, missing if
+there is none.";
+
+/// Measures how well a recorder knows which process sent or received each packet
+#[derive(Debug, Parser)]
+#[command(name = "hone-truth", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the scenarios
+    List,
+    /// Play scenarios while a recorder records, and score them
+    ///
+    /// Exit status 1 if anything is wrong, missing, recorded twice or without an owner that it has.
+    Run(RunArguments),
+    /// Score a recording that was made before
+    #[command(after_long_help = CONNECTIONS_HELP)]
+    Score(ScoreArguments),
+    /// What an actor does that has become another program; `run` starts it
+    #[command(hide = true)]
+    Actor {
+        #[arg(long)]
+        facts: PathBuf,
+        #[arg(long)]
+        scenario: String,
+        words: Vec<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Through {
+    /// The recorder's own sensor
+    Local,
+    /// A honed that is started for it
+    Honed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mechanism {
+    /// The sensor's choice
+    Auto,
+    Trampolines,
+    Tracepoints,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// Only scenarios with this name, in which * stands for anything; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    scenario: Vec<String>,
+    /// Start CMD (a shell's words, {file} in which is the recording) instead of `honeutil read`
+    ///
+    /// It must write pcapng with Hone's options, begin to write when it records, and end well on SIGINT.
+    #[arg(long, value_name = "CMD")]
+    recorder: Option<String>,
+    /// Whose sensor honeutil records with
+    #[arg(long, value_enum, default_value = "local", conflicts_with = "recorder")]
+    through: Through,
+    /// How the sensor follows sockets
+    #[arg(long, value_enum, default_value = "auto", conflicts_with = "recorder")]
+    mechanism: Mechanism,
+    /// Keep facts, recording and what the recorder says in DIR
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Print the scores as JSON
+    #[arg(long)]
+    json: bool,
+    /// Compare with what tcpdump sees at both ends of each network
+    #[arg(long)]
+    tcpdump: bool,
+    /// Crowds of 500 processes, not 10,000
+    #[arg(long)]
+    quick: bool,
+    /// Crowds of so many processes, at most 20,000
+    #[arg(long, value_name = "N", conflicts_with = "quick", value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    crowd: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+struct ScoreArguments {
+    /// The facts that `run --keep` left
+    #[arg(long, value_name = "FILE")]
+    truth: PathBuf,
+    /// A recording: pcapng with Hone's options
+    #[arg(long, value_name = "FILE", required_unless_present = "connections")]
+    recording: Option<PathBuf>,
+    /// What another tool says, one connection a line
+    #[arg(long, value_name = "FILE", conflicts_with = "recording")]
+    connections: Option<PathBuf>,
+    /// Print the scores as JSON
+    #[arg(long, conflicts_with = "connections")]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match act(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("hone-truth: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether everything is as it should be.
+fn act(command: Command) -> Result<bool> {
+    match command {
+        Command::List => {
+            for scenario in scenarios::TABLE {
+                let families = if scenario.families.len() == 2 { "v4 v6" } else { "v4   " };
+                println!("{:16} {families}  {}", scenario.name, scenario.about);
+            }
+            Ok(true)
+        }
+        Command::Run(arguments) => {
+            let json = arguments.json;
+            let scores = run::run(&options(arguments))?;
+            Ok(print(&scores, json))
+        }
+        Command::Score(ScoreArguments { truth, connections: Some(lines), .. }) => {
+            let facts = score::Facts::new(told::read(&truth)?);
+            let scores = score::connections(&facts, &recording::read_connections(&lines)?);
+            print!("{}", table::connections(&scores));
+            Ok(scores.iter().all(|score| score.wrong + score.missing == 0))
+        }
+        Command::Score(ScoreArguments { truth, recording, json, .. }) => {
+            let scores = run::score(&truth, &recording.unwrap_or_default(), None)?;
+            Ok(print(&scores, json))
+        }
+        Command::Actor { facts, scenario, words } => {
+            scenarios::continued(&facts, &scenario, &words)?;
+            Ok(true)
+        }
+    }
+}
+
+fn options(arguments: RunArguments) -> run::Options {
+    let RunArguments { scenario, recorder, through, mechanism, keep, tcpdump, quick, crowd, .. } = arguments;
+    let name = mechanism.to_possible_value().map(|value| value.get_name().to_owned());
+    run::Options {
+        scenarios: scenario,
+        plan: recorder::Plan {
+            command: recorder,
+            through_honed: matches!(through, Through::Honed),
+            mechanism: name.filter(|_| mechanism != Mechanism::Auto),
+        },
+        keep,
+        tcpdump,
+        crowd: crowd.map_or(if quick { 500 } else { 10_000 }, usize::from),
+    }
+}
+
+fn print(scores: &[score::Score], json: bool) -> bool {
+    print!("{}", if json { table::json(scores) } else { table::scores(scores) });
+    scores.iter().all(score::Score::good)
+}

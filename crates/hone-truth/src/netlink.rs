@@ -1,0 +1,166 @@
+//! As much of netlink as it takes for what `ip` does not know, or only a newer one: sizes of loopback packets over
+//! IPv4, and a WireGuard device's keys. Always about the namespace of the calling thread.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Bytes of `struct nlmsghdr`.
+const HEADER: usize = 16;
+
+/// A request under construction.
+struct Request(Vec<u8>);
+
+impl Request {
+    /// # Arguments
+    /// `head` is what follows the netlink header, before the attributes.
+    fn new(kind: u16, flags: libc::c_int, head: &[u8]) -> Result<Self> {
+        let flags = u16::try_from(libc::NLM_F_REQUEST | flags)?;
+        let mut bytes = vec![0; 4];
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(head);
+        Ok(Self(bytes))
+    }
+
+    /// Adds an attribute.
+    fn with(self, kind: u16, value: &[u8]) -> Result<Self> {
+        self.nest(kind, |request| {
+            let mut request = request;
+            request.0.extend(value);
+            Ok(request)
+        })
+    }
+
+    /// Adds an attribute that holds others.
+    fn nest(mut self, kind: u16, fill: impl FnOnce(Self) -> Result<Self>) -> Result<Self> {
+        let at = self.0.len();
+        self.0.extend([0; 2]);
+        self.0.extend(kind.to_ne_bytes());
+        let mut filled = fill(self)?;
+        let length = u16::try_from(filled.0.len() - at)?;
+        filled.0[at..at + 2].copy_from_slice(&length.to_ne_bytes());
+        filled.0.resize(filled.0.len().next_multiple_of(4), 0);
+        Ok(filled)
+    }
+
+    /// Sends it and gives the answer, without its netlink header; empty if the kernel only says that it is done.
+    fn ask(mut self, protocol: libc::c_int) -> Result<Vec<u8>> {
+        let length = u32::try_from(self.0.len())?;
+        self.0[..4].copy_from_slice(&length.to_ne_bytes());
+        let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(protocol)))?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        ensure!(socket.send(&self.0)? == self.0.len(), "a netlink request was cut");
+        let mut answer = vec![0; 1 << 16];
+        let length = (&socket).read(&mut answer).context("netlink does not answer")?;
+        let answer = &answer[..length];
+        let kind = u16_at(answer, 4)?;
+        let rest = answer.get(HEADER..).context("a netlink answer is too short")?;
+        if i32::from(kind) == libc::NLMSG_ERROR {
+            let error =
+                rest.first_chunk().map(|word| i32::from_ne_bytes(*word)).context("no error number")?;
+            return if error == 0 { Ok(Vec::new()) } else { Err(Errno::from_raw(-error).into()) };
+        }
+        Ok(rest.to_vec())
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
+    let word = bytes.get(at..).and_then(<[u8]>::first_chunk).context("a netlink answer is too short")?;
+    Ok(u16::from_ne_bytes(*word))
+}
+
+/// Lets an interface handle IPv4 packets of up to so many bytes as one (Linux 6.3).
+///
+/// # Errors
+/// The kernel does not know how, or refuses.
+pub(crate) fn set_ipv4_sizes(interface: &str, bytes: u32) -> Result<()> {
+    // linux/if_link.h.
+    const GSO_IPV4_MAX_SIZE: u16 = 63;
+    const GRO_IPV4_MAX_SIZE: u16 = 64;
+    let index = nix::net::if_::if_nametoindex(interface)?;
+    // struct ifinfomsg: family, padding, type, index, flags, change.
+    let head = [&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat();
+    let request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head)?;
+    let request = request.with(GSO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?;
+    request.with(GRO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?.ask(libc::NETLINK_ROUTE)?;
+    Ok(())
+}
+
+/// One end of a WireGuard tunnel with one peer, which may send anything.
+pub(crate) struct WireGuard<'a> {
+    pub(crate) interface: &'a str,
+    pub(crate) private_key: [u8; 32],
+    pub(crate) port: u16,
+    pub(crate) peer_key: [u8; 32],
+    pub(crate) peer: SocketAddr,
+}
+
+impl WireGuard<'_> {
+    /// Gives a device its keys and its peer (linux/wireguard.h).
+    ///
+    /// # Errors
+    /// There is no such device.
+    pub(crate) fn set(&self) -> Result<()> {
+        const NESTED: u16 = 0x8000;
+        let family = family("wireguard")?;
+        let mut end = Vec::new();
+        // struct sockaddr_in or sockaddr_in6.
+        match self.peer {
+            SocketAddr::V4(peer) => {
+                end.extend(u16::try_from(libc::AF_INET)?.to_ne_bytes());
+                end.extend(peer.port().to_be_bytes());
+                end.extend(peer.ip().octets());
+                end.extend([0; 8]);
+            }
+            SocketAddr::V6(peer) => {
+                end.extend(u16::try_from(libc::AF_INET6)?.to_ne_bytes());
+                end.extend(peer.port().to_be_bytes());
+                end.extend([0; 4]);
+                end.extend(peer.ip().octets());
+                end.extend([0; 4]);
+            }
+        }
+        // WG_CMD_SET_DEVICE, version 1.
+        let request = Request::new(family, libc::NLM_F_ACK, &[1, 1, 0, 0])?;
+        let request = request.with(2, &[self.interface.as_bytes(), &[0]].concat())?;
+        let request = request.with(3, &self.private_key)?.with(6, &self.port.to_ne_bytes())?;
+        let request = request.nest(8 | NESTED, |request| {
+            request.nest(NESTED, |peer| {
+                let peer = peer.with(1, &self.peer_key)?.with(4, &end)?;
+                peer.nest(9 | NESTED, |allowed| {
+                    let any = |list: Request, family: libc::c_int, zeros: &[u8]| {
+                        list.nest(NESTED, |one| {
+                            one.with(1, &u16::try_from(family)?.to_ne_bytes())?.with(2, zeros)?.with(3, &[0])
+                        })
+                    };
+                    any(any(allowed, libc::AF_INET, &[0; 4])?, libc::AF_INET6, &[0; 16])
+                })
+            })
+        })?;
+        request.ask(libc::NETLINK_GENERIC)?;
+        Ok(())
+    }
+}
+
+/// The number of a family of generic netlink.
+fn family(name: &str) -> Result<u16> {
+    // CTRL_CMD_GETFAMILY, version 1; CTRL_ATTR_FAMILY_NAME.
+    let request = Request::new(u16::try_from(libc::GENL_ID_CTRL)?, 0, &[3, 1, 0, 0])?;
+    let answer = request.with(2, &[name.as_bytes(), &[0]].concat())?.ask(libc::NETLINK_GENERIC)?;
+    let mut rest = answer.get(4..).unwrap_or_default();
+    while rest.len() >= 4 {
+        let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
+        // CTRL_ATTR_FAMILY_ID.
+        if kind == 1 {
+            return u16_at(rest, 4);
+        }
+        rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
+    }
+    bail!("generic netlink does not say the number of {name}")
+}

@@ -1,0 +1,166 @@
+//! The recorder under test: started, known to record, and stopped.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::stage::wait_for;
+
+/// How long recorders may take to decide about the last packets: the hold window of Hone, and as much again.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// What to start.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// A shell's words, in which `{file}` stands for the recording; `None`: honeutil.
+    pub(crate) command: Option<String>,
+    /// Record through a honed that is started for it.
+    pub(crate) through_honed: bool,
+    /// What `--mechanism` of the sensor is set to.
+    pub(crate) mechanism: Option<String>,
+}
+
+/// A child process; killed and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    words: PathBuf,
+}
+
+impl Running {
+    /// Starts it; what it says goes to the file `words`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start(command: &mut Command, words: PathBuf) -> Result<Self> {
+        let said = File::create(&words).with_context(|| format!("cannot write {}", words.display()))?;
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        Ok(Self { child, words })
+    }
+
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.words).unwrap_or_default().trim_end().to_owned()
+    }
+
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn still_runs(&mut self, what: &str) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{what} ended with {status}: {}", self.said()),
+        }
+    }
+
+    /// Sends a signal and waits until it has ended well.
+    ///
+    /// # Errors
+    /// It does not end, or not well.
+    pub(crate) fn stop(mut self, signal: Signal, what: &str) -> Result<String> {
+        self.still_runs(what)?;
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
+        let mut status = None;
+        wait_for(format!("{what} ends"), || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        })?;
+        let said = self.said();
+        ensure!(status.is_some_and(|status| status.success()), "{what} ended with {status:?}: {said}");
+        Ok(said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it is reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A recording under way.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    recorder: Running,
+    honed: Option<Running>,
+}
+
+impl Recorder {
+    /// Starts it, and returns when it records into `file`.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub(crate) fn start(plan: &Plan, directory: &Path, file: &Path) -> Result<Self> {
+        let honed = plan.through_honed.then(|| honed(plan, directory)).transpose()?;
+        let mut command = match &plan.command {
+            Some(line) => {
+                let mut command = Command::new("sh");
+                // The shell becomes the last command, so that signals reach it.
+                let line = line.replace("{file}", &file.display().to_string());
+                command.arg("-c").arg(format!("exec {line}"));
+                command
+            }
+            None => {
+                let mut command = Command::new(beside("honeutil"));
+                command.args(["read", "--quiet"]);
+                if honed.is_some() {
+                    command.arg("--socket").arg(directory.join("hone.sock"));
+                } else {
+                    command.arg("--local");
+                    command.args(plan.mechanism.as_ref().map(|name| format!("--mechanism={name}")));
+                }
+                command.arg("-w").arg(file);
+                command
+            }
+        };
+        let mut recorder = Running::start(&mut command, directory.join("recorder.log"))?;
+        // The first thing that honeutil writes is the state at the start, when the sensor runs.
+        wait_for("the recorder writes", || {
+            recorder.still_runs("the recorder")?;
+            Ok(file.metadata().is_ok_and(|data| data.len() > 0))
+        })?;
+        Ok(Self { recorder, honed })
+    }
+
+    /// Gives it time for the last packets, and ends it as Ctrl-C does.
+    ///
+    /// # Errors
+    /// It ends badly.
+    pub(crate) fn stop(self) -> Result<()> {
+        std::thread::sleep(SETTLING);
+        self.recorder.stop(Signal::SIGINT, "the recorder")?;
+        if let Some(honed) = self.honed {
+            honed.stop(Signal::SIGTERM, "honed")?;
+        }
+        Ok(())
+    }
+}
+
+/// A honed of the run's own, with socket and configuration in its directory.
+fn honed(plan: &Plan, directory: &Path) -> Result<Running> {
+    let (socket, config) = (directory.join("hone.sock"), directory.join("hone.toml"));
+    let mut text = format!("socket = '{}'\nsocket_group = ''\nsensor_buffer = 128\n", socket.display());
+    if let Some(name) = &plan.mechanism {
+        text += &format!("mechanism = '{name}'\n");
+    }
+    std::fs::write(&config, text)?;
+    let mut command = Command::new(beside("honed"));
+    command.arg("--config").arg(&config).env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+    let mut honed = Running::start(&mut command, directory.join("honed.log"))?;
+    wait_for("honed serves", || {
+        honed.still_runs("honed")?;
+        Ok(honed.said().contains("serving readers"))
+    })?;
+    Ok(honed)
+}
+
+/// A program that was built along with this one, or else whichever is on the path.
+fn beside(name: &str) -> PathBuf {
+    let sibling = std::env::current_exe().map(|path| path.with_file_name(name));
+    sibling.ok().filter(|path| path.exists()).unwrap_or_else(|| name.into())
+}

@@ -1,0 +1,131 @@
+//! What a recorder wrote, read back: packets with their processes, or lines of other tools' output.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use hone_pcapng::{Block, ProcessEventKind, Reader};
+
+use crate::packet::Direction;
+use crate::told::{self, Flow, Reason};
+
+/// How the owner of a packet was found, or why there is none: see docs/format.md.
+const HOW: u16 = 259;
+
+/// A recorded packet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) nanos: u64,
+    /// `None` if the recorder does not say.
+    pub(crate) direction: Option<Direction>,
+    pub(crate) process: Option<u32>,
+    /// Of the process that had the number then.
+    pub(crate) arguments: Option<usize>,
+    pub(crate) how: Option<Reason>,
+    pub(crate) data: Vec<u8>,
+}
+
+/// A file of packets.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    pub(crate) records: Vec<Record>,
+    /// What [`Record::arguments`] point to.
+    pub(crate) arguments: Vec<String>,
+    /// Packets that the recorder says it has lost.
+    pub(crate) lost: u64,
+}
+
+impl Recording {
+    /// Reads a file, keeping the packets that `wanted` wants.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not sound.
+    pub(crate) fn read(path: &Path, wanted: impl Fn(&[u8]) -> bool) -> Result<Self> {
+        let place = || path.display().to_string();
+        let mut file = std::fs::File::open(path).with_context(place)?;
+        let mut reader = Reader::new();
+        let mut recording = Self::default();
+        let mut running: HashMap<u32, usize> = HashMap::new();
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            let count = file.read(&mut chunk).with_context(place)?;
+            if count == 0 {
+                break;
+            }
+            reader.feed(&chunk[..count])?;
+            while let Some(item) = reader.next_block().with_context(place)? {
+                let nanos = item.nanos.unwrap_or_default();
+                match item.block {
+                    Block::Packet(packet) if wanted(&packet.data) => {
+                        let how = packet.other.iter().find(|option| option.code == HOW);
+                        recording.records.push(Record {
+                            nanos,
+                            direction: match packet.flags.map(|flags| flags & 3) {
+                                Some(1) => Some(Direction::In),
+                                Some(2) => Some(Direction::Out),
+                                _ => None,
+                            },
+                            process: packet.process,
+                            arguments: packet.process.and_then(|process| running.get(&process).copied()),
+                            how: how.and_then(|option| option.value.first().copied()).map(Reason),
+                            data: packet.data.into_owned(),
+                        });
+                    }
+                    Block::Process(event) => recording.learn(&mut running, &event),
+                    Block::Statistics(statistics) => {
+                        recording.lost += statistics.dropped_by_source.unwrap_or_default()
+                            + statistics.dropped_by_ring.unwrap_or_default();
+                    }
+                    _ => {}
+                }
+            }
+        }
+        reader.finish().with_context(place)?;
+        Ok(recording)
+    }
+
+    fn learn(&mut self, running: &mut HashMap<u32, usize>, event: &hone_pcapng::ProcessEvent<'_>) {
+        if event.kind == ProcessEventKind::Ended {
+            return;
+        }
+        let text = event.arguments.as_deref().map(|bytes| String::from_utf8_lossy(bytes).replace('\0', " "));
+        running.insert(event.process, self.arguments.len());
+        self.arguments.push(text.unwrap_or_default());
+    }
+}
+
+/// A line of another tool's output: who has a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owned {
+    pub(crate) flow: Flow,
+    pub(crate) process: u32,
+}
+
+/// Reads lines `protocol local remote pid`, each with the ends as `ADDRESS:PORT` (IPv6 in brackets) or `*`.
+///
+/// # Errors
+/// It cannot be read, or a line is something else.
+pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.first().is_none_or(|word| word.starts_with('#')) {
+            continue;
+        }
+        let parsed = match words[..] {
+            // With the words of a fact that has the same shape.
+            [protocol, local, remote, process] => {
+                told::parse(&format!("holds - {protocol} {local} {remote} {process} 0"))
+            }
+            _ => bail!("{}, line {}: not four words: {line:?}", path.display(), number + 1),
+        };
+        let (_, fact) =
+            parsed.with_context(|| format!("{}, line {}: {line:?}", path.display(), number + 1))?;
+        if let told::Fact::Holds(flow, process, _) = fact {
+            found.push(Owned { flow, process });
+        }
+    }
+    Ok(found)
+}

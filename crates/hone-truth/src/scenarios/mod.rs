@@ -1,0 +1,124 @@
+//! The scenarios: every way in which a packet can come to have an owner, or none.
+//!
+//! # How to add one
+//!
+//! 1. Write a function that takes a [`Stage`] into the file whose subject is nearest. It starts actors with
+//!    [`Stage::play`], at the end `A` or `B` of its own network, lets them go on in the right order
+//!    (`ready`, `go`) and waits for their end. Its addresses are its own, so ports can be any numbers.
+//! 2. Let the actors use `sockets`, whose functions tell what they do. What is used directly is told by hand:
+//!    `Part::sent`, `Part::read`, and for every socket `Part::holds`, so that packets without a message have an owner.
+//!    Where no process exists, tell `Fact::Nobody` with the reason. Tell what the kernel really does, whatever a
+//!    recorder makes of it today.
+//! 3. Where the kernel or the machine can't do it, return [`skip`] with what is missing, by name.
+//! 4. Add a line to [`TABLE`].
+//!
+//! A scenario that needs sockets from before the recording opens them in a function of its own (`before`), which
+//! leaves its actors in `Stage::waiting`.
+
+mod icmp;
+mod many;
+mod places;
+mod sending;
+mod shared;
+mod tcp;
+mod tunnels;
+mod udp;
+mod unowned;
+
+use std::fmt;
+
+use anyhow::Result;
+
+use crate::network::Family::{self, V4, V6};
+use crate::stage::Stage;
+
+pub(crate) use places::continued;
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) families: &'static [Family],
+    /// What happens before the recorder starts.
+    pub(crate) before: Option<fn(&mut Stage<'_>) -> Result<()>>,
+    pub(crate) play: fn(&mut Stage<'_>) -> Result<()>,
+}
+
+const fn both(name: &'static str, about: &'static str, play: fn(&mut Stage<'_>) -> Result<()>) -> Scenario {
+    Scenario { name, about, families: &[V4, V6], before: None, play }
+}
+
+const fn only(family: &'static [Family], scenario: Scenario) -> Scenario {
+    Scenario { families: family, ..scenario }
+}
+
+/// All of them.
+#[rustfmt::skip]
+pub(crate) const TABLE: &[Scenario] = &[
+    both("tcp", "a client and a server: exchanges, and a megabyte each way", tcp::plain),
+    both("tcp-late-accept", "data that waits is the acceptor's, who is not the listener's maker", tcp::late_accept),
+    both("tcp-prefork", "four workers accept from one listener", tcp::prefork),
+    both("tcp-reuseport", "three processes listen on one port", tcp::reuseport),
+    both("tcp-accept-fork", "accepted, forked, closed by the parent, used by the child", tcp::accept_fork),
+    both("tcp-exec", "a connection inherited by another program", tcp::exec),
+    both("tcp-backlog", "connections that nobody ever accepts", tcp::backlog),
+    both("threads", "four threads of one process, TCP and UDP", tcp::threads),
+    both("loopback", "client and server on one host", places::loopback),
+    both("udp-connected", "connected sockets", udp::connected),
+    both("udp-unconnected", "unconnected sockets", udp::unconnected),
+    both("udp-multicast", "one sender, a receiver beside it, two at the other end", udp::multicast),
+    both("udp-fragments", "datagrams longer than the network's packets", udp::fragments),
+    both("udp-shared-send", "two processes send on one socket, in turn and at once", shared::udp_send),
+    both("udp-shared-read", "two processes read from one socket", shared::udp_read),
+    both("tcp-shared-send", "two processes write to one connection, in turn and at once", shared::tcp_send),
+    both("tcp-shared-read", "two processes read from one connection", shared::tcp_read),
+    both("tcp-shared-split", "one process writes, another reads", shared::tcp_split),
+    both("udp-passed", "a socket passed over a Unix socket, then closed by the passer", shared::udp_passed),
+    both("tcp-passed", "a connection passed over a Unix socket, then closed by the passer", shared::tcp_passed),
+    both("crowd-udp", "processes that each send one datagram and end", many::udp_crowd),
+    both("crowd-tcp", "processes that each send one message over a connection of their own and end", many::tcp_crowd),
+    both("ping-socket", "echo requests through ping sockets; the kernel answers", icmp::ping_socket),
+    both("ping-raw", "echo requests through raw sockets; the kernel answers", icmp::ping_raw),
+    both("raw-two", "two raw sockets get each packet", icmp::two_raw),
+    both("udp-closed", "a closed UDP port, and the kernel's answer", unowned::udp_closed),
+    both("tcp-closed", "a closed TCP port, and the kernel's answer", unowned::tcp_closed),
+    both("tcp-time-wait", "a packet to a connection in TIME_WAIT", unowned::time_wait),
+    both("forwarded", "a third host between the two", unowned::forwarded),
+    both("firewall", "inbound packets that a firewall drops", unowned::firewall),
+    both("sendfile", "a file sent with sendfile(2)", sending::sendfile),
+    both("splice", "spliced from a pipe, and into one", sending::splice),
+    both("zerocopy", "MSG_ZEROCOPY", sending::zerocopy),
+    both("sendmmsg", "several datagrams in one call", sending::several),
+    both("udp-segment", "UDP_SEGMENT: one buffer, several datagrams", sending::segments),
+    both("io-uring", "accepted, written and read through io_uring", sending::ring),
+    both("big-packets", "loopback packets of more than 64 KiB", sending::big_packets),
+    Scenario { before: Some(places::old_before), ..both("old-sockets", "sockets opened before the recording", places::old) },
+    both("new-network", "a network namespace made during the recording", places::new_network),
+    both("pid-namespace", "processes in a process id namespace of their own", places::pid_namespace),
+    both("cgroup", "processes in a cgroup of their own", places::cgroup),
+    both("reused-pid", "a process id that is used again at once, by another program", places::reused_pid),
+    both("vxlan", "within a VXLAN tunnel, whose own socket is the kernel's", tunnels::vxlan),
+    only(&[V4], both("ipip", "within an IP-in-IP tunnel", tunnels::ipip)),
+    both("gre", "within a GRE tunnel", tunnels::gre),
+    both("wireguard", "within a WireGuard tunnel", tunnels::wireguard),
+    both("mptcp", "Multipath TCP", tcp::multipath),
+    both("sctp", "SCTP", tunnels::sctp),
+];
+
+/// Why a scenario cannot play here.
+#[derive(Debug)]
+pub(crate) struct Skipped(String);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
+
+/// The error that says that a scenario cannot play here.
+fn skip(what: impl fmt::Display) -> anyhow::Error {
+    Skipped(what.to_string()).into()
+}

@@ -1,0 +1,258 @@
+//! Processes and sockets of other places and other times.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::{skip, tcp};
+use crate::network::{End, Family, INTERFACE, Namespace};
+use crate::sockets::{MESSAGE, accept, connect, echo, hang_up, listen, receive, send_to, serve, talk, udp};
+use crate::stage::{Actor, Part, Stage};
+use crate::told::Fact;
+
+const PORT: u16 = 7500;
+const ROUNDS: usize = 10;
+
+/// A server for one client that talks over both protocols; ready.
+fn server(stage: &Stage<'_>, end: End) -> Result<Actor> {
+    let address = stage.address(end, PORT);
+    let mut server = stage.play(end, "server", |part| {
+        let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
+        part.ready()?;
+        echo(part, &datagrams, ROUNDS)?;
+        serve(part, &accept(part, &listener)?)
+    })?;
+    server.ready()?;
+    Ok(server)
+}
+
+fn chat(part: &mut Part, from: SocketAddr, to: SocketAddr) -> Result<()> {
+    let socket = udp(part, from)?;
+    for _ in 0..ROUNDS {
+        send_to(part, &socket, to, MESSAGE)?;
+        receive(part, &socket)?;
+    }
+    let stream = connect(part, to)?;
+    talk(part, &stream, ROUNDS)?;
+    hang_up(stream)
+}
+
+pub(super) fn loopback(stage: &mut Stage<'_>) -> Result<()> {
+    let mut server = server(stage, End::A)?;
+    let (from, to) = (stage.address(End::A, 0), stage.address(End::A, PORT));
+    let mut client = stage.play(End::A, "client", |part| chat(part, from, to))?;
+    client.finish()?;
+    server.finish()
+}
+
+pub(super) fn old_before(stage: &mut Stage<'_>) -> Result<()> {
+    let address = stage.address(End::B, PORT);
+    let mut server = stage.play(End::B, "server", |part| {
+        let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
+        part.ready()?;
+        let stream = accept(part, &listener)?;
+        part.wait()?;
+        echo(part, &datagrams, ROUNDS)?;
+        serve(part, &stream)
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let socket = udp(part, stage.address(End::A, 0))?;
+        let stream = connect(part, address)?;
+        part.ready_and_wait()?;
+        for _ in 0..ROUNDS {
+            send_to(part, &socket, address, MESSAGE)?;
+            receive(part, &socket)?;
+        }
+        talk(part, &stream, ROUNDS)?;
+        hang_up(stream)
+    })?;
+    client.ready()?;
+    stage.waiting = vec![server, client];
+    Ok(())
+}
+
+pub(super) fn old(stage: &mut Stage<'_>) -> Result<()> {
+    stage.waiting.iter_mut().try_for_each(Actor::go)?;
+    stage.waiting.iter_mut().rev().try_for_each(Actor::finish)
+}
+
+pub(super) fn new_network(stage: &mut Stage<'_>) -> Result<()> {
+    let namespaces = [Namespace::new()?, Namespace::new()?];
+    let addresses = [1, 2].map(|host| stage.network.beyond(1, host, stage.family));
+    let peer = namespaces[1].path();
+    namespaces[0].ip(&format!("link add {INTERFACE} type veth peer name {INTERFACE} netns {peer}\n"))?;
+    let suffix = if stage.family == Family::V4 { "/24" } else { "/64" };
+    let nodad = if stage.family == Family::V4 { "" } else { " nodad" };
+    for (namespace, address) in namespaces.iter().zip(addresses) {
+        stage.tell(&Fact::Address(address))?;
+        namespace.ip(&format!(
+            "link set {INTERFACE} addrgenmode none\naddress add {address}{suffix} dev {INTERFACE}{nodad}\n\
+             link set lo up\nlink set {INTERFACE} up\n"
+        ))?;
+    }
+    let address = SocketAddr::new(addresses[1], PORT);
+    let mut server = stage.play_in(&namespaces[1], "server", |part| {
+        let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
+        part.ready()?;
+        echo(part, &datagrams, ROUNDS)?;
+        serve(part, &accept(part, &listener)?)
+    })?;
+    server.ready()?;
+    let mut client = stage
+        .play_in(&namespaces[0], "client", |part| chat(part, SocketAddr::new(addresses[0], 0), address))?;
+    client.finish()?;
+    server.finish()
+}
+
+pub(super) fn pid_namespace(stage: &mut Stage<'_>) -> Result<()> {
+    let mut server = server(stage, End::B)?;
+    let mut parent = stage.play(End::A, "parent", |part| {
+        unshare(CloneFlags::CLONE_NEWPID).context("cannot make a process id namespace")?;
+        // The first process in there; its parent, out here, tells it by which number the host knows it.
+        let mut child = part.fork("client", |part| {
+            ensure!(std::process::id() == 1, "it is not in a namespace of its own");
+            chat(part, stage.address(End::A, 0), stage.address(End::B, PORT))
+        })?;
+        child.finish()
+    })?;
+    parent.finish()?;
+    server.finish()
+}
+
+/// Where the cgroup v2 hierarchy is mounted.
+fn cgroups() -> Result<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let place = line.and_then(|line| line.split(' ').nth(4)).context("no cgroup v2 hierarchy is mounted")?;
+    Ok(place.into())
+}
+
+/// A cgroup; removed when dropped.
+struct Cgroup(PathBuf);
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // Whoever was in it has ended; if not, it stays, empty, for the next boot to remove.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+pub(super) fn cgroup(stage: &mut Stage<'_>) -> Result<()> {
+    let place = cgroups().map_err(skip)?;
+    let name = format!("hone-truth-{}", std::process::id());
+    let cgroup = Cgroup(place.join(name));
+    std::fs::create_dir(&cgroup.0).with_context(|| format!("cannot make {}", cgroup.0.display()))?;
+    let mut server = server(stage, End::B)?;
+    let members = cgroup.0.join("cgroup.procs");
+    let mut client = stage.play(End::A, "client", |part| {
+        let mut file = std::fs::File::options().write(true).open(&members)?;
+        file.write_all(b"0").context("cannot move into the cgroup")?;
+        chat(part, stage.address(End::A, 0), stage.address(End::B, PORT))
+    })?;
+    client.finish()?;
+    server.finish()
+}
+
+/// Becomes this same program, which goes on with [`continued`]; a socket goes with it.
+pub(super) fn run_again(part: &Part, words: &[&str], socket: Option<&TcpStream>) -> Result<()> {
+    if let Some(socket) = socket {
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    }
+    let (facts, scenario) = part.place();
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("actor").arg("--facts").arg(facts).args(["--scenario", scenario]).args(words);
+    Err(command.exec()).context("cannot become another program")
+}
+
+/// What the program does that [`run_again`] started.
+///
+/// # Errors
+/// Those of the actor, or it does not know what to do.
+pub(crate) fn continued(facts: &Path, scenario: &str, words: &[String]) -> Result<()> {
+    let mut part = Part::alone(facts, scenario)?;
+    match words {
+        [what, descriptor] if what == "talk" => {
+            let descriptor = descriptor.parse().context("a descriptor")?;
+            // SAFETY: whoever became this program has left the descriptor to it, and nothing else here uses it.
+            let stream = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            ensure!(stream.as_raw_fd() == descriptor, "another descriptor");
+            tcp::talk_after_exec(&mut part, stream)
+        }
+        [what, name, from, to] if what == "one" => {
+            let socket = udp(&part, from.parse()?)?;
+            let (tag, message) = part.message(MESSAGE);
+            part.tell(&Fact::Named(tag, name.clone()))?;
+            socket.send_to(&message, to.parse::<SocketAddr>()?)?;
+            part.sent(tag)
+        }
+        _ => bail!("an actor that goes on does not know {words:?}"),
+    }
+}
+
+/// Forks a process with a number of our choice. `None` in the child.
+fn fork_as(process: libc::pid_t) -> Result<Option<Pid>> {
+    let wanted = [process];
+    // The kernel's struct clone_args in its first two sizes' layout: set_tid is the ninth word, its size the tenth.
+    let mut arguments = [0_u64; 10];
+    arguments[4] = u64::try_from(libc::SIGCHLD)?;
+    arguments[8] = wanted.as_ptr() as u64;
+    arguments[9] = 1;
+    // SAFETY: arguments and what they point to live longer than the call; without flags it is a fork, of a process that
+    // has one thread.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
+    match nix::errno::Errno::result(result)? {
+        0 => Ok(None),
+        child => Ok(Some(Pid::from_raw(i32::try_from(child)?))),
+    }
+}
+
+pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
+    let to = stage.address(End::B, PORT);
+    let mut sink = stage.play(End::B, "sink", |part| {
+        let socket = udp(part, to)?;
+        part.ready()?;
+        (0..2 * ROUNDS).try_for_each(|_| receive(part, &socket).map(drop))
+    })?;
+    sink.ready()?;
+    let mut parent = stage.play(End::A, "parent", |part| {
+        for round in 0..ROUNDS {
+            let from = |which: u16| -> Result<String> {
+                let port = PORT + 2 * u16::try_from(round)? + which;
+                Ok(stage.address(End::A, port).to_string())
+            };
+            let (first, second) = (format!("first-{round}"), format!("second-{round}"));
+            let to = to.to_string();
+            let words = ["one", &first, &from(0)?, &to];
+            let child = part.fork_briefly(|part| run_again(part, &words, None))?;
+            reap(child)?;
+            let words = ["one", &second, &from(1)?, &to];
+            match fork_as(child.as_raw()).context("cannot use a process id again")? {
+                Some(again) => {
+                    ensure!(again == child, "it was given another number");
+                    reap(again)?;
+                }
+                // Becomes another program at once, or fails.
+                None => return run_again(part, &words, None),
+            }
+        }
+        Ok(())
+    })?;
+    parent.finish()?;
+    sink.finish()
+}
+
+fn reap(child: Pid) -> Result<()> {
+    let status = waitpid(child, None)?;
+    ensure!(matches!(status, WaitStatus::Exited(_, 0)), "a process failed: {status:?}");
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Packets that no process gets.
+
+use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use socket2::{Domain, Protocol as Number, Socket, Type};
+
+use super::skip;
+use crate::craft::acknowledgement;
+use crate::network::{End, Namespace};
+use crate::packet::{Direction, Protocol};
+use crate::sockets::{
+    MESSAGE, accept, connect, echo, flow, hang_up, listen, receive, send_to, serve, set_option, talk, udp,
+};
+use crate::stage::{Stage, pause};
+use crate::told::{Fact, Flow, Reason, now};
+
+const PORT: u16 = 7300;
+const ROUNDS: usize = 5;
+
+fn nobody(stage: &Stage<'_>, direction: Direction, flow: Flow, reasons: &[Reason]) -> Result<()> {
+    stage.tell(&Fact::Nobody(direction, flow, 0, reasons.to_vec()))
+}
+
+pub(super) fn udp_closed(stage: &mut Stage<'_>) -> Result<()> {
+    let to = stage.address(End::B, PORT);
+    nobody(stage, Direction::In, Flow::at(Protocol::Udp, to), &[Reason::CLOSED])?;
+    let b = Flow::at(Protocol::Icmp, stage.address(End::B, 0));
+    nobody(stage, Direction::Out, b, &[Reason::KERNEL])?;
+    // It ends in the kernel, which turns it into an error of the socket.
+    let a = Flow::at(Protocol::Icmp, stage.address(End::A, 0));
+    nobody(stage, Direction::In, a, &[Reason::KERNEL])?;
+    let mut client = stage.play(End::A, "client", |part| {
+        // Unconnected, so that sending goes on in spite of the answers; few, as those are limited to some a second.
+        let socket = udp(part, stage.address(End::A, 0))?;
+        (0..3).try_for_each(|_| send_to(part, &socket, to, MESSAGE))
+    })?;
+    client.finish()?;
+    pause();
+    Ok(())
+}
+
+pub(super) fn tcp_closed(stage: &mut Stage<'_>) -> Result<()> {
+    let to = stage.address(End::B, PORT);
+    nobody(stage, Direction::In, Flow::at(Protocol::Tcp, to), &[Reason::CLOSED])?;
+    nobody(stage, Direction::Out, Flow::at(Protocol::Tcp, to), &[Reason::KERNEL])?;
+    let mut client = stage.play(End::A, "client", |part| {
+        for number in 0..ROUNDS {
+            let local = stage.address(End::A, PORT + 1 + u16::try_from(number)?);
+            let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
+            socket.bind(&local.into())?;
+            part.holds(Flow::at(Protocol::Tcp, local))?;
+            ensure!(socket.connect(&to.into()).is_err(), "{to} is closed, but was connected to");
+        }
+        Ok(())
+    })?;
+    client.finish()
+}
+
+/// The next sequence numbers that a connection sends and expects, from TCP_REPAIR (tcp(7)).
+fn sequences(stream: &TcpStream) -> Result<[u32; 2]> {
+    let set = |option, value| set_option(stream, libc::IPPROTO_TCP, option, value);
+    set(libc::TCP_REPAIR, 1)?;
+    let mut found = [0_u32; 2];
+    // Send queue, receive queue.
+    for (queue, value) in [2, 1].into_iter().zip(&mut found) {
+        set(libc::TCP_REPAIR_QUEUE, queue)?;
+        let mut length = libc::socklen_t::try_from(size_of::<u32>())?;
+        // SAFETY: value and length live longer than the call, and the length is that of the value.
+        let result = unsafe {
+            libc::getsockopt(
+                stream.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_QUEUE_SEQ,
+                (&raw mut *value).cast(),
+                &raw mut length,
+            )
+        };
+        nix::errno::Errno::result(result).context("TCP_QUEUE_SEQ")?;
+    }
+    // Off, without a probe of the window.
+    set(libc::TCP_REPAIR, -1)?;
+    Ok(found)
+}
+
+pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
+    let address = stage.address(End::B, PORT);
+    let mut server = stage.play(End::B, "server", |part| {
+        let listener = listen(part, address)?;
+        part.ready()?;
+        let stream = accept(part, &listener)?;
+        serve(part, &stream)?;
+        // The client has ended its side; so will this, with one more number for each FIN.
+        let [next, expected] = sequences(&stream)?;
+        let peer = stream.peer_addr()?;
+        drop(stream);
+        part.ready_and_wait()?;
+        // What the connection itself might have sent again.
+        let packet = acknowledgement(address, peer, next.wrapping_add(1), expected);
+        let raw = Socket::new(Domain::for_address(peer), Type::RAW, Some(Number::from(libc::IPPROTO_RAW)))?;
+        let to = std::net::SocketAddr::new(peer.ip(), 0);
+        ensure!(raw.send_to(&packet, &to.into())? == packet.len(), "a packet was cut");
+        pause();
+        Ok(())
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let stream = connect(part, address)?;
+        let flow = flow(&stream)?;
+        talk(part, &stream, ROUNDS)?;
+        hang_up(stream)?;
+        pause();
+        part.tell(&Fact::Nobody(Direction::In, flow, now(), vec![Reason::TIME_WAIT]))
+    })?;
+    server.ready()?;
+    client.finish()?;
+    pause();
+    server.go()?;
+    server.finish()
+}
+
+pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
+    let (router, far) = (Namespace::new()?, Namespace::new()?);
+    let (network, family) = (stage.network, stage.family);
+    let [near, beyond] = [network.beyond(1, 1, family), network.beyond(1, 2, family)];
+    let [inner, outer] = [network.beyond(2, 1, family), network.beyond(2, 2, family)];
+    let (bits, nodad, any) = if near.is_ipv4() { (24, "", "0.0.0.0/0") } else { (96, " nodad", "::/0") };
+    let a = network.at(End::A);
+    router.ip(&format!(
+        "link add near type veth peer name far0 netns {}\nlink add far type veth peer name far0 netns {}\n\
+         link set near addrgenmode none\nlink set far addrgenmode none\nlink set lo up\n\
+         address add {near}/{bits} dev near{nodad}\naddress add {inner}/{bits} dev far{nodad}\n\
+         link set near up\nlink set far up\n",
+        a.path(),
+        far.path()
+    ))?;
+    router.set(if near.is_ipv4() { "ipv4/ip_forward" } else { "ipv6/conf/all/forwarding" }, "1")?;
+    for (end, ip, via) in [(a, beyond, near), (&far, outer, inner)] {
+        end.ip(&format!(
+            "link set far0 addrgenmode none\naddress add {ip}/{bits} dev far0{nodad}\nlink set lo up\n\
+             link set far0 up\nroute add {any} via {via}\n"
+        ))?;
+    }
+    if near.is_ipv6() {
+        // A router asks for its neighbours from a link-local address, and they answer to it.
+        router.ip("address add fe80::1/64 dev near nodad\naddress add fe80::1/64 dev far nodad\n")?;
+        for end in [a, &far] {
+            end.ip("address add fe80::2/64 dev far0 nodad\n")?;
+        }
+    }
+    for address in [near, beyond, inner, outer] {
+        stage.tell(&Fact::Address(address))?;
+    }
+    stage.tell(&Fact::Forwarded)?;
+    let at = std::net::SocketAddr::new(outer, PORT);
+    let mut server = stage.play_in(&far, "server", |part| {
+        let (datagrams, listener) = (udp(part, at)?, listen(part, at)?);
+        part.ready()?;
+        echo(part, &datagrams, ROUNDS)?;
+        serve(part, &accept(part, &listener)?)
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let socket = udp(part, std::net::SocketAddr::new(beyond, 0))?;
+        for _ in 0..ROUNDS {
+            send_to(part, &socket, at, MESSAGE)?;
+            receive(part, &socket)?;
+        }
+        let stream = connect(part, at)?;
+        talk(part, &stream, ROUNDS)?;
+        hang_up(stream)
+    })?;
+    client.finish()?;
+    server.finish()?;
+    // The client's last acknowledgement is still on its way through the router.
+    pause();
+    a.ip("link delete far0\n")
+}
+
+pub(super) fn firewall(stage: &mut Stage<'_>) -> Result<()> {
+    let to = stage.address(End::B, PORT);
+    let b = stage.network.at(End::B);
+    let tables = if to.is_ipv4() { "iptables" } else { "ip6tables" };
+    let command = if on_path("nft") {
+        format!(
+            "nft 'add table inet hone; add chain inet hone input {{ type filter hook input priority 0; }}; \
+             add rule inet hone input udp dport {PORT} drop'"
+        )
+    } else if on_path(tables) {
+        format!("{tables} -A INPUT -p udp --dport {PORT} -j DROP")
+    } else {
+        return Err(skip(format_args!("neither nft nor {tables} is installed")));
+    };
+    let result = b.within(|| {
+        let output = Command::new("sh").args(["-c", &command]).output()?;
+        ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
+    });
+    result.map_err(|error| skip(format_args!("the firewall takes no rule: {error:#}")))?;
+    nobody(stage, Direction::In, Flow::at(Protocol::Udp, to), &[Reason::FIREWALL])?;
+    let mut server = stage.play(End::B, "server", |part| {
+        let _socket = udp(part, to)?;
+        part.ready_and_wait()
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let socket = udp(part, stage.address(End::A, 0))?;
+        (0..ROUNDS).try_for_each(|_| send_to(part, &socket, to, MESSAGE))
+    })?;
+    client.finish()?;
+    pause();
+    server.go()?;
+    server.finish()
+}
+
+/// Whether a program is installed.
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| Path::new(&directory).join(program).exists())
+}

@@ -1,0 +1,443 @@
+//! Scores one scenario.
+
+use std::collections::{HashMap, HashSet};
+
+use super::stream::Streams;
+use super::truth::{Expected, Truth};
+use super::{Score, Seen};
+use crate::packet::{Direction, Packet, Protocol};
+use crate::recording::Record;
+use crate::tag::Tag;
+use crate::told::Reason;
+
+/// What a packet is, whichever of its two records is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// A message; and whether it is the answer that repeats it.
+    Message(Tag, bool),
+    Other(u64),
+}
+
+/// A record, and what it is.
+struct Item<'a> {
+    record: &'a Record,
+    direction: Direction,
+    packet: Packet<'a>,
+    /// Every message of a datagram.
+    tags: Vec<Tag>,
+    /// None must have a process, and why.
+    nobody: Option<Vec<Reason>>,
+}
+
+impl Item<'_> {
+    /// A datagram's messages, or else what it is.
+    fn keys(&self) -> Vec<Key> {
+        if self.tags.is_empty() {
+            return vec![Key::Other(self.packet.identity(false))];
+        }
+        self.tags.iter().map(|tag| Key::Message(*tag, answers(&self.packet))).collect()
+    }
+}
+
+/// An echo reply, which repeats the request's message.
+fn answers(packet: &Packet<'_>) -> bool {
+    matches!((packet.source.is_ipv4(), packet.icmp), (true, Some((0, _))) | (false, Some((129, _))))
+}
+
+fn tags(packet: &Packet<'_>) -> Vec<Tag> {
+    if packet.tcp.is_some() || packet.reports() {
+        return Vec::new();
+    }
+    Tag::all(packet.payload).into_iter().map(|(_, tag)| tag).collect()
+}
+
+struct Scorer<'a> {
+    truth: &'a Truth,
+    arguments: &'a [String],
+    score: Score,
+    /// How often something is missing, once however often that is noticed.
+    missing: HashMap<(Key, Direction), (usize, String)>,
+}
+
+pub(super) fn score(
+    name: &str,
+    truth: &Truth,
+    records: &[&Record],
+    arguments: &[String],
+    wire: Option<&[&Seen]>,
+) -> Score {
+    let score = Score {
+        name: name.to_owned(),
+        packets: records.len(),
+        skipped: truth.skipped.clone(),
+        failed: truth.failed.clone(),
+        ..Score::default()
+    };
+    let mut scorer = Scorer { truth, arguments, score, missing: HashMap::new() };
+    if scorer.score.skipped.is_some() {
+        scorer.score.packets = 0;
+        return scorer.score;
+    }
+    let mut streams = Streams::default();
+    let mut items = Vec::new();
+    let mut forwarded: HashMap<u64, Vec<(&Record, Packet<'_>)>> = HashMap::new();
+    for &record in records {
+        let Some(packet) = Packet::parse(&record.data) else { continue };
+        if record.how == Some(Reason::FORWARDED) && truth.forwarded {
+            forwarded.entry(packet.identity(false)).or_default().push((record, packet));
+            continue;
+        }
+        let Some(direction) = record.direction else {
+            scorer.score.unattributed += 1;
+            scorer.score.explain("no direction", || packet.to_string());
+            continue;
+        };
+        streams.add(&packet, direction);
+        let nobody = truth.nobody(&packet, direction, record.nanos).map(<[Reason]>::to_vec);
+        items.push(Item { record, direction, packet, tags: tags(&packet), nobody });
+    }
+    streams.join();
+    let wire = wire.map(|seen| Wire::new(truth, seen));
+    scorer.owners(&items, &streams, wire.as_ref());
+    scorer.messages(&items, &streams);
+    scorer.counterparts(&items);
+    scorer.flows(&items);
+    if let Some(bytes) = truth.large {
+        scorer.large(&items, bytes);
+    }
+    if truth.forwarded {
+        scorer.forwarded(&items, forwarded);
+    }
+    if let Some(wire) = &wire {
+        scorer.on_the_wire(&items, wire);
+    }
+    scorer.finish()
+}
+
+impl Scorer<'_> {
+    /// Compares each record's process.
+    fn owners(&mut self, items: &[Item<'_>], streams: &Streams, wire: Option<&Wire>) {
+        // Messages that were read: each reader's socket got one.
+        let mut delivered: HashMap<Tag, Vec<&Item<'_>>> = HashMap::new();
+        let mut messages: HashSet<(Tag, bool)> = HashSet::new();
+        let mut others: HashMap<(u64, Direction), usize> = HashMap::new();
+        for item in items {
+            let first = item.tags.first().filter(|_| item.nobody.is_none());
+            match (first, item.direction) {
+                (Some(tag), Direction::In) if self.truth.read.contains_key(tag) => {
+                    delivered.entry(*tag).or_default().push(item);
+                    continue;
+                }
+                (Some(tag), Direction::Out) if !messages.insert((*tag, answers(&item.packet))) => {
+                    self.duplicate(item);
+                    continue;
+                }
+                (Some(_), Direction::Out) => {}
+                _ if !item.packet.housekeeping() => {
+                    let count = others.entry((item.packet.identity(true), item.direction)).or_default();
+                    *count += 1;
+                    let sent_again =
+                        wire.is_some_and(|wire| *count <= wire.count(&item.packet, item.direction));
+                    if *count > 1 && !sent_again {
+                        self.duplicate(item);
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            let expected = self.expected(item, streams);
+            self.judge(item.record, &item.packet, &expected);
+        }
+        for (tag, items) in delivered {
+            self.deliveries(tag, items);
+        }
+    }
+
+    fn expected(&self, item: &Item<'_>, streams: &Streams) -> Expected {
+        if item.nobody.is_none() {
+            let tag = if item.packet.payload.is_empty() { None } else { item.tags.first().copied() };
+            let tag = if item.packet.tcp.is_some_and(|_| !item.packet.payload.is_empty()) {
+                streams.message(&item.packet)
+            } else {
+                tag
+            };
+            if let Some(processes) = tag.and_then(|tag| self.truth.of_message(tag, item.direction)) {
+                return Expected::Process(processes);
+            }
+        }
+        self.truth.expected(&item.packet, item.direction, item.record.nanos)
+    }
+
+    /// The records of one message against those who read it.
+    fn deliveries(&mut self, tag: Tag, mut items: Vec<&Item<'_>>) {
+        let mut readers = self.truth.read[&tag].clone();
+        // First those that are right, so that what is left over is not.
+        items.retain(|item| {
+            let found = readers.iter().position(|reader| Some(*reader) == item.record.process);
+            if let Some(at) = found {
+                let reader = readers.swap_remove(at);
+                self.judge(item.record, &item.packet, &Expected::Process(vec![reader]));
+            }
+            found.is_none()
+        });
+        for item in items {
+            match readers.pop() {
+                Some(reader) => self.judge(item.record, &item.packet, &Expected::Process(vec![reader])),
+                None => self.duplicate(item),
+            }
+        }
+        // Who is left has read what was not recorded: see `messages`.
+    }
+
+    fn judge(&mut self, record: &Record, packet: &Packet<'_>, expected: &Expected) {
+        let how = record.how.unwrap_or(Reason(0));
+        let counts = if record.process.is_some() { &mut self.score.how } else { &mut self.score.without };
+        *counts.entry(how).or_default() += 1;
+        let right = match (expected, record.process) {
+            (Expected::Process(these) | Expected::Unread(these), Some(process)) => these.contains(&process),
+            (Expected::Unread(_), None) => record.how.is_none_or(|how| how == Reason::SHARED),
+            (Expected::Nobody(reasons), None) => record.how.is_none_or(|how| reasons.contains(&how)),
+            _ => false,
+        };
+        let alias = if right { self.alias(record, packet) } else { None };
+        if right && alias.is_none() {
+            self.score.right += 1;
+            return;
+        }
+        let text = || {
+            let got = match record.process {
+                Some(process) => format!("got process {process} ({})", how.name()),
+                None => format!("got no process ({})", how.name()),
+            };
+            let way = record.direction.map_or_else(|| "-".to_owned(), |direction| direction.to_string());
+            let wanted = alias.unwrap_or_else(|| expected.to_string());
+            format!("{way} {packet}: expected {wanted}, {got}")
+        };
+        if record.process.is_none() && matches!(expected, Expected::Process(_) | Expected::Unread(_)) {
+            self.score.unattributed += 1;
+            self.score.explain("unattributed", text);
+        } else {
+            self.score.wrong += 1;
+            self.score.explain("wrong", text);
+        }
+    }
+
+    /// The right number, but of another process that had it: what was expected instead.
+    fn alias(&self, record: &Record, packet: &Packet<'_>) -> Option<String> {
+        let tag = *tags(packet).first()?;
+        let name = self.truth.named.get(&tag).filter(|_| record.direction == Some(Direction::Out))?;
+        let arguments = record.arguments.and_then(|at| self.arguments.get(at));
+        let known = arguments.map_or("", String::as_str);
+        (!known.split(' ').any(|word| word == name))
+            .then(|| format!("the process with the argument {name:?}, not the one with {known:?}"))
+    }
+
+    fn duplicate(&mut self, item: &Item<'_>) {
+        self.score.duplicated += 1;
+        self.score.explain("duplicated", || {
+            format!("{} {} of process {:?}", item.direction, item.packet, item.record.process)
+        });
+    }
+
+    fn miss(&mut self, key: Key, direction: Direction, count: usize, what: impl FnOnce() -> String) {
+        if count > 0 {
+            let known = self.missing.entry((key, direction)).or_insert_with(|| (0, what()));
+            known.0 = known.0.max(count);
+        }
+    }
+
+    /// Every message that was sent or read must have been recorded.
+    fn messages(&mut self, items: &[Item<'_>], streams: &Streams) {
+        // A message of a stream that was recorded one way only: its segments' counterparts are missing.
+        let streamed = [Direction::In, Direction::Out].map(|direction| streams.recorded(direction));
+        let streamed: HashSet<Tag> = streamed.into_iter().flatten().collect();
+        let mut sent: HashSet<Tag> = HashSet::new();
+        let mut read: HashMap<Tag, usize> = HashMap::new();
+        let mut answered: HashSet<Tag> = HashSet::new();
+        for item in items {
+            match item.direction {
+                Direction::Out if item.nobody.is_some() && !answers(&item.packet) => {}
+                Direction::Out if answers(&item.packet) => answered.extend(&item.tags),
+                Direction::Out => sent.extend(&item.tags),
+                Direction::In if item.nobody.is_some() => {}
+                Direction::In => {
+                    for tag in &item.tags {
+                        *read.entry(*tag).or_default() += 1;
+                    }
+                }
+            }
+        }
+        for (tag, process) in &self.truth.sent {
+            if !sent.contains(tag) && !streamed.contains(tag) {
+                self.miss(Key::Message(*tag, false), Direction::Out, 1, || {
+                    format!("a message of process {process}")
+                });
+            }
+        }
+        for (tag, processes) in self.truth.read.iter().filter(|(tag, _)| !streamed.contains(tag)) {
+            let missing = processes.len().saturating_sub(read.get(tag).copied().unwrap_or(0));
+            let key = Key::Message(*tag, answered.contains(tag));
+            self.miss(key, Direction::In, missing, || format!("a message that {processes:?} read"));
+        }
+    }
+
+    /// Both ends are on this machine, so whatever was recorded in one direction must be in the other.
+    fn counterparts(&mut self, items: &[Item<'_>]) {
+        let mut counts: HashMap<Key, [usize; 2]> = HashMap::new();
+        let mut examples = HashMap::new();
+        for item in items {
+            if item.packet.housekeeping()
+                || item.packet.fragment
+                || self.truth.single(&item.packet, item.direction)
+            {
+                continue;
+            }
+            for key in item.keys() {
+                counts.entry(key).or_default()[item.direction as usize] += 1;
+                examples.entry(key).or_insert(&item.packet);
+            }
+        }
+        for (key, [inbound, outbound]) in counts {
+            let example = examples[&key];
+            let (lacking_in, lacking_out) = if example.protocol == Protocol::Tcp {
+                (outbound.saturating_sub(inbound), inbound.saturating_sub(outbound))
+            } else {
+                (usize::from(inbound == 0), usize::from(outbound == 0))
+            };
+            self.miss(key, Direction::In, lacking_in, || example.to_string());
+            self.miss(key, Direction::Out, lacking_out, || example.to_string());
+        }
+    }
+
+    /// Of a scenario that is about large packets.
+    fn large(&mut self, items: &[Item<'_>], bytes: usize) {
+        for direction in [Direction::In, Direction::Out] {
+            let way = items.iter().filter(|item| item.direction == direction);
+            let largest = way.map(|item| item.record.data.len()).max().unwrap_or(0);
+            if largest <= bytes {
+                self.score.missing += 1;
+                self.score.explain("missing", || {
+                    format!("{direction}: a packet of more than {bytes} bytes; the largest has {largest}")
+                });
+            }
+        }
+    }
+
+    /// A connection that was told of has packets both ways.
+    fn flows(&mut self, items: &[Item<'_>]) {
+        let found: HashSet<_> = items
+            .iter()
+            .map(|item| (item.packet.protocol, item.packet.ends(item.direction), item.direction))
+            .collect();
+        for flow in self.truth.flows(true).filter(|flow| flow.protocol == Protocol::Tcp) {
+            let (Some(local), Some(remote)) = (flow.local, flow.remote) else { continue };
+            for direction in [Direction::In, Direction::Out] {
+                if !found.contains(&(flow.protocol, (local, remote), direction)) {
+                    self.score.missing += 1;
+                    self.score.explain("missing", || format!("{direction}: every packet of {flow}"));
+                }
+            }
+        }
+    }
+
+    /// What goes from one network to another is also seen once where it is forwarded.
+    fn forwarded(&mut self, items: &[Item<'_>], mut forwarded: HashMap<u64, Vec<(&Record, Packet<'_>)>>) {
+        let mut sent: HashMap<u64, (usize, &Packet<'_>)> = HashMap::new();
+        for item in items.iter().filter(|item| !item.packet.housekeeping()) {
+            let (count, _) = sent.entry(item.packet.identity(false)).or_insert((0, &item.packet));
+            *count += usize::from(item.direction == Direction::Out);
+        }
+        for (identity, (count, packet)) in sent {
+            let seen = forwarded.remove(&identity).unwrap_or_default();
+            for _ in seen.len()..count {
+                self.score.missing += 1;
+                self.score.explain("missing", || format!("forwarded {packet}"));
+            }
+            for (number, (record, packet)) in seen.into_iter().enumerate() {
+                if number < count.max(1) {
+                    self.judge(record, &packet, &Expected::Nobody(vec![Reason::FORWARDED]));
+                } else {
+                    self.score.duplicated += 1;
+                    self.score.explain("duplicated", || format!("forwarded {packet}"));
+                }
+            }
+        }
+        for (record, packet) in forwarded.into_values().flatten() {
+            let expected =
+                if packet.housekeeping() { Expected::Nobody(vec![Reason::KERNEL]) } else { Expected::Untold };
+            self.judge(record, &packet, &expected);
+        }
+    }
+
+    /// Every packet that tcpdump saw must have been recorded.
+    fn on_the_wire(&mut self, items: &[Item<'_>], wire: &Wire) {
+        let mut ours: HashMap<(Key, Direction), usize> = HashMap::new();
+        for item in items {
+            for key in item.keys() {
+                *ours.entry((key, item.direction)).or_default() += 1;
+            }
+        }
+        for ((key, direction), (count, text)) in &wire.0 {
+            let recorded = ours.get(&(*key, *direction)).copied().unwrap_or(0);
+            self.miss(*key, *direction, count.saturating_sub(recorded), || {
+                format!("{text}, as tcpdump saw it")
+            });
+        }
+    }
+
+    fn finish(mut self) -> Score {
+        let mut missing: Vec<_> = self.missing.drain().collect();
+        missing.sort_by(|one, other| one.1.1.cmp(&other.1.1));
+        for ((_, direction), (count, text)) in missing {
+            self.score.missing += count;
+            self.score.explain("missing", || format!("{direction} {text}"));
+        }
+        self.score
+    }
+}
+
+/// What tcpdump saw.
+struct Wire(HashMap<(Key, Direction), (usize, String)>);
+
+impl Wire {
+    fn new(truth: &Truth, seen: &[&Seen]) -> Self {
+        let mut counts = HashMap::new();
+        for seen in seen {
+            let Some(packet) = Packet::parse(&seen.data) else { continue };
+            // The parts of a packet are recorded as one, and messages tell whether it was.
+            if packet.fragment || packet.housekeeping() || truth.single(&packet, seen.direction) {
+                continue;
+            }
+            let found = tags(&packet);
+            let keys = if found.is_empty() {
+                vec![Key::Other(packet.identity(false))]
+            } else {
+                found.into_iter().map(|tag| Key::Message(tag, answers(&packet))).collect()
+            };
+            for key in keys {
+                counts.entry((key, seen.direction)).or_insert_with(|| (0, packet.to_string())).0 += 1;
+            }
+        }
+        Self(counts)
+    }
+
+    fn count(&self, packet: &Packet<'_>, direction: Direction) -> usize {
+        let key = (Key::Other(packet.identity(false)), direction);
+        self.0.get(&key).map_or(0, |(count, _)| *count)
+    }
+}
+
+impl std::fmt::Display for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |these: &[u32]| these.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
+        match self {
+            Self::Process(these) => write!(f, "process {}", list(these)),
+            Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
+            Self::Nobody(reasons) => {
+                let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
+                write!(f, "no process ({})", names.join(" or "))
+            }
+            Self::Untold => f.write_str("nothing, as nobody told of it"),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The facts of one scenario, arranged so that they answer: whose is this packet?
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::packet::{Direction, Packet, SYN};
+use crate::tag::Tag;
+use crate::told::{Fact, Flow, Reason};
+
+/// By how much a recorder's clock may differ from the generators', in nanoseconds.
+pub(super) const SLACK: u64 = 5_000_000;
+
+/// Who a packet belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// One of these: whoever holds the socket, or the one that wrote or read the message.
+    Process(Vec<u32>),
+    /// As above; but as nobody read it, to say that nobody can know is right as well.
+    Unread(Vec<u32>),
+    /// No process, for one of these reasons.
+    Nobody(Vec<Reason>),
+    /// The generators did not tell.
+    Untold,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    process: u32,
+    from: u64,
+    to: u64,
+}
+
+/// A scenario's facts.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) addresses: HashSet<IpAddr>,
+    pub(super) sent: HashMap<Tag, u32>,
+    pub(super) read: HashMap<Tag, Vec<u32>>,
+    pub(super) named: HashMap<Tag, String>,
+    pub(super) forwarded: bool,
+    pub(super) large: Option<usize>,
+    pub(super) skipped: Option<String>,
+    pub(super) failed: Option<String>,
+    holders: HashMap<Flow, Vec<Holder>>,
+    nobody: Vec<(Direction, Flow, u64, Vec<Reason>)>,
+    single: Vec<(Direction, Flow)>,
+}
+
+impl Truth {
+    pub(super) fn learn(&mut self, fact: Fact) {
+        match fact {
+            Fact::Address(address) => drop(self.addresses.insert(address)),
+            Fact::Sent(tag, process) => drop(self.sent.insert(tag, process)),
+            Fact::Read(tag, process) => self.read.entry(tag).or_default().push(process),
+            Fact::Holds(flow, process, from) => {
+                self.holders.entry(flow).or_default().push(Holder { process, from, to: u64::MAX });
+            }
+            Fact::Leaves(flow, process, at) => {
+                let holders = self.holders.entry(flow).or_default();
+                for holder in holders.iter_mut().filter(|holder| holder.process == process) {
+                    holder.to = at;
+                }
+            }
+            Fact::Nobody(direction, flow, from, reasons) => {
+                self.nobody.push((direction, flow, from, reasons))
+            }
+            Fact::Single(direction, flow) => self.single.push((direction, flow)),
+            Fact::Large(bytes) => self.large = Some(bytes),
+            Fact::Forwarded => self.forwarded = true,
+            Fact::Named(tag, argument) => drop(self.named.insert(tag, argument)),
+            Fact::Skipped(reason) => self.skipped = Some(reason),
+            Fact::Failed(reason) => self.failed = Some(reason),
+        }
+    }
+
+    /// The flows that were told with both ends, or all of them.
+    pub(super) fn flows(&self, whole: bool) -> impl Iterator<Item = &Flow> {
+        self.holders.keys().filter(move |flow| !whole || flow.remote.is_some())
+    }
+
+    /// Every process that held a flow's sockets at any time.
+    pub(super) fn holders_of(&self, flow: &Flow) -> Vec<u32> {
+        self.holders.get(flow).into_iter().flatten().map(|holder| holder.process).collect()
+    }
+
+    /// Why a packet has no process, if it was told that it has none.
+    pub(super) fn nobody(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> Option<&[Reason]> {
+        let rules = self.nobody.iter();
+        let mut fitting = rules.filter(|(way, flow, from, _)| {
+            *way == direction && nanos + SLACK >= *from && fits(flow, packet, direction)
+        });
+        fitting.next_back().map(|(_, _, _, reasons)| reasons.as_slice())
+    }
+
+    /// Whether a packet is expected to have no counterpart in the other direction.
+    pub(super) fn single(&self, packet: &Packet<'_>, direction: Direction) -> bool {
+        self.single.iter().any(|(way, flow)| *way == direction && fits(flow, packet, direction))
+    }
+
+    /// The processes that wrote or read a message.
+    pub(super) fn of_message(&self, tag: Tag, direction: Direction) -> Option<Vec<u32>> {
+        match direction {
+            Direction::Out => self.sent.get(&tag).map(|process| vec![*process]),
+            Direction::In => self.read.get(&tag).cloned(),
+        }
+    }
+
+    /// Who held the socket that a packet goes with, then.
+    pub(super) fn holders(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> Vec<u32> {
+        let (local, remote) = packet.ends(direction);
+        let protocol = packet.protocol;
+        let exact = self.holders.get(&Flow::between(protocol, local, remote));
+        let exact = exact.map_or(&[][..], Vec::as_slice);
+        // The first to hold it (who accepted it) is the owner of what waited for it.
+        let first = exact.iter().map(|holder| holder.from).min();
+        let mut found = active(exact.iter().filter(|holder| {
+            (Some(holder.from) == first || holder.from <= nanos + SLACK)
+                && nanos <= holder.to.saturating_add(SLACK)
+        }));
+        if found.is_empty() {
+            // All have let go; what is left to be sent is the last one's.
+            let last = exact.iter().map(|holder| holder.to).max();
+            found = active(exact.iter().filter(|holder| Some(holder.to) == last));
+        }
+        // Until somebody has accepted it, a connection is its listener's; its handshake may always be.
+        let handshake = packet.tcp.is_some_and(|tcp| tcp.flags & SYN != 0);
+        if handshake || first.is_none_or(|first| nanos <= first.saturating_add(SLACK)) {
+            found.extend(self.wildcards(packet, local, nanos));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn wildcards(&self, packet: &Packet<'_>, local: SocketAddr, nanos: u64) -> Vec<u32> {
+        let protocol = packet.protocol;
+        let unspecified: IpAddr = if local.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        let keys = [
+            Flow::at(protocol, local),
+            Flow::at(protocol, SocketAddr::new(unspecified, local.port())),
+            Flow::any(protocol),
+        ];
+        let holders = keys.iter().find_map(|key| self.holders.get(key));
+        active(
+            holders
+                .into_iter()
+                .flatten()
+                .filter(|holder| holder.from <= nanos + SLACK && nanos <= holder.to.saturating_add(SLACK)),
+        )
+    }
+
+    /// Whose a packet is that has no message that was told of.
+    pub(super) fn expected(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> Expected {
+        if let Some(reasons) = self.nobody(packet, direction, nanos) {
+            return Expected::Nobody(reasons.to_vec());
+        }
+        if packet.housekeeping() {
+            return Expected::Nobody(vec![Reason::KERNEL, Reason(0)]);
+        }
+        let holders = self.holders(packet, direction, nanos);
+        match holders.len() {
+            0 => Expected::Untold,
+            1 => Expected::Process(holders),
+            _ if direction == Direction::In && !packet.payload.is_empty() => Expected::Unread(holders),
+            _ => Expected::Process(holders),
+        }
+    }
+}
+
+fn active<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<u32> {
+    holders.map(|holder| holder.process).collect()
+}
+
+/// Whether a flow, any of whose ends may be open, is a packet's.
+fn fits(flow: &Flow, packet: &Packet<'_>, direction: Direction) -> bool {
+    let (local, remote) = packet.ends(direction);
+    let fits = |pattern: Option<SocketAddr>, end: SocketAddr| {
+        pattern.is_none_or(|pattern| {
+            (pattern.ip().is_unspecified() || pattern.ip() == end.ip())
+                && (pattern.port() == 0 || pattern.port() == end.port())
+        })
+    };
+    flow.protocol == packet.protocol && fits(flow.local, local) && fits(flow.remote, remote)
+}

@@ -1,0 +1,380 @@
+//! Where a scenario plays: its network, and the actors, which are forked processes that tell what they do.
+//!
+//! The bench itself and every actor that forks have one thread when they fork.
+
+use std::fmt::Display;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::network::{End, Family, Namespace, Network};
+use crate::tag::Tag;
+use crate::told::{Fact, Flow, Told, now};
+
+/// Bounds every wait: far more than anything needs, even under emulation.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// An actor that still runs after so many seconds is ended by the kernel.
+const LIFETIME: u32 = 900;
+/// How often a wait looks.
+const TICK: Duration = Duration::from_millis(2);
+
+/// What a scenario's function works with.
+#[derive(Debug)]
+pub(crate) struct Stage<'n> {
+    pub(crate) network: &'n Network,
+    pub(crate) family: Family,
+    /// How many processes the crowds have.
+    pub(crate) crowd: usize,
+    told: Told,
+    facts: PathBuf,
+    scenario: String,
+    /// Actors that began before the recorder, for what comes after.
+    pub(crate) waiting: Vec<Actor>,
+}
+
+impl<'n> Stage<'n> {
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn new(
+        network: &'n Network,
+        family: Family,
+        crowd: usize,
+        facts: &Path,
+        scenario: &str,
+    ) -> Result<Self> {
+        let told = Told::open(facts, scenario)?;
+        for end in [End::A, End::B] {
+            told.tell(&Fact::Address(network.address(end, family)))?;
+        }
+        let (facts, scenario) = (facts.to_owned(), scenario.to_owned());
+        Ok(Self { network, family, crowd, told, facts, scenario, waiting: Vec::new() })
+    }
+
+    pub(crate) fn ip(&self, end: End) -> IpAddr {
+        self.network.address(end, self.family)
+    }
+
+    pub(crate) fn address(&self, end: End, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip(end), port)
+    }
+
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn tell(&self, fact: &Fact) -> Result<()> {
+        self.told.tell(fact)
+    }
+
+    /// Starts an actor at one end. What it does is `part`.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn play(
+        &self,
+        end: End,
+        name: &'static str,
+        part: impl FnOnce(&mut Part) -> Result<()>,
+    ) -> Result<Actor> {
+        self.play_in(self.network.at(end), name, part)
+    }
+
+    /// Starts an actor in any network namespace.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn play_in(
+        &self,
+        namespace: &Namespace,
+        name: &'static str,
+        part: impl FnOnce(&mut Part) -> Result<()>,
+    ) -> Result<Actor> {
+        start(name, &self.facts, &self.scenario, |play| {
+            namespace.enter()?;
+            part(play)
+        })
+    }
+}
+
+/// An actor, as whoever started it sees it. Killed and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Actor {
+    name: &'static str,
+    process: Pid,
+    line: UnixStream,
+    reaped: bool,
+}
+
+impl Actor {
+    /// The process id, as the forking process sees it.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.as_raw().unsigned_abs()
+    }
+
+    /// Waits until the actor says that it is ready.
+    ///
+    /// # Errors
+    /// It ends, or says nothing for too long.
+    pub(crate) fn ready(&mut self) -> Result<()> {
+        let mut byte = [0];
+        if self.line.read_exact(&mut byte).is_ok() {
+            return Ok(());
+        }
+        self.finish()?;
+        bail!("{} ended, or said nothing for {PATIENCE:?}", self.name)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(crate) fn go(&mut self) -> Result<()> {
+        self.line.write_all(&[1]).with_context(|| format!("{} does not listen any more", self.name))
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Errors
+    /// It failed; what it says is on standard error.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Waits until one ends that has so many things to do.
+    ///
+    /// # Errors
+    /// It failed; what it says is on standard error.
+    pub(crate) fn finish_slowly(&mut self, count: usize) -> Result<()> {
+        self.finish_within(PATIENCE + Duration::from_millis(50) * u32::try_from(count)?)
+    }
+
+    fn finish_within(&mut self, patience: Duration) -> Result<()> {
+        let started = Instant::now();
+        while !self.reaped {
+            match waitpid(self.process, Some(WaitPidFlag::WNOHANG))? {
+                WaitStatus::StillAlive => std::thread::sleep(TICK),
+                status => {
+                    self.reaped = true;
+                    ensure!(matches!(status, WaitStatus::Exited(_, 0)), "{} failed: {status:?}", self.name);
+                }
+            }
+            ensure!(started.elapsed() < patience, "{} does not end", self.name);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        if !self.reaped {
+            // Both fail only if it is gone.
+            let _ = kill(self.process, Signal::SIGKILL);
+            let _ = waitpid(self.process, None);
+        }
+    }
+}
+
+/// An actor, as it sees itself.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// The process id that the host knows it by.
+    pub(crate) process: u32,
+    number: u64,
+    told: Told,
+    facts: PathBuf,
+    scenario: String,
+    line: UnixStream,
+}
+
+impl Part {
+    /// A message that nobody has sent yet.
+    pub(crate) fn message(&mut self, length: usize) -> (Tag, Vec<u8>) {
+        self.number += 1;
+        let tag = Tag { process: self.process, number: self.number };
+        (tag, tag.message(length))
+    }
+
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn sent(&self, tag: Tag) -> Result<()> {
+        self.told.tell(&Fact::Sent(tag, self.process))
+    }
+
+    /// Tells of every message whose beginning is in these bytes.
+    ///
+    /// # Errors
+    /// There is none, or the facts cannot be written.
+    pub(crate) fn read(&self, bytes: &[u8]) -> Result<()> {
+        Tag::first(bytes)?;
+        let facts: Vec<_> =
+            Tag::all(bytes).into_iter().map(|(_, tag)| Fact::Read(tag, self.process)).collect();
+        self.told.tell_all(&facts)
+    }
+
+    /// This process holds a socket, from its beginning.
+    ///
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn holds(&self, flow: Flow) -> Result<()> {
+        self.told.tell(&Fact::Holds(flow, self.process, 0))
+    }
+
+    /// It holds it since a time.
+    ///
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn holds_since(&self, flow: Flow, time: u64) -> Result<()> {
+        self.told.tell(&Fact::Holds(flow, self.process, time))
+    }
+
+    /// It has just let go of it, while others hold it.
+    ///
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn leaves(&self, flow: Flow) -> Result<()> {
+        self.told.tell(&Fact::Leaves(flow, self.process, now()))
+    }
+
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn tell(&self, fact: &Fact) -> Result<()> {
+        self.told.tell(fact)
+    }
+
+    /// Says to whoever started it that it is ready.
+    ///
+    /// # Errors
+    /// Nobody listens any more.
+    pub(crate) fn ready(&mut self) -> Result<()> {
+        self.line.write_all(&[1]).context("nobody waits for this actor")
+    }
+
+    /// Waits until whoever started it lets it go on.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub(crate) fn wait(&mut self) -> Result<()> {
+        self.line.read_exact(&mut [0]).context("nobody lets this actor go on")
+    }
+
+    /// Says that it is ready, and waits.
+    ///
+    /// # Errors
+    /// As the two.
+    pub(crate) fn ready_and_wait(&mut self) -> Result<()> {
+        self.ready()?;
+        self.wait()
+    }
+
+    /// Forks an actor that shares every descriptor.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn fork(
+        &self,
+        name: &'static str,
+        part: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Actor> {
+        start(name, &self.facts, &self.scenario, part)
+    }
+
+    /// For a process of the crowd, which shares all but its name with the process that forks it: no line, no parting
+    /// words. Returns in the parent only.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn fork_briefly(&mut self, part: impl FnOnce(&mut Self) -> Result<()>) -> Result<Pid> {
+        // SAFETY: the bench's processes have one thread when they fork, so the child may do anything.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(child),
+            ForkResult::Child => {
+                self.process = std::process::id();
+                self.number = now();
+                end("one of a crowd", part(self))
+            }
+        }
+    }
+
+    /// Where facts are told, and of which scenario: for a program that goes on after exec.
+    pub(crate) fn place(&self) -> (&Path, &str) {
+        (&self.facts, &self.scenario)
+    }
+
+    /// A part that is played without anybody who waits for it: a program after exec.
+    ///
+    /// # Errors
+    /// The facts cannot be written.
+    pub(crate) fn alone(facts: &Path, scenario: &str) -> Result<Self> {
+        let (line, _) = UnixStream::pair()?;
+        Self::new(std::process::id(), facts, scenario, line)
+    }
+
+    fn new(process: u32, facts: &Path, scenario: &str, line: UnixStream) -> Result<Self> {
+        let told = Told::open(facts, scenario)?;
+        let (facts, scenario) = (facts.to_owned(), scenario.to_owned());
+        Ok(Self { process, number: now(), told, facts, scenario, line })
+    }
+}
+
+/// Forks a process that plays a part.
+fn start(
+    name: &'static str,
+    facts: &Path,
+    scenario: &str,
+    part: impl FnOnce(&mut Part) -> Result<()>,
+) -> Result<Actor> {
+    let (ours, mut theirs) = UnixStream::pair()?;
+    // SAFETY: the bench's processes have one thread when they fork, so the child may do anything.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            drop(theirs);
+            ours.set_read_timeout(Some(PATIENCE))?;
+            // Before anything can fail.
+            let actor = Actor { name, process: child, line: ours, reaped: false };
+            (&actor.line).write_all(&actor.process().to_ne_bytes())?;
+            Ok(actor)
+        }
+        ForkResult::Child => {
+            drop(ours);
+            let play = || {
+                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+                nix::unistd::alarm::set(LIFETIME);
+                let mut process = [0; 4];
+                theirs.read_exact(&mut process)?;
+                theirs.set_read_timeout(Some(Duration::from_secs(LIFETIME.into())))?;
+                part(&mut Part::new(u32::from_ne_bytes(process), facts, scenario, theirs)?)
+            };
+            end(name, play())
+        }
+    }
+}
+
+fn end(name: impl Display, result: Result<()>) -> ! {
+    if let Err(error) = &result {
+        eprintln!("hone-truth: {name}: {error:#}");
+    }
+    std::process::exit(i32::from(result.is_err()))
+}
+
+/// Looks until something is so.
+///
+/// # Errors
+/// It is not, for too long; or looking fails.
+pub(crate) fn wait_for(what: impl Display, mut look: impl FnMut() -> Result<bool>) -> Result<()> {
+    let started = Instant::now();
+    while !look()? {
+        ensure!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain: {what}");
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// Waits a little, so that what comes next is later beyond any doubt about clocks.
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(40));
+}

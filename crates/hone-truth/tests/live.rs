@@ -1,0 +1,120 @@
+//! The bench, live: the scenarios in which every packet's owner is right as of this version.
+//!
+//! Needs root and what the sensor needs, and a honeutil beside the bench; where something is missing the test says
+//! `skipped: ` and why, and with `HONE_LIVE=required` in the environment that is a failure.
+
+#![cfg(target_os = "linux")]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const TRUTH: &str = env!("CARGO_BIN_EXE_hone-truth");
+
+/// What is right, whatever else runs. The others wait for the sensor: shared sockets, connections that a worker
+/// accepts, packets without a socket, Multipath TCP.
+const RIGHT: &[&str] = &[
+    "tcp",
+    "tcp-reuseport",
+    "tcp-exec",
+    "tcp-backlog",
+    "threads",
+    "loopback",
+    "udp-connected",
+    "udp-unconnected",
+    "udp-multicast",
+    "udp-fragments",
+    "udp-shared-send",
+    "crowd-*",
+    "raw-two",
+    "sendfile",
+    "splice",
+    "zerocopy",
+    "sendmmsg",
+    "udp-segment",
+    "big-packets",
+    "old-sockets",
+    "new-network",
+    "pid-namespace",
+    "cgroup",
+    "reused-pid",
+    "vxlan",
+    "ipip",
+    "gre",
+];
+
+/// CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF.
+const CAPABILITIES: u64 = 1 << 12 | 1 << 21 | 1 << 38 | 1 << 39;
+
+fn obstacle() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("not root".into());
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:\t"));
+    let held = held.and_then(|word| u64::from_str_radix(word, 16).ok()).unwrap_or_default();
+    if held & CAPABILITIES != CAPABILITIES {
+        return Some("root without the capabilities of the sensor and of namespaces".into());
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Some("the kernel has no BTF".into());
+    }
+    if !std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| mounts.contains(" - cgroup2 ")) {
+        return Some("no cgroup v2 hierarchy is mounted".into());
+    }
+    if !Path::new(TRUTH).with_file_name("honeutil").exists() {
+        return Some("honeutil is not built: `cargo build -p honeutil`".into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ip = std::env::split_paths(&path).any(|directory| directory.join("ip").exists());
+    (!ip).then(|| "not installed: ip".into())
+}
+
+/// Whether the bench can run here; if not, says why.
+///
+/// # Panics
+/// If it cannot and `HONE_LIVE=required` is set.
+fn ready() -> bool {
+    let Some(reason) = obstacle() else { return true };
+    assert!(
+        std::env::var_os("HONE_LIVE").is_none_or(|value| value != "required"),
+        "cannot be skipped: {reason}"
+    );
+    say(&format!("skipped: {reason}"));
+    false
+}
+
+/// Not with a macro: the harness would keep the text of a test that passes to itself.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("\n{text}\n").as_bytes());
+}
+
+#[test]
+fn every_packet_has_the_right_owner() {
+    if !ready() {
+        return;
+    }
+    let place = tempfile::Builder::new().prefix("hone-truth-").tempdir().expect("a temporary directory");
+    let mut command = Command::new(TRUTH);
+    command.args(["run", "--quick", "--json", "--keep"]).arg(place.path());
+    for name in RIGHT {
+        command.args(["--scenario", name]);
+    }
+    let output = command.stdin(Stdio::null()).output().expect("the bench can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let scores: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{}, no scores ({error}): {said}", output.status));
+    let scores = scores.as_array().expect("a list");
+    // Each with both families, but for ipip.
+    assert!(scores.len() >= 2 * RIGHT.len() - 1, "only {} scenarios played: {said}", scores.len());
+    let mut played = 0;
+    for score in scores {
+        match score["skipped"].as_str() {
+            Some(reason) => say(&format!("skipped: {}: {reason}", score["scenario"])),
+            None => played += 1,
+        }
+    }
+    let bad: Vec<_> = scores.iter().filter(|score| score["good"] != true).collect();
+    assert!(bad.is_empty() && output.status.success(), "{}: {bad:#?}", output.status);
+    assert!(played >= 40, "only {played} scenarios could play here");
+}
