@@ -11,7 +11,6 @@ use crate::packet::Direction;
 use crate::told::{self, Flow, Reason};
 
 /// How the owner of a packet was found, or why there is none: see docs/format.md.
-const HOW: u16 = 259;
 
 /// A recorded packet.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +57,6 @@ impl Recording {
                 let nanos = item.nanos.unwrap_or_default();
                 match item.block {
                     Block::Packet(packet) if wanted(&packet.data) => {
-                        let how = packet.other.iter().find(|option| option.code == HOW);
                         recording.records.push(Record {
                             nanos,
                             direction: match packet.flags.map(|flags| flags & 3) {
@@ -68,7 +66,7 @@ impl Recording {
                             },
                             process: packet.process,
                             arguments: packet.process.and_then(|process| running.get(&process).copied()),
-                            how: how.and_then(|option| option.value.first().copied()).map(Reason),
+                            how: packet.how.map(|how| Reason(how.code())),
                             data: packet.data.into_owned(),
                         });
                     }

@@ -34,6 +34,8 @@
 #define PF_KTHREAD 0x00200000
 /* include/linux/skbuff.h */
 #define CHECKSUM_PARTIAL 3
+/* include/uapi/linux/if_packet.h */
+#define PACKET_HOST 0
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -213,7 +215,6 @@ struct socket {
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
-	unsigned long _skb_refdst;
 	unsigned int len;
 	unsigned int data_len;
 	int skb_iif;
@@ -223,6 +224,7 @@ struct sk_buff {
 	unsigned char *head;
 	unsigned char *data;
 	__u8 ip_summed : 2;
+	__u8 pkt_type : 3;
 };
 
 enum skb_drop_reason {

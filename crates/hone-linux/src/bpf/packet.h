@@ -39,16 +39,39 @@ int BPF_PROG(packet_passes, struct sock *sk, struct sk_buff *buffer)
 /* What the packet head and the choice of the owner need to know of the socket. */
 struct view {
 	struct bpf_sock *socket;
-	struct sock *sk; /* the same; read with probes only */
+	struct mptcp_sock *above; /* the connection of Multipath TCP that this socket is a part of, or NULL */
+	struct sock *sk; /* the process's: `above` or `socket`; read with probes only */
 	struct sk_buff *buffer; /* read with probes only */
 	__u64 cookie;
 	__u64 memory; /* the buffer's, which its clones share */
 	__u32 to_transport; /* bytes from the IP header to the transport header */
 	bool datagrams; /* UDP, raw and ping sockets send in the caller's context, and are read packet by packet */
 	bool tcp;
+	bool listens;
 	bool kernel; /* the kernel's own socket */
 	bool locked; /* a process holds the lock */
 };
+
+/* The parts of a Multipath TCP connection are the kernel's sockets; the process's is the one above them. */
+static __always_inline void look_above(struct view *view)
+{
+	struct mptcp_sock *above = bpf_skc_to_mptcp_sock(view->socket);
+	if (!above)
+		return;
+	struct sock *sk = (struct sock *)above;
+	view->above = above;
+	view->sk = sk;
+	view->kernel = false;
+	view->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	view->tcp = false; /* its sequence numbers are not those that processes read and write by */
+}
+
+static __always_inline struct socket_state *state_of(struct view *view, __u64 flags)
+{
+	if (view->above)
+		return bpf_sk_storage_get(&sockets, view->above, 0, flags);
+	return bpf_sk_storage_get(&sockets, view->socket, 0, flags);
+}
 
 static __always_inline bool look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
 {
@@ -90,6 +113,9 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 		view->sk = sk;
 		view->buffer = buffer;
 	}
+	view->listens = view->tcp && socket->state == TCP_LISTEN;
+	if (view->kernel && view->tcp)
+		look_above(view);
 	if (partial)
 		head->offload |= OFFLOAD_CHECKSUM;
 	if (skb->gso_size)
@@ -144,6 +170,19 @@ static __always_inline void sender_owns(struct packet_record *head, struct socke
 	head->method = METHOD_LAST_SENDER;
 }
 
+/* Nobody reads this packet. It goes with the next use of the socket or, if there is none soon, with the last. */
+static __always_inline void await_use(struct packet_record *head, struct socket_state *state)
+{
+	head->wait = WAIT_USE;
+	state->waiting = 1;
+	if (state->flags & SOCKET_RECEIVED) {
+		head->task = state->holder.task;
+		head->method = METHOD_LAST_RECEIVER;
+	} else {
+		head->method = METHOD_SHARED;
+	}
+}
+
 static __always_inline void await(struct packet_record *head, struct socket_state *state, __u8 wait, __u64 ticket)
 {
 	head->task = 0;
@@ -189,9 +228,9 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		adopt_accepted(state, view->cookie);
 	if (state->cookie != view->cookie)
 		listener_owns(head, state, true);
-	else if (view->tcp && view->socket->state == TCP_LISTEN)
+	else if (view->listens)
 		listener_owns(head, state, false);
-	else if (is_sure(&state->holder))
+	else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED)
 		holder_owns(head, state);
 	else if (view->datagrams) {
 		struct waiting_datagram datagram = {
@@ -210,9 +249,9 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		else if (state->flags & SOCKET_SENT)
 			sender_owns(head, state); /* acknowledges what it has sent */
 		else
-			await(head, state, WAIT_USE, 0);
+			await_use(head, state);
 	} else
-		await(head, state, WAIT_USE, 0);
+		await_use(head, state);
 	if (!head->task && !head->wait)
 		head->method = METHOD_UNKNOWN;
 }
@@ -230,7 +269,7 @@ int packet_received(struct __sk_buff *skb)
 	if (view.kernel) {
 		kernel_owns(&head, &view);
 	} else {
-		state = bpf_sk_storage_get(&sockets, view.socket, 0, 0);
+		state = state_of(&view, 0);
 		receiver_of(skb, &view, &head, state);
 	}
 	send_packet(skb, &head);
@@ -272,10 +311,10 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 		head->method = METHOD_CURRENT;
 	} else if (written) {
 		sender_owns(head, state);
-	} else if (is_sure(&state->holder)) {
+	} else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED) {
 		holder_owns(head, state);
 	} else {
-		await(head, state, WAIT_USE, 0);
+		await_use(head, state);
 	}
 }
 
@@ -291,10 +330,8 @@ int packet_sent(struct __sk_buff *skb)
 		send_packet(skb, &head);
 		return 1;
 	}
-	bool listens = view.tcp && view.socket->state == TCP_LISTEN;
-	__u64 running = view.datagrams || (view.locked && !listens) ? current_task_word() : 0;
-	struct socket_state *state =
-		bpf_sk_storage_get(&sockets, view.socket, 0, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	__u64 running = view.datagrams || (view.locked && !view.listens) ? current_task_word() : 0;
+	struct socket_state *state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (view.datagrams) {
 		head.task = running;
 		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
@@ -306,8 +343,8 @@ int packet_sent(struct __sk_buff *skb)
 			adopt_accepted(state, view.cookie);
 		if (state->cookie != view.cookie && running)
 			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
-		if (listens || state->cookie != view.cookie)
-			listener_owns(&head, state, !listens);
+		if (view.listens || state->cookie != view.cookie)
+			listener_owns(&head, state, !view.listens);
 		else {
 			/* connect() is a use that no other program sees. */
 			if (running && view.tcp && view.socket->state == TCP_SYN_SENT)

@@ -140,9 +140,9 @@ int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 	struct place place;
 	if (!locate(buffer, &place) || (__s32)place.pulled > 0)
 		return 0;
-	/* What is bridged and not routed has no destination entry (its low bit is a flag). */
+	/* What is routed was sent to this host's own link address; what is bridged was not. */
 	bool received = buffer->skb_iif != 0;
-	if (received && !(buffer->_skb_refdst & ~1UL))
+	if (received && BPF_CORE_READ_BITFIELD(buffer, pkt_type) != PACKET_HOST)
 		return 0;
 	struct last_packet *last = last_packet();
 	if (!last)

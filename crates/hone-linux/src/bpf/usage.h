@@ -62,7 +62,7 @@ static __always_inline int socket_receives(struct sock *sk, bool read)
 		return 0;
 	if (!(state->flags & SOCKET_RECEIVED))
 		state->flags |= SOCKET_RECEIVED;
-	if (!state->waiting || is_tcp(sk))
+	if (!state->waiting)
 		return 0;
 	/* Of UDP, the order of reading is all there is to tell by, but for trampolines; of the others, see datagram_read. */
 	bool next = read && is_udp(sk->sk_type, sk->sk_protocol) && !settings.trampolines;
