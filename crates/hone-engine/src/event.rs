@@ -144,7 +144,7 @@ pub type Attribution = Result<(ProcessKey, Method), NoOwner>;
 /// What shows whose a packet is, after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// That the connection is somebody's: [`Used::Owned`], or any other use.
+    /// That the connection is somebody's: [`Used::Alone`], or any other use.
     Use,
     /// That somebody reads this datagram: the sensor's number for it.
     Datagram(u64),
@@ -155,9 +155,10 @@ pub enum Wait {
 /// What the sensor saw a process do with a connection, if packets may wait for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Used {
-    /// It is the only one that can use the connection, from now on or since it accepted it: all packets that wait are
-    /// its own.
-    Owned(Method),
+    /// It accepted the connection: packets that wait are its own, unless somebody else is seen to read them.
+    Accepted,
+    /// It is the only one that can use the connection, and uses it: all packets that wait are its own.
+    Alone,
     /// It used it, for whatever: only what waits for [`Wait::Use`] is its own.
     Somehow,
     /// It read this datagram.

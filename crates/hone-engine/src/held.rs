@@ -113,10 +113,17 @@ impl Engine {
                 self.leave(&held, Ok((process, Method::Reader)));
             }
         }
+        if used == Used::Accepted {
+            self.hold.for_each(connection, |held| {
+                if held.awaited.wait.is_some() {
+                    held.awaited.otherwise = Ok((process, Method::Accepted));
+                }
+            });
+        }
         self.release(connection, |awaited| {
             let method = match (used, awaited.wait?) {
-                (Used::Owned(method), _) => method,
-                (_, Wait::Use) => Method::LastReceiver,
+                (Used::Accepted, _) => return None,
+                (Used::Alone, _) | (_, Wait::Use) => Method::LastReceiver,
                 (Used::Datagram(read), Wait::Datagram(number)) if read == number => Method::Reader,
                 (Used::Stream(read), Wait::Stream(end)) if !is_after(end, read) => Method::Reader,
                 _ => return None,

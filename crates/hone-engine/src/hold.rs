@@ -232,6 +232,17 @@ impl Hold {
         Some(held)
     }
 
+    /// Looks at all packets of a connection, in order.
+    pub(crate) fn for_each(&mut self, connection: ConnectionId, mut visit: impl FnMut(&mut Held)) {
+        let mut index = self.lines.get(&connection).map_or(NONE, |line| line.first);
+        while let Some(slot) = self.slots.get_mut(index as usize) {
+            if let Some(held) = &mut slot.held {
+                visit(held);
+            }
+            index = slot.next;
+        }
+    }
+
     /// A place in the order of arrival: at the oldest packet.
     pub(crate) const fn walk(&self) -> Walk {
         Walk(self.oldest)

@@ -353,7 +353,7 @@ fn who_reads_a_shared_socket_gets_what_he_reads() {
     // A new owner in the table alone says nothing about who reads.
     handle(&mut engine, &[opened(5, Some(OTHER), 10)]);
     assert_eq!(held(&engine), (2, 3, 0));
-    handle(&mut engine, &[used(OTHER, Used::Owned(Method::LastReceiver), 11)]);
+    handle(&mut engine, &[used(OTHER, Used::Alone, 11)]);
     assert_eq!(held(&engine), (0, 5, 0));
 }
 
@@ -370,6 +370,8 @@ fn what_is_not_read_in_time_is_what_it_would_be_otherwise() {
         (released(&engine, NoOwner::Shared), engine.statistics().methods.get(Method::Listener)),
         (1, 1)
     );
-    handle(&mut engine, &[waiting(Wait::Use, listener, 21), used(OTHER, Used::Owned(Method::Accepted), 22)]);
+    handle(&mut engine, &[waiting(Wait::Stream(2), listener, 21), used(OTHER, Used::Accepted, 22)]);
+    assert_eq!(held(&engine).0, 1, "who accepts may hand it on");
+    engine.tick(31);
     assert_eq!(news(&mut engine, reader), ["21: packet of 8, 24 of 24"]);
 }

@@ -97,7 +97,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         3 => (wait(), otherwise()).prop_map(|(wait, otherwise)| Owner::Wait(wait, otherwise)),
     ];
     let used = prop_oneof![
-        1 => Just(Used::Owned(Method::Accepted)),
+        1 => Just(Used::Accepted),
+        1 => Just(Used::Alone),
         2 => (0..4_u64).prop_map(Used::Datagram),
         2 => position().prop_map(Used::Stream),
         2 => Just(Used::NextDatagram),

@@ -92,7 +92,7 @@ impl Harness {
             15 => {
                 let (connection, process) = (connection(input), process(input));
                 let used = match input.below(4) {
-                    0 => Used::Owned(Method::Accepted),
+                    0 => Used::Accepted,
                     1 => Used::Datagram(input.below(4).into()),
                     2 => Used::NextDatagram,
                     _ => Used::Stream(input.u16().into()),

@@ -1,6 +1,6 @@
 //! Turns records of the BPF programs into events of the engine.
 
-use hone_engine::{Event, Packet, ProcessStart, StartKind, Used};
+use hone_engine::{Event, Packet, ProcessStart, StartKind};
 
 use crate::clock::WallClock;
 use crate::container;
@@ -44,11 +44,11 @@ impl Decoder {
                     data,
                 }));
             }
-            Record::SocketOpened { time, connection, task, alone } => {
+            Record::SocketOpened { time, connection, task, used } => {
                 let at = self.clock.wall(time);
                 sink(Event::ConnectionOpened { connection, owner: task, at });
-                if let (Some(method), Some(process)) = (alone, task) {
-                    sink(Event::ConnectionUsed { connection, process, used: Used::Owned(method), at });
+                if let (Some(used), Some(process)) = (used, task) {
+                    sink(Event::ConnectionUsed { connection, process, used, at });
                 }
             }
             Record::DatagramDropped { time, connection, ticket } => {

@@ -20,8 +20,8 @@ pub(crate) enum Record<'a> {
         time: u64,
         connection: u64,
         task: Option<ProcessKey>,
-        /// How the packets that wait are known to be the task's, if they are.
-        alone: Option<Method>,
+        /// What that means for packets that wait.
+        used: Option<Used>,
     },
     SocketUsed {
         time: u64,
@@ -190,10 +190,10 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
                     time,
                     connection,
                     task,
-                    alone: match flags {
+                    used: match flags {
                         0 => None,
-                        OWNS_ACCEPTED => Some(Method::Accepted),
-                        OWNS_ALONE => Some(Method::LastReceiver),
+                        OWNS_ACCEPTED => Some(Used::Accepted),
+                        OWNS_ALONE => Some(Used::Alone),
                         _ => return None,
                     },
                 },

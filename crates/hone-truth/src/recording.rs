@@ -10,8 +10,6 @@ use hone_pcapng::{Block, ProcessEventKind, Reader};
 use crate::packet::Direction;
 use crate::told::{self, Flow, Reason};
 
-/// How the owner of a packet was found, or why there is none: see docs/format.md.
-
 /// A recorded packet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {

@@ -73,10 +73,15 @@ impl Model {
                 self.release_at(first, Ok((process, Method::Reader)));
             }
         }
+        if used == Used::Accepted {
+            for seen in self.held.iter_mut().filter(|seen| seen.connection == Some(connection)) {
+                seen.waits = seen.waits.map(|(wait, _)| (wait, Ok((process, Method::Accepted))));
+            }
+        }
         self.release(connection, |seen| {
             let method = match (used, seen.waits?.0) {
-                (Used::Owned(method), _) => method,
-                (_, Wait::Use) => Method::LastReceiver,
+                (Used::Accepted, _) => return None,
+                (Used::Alone, _) | (_, Wait::Use) => Method::LastReceiver,
                 (Used::Datagram(one), Wait::Datagram(other)) if one == other => Method::Reader,
                 (Used::Stream(read), Wait::Stream(end)) if (read.wrapping_sub(end) as i32) >= 0 => {
                     Method::Reader

@@ -175,7 +175,9 @@ static __always_inline void await_use(struct packet_record *head, struct socket_
 {
 	head->wait = WAIT_USE;
 	state->waiting = 1;
-	if (state->flags & SOCKET_RECEIVED) {
+	if (state->flags & SOCKET_SENT) {
+		sender_owns(head, state);
+	} else if (state->flags & SOCKET_RECEIVED) {
 		head->task = state->holder.task;
 		head->method = METHOD_LAST_RECEIVER;
 	} else {
@@ -192,13 +194,25 @@ static __always_inline void await(struct packet_record *head, struct socket_stat
 	state->waiting = 1;
 }
 
-/* A connection that no process has accepted yet: its listener's owner's, unless somebody accepts it soon. */
-static __always_inline void listener_owns(struct packet_record *head, struct socket_state *state, bool child)
+static __always_inline void await_reader(struct __sk_buff *skb, struct view *view, struct packet_record *head,
+					 struct socket_state *state)
+{
+	head->wait = WAIT_USE;
+	if (view->tcp) {
+		struct segment segment = segment_of(skb, view);
+		if (segment.length) {
+			head->wait = WAIT_STREAM;
+			head->ticket = segment.from + segment.length;
+		}
+	}
+	state->waiting = 1;
+}
+
+/* Of a connection that no process has accepted yet: its listener's owner's, unless somebody accepts it soon. */
+static __always_inline void listener_owns(struct packet_record *head, struct socket_state *state)
 {
 	head->task = state->holder.task;
 	head->method = METHOD_LISTENER;
-	if (child)
-		head->wait = WAIT_USE;
 }
 
 /*
@@ -226,13 +240,16 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 	}
 	if (state->cookie != view->cookie)
 		adopt_accepted(state, view->cookie);
-	if (state->cookie != view->cookie)
-		listener_owns(head, state, true);
-	else if (view->listens)
-		listener_owns(head, state, false);
-	else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED)
+	if (state->cookie != view->cookie) {
+		listener_owns(head, state);
+		await_reader(skb, view, head, state);
+	} else if (view->listens) {
+		listener_owns(head, state);
+	} else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED) {
 		holder_owns(head, state);
-	else if (view->datagrams) {
+		if (state->flags & SOCKET_UNUSED && !(state->flags & SOCKET_RELEASED))
+			await_reader(skb, view, head, state);
+	} else if (view->datagrams) {
 		struct waiting_datagram datagram = {
 			.connection = view->cookie,
 			.ticket = now(),
@@ -242,16 +259,14 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		bpf_map_update_elem(&waiting_datagrams, &address, &datagram, BPF_ANY);
 		any_datagram_waits = 1;
 		await(head, state, WAIT_DATAGRAM, datagram.ticket);
-	} else if (view->tcp) {
-		struct segment segment = segment_of(skb, view);
-		if (segment.length)
-			await(head, state, WAIT_STREAM, segment.from + segment.length);
-		else if (state->flags & SOCKET_SENT)
-			sender_owns(head, state); /* acknowledges what it has sent */
-		else
-			await_use(head, state);
-	} else
+	} else {
 		await_use(head, state);
+		await_reader(skb, view, head, state);
+		if (head->wait == WAIT_STREAM) {
+			head->task = 0;
+			head->method = METHOD_SHARED;
+		}
+	}
 	if (!head->task && !head->wait)
 		head->method = METHOD_UNKNOWN;
 }
@@ -343,9 +358,13 @@ int packet_sent(struct __sk_buff *skb)
 			adopt_accepted(state, view.cookie);
 		if (state->cookie != view.cookie && running)
 			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
-		if (view.listens || state->cookie != view.cookie)
-			listener_owns(&head, state, !view.listens);
-		else {
+		if (view.listens || state->cookie != view.cookie) {
+			listener_owns(&head, state);
+			if (!view.listens) {
+				head.wait = WAIT_USE;
+				state->waiting = 1;
+			}
+		} else {
 			/* connect() is a use that no other program sees. */
 			if (running && view.tcp && view.socket->state == TCP_SYN_SENT)
 				take_over(state, view.sk, running);

@@ -60,8 +60,8 @@ enum settles {
 
 /* Of a RECORD_SOCKET_OPENED: packets that wait are the task's, */
 enum owns {
-	OWNS_ACCEPTED = 1, /* as it has accepted the connection */
-	OWNS_ALONE = 2, /* as it is the only one that can use the socket now */
+	OWNS_ACCEPTED = 1, /* if nobody else is seen to read them: it has accepted the connection */
+	OWNS_ALONE = 2, /* as it is the only one that can use the socket, and does */
 };
 
 enum offload {

@@ -20,6 +20,7 @@ enum socket_flags {
 	SOCKET_RECEIVED = 2, /* `holder` was seen to receive */
 	SOCKET_ACCEPTED = 4,
 	SOCKET_RELEASED = 8, /* no process holds it; TCP is still busy with it */
+	SOCKET_UNUSED = 32, /* accepted, but not used yet: its holder may be about to hand it on */
 	SOCKET_WRITERS = 16, /* several processes have written to the stream: see writing.h */
 };
 
@@ -68,7 +69,6 @@ static __always_inline void own_socket(struct socket_state *state, __u64 cookie,
 	state->sender = holder.task;
 	/* A connection can be accepted and let go of before its acceptance is noted here. */
 	state->flags = flags | (state->flags & SOCKET_RELEASED);
-	state->waiting = 0;
 	state->cookie = cookie;
 }
 
@@ -78,7 +78,7 @@ static __always_inline bool adopt_accepted(struct socket_state *state, __u64 coo
 	struct holder *holder = bpf_map_lookup_elem(&accepted, &cookie);
 	if (!holder)
 		return false;
-	own_socket(state, cookie, *holder, SOCKET_ACCEPTED);
+	own_socket(state, cookie, *holder, SOCKET_ACCEPTED | SOCKET_UNUSED);
 	bpf_map_delete_elem(&accepted, &cookie);
 	return true;
 }
@@ -97,6 +97,8 @@ static __always_inline void take_over(struct socket_state *state, struct sock *s
 			state->flags &= ~SOCKET_RECEIVED;
 		state->holder = holder;
 	}
+	if (state->flags & SOCKET_UNUSED)
+		state->flags &= ~SOCKET_UNUSED;
 	if (state->waiting && is_sure(&state->holder)) {
 		state->waiting = 0;
 		send_socket(RECORD_SOCKET_OPENED, state->cookie, task, OWNS_ALONE, 0);
