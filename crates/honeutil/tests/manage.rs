@@ -6,12 +6,12 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use hone_reader::{Connection, Options};
+use hone_testing::ready;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -228,27 +228,9 @@ impl Drop for Service {
     }
 }
 
-/// Whether honed can run here; if not, says why.
-fn ready() -> bool {
-    let honed = Path::new(env!("CARGO_BIN_EXE_honeutil")).with_file_name("honed");
-    let reason = if !rustix::process::geteuid().is_root() {
-        "not root"
-    } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        "the kernel has no BTF"
-    } else if !honed.exists() {
-        "honed is not built (cargo build -p honed)"
-    } else {
-        return true;
-    };
-    let required = std::env::var_os("HONE_LIVE").is_some_and(|value| value == "required");
-    assert!(!required, "cannot be skipped: {reason}");
-    let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
-    false
-}
-
 #[test]
 fn honed_is_started_asked_and_stopped() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let service = Service::new();
@@ -288,7 +270,7 @@ fn is_honed(pid: std::num::NonZeroI32) -> bool {
 
 #[test]
 fn a_honed_that_was_killed_is_told_from_one_that_was_stopped() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let service = Service::new();
@@ -306,7 +288,7 @@ fn a_honed_that_was_killed_is_told_from_one_that_was_stopped() {
 
 #[test]
 fn a_honed_that_cannot_start_says_why() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let service = Service::new();
@@ -341,7 +323,7 @@ fn with_systemd(command: &str) -> (Option<i32>, String, String) {
 
 #[test]
 fn where_systemd_runs_it_does_the_work() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let (status, said, told) = with_systemd("start");

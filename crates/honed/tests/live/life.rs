@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use hone_reader::{Connection, LogLevels, Options, Read, ReaderError, Refusal};
+use hone_testing::{Guarded, Service, command, ready, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{Guarded, ready, wait_for};
-use crate::service::{Service, command};
 use crate::stream::{SETTLE, finish_section, parse};
 use crate::traffic::{new_tag, send};
 
@@ -51,7 +50,7 @@ fn a_stop_ends_every_stream_with_its_section() {
     assert!(matches!(error, ReaderError::Ended { .. } | ReaderError::Lost), "{error}");
     let (status, log, directory) = service.wait();
     assert!(status.success(), "{log}");
-    let error = Connection::open(crate::service::socket(directory.path())).expect_err("honed has stopped");
+    let error = Connection::open(hone_testing::socket(directory.path())).expect_err("honed has stopped");
     assert!(matches!(error, ReaderError::NoService { .. }), "{error}");
     assert!(error.to_string().contains("honeutil start"), "{error}");
 }
@@ -82,7 +81,7 @@ fn a_service_that_was_killed_leaves_nothing_in_the_way() {
     let (_, _, error) = read_to_end(&mut reader);
     assert!(matches!(error, ReaderError::Lost), "{error}");
     let (_, _, directory) = service.wait();
-    let socket = crate::service::socket(directory.path());
+    let socket = hone_testing::socket(directory.path());
     assert!(socket.exists(), "the killed service leaves its socket");
     let error = Connection::open(&socket).expect_err("nobody listens");
     assert!(matches!(error, ReaderError::NoService { .. }), "{error}");
@@ -102,7 +101,7 @@ fn one_service_at_a_time() {
         return;
     }
     let service = Service::start("");
-    let second = crate::service::directory();
+    let second = hone_testing::directory();
     let config = service.directory().join("hone.toml");
     std::fs::copy(&config, second.path().join("hone.toml")).expect("both are ours");
     let mut honed = Guarded::spawn(&mut command(second.path()));
@@ -113,8 +112,8 @@ fn one_service_at_a_time() {
     service.stop();
 
     // What is no service's is not removed.
-    let directory = crate::service::directory();
-    let socket = crate::service::socket(directory.path());
+    let directory = hone_testing::directory();
+    let socket = hone_testing::socket(directory.path());
     let text = format!("socket = '{}'", socket.display());
     std::fs::write(directory.path().join("hone.toml"), text).expect("the directory is ours");
     std::fs::write(&socket, "mine").expect("the directory is ours");
@@ -196,7 +195,7 @@ fn the_configuration_is_read_again() {
 
 #[test]
 fn a_configuration_can_be_checked() {
-    let directory = crate::service::directory();
+    let directory = hone_testing::directory();
     let check = |text: &str| {
         std::fs::write(directory.path().join("hone.toml"), text).expect("the directory is ours");
         let status = command(directory.path()).arg("--check-config").status().expect("honed can be started");

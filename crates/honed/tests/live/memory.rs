@@ -2,9 +2,8 @@
 
 use hone_reader::api::{List, Request};
 use hone_reader::{Component, Connection, MemoryRow, Options};
+use hone_testing::{Service, ready, wait_for};
 
-use crate::guard::{ready, wait_for};
-use crate::service::Service;
 use crate::traffic::{new_tag, send};
 
 fn row(report: &[MemoryRow], component: Component) -> (u64, u64) {

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use hone_reader::api::{List, Request};
 use hone_reader::{Options, Read};
+use hone_testing::{Service, ready, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{ready, wait_for};
 use crate::raw::Raw;
-use crate::service::Service;
 use crate::stream::{SETTLE, finish_section, read_rest, read_section};
 use crate::traffic::{new_tag, send};
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use hone_testing::{Guarded, SmallDisk, run};
 use tempfile::TempDir;
 
-use crate::guard::{Guarded, ready, run};
+use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::recorder::{HONEUTIL, directory, recorded};
 use crate::recording::Recording;
@@ -99,36 +100,17 @@ fn without_btf_the_remedy_is_named() {
     assert_says(&message, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
-/// A small file system in memory; unmounted when dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn new(size: &str) -> Self {
-        let disk = Self(directory());
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
-            .arg(disk.0.path()));
-        disk
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_ends_the_file_at_a_whole_block() {
     if !ready(&["mount", "umount"]) {
         return;
     }
     let network = Network::new();
-    let disk = SmallDisk::new("2m");
+    let disk = SmallDisk::mount("2m").expect("root may");
     let words = directory();
     let stderr = words.path().join("stderr");
     let mut command = Command::new(HONEUTIL);
-    command.args(["read", "-d"]).arg(disk.0.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(["read", "-d"]).arg(disk.path()).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(std::fs::File::create(&stderr).expect("the directory is ours"));
     let mut honeutil = Guarded::spawn(&mut command);
     let (a, b) = (network.v4(End::A), network.v4(End::B));
@@ -137,7 +119,7 @@ fn a_full_disk_ends_the_file_at_a_whole_block() {
     let status = honeutil.wait("honeutil finds the disk full");
     let message = std::fs::read_to_string(&stderr).expect("the directory is ours");
     assert_eq!(status.code(), Some(1), "{message}");
-    let files = recorded(disk.0.path());
+    let files = recorded(disk.path());
     let [file] = files.as_slice() else { panic!("not one file: {files:?}") };
     assert_says(&message, &["No space left on device", &file.display().to_string(), "free some space"]);
     let recording = Recording::read_cut_short(file);

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hone_testing::{Guarded, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{Guarded, ready, wait_for};
+use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::Ip;
 use crate::recorder::{HONEUTIL, Recorder, has_content};

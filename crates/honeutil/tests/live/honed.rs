@@ -4,10 +4,11 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use hone_testing::wait_for;
 use rustix::process::Signal;
 
 use crate::files::{await_more, check_parts, datagrams, endless_datagrams};
-use crate::guard::{ready, wait_for};
+use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::Ip;
 use crate::recorder::{HONEUTIL, Recorder, directory, has_content};
