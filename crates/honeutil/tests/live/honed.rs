@@ -240,6 +240,44 @@ fn open_connections_are_listed_with_their_processes() {
     assert_eq!(sent.stdout, b"");
 }
 
+/// While honed starts nobody has the socket, and later nobody is seen to use it: only the list tells whose it is.
+#[test]
+fn send_conns_names_the_process_that_honed_cannot_know() {
+    if !ready(&["bash"]) {
+        return;
+    }
+    let network = Network::new();
+    let b = network.v4(End::B);
+    let (mut holder, address) = Traffic::server(&network, End::B, &format!("hide {b}:0"));
+    let service = Service::start();
+    let recorder = Recorder::start_through(&service, &[]);
+    let file = recorder.files().remove(0);
+    holder.go_on();
+    holder.wait_for("held");
+    let port = address.port().to_string();
+    let script = format!("for i in 1 2 3; do echo $i > /dev/udp/{b}/{port}; done");
+    let owners = |count: usize| {
+        hone_testing::run(network.command(End::A, "bash").args(["-c", &script]));
+        wait_for("the datagrams are recorded", || {
+            let mut show = Command::new(HONEUTIL);
+            // The file is still being written.
+            let shown = show.args(["show", "--port", &port]).arg(&file).output().expect("it can be started");
+            let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+            let arrived = shown.lines().filter(|line| line.contains(" PAKT ") && line.contains(" in "));
+            let owners: Vec<_> =
+                arrived.map(|line| line.split_whitespace().nth(2).unwrap_or_default().to_owned()).collect();
+            (owners.len() == count).then_some(owners)
+        })
+    };
+    assert_eq!(owners(3), ["-"; 3], "honed cannot know");
+    service.ask(&["send-conns"]);
+    let pid = holder.pid().to_string();
+    assert_eq!(owners(6)[3..], [&*pid; 3], "it was told");
+    holder.go_on();
+    holder.finish();
+    recorder.stop();
+}
+
 #[test]
 fn a_honed_that_does_not_run_is_missed_only_if_it_was_asked_for() {
     if !ready(&[]) {
