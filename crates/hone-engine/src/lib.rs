@@ -63,8 +63,8 @@ mod tuple;
 
 pub use block::BYTE_ORDER;
 pub use config::{
-    Config, DEFAULT_RING_BYTES, MAX_PACKET_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, RING_SLOT_BYTES,
-    ReaderOptions, SectionInfo,
+    Config, DEFAULT_RING_BYTES, HostIdentity, MAX_HOST_NAME, MAX_PACKET_BYTES, MAX_RING_BYTES,
+    MIN_RING_BYTES, RING_SLOT_BYTES, ReaderOptions, SectionInfo,
 };
 pub use engine::Engine;
 pub use error::{

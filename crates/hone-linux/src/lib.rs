@@ -21,5 +21,5 @@ mod sensor;
 pub use capture::Capture;
 pub use clock::now;
 pub use error::SensorError;
-pub use host::{HostInfo, host, host_id};
+pub use host::{HostInfo, host};
 pub use sensor::{DEFAULT_RING_BYTES, MAX_SNAP_LENGTH, RING_BYTES, Sensor, SensorConfig};

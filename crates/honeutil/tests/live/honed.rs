@@ -300,3 +300,22 @@ fn a_honed_that_does_not_run_is_missed_only_if_it_was_asked_for() {
     ended.assert_success();
     assert!(ended.stderr.contains("without honed"), "{}", ended.stderr);
 }
+
+/// As the configuration says: a name as it is, or a GUID.
+#[test]
+fn the_host_identity_is_the_configured_one() {
+    if !ready(&[]) {
+        return;
+    }
+    for (id, shown) in [
+        ("büro 15 zeichen", "host=büro\\x2015\\x20zeichen"),
+        ("{00112233-4455-6677-8899-AABBCCDDEEFF}", "host=00112233-4455-6677-8899-aabbccddeeff"),
+    ] {
+        let service = Service::configured(&format!("host_id = '{id}'"));
+        let recorder = Recorder::start_through(&service, &[]);
+        recorder.signal(Signal::INT);
+        let ended = recorder.wait();
+        let text = hone_testing::run(Command::new(HONEUTIL).arg("show").arg(&ended.files[0]));
+        assert!(text.lines().next().is_some_and(|line| line.contains(shown)), "{shown}: {text:.300}");
+    }
+}

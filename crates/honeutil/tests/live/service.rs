@@ -12,7 +12,12 @@ pub(crate) struct Service(hone_testing::Service);
 impl Service {
     /// Starts one, and returns when it serves.
     pub(crate) fn start() -> Self {
-        Self(hone_testing::Service::start("sensor_buffer = 128"))
+        Self::configured("")
+    }
+
+    /// The same, with more in its configuration.
+    pub(crate) fn configured(more: &str) -> Self {
+        Self(hone_testing::Service::start(&format!("sensor_buffer = 128\n{more}")))
     }
 
     pub(crate) fn socket(&self) -> String {
