@@ -89,6 +89,9 @@ fn what_is_installed_is_uninstalled() {
     // Something of others, which stays.
     fs::create_dir_all(root.path("usr/local/bin")).expect("the directory is ours");
     fs::write(root.path("usr/local/bin/other"), "").expect("the directory is ours");
+    // A Wireshark.
+    let extcap = "usr/lib/x86_64-linux-gnu/wireshark/extcap";
+    fs::create_dir_all(root.path(extcap)).expect("the directory is ours");
     let before = root.tree();
 
     let (stdout, stderr) = root.install(&[], 0);
@@ -110,6 +113,7 @@ fn what_is_installed_is_uninstalled() {
     let mode = |file: &str| fs::metadata(root.path(file)).expect("it is there").permissions().mode() & 0o7777;
     assert_eq!(mode("usr/local/bin/honed"), 0o755);
     assert_eq!(mode("etc/hone/hone.toml"), 0o644);
+    assert_eq!(mode(&format!("{extcap}/hone")), 0o755);
     let unit = fs::read_to_string(root.path("etc/systemd/system/honed.service")).expect("it is there");
     assert!(unit.contains("\nExecStart=/usr/local/bin/honed\n"), "{unit}");
 

@@ -70,7 +70,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     let honed = find_honed(args.honed.as_deref())?;
     let honeutil = std::env::current_exe().context("cannot find out where honeutil is")?;
     let wants_systemd = !here || systemd::runs() || Path::new("/etc/systemd/system").is_dir();
-    let pieces = pieces(&honed, &honeutil, wants_systemd)?;
+    let pieces = pieces(&honed, &honeutil, wants_systemd, root)?;
 
     let earlier = Manifest::read(root)?.unwrap_or_default();
     let wanted: Vec<_> = pieces.iter().filter(|piece| wants(piece, root)).collect();

@@ -30,3 +30,4 @@ mod honed;
 mod opening;
 mod programs;
 mod top;
+mod wireshark;
