@@ -197,6 +197,26 @@ mod tests {
         );
     }
 
+    /// Each reader has buffers of 0.5 MiB besides its ring; the rest is tables, as the unit says.
+    #[test]
+    fn the_unit_has_room_for_the_packaged_configuration() {
+        let unit = include_str!("../../../packaging/honed.service");
+        let set = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect("the unit sets it");
+        let config = of("").expect("defaults are allowed");
+        let readers = config.max_readers as usize;
+        let memory = config.block_bytes
+            + config.sensor_bytes as usize
+            + readers * (config.ring_bytes as usize + (512 << 10))
+            + (256 << 20);
+        let gib = set("MemoryMax=").strip_suffix('G').and_then(|number| number.parse::<usize>().ok());
+        assert!(memory <= gib.expect("a number of GiB") << 30, "{memory} bytes");
+        // Further connections, which are no readers; each has a thread, and a socket and an eventfd.
+        let connections = readers + 32;
+        let number = |key| set(key).parse::<usize>().expect("a number");
+        assert!(connections + 2 <= number("TasksMax="));
+        assert!(2 * connections + 100 <= number("LimitNOFILE="));
+    }
+
     #[test]
     fn errors_name_file_key_and_range() {
         for (text, expected) in [

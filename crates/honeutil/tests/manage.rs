@@ -232,6 +232,19 @@ impl Drop for Service {
     }
 }
 
+/// As in `honeutil install --dry-run | head -1`.
+#[test]
+fn a_dry_run_of_which_the_rest_is_not_read_ends_well_and_quietly() {
+    let root = Root::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_honeutil"));
+    command.args(["install", "--dry-run", "--root", &root.root, "--honed", &root.honed]);
+    let output = command.stdin(Stdio::null()).stdout(writer).output().expect("honeutil can be started");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    assert!(root.tree().is_empty());
+}
+
 #[test]
 fn honed_is_started_asked_and_stopped() {
     if !ready(&[]) {

@@ -1,5 +1,7 @@
 //! Starting, stopping, and what is left behind.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use hone_reader::{Connection, LogLevels, Options, Read, ReaderError, Refusal};
@@ -205,4 +207,24 @@ fn a_configuration_can_be_checked() {
     let (code, log) = check("max_readers = 5000");
     assert_eq!(code, Some(1));
     assert!(log.contains("hone.toml: max_readers = 5000; allowed: 1 to 1024"), "{log}");
+}
+
+/// The journal has times of its own, and takes priorities; a stream that only inherits its name does not.
+#[test]
+fn log_lines_have_times_but_in_the_journal() {
+    let directory = hone_testing::directory();
+    std::fs::write(directory.path().join("hone.toml"), "max_readers = 0").expect("the directory is ours");
+    let logged = |journal: fn(&Metadata) -> String| {
+        let mut command = command(directory.path());
+        let log = directory.path().join("log");
+        command.env("JOURNAL_STREAM", journal(&log.metadata().expect("it is there")));
+        assert_eq!(command.status().expect("honed can be started").code(), Some(1));
+        std::fs::read_to_string(log).expect("it is there")
+    };
+    let line = logged(|log| format!("{}:{}", log.dev(), log.ino()));
+    assert!(line.starts_with("<3>") && line.contains("max_readers"), "{line}");
+    let line = logged(|log| format!("{}:{}", log.dev(), log.ino() + 1));
+    let (time, rest) = line.split_once("Z honed: error: ").unwrap_or_else(|| panic!("{line}"));
+    assert!(time.len() == "2026-07-30T12:00:00.000000".len() && time.starts_with("20"), "{line}");
+    assert!(rest.contains("max_readers = 0; allowed"), "{line}");
 }

@@ -84,7 +84,9 @@ fn wireshark_directories(root: &Path) -> Vec<PathBuf> {
     libraries.sort();
     let others = ["/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/local/libexec"];
     libraries.extend(others.map(PathBuf::from));
-    let directories = libraries.into_iter().map(|library| library.join("wireshark/extcap"));
+    let directories = libraries.iter().flat_map(|library| {
+        ["wireshark/extcap", "wireshark/extcap/wireshark"].map(|directory| library.join(directory))
+    });
     directories.filter(|directory| below(root, directory).is_dir()).collect()
 }
 
