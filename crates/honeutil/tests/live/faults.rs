@@ -1,15 +1,18 @@
 //! What is missing is named, with the remedy, and the exit code is 1.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hone_testing::{Guarded, SmallDisk, run};
+use hone_testing::{Guarded, SmallDisk, run, wait_for};
 use tempfile::TempDir;
 
+use crate::files::endless_datagrams;
 use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::recorder::{HONEUTIL, directory, recorded};
 use crate::recording::Recording;
+use crate::service::Service;
 use crate::traffic::Traffic;
 
 /// A place to which the program is copied, that other users can enter.
@@ -100,6 +103,44 @@ fn without_btf_the_remedy_is_named() {
     assert_says(&message, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
+/// In the midst of rotation: what was finished before is whole, the last file ends at a whole block, and honed goes on.
+#[test]
+fn a_disk_that_fills_while_rotating() {
+    if !ready(&["mount", "umount"]) {
+        return;
+    }
+    let network = Network::new();
+    let service = Service::start();
+    let socket = format!("--socket={}", service.socket());
+    for way in ["--local", &socket] {
+        let disk = SmallDisk::mount("5m").expect("root may");
+        let mut command = Command::new(HONEUTIL);
+        command.args(["read", way, "--rotate-size", "1M", "-d"]).arg(disk.path()).stdin(Stdio::null());
+        let words = directory();
+        let stderr = words.path().join("stderr");
+        command.stdout(Stdio::null()).stderr(File::create(&stderr).expect("the directory is ours"));
+        let mut honeutil = Guarded::spawn(&mut command);
+        // No flood: through honed, a file may exceed its size by what waits there.
+        let _traffic = endless_datagrams(&network);
+        let status = honeutil.wait("honeutil finds the disk full");
+        let message = std::fs::read_to_string(&stderr).expect("the directory is ours");
+        assert_eq!(status.code(), Some(1), "{way}: {message}");
+        let files = recorded(disk.path());
+        let (last, finished) = files.split_last().expect("there are files");
+        assert!(finished.len() >= 2, "{way}: it did not rotate: {files:?}");
+        assert_says(&message, &["No space left on device", &last.display().to_string(), "free some space"]);
+        for file in finished {
+            Recording::read(file);
+        }
+        if last.metadata().expect("it is there").len() > 0 {
+            Recording::read_cut_short(last);
+        }
+    }
+    wait_for("honed has noticed", || {
+        service.ask(&["get-stats"]).contains("Readers                     0 now, 1 ever").then_some(())
+    });
+}
+
 #[test]
 fn a_full_disk_ends_the_file_at_a_whole_block() {
     if !ready(&["mount", "umount"]) {
@@ -111,7 +152,7 @@ fn a_full_disk_ends_the_file_at_a_whole_block() {
     let stderr = words.path().join("stderr");
     let mut command = Command::new(HONEUTIL);
     command.args(["read", "-d"]).arg(disk.path()).stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(std::fs::File::create(&stderr).expect("the directory is ours"));
+    command.stderr(File::create(&stderr).expect("the directory is ours"));
     let mut honeutil = Guarded::spawn(&mut command);
     let (a, b) = (network.v4(End::A), network.v4(End::B));
     let (_server, address) = Traffic::server(&network, End::B, &format!("tcp-server {b}:0 1000"));
