@@ -7,7 +7,6 @@ use std::process::{Command, Stdio};
 use hone_testing::{Guarded, SmallDisk, run, wait_for};
 use tempfile::TempDir;
 
-use crate::files::endless_datagrams;
 use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::recorder::{HONEUTIL, directory, recorded};
@@ -106,22 +105,25 @@ fn without_btf_the_remedy_is_named() {
 /// In the midst of rotation: what was finished before is whole, the last file ends at a whole block, and honed goes on.
 #[test]
 fn a_disk_that_fills_while_rotating() {
-    if !ready(&["mount", "umount"]) {
+    if !ready(&["mount", "umount", "ping"]) {
         return;
     }
     let network = Network::new();
     let service = Service::start();
     let socket = format!("--socket={}", service.socket());
     for way in ["--local", &socket] {
-        let disk = SmallDisk::mount("5m").expect("root may");
+        let disk = SmallDisk::mount("4m").expect("root may");
         let mut command = Command::new(HONEUTIL);
         command.args(["read", way, "--rotate-size", "1M", "-d"]).arg(disk.path()).stdin(Stdio::null());
         let words = directory();
         let stderr = words.path().join("stderr");
         command.stdout(Stdio::null()).stderr(File::create(&stderr).expect("the directory is ours"));
         let mut honeutil = Guarded::spawn(&mut command);
-        // No flood: through honed, a file may exceed its size by what waits there.
-        let _traffic = endless_datagrams(&network);
+        // Two megabytes a second: through honed, a file may exceed its size by what waits there; and the tests that run at
+        // the same time record them too.
+        let mut ping = network.command(End::A, "ping");
+        ping.args(["-q", "-i", "0.01", "-s", "8000"]).arg(network.v4(End::B).to_string());
+        let _ping = Guarded::spawn(ping.stdout(Stdio::null()));
         let status = honeutil.wait("honeutil finds the disk full");
         let message = std::fs::read_to_string(&stderr).expect("the directory is ours");
         assert_eq!(status.code(), Some(1), "{way}: {message}");

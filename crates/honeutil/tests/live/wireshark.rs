@@ -1,6 +1,5 @@
 //! The interface that Wireshark and tshark have when Hone is installed.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,9 +7,8 @@ use std::process::{Command, Stdio};
 use hone_testing::{Guarded, directory, run, wait_for};
 use rustix::process::Signal;
 
-use crate::files::endless_datagrams;
 use crate::guard::ready;
-use crate::network::Network;
+use crate::network::{End, Network};
 use crate::recorder::HONEUTIL;
 
 /// Where tshark looks for interfaces.
@@ -42,7 +40,7 @@ fn tshark(place: &Path, arguments: &[&str]) -> Command {
 
 #[test]
 fn tshark_captures_packets_with_their_processes() {
-    if !ready(&["unshare", "mount"]) {
+    if !ready(&["unshare", "mount", "ping"]) {
         return;
     }
     let place = directory();
@@ -51,23 +49,26 @@ fn tshark_captures_packets_with_their_processes() {
 
     let (file, log) = (place.path().join("a.pcapng"), place.path().join("log"));
     let network = Network::new();
-    let mut traffic = endless_datagrams(&network);
-    let pids = traffic.each_ref().map(|traffic| traffic.pid().to_string());
+    let mut command = network.command(End::A, "ping");
+    let ping = Guarded::spawn(
+        command.args(["-q", "-i", "0.2"]).arg(network.v4(End::B).to_string()).stdout(Stdio::null()),
+    );
     let mut command = tshark(place.path(), &["-i", "hone", "-w", file.to_str().expect("it is text")]);
     let mut tshark = Guarded::spawn(command.stderr(File::create(&log).expect("the directory is ours")));
     let said = || std::fs::read_to_string(&log).expect("the directory is ours");
-    wait_for("the file has packets of both processes", || {
+    let pid = ping.pid().to_string();
+    wait_for("the file has packets of both directions", || {
         assert_eq!(tshark.ended(), None, "{}", said());
         // The file is still being written: its end may be in the midst of a block.
         let shown = Command::new(HONEUTIL).arg("show").arg(&file).output().expect("it can be started").stdout;
         let shown = String::from_utf8_lossy(&shown).into_owned();
         let packets = shown.lines().filter(|line| line.contains(" PAKT "));
-        let processes: HashSet<_> = packets.filter_map(|line| line.split_whitespace().nth(2)).collect();
-        pids.iter().all(|pid| processes.contains(&**pid)).then_some(())
+        let mut own = packets.filter(|line| line.split_whitespace().nth(2) == Some(&pid));
+        (own.any(|line| line.contains(" out icmp ")) && own.any(|line| line.contains(" in  icmp ")))
+            .then_some(())
     });
     tshark.signal(Signal::INT);
     assert!(tshark.wait("tshark ends").success(), "{}", said());
-    traffic[0].go_on();
 }
 
 #[test]
