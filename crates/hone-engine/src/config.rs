@@ -19,6 +19,9 @@ pub const ORDER_BLOCKS: usize = 256;
 /// How late it may come, nanoseconds. What is older has not come late: the clock was set, or it is state restated.
 pub const ORDER_TIME: Nanos = SECOND;
 
+/// Most bytes of a host's name in a section header.
+pub const MAX_HOST_NAME: usize = 255;
+
 const SECOND: Nanos = 1_000_000_000;
 
 /// What a section header and interface block say. Each field is UTF-8 without NUL; an empty one is left out.
@@ -31,12 +34,25 @@ pub struct SectionInfo {
     pub os: Vec<u8>,
     /// The program that records, for example `Hone 0.1.0`.
     pub application: Vec<u8>,
-    /// Identity of the host; all zero: unknown, left out.
-    pub host: [u8; 16],
+    /// Identity of the host.
+    pub host: HostIdentity,
     /// The administrator's comment.
     pub comment: Vec<u8>,
     /// Description of the one interface.
     pub interface: Vec<u8>,
+}
+
+/// Which machine a section is of.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum HostIdentity {
+    /// Nobody knows; left out.
+    #[default]
+    Unknown,
+    /// A GUID, in the order of its bytes in the stream.
+    Guid([u8; 16]),
+    /// A name in UTF-8 without control characters, of which at most [`MAX_HOST_NAME`] bytes are used; an empty one is
+    /// left out.
+    Name(Vec<u8>),
 }
 
 /// Bounds of everything the engine keeps.

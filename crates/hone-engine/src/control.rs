@@ -38,10 +38,13 @@ impl Engine {
     /// Fills `buffer` with what waits for the reader: as many whole blocks as fit. A block larger than all of `buffer`
     /// goes in parts; with a buffer larger than the largest block every read ends at the end of a block.
     ///
+    /// Packets that are held stay so, whatever the time: what they wait for may have happened and not be told yet. Only
+    /// events and [`tick`](Self::tick) end their wait.
+    ///
     /// # Errors
     /// The reader is not attached, or `buffer` is empty.
     pub fn read(&mut self, reader: ReaderId, buffer: &mut [u8], now: Nanos) -> Result<Read, ReadError> {
-        self.expire(now);
+        self.forget(now);
         let index = self.index(reader).ok_or(ReadError::UnknownReader)?;
         if buffer.is_empty() {
             return Err(ReadError::EmptyBuffer);

@@ -178,7 +178,8 @@ impl Engine {
         self.counts.dropped_by_source = totals;
     }
 
-    /// Lets go of what has had its time at `now`: for when nothing happens and nobody reads. Gives when the next packet
+    /// Lets go of what has had its time at `now`: for when nothing happens. `now` is a time until which all that
+    /// happened has been told, or packets are given up whose process is known already. Gives when the next packet
     /// held has had its time, which is when to call this again at the latest; `None` if none is held.
     pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
         self.expire(now);
@@ -212,9 +213,14 @@ impl Engine {
     }
 
     /// Lets go of what has lingered or been held long enough.
-    pub(crate) fn expire(&mut self, now: Nanos) {
-        self.now = self.now.max(now);
+    fn expire(&mut self, now: Nanos) {
         self.expire_held(now);
+        self.forget(now);
+    }
+
+    /// Lets go of what has lingered long enough.
+    pub(crate) fn forget(&mut self, now: Nanos) {
+        self.now = self.now.max(now);
         self.processes.expire(now, &mut self.store);
         self.connections.expire(now, &mut self.store);
     }

@@ -49,7 +49,7 @@ impl Engine {
         records: &[OpenConnection],
         now: Nanos,
     ) -> Result<(), OpenListError> {
-        self.expire(now);
+        self.forget(now);
         self.open_list.replace(records)?;
         let mut place = self.hold.walk();
         while let Some(held) = self.hold.at(&place) {

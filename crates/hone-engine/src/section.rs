@@ -6,7 +6,7 @@ use alloc::{borrow::Cow, vec::Vec};
 use hone_pcapng::{Block, EventCounts, HostId, Interface, RawOption, Resolution, interface::LINKTYPE_RAW};
 
 use crate::{
-    Engine, Nanos, OutOfMemory, SectionInfo,
+    Engine, HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo,
     block::{BlockIndex, Store, cut, encode},
     grow,
     reader::{Section, Totals},
@@ -54,10 +54,22 @@ fn header(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
         hardware: text(&info.hardware),
         os: text(&info.os),
         application: text(&info.application),
-        host: (info.host != [0; 16]).then_some(HostId::Guid(info.host)),
+        host: host(&info.host),
         section_length: None,
         other,
     }))
+}
+
+fn host(identity: &HostIdentity) -> Option<HostId<'_>> {
+    match identity {
+        HostIdentity::Guid(guid) => Some(HostId::Guid(*guid)),
+        HostIdentity::Name(name) => {
+            // A character that is cut is the first that is wrong.
+            let name = name.get(..MAX_HOST_NAME).unwrap_or(name).utf8_chunks().next()?.valid();
+            (!name.is_empty()).then_some(HostId::Name(Cow::Borrowed(name)))
+        }
+        HostIdentity::Unknown => None,
+    }
 }
 
 fn interface(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
@@ -103,4 +115,22 @@ pub(crate) fn statistics(began: Nanos, ended: Nanos, totals: &Totals) -> Result<
 /// An option's text; none if it is empty.
 fn text(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     (!text.is_empty()).then_some(Cow::Borrowed(cut(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_named_as_far_as_there_is_room_in_whole_characters() {
+        let given = |name: &str| HostIdentity::Name(Vec::from(name));
+        let name = |name| Some(HostId::Name(Cow::Borrowed(name)));
+        assert_eq!(host(&given("web-7")), name("web-7"));
+        let digits = str::from_utf8(&[b'7'; MAX_HOST_NAME - 1]).expect("they are text");
+        let mut long = [b'7'; MAX_HOST_NAME + 1];
+        long[MAX_HOST_NAME - 1..].copy_from_slice("é".as_bytes());
+        assert_eq!(host(&HostIdentity::Name(Vec::from(long))), name(digits));
+        assert_eq!((host(&given("")), host(&HostIdentity::Unknown)), (None, None));
+        assert_eq!(host(&HostIdentity::Guid([7; 16])), Some(HostId::Guid([7; 16])));
+    }
 }

@@ -205,7 +205,7 @@ impl Both {
         let mut buffer = vec![0; room];
         let now = self.model.now();
         let read = self.engine.read(id, &mut buffer, now).expect("it is attached and there is room");
-        self.model.expire(self.model.now());
+        self.model.forget(self.model.now());
         let expected = &mut self.model.readers[reader];
         match read {
             Read::Bytes(length) => expected.bytes(&buffer[..length], room),
@@ -236,7 +236,7 @@ impl Both {
                     self.model.detach(reader);
                     let now = self.model.now();
                     assert_eq!(self.engine.read(id, &mut [0], now), Err(ReadError::UnknownReader));
-                    self.model.expire(self.model.now());
+                    self.model.forget(self.model.now());
                 }
             }
             Step::Mark(reader) => {

@@ -69,4 +69,15 @@ mod tests {
         let told = clock.wall(boot);
         assert!(wall.abs_diff(told) < 1_000_000_000, "{wall} and {told} are not the same moment");
     }
+
+    #[test]
+    fn a_clock_that_is_set_is_followed() {
+        const HOUR: u64 = 3_600_000_000_000;
+        // As it was before the clock was set back, or forward, by an hour.
+        for offset in [measure().wrapping_add(HOUR), measure().wrapping_sub(HOUR)] {
+            let mut clock = WallClock { offset };
+            clock.follow();
+            assert!(clock.offset.abs_diff(measure()) < STEP, "it still goes by {offset}");
+        }
+    }
 }

@@ -51,9 +51,8 @@ fn machine_id() -> Option<[u8; 16]> {
     Some(host_id(id))
 }
 
-/// The identity that a text, such as a name or a serial number, stands for: a GUID made of a hash of it.
-#[must_use]
-pub fn host_id(text: &str) -> [u8; 16] {
+/// The identity that a confidential text stands for: a GUID made of a hash of it.
+fn host_id(text: &str) -> [u8; 16] {
     let hash: [u8; 32] = Sha256::new().chain_update(b"hone host id\0").chain_update(text).finalize().into();
     let mut guid = [0; 16];
     guid.copy_from_slice(&hash[..16]);

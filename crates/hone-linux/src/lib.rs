@@ -24,6 +24,6 @@ mod trace_fs;
 pub use capture::Capture;
 pub use clock::now;
 pub use error::SensorError;
-pub use host::{HostInfo, host, host_id};
+pub use host::{HostInfo, host};
 pub use programs::Mechanism;
 pub use sensor::{DEFAULT_RING_BYTES, MAX_SNAP_LENGTH, RING_BYTES, Sensor, SensorConfig};

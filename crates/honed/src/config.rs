@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use hone_api::limits::{HARD_MAX_RING_BYTES, MIN_RING_BYTES};
+use hone_engine::{HostIdentity, MAX_HOST_NAME};
 use hone_reader::{LogLevels, protocol};
 use serde::Deserialize;
 
@@ -14,7 +15,6 @@ pub(crate) const FILE: &str = "/etc/hone/hone.toml";
 /// a second. See `docs/performance-honed.md`.
 const RING_BYTES: u32 = 1 << 20;
 const MAX_COMMENT: usize = 4096;
-const MAX_HOST_ID: usize = 255;
 
 /// What the file says; each key may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -69,7 +69,7 @@ pub(crate) struct Config {
     /// The ring buffer between kernel and sensor.
     pub(crate) sensor_bytes: u32,
     /// `None`: the machine's own.
-    pub(crate) host_id: Option<[u8; 16]>,
+    pub(crate) host_id: Option<HostIdentity>,
     pub(crate) comment: String,
     pub(crate) log_levels: LogLevels,
 }
@@ -126,11 +126,14 @@ fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     }
     let host_id = match file.host_id {
         None => None,
-        Some(text) if text.is_empty() || text.len() > MAX_HOST_ID => {
-            let allowed = format!("a GUID, or another text of 1 to {MAX_HOST_ID} bytes");
+        // The format tells some names from a GUID by their having no control characters.
+        Some(text) if text.is_empty() || text.len() > MAX_HOST_NAME || text.chars().any(char::is_control) => {
+            let allowed = format!("a GUID, or 1 to {MAX_HOST_NAME} bytes of text without control characters");
             return Err(wrong("host_id", &format!("{text:?}"), allowed));
         }
-        Some(text) => Some(guid(&text).unwrap_or_else(|| hone_linux::host_id(&text))),
+        Some(text) => {
+            Some(guid(&text).map_or_else(|| HostIdentity::Name(text.into_bytes()), HostIdentity::Guid))
+        }
     };
     let level = match &file.log_level {
         Level::Mask(mask) => mask.to_string(),
@@ -194,6 +197,26 @@ mod tests {
         );
     }
 
+    /// Each reader has buffers of 0.5 MiB besides its ring; the rest is tables, as the unit says.
+    #[test]
+    fn the_unit_has_room_for_the_packaged_configuration() {
+        let unit = include_str!("../../../packaging/honed.service");
+        let set = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect("the unit sets it");
+        let config = of("").expect("defaults are allowed");
+        let readers = config.max_readers as usize;
+        let memory = config.block_bytes
+            + config.sensor_bytes as usize
+            + readers * (config.ring_bytes as usize + (512 << 10))
+            + (256 << 20);
+        let gib = set("MemoryMax=").strip_suffix('G').and_then(|number| number.parse::<usize>().ok());
+        assert!(memory <= gib.expect("a number of GiB") << 30, "{memory} bytes");
+        // Further connections, which are no readers; each has a thread, and a socket and an eventfd.
+        let connections = readers + 32;
+        let number = |key| set(key).parse::<usize>().expect("a number");
+        assert!(connections + 2 <= number("TasksMax="));
+        assert!(2 * connections + 100 <= number("LimitNOFILE="));
+    }
+
     #[test]
     fn errors_name_file_key_and_range() {
         for (text, expected) in [
@@ -201,7 +224,10 @@ mod tests {
             ("max_readers = 0", "hone.toml: max_readers = 0; allowed: 1 to 1024"),
             ("sensor_buffer = 3", "hone.toml: sensor_buffer = 3; allowed: 1 to 1024 MiB, a power of two"),
             ("block_memory = -1", "hone.toml: block_memory = -1; allowed: 64 to 1048576 MiB"),
-            ("host_id = ''", "hone.toml: host_id = \"\"; allowed: a GUID, or another text of 1 to 255 bytes"),
+            (
+                "host_id = ''",
+                "hone.toml: host_id = \"\"; allowed: a GUID, or 1 to 255 bytes of text without control characters",
+            ),
             ("socket = 'x'", "hone.toml: socket = x; allowed: an absolute path of at most 100 bytes"),
         ] {
             assert_eq!(of(text), Err(expected.to_owned()));
@@ -219,12 +245,13 @@ mod tests {
         let known = id("00112233-4455-6677-8899-aabbccddeeff");
         assert_eq!(
             known,
-            Some([
+            Some(HostIdentity::Guid([
                 0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF
-            ])
+            ]))
         );
         assert_eq!(id("{00112233-4455-6677-8899-AABBCCDDEEFF}"), known);
-        assert_eq!(id("web-7"), Some(hone_linux::host_id("web-7")));
+        assert_eq!(id("web-7"), Some(HostIdentity::Name("web-7".into())));
+        assert!(of("host_id = \"web\\u0007\"").is_err_and(|error| error.contains("control characters")));
     }
 
     #[test]

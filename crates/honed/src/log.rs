@@ -1,6 +1,7 @@
 //! The log: messages on standard error, by the levels of the mask, which may change at any time.
 //!
-//! Under systemd each line begins with its priority (sd-daemon(3)). Owns the mask; called by every thread.
+//! In systemd's journal each line begins with its priority (sd-daemon(3)), elsewhere with the time. Owns the mask; called
+//! by every thread.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use hone_reader::LogLevels;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 static MASK: AtomicU32 = AtomicU32::new(LogLevels::ERROR);
@@ -16,10 +19,16 @@ static MASK: AtomicU32 = AtomicU32::new(LogLevels::ERROR);
 /// Sends messages to standard error from now on.
 pub(crate) fn start(levels: LogLevels) {
     set_levels(levels);
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let subscriber = tracing_subscriber::registry().with(Log { journal });
+    let subscriber = tracing_subscriber::registry().with(Log { journal: is_journal() });
     // Fails only if it was called before.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Whether standard error is the journal's: a process that systemd did not start may have inherited the variable, but
+/// not the stream (systemd.exec(5)).
+fn is_journal() -> bool {
+    let stream = rustix::fs::fstat(std::io::stderr()).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    std::env::var("JOURNAL_STREAM").is_ok_and(|named| stream.is_ok_and(|stream| stream == named))
 }
 
 /// Sets which messages are written.
@@ -60,8 +69,14 @@ impl<S: Subscriber> Layer<S> for Log {
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let (_, priority, name) = meaning(*event.metadata().level());
-        let prefix = if self.journal { format!("<{priority}>") } else { format!("honed: {name}") };
-        let mut line = Line(prefix);
+        let mut line = Line(String::new());
+        let _ = if self.journal {
+            write!(line.0, "<{priority}>")
+        } else {
+            // UTC, with microseconds.
+            let _ = SystemTime.format_time(&mut Writer::new(&mut line.0));
+            write!(line.0, " honed: {name}")
+        };
         event.record(&mut line);
         line.0.push('\n');
         // One write a line; a log that cannot be written is no reason to stop.

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use hone_engine::{Engine, SectionInfo};
+use hone_engine::{Engine, HostIdentity, SectionInfo};
 use hone_linux::Mechanism;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -186,7 +186,7 @@ fn engine_config(config: &Config) -> hone_engine::Config {
             hardware: host.hardware.into(),
             os: host.os.into(),
             application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
-            host: config.host_id.or(host.id).unwrap_or_default(),
+            host: config.host_id.clone().or(host.id.map(HostIdentity::Guid)).unwrap_or_default(),
             comment: config.comment.clone().into(),
             interface: b"all sockets of the host".to_vec(),
         },

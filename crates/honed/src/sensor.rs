@@ -99,6 +99,7 @@ fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
             until = Some((Instant::now() + CATCH_UP, hone_linux::now()));
         }
         batches = (batches + 1) % BATCHES;
+        let before = hone_linux::now();
         let (taken, latest) = take(hub, sensor, batches == 0)?;
         if drops_asked.elapsed() >= DROPS_EVERY {
             drops_asked = Instant::now();
@@ -108,7 +109,7 @@ fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
             Some((deadline, time)) if taken == 0 || latest >= time || Instant::now() >= deadline => {
                 return report_drops(hub, sensor);
             }
-            None if taken == 0 => wait(hub, sensor),
+            None if taken == 0 => wait(hub, sensor, before),
             _ => {}
         }
     }
@@ -139,11 +140,11 @@ fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     Ok(())
 }
 
-/// Waits for records, or for the hub to want something.
-fn wait(hub: &Hub, sensor: &Sensor) {
+/// Waits for records, or for the hub to want something. Until `told` all records have been taken.
+fn wait(hub: &Hub, sensor: &Sensor, told: Nanos) {
     let mut state = hub.lock("sensor");
     // What has been held long enough goes on; every wait is shorter than the time that packets are held.
-    state.engine.tick(hone_linux::now());
+    state.engine.tick(told);
     state.wake();
     let idle = state.readers.is_empty();
     drop(state);

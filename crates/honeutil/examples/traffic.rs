@@ -17,16 +17,21 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::parent_id;
 use std::process::{Child, Command, ExitCode, Stdio, id};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    SocketFlags, SocketType, bind, connect, ipproto, recvmsg, sendmsg, socket_with,
+};
 
 const USAGE: &str = "\
 usage: traffic SCENARIO; endpoints are IP:PORT, port 0 is any
@@ -43,7 +48,10 @@ usage: traffic SCENARIO; endpoints are IP:PORT, port 0 is any
                                                            from the ports LOCAL, LOCAL + 1, ... and ends
   prefork    LISTEN WORKERS CONNECTIONS                    a parent listens, each worker accepts so many connections
   inherit    LISTEN DATAGRAMS                              a parent binds; its child receives so many datagrams there
-                                                           and answers from a socket of its own";
+                                                           and answers from a socket of its own
+  hide       LISTEN                                        bind, and let go: the socket is on its way to this process
+                                                           itself, which takes it after a line on stdin, says `held`,
+                                                           and ends after another, without ever using it";
 
 /// How long a socket waits before its process gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,6 +89,7 @@ fn main() -> ExitCode {
         ["prefork-worker", connections] => prefork_worker(connections),
         ["inherit", listen, datagrams] => inherit(listen, datagrams),
         ["inherit-worker", reply_from, datagrams] => inherit_worker(reply_from, datagrams),
+        ["hide", listen] => hide(listen),
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -340,6 +349,30 @@ fn hold(local: &str, udp_server: &str, tcp_server: &str, datagrams: &str) -> Out
     io::stdin().read_line(&mut String::new())?;
     ask(&socket, udp_server, true, datagrams, 64)?;
     Ok(converse(&stream, datagrams, 100_000)?)
+}
+
+/// While it is in a message that nobody has received, no process has a descriptor of the socket.
+fn hide(listen: &str) -> Outcome {
+    tell_self()?;
+    let socket = udp_bind(parse(listen)?, None)?;
+    let local = socket.local_addr()?;
+    let (from, to) = UnixDatagram::pair()?;
+    let descriptors = [socket.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    message.push(SendAncillaryMessage::ScmRights(&descriptors));
+    sendmsg(&from, &[IoSlice::new(b"take it")], &mut message, SendFlags::empty())?;
+    drop(socket);
+    tell(&[&"endpoint", &"udp", &local, &id()]);
+    io::stdin().read_line(&mut String::new())?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(&to, &mut [IoSliceMut::new(&mut [0; 16])], &mut message, RecvFlags::CMSG_CLOEXEC)?;
+    let held: Vec<_> = message.drain().collect();
+    tell(&[&"held"]);
+    io::stdin().read_line(&mut String::new())?;
+    drop(held);
+    Ok(())
 }
 
 /// Runs this program again, as a child with these arguments.

@@ -43,6 +43,12 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+
+    /// Pause before exiting: wait for Enter, if standard input is a terminal
+    ///
+    /// So that the last messages can be read in a window that closes with the program.
+    #[arg(short, long, global = true)]
+    pub pause: bool,
 }
 
 impl Cli {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap_complete::Shell;
-use hone_engine::SectionInfo;
+use hone_engine::{HostIdentity, SectionInfo};
 use hone_linux::{HostInfo, Sensor, SensorConfig};
 
 use crate::args::{Command, ReadArgs, ShowArgs};
@@ -187,7 +187,7 @@ fn section(host: HostInfo) -> SectionInfo {
         hardware: host.hardware.into(),
         os: host.os.into(),
         application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
-        host: host.id.unwrap_or_default(),
+        host: host.id.map_or(HostIdentity::Unknown, HostIdentity::Guid),
         interface: b"all sockets of the host".to_vec(),
         ..SectionInfo::default()
     }

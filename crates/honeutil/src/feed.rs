@@ -142,10 +142,14 @@ impl<S: Source> Feed for Local<'_, S> {
             latest = latest.max(event.at());
             let _ = engine.handle(&event);
         };
+        let before = self.source.now();
         let taken = self.source.poll(wait, most.min(BATCH), &mut sink).map_err(RecordError::Source)?;
         if self.drops_asked.elapsed() >= DROPS_EVERY {
             self.drops_asked = Instant::now();
             self.report_drops()?;
+        }
+        if taken == 0 {
+            self.engine.tick(before);
         }
         Ok(Fetched { all: taken == 0, latest })
     }

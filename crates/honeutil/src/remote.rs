@@ -18,6 +18,8 @@ const ROUND_BYTES: usize = 4 << 20;
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// How often the service's statistics are asked for.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
+/// How long a service that goes may let others connect.
+const GOING_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a service that has gone is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -43,12 +45,21 @@ impl Which {
     }
 }
 
-/// Connects to the service.
+/// Connects to the service. One that ends right now, or was just killed, still has its socket open for a moment: that is
+/// waited for.
 ///
 /// # Errors
 /// It does not run, or refuses; with what to do.
 pub fn connect(socket: Option<&Path>) -> Result<Connection, ReaderError> {
-    Connection::open(socket.unwrap_or(Path::new(protocol::SOCKET)))
+    let asked = Instant::now();
+    loop {
+        match Connection::open(socket.unwrap_or(Path::new(protocol::SOCKET))) {
+            Err(ReaderError::Lost) if asked.elapsed() < GOING_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// A reader of the service.
@@ -132,7 +143,7 @@ impl Remote {
 }
 
 fn attach(path: &Path, snap_length: u32) -> Result<(Connection, Statistics), ReaderError> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = connect(Some(path))?;
     connection.attach(&Options { snap_length, ring_bytes: 0 })?;
     let statistics = connection.statistics()?;
     Ok((connection, statistics))

@@ -2,6 +2,7 @@
 //! here gets as far as the sensor, or it is refused there.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -27,6 +28,15 @@ fn refused(arguments: &[&str], status: i32) -> String {
     assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
     assert_eq!(output.stdout, b"", "{arguments:?}");
     stderr
+}
+
+/// Both ends of a terminal.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let terminal = ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    (controller, terminal)
 }
 
 #[test]
@@ -145,10 +155,7 @@ fn man_pages_are_made_of_the_help() {
 
 #[test]
 fn no_color_is_respected() {
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let terminal: OwnedFd = ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let (controller, terminal) = terminal();
     let mut command = honeutil(&["--help"]);
     command.env("NO_COLOR", "1").env("TERM", "xterm-256color").stdout(terminal);
     assert!(command.status().unwrap().success());
@@ -156,6 +163,27 @@ fn no_color_is_respected() {
     let mut shown = vec![0; 64 << 10];
     let length = rustix::io::read(&controller, &mut shown).unwrap();
     assert!(length > 0 && !shown[..length].contains(&0x1b), "no escape codes");
+}
+
+/// The original's -p, before and behind the command; without a terminal there is nobody to wait for.
+#[test]
+fn it_pauses_before_exiting_if_asked() {
+    for arguments in [["-p", "status", "--socket=/nowhere"], ["status", "--socket=/nowhere", "--pause"]] {
+        let (controller, terminal) = terminal();
+        let mut command = honeutil(&arguments);
+        let mut child = command.stdin(terminal).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut said = Vec::new();
+        let mut stderr = child.stderr.take().unwrap();
+        while !said.ends_with(b"Press Enter to exit ... ") {
+            let mut byte = [0];
+            stderr.read_exact(&mut byte).unwrap();
+            said.extend(byte);
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it waits");
+        rustix::io::write(&controller, b"\n").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(3), "the command's own status");
+    }
+    assert_eq!(refused(&["-p", "read", "-d", "/nowhere"], 1).lines().count(), 1);
 }
 
 #[test]
@@ -178,10 +206,7 @@ fn places_that_cannot_be_written_are_told_before_anything_starts() {
 
 #[test]
 fn recordings_do_not_go_to_a_terminal() {
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let terminal: OwnedFd = ioctl_tiocgptpeer(&controller, OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let (_controller, terminal) = terminal();
     let output = honeutil(&["read", "-w", "-"]).stdout(terminal).stderr(Stdio::piped()).output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");

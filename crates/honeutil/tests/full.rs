@@ -4,10 +4,10 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use common::{NOON, Script, Step, contents_of, record};
+use hone_testing::SmallDisk;
 use honeutil::archive::Keep;
 use honeutil::control::{Control, ignore_file_size_signal};
 use honeutil::output::{Output, Target};
@@ -51,23 +51,21 @@ fn file_size_limit() {
 }
 
 fn full_disk() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(directory.path()) else {
+    let Some(disk) = SmallDisk::mount("2m") else {
         eprintln!("skipped: a full disk: mounting a tmpfs needs root");
         return;
     };
-    overfill(&disk.0.join("a.pcapng"), &["No space left", "free some space"]);
+    overfill(&disk.path().join("a.pcapng"), &["No space left", "free some space"]);
 }
 
 /// No room for the compressed file beside the plain one: the plain one stays, and nothing half is left.
 #[test]
 fn a_disk_that_fills_while_compressing_leaves_the_plain_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(directory.path()) else {
+    let Some(disk) = SmallDisk::mount("2m") else {
         eprintln!("skipped: a full disk: mounting a tmpfs needs root");
         return;
     };
-    let path = disk.0.join("a.pcapng");
+    let path = disk.path().join("a.pcapng");
     let mut control = Control::new();
     let mut output = Output::open(Target::File(path.clone()), "box", NOON, &mut control).unwrap();
     output.keep(Keep { max_files: None, compress: true }).unwrap();
@@ -76,7 +74,7 @@ fn a_disk_that_fills_while_compressing_leaves_the_plain_file() {
     output.finish(&mut control);
     let report = output.report().unwrap();
     assert_eq!((report.failures, &report.kept[..]), (1, &[path.clone()][..]));
-    assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1);
     assert!(fs::read(&path).unwrap() == stream);
 }
 
@@ -98,24 +96,4 @@ fn incompressible(length: usize) -> Vec<u8> {
         packet.emit(hone_engine::BYTE_ORDER, &mut out).unwrap();
     }
     out
-}
-
-/// A file system of 2 MiB, for as long as this lives.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m", "hone-test"])
-            .arg(at)
-            .output()
-            .ok()?;
-        mounted.status.success().then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }

@@ -6,12 +6,12 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use hone_reader::{Connection, Options};
+use hone_testing::ready;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -89,6 +89,9 @@ fn what_is_installed_is_uninstalled() {
     // Something of others, which stays.
     fs::create_dir_all(root.path("usr/local/bin")).expect("the directory is ours");
     fs::write(root.path("usr/local/bin/other"), "").expect("the directory is ours");
+    // A Wireshark.
+    let extcap = "usr/lib/x86_64-linux-gnu/wireshark/extcap";
+    fs::create_dir_all(root.path(extcap)).expect("the directory is ours");
     let before = root.tree();
 
     let (stdout, stderr) = root.install(&[], 0);
@@ -110,6 +113,7 @@ fn what_is_installed_is_uninstalled() {
     let mode = |file: &str| fs::metadata(root.path(file)).expect("it is there").permissions().mode() & 0o7777;
     assert_eq!(mode("usr/local/bin/honed"), 0o755);
     assert_eq!(mode("etc/hone/hone.toml"), 0o644);
+    assert_eq!(mode(&format!("{extcap}/hone")), 0o755);
     let unit = fs::read_to_string(root.path("etc/systemd/system/honed.service")).expect("it is there");
     assert!(unit.contains("\nExecStart=/usr/local/bin/honed\n"), "{unit}");
 
@@ -228,27 +232,22 @@ impl Drop for Service {
     }
 }
 
-/// Whether honed can run here; if not, says why.
-fn ready() -> bool {
-    let honed = Path::new(env!("CARGO_BIN_EXE_honeutil")).with_file_name("honed");
-    let reason = if !rustix::process::geteuid().is_root() {
-        "not root"
-    } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        "the kernel has no BTF"
-    } else if !honed.exists() {
-        "honed is not built (cargo build -p honed)"
-    } else {
-        return true;
-    };
-    let required = std::env::var_os("HONE_LIVE").is_some_and(|value| value == "required");
-    assert!(!required, "cannot be skipped: {reason}");
-    let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
-    false
+/// As in `honeutil install --dry-run | head -1`.
+#[test]
+fn a_dry_run_of_which_the_rest_is_not_read_ends_well_and_quietly() {
+    let root = Root::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_honeutil"));
+    command.args(["install", "--dry-run", "--root", &root.root, "--honed", &root.honed]);
+    let output = command.stdin(Stdio::null()).stdout(writer).output().expect("honeutil can be started");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    assert!(root.tree().is_empty());
 }
 
 #[test]
 fn honed_is_started_asked_and_stopped() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let service = Service::new();
@@ -288,7 +287,7 @@ fn is_honed(pid: std::num::NonZeroI32) -> bool {
 
 #[test]
 fn a_honed_that_was_killed_is_told_from_one_that_was_stopped() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let service = Service::new();
@@ -306,7 +305,7 @@ fn a_honed_that_was_killed_is_told_from_one_that_was_stopped() {
 
 #[test]
 fn a_honed_that_cannot_start_says_why() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let service = Service::new();
@@ -341,7 +340,7 @@ fn with_systemd(command: &str) -> (Option<i32>, String, String) {
 
 #[test]
 fn where_systemd_runs_it_does_the_work() {
-    if !ready() {
+    if !ready(&[]) {
         return;
     }
     let (status, said, told) = with_systemd("start");

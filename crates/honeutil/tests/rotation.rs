@@ -16,6 +16,7 @@ use honeutil::rotation::Rotation;
 use honeutil::summary;
 
 const MIB: u64 = 1 << 20;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Records into `directory` and says what the output's report is.
 fn record(script: Script, target: Target, options: Options, keep: Keep) -> (Recorded, Output) {
@@ -181,6 +182,29 @@ fn only_the_newest_files_of_this_recording_are_kept() {
         assert!(text.contains("older ones were removed"), "{text}");
         assert!(report.kept.iter().all(|path| text.contains(path.to_str().unwrap())), "{text}");
     }
+}
+
+/// Names go by the clock, but which file is the oldest does not; and nothing waits for a time to come again.
+#[test]
+fn a_clock_set_back_loses_no_packet_and_removes_no_new_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut steps = packets(1, 10, 100);
+    for count in [20, 30] {
+        steps.extend([Step::SetClockBack(HOUR), Step::Restart]);
+        steps.extend(packets(1, count, 100));
+    }
+    steps.push(Step::Stop);
+    let options = Options { rotation: Rotation { size: None, time: Some(HOUR) }, ..Options::default() };
+    let keep = Keep { max_files: NonZeroU32::new(2), compress: false };
+    let target = Target::Directory(directory.path().to_owned());
+    let ((_, tally, result), _) = record(Script::new(steps), target, options, keep);
+    result.unwrap();
+    assert_eq!(tally.total.packets(), 60);
+    let left = files(directory.path());
+    let names: Vec<_> = left.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["box_20260730_100000.pcapng", "box_20260730_110000.pcapng"]);
+    let found: Vec<_> = left.iter().map(contents_of).collect();
+    assert_eq!([&found[0].delivered[..], &found[1].delivered[..]], [[30], [20]]);
 }
 
 #[test]

@@ -187,6 +187,11 @@ impl Model {
                 self.give_up_at(0, NoOwner::HoldExpired);
             }
         }
+        self.forget(now);
+    }
+
+    /// What a read does, too.
+    pub(crate) fn forget(&mut self, now: u64) {
         self.processes.expire(now);
         self.connections.expire(now);
     }

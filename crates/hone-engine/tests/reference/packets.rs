@@ -107,7 +107,7 @@ impl Model {
     }
 
     pub(crate) fn set_open_list(&mut self, list: Vec<Listed>) {
-        self.expire(self.now);
+        self.forget(self.now);
         self.open_list = list;
         for seen in self.held.clone() {
             let still = self.held.iter().any(|held| held.connection == seen.connection);

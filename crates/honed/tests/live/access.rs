@@ -4,11 +4,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use hone_reader::{Connection, Options, ReaderError, Refusal};
+use hone_testing::{Service, ready};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
-
-use crate::guard::ready;
-use crate::service::Service;
 
 /// A group that every system has, and of which the user below is no member.
 const GROUP: (&str, u32) = ("daemon", 1);

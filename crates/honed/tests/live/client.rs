@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use crate::guard::{Guarded, ready, wait_for};
-use crate::service::Service;
+use hone_testing::{Guarded, Service, ready, wait_for};
+
 use crate::stream::{SETTLE, parse};
 use crate::traffic::{new_tag, send};
 

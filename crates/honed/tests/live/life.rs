@@ -1,12 +1,13 @@
 //! Starting, stopping, and what is left behind.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use hone_reader::{Connection, LogLevels, Options, Read, ReaderError, Refusal};
+use hone_testing::{Guarded, Service, command, ready, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{Guarded, ready, wait_for};
-use crate::service::{Service, command};
 use crate::stream::{SETTLE, finish_section, parse};
 use crate::traffic::{new_tag, send};
 
@@ -51,7 +52,7 @@ fn a_stop_ends_every_stream_with_its_section() {
     assert!(matches!(error, ReaderError::Ended { .. } | ReaderError::Lost), "{error}");
     let (status, log, directory) = service.wait();
     assert!(status.success(), "{log}");
-    let error = Connection::open(crate::service::socket(directory.path())).expect_err("honed has stopped");
+    let error = Connection::open(hone_testing::socket(directory.path())).expect_err("honed has stopped");
     assert!(matches!(error, ReaderError::NoService { .. }), "{error}");
     assert!(error.to_string().contains("honeutil start"), "{error}");
 }
@@ -82,7 +83,7 @@ fn a_service_that_was_killed_leaves_nothing_in_the_way() {
     let (_, _, error) = read_to_end(&mut reader);
     assert!(matches!(error, ReaderError::Lost), "{error}");
     let (_, _, directory) = service.wait();
-    let socket = crate::service::socket(directory.path());
+    let socket = hone_testing::socket(directory.path());
     assert!(socket.exists(), "the killed service leaves its socket");
     let error = Connection::open(&socket).expect_err("nobody listens");
     assert!(matches!(error, ReaderError::NoService { .. }), "{error}");
@@ -102,7 +103,7 @@ fn one_service_at_a_time() {
         return;
     }
     let service = Service::start("");
-    let second = crate::service::directory();
+    let second = hone_testing::directory();
     let config = service.directory().join("hone.toml");
     std::fs::copy(&config, second.path().join("hone.toml")).expect("both are ours");
     let mut honed = Guarded::spawn(&mut command(second.path()));
@@ -113,8 +114,8 @@ fn one_service_at_a_time() {
     service.stop();
 
     // What is no service's is not removed.
-    let directory = crate::service::directory();
-    let socket = crate::service::socket(directory.path());
+    let directory = hone_testing::directory();
+    let socket = hone_testing::socket(directory.path());
     let text = format!("socket = '{}'", socket.display());
     std::fs::write(directory.path().join("hone.toml"), text).expect("the directory is ours");
     std::fs::write(&socket, "mine").expect("the directory is ours");
@@ -196,7 +197,7 @@ fn the_configuration_is_read_again() {
 
 #[test]
 fn a_configuration_can_be_checked() {
-    let directory = crate::service::directory();
+    let directory = hone_testing::directory();
     let check = |text: &str| {
         std::fs::write(directory.path().join("hone.toml"), text).expect("the directory is ours");
         let status = command(directory.path()).arg("--check-config").status().expect("honed can be started");
@@ -206,4 +207,24 @@ fn a_configuration_can_be_checked() {
     let (code, log) = check("max_readers = 5000");
     assert_eq!(code, Some(1));
     assert!(log.contains("hone.toml: max_readers = 5000; allowed: 1 to 1024"), "{log}");
+}
+
+/// The journal has times of its own, and takes priorities; a stream that only inherits its name does not.
+#[test]
+fn log_lines_have_times_but_in_the_journal() {
+    let directory = hone_testing::directory();
+    std::fs::write(directory.path().join("hone.toml"), "max_readers = 0").expect("the directory is ours");
+    let logged = |journal: fn(&Metadata) -> String| {
+        let mut command = command(directory.path());
+        let log = directory.path().join("log");
+        command.env("JOURNAL_STREAM", journal(&log.metadata().expect("it is there")));
+        assert_eq!(command.status().expect("honed can be started").code(), Some(1));
+        std::fs::read_to_string(log).expect("it is there")
+    };
+    let line = logged(|log| format!("{}:{}", log.dev(), log.ino()));
+    assert!(line.starts_with("<3>") && line.contains("max_readers"), "{line}");
+    let line = logged(|log| format!("{}:{}", log.dev(), log.ino() + 1));
+    let (time, rest) = line.split_once("Z honed: error: ").unwrap_or_else(|| panic!("{line}"));
+    assert!(time.len() == "2026-07-30T12:00:00.000000".len() && time.starts_with("20"), "{line}");
+    assert!(rest.contains("max_readers = 0; allowed"), "{line}");
 }

@@ -1,6 +1,6 @@
 //! Live tests: the real honed, real readers, real traffic on the loopback interface of network namespaces of their own.
 //!
-//! Each test starts a service of its own ([`service`]) on a socket in a temporary directory, makes datagrams that say
+//! Each test starts a service of its own ([`hone_testing::Service`]) on a socket in a temporary directory, makes datagrams that say
 //! whose they are ([`traffic`]) and looks at what each reader got ([`stream`]). The sensor sees the whole machine, so
 //! tests look only at packets with their own tag; that lets them run at the same time.
 //!
@@ -10,9 +10,7 @@
 #![cfg(target_os = "linux")]
 
 // What the tests are made of.
-mod guard;
 mod raw;
-mod service;
 mod stream;
 mod traffic;
 

@@ -2,9 +2,8 @@
 
 use hone_reader::api::{List, Request};
 use hone_reader::{Component, Connection, MemoryRow, Options};
+use hone_testing::{Service, ready, wait_for};
 
-use crate::guard::{ready, wait_for};
-use crate::service::Service;
 use crate::traffic::{new_tag, send};
 
 fn row(report: &[MemoryRow], component: Component) -> (u64, u64) {
@@ -41,27 +40,31 @@ fn a_thousand_readers_leave_the_memory_report_where_it_began() {
             (row(&report, Component::Links).0 == 1).then_some(report)
         })
     };
-    let before = settled(&mut watcher);
-    let mut connection = service.connect();
-    for number in 0..1000 {
-        // Half of them on one connection, half on a new one each.
-        if number % 2 == 0 {
-            connection = service.connect();
+    let mut thousand = || {
+        let before = settled(&mut watcher);
+        let mut connection = service.connect();
+        for number in 0..1000 {
+            // Half of them on one connection, half on a new one each.
+            if number % 2 == 0 {
+                connection = service.connect();
+            }
+            round(&mut connection, &mut buffer);
         }
-        round(&mut connection, &mut buffer);
-    }
-    drop(connection);
-    let after = settled(&mut watcher);
-    for component in [Component::Rings, Component::IdLists, Component::Links] {
-        assert_eq!(row(&before, component), row(&after, component), "{component:?}");
-    }
-    // Processes and sockets of the machine come and go meanwhile, each a block; what a thousand readers leave would show.
-    // (The engine keeps buffers of blocks for the next ones; they are among the bytes of blocks, but are no blocks.)
-    let besides = |report: &[MemoryRow]| row(report, Component::All).1 - row(report, Component::Blocks).1;
-    let (bytes, bytes_after) = (besides(&before), besides(&after));
-    assert!(bytes_after.abs_diff(bytes) < 256 << 10, "{bytes} bytes became {bytes_after}");
-    let (blocks, blocks_after) = (row(&before, Component::Blocks).0, row(&after, Component::Blocks).0);
-    assert!(blocks_after < blocks + 900, "{blocks} blocks became {blocks_after}");
+        drop(connection);
+        let after = settled(&mut watcher);
+        for component in [Component::Rings, Component::IdLists, Component::Links] {
+            assert_eq!(row(&before, component), row(&after, component), "{component:?}");
+        }
+        // Processes and sockets of the machine come and go meanwhile, each a block.
+        // (The engine keeps buffers of blocks for the next ones; they are among the bytes of blocks, but are no blocks.)
+        let besides = |report: &[MemoryRow]| row(report, Component::All).1 - row(report, Component::Blocks).1;
+        let blocks = |report: &[MemoryRow]| row(report, Component::Blocks).0;
+        let bytes = besides(&after).saturating_sub(besides(&before));
+        (bytes, blocks(&after).saturating_sub(blocks(&before)))
+    };
+    // What a thousand readers leave shows each time; tables that grow with what else goes on here, at most once or twice.
+    let grown: Vec<_> = std::iter::repeat_with(&mut thousand).take(3).collect();
+    assert!(grown.iter().any(|(bytes, blocks)| *bytes < 256 << 10 && *blocks < 900), "{grown:?}");
     drop(watcher);
     service.stop();
 }

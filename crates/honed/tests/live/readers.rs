@@ -1,15 +1,15 @@
 //! What each of several readers gets.
 
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hone_reader::api::{List, Request};
 use hone_reader::{Options, Read};
+use hone_testing::{Guarded, Service, ready, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{ready, wait_for};
 use crate::raw::Raw;
-use crate::service::Service;
 use crate::stream::{SETTLE, finish_section, read_rest, read_section};
 use crate::traffic::{new_tag, send};
 
@@ -115,8 +115,9 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
         return;
     }
     let service = Service::start("sensor_buffer = 256\nblock_memory = 2048");
+    // A hundred readers with this one.
     let stuck = service.reader(&Options { ring_bytes: 1024, ..Options::default() });
-    let mut readers: Vec<_> = (0..60).map(|_| service.reader(&Options::default())).collect();
+    let mut readers: Vec<_> = (0..99).map(|_| service.reader(&Options::default())).collect();
     let (tag, datagrams) = (new_tag(), 5000);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -141,7 +142,7 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
             })
             .collect();
         send(tag, datagrams, 300);
-        // Sixty readers on a busy machine slow the service's own thread down; the sensor's buffer is the cushion.
+        // So many readers on a busy machine slow the service's own thread down; the sensor's buffer is the cushion.
         std::thread::sleep(SETTLE * 8);
         done.store(true, Ordering::Relaxed);
         for thread in threads {
@@ -163,6 +164,44 @@ fn a_reader_that_does_not_read_costs_the_others_nothing() {
         reader.delivered.packets + reader.dropped.packets + reader.filtered.packets + reader.queued.packets;
     assert_eq!(reader.received.packets, sum);
     drop((stuck, readers));
+    service.stop();
+}
+
+/// What a reader's statistics say is what the section's say that it reads, and what it has read, dropped packets included.
+#[test]
+fn statistics_agree_with_the_files() {
+    if !ready(&["unshare", "python3"]) {
+        return;
+    }
+    const DATAGRAMS: u64 = 300;
+    let service = Service::start("");
+    let program = format!(
+        "import socket, sys\n\
+         sys.stdin.read()\n\
+         one, two = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))\n\
+         two.bind(('127.0.0.1', 0))\n\
+         for _ in range({DATAGRAMS}): one.sendto(b'hone', two.getsockname()), two.recv(9)\n"
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", "ip link set lo up && exec python3 -c \"$1\"", "sh", &program]);
+    command.stdin(Stdio::piped());
+    let mut sender = Guarded::spawn(&mut command);
+    let mut buffer = [0; 8];
+    // Nobody else's: other tests' packets come and go.
+    let only = List::write([sender.pid()], &mut buffer).expect("there is room");
+    let mut reader = service.connect();
+    reader.control(&Request::IncludeProcesses(only)).expect("filters may be set before");
+    reader.attach(&Options { ring_bytes: 1024, ..Options::default() }).expect("honed takes readers");
+    drop(sender.child().stdin.take());
+    assert!(sender.wait("all is sent").success());
+    let section = finish_section(&mut reader);
+    let [_, by_sensor, by_ring, delivered] = section.statistics.expect("a whole section has statistics");
+    let counted = reader.statistics().expect("honed answers");
+    assert_eq!((delivered, by_ring), (counted.reader.delivered.packets, counted.reader.dropped.packets));
+    assert_eq!((delivered, by_sensor), (section.all_packets, counted.dropped_by_source.packets));
+    assert_eq!(delivered + by_ring, 2 * DATAGRAMS, "out and in");
+    assert!(by_ring > 0 && delivered > 0, "{by_ring} dropped, {delivered} delivered");
+    drop(reader);
     service.stop();
 }
 

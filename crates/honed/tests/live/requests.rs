@@ -4,10 +4,9 @@ use std::io::Write as _;
 use std::net::Shutdown;
 
 use hone_reader::api::{Family, List, OpenConnection, OpenConnections, Request};
+use hone_testing::{Service, ready, wait_for};
 
-use crate::guard::{ready, wait_for};
 use crate::raw::Raw;
-use crate::service::Service;
 
 #[test]
 fn wrong_frames_end_the_connection_with_a_reason() {

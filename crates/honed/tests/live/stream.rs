@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hone_reader::{Connection, Read};
+use hone_testing::PATIENCE;
 
-use crate::guard::PATIENCE;
 use crate::traffic::tag_of;
 
 /// How long after an event it may still be on its way to the engine.

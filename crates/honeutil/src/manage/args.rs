@@ -122,7 +122,8 @@ Exit status, as the Linux Standard Base has it:
 pub(crate) const INSTALL_NOTES: &str = "\
 Puts honed and honeutil into /usr/local/bin, with the configuration
 (/etc/hone/hone.toml, never overwritten once changed), the group `hone`,
-whose members may read, man pages and completions, and for systemd the unit.
+whose members may read, man pages and completions, for systemd the unit, and
+for Wireshark the interface `hone`, which captures through honeutil.
 With systemd, honed is started now and whenever the system starts; elsewhere
 `honeutil start` starts it. Can be run again: it mends and updates.
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap_complete::Shell;
 
+use super::manifest::below;
 use super::place::CONFIG;
 use crate::generate;
 
@@ -34,8 +35,13 @@ impl Piece {
     }
 }
 
-/// Every file, from these two programs; systemd's only where it is wanted.
-pub(super) fn pieces(honed: &Path, honeutil: &Path, systemd: bool) -> anyhow::Result<Vec<Piece>> {
+/// Every file, from these two programs; systemd's only where it is wanted, Wireshark's where it is found below the root.
+pub(super) fn pieces(
+    honed: &Path,
+    honeutil: &Path,
+    systemd: bool,
+    root: &Path,
+) -> anyhow::Result<Vec<Piece>> {
     let mut pieces = vec![
         Piece::program(HONED, honed)?,
         Piece::program("/usr/local/bin/honeutil", honeutil)?,
@@ -62,9 +68,26 @@ pub(super) fn pieces(honed: &Path, honeutil: &Path, systemd: bool) -> anyhow::Re
             Piece::new("/etc/tmpfiles.d/honed.conf", include_str!("../../../../packaging/honed.tmpfiles")),
         ]);
     }
-    // Pieces for Wireshark (an extcap program, a dissector) come here, each only if Wireshark's directory for it is
-    // there. Hone has none yet.
+    pieces.extend(wireshark_directories(root).into_iter().map(|directory| Piece {
+        mode: 0o755,
+        ..Piece::new(directory.join("hone"), include_str!("../../../../packaging/hone.extcap"))
+    }));
     Ok(pieces)
+}
+
+/// Where the Wireshark that is installed below the root looks for interfaces; which of these directories it is depends
+/// on its version and its packager (`tshark -G folders` says). It looks nowhere in /usr/local unless it is there itself.
+fn wireshark_directories(root: &Path) -> Vec<PathBuf> {
+    let multiarch = std::fs::read_dir(below(root, Path::new("/usr/lib"))).into_iter().flatten().flatten();
+    let mut libraries: Vec<_> =
+        multiarch.map(|entry| Path::new("/usr/lib").join(entry.file_name())).collect();
+    libraries.sort();
+    let others = ["/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/local/libexec"];
+    libraries.extend(others.map(PathBuf::from));
+    let directories = libraries.iter().flat_map(|library| {
+        ["wireshark/extcap", "wireshark/extcap/wireshark"].map(|directory| library.join(directory))
+    });
+    directories.filter(|directory| below(root, directory).is_dir()).collect()
 }
 
 #[cfg(test)]
@@ -74,7 +97,7 @@ mod tests {
     #[test]
     fn the_unit_starts_the_honed_that_is_installed() {
         let program = std::env::current_exe().expect("it runs");
-        let pieces = pieces(&program, &program, true).expect("everything can be made");
+        let pieces = pieces(&program, &program, true, Path::new("/")).expect("everything can be made");
         let unit = pieces.iter().find(|piece| piece.path.ends_with("honed.service")).expect("there is one");
         let unit = String::from_utf8(unit.content.clone()).expect("it is text");
         assert!(unit.contains("\nExecStart=/usr/local/bin/honed\n"), "{unit}");

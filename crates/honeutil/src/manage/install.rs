@@ -25,11 +25,13 @@ const PACKAGED_UNITS: [&str; 2] =
 pub(super) struct Actions {
     pub(super) dry_run: bool,
     count: usize,
+    /// Whoever read standard output has seen enough.
+    unread: bool,
 }
 
 impl Actions {
     pub(super) fn new(dry_run: bool) -> Self {
-        Self { dry_run, count: 0 }
+        Self { dry_run, count: 0, unread: false }
     }
 
     /// One action: told, and carried out unless it is a dry run.
@@ -40,8 +42,14 @@ impl Actions {
     ) -> anyhow::Result<()> {
         self.count += 1;
         let text = text.as_ref();
-        if self.dry_run {
-            writeln!(std::io::stdout(), "{text}").context("cannot write standard output")
+        if self.dry_run && self.unread {
+            Ok(())
+        } else if self.dry_run {
+            match writeln!(std::io::stdout(), "{text}") {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.unread = true,
+                written => written.context("cannot write standard output")?,
+            }
+            Ok(())
         } else {
             tell(text);
             action().with_context(|| format!("cannot {text}"))
@@ -70,7 +78,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     let honed = find_honed(args.honed.as_deref())?;
     let honeutil = std::env::current_exe().context("cannot find out where honeutil is")?;
     let wants_systemd = !here || systemd::runs() || Path::new("/etc/systemd/system").is_dir();
-    let pieces = pieces(&honed, &honeutil, wants_systemd)?;
+    let pieces = pieces(&honed, &honeutil, wants_systemd, root)?;
 
     let earlier = Manifest::read(root)?.unwrap_or_default();
     let wanted: Vec<_> = pieces.iter().filter(|piece| wants(piece, root)).collect();

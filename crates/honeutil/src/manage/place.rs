@@ -1,19 +1,16 @@
 //! Which honed is meant, and where its files are.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use hone_reader::{Connection, ReaderError, protocol};
 use serde::Deserialize;
 
 use super::args::PlaceArgs;
 use super::systemd;
+use crate::remote;
 
 /// Where honed's configuration is unless told otherwise.
 pub(super) const CONFIG: &str = "/etc/hone/hone.toml";
-
-/// How long the socket of a honed that was killed may still be open.
-const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// One honed, running or not.
 #[derive(Debug)]
@@ -43,17 +40,9 @@ impl Place {
         Ok(Self { socket, asked })
     }
 
-    /// Connects to it. One that ends right now is waited for.
+    /// Connects to it.
     pub(super) fn connect(&self) -> Result<Connection, ReaderError> {
-        let asked = Instant::now();
-        loop {
-            match Connection::open(&self.socket) {
-                Err(ReaderError::Lost) if asked.elapsed() < END_PATIENCE => {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                opened => return opened,
-            }
-        }
+        remote::connect(Some(&self.socket))
     }
 
     /// Whether systemd manages it.

@@ -46,6 +46,7 @@ pub(crate) enum Step {
     Stop,
     Restart,
     Sleep(Duration),
+    SetClockBack(Duration),
     Fail,
 }
 
@@ -105,6 +106,9 @@ impl Source for Script {
                 Step::Sleep(time) => {
                     std::thread::sleep(time);
                     return Ok(delivered);
+                }
+                Step::SetClockBack(time) => {
+                    self.clock -= u64::try_from(time.as_nanos()).expect("it is short");
                 }
                 Step::Fail => return Err("the script says so".into()),
                 Step::Forever(step) => {

@@ -204,14 +204,14 @@ fn processes_of_another_user() {
     const NOBODY: u32 = 65_534;
     let name = |option: &str| {
         let mut command = std::process::Command::new("id");
-        crate::guard::run(command.args([option, &NOBODY.to_string()])).trim_end().to_owned()
+        hone_testing::run(command.args([option, &NOBODY.to_string()])).trim_end().to_owned()
     };
     let network = Network::new();
     // Where cargo builds may be closed to other users.
     let open = directory();
     let program = open.path().join("traffic");
     std::fs::copy(generator(), &program).expect("the generator can be copied");
-    crate::guard::run(std::process::Command::new("chmod").arg("755").args([open.path(), &program]));
+    hone_testing::run(std::process::Command::new("chmod").arg("755").args([open.path(), &program]));
     let recorder = Recorder::start(&[]);
     let (a, b) = (network.v4(End::A), network.v4(End::B));
     let (server, address) = Traffic::server(&network, End::B, &format!("udp-server {b}:0 5 echo"));

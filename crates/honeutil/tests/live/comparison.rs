@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 
+use hone_testing::{Guarded, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{Guarded, ready, wait_for};
+use crate::guard::ready;
 use crate::network::{End, INTERFACE, Network};
 use crate::packet::{Ip, Transport};
 use crate::recorder::{Recorder, directory};

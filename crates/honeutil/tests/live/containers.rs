@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use hone_pcapng::ProcessEventKind;
 use rustix::process::Signal;
 
-use crate::guard::{Guarded, ready, run, skip, wait_for};
+use hone_testing::{Guarded, run, skip, wait_for};
+
+use crate::guard::ready;
 use crate::recorder::{HONEUTIL, Recorder};
 use crate::recording::{Process, Recording};
 

@@ -1,14 +1,18 @@
 //! What is missing is named, with the remedy, and the exit code is 1.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use hone_testing::{Guarded, SmallDisk, run, wait_for};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::guard::{Guarded, ready, run};
+use crate::guard::ready;
 use crate::network::{End, Network};
-use crate::recorder::{HONEUTIL, directory, recorded};
+use crate::recorder::{HONEUTIL, directory, has_content, recorded};
 use crate::recording::Recording;
+use crate::service::Service;
 use crate::traffic::Traffic;
 
 /// A place to which the program is copied, that other users can enter.
@@ -99,23 +103,50 @@ fn without_btf_the_remedy_is_named() {
     assert_says(&message, &["BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
 }
 
-/// A small file system in memory; unmounted when dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn new(size: &str) -> Self {
-        let disk = Self(directory());
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
-            .arg(disk.0.path()));
-        disk
+/// What was finished before is whole, the last file ends at a whole block, and honed goes on.
+#[test]
+fn a_disk_that_fills_while_rotating() {
+    if !ready(&["mount", "umount"]) {
+        return;
     }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    let service = Service::start();
+    let socket = format!("--socket={}", service.socket());
+    for way in ["--local", &socket] {
+        let (disk, words) = (SmallDisk::mount("64m").expect("root may"), directory());
+        let stderr = words.path().join("stderr");
+        let mut command = Command::new(HONEUTIL);
+        command.args(["read", way, "-s", "96", "-d"]).arg(disk.path()).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(File::create(&stderr).expect("the directory is ours"));
+        let mut honeutil = Guarded::spawn(&mut command);
+        let wait_for_files = |honeutil: &mut Guarded, count: usize| {
+            wait_for("the files have begun", || {
+                assert_eq!(honeutil.ended(), None, "{:?}", std::fs::read_to_string(&stderr));
+                let files = recorded(disk.path());
+                (files.len() == count && files.iter().all(|file| has_content(file))).then_some(())
+            });
+        };
+        wait_for_files(&mut honeutil, 1);
+        honeutil.signal(Signal::HUP);
+        wait_for_files(&mut honeutil, 2);
+        let mut rest = File::create(disk.path().join("rest")).expect("there is room");
+        std::io::copy(&mut std::io::repeat(0), &mut rest).expect_err("the disk is full in the end");
+        honeutil.signal(Signal::HUP);
+        let status = honeutil.wait("honeutil finds the disk full");
+        let message = std::fs::read_to_string(&stderr).expect("the directory is ours");
+        assert_eq!(status.code(), Some(1), "{way}: {message}");
+        let place = disk.path().display().to_string();
+        assert_says(&message, &["No space left on device", &place, "free some space"]);
+        let files = recorded(disk.path());
+        let (last, finished) = files.split_last().expect("there are files");
+        assert!(!finished.is_empty(), "{way}: {files:?}");
+        for file in finished {
+            Recording::read(file);
+        }
+        Recording::read_cut_short(last);
     }
+    wait_for("honed has noticed", || {
+        service.ask(&["get-stats"]).contains("Readers                     0 now, 1 ever").then_some(())
+    });
 }
 
 #[test]
@@ -124,12 +155,12 @@ fn a_full_disk_ends_the_file_at_a_whole_block() {
         return;
     }
     let network = Network::new();
-    let disk = SmallDisk::new("2m");
+    let disk = SmallDisk::mount("2m").expect("root may");
     let words = directory();
     let stderr = words.path().join("stderr");
     let mut command = Command::new(HONEUTIL);
-    command.args(["read", "-d"]).arg(disk.0.path()).stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(std::fs::File::create(&stderr).expect("the directory is ours"));
+    command.args(["read", "-d"]).arg(disk.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(File::create(&stderr).expect("the directory is ours"));
     let mut honeutil = Guarded::spawn(&mut command);
     let (a, b) = (network.v4(End::A), network.v4(End::B));
     let (_server, address) = Traffic::server(&network, End::B, &format!("tcp-server {b}:0 1000"));
@@ -137,7 +168,7 @@ fn a_full_disk_ends_the_file_at_a_whole_block() {
     let status = honeutil.wait("honeutil finds the disk full");
     let message = std::fs::read_to_string(&stderr).expect("the directory is ours");
     assert_eq!(status.code(), Some(1), "{message}");
-    let files = recorded(disk.0.path());
+    let files = recorded(disk.path());
     let [file] = files.as_slice() else { panic!("not one file: {files:?}") };
     assert_says(&message, &["No space left on device", &file.display().to_string(), "free some space"]);
     let recording = Recording::read_cut_short(file);

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hone_testing::{Guarded, wait_for};
 use rustix::process::Signal;
 
-use crate::guard::{Guarded, ready, wait_for};
+use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::Ip;
 use crate::recorder::{HONEUTIL, Recorder, has_content};
@@ -212,6 +213,8 @@ fn a_pipe_into_tshark() {
     let pipe = honeutil.child().stdout.take().expect("it is piped");
     let mut command = Command::new("tshark");
     command.args(["-n", "-l", "-r", "-", "-T", "fields", "-e", "udp.srcport", "-e", "udp.dstport"]);
+    // It has to keep up with the floods of the tests that run at the same time.
+    command.args(["--disable-protocol", "tcp"]);
     let mut tshark = Guarded::spawn(command.stdin(pipe).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let (sender, lines) = std::sync::mpsc::channel();
     let stdout = tshark.child().stdout.take().expect("it is piped");

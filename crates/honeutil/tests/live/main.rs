@@ -32,3 +32,4 @@ mod opening;
 mod order;
 mod programs;
 mod top;
+mod wireshark;

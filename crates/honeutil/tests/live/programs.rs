@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Stdio;
 
-use crate::guard::{Guarded, ready};
+use hone_testing::Guarded;
+
+use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::{Icmp, Ip, Transport};
 use crate::recorder::{Recorder, directory};

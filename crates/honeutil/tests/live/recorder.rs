@@ -5,10 +5,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+pub(crate) use hone_testing::directory;
+use hone_testing::{Guarded, wait_for};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::guard::{Guarded, wait_for};
 use crate::recording::Recording;
 use crate::service::Service;
 
@@ -142,11 +143,6 @@ impl Ended {
 /// A snap length that cuts no packet of the tests, but the large ones of floods from elsewhere.
 fn whole_but_for_floods(arguments: &[&str]) -> &'static [&'static str] {
     if arguments.contains(&"-s") { &[] } else { &["-s", "4096"] }
-}
-
-/// A directory for recordings; removed when dropped.
-pub(crate) fn directory() -> TempDir {
-    tempfile::Builder::new().prefix("hone-live-").tempdir().expect("a temporary directory can be made")
 }
 
 /// The recordings in a directory, in the order of their names.

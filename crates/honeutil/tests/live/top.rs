@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use hone_testing::{Guarded, wait_for};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::files::{await_more, endless_datagrams};
-use crate::guard::{Guarded, ready, wait_for};
+use crate::guard::ready;
 use crate::network::Network;
 use crate::recorder::HONEUTIL;
 use crate::service::Service;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-use crate::guard::{Guarded, PATIENCE};
+use hone_testing::{Guarded, PATIENCE};
+
 use crate::network::{End, Network};
 use crate::recorder::HONEUTIL;
 
@@ -111,7 +112,7 @@ pub(crate) fn wait_until_listening(process: &mut Guarded, port: u16) {
             words.next().is_some_and(|address| address.ends_with(&local)) && words.nth(1) == Some(LISTENING)
         })
     };
-    crate::guard::wait_for(format!("process {pid} listens on port {port}"), || {
+    hone_testing::wait_for(format!("process {pid} listens on port {port}"), || {
         if let Some(status) = process.ended() {
             panic!("the server ended with {status}");
         }

@@ -1,4 +1,4 @@
-//! Whether a live test can run here, and children that never outlive their test.
+//! Whether a live test can run here, children that never outlive their test, and waits with an end.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -10,21 +10,33 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::CapabilitySet;
 
 /// Bounds every wait: far more than anything needs, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a wait looks.
+const TICK: Duration = Duration::from_millis(5);
 
-/// Whether the service can work here, with these programs on the path; if not, says why.
+/// Whether the sensor and the namespaces can work here, with these programs on the path; if not, says why.
 ///
 /// # Panics
-/// If it cannot and `HONE_LIVE=required` is set: then nobody must believe that it was tested.
-pub(crate) fn ready(programs: &[&str]) -> bool {
+/// If they cannot and `HONE_LIVE=required` is set: then nobody must believe that they were tested.
+#[must_use]
+pub fn ready(programs: &[&str]) -> bool {
     let Some(reason) = obstacle(programs) else { return true };
+    skip(&reason);
+    false
+}
+
+/// Says why a test cannot run here.
+///
+/// # Panics
+/// If `HONE_LIVE=required` is set.
+pub fn skip(reason: &str) {
     assert!(
         std::env::var_os("HONE_LIVE").is_none_or(|value| value != "required"),
         "cannot be skipped: {reason}"
     );
-    // Not with a macro: the harness would keep the text of a test that passes to itself.
+    // Not with a macro: the harness would keep the text of a test that passes to itself. In one write and on a line
+    // of its own, for several tests speak at once.
     let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
-    false
 }
 
 fn obstacle(programs: &[&str]) -> Option<String> {
@@ -37,6 +49,12 @@ fn obstacle(programs: &[&str]) -> Option<String> {
         CapabilitySet::BPF | CapabilitySet::PERFMON | CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN;
     if !held.contains(needed) {
         return Some(format!("root without the capabilities {:?}", needed - held));
+    }
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    if (numbers.next(), numbers.next()) < (Some(6), Some(1)) {
+        return Some(format!("kernel {release} is older than 6.1"));
     }
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Some("the kernel has no BTF".into());
@@ -53,28 +71,50 @@ fn obstacle(programs: &[&str]) -> Option<String> {
 
 /// A child process; killed and reaped when dropped.
 #[derive(Debug)]
-pub(crate) struct Guarded(Child);
+pub struct Guarded(Child);
 
 impl Guarded {
-    pub(crate) fn spawn(command: &mut Command) -> Self {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn spawn(command: &mut Command) -> Self {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.0.id()
     }
 
-    /// Sends a signal to this child alone, which is not yet reaped.
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+
+    /// Sends a signal to this child alone.
+    ///
+    /// # Panics
+    /// It has been waited for.
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).expect("a child that is not reaped can be signalled");
     }
 
     /// Waits for its end; `what` names it if it does not come.
-    pub(crate) fn wait(&mut self, what: impl Display) -> ExitStatus {
+    ///
+    /// # Panics
+    /// It does not come.
+    pub fn wait(&mut self, what: impl Display) -> ExitStatus {
         wait_for(what, || self.ended())
     }
 
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    /// How it has ended, if it has.
+    ///
+    /// # Panics
+    /// Never: a child can be waited for.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().expect("a child can be waited for")
     }
 }
@@ -87,14 +127,28 @@ impl Drop for Guarded {
     }
 }
 
-/// Looks until there is something, and panics when there is nothing for too long.
-pub(crate) fn wait_for<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
+/// Looks until there is something.
+///
+/// # Panics
+/// There is nothing for [`PATIENCE`].
+pub fn wait_for<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(started.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(TICK);
     }
+}
+
+/// Runs a short command to its end and returns its standard output.
+///
+/// # Panics
+/// If it cannot run or fails.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?} ended with {}: {out}{err}", output.status);
+    out.into_owned()
 }
