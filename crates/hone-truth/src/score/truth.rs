@@ -155,7 +155,7 @@ impl Truth {
             return Expected::Nobody(reasons.to_vec());
         }
         if packet.housekeeping() {
-            return Expected::Nobody(vec![Reason::KERNEL, Reason(0)]);
+            return Expected::Nobody(vec![Reason::KERNEL, Reason::FIREWALL]);
         }
         let holders = self.holders(packet, direction, nanos);
         match holders.len() {
