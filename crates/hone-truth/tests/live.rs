@@ -25,6 +25,8 @@ const RIGHT: &[&str] = &[
     "udp-multicast",
     "udp-fragments",
     "udp-shared-send",
+    "udp-shared-unread",
+    "udp-reuseport",
     "crowd-*",
     "raw-two",
     "sendfile",

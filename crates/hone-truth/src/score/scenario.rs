@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::item::{Item, Key, Wire, answers, tags};
 use super::stream::Streams;
 use super::truth::{Expected, Truth};
 use super::{Score, Seen};
@@ -9,47 +10,6 @@ use crate::packet::{Direction, Packet, Protocol};
 use crate::recording::Record;
 use crate::tag::Tag;
 use crate::told::Reason;
-
-/// What a packet is, whichever of its two records is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    /// A message; and whether it is the answer that repeats it.
-    Message(Tag, bool),
-    Other(u64),
-}
-
-/// A record, and what it is.
-struct Item<'a> {
-    record: &'a Record,
-    direction: Direction,
-    packet: Packet<'a>,
-    /// Every message of a datagram.
-    tags: Vec<Tag>,
-    /// None must have a process, and why.
-    nobody: Option<Vec<Reason>>,
-}
-
-impl Item<'_> {
-    /// A datagram's messages, or else what it is.
-    fn keys(&self) -> Vec<Key> {
-        if self.tags.is_empty() {
-            return vec![Key::Other(self.packet.identity(false))];
-        }
-        self.tags.iter().map(|tag| Key::Message(*tag, answers(&self.packet))).collect()
-    }
-}
-
-/// An echo reply, which repeats the request's message.
-fn answers(packet: &Packet<'_>) -> bool {
-    matches!((packet.source.is_ipv4(), packet.icmp), (true, Some((0, _))) | (false, Some((129, _))))
-}
-
-fn tags(packet: &Packet<'_>) -> Vec<Tag> {
-    if packet.tcp.is_some() || packet.reports() {
-        return Vec::new();
-    }
-    Tag::all(packet.payload).into_iter().map(|(_, tag)| tag).collect()
-}
 
 struct Scorer<'a> {
     truth: &'a Truth,
@@ -393,51 +353,5 @@ impl Scorer<'_> {
             self.score.explain("missing", || format!("{direction} {text}"));
         }
         self.score
-    }
-}
-
-/// What tcpdump saw.
-struct Wire(HashMap<(Key, Direction), (usize, String)>);
-
-impl Wire {
-    fn new(truth: &Truth, seen: &[&Seen]) -> Self {
-        let mut counts = HashMap::new();
-        for seen in seen {
-            let Some(packet) = Packet::parse(&seen.data) else { continue };
-            // The parts of a packet are recorded as one, and messages tell whether it was.
-            if packet.fragment || packet.housekeeping() || truth.single(&packet, seen.direction) {
-                continue;
-            }
-            let found = tags(&packet);
-            let keys = if found.is_empty() {
-                vec![Key::Other(packet.identity(false))]
-            } else {
-                found.into_iter().map(|tag| Key::Message(tag, answers(&packet))).collect()
-            };
-            for key in keys {
-                counts.entry((key, seen.direction)).or_insert_with(|| (0, packet.to_string())).0 += 1;
-            }
-        }
-        Self(counts)
-    }
-
-    fn count(&self, packet: &Packet<'_>, direction: Direction) -> usize {
-        let key = (Key::Other(packet.identity(false)), direction);
-        self.0.get(&key).map_or(0, |(count, _)| *count)
-    }
-}
-
-impl std::fmt::Display for Expected {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |these: &[u32]| these.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
-        match self {
-            Self::Process(these) => write!(f, "process {}", list(these)),
-            Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
-            Self::Nobody(reasons) => {
-                let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
-                write!(f, "no process ({})", names.join(" or "))
-            }
-            Self::Untold => f.write_str("nothing, as nobody told of it"),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The facts of one scenario, arranged so that they answer: whose is this packet?
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::packet::{Direction, Packet, SYN};
@@ -169,6 +170,21 @@ impl Truth {
 
 fn active<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<u32> {
     holders.map(|holder| holder.process).collect()
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |these: &[u32]| these.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
+        match self {
+            Self::Process(these) => write!(f, "process {}", list(these)),
+            Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
+            Self::Nobody(reasons) => {
+                let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
+                write!(f, "no process ({})", names.join(" or "))
+            }
+            Self::Untold => f.write_str("nothing, as nobody told of it"),
+        }
+    }
 }
 
 /// Whether a flow, any of whose ends may be open, is a packet's.
