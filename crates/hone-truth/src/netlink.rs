@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -98,7 +98,24 @@ pub(crate) fn set_ipv4_sizes(interface: &str, bytes: u32) -> Result<()> {
     let request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head)?;
     let request = request.with(GSO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?;
     request.with(GRO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?.ask(libc::NETLINK_ROUTE)?;
+    // An older kernel takes what it does not know, and forgets it.
+    let link = Request::new(libc::RTM_GETLINK, 0, &head)?.ask(libc::NETLINK_ROUTE)?;
+    let attributes = link.get(head.len()..).unwrap_or_default();
+    let found = attribute(attributes, GSO_IPV4_MAX_SIZE)?;
+    ensure!(found == Some(&bytes.to_ne_bytes()[..]), "the kernel is older than 6.3");
     Ok(())
+}
+
+/// The value of the first attribute of a kind.
+fn attribute(mut rest: &[u8], wanted: u16) -> Result<Option<&[u8]>> {
+    while rest.len() >= 4 {
+        let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
+        if kind == wanted {
+            return Ok(rest.get(4..length));
+        }
+        rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(None)
 }
 
 /// A firewall that drops whatever is for this host: an nf_tables chain on its way in, whose policy it is to drop
@@ -190,14 +207,9 @@ fn family(name: &str) -> Result<u16> {
     // CTRL_CMD_GETFAMILY, version 1; CTRL_ATTR_FAMILY_NAME.
     let request = Request::new(u16::try_from(libc::GENL_ID_CTRL)?, 0, &[3, 1, 0, 0])?;
     let answer = request.with(2, &[name.as_bytes(), &[0]].concat())?.ask(libc::NETLINK_GENERIC)?;
-    let mut rest = answer.get(4..).unwrap_or_default();
-    while rest.len() >= 4 {
-        let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
-        // CTRL_ATTR_FAMILY_ID.
-        if kind == 1 {
-            return u16_at(rest, 4);
-        }
-        rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
-    }
-    bail!("generic netlink does not say the number of {name}")
+    // CTRL_ATTR_FAMILY_ID.
+    let number = attribute(answer.get(4..).unwrap_or_default(), 1)?;
+    number
+        .map(|number| u16_at(number, 0))
+        .with_context(|| format!("generic netlink has no number for {name}"))?
 }
