@@ -18,6 +18,7 @@ const RIGHT: &[&str] = &[
     "tcp-reuseport",
     "tcp-exec",
     "tcp-backlog",
+    "tcp-backlog-full",
     "threads",
     "loopback",
     "udp-connected",

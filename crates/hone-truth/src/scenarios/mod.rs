@@ -63,6 +63,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("tcp-accept-fork", "accepted, forked, closed by the parent, used by the child", tcp::accept_fork),
     both("tcp-exec", "a connection inherited by another program", tcp::exec),
     both("tcp-backlog", "connections that nobody ever accepts", tcp::backlog),
+    both("tcp-backlog-full", "more connections than a listener has room for", tcp::full_backlog),
     both("tcp-exit", "a process that ends before what it wrote has left", tcp::exit),
     both("threads", "four threads of one process, TCP and UDP", tcp::threads),
     both("loopback", "client and server on one host", places::loopback),

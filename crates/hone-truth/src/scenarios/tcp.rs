@@ -272,6 +272,38 @@ pub(super) fn backlog(stage: &mut Stage<'_>) -> Result<()> {
     client.finish()
 }
 
+pub(super) fn full_backlog(stage: &mut Stage<'_>) -> Result<()> {
+    let address = stage.address(End::B, PORT);
+    let mut server = stage.play(End::B, "server", |part| {
+        part.holds(Flow::at(Protocol::Tcp, address))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&address.into())?;
+        socket.listen(1)?;
+        part.ready_and_wait()
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let mut sockets = Vec::new();
+        for number in 1..=6 {
+            let local = stage.address(End::A, PORT + number);
+            part.holds(Flow::at(Protocol::Tcp, local))?;
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            socket.bind(&local.into())?;
+            socket.set_nonblocking(true)?;
+            // Is under way, or waits until the listener has room.
+            let _ = socket.connect(&address.into());
+            sockets.push(socket);
+        }
+        part.ready_and_wait()
+    })?;
+    client.ready()?;
+    // Until what had no room is sent again.
+    std::thread::sleep(Duration::from_millis(1500));
+    // As long as the recording goes on they stay, so that nothing comes to a closed port.
+    stage.waiting = vec![server, client];
+    Ok(())
+}
+
 pub(super) fn exit(stage: &mut Stage<'_>) -> Result<()> {
     const MESSAGES: usize = 8;
     let address = stage.address(End::B, PORT);

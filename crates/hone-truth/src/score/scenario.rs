@@ -11,6 +11,16 @@ use crate::recording::Record;
 use crate::tag::Tag;
 use crate::told::Reason;
 
+/// How often TCP over IPv6 sent the very same packet, for all that can be known without tcpdump: as often as it is
+/// recorded in each direction. Over IPv4 each has a number of its own.
+fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
+    let mut counts: HashMap<u64, [usize; 2]> = HashMap::new();
+    for item in items.iter().filter(|item| item.packet.tcp.is_some() && item.packet.source.is_ipv6()) {
+        counts.entry(item.packet.identity(true)).or_default()[item.direction as usize] += 1;
+    }
+    counts.into_iter().map(|(identity, [inbound, outbound])| (identity, inbound.min(outbound))).collect()
+}
+
 struct Scorer<'a> {
     truth: &'a Truth,
     arguments: &'a [String],
@@ -81,6 +91,7 @@ impl Scorer<'_> {
         let mut delivered: HashMap<Tag, Vec<&Item<'_>>> = HashMap::new();
         let mut messages: HashSet<(Tag, bool)> = HashSet::new();
         let mut others: HashMap<(u64, Direction), usize> = HashMap::new();
+        let times = both_ways(items);
         for item in items {
             let first = item.tags.first().filter(|_| item.nobody.is_none());
             match (first, item.direction) {
@@ -94,11 +105,12 @@ impl Scorer<'_> {
                 }
                 (Some(_), Direction::Out) => {}
                 _ if !item.packet.housekeeping() => {
-                    let count = others.entry((item.packet.identity(true), item.direction)).or_default();
+                    let identity = item.packet.identity(true);
+                    let count = others.entry((identity, item.direction)).or_default();
                     *count += 1;
-                    let sent_again =
-                        wire.is_some_and(|wire| *count <= wire.count(&item.packet, item.direction));
-                    if *count > 1 && !sent_again {
+                    let seen = wire.map(|wire| wire.count(&item.packet, item.direction));
+                    let sent = seen.filter(|seen| *seen > 0).or_else(|| times.get(&identity).copied());
+                    if *count > sent.unwrap_or(1).max(1) {
                         self.duplicate(item);
                         continue;
                     }
