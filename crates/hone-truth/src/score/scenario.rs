@@ -11,6 +11,9 @@ use crate::recording::Record;
 use crate::tag::Tag;
 use crate::told::Reason;
 
+/// Why a packet of a connection that is over has no process: it waits for its end, or is forgotten already.
+const LEFT_OVER: [Reason; 3] = [Reason::TIME_WAIT, Reason::CLOSED, Reason::KERNEL];
+
 /// How often TCP over IPv6 sent the very same packet, for all that can be known without tcpdump: as often as it is
 /// recorded in each direction. Over IPv4 each has a number of its own.
 fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
@@ -62,7 +65,7 @@ pub(super) fn score(
             scorer.score.explain("no direction", || packet.to_string());
             continue;
         };
-        streams.add(&packet, direction);
+        streams.add(&packet, direction, record.nanos);
         let nobody = truth.nobody(&packet, direction, record.nanos).map(<[Reason]>::to_vec);
         items.push(Item { record, direction, packet, tags: tags(&packet), nobody });
     }
@@ -137,7 +140,12 @@ impl Scorer<'_> {
                 return Expected::Process(processes);
             }
         }
-        self.truth.expected(&item.packet, item.direction, item.record.nanos)
+        match self.truth.expected(&item.packet, item.direction, item.record.nanos) {
+            Expected::Process(holders) if streams.over(&item.packet, item.record.nanos) => {
+                Expected::Over(holders)
+            }
+            expected => expected,
+        }
     }
 
     /// The records of one message against those who read it.
@@ -166,7 +174,10 @@ impl Scorer<'_> {
         let counts = if record.process.is_some() { &mut self.score.how } else { &mut self.score.without };
         *counts.entry(how).or_default() += 1;
         let right = match (expected, record.process) {
-            (Expected::Process(these) | Expected::Unread(these), Some(process)) => these.contains(&process),
+            (Expected::Process(these) | Expected::Unread(these) | Expected::Over(these), Some(process)) => {
+                these.contains(&process)
+            }
+            (Expected::Over(_), None) => record.how.is_none_or(|how| LEFT_OVER.contains(&how)),
             (Expected::Unread(_), None) => record.how.is_none_or(|how| how == Reason::SHARED),
             (Expected::Nobody(reasons), None) => record.how.is_none_or(|how| reasons.contains(&how)),
             _ => false,
@@ -185,7 +196,7 @@ impl Scorer<'_> {
             let wanted = alias.unwrap_or_else(|| expected.to_string());
             format!("{way} {packet}: expected {wanted}, {got}")
         };
-        if record.process.is_none() && matches!(expected, Expected::Process(_) | Expected::Unread(_)) {
+        if record.process.is_none() && !matches!(expected, Expected::Nobody(_) | Expected::Untold) {
             self.score.unattributed += 1;
             self.score.explain("unattributed", text);
         } else {

@@ -18,6 +18,8 @@ pub(super) enum Expected {
     Process(Vec<u32>),
     /// As above; but as nobody read it, to say that nobody can know is right as well.
     Unread(Vec<u32>),
+    /// As the first; or nobody, as the connection was over: what is left of it is the kernel's, until it forgets it.
+    Over(Vec<u32>),
     /// No process, for one of these reasons.
     Nobody(Vec<Reason>),
     /// The generators did not tell.
@@ -178,6 +180,7 @@ impl fmt::Display for Expected {
         match self {
             Self::Process(these) => write!(f, "process {}", list(these)),
             Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
+            Self::Over(these) => write!(f, "process {}, or nobody as the connection was over", list(these)),
             Self::Nobody(reasons) => {
                 let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
                 write!(f, "no process ({})", names.join(" or "))
