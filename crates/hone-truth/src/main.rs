@@ -34,14 +34,17 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const CONNECTIONS_HELP: &str = "\
-Other tools' output, by connection (--connections): one line for each process that a tool says has a connection,
+Other tools' output, by connection (--connections): one line for each process that a tool says has a connection:
 
     protocol local remote pid
 
-protocol: tcp, udp, icmp, sctp or ip-NUMBER. local and remote: ADDRESS:PORT, IPv6 in brackets, * for an end that the
-tool does not say. pid: as the initial process id namespace has it. Lines that begin with # are skipped. A connection
-that a process held is right if every line about it names a process that held it, wrong if one does not, missing if
-there is none.";
+protocol  tcp, udp, icmp, sctp or ip-NUMBER
+local     ADDRESS:PORT, IPv6 in brackets
+remote    the same; * if the tool does not say it
+pid       as the initial process id namespace has it
+
+Lines that begin with # are skipped. A connection that a process held is right if every line about it names a process \
+that held it, wrong if one does not, missing if there is none.";
 
 /// Measures how well a recorder knows which process sent or received each packet
 #[derive(Debug, Parser)]

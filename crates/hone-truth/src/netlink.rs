@@ -1,11 +1,11 @@
 //! As much of netlink as it takes for what `ip` does not know, or only a newer one: sizes of loopback packets over
-//! IPv4, and a WireGuard device's keys. Always about the namespace of the calling thread.
+//! IPv4, a firewall, and a WireGuard device's keys. Always about the namespace of the calling thread.
 
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -49,25 +49,34 @@ impl Request {
         Ok(filled)
     }
 
-    /// Sends it and gives the answer, without its netlink header; empty if the kernel only says that it is done.
-    fn ask(mut self, protocol: libc::c_int) -> Result<Vec<u8>> {
+    /// With its length filled in.
+    fn finished(mut self) -> Result<Vec<u8>> {
         let length = u32::try_from(self.0.len())?;
         self.0[..4].copy_from_slice(&length.to_ne_bytes());
-        let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(protocol)))?;
-        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-        ensure!(socket.send(&self.0)? == self.0.len(), "a netlink request was cut");
-        let mut answer = vec![0; 1 << 16];
-        let length = (&socket).read(&mut answer).context("netlink does not answer")?;
-        let answer = &answer[..length];
-        let kind = u16_at(answer, 4)?;
-        let rest = answer.get(HEADER..).context("a netlink answer is too short")?;
-        if i32::from(kind) == libc::NLMSG_ERROR {
-            let error =
-                rest.first_chunk().map(|word| i32::from_ne_bytes(*word)).context("no error number")?;
-            return if error == 0 { Ok(Vec::new()) } else { Err(Errno::from_raw(-error).into()) };
-        }
-        Ok(rest.to_vec())
+        Ok(self.0)
     }
+
+    /// Sends it and gives the answer, without its netlink header; empty if the kernel only says that it is done.
+    fn ask(self, protocol: libc::c_int) -> Result<Vec<u8>> {
+        ask(protocol, &self.finished()?)
+    }
+}
+
+/// Sends requests and gives the first answer.
+fn ask(protocol: libc::c_int, requests: &[u8]) -> Result<Vec<u8>> {
+    let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(protocol)))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    ensure!(socket.send(requests)? == requests.len(), "a netlink request was cut");
+    let mut answer = vec![0; 1 << 16];
+    let length = (&socket).read(&mut answer).context("netlink does not answer")?;
+    let answer = &answer[..length];
+    let kind = u16_at(answer, 4)?;
+    let rest = answer.get(HEADER..).context("a netlink answer is too short")?;
+    if i32::from(kind) == libc::NLMSG_ERROR {
+        let error = rest.first_chunk().map(|word| i32::from_ne_bytes(*word)).context("no error number")?;
+        return if error == 0 { Ok(Vec::new()) } else { Err(Errno::from_raw(-error).into()) };
+    }
+    Ok(rest.to_vec())
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
@@ -89,6 +98,51 @@ pub(crate) fn set_ipv4_sizes(interface: &str, bytes: u32) -> Result<()> {
     let request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head)?;
     let request = request.with(GSO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?;
     request.with(GRO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?.ask(libc::NETLINK_ROUTE)?;
+    // An older kernel takes what it does not know, and forgets it.
+    let link = Request::new(libc::RTM_GETLINK, 0, &head)?.ask(libc::NETLINK_ROUTE)?;
+    let attributes = link.get(head.len()..).unwrap_or_default();
+    let found = attribute(attributes, GSO_IPV4_MAX_SIZE)?;
+    ensure!(found == Some(&bytes.to_ne_bytes()[..]), "the kernel is older than 6.3");
+    Ok(())
+}
+
+/// The value of the first attribute of a kind.
+fn attribute(mut rest: &[u8], wanted: u16) -> Result<Option<&[u8]>> {
+    while rest.len() >= 4 {
+        let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
+        if kind == wanted {
+            return Ok(rest.get(4..length));
+        }
+        rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(None)
+}
+
+/// A firewall that drops whatever is for this host: an nf_tables chain on its way in, whose policy it is to drop
+/// (linux/netfilter/nf_tables.h).
+///
+/// # Errors
+/// The kernel has no nf_tables, or refuses.
+pub(crate) fn drop_inbound(v4: bool) -> Result<()> {
+    const NF_TABLES: u16 = 10;
+    const NEW_TABLE: u16 = NF_TABLES << 8;
+    const NEW_CHAIN: u16 = NF_TABLES << 8 | 3;
+    const BEGIN: u16 = 16;
+    const END: u16 = 17;
+    const NESTED: u16 = 0x8000;
+    const NAME: &[u8] = b"hone\0";
+    // struct nfgenmsg: family, version, and of a batch whose it is.
+    let batch = [&[0, 0][..], &NF_TABLES.to_be_bytes()].concat();
+    let family = [if v4 { 2 } else { 10 }, 0, 0, 0];
+    let table = Request::new(NEW_TABLE, libc::NLM_F_CREATE, &family)?.with(1, NAME)?;
+    let chain = Request::new(NEW_CHAIN, libc::NLM_F_CREATE | libc::NLM_F_ACK, &family)?;
+    let chain = chain.with(1, NAME)?.with(3, NAME)?;
+    // NF_INET_LOCAL_IN at priority 0; NF_DROP; the chain's type.
+    let chain = chain.nest(4 | NESTED, |hook| hook.with(1, &1_u32.to_be_bytes())?.with(2, &[0; 4]))?;
+    let chain = chain.with(5, &[0; 4])?.with(7, b"filter\0")?;
+    let requests = [Request::new(BEGIN, 0, &batch)?, table, chain, Request::new(END, 0, &batch)?];
+    let requests: Result<Vec<_>> = requests.into_iter().map(Request::finished).collect();
+    ask(libc::NETLINK_NETFILTER, &requests?.concat())?;
     Ok(())
 }
 
@@ -153,14 +207,9 @@ fn family(name: &str) -> Result<u16> {
     // CTRL_CMD_GETFAMILY, version 1; CTRL_ATTR_FAMILY_NAME.
     let request = Request::new(u16::try_from(libc::GENL_ID_CTRL)?, 0, &[3, 1, 0, 0])?;
     let answer = request.with(2, &[name.as_bytes(), &[0]].concat())?.ask(libc::NETLINK_GENERIC)?;
-    let mut rest = answer.get(4..).unwrap_or_default();
-    while rest.len() >= 4 {
-        let (length, kind) = (usize::from(u16_at(rest, 0)?), u16_at(rest, 2)?);
-        // CTRL_ATTR_FAMILY_ID.
-        if kind == 1 {
-            return u16_at(rest, 4);
-        }
-        rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
-    }
-    bail!("generic netlink does not say the number of {name}")
+    // CTRL_ATTR_FAMILY_ID.
+    let number = attribute(answer.get(4..).unwrap_or_default(), 1)?;
+    number
+        .map(|number| u16_at(number, 0))
+        .with_context(|| format!("generic netlink has no number for {name}"))?
 }

@@ -74,6 +74,11 @@ static __always_inline int socket_receives(struct sock *sk, bool read)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk, int result)
 {
+	/* By now another process may have written to the stream. */
+	if (settings.writers_told && is_tcp(sk)) {
+		used_by(sk, current_task_word());
+		return 0;
+	}
 	return socket_sends(sk, result > 0 ? result : 0);
 }
 

@@ -4,7 +4,8 @@
 
 #include "socket.h"
 
-#define WRITER_MARKS 16 /* a power of two */
+#define WRITER_MARKS_LOG 9
+#define WRITER_MARKS (1 << WRITER_MARKS_LOG)
 
 struct writer_mark {
 	__u64 task;
@@ -47,15 +48,21 @@ static __always_inline void note_writer(struct sock *sk, struct socket_state *st
 	state->flags |= SOCKET_WRITERS;
 }
 
-/* Who wrote the byte with this sequence number; 0: nobody knows any more. */
+/* Who wrote the byte with this sequence number; 0: nobody knows any more. The marks are in the order of the stream. */
 static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 {
-	for (__u32 back = 1; back <= WRITER_MARKS; back++) {
-		if (back > writers->count)
-			return 0;
-		struct writer_mark *mark = &writers->marks[(writers->count - back) & (WRITER_MARKS - 1)];
-		if ((__s32)(sequence - mark->from) >= 0)
-			return mark->task;
+	__u32 end = writers->count, length = end < WRITER_MARKS ? end : WRITER_MARKS, first = end - length;
+	__u64 task = 0;
+	for (int step = 0; step <= WRITER_MARKS_LOG && length; step++) {
+		__u32 half = length / 2;
+		struct writer_mark *mark = &writers->marks[(first + half) & (WRITER_MARKS - 1)];
+		if ((__s32)(sequence - mark->from) >= 0) {
+			task = mark->task;
+			first += half + 1;
+			length -= half + 1;
+		} else {
+			length = half;
+		}
 	}
-	return 0;
+	return task;
 }

@@ -99,6 +99,31 @@ pub(super) fn udp_read(stage: &mut Stage<'_>) -> Result<()> {
     readers.finish()
 }
 
+pub(super) fn udp_unread(stage: &mut Stage<'_>) -> Result<()> {
+    let to = stage.address(End::B, PORT);
+    let mut holders = stage.play(End::B, "parent", |part| {
+        let _socket = udp(part, to)?;
+        let since = now();
+        let mut child = part.fork("child", |part| {
+            part.holds_since(Flow::at(Protocol::Udp, to), since)?;
+            part.ready_and_wait()
+        })?;
+        child.ready()?;
+        part.ready_and_wait()?;
+        child.go()?;
+        child.finish()
+    })?;
+    holders.ready()?;
+    let mut sender = stage.play(End::A, "sender", |part| {
+        let socket = udp(part, stage.address(End::A, 0))?;
+        (0..ROUNDS).try_for_each(|_| send_to(part, &socket, to, MESSAGE))
+    })?;
+    sender.finish()?;
+    pause();
+    holders.go()?;
+    holders.finish()
+}
+
 pub(super) fn tcp_send(stage: &mut Stage<'_>) -> Result<()> {
     let address = stage.address(End::B, PORT);
     let mut server = stage.play(End::B, "reader", |part| {

@@ -1,21 +1,22 @@
 //! Connections, and who accepts them.
 
 use std::net::TcpStream;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
 use super::places::run_again;
 use super::skip;
 use crate::network::End;
-use crate::packet::Protocol;
+use crate::packet::{Direction, Protocol};
 use crate::sockets::{
     MESSAGE, accept, connect, flow, hang_up, listen, quiet_listener, quiet_udp, read, serve, talk, write,
 };
 use crate::stage::{Actor, Part, Stage, pause};
-use crate::told::{Flow, now};
+use crate::told::{Fact, Flow, Reason, now};
 
 const PORT: u16 = 8000;
 const ROUNDS: usize = 5;
@@ -269,6 +270,70 @@ pub(super) fn backlog(stage: &mut Stage<'_>) -> Result<()> {
     pause();
     client.go()?;
     client.finish()
+}
+
+pub(super) fn full_backlog(stage: &mut Stage<'_>) -> Result<()> {
+    let address = stage.address(End::B, PORT);
+    let mut server = stage.play(End::B, "server", |part| {
+        part.holds(Flow::at(Protocol::Tcp, address))?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&address.into())?;
+        socket.listen(1)?;
+        part.ready_and_wait()
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let mut sockets = Vec::new();
+        for number in 1..=6 {
+            let local = stage.address(End::A, PORT + number);
+            part.holds(Flow::at(Protocol::Tcp, local))?;
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            socket.bind(&local.into())?;
+            socket.set_nonblocking(true)?;
+            // Is under way, or waits until the listener has room.
+            let _ = socket.connect(&address.into());
+            sockets.push(socket);
+        }
+        part.ready_and_wait()
+    })?;
+    client.ready()?;
+    // Until what had no room is sent again.
+    std::thread::sleep(Duration::from_millis(1500));
+    // As long as the recording goes on they stay, so that nothing comes to a closed port.
+    stage.waiting = vec![server, client];
+    Ok(())
+}
+
+pub(super) fn exit(stage: &mut Stage<'_>) -> Result<()> {
+    const MESSAGES: usize = 8;
+    let address = stage.address(End::B, PORT);
+    let mut server = stage.play(End::B, "server", |part| {
+        let listener = listen(part, address)?;
+        part.ready()?;
+        let stream = accept(part, &listener)?;
+        part.wait()?;
+        for _ in 0..MESSAGES {
+            ensure!(read(part, &stream, LARGE)?, "closed too early");
+        }
+        ensure!(!read(part, &stream, 1)?, "more than expected");
+        pause();
+        // Nobody holds the other end any more: what is left of it is in TIME_WAIT (as FIN_WAIT2 without a socket).
+        let gone = Flow::between(Protocol::Tcp, stream.peer_addr()?, address);
+        part.tell(&Fact::Nobody(Direction::In, gone, now(), vec![Reason::TIME_WAIT]))?;
+        part.tell(&Fact::Nobody(Direction::Out, gone, now(), vec![Reason::TIME_WAIT, Reason::KERNEL]))
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        let stream = connect(part, address)?;
+        // Room for all of it, so that no write waits until it has left.
+        setsockopt(&stream.as_fd(), sockopt::SndBufForce, &(64 << 20))?;
+        (0..MESSAGES).try_for_each(|_| write(part, &stream, LARGE))
+    })?;
+    client.finish()?;
+    server.go()?;
+    server.finish()?;
+    pause();
+    Ok(())
 }
 
 pub(super) fn threads(stage: &mut Stage<'_>) -> Result<()> {

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Result;
+use socket2::{Domain, Socket, Type};
 
 use crate::network::{End, INTERFACE};
 use crate::sockets::{MESSAGE, any_for, echo, receive, send, send_to, udp};
-use crate::stage::{Actor, Stage};
+use crate::stage::{Actor, Stage, pause};
 
 const PORT: u16 = 7000;
 const ROUNDS: usize = 10;
@@ -61,6 +62,37 @@ pub(super) fn unconnected(stage: &mut Stage<'_>) -> Result<()> {
         actor.finish()?;
     }
     server.finish()
+}
+
+pub(super) fn reuseport(stage: &mut Stage<'_>) -> Result<()> {
+    let to = stage.address(End::B, PORT);
+    let mut servers = Vec::new();
+    for _ in 0..3 {
+        let mut server = stage.play(End::B, "server", |part| {
+            let socket = Socket::new(Domain::for_address(to), Type::DGRAM, None)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&to.into())?;
+            let socket = socket.into();
+            part.ready()?;
+            // Until it is ended by being dropped.
+            echo(part, &socket, usize::MAX)
+        })?;
+        server.ready()?;
+        servers.push(server);
+    }
+    let mut client = stage.play(End::A, "client", |part| {
+        // Which of the three gets a datagram depends on the port that it comes from.
+        for _ in 0..2 * ROUNDS {
+            let socket = udp(part, stage.address(End::A, 0))?;
+            send_to(part, &socket, to, MESSAGE)?;
+            receive(part, &socket)?;
+        }
+        Ok(())
+    })?;
+    client.finish()?;
+    // For the last server to tell what it has sent.
+    pause();
+    Ok(())
 }
 
 pub(super) fn fragments(stage: &mut Stage<'_>) -> Result<()> {

@@ -2,15 +2,14 @@
 
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
 use super::skip;
 use crate::craft::acknowledgement;
-use crate::network::{End, Namespace};
+use crate::netlink::drop_inbound;
+use crate::network::{End, INTERFACE, Namespace};
 use crate::packet::{Direction, Protocol};
 use crate::sockets::{
     MESSAGE, accept, connect, echo, flow, hang_up, listen, receive, send_to, serve, set_option, talk, udp,
@@ -181,25 +180,14 @@ pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) fn firewall(stage: &mut Stage<'_>) -> Result<()> {
+    const MAC: &str = "02:68:6f:6e:65:01";
     let to = stage.address(End::B, PORT);
-    let b = stage.network.at(End::B);
-    let tables = if to.is_ipv4() { "iptables" } else { "ip6tables" };
-    let command = if on_path("nft") {
-        format!(
-            "nft 'add table inet hone; add chain inet hone input {{ type filter hook input priority 0; }}; \
-             add rule inet hone input udp dport {PORT} drop'"
-        )
-    } else if on_path(tables) {
-        format!("{tables} -A INPUT -p udp --dport {PORT} -j DROP")
-    } else {
-        return Err(skip(format_args!("neither nft nor {tables} is installed")));
-    };
-    let result = b.within(|| {
-        let output = Command::new("sh").args(["-c", &command]).output()?;
-        ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(())
-    });
-    result.map_err(|error| skip(format_args!("the firewall takes no rule: {error:#}")))?;
+    let (a, b) = (stage.network.at(End::A), stage.network.at(End::B));
+    // As B hears nothing any more, A cannot ask it for its address.
+    b.ip(&format!("link set {INTERFACE} address {MAC}\n"))?;
+    a.ip(&format!("neigh replace {} lladdr {MAC} dev {INTERFACE} nud permanent\n", to.ip()))?;
+    b.within(|| drop_inbound(to.is_ipv4()))
+        .map_err(|error| skip(format_args!("no nf_tables in this kernel ({error:#})")))?;
     nobody(stage, Direction::In, Flow::at(Protocol::Udp, to), &[Reason::FIREWALL])?;
     let mut server = stage.play(End::B, "server", |part| {
         let _socket = udp(part, to)?;
@@ -214,10 +202,4 @@ pub(super) fn firewall(stage: &mut Stage<'_>) -> Result<()> {
     pause();
     server.go()?;
     server.finish()
-}
-
-/// Whether a program is installed.
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| Path::new(&directory).join(program).exists())
 }

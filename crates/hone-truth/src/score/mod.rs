@@ -6,6 +6,7 @@
 //! packet, its counterpart in the other direction, as both ends are on this machine; what tcpdump saw, if it was asked.
 
 mod connections;
+mod item;
 mod scenario;
 mod stream;
 #[cfg(test)]

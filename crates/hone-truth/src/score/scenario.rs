@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::item::{Item, Key, Wire, answers, tags};
 use super::stream::Streams;
 use super::truth::{Expected, Truth};
 use super::{Score, Seen};
@@ -10,45 +11,17 @@ use crate::recording::Record;
 use crate::tag::Tag;
 use crate::told::Reason;
 
-/// What a packet is, whichever of its two records is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    /// A message; and whether it is the answer that repeats it.
-    Message(Tag, bool),
-    Other(u64),
-}
+/// Why a packet of a connection that is over has no process: it waits for its end, or is forgotten already.
+const LEFT_OVER: [Reason; 3] = [Reason::TIME_WAIT, Reason::CLOSED, Reason::KERNEL];
 
-/// A record, and what it is.
-struct Item<'a> {
-    record: &'a Record,
-    direction: Direction,
-    packet: Packet<'a>,
-    /// Every message of a datagram.
-    tags: Vec<Tag>,
-    /// None must have a process, and why.
-    nobody: Option<Vec<Reason>>,
-}
-
-impl Item<'_> {
-    /// A datagram's messages, or else what it is.
-    fn keys(&self) -> Vec<Key> {
-        if self.tags.is_empty() {
-            return vec![Key::Other(self.packet.identity(false))];
-        }
-        self.tags.iter().map(|tag| Key::Message(*tag, answers(&self.packet))).collect()
+/// How often TCP over IPv6 sent the very same packet, for all that can be known without tcpdump: as often as it is
+/// recorded in each direction. Over IPv4 each has a number of its own.
+fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
+    let mut counts: HashMap<u64, [usize; 2]> = HashMap::new();
+    for item in items.iter().filter(|item| item.packet.tcp.is_some() && item.packet.source.is_ipv6()) {
+        counts.entry(item.packet.identity(true)).or_default()[item.direction as usize] += 1;
     }
-}
-
-/// An echo reply, which repeats the request's message.
-fn answers(packet: &Packet<'_>) -> bool {
-    matches!((packet.source.is_ipv4(), packet.icmp), (true, Some((0, _))) | (false, Some((129, _))))
-}
-
-fn tags(packet: &Packet<'_>) -> Vec<Tag> {
-    if packet.tcp.is_some() || packet.reports() {
-        return Vec::new();
-    }
-    Tag::all(packet.payload).into_iter().map(|(_, tag)| tag).collect()
+    counts.into_iter().map(|(identity, [inbound, outbound])| (identity, inbound.min(outbound))).collect()
 }
 
 struct Scorer<'a> {
@@ -92,7 +65,7 @@ pub(super) fn score(
             scorer.score.explain("no direction", || packet.to_string());
             continue;
         };
-        streams.add(&packet, direction);
+        streams.add(&packet, direction, record.nanos);
         let nobody = truth.nobody(&packet, direction, record.nanos).map(<[Reason]>::to_vec);
         items.push(Item { record, direction, packet, tags: tags(&packet), nobody });
     }
@@ -121,6 +94,7 @@ impl Scorer<'_> {
         let mut delivered: HashMap<Tag, Vec<&Item<'_>>> = HashMap::new();
         let mut messages: HashSet<(Tag, bool)> = HashSet::new();
         let mut others: HashMap<(u64, Direction), usize> = HashMap::new();
+        let times = both_ways(items);
         for item in items {
             let first = item.tags.first().filter(|_| item.nobody.is_none());
             match (first, item.direction) {
@@ -134,11 +108,12 @@ impl Scorer<'_> {
                 }
                 (Some(_), Direction::Out) => {}
                 _ if !item.packet.housekeeping() => {
-                    let count = others.entry((item.packet.identity(true), item.direction)).or_default();
+                    let identity = item.packet.identity(true);
+                    let count = others.entry((identity, item.direction)).or_default();
                     *count += 1;
-                    let sent_again =
-                        wire.is_some_and(|wire| *count <= wire.count(&item.packet, item.direction));
-                    if *count > 1 && !sent_again {
+                    let seen = wire.map(|wire| wire.count(&item.packet, item.direction));
+                    let sent = seen.filter(|seen| *seen > 0).or_else(|| times.get(&identity).copied());
+                    if *count > sent.unwrap_or(1).max(1) {
                         self.duplicate(item);
                         continue;
                     }
@@ -165,7 +140,12 @@ impl Scorer<'_> {
                 return Expected::Process(processes);
             }
         }
-        self.truth.expected(&item.packet, item.direction, item.record.nanos)
+        match self.truth.expected(&item.packet, item.direction, item.record.nanos) {
+            Expected::Process(holders) if streams.over(&item.packet, item.record.nanos) => {
+                Expected::Over(holders)
+            }
+            expected => expected,
+        }
     }
 
     /// The records of one message against those who read it.
@@ -194,7 +174,10 @@ impl Scorer<'_> {
         let counts = if record.process.is_some() { &mut self.score.how } else { &mut self.score.without };
         *counts.entry(how).or_default() += 1;
         let right = match (expected, record.process) {
-            (Expected::Process(these) | Expected::Unread(these), Some(process)) => these.contains(&process),
+            (Expected::Process(these) | Expected::Unread(these) | Expected::Over(these), Some(process)) => {
+                these.contains(&process)
+            }
+            (Expected::Over(_), None) => record.how.is_none_or(|how| LEFT_OVER.contains(&how)),
             (Expected::Unread(_), None) => record.how.is_none_or(|how| how == Reason::SHARED),
             (Expected::Nobody(reasons), None) => record.how.is_none_or(|how| reasons.contains(&how)),
             _ => false,
@@ -213,7 +196,7 @@ impl Scorer<'_> {
             let wanted = alias.unwrap_or_else(|| expected.to_string());
             format!("{way} {packet}: expected {wanted}, {got}")
         };
-        if record.process.is_none() && matches!(expected, Expected::Process(_) | Expected::Unread(_)) {
+        if record.process.is_none() && !matches!(expected, Expected::Nobody(_) | Expected::Untold) {
             self.score.unattributed += 1;
             self.score.explain("unattributed", text);
         } else {
@@ -393,51 +376,5 @@ impl Scorer<'_> {
             self.score.explain("missing", || format!("{direction} {text}"));
         }
         self.score
-    }
-}
-
-/// What tcpdump saw.
-struct Wire(HashMap<(Key, Direction), (usize, String)>);
-
-impl Wire {
-    fn new(truth: &Truth, seen: &[&Seen]) -> Self {
-        let mut counts = HashMap::new();
-        for seen in seen {
-            let Some(packet) = Packet::parse(&seen.data) else { continue };
-            // The parts of a packet are recorded as one, and messages tell whether it was.
-            if packet.fragment || packet.housekeeping() || truth.single(&packet, seen.direction) {
-                continue;
-            }
-            let found = tags(&packet);
-            let keys = if found.is_empty() {
-                vec![Key::Other(packet.identity(false))]
-            } else {
-                found.into_iter().map(|tag| Key::Message(tag, answers(&packet))).collect()
-            };
-            for key in keys {
-                counts.entry((key, seen.direction)).or_insert_with(|| (0, packet.to_string())).0 += 1;
-            }
-        }
-        Self(counts)
-    }
-
-    fn count(&self, packet: &Packet<'_>, direction: Direction) -> usize {
-        let key = (Key::Other(packet.identity(false)), direction);
-        self.0.get(&key).map_or(0, |(count, _)| *count)
-    }
-}
-
-impl std::fmt::Display for Expected {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |these: &[u32]| these.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
-        match self {
-            Self::Process(these) => write!(f, "process {}", list(these)),
-            Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
-            Self::Nobody(reasons) => {
-                let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
-                write!(f, "no process ({})", names.join(" or "))
-            }
-            Self::Untold => f.write_str("nothing, as nobody told of it"),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::packet::{Direction, Packet, SYN};
+use crate::packet::{Direction, FIN, Packet, SYN};
 use crate::tag::{LENGTH, Tag};
 
 /// Bytes of one stream that are kept: more than any generator sends.
@@ -19,6 +19,8 @@ struct Stream {
     segments: Vec<(Direction, u32, Vec<u8>)>,
     /// Where messages begin.
     messages: Vec<(usize, Tag)>,
+    /// When its end was first recorded.
+    ended: Option<u64>,
     /// Which bytes were recorded inbound and outbound.
     seen: [Vec<(usize, usize)>; 2],
 }
@@ -28,9 +30,12 @@ struct Stream {
 pub(super) struct Streams(HashMap<(SocketAddr, SocketAddr), Stream>);
 
 impl Streams {
-    pub(super) fn add(&mut self, packet: &Packet<'_>, direction: Direction) {
+    pub(super) fn add(&mut self, packet: &Packet<'_>, direction: Direction, nanos: u64) {
         let Some(tcp) = packet.tcp else { return };
         let stream = self.0.entry((packet.source, packet.destination)).or_default();
+        if tcp.flags & FIN != 0 {
+            stream.ended = Some(stream.ended.map_or(nanos, |ended| ended.min(nanos)));
+        }
         if tcp.flags & SYN != 0 {
             stream.base = Some(tcp.sequence.wrapping_add(1));
             stream.certain = true;
@@ -58,6 +63,13 @@ impl Streams {
         let at = packet.tcp?.sequence.wrapping_sub(stream.base?) as usize;
         let after = stream.messages.partition_point(|(begin, _)| *begin <= at);
         stream.messages.get(after.checked_sub(1)?).map(|(_, tag)| *tag)
+    }
+
+    /// Whether both ends had already ended the connection, so that there may be no socket of it any more.
+    pub(super) fn over(&self, packet: &Packet<'_>, nanos: u64) -> bool {
+        let ways = [(packet.source, packet.destination), (packet.destination, packet.source)];
+        ways.iter()
+            .all(|way| self.0.get(way).and_then(|stream| stream.ended).is_some_and(|ended| ended < nanos))
     }
 
     /// Every message whose tag was recorded whole in that direction.

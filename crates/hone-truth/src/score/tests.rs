@@ -309,6 +309,21 @@ fn who_has_let_go_is_no_holder_any_more() {
 }
 
 #[test]
+fn what_comes_after_the_end_may_be_the_kernels() {
+    let (told, records) = connection();
+    let late = tcp(a(), b(), 211, ACK, b"");
+    let with = |nanos, process, how| {
+        let sent = Record { nanos, how: Some(how), ..out(process, late.clone()) };
+        counts(&score(&told, [&records[..], &[sent, inward(SERVER, late.clone())]].concat()))
+    };
+    assert_eq!(with(NOON + 1, 0, Reason::TIME_WAIT), [16, 16, 0, 0, 0, 0]);
+    assert_eq!(with(NOON + 1, CLIENT, Reason(2)), [16, 16, 0, 0, 0, 0]);
+    assert_eq!(with(NOON + 1, SERVER, Reason(2)), [16, 15, 1, 0, 0, 0]);
+    assert_eq!(with(NOON + 1, 0, Reason(133)), [16, 15, 0, 1, 0, 0]);
+    assert_eq!(with(NOON - 1, 0, Reason::TIME_WAIT), [16, 15, 0, 1, 0, 0]);
+}
+
+#[test]
 fn forwarded_packets_are_seen_once_where_they_are_forwarded() {
     let (mut told, packet) = datagram();
     told.push(Fact::Forwarded);

@@ -1,6 +1,7 @@
 //! The facts of one scenario, arranged so that they answer: whose is this packet?
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::packet::{Direction, Packet, SYN};
@@ -17,6 +18,8 @@ pub(super) enum Expected {
     Process(Vec<u32>),
     /// As above; but as nobody read it, to say that nobody can know is right as well.
     Unread(Vec<u32>),
+    /// As the first; or nobody, as the connection was over: what is left of it is the kernel's, until it forgets it.
+    Over(Vec<u32>),
     /// No process, for one of these reasons.
     Nobody(Vec<Reason>),
     /// The generators did not tell.
@@ -155,7 +158,7 @@ impl Truth {
             return Expected::Nobody(reasons.to_vec());
         }
         if packet.housekeeping() {
-            return Expected::Nobody(vec![Reason::KERNEL, Reason(0)]);
+            return Expected::Nobody(vec![Reason::KERNEL, Reason::FIREWALL]);
         }
         let holders = self.holders(packet, direction, nanos);
         match holders.len() {
@@ -169,6 +172,22 @@ impl Truth {
 
 fn active<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<u32> {
     holders.map(|holder| holder.process).collect()
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |these: &[u32]| these.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
+        match self {
+            Self::Process(these) => write!(f, "process {}", list(these)),
+            Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
+            Self::Over(these) => write!(f, "process {}, or nobody as the connection was over", list(these)),
+            Self::Nobody(reasons) => {
+                let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
+                write!(f, "no process ({})", names.join(" or "))
+            }
+            Self::Untold => f.write_str("nothing, as nobody told of it"),
+        }
+    }
 }
 
 /// Whether a flow, any of whose ends may be open, is a packet's.
