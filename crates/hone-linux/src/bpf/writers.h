@@ -4,7 +4,7 @@
 
 #include "socket.h"
 
-#define WRITER_MARKS_LOG 9
+#define WRITER_MARKS_LOG 11
 #define WRITER_MARKS (1 << WRITER_MARKS_LOG)
 
 struct writer_mark {
