@@ -128,6 +128,8 @@ pub(super) fn zerocopy(stage: &mut Stage<'_>) -> Result<()> {
     let mut client = stage.play(End::A, "client", |part| {
         let stream = connect(part, stage.address(End::B, PORT))?;
         set_option(&stream, libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1)?;
+        // The kernel may send from these buffers until the other end has all.
+        let mut buffers = Vec::new();
         for _ in 0..ROUNDS {
             let (tag, message) = part.message(LARGE);
             let mut rest = &message[..];
@@ -138,8 +140,11 @@ pub(super) fn zerocopy(stage: &mut Stage<'_>) -> Result<()> {
                 rest = &rest[count..];
             }
             part.sent(tag)?;
+            buffers.push(message);
         }
-        hang_up(stream)
+        hang_up(stream)?;
+        drop(buffers);
+        Ok(())
     })?;
     client.finish()?;
     server.finish()
