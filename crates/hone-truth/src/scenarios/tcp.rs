@@ -387,7 +387,6 @@ pub(super) fn threads(stage: &mut Stage<'_>) -> Result<()> {
                         let socket = crate::sockets::udp(part, crate::sockets::any_for(address))?;
                         socket.send_to(&last, address)?;
                         part.sent(tag)?;
-                        stream.shutdown(std::net::Shutdown::Write)?;
                         hang_up(stream)
                     })
                 })
