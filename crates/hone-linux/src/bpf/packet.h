@@ -308,6 +308,9 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 		if (segment.length && state->flags & SOCKET_WRITERS) {
 			struct writers *writers = bpf_sk_storage_get(&stream_writers, view->socket, 0, 0);
 			head->task = writers ? writer_of(writers, segment.from) : 0;
+			/* Not told yet: so it is what the running process is writing. */
+			if (!settings.writers_told && writers && (__s32)(segment.from - writers->end) >= 0)
+				head->task = running;
 			head->method = head->task ? METHOD_WRITER : METHOD_SHARED;
 			return;
 		}

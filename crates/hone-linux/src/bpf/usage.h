@@ -50,6 +50,8 @@ static __always_inline int socket_sends(struct sock *sk, int written)
 		state->sender = task;
 		state->flags |= SOCKET_SENT;
 	}
+	if (!settings.writers_told && state->flags & SOCKET_WRITERS)
+		note_written(sk);
 	return 0;
 }
 

@@ -16,7 +16,7 @@ struct writer_mark {
 /* A ring of the latest changes of the writer; what was written before them is nobody's any more. */
 struct writers {
 	__u32 count; /* marks ever made */
-	__u32 unused;
+	__u32 end; /* sequence number behind what was told; kept only where that is told after the call */
 	struct writer_mark marks[WRITER_MARKS];
 };
 
@@ -65,4 +65,12 @@ static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 		}
 	}
 	return task;
+}
+
+/* The running process has written up to here. */
+static __always_inline void note_written(struct sock *sk)
+{
+	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, 0);
+	if (writers)
+		writers->end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 }
