@@ -199,6 +199,8 @@ int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 	struct place place;
 	if (!locate(buffer, &place) || (__s32)place.pulled > 0)
 		return 0;
+	if (answer && place.protocol != IPPROTO_TCP)
+		return 0; /* a tunnel's packet around it */
 	/* What is routed was sent to this host's own link address; what is bridged was not. */
 	bool received = buffer->skb_iif != 0;
 	if (received && BPF_CORE_READ_BITFIELD(buffer, pkt_type) != PACKET_HOST)

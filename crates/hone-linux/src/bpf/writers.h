@@ -4,7 +4,11 @@
 
 #include "socket.h"
 
-#define WRITER_MARKS_LOG 11
+/*
+ * 8 KiB for a stream. It counts as the socket's option memory, of which sockets have 20 KiB before Linux 6.7, and what
+ * processes ask of their sockets needs it, too.
+ */
+#define WRITER_MARKS_LOG 9
 #define WRITER_MARKS (1 << WRITER_MARKS_LOG)
 
 struct writer_mark {
@@ -39,13 +43,14 @@ static __always_inline void mark_writer(struct writers *writers, __u64 task, __u
 static __always_inline void note_writer(struct sock *sk, struct socket_state *state, __u64 task, __u32 from)
 {
 	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	/* Also without memory: then nobody knows who has written. */
+	state->flags |= SOCKET_WRITERS;
 	if (!writers)
 		return;
 	/* Whatever may still be in flight before is the last sender's. */
 	if (!writers->count)
 		mark_writer(writers, state->sender, from - (1U << 30));
 	mark_writer(writers, task, from);
-	state->flags |= SOCKET_WRITERS;
 }
 
 /* Who wrote the byte with this sequence number; 0: nobody knows any more. The marks are in the order of the stream. */
