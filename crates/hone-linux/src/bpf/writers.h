@@ -51,6 +51,7 @@ static __always_inline void note_writer(struct sock *sk, struct socket_state *st
 	if (!writers->count)
 		mark_writer(writers, state->sender, from - (1U << 30));
 	mark_writer(writers, task, from);
+	writers->end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 }
 
 /* Who wrote the byte with this sequence number; 0: nobody knows any more. The marks are in the order of the stream. */
@@ -72,10 +73,18 @@ static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 	return task;
 }
 
-/* The running process has written up to here. */
-static __always_inline void note_written(struct sock *sk)
+/*
+ * Told after the call: the running process has written so many bytes, up to here. If these are not all since the last
+ * time, another one has written between them, and nobody knows which.
+ */
+static __always_inline void note_written(struct sock *sk, __u64 task, int written)
 {
 	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, 0);
-	if (writers)
-		writers->end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	if (!writers || !writers->count)
+		return;
+	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	__u64 writer = end - written == writers->end ? task : 0;
+	if (writers->marks[(writers->count - 1) & (WRITER_MARKS - 1)].task != writer)
+		mark_writer(writers, writer, writers->end);
+	writers->end = end;
 }
