@@ -6,21 +6,24 @@
 rustnet (rustnet-monitor) and honeutil are scored by connection: right if every process that the tool names for it held
 it. nethogs names processes without their connections: it is scored by processes with a TCP or UDP socket, named or not.
 Each scenario has hosts of its own, network namespaces. honeutil sees them all from outside; the others watch interfaces,
-so one of them is started within each namespace that there is when recording starts, long enough before the traffic, and
-ended long enough after it. Needs root, nsenter, the tools on the path, and honeutil beside hone-truth.
+so peers-watch starts one of them within each namespace that there is when recording starts, long enough before the
+traffic, and ends it long enough after it. Needs root, nsenter, the tools on the path, and honeutil beside hone-truth.
+
+    bench/peers.py --job >job; scripts/vm-test --job job --program rustnet --program nethogs 6.12
+    bench/peers.py --kept target/vm/RELEASE
+
+plays the same within another kernel, and scores what that leaves.
 """
 
 import argparse
 import contextlib
 import json
-import os
 import pathlib
 import re
-import signal
+import shlex
 import subprocess
 import sys
 import tempfile
-import time
 
 SCENARIOS = """
     tcp tcp-late-accept tcp-prefork tcp-accept-fork tcp-exec tcp-passed tcp-shared-read threads loopback
@@ -28,63 +31,8 @@ SCENARIOS = """
     ping-socket old-sockets pid-namespace cgroup sctp
 """.split()
 
-# Seconds before and after the traffic: several times what rustnet refreshes in (0.1 s), and twice nethogs' 1 s.
-BEFORE, AFTER = 4, 3
-
-# The beginning of a pcapng file without packets, for the bench: a section header, an interface.
-EMPTY = bytes.fromhex("0a0d0d0a1c0000004d3c2b1a01000000ffffffffffffffff1c00000001000000140000006500000000000000" "14000000")
-
-
-def commands(tool, place):
-    """The command of a tool, that writes into `place`, and the file of its standard output."""
-    if tool == "rustnet":
-        # Everything that it could leave out by itself is asked for.
-        command = ["rustnet", "--headless", "-i", "any", "--show-localhost", "--no-resolve-dns", "--no-geoip", "-r", "100"]
-        return command + ["--no-uid-drop", "--no-sandbox", "--json-log", f"{place}/log"], place / "snapshots"
-    return ["nethogs", "-t", "-a", "-C", "-d", "1"], place / "trace"
-
-
-def namespaces(process):
-    """Paths of the network namespaces that a process has open, but its own."""
-    found = {}
-    directory = pathlib.Path(f"/proc/{process}/fd")
-    for path in directory.iterdir():
-        with contextlib.suppress(OSError):
-            name = os.readlink(path)
-            if name.startswith("net:"):
-                found.setdefault(name, path)
-    found.pop(os.readlink("/proc/self/ns/net"), None)
-    return list(found.values())
-
-
-def watch(tool, place, file):
-    """Runs in the recorder's stead: one tool in each of the bench's namespaces, until SIGINT."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-    children = []
-    for number, namespace in enumerate(namespaces(os.getppid())):
-        within = pathlib.Path(place) / str(number)
-        within.mkdir(parents=True)
-        command, output = commands(tool, within)
-        with open(output, "wb") as out, open(within / "errors", "wb") as errors:
-            enter = ["nsenter", f"--net={namespace}", "--"]
-            restore = lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-            children.append(
-                subprocess.Popen(enter + command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, preexec_fn=restore)
-            )
-    time.sleep(BEFORE)
-    early = [child.args for child in children if child.poll() is not None]
-    if early:
-        sys.exit(f"ended at once: {early}")
-    pathlib.Path(file).write_bytes(EMPTY)
-    signal.sigwait([signal.SIGINT, signal.SIGTERM])
-    time.sleep(AFTER)
-    for child in children:
-        child.send_signal(signal.SIGINT)
-    for child in children:
-        try:
-            child.wait(20)
-        except subprocess.TimeoutExpired:
-            child.kill()
+PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmp", "132": "sctp"}
+TOOLS = ["hone", "rustnet", "nethogs"]
 
 
 def end(address, port):
@@ -124,12 +72,17 @@ def hone_lines(honeutil, recording):
         event = json.loads(line)
         if event["event"].get("action") != "packet" or "pid" not in event.get("process", {}):
             continue
+        # It says itself that the connection is nobody's yet.
+        if event["hone"]["packet"].get("how") == "listener":
+            continue
         network = event["network"]
         sides = [event["source"], event["destination"]]
         if network["direction"] == "ingress":
             sides.reverse()
         ends = [end(side["ip"], side.get("port", 0)) for side in sides]
-        protocol = {"ipv6-icmp": "icmp"}.get(network["transport"], network["transport"])
+        protocol = PROTOCOLS.get(network.get("iana_number"))
+        if not protocol:
+            continue
         yield (protocol, *ends, event["process"]["pid"])
 
 
@@ -152,22 +105,23 @@ def holders(facts, scenario):
     return found
 
 
-def play(bench, tool, scenario, place):
-    """One row: of how many, right, wrong, missing."""
-    keep, seen = place / "kept", place / "seen"
-    command = [bench, "run", "--quick", "--scenario", scenario, "--keep", keep]
+def words(bench, watch, tool, scenario, place):
+    """The command that plays a scenario before a tool."""
+    command = [bench, "run", "--crowd", "100", "--scenario", scenario, "--keep", f"{place}/kept"]
     if tool != "hone":
-        script = pathlib.Path(__file__).resolve()
-        command += ["--recorder", f"{sys.executable} {script} --watch {tool} {seen} {{file}}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    log = keep / "recorder.log"
-    if done.returncode == 2 or not (keep / "facts").exists():
-        said = log.read_text().strip() if log.exists() else ""
-        return f"failed: {done.stderr.strip()} {said}"
-    facts = keep / "facts"
-    skipped = re.search(rf"^skipped {re.escape(scenario)} (.*)", facts.read_text(), re.MULTILINE)
+        command += ["--recorder", f"{watch} {tool} {place}/seen {{file}}"]
+    return command
+
+
+def score(bench, tool, scenario, place):
+    """One row: of how many, right, wrong, missing; or what prevents it."""
+    keep, seen = place / "kept", place / "seen"
+    facts, log = keep / "facts", keep / "recorder.log"
+    if not facts.exists() or not (keep / "recording.pcapng").exists():
+        return f"failed: {log.read_text().strip() if log.exists() else 'nothing was recorded'}"
+    skipped = re.search(rf"^(skipped|failed) {re.escape(scenario)} (.*)", facts.read_text(), re.MULTILINE)
     if skipped:
-        return f"skipped: {skipped[1]}"
+        return f"{skipped[1]}: {skipped[2]}"
     if tool == "nethogs":
         named, held = set(nethogs_processes(seen)), holders(facts, scenario)
         return len(held), len(named & held), len(named - held), len(held - named)
@@ -175,32 +129,64 @@ def play(bench, tool, scenario, place):
     lines = hone_lines(honeutil, keep / "recording.pcapng") if tool == "hone" else rustnet_lines(seen)
     file = place / "lines"
     file.write_text("".join(" ".join(map(str, line)) + "\n" for line in sorted(set(lines), key=str)))
-    score = [bench, "score", "--truth", facts, "--connections", file]
-    scored = subprocess.run(score, capture_output=True, text=True)
+    command = [bench, "score", "--truth", facts, "--connections", file]
+    scored = subprocess.run(command, capture_output=True, text=True, check=False)
     row = re.search(rf"^{re.escape(scenario)} +(\d+) +(\d+) +(\d+) +(\d+)", scored.stdout, re.MULTILINE)
     return tuple(map(int, row.groups())) if row else f"failed: {scored.stderr.strip() or scored.stdout}"
+
+
+def job(scenarios, tools):
+    """A script for a virtual machine that plays everything there."""
+    watch = pathlib.Path(__file__).with_name("peers-watch").read_text()
+    print(f"#!/bin/sh\ncat >/bin/peers-watch <<'END'\n{watch}END\nchmod +x /bin/peers-watch\nexport BEFORE=15")
+    for scenario in scenarios:
+        for tool in tools:
+            place = f"/out/{name_of(scenario)}/{tool}"
+            print(f"mkdir -p {place}")
+            print(shlex.join(words("hone-truth", "peers-watch", tool, scenario, place)), f">{place}/table 2>&1")
+            print(f"echo vm: {scenario} {tool}: $?")
+
+
+def name_of(scenario):
+    return scenario.replace("/", "-")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--scenario", action="append", metavar="NAME/FAMILY")
-    parser.add_argument("--tool", action="append", choices=["hone", "rustnet", "nethogs"])
+    parser.add_argument("--tool", action="append", choices=TOOLS)
     parser.add_argument("--bench", default="target/debug/hone-truth")
     parser.add_argument("--keep", type=pathlib.Path, help="a directory for what the tools said")
-    parser.add_argument("--watch", nargs=3, metavar=("TOOL", "DIRECTORY", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--kept", type=pathlib.Path, help="play nothing, score what is in this directory")
+    parser.add_argument("--job", action="store_true", help="print a script for scripts/vm-test")
     arguments = parser.parse_args()
-    if arguments.watch:
-        return watch(*arguments.watch)
-    tools = arguments.tool or ["hone", "rustnet", "nethogs"]
+    tools = arguments.tool or TOOLS
+    scenarios = arguments.scenario or [f"{name}/v4" for name in SCENARIOS]
+    if arguments.job:
+        return job(scenarios, tools)
+    watch = pathlib.Path(__file__).resolve().with_name("peers-watch")
+    totals = {tool: [0, 0, 0, 0] for tool in tools}
     print("| scenario | tool | of | right | wrong | not named |\n|---|---|--:|--:|--:|--:|")
-    for scenario in arguments.scenario or [f"{name}/v4" for name in SCENARIOS]:
+    for scenario in scenarios:
         for tool in tools:
             with tempfile.TemporaryDirectory() as directory:
-                place = arguments.keep / scenario.replace("/", "-") / tool if arguments.keep else pathlib.Path(directory)
-                row = play(arguments.bench, tool, scenario, place)
-            cells = row if isinstance(row, tuple) else (row, "", "", "")
-            print(f"| {scenario} | {tool} | {' | '.join(map(str, cells))} |", flush=True)
-    return 0
+                base = arguments.kept or arguments.keep or pathlib.Path(directory)
+                place = base / name_of(scenario) / tool
+                if not arguments.kept:
+                    place.mkdir(parents=True)
+                    subprocess.run(words(arguments.bench, watch, tool, scenario, place), capture_output=True, check=False)
+                row = score(arguments.bench, tool, scenario, place)
+            if isinstance(row, tuple):
+                totals[tool] = [sum(pair) for pair in zip(totals[tool], row)]
+            print(line(scenario, tool, row), flush=True)
+    for tool, row in totals.items():
+        print(line("all", tool, tuple(row)))
+    return None
+
+
+def line(scenario, tool, row):
+    cells = row if isinstance(row, tuple) else (row, "", "", "")
+    return f"| {scenario} | {tool} | {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

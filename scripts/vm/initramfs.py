@@ -62,8 +62,8 @@ def add_program(root, path):
             shutil.copy(library, copy)
 
 
-def build(kernel, programs, root, archive):
-    """Builds it in the directory `root`, into the file `archive`."""
+def build(kernel, programs, root, archive, job=None):
+    """Builds it in the directory `root`, into the file `archive`. `job` is a script to be run instead of the bench."""
     shutil.rmtree(root, ignore_errors=True)
     for name in ["bin", "dev", "etc", "modules", "out", "proc", "run", "sys", "tmp"]:
         (root / name).mkdir(parents=True)
@@ -86,6 +86,8 @@ def build(kernel, programs, root, archive):
         (root / f"modules/{number:02}-{name}.ko").write_bytes(read_module(path))
     shutil.copy(HERE / "init", root / "init")
     os.chmod(root / "init", 0o755)
+    if job:
+        shutil.copy(job, root / "job")
     with open(archive, "wb") as file:
         names = subprocess.run(["find", "."], cwd=root, check=True, capture_output=True).stdout
         subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, stdout=file, check=True)
