@@ -170,7 +170,8 @@ fn load(
     let writers_told = kernel.tells_writers || trampolines;
     let known = [trampolines, writers_told, kernel.copies_buffers, kernel.hides_answers].map(u32::from);
     let [trampolines, writers_told, whole_buffers, hidden_answers] = known;
-    let settings = [ring_bytes, trampolines, writers_told, whole_buffers, hidden_answers].map(u32::to_ne_bytes);
+    let settings =
+        [ring_bytes, trampolines, writers_told, whole_buffers, hidden_answers].map(u32::to_ne_bytes);
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if name == "events" {
