@@ -61,6 +61,8 @@ struct Kernel {
     tells_dropping_socket: bool,
     /// Lets programs on tracepoints copy a buffer's every part: 6.12.
     copies_buffers: bool,
+    /// Hides a listener's answers over IPv6 (SYN-ACK) from programs on packets: before 6.5.
+    hides_answers: bool,
 }
 
 impl Kernel {
@@ -77,6 +79,7 @@ impl Kernel {
                 event.iter().any(|member| member.name.is_some_and(|name| name == "rx_sk"))
             }),
             copies_buffers: preflight::running_kernel().is_some_and(|version| version >= (6, 12)),
+            hides_answers: preflight::running_kernel().is_some_and(|version| version < (6, 5)),
         })
     }
 
@@ -87,6 +90,7 @@ impl Kernel {
             "tp_btf/tcp_sendmsg_locked" => self.tells_writers,
             "fentry/tcp_sendmsg_locked" => mechanism == Mechanism::Trampolines && !self.tells_writers,
             "fentry/__cgroup_bpf_run_filter_skb" => !self.shows_packets,
+            "fentry/tcp_make_synack" => mechanism == Mechanism::Trampolines && self.hides_answers,
             "fentry/tcp_timewait_state_process" => {
                 mechanism == Mechanism::Trampolines && !self.tells_dropping_socket
             }
@@ -164,14 +168,16 @@ fn load(
     // `settings` and `capture` in bpf/common.h: each the object's only data of its kind.
     let trampolines = mechanism == Mechanism::Trampolines;
     let writers_told = kernel.tells_writers || trampolines;
-    let settings = [ring_bytes, trampolines.into(), writers_told.into(), kernel.copies_buffers.into()];
-    let settings = settings.map(u32::to_ne_bytes);
+    let known = [trampolines, writers_told, kernel.copies_buffers, kernel.hides_answers].map(u32::from);
+    let [trampolines, writers_told, whole_buffers, hidden_answers] = known;
+    let settings =
+        [ring_bytes, trampolines, writers_told, whole_buffers, hidden_answers].map(u32::to_ne_bytes);
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         if name == "events" {
             map.set_max_entries(ring_bytes).map_err(refused)?;
         } else if name.ends_with(".rodata") {
-            let value = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<16>());
+            let value = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<20>());
             value.expect("the object is built with its settings").copy_from_slice(settings.as_flattened());
         } else if name.ends_with(".data") {
             let capture = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<4>());

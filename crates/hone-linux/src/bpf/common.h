@@ -11,7 +11,8 @@ const volatile struct {
 	__u32 trampolines; /* the programs that need them are loaded */
 	__u32 writers_told; /* a program tells who writes to a stream while its lock is held */
 	__u32 whole_buffers; /* bpf_dynptr_from_skb() may be called by tracepoints' programs (6.12) */
-} settings = { 64 << 20, 1, 1, 1 };
+	__u32 hidden_answers; /* programs on packets do not see a listener's answers over IPv6 (before 6.5) */
+} settings = { 64 << 20, 1, 1, 1, 1 };
 
 /*
  * Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, and only owners are tracked. Written by the

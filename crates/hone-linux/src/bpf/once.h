@@ -5,8 +5,8 @@
 #include "common.h"
 
 struct last_packet {
-	__u64 received; /* `head` of the buffer that a raw socket took: shared by its clones, */
-	__u64 at; /* when, */
+	__u64 received; /* `head` of the buffer that a raw or ping socket took: shared by its clones, */
+	__u64 beginning; /* the first bytes behind its IP header, */
 	__u32 length; /* and the packet's length */
 	__u64 buffer; /* the last one that left without a socket, */
 	__u64 device;
@@ -27,22 +27,32 @@ static __always_inline struct last_packet *last_packet(void)
 	return bpf_map_lookup_elem(&last_packets, &zero);
 }
 
-/* A raw socket takes a clone of a packet; the kernel goes on with the packet itself. */
-static __always_inline void note_received(__u64 head, __u32 length)
+/* The first bytes of a packet behind its IP header: of ICMP, what tells echo requests apart. */
+static __always_inline __u64 beginning_of(struct sk_buff *buffer)
+{
+	__u64 beginning = 0;
+	unsigned char *head = BPF_CORE_READ(buffer, head);
+	bpf_probe_read_kernel(&beginning, sizeof(beginning), head + BPF_CORE_READ(buffer, transport_header));
+	return beginning;
+}
+
+/*
+ * A raw socket takes a clone of a packet, and so do ping sockets before 6.2 or so; the kernel goes on with the packet
+ * itself. Its memory may be used again for another packet of the same length.
+ */
+static __always_inline void note_received(struct sk_buff *buffer, __u32 length)
 {
 	struct last_packet *last = last_packet();
 	if (last) {
-		last->received = head;
+		last->received = (__u64)BPF_CORE_READ(buffer, head);
+		last->beginning = beginning_of(buffer);
 		last->length = length;
-		last->at = now();
 	}
 }
 
-/* A buffer's memory is used again soon, but hardly for a packet of the same length before this time, in ns. */
-#define GOES_ON_WITHIN 100000
-
-static __always_inline bool was_received(__u64 head, __u32 length)
+static __always_inline bool was_received(struct sk_buff *buffer, __u32 length)
 {
 	struct last_packet *last = last_packet();
-	return last && last->received == head && last->length == length && now() - last->at < GOES_ON_WITHIN;
+	return last && last->received == (__u64)buffer->head && last->length == length &&
+	       last->beginning == beginning_of(buffer);
 }

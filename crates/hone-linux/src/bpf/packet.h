@@ -43,7 +43,6 @@ struct view {
 	struct sock *sk; /* the process's: `above` or `socket`; read with probes only */
 	struct sk_buff *buffer; /* read with probes only */
 	__u64 cookie;
-	__u64 memory; /* the buffer's, which its clones share */
 	__u32 to_transport; /* bytes from the IP header to the transport header */
 	bool datagrams; /* UDP, raw and ping sockets send in the caller's context, and are read packet by packet */
 	bool tcp;
@@ -95,7 +94,6 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 		}
 		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
 		view->to_transport = buffer->transport_header - buffer->network_header;
-		view->memory = (__u64)buffer->head;
 		view->sk = sk;
 		view->buffer = buffer;
 	} else {
@@ -109,7 +107,6 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
 		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
 		view->to_transport = BPF_CORE_READ(buffer, transport_header) - BPF_CORE_READ(buffer, network_header);
-		view->memory = (__u64)BPF_CORE_READ(buffer, head);
 		view->sk = sk;
 		view->buffer = buffer;
 	}
@@ -278,8 +275,8 @@ int packet_received(struct __sk_buff *skb)
 	struct view view = {};
 	if (!look(skb, &view, &head))
 		return 1;
-	if (view.socket->type == SOCK_RAW)
-		note_received(view.memory, skb->len);
+	if (view.datagrams && !is_udp(view.socket->type, view.socket->protocol))
+		note_received(view.buffer, skb->len);
 	struct socket_state *state = NULL;
 	if (view.kernel) {
 		kernel_owns(&head, &view);
@@ -311,6 +308,9 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 		if (segment.length && state->flags & SOCKET_WRITERS) {
 			struct writers *writers = bpf_sk_storage_get(&stream_writers, view->socket, 0, 0);
 			head->task = writers ? writer_of(writers, segment.from) : 0;
+			/* Not told yet: so it is what the running process is writing. */
+			if (!settings.writers_told && writers && (__s32)(segment.from - writers->end) >= 0)
+				head->task = running;
 			head->method = head->task ? METHOD_WRITER : METHOD_SHARED;
 			return;
 		}

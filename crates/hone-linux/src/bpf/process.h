@@ -16,7 +16,13 @@ struct process_buffer {
 	__u8 data[CGROUP_MAX + PATH_MAX + NAME_MAX + ARGUMENTS_MAX];
 };
 
-/* Tracepoint programs cannot be interrupted by one another on a CPU; the iterator can, so it has a buffer of its own. */
+/*
+ * Programs that use it do not let others onto their CPU meanwhile: kernels up to 6.18 see to that for all programs on
+ * tracepoints, newer ones have to be asked. The iterator may sleep, so it has a buffer of its own.
+ */
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -185,6 +191,18 @@ static __always_inline struct process_buffer *process_buffer(void)
 	return bpf_map_lookup_elem(&process_buffers, &zero);
 }
 
+static __always_inline void keep_cpu(void)
+{
+	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
+		bpf_preempt_disable();
+}
+
+static __always_inline void share_cpu(void)
+{
+	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
+		bpf_preempt_enable();
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
 {
@@ -193,8 +211,10 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
+	keep_cpu();
 	fill_process(buffer, RECORD_PROCESS_FORKED, child);
 	send_process(buffer, name_kernel_thread(buffer, child, place_process(buffer, child)));
+	share_cpu();
 	return 0;
 }
 
@@ -204,6 +224,7 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, struct lin
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
+	keep_cpu();
 	fill_process(buffer, RECORD_PROCESS_STARTED, task);
 	__u32 cgroup = place_process(buffer, task);
 	__u32 end = read_path(buffer, binprm->file, cgroup);
@@ -216,6 +237,7 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, struct lin
 	buffer->head.path = end - cgroup;
 	buffer->head.arguments = arguments;
 	send_process(buffer, end + arguments);
+	share_cpu();
 	return 0;
 }
 
@@ -227,8 +249,10 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
+	keep_cpu();
 	fill_process(buffer, RECORD_PROCESS_ENDED, task);
 	send_process(buffer, 0);
+	share_cpu();
 	return 0;
 }
 

@@ -81,6 +81,23 @@ static __always_inline bool is_delivered(struct sk_buff *buffer)
 	return transport != 0xFFFF && transport > buffer->network_header && buffer->data >= buffer->head + transport;
 }
 
+/* What the kernel takes itself: ICMP, IGMP, neighbour discovery. */
+static __always_inline int kernel_took(struct sk_buff *buffer)
+{
+	struct place place;
+	/* A socket's buffer was recorded when the socket took it. */
+	if (buffer->sk || !is_delivered(buffer) || !locate(buffer, &place))
+		return 0;
+	if (place.protocol != IPPROTO_ICMP && place.protocol != IPPROTO_ICMPV6 && place.protocol != IPPROTO_IGMP)
+		return 0;
+	if (was_received(buffer, place.length))
+		return 0;
+	struct packet_record head = { .direction = DIRECTION_IN };
+	send_head(&head, &place, METHOD_KERNEL);
+	send_linear(&head, &place);
+	return 0;
+}
+
 SEC("tp_btf/kfree_skb")
 int packet_dropped(__u64 *context)
 {
@@ -102,11 +119,14 @@ int packet_dropped(__u64 *context)
 		if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_TIME_WAIT)
 			return 0;
 		method = METHOD_TIME_WAIT;
+	} else if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED)) {
+		/* Some kernels let go so of ICMPv6 that they have taken. */
+		return kernel_took(buffer);
 	} else {
 		return 0;
 	}
 	struct place place;
-	if (!locate(buffer, &place) || was_received((__u64)buffer->head, place.length))
+	if (!locate(buffer, &place) || was_received(buffer, place.length))
 		return 0;
 	struct packet_record head = { .direction = DIRECTION_IN };
 	send_head(&head, &place, method);
@@ -114,20 +134,58 @@ int packet_dropped(__u64 *context)
 	return 0;
 }
 
-/* What the kernel takes itself: ICMP, IGMP, neighbour discovery. */
 SEC("tp_btf/consume_skb")
 int BPF_PROG(packet_consumed, struct sk_buff *buffer)
 {
-	struct place place;
-	/* A socket's buffer was recorded when the socket took it. */
-	if (buffer->skb_iif == 0 || buffer->sk || !is_delivered(buffer) || !locate(buffer, &place))
+	return buffer->skb_iif ? kernel_took(buffer) : 0;
+}
+
+/* What a listener is answering to a new connection over IPv6. */
+struct answer {
+	__u64 request; /* the connection to come, in whose name it is sent */
+	__u64 connection;
+	__u64 task;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct answer);
+} answers SEC(".maps");
+
+SEC("fentry/tcp_make_synack")
+int BPF_PROG(listener_answers, struct sock *listener, void *destination, void *request)
+{
+	__u32 zero = 0;
+	struct answer *answer = bpf_map_lookup_elem(&answers, &zero);
+	if (!answer)
 		return 0;
-	if (place.protocol != IPPROTO_ICMP && place.protocol != IPPROTO_ICMPV6 && place.protocol != IPPROTO_IGMP)
-		return 0;
-	struct packet_record head = { .direction = DIRECTION_IN };
-	send_head(&head, &place, METHOD_KERNEL);
-	send_linear(&head, &place);
+	struct socket_state *state = bpf_sk_storage_get(&sockets, listener, 0, 0);
+	answer->request = (__u64)request;
+	answer->connection = bpf_get_socket_cookie(listener);
+	answer->task = state ? state->holder.task : 0;
 	return 0;
+}
+
+static __always_inline bool is_hidden_answer(struct sk_buff *buffer, struct sock *sk)
+{
+	return settings.hidden_answers && sk && buffer->protocol == PROTOCOL_IPV6 &&
+	       sk->__sk_common.skc_state == TCP_NEW_SYN_RECV;
+}
+
+static __always_inline void describe_answer(struct packet_record *head, struct sk_buff *buffer, struct sock *request)
+{
+	__u32 zero = 0;
+	struct answer *answer = bpf_map_lookup_elem(&answers, &zero);
+	head->method = METHOD_UNKNOWN;
+	if (answer && answer->request == (__u64)request) {
+		head->connection = answer->connection;
+		head->task = answer->task;
+		head->method = answer->task ? METHOD_LISTENER : METHOD_UNKNOWN;
+	}
+	if (BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL)
+		head->offload = OFFLOAD_CHECKSUM;
 }
 
 /* A packet is on its way to a network device. What a socket has sent, packet.h has seen. */
@@ -135,11 +193,14 @@ SEC("tp_btf/net_dev_queue")
 int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 {
 	struct sock *sk = buffer->sk;
-	if (sk && sk->__sk_common.skc_state != TCP_TIME_WAIT)
+	bool answer = is_hidden_answer(buffer, sk);
+	if (sk && !answer && sk->__sk_common.skc_state != TCP_TIME_WAIT)
 		return 0;
 	struct place place;
 	if (!locate(buffer, &place) || (__s32)place.pulled > 0)
 		return 0;
+	if (answer && place.protocol != IPPROTO_TCP)
+		return 0; /* a tunnel's packet around it */
 	/* What is routed was sent to this host's own link address; what is bridged was not. */
 	bool received = buffer->skb_iif != 0;
 	if (received && BPF_CORE_READ_BITFIELD(buffer, pkt_type) != PACKET_HOST)
@@ -158,6 +219,8 @@ int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 	last->ends = ends;
 	struct packet_record head = { .direction = DIRECTION_OUT };
 	send_head(&head, &place, received ? METHOD_FORWARDED : METHOD_KERNEL);
+	if (answer)
+		describe_answer(&head, buffer, sk);
 	send_whole(buffer, &head, &place);
 	return 0;
 }

@@ -43,9 +43,12 @@ static __always_inline int socket_sends(struct sock *sk, int written)
 	struct socket_state *state = used_by(sk, task);
 	if (!state)
 		return 0;
+	bool noted = !settings.writers_told && state->flags & SOCKET_WRITERS;
+	if (noted)
+		note_written(sk, task, written);
 	/* Written only when it changes: the line is shared with the CPU that receives. */
 	if (state->sender != task || !(state->flags & SOCKET_SENT)) {
-		if (is_tcp(sk) && state->flags & SOCKET_SENT)
+		if (!noted && is_tcp(sk) && state->flags & SOCKET_SENT)
 			note_writer(sk, state, task, BPF_CORE_READ((struct tcp_sock *)sk, write_seq) - written);
 		state->sender = task;
 		state->flags |= SOCKET_SENT;

@@ -4,7 +4,11 @@
 
 #include "socket.h"
 
-#define WRITER_MARKS_LOG 11
+/*
+ * 4 KiB for a stream. It counts as the socket's option memory, of which sockets have 20 KiB before Linux 6.7, and what
+ * processes ask of their sockets needs it, too. Kernels from 7.0 give no more than 8 KiB, all told.
+ */
+#define WRITER_MARKS_LOG 8
 #define WRITER_MARKS (1 << WRITER_MARKS_LOG)
 
 struct writer_mark {
@@ -16,7 +20,7 @@ struct writer_mark {
 /* A ring of the latest changes of the writer; what was written before them is nobody's any more. */
 struct writers {
 	__u32 count; /* marks ever made */
-	__u32 unused;
+	__u32 end; /* sequence number behind what was told; kept only where that is told after the call */
 	struct writer_mark marks[WRITER_MARKS];
 };
 
@@ -39,13 +43,15 @@ static __always_inline void mark_writer(struct writers *writers, __u64 task, __u
 static __always_inline void note_writer(struct sock *sk, struct socket_state *state, __u64 task, __u32 from)
 {
 	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	/* Also without memory: then nobody knows who has written. */
+	state->flags |= SOCKET_WRITERS;
 	if (!writers)
 		return;
 	/* Whatever may still be in flight before is the last sender's. */
 	if (!writers->count)
 		mark_writer(writers, state->sender, from - (1U << 30));
 	mark_writer(writers, task, from);
-	state->flags |= SOCKET_WRITERS;
+	writers->end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 }
 
 /* Who wrote the byte with this sequence number; 0: nobody knows any more. The marks are in the order of the stream. */
@@ -65,4 +71,20 @@ static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 		}
 	}
 	return task;
+}
+
+/*
+ * Told after the call: the running process has written so many bytes, up to here. If these are not all since the last
+ * time, another one has written between them, and nobody knows which.
+ */
+static __always_inline void note_written(struct sock *sk, __u64 task, int written)
+{
+	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, 0);
+	if (!writers || !writers->count)
+		return;
+	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	__u64 writer = end - written == writers->end ? task : 0;
+	if (writers->marks[(writers->count - 1) & (WRITER_MARKS - 1)].task != writer)
+		mark_writer(writers, writer, writers->end);
+	writers->end = end;
 }

@@ -32,8 +32,16 @@ pub(crate) fn connections(facts: &Facts, lines: &[Owned]) -> Vec<ConnectionScore
     scored
         .map(|(name, truth)| {
             let mut score = ConnectionScore { name: name.clone(), ..ConnectionScore::default() };
-            for flow in truth.flows(false) {
+            let flows: Vec<&Flow> = truth.flows(false).collect();
+            for flow in &flows {
                 let Some(local) = flow.local else { continue };
+                // A listener is no connection; those that were made through it have its end, too.
+                let listens = |other: &&Flow| {
+                    (other.protocol, other.local) == (flow.protocol, flow.local) && other.remote.is_some()
+                };
+                if flow.remote.is_none() && flows.iter().any(listens) {
+                    continue;
+                }
                 score.connections += 1;
                 let holders = truth.holders_of(flow);
                 let mut found = candidates(&by_end, flow, local, truth.addresses.iter().copied());

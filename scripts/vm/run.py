@@ -1,0 +1,166 @@
+"""Plays the truth bench in virtual machines; see scripts/vm-test."""
+
+import argparse
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import initramfs
+import kernels
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+OUT = ROOT / "target/vm"
+# What is weaker on some kernels; says itself how it is read.
+KNOWN = pathlib.Path(__file__).parent / "known"
+MEMORY = "1500"
+# Seconds that a machine may take, from power on to off.
+LIMIT = 600
+DISK = 1 << 30
+# Kernels from this one on have tracepoints that tell who uses a socket.
+TRACEPOINTS = [6, 3]
+
+
+def boot(kernel, archive, disk, mechanisms, scenarios, console):
+    """Whether the machine came to its end; its console goes to a file."""
+    with open(disk, "wb") as file:
+        file.truncate(DISK)
+    words = ["console=ttyS0", "quiet", "panic=-1", "lsm=landlock,lockdown,bpf"]
+    words.append("hone.mechanisms=" + ",".join(mechanisms))
+    if scenarios:
+        words.append("hone.scenarios=" + ",".join(scenarios))
+    # The emulation of qemu 7.2 is not exact. Seen were, with a thread for each processor, an int3 that ran after the
+    # kernel had patched it away; and a CMPXCHG16B that left garbage in the flags, a double fault in kmalloc(). Kernels
+    # from 6.18 use that less, but cannot do without: BPF programs would get no memory for sockets.
+    model = "max" if kernels.version(kernel.release) >= [6, 18] else "max,cx16=off"
+    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", model, "-m", MEMORY, "-smp", "2"]
+    command += ["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]
+    command += ["-drive", f"file={disk},format=raw,if=virtio", "-kernel", kernel.image, "-initrd", archive]
+    command += ["-append", " ".join(words)]
+    with open(console, "wb") as file:
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=LIMIT, check=False)
+        except subprocess.TimeoutExpired:
+            file.write(f"\nvm: ended after {LIMIT} s\n".encode())
+    return "vm: done" in console.read_text(errors="replace")
+
+
+def test(kernel, programs, scenarios, job):
+    """What is not as it should be, and all there is to say."""
+    place = OUT / kernel.release
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    mechanisms = ["trampolines"]
+    if kernels.version(kernel.release) >= TRACEPOINTS:
+        mechanisms.append("tracepoints")
+    root, archive, disk, console = (place / name for name in ("root", "initramfs", "disk", "console"))
+    initramfs.build(kernel, programs, root, archive, job)
+    started = time.monotonic()
+    ended = boot(kernel, archive, disk, mechanisms, scenarios, console)
+    said = [f"kernel {kernel.release}: {time.monotonic() - started:.0f} s"]
+    text = console.read_text(errors="replace").replace("\r", "")
+    if ended:
+        with tarfile.open(disk) as results:
+            results.extractall(place, filter="data")
+    shutil.rmtree(root)
+    archive.unlink()
+    disk.unlink()
+    if not ended:
+        said += text.splitlines()[-60:]
+        return [f"kernel {kernel.release}: the machine did not come to its end"], said
+    if job:
+        return [], [*said, f"what the job left is in {place}"]
+    bad = []
+    for mechanism in mechanisms:
+        title, results = f"kernel {kernel.release}, {mechanism}", place / mechanism
+        failures, excused = judge(kernel, mechanism, programs, results, text)
+        bad += [f"{title}: {failure}" for failure in failures]
+        said += ["", title, read(results / "table"), *excused]
+        if failures:
+            for name in ("honeutil.log", "bench.log", "recorder.log", "kernel.log"):
+                said += [f"--- {name}", *read(results / name).splitlines()[-25:]]
+    return bad, said
+
+
+def judge(kernel, mechanism, programs, results, console):
+    """What one mechanism has recorded that is not as it should be, and what is known not to be."""
+    status = re.search(rf"^vm: hone-truth with {mechanism}: status (\d+)", console, re.MULTILINE)
+    if not status or status[1] not in ("0", "1"):
+        return [f"hone-truth ended with status {status[1] if status else '?'}"], []
+    bench = next(path for path in programs if path.name == "hone-truth")
+    files = ["--truth", results / "facts", "--recording", results / "recording.pcapng"]
+    done = subprocess.run([bench, "score", "--json", *files], capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        return [done.stderr.strip()], []
+    known, failures, excused = read_known(), [], []
+    for score in json.loads(done.stdout):
+        if score["good"]:
+            continue
+        name = score["scenario"]
+        kinds = [kind for kind in ("failed", "wrong", "unattributed", "missing", "duplicated") if score[kind]]
+        reasons = [excuse(known, kernel.release, mechanism, name, kind) for kind in kinds or ["unrecorded"]]
+        if all(reasons):
+            excused += [f"known: {name}: {reason}" for reason in sorted(set(reasons))]
+        else:
+            counts = ", ".join(f"{kind}: {score[kind]}" for kind in kinds) or "nothing was recorded"
+            failures.append(f"{name}: {counts}")
+    return failures, excused
+
+
+def read_known():
+    lines = [line.split(None, 4) for line in KNOWN.read_text().splitlines()]
+    return [line for line in lines if line and line[0] != "#"]
+
+
+def excuse(known, release, mechanism, scenario, kind):
+    """Why this is to be expected, if it is."""
+    for series, how, which, what, why in known:
+        first, _, last = series.partition("-")
+        number = kernels.version(release)[:2]
+        within = kernels.version(first) <= number <= (kernels.version(last) if last else kernels.version(first))
+        if within and fnmatch.fnmatch(mechanism, how) and fnmatch.fnmatch(scenario, which) and kind == what:
+            return why
+    return None
+
+
+def read(path):
+    return path.read_text(errors="replace").rstrip() if path.exists() else ""
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/vm-test")
+    parser.add_argument("--release", action="store_true", help="programs of the release profile")
+    parser.add_argument("--scenario", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--job", type=pathlib.Path, help="a script to run instead; it leaves its results in /out")
+    parser.add_argument("--program", action="append", default=[], help="one more program to have there")
+    parser.add_argument("kernel", nargs="*", metavar="KERNEL")
+    arguments = parser.parse_args()
+    built = ROOT / "target" / ("release" if arguments.release else "debug")
+    programs = [built / name for name in ("honeutil", "honed", "hone-truth")]
+    programs += [pathlib.Path(path) for path in map(shutil.which, ("ip", "nft", *arguments.program)) if path]
+    found = {}
+    for series in arguments.kernel or ["6.1", "6.12", "newest"]:
+        try:
+            kernel = kernels.get(series)
+            found[kernel.release] = kernel
+        except kernels.Unavailable as error:
+            print(f"skipped: kernel {series}: {error}", flush=True)
+    failures = []
+    # A machine keeps one processor busy.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for bad, said in pool.map(lambda kernel: test(kernel, programs, arguments.scenario, arguments.job), found.values()):
+            print("\n".join(said), flush=True)
+            failures += bad
+    for line in failures:
+        print(f"not right: {line}")
+    return 1 if failures else 0
+
+
+sys.exit(main())
