@@ -4,24 +4,21 @@
 
 #include "socket.h"
 
-/*
- * 4 KiB for a stream. It counts as the socket's option memory, of which sockets have 20 KiB before Linux 6.7, and what
- * processes ask of their sockets needs it, too. Kernels from 7.0 give no more than 8 KiB, all told.
- */
-#define WRITER_MARKS_LOG 8
+#define WRITER_MARKS_LOG 10
 #define WRITER_MARKS (1 << WRITER_MARKS_LOG)
+#define WRITERS 16
 
-struct writer_mark {
-	__u64 task;
-	__u32 from; /* sequence number of the first byte written by it */
-	__u32 unused;
-};
-
-/* A ring of the latest changes of the writer; what was written before them is nobody's any more. */
+/*
+ * A ring of the latest changes of the writer; what was written before them is nobody's any more, as is what writers
+ * beyond the table write. 5 KiB for a stream: it counts as the socket's option memory, of which sockets have 20 KiB
+ * before Linux 6.7, and what processes ask of their sockets needs it, too. Kernels from 7.0 give no more than 8 KiB.
+ */
 struct writers {
-	__u32 count; /* marks ever made */
+	__u32 count; /* changes ever noted */
 	__u32 end; /* sequence number behind what was told; kept only where that is told after the call */
-	struct writer_mark marks[WRITER_MARKS];
+	__u64 tasks[WRITERS]; /* the first is nobody */
+	__u32 from[WRITER_MARKS]; /* sequence number of the first byte written by */
+	__u8 by[WRITER_MARKS]; /* this one of `tasks` */
 };
 
 struct {
@@ -31,11 +28,23 @@ struct {
 	__type(value, struct writers);
 } stream_writers SEC(".maps");
 
+static __always_inline __u64 marked(struct writers *writers, __u32 change)
+{
+	return writers->tasks[writers->by[change & (WRITER_MARKS - 1)] & (WRITERS - 1)];
+}
+
 static __always_inline void mark_writer(struct writers *writers, __u64 task, __u32 from)
 {
-	struct writer_mark *mark = &writers->marks[writers->count & (WRITER_MARKS - 1)];
-	mark->task = task;
-	mark->from = from;
+	__u8 by = 0;
+	for (int index = 1; index < WRITERS && task && !by; index++) {
+		if (!writers->tasks[index])
+			writers->tasks[index] = task;
+		if (writers->tasks[index] == task)
+			by = index;
+	}
+	__u32 change = writers->count & (WRITER_MARKS - 1);
+	writers->from[change] = from;
+	writers->by[change] = by;
 	writers->count++;
 }
 
@@ -61,9 +70,8 @@ static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 	__u64 task = 0;
 	for (int step = 0; step <= WRITER_MARKS_LOG && length; step++) {
 		__u32 half = length / 2;
-		struct writer_mark *mark = &writers->marks[(first + half) & (WRITER_MARKS - 1)];
-		if ((__s32)(sequence - mark->from) >= 0) {
-			task = mark->task;
+		if ((__s32)(sequence - writers->from[(first + half) & (WRITER_MARKS - 1)]) >= 0) {
+			task = marked(writers, first + half);
 			first += half + 1;
 			length -= half + 1;
 		} else {
@@ -84,7 +92,7 @@ static __always_inline void note_written(struct sock *sk, __u64 task, int writte
 		return;
 	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 	__u64 writer = end - written == writers->end ? task : 0;
-	if (writers->marks[(writers->count - 1) & (WRITER_MARKS - 1)].task != writer)
+	if (marked(writers, writers->count - 1) != writer)
 		mark_writer(writers, writer, writers->end);
 	writers->end = end;
 }
