@@ -220,7 +220,7 @@ static __always_inline void wait_on(struct packet_record *head, struct view *vie
 {
 	if (!head->wait || !state)
 		return;
-	if (head->method == METHOD_LISTENER) {
+	if (state->cookie != view->cookie) {
 		if (adopt_accepted(state, view->cookie))
 			send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ACCEPTED, 0);
 		return;
@@ -240,6 +240,11 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 	if (state->cookie != view->cookie) {
 		listener_owns(head, state);
 		await_reader(skb, view, head, state);
+		/* Of several that may accept it, one will read it. */
+		if (head->wait == WAIT_STREAM && !is_sure(&state->holder)) {
+			head->task = 0;
+			head->method = METHOD_SHARED;
+		}
 	} else if (view->listens) {
 		listener_owns(head, state);
 	} else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED) {
