@@ -80,10 +80,14 @@ class Apt:
             "-oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
             "-oAPT::Sandbox::User=root",
         ]
-        stamp = self.place / "updated"
-        if changed or not stamp.exists() or time.time() - stamp.stat().st_mtime > FRESH:
+        self.stamp = self.place / "updated"
+        if changed or not self.stamp.exists() or time.time() - self.stamp.stat().st_mtime > FRESH:
             run(["apt-get", *self.options, "-qq", "--error-on=any", "update"], timeout=300)
-            stamp.touch()
+            self.stamp.touch()
+
+    def forget(self):
+        """Has the lists fetched again next time."""
+        self.stamp.unlink(missing_ok=True)
 
     def releases(self):
         """Releases of kernels, as `uname -r` says, oldest first."""
@@ -143,7 +147,9 @@ def get(series):
         subprocess.run(["rm", "-rf", str(partial)], check=True)
         try:
             unpack(apt, release, partial)
-        except (OSError, subprocess.SubprocessError) as error:
+        except (Unavailable, OSError, subprocess.SubprocessError) as error:
+            # A list that is too old may name what is not there any more.
+            apt.forget()
             raise Unavailable(str(error)) from error
         partial.rename(root)
         return Kernel(release, root)

@@ -142,6 +142,8 @@ def main():
     parser.add_argument("--program", action="append", default=[], help="one more program to have there")
     parser.add_argument("kernel", nargs="*", metavar="KERNEL")
     arguments = parser.parse_args()
+    # Where ip, nft and depmod are, which is not on everybody's path.
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     built = ROOT / "target" / ("release" if arguments.release else "debug")
     programs = [built / name for name in ("honeutil", "honed", "hone-truth")]
     programs += [pathlib.Path(path) for path in map(shutil.which, ("ip", "nft", *arguments.program)) if path]
