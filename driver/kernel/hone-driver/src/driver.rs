@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::kernel::{Kernel, Lock, log};
+use crate::kernel::{Kernel, Lock, Purpose, log};
 use crate::queue_manager::State;
 use crate::{Host, Status};
 
@@ -33,18 +33,23 @@ impl<K: Kernel> Driver<K> {
     /// To be called a few times a second.
     pub fn tick(&self) {
         if self.readers() > 0 {
-            self.locked("tick", |state| {
+            self.locked(Purpose::Tick, |state| {
                 state.engine.tick(K::now());
                 state.wake();
             });
         }
     }
 
-    /// Takes the lock; `who` is for the debugger.
-    pub(crate) fn locked<R>(&self, who: &str, work: impl FnOnce(&mut State<K::Event>) -> R) -> R {
-        log!(K, LockStatus, "{who} takes the lock");
-        let result = self.state.with(work);
-        log!(K, LockStatus, "{who} has released the lock");
+    /// Takes the lock.
+    pub(crate) fn locked<R>(&self, purpose: Purpose, work: impl FnOnce(&mut State<K::Event>) -> R) -> R {
+        log!(K, LockStatus, "{purpose:?} takes the lock");
+        let result = self.state.with(|state| {
+            K::charge(purpose);
+            let result = work(state);
+            K::charge(Purpose::Driver);
+            result
+        });
+        log!(K, LockStatus, "{purpose:?} has released the lock");
         result
     }
 }

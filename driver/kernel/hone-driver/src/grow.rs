@@ -5,6 +5,7 @@
 )]
 
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 
 use hone_engine::OutOfMemory;
 
@@ -27,4 +28,29 @@ pub(crate) fn append<T: Copy>(to: &mut Vec<T>, values: &[T]) -> Result<(), OutOf
     to.try_reserve(values.len())?;
     to.extend_from_slice(values);
     Ok(())
+}
+
+/// One value in memory of its own: a `Box` whose making can fail. For what is too large for a kernel's stack.
+pub(crate) struct Own<T>(Vec<T>);
+
+impl<T> Own<T> {
+    pub(crate) fn new(value: T) -> Result<Self, OutOfMemory> {
+        let mut values = vec(1)?;
+        values.push(value);
+        Ok(Self(values))
+    }
+}
+
+impl<T> Deref for Own<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0[0]
+    }
+}
+
+impl<T> DerefMut for Own<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0[0]
+    }
 }

@@ -1,11 +1,10 @@
 //! What each section says about host and program.
 
 use alloc::vec::Vec;
-use core::fmt::{self, Write};
 
 use hone_engine::{OutOfMemory, SectionInfo};
 
-use crate::grow;
+use crate::text::formatted as text;
 
 /// What is known of the host.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,16 +41,4 @@ impl Host {
             interface: text(format_args!("Windows Filtering Platform, transport layers"))?,
         })
     }
-}
-
-fn text(arguments: fmt::Arguments<'_>) -> Result<Vec<u8>, OutOfMemory> {
-    struct Bytes(Vec<u8>);
-    impl Write for Bytes {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            grow::append(&mut self.0, text.as_bytes()).map_err(|_| fmt::Error)
-        }
-    }
-    let mut bytes = Bytes(Vec::new());
-    bytes.write_fmt(arguments).map_err(|_| OutOfMemory)?;
-    Ok(bytes.0)
 }

@@ -23,6 +23,31 @@ pub enum Level {
     LockStatus = 4,
 }
 
+/// What work is done for, and so what the memory taken meanwhile is for ("Viewing Pool Allocations").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The driver itself.
+    Driver,
+    /// A connection opens or closes.
+    Connection,
+    /// A packet is queued.
+    Packet,
+    /// A process starts or ends.
+    Process,
+    /// A reader attaches or detaches: its ring buffer.
+    Reader,
+    /// A section begins or ends.
+    Section,
+    /// A reader reads, or asks something.
+    Read,
+    /// A reader's lists of ids are set.
+    IdLists,
+    /// The list of open connections is replaced.
+    OpenConnections,
+    /// Time passes.
+    Tick,
+}
+
 /// A lock that may be taken at any IRQL up to DISPATCH_LEVEL.
 pub trait Lock<T>: Send + Sync {
     /// A free lock around `value`.
@@ -52,6 +77,9 @@ pub trait Kernel: 'static {
     /// # Errors
     /// There is no such handle, it is not an event, or may not be set.
     fn event(handle: NonZeroU64) -> Result<Self::Event, Status>;
+
+    /// Notes what memory is taken for from now on. Called under the lock, and with [`Purpose::Driver`] before it is released.
+    fn charge(purpose: Purpose);
 
     /// Whether messages of this level are shown; at any IRQL.
     fn shows(level: Level) -> bool;

@@ -5,7 +5,7 @@ use hone_engine::{ConnectionId, Direction, Engine, Event, Method, NoOwner, Owner
 
 use crate::Driver;
 use crate::callouts::{Callout, Layer};
-use crate::kernel::{Kernel, log};
+use crate::kernel::{Kernel, Purpose, log};
 use crate::packet::{Prepared, prepare};
 
 /// A fixed value of an indication, as far as the driver looks at any.
@@ -72,7 +72,7 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = indication.endpoint() else { return };
         let (process, at) = (process_id(indication), K::now());
         log!(K, Verbose, "connection {connection:#x} of process {process:?} opens");
-        self.locked("network monitor", |state| {
+        self.locked(Purpose::Connection, |state| {
             let owner = process.map(|pid| key(&state.engine, pid));
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ConnectionOpened { connection, owner, at });
@@ -83,7 +83,7 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = indication.endpoint() else { return };
         let (process, at) = (process_id(indication), K::now());
         log!(K, Verbose, "connection {connection:#x} of process {process:?} closes");
-        self.locked("network monitor", |state| {
+        self.locked(Purpose::Connection, |state| {
             let process = process.map(|pid| key(&state.engine, pid));
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ConnectionClosed { connection, process, at });
@@ -102,7 +102,7 @@ impl<K: Kernel> Driver<K> {
                 Some(packet) => self.packet(&packet, direction, connection, process),
                 None => {
                     log!(K, Warning, "a packet of connection {connection:?} cannot be read");
-                    self.locked("network monitor", |state| state.lose_packet());
+                    self.locked(Purpose::Packet, |state| state.lose_packet());
                 }
             }
         }
@@ -116,7 +116,7 @@ impl<K: Kernel> Driver<K> {
         process: Option<u32>,
     ) {
         let at = K::now();
-        self.locked("network monitor", |state| {
+        self.locked(Purpose::Packet, |state| {
             let mut data = core::mem::take(&mut state.packet);
             prepared.copy(&mut data, state.wanted);
             let packet = Packet {

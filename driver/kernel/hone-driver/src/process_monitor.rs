@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use hone_engine::{Event, Nanos, OutOfMemory, ProcessKey, ProcessStart, StartKind};
 
-use crate::kernel::{Kernel, log};
-use crate::{Driver, command_line, text};
+use crate::kernel::{Kernel, Purpose, log};
+use crate::{Driver, command_line, sid, text};
 
 /// A process as Windows describes it: texts in UTF-16. What is not known is `None`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,8 +21,8 @@ pub struct Process<'a> {
     pub path: Option<&'a [u16]>,
     /// The command line.
     pub command_line: Option<&'a [u16]>,
-    /// The owner's security identifier as a string.
-    pub owner: Option<&'a [u16]>,
+    /// The owner's security identifier, as the kernel lays it out.
+    pub owner: Option<&'a [u8]>,
 }
 
 /// What leads from the kernel's names to those of drives.
@@ -41,7 +41,8 @@ impl Texts {
         let utf8 = |units: Option<&[u16]>| units.map(text::utf8).transpose();
         let command_line = utf8(process.command_line)?;
         let arguments = command_line.as_deref().map(command_line::arguments).transpose()?;
-        Ok(Self { path: utf8(process.path)?, command_line, arguments, owner: utf8(process.owner)? })
+        let owner = process.owner.map(sid::text).transpose()?.flatten();
+        Ok(Self { path: utf8(process.path)?, command_line, arguments, owner })
     }
 
     fn path(&self) -> Option<&[u8]> {
@@ -66,7 +67,7 @@ impl<K: Kernel> Driver<K> {
     pub fn process_ended(&self, pid: u32) {
         let at = K::now();
         log!(K, Information, "process {pid} ends");
-        self.locked("process monitor", |state| {
+        self.locked(Purpose::Process, |state| {
             state.take_nameless(pid);
             let process = state.engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
             // Losses are counted by the engine.
@@ -76,13 +77,13 @@ impl<K: Kernel> Driver<K> {
 
     /// Whether the next image that this process loads tells its path, which its start did not. Asked once for each image.
     pub fn wants_image(&self, pid: u32) -> bool {
-        self.locked("process monitor", |state| state.take_nameless(pid))
+        self.locked(Purpose::Process, |state| state.take_nameless(pid))
     }
 
     fn process(&self, process: &Process<'_>, at: Nanos, is_listed: bool) {
         let Ok(texts) = Texts::of(process) else {
             log!(K, Error, "no memory to record that process {} starts", process.pid);
-            self.locked("process monitor", |state| {
+            self.locked(Purpose::Process, |state| {
                 state.lost.processes += 1;
                 state.engine.report_source_drops(state.lost);
             });
@@ -98,7 +99,7 @@ impl<K: Kernel> Driver<K> {
             security_id: texts.owner.as_deref(),
             ..ProcessStart::new(key, at, StartKind::Started)
         });
-        self.locked("process monitor", |state| {
+        self.locked(Purpose::Process, |state| {
             if is_listed {
                 // Losses are counted by the engine.
                 let _ = state.engine.restate(&event);
@@ -116,6 +117,6 @@ impl<K: Kernel> Driver<K> {
     /// When the running process with this id began, as it was told first: so that telling more of it is not taken for
     /// another process with the same id.
     fn known_start(&self, pid: u32) -> Option<Nanos> {
-        self.locked("process monitor", |state| state.engine.process(pid).map(|known| known.start))
+        self.locked(Purpose::Process, |state| state.engine.process(pid).map(|known| known.start))
     }
 }

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use hone_engine::{Engine, Event, EventError, MAX_PACKET_BYTES, Nanos, OutOfMemory, ReaderId, SourceDrops};
 
 use crate::kernel::Signal;
-use crate::{Host, Status, config, grow};
+use crate::grow::{self, Own};
+use crate::{Host, Status, config};
 
 /// An attached reader.
 pub(crate) struct Attached<E> {
@@ -16,7 +17,7 @@ pub(crate) struct Attached<E> {
 
 /// What is under the lock.
 pub(crate) struct State<E> {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Own<Engine>,
     pub(crate) readers: Vec<Attached<E>>,
     /// Where a packet is put together; has room for the longest.
     pub(crate) packet: Vec<u8>,
@@ -28,13 +29,19 @@ pub(crate) struct State<E> {
     pub(crate) nameless: Vec<u32>,
 }
 
+/// The engine. Made in a stack frame of its own, as it is some kilobytes on the way.
+#[inline(never)]
+fn engine(host: &Host, loaded: Nanos) -> Result<Own<Engine>, OutOfMemory> {
+    Own::new(Engine::new(config::engine(host.section()?, loaded))?)
+}
+
 /// Most processes whose first image is waited for.
 const MAX_NAMELESS: usize = 64;
 
 impl<E: Signal> State<E> {
     pub(crate) fn new(host: &Host, loaded: Nanos) -> Result<Self, OutOfMemory> {
         Ok(Self {
-            engine: Engine::new(config::engine(host.section()?, loaded))?,
+            engine: engine(host, loaded)?,
             readers: Vec::new(),
             packet: grow::vec(MAX_PACKET_BYTES as usize)?,
             wanted: 0,

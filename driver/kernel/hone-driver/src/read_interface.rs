@@ -10,7 +10,7 @@ use hone_api::limits::{MAX_RING_BYTES, MIN_RING_BYTES};
 use hone_api::{ApiVersion, ControlCode, DataEvent, Family, OpenConnections, Operation, Reply, Request};
 use hone_engine::{Filter, OpenConnection, ProcessKey, Read, ReaderOptions};
 
-use crate::kernel::{Kernel, Signal, log};
+use crate::kernel::{Kernel, Purpose, Signal, log};
 use crate::queue_manager::Attached;
 use crate::{Driver, READ_BYTES, Status, config, grow, statistics};
 
@@ -65,7 +65,7 @@ impl<K: Kernel> Driver<K> {
             is_allowed
         });
         let now = K::now();
-        let number = self.locked("read interface", |state| {
+        let number = self.locked(Purpose::Reader, |state| {
             state.readers.try_reserve(1).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
             let options = ReaderOptions {
                 ring_bytes: ring_bytes.map(|bytes| bytes as usize),
@@ -85,7 +85,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Detaches a reader; what it has not read is given up. Whether it was attached.
     pub fn close(&self, handle: Handle) -> bool {
-        let closed = self.locked("read interface", |state| {
+        let closed = self.locked(Purpose::Reader, |state| {
             let place = state.readers.iter().position(|reader| reader.id.get() == handle.reader())?;
             let reader = state.readers.swap_remove(place);
             state.engine.detach(reader.id);
@@ -106,7 +106,7 @@ impl<K: Kernel> Driver<K> {
     pub fn read(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize, Status> {
         let length = buffer.len().min(READ_BYTES);
         let now = K::now();
-        self.locked("read interface", |state| {
+        self.locked(Purpose::Read, |state| {
             let id = state.reader(handle.reader())?.id;
             let read = state.engine.read(id, &mut buffer[..length], now)?;
             state.wake();
@@ -139,7 +139,7 @@ impl<K: Kernel> Driver<K> {
         };
         match request {
             Request::GetSnapLength => {
-                let length = self.locked("read interface", |state| {
+                let length = self.locked(Purpose::Read, |state| {
                     let id = state.reader(handle.reader())?.id;
                     state.engine.snap_length(id).ok_or(Status::INVALID_HANDLE)
                 })?;
@@ -162,13 +162,13 @@ impl<K: Kernel> Driver<K> {
         match *request {
             Request::MarkRestart => {
                 let now = K::now();
-                self.with_reader(handle, |state, id| {
+                self.with_reader(handle, Purpose::Section, |state, id| {
                     state.engine.mark_restart(id, now)?;
                     state.wake();
                     Ok(())
                 })
             }
-            Request::SetSnapLength(length) => self.with_reader(handle, |state, id| {
+            Request::SetSnapLength(length) => self.with_reader(handle, Purpose::Read, |state, id| {
                 state.engine.set_snap_length(id, length).map_err(|_| Status::INVALID_HANDLE)?;
                 state.retarget();
                 Ok(())
@@ -192,7 +192,7 @@ impl<K: Kernel> Driver<K> {
             }
             Request::SetDataEvent(event) => self.set_event(handle, event),
             Request::SetOpenConnections(list) => self.set_open_connections(list),
-            Request::SetRingBytes(bytes) => self.locked("read interface", |state| {
+            Request::SetRingBytes(bytes) => self.locked(Purpose::Read, |state| {
                 let set = state.engine.set_default_ring_bytes(bytes as usize);
                 set.map(drop).map_err(|_| Status::INVALID_PARAMETER)
             }),
@@ -203,9 +203,10 @@ impl<K: Kernel> Driver<K> {
     fn with_reader(
         &self,
         handle: Handle,
+        purpose: Purpose,
         work: impl FnOnce(&mut crate::queue_manager::State<K::Event>, hone_engine::ReaderId) -> Result<(), Status>,
     ) -> Result<(), Status> {
-        self.locked("read interface", |state| {
+        self.locked(purpose, |state| {
             let id = state.reader(handle.reader())?.id;
             work(state, id)
         })
@@ -218,13 +219,13 @@ impl<K: Kernel> Driver<K> {
         filter: impl FnOnce(&[T]) -> Filter<'_>,
     ) -> Result<(), Status> {
         let filter = filter(ids);
-        self.with_reader(handle, |state, id| Ok(state.engine.set_filter(id, filter)?))
+        self.with_reader(handle, Purpose::IdLists, |state, id| Ok(state.engine.set_filter(id, filter)?))
     }
 
     /// The event is set at once: what there is to read already will not set it.
     fn set_event(&self, handle: Handle, event: DataEvent) -> Result<(), Status> {
         let event = event.handle().map(K::event).transpose()?;
-        let former = self.locked("read interface", |state| {
+        let former = self.locked(Purpose::Read, |state| {
             let reader = state.reader(handle.reader())?;
             if let Some(event) = &event {
                 event.set();
@@ -241,7 +242,7 @@ impl<K: Kernel> Driver<K> {
     fn set_open_connections(&self, list: OpenConnections<'_>) -> Result<(), Status> {
         let now = K::now();
         let mut records = grow::vec(list.len())?;
-        self.locked("read interface", |state| {
+        self.locked(Purpose::OpenConnections, |state| {
             for record in list.iter() {
                 let same = |process: &ProcessKey| record.process_start.is_none_or(|at| at == process.start);
                 let Some(process) = state.engine.process(record.process).filter(same) else { continue };
@@ -274,7 +275,7 @@ impl<K: Kernel> Driver<K> {
 
     fn statistics(&self, handle: Handle) -> Result<hone_api::Statistics, Status> {
         let now = K::now();
-        self.locked("read interface", |state| {
+        self.locked(Purpose::Read, |state| {
             let id = state.reader(handle.reader())?.id;
             let pinned = config::pinned_bytes(state.readers.len());
             Ok(statistics::statistics(&state.engine, id, self.loaded, now, pinned))

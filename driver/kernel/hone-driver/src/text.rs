@@ -1,7 +1,8 @@
-//! Windows' texts to the format's: UTF-16 to UTF-8. Holds no state.
+//! Texts in UTF-8: from Windows' UTF-16, and formatted. Hold no state.
 
 use alloc::vec::Vec;
 use core::char;
+use core::fmt::{self, Write};
 
 use hone_engine::OutOfMemory;
 
@@ -16,6 +17,19 @@ pub(crate) fn utf8(text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
         grow::append(&mut bytes, character.encode_utf8(&mut [0; 4]).as_bytes())?;
     }
     Ok(bytes)
+}
+
+/// What `format!` would give, or no memory for it.
+pub(crate) fn formatted(arguments: fmt::Arguments<'_>) -> Result<Vec<u8>, OutOfMemory> {
+    struct Bytes(Vec<u8>);
+    impl Write for Bytes {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            grow::append(&mut self.0, text.as_bytes()).map_err(|_| fmt::Error)
+        }
+    }
+    let mut bytes = Bytes(Vec::new());
+    bytes.write_fmt(arguments).map_err(|_| OutOfMemory)?;
+    Ok(bytes.0)
 }
 
 #[cfg(test)]

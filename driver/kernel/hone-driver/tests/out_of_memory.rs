@@ -77,7 +77,7 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
         created: Some(1),
         path: Some(path),
         command_line: Some(path),
-        owner: Some(path),
+        owner: Some(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]),
         ..Process::default()
     };
     driver.process_found(&process(1));

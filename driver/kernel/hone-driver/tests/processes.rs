@@ -22,7 +22,7 @@ fn a_start_tells_path_command_line_arguments_owner_and_parent() {
         created: Some(START),
         path: Some(&utf16(r"\??\C:\Program Files\\u{e9}.exe")),
         command_line: Some(&utf16(r#""C:\Program Files\e.exe" -x "a b""#)),
-        owner: Some(&utf16("S-1-5-18")),
+        owner: Some(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]),
     });
     driver.process_ended(1234);
     driver.process_ended(1234);

@@ -275,3 +275,17 @@ fn there_are_only_so_many_readers() {
     driver.close(readers[7]);
     assert!(driver.open(None).is_ok());
 }
+
+#[test]
+fn memory_is_charged_to_what_it_is_for() {
+    use hone_driver::Purpose;
+    let driver = driver();
+    common::purposes();
+    let reader = open(&driver);
+    start(&driver, 9);
+    control(&driver, reader, Operation::MarkRestart, &[], 0).expect("it is attached");
+    control(&driver, reader, Operation::FilterProcesses, &[0; 4], 0).expect("it is in range");
+    let expected = [Purpose::Reader, Purpose::Process, Purpose::Section, Purpose::IdLists];
+    let charged: Vec<_> = expected.iter().flat_map(|&purpose| [purpose, Purpose::Driver]).collect();
+    assert_eq!(common::purposes(), charged);
+}

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
 use hone_api::Operation;
 use hone_driver::callouts::{CALLOUTS, Callout, Family, Layer};
 use hone_driver::{
-    Buffer, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock, Process, Signal, Status, Value,
+    Buffer, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock, Process, Purpose, Signal, Status,
+    Value,
 };
 use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
 
@@ -20,6 +21,8 @@ thread_local! {
     static NOW: Cell<u64> = const { Cell::new(START) };
     static EVENTS: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
+    /// What memory was charged to, once a test asks.
+    static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
     /// What was shown, once a test listens.
     static MESSAGES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
@@ -74,6 +77,10 @@ impl Kernel for Fake {
         event.map(FakeEvent).ok_or(Status::INVALID_HANDLE)
     }
 
+    fn charge(purpose: Purpose) {
+        PURPOSES.with_borrow_mut(|purposes| purposes.as_mut().map(|purposes| purposes.push(purpose)));
+    }
+
     fn shows(level: Level) -> bool {
         level != Level::LockStatus && MESSAGES.with_borrow(Option::is_some)
     }
@@ -91,6 +98,11 @@ pub(crate) fn set_now(seconds: u64) {
 /// What was shown since the last call; the first begins to listen.
 pub(crate) fn messages() -> Vec<String> {
     MESSAGES.replace(Some(Vec::new())).unwrap_or_default()
+}
+
+/// What memory was charged to since the last call; the first begins to listen.
+pub(crate) fn purposes() -> Vec<Purpose> {
+    PURPOSES.replace(Some(Vec::new())).unwrap_or_default()
 }
 
 /// A new event: its handle, and how often it was set.

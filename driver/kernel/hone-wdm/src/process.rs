@@ -1,0 +1,244 @@
+//! Processes that run: all of them, and what the kernel knows of one. At PASSIVE_LEVEL.
+
+use core::ptr;
+
+use crate::pool::{Buffer, Tag};
+use crate::registry::{Handle, attributes};
+use crate::sys::{self, CLIENT_ID, NTSTATUS};
+use crate::time;
+
+/// `SystemProcessInformation`.
+const PROCESSES: u32 = 5;
+const PROCESS_QUERY_LIMITED_INFORMATION: u32 = 0x1000;
+const TOKEN_QUERY: u32 = 8;
+/// `TokenUser`.
+const USER: u32 = 1;
+/// Information classes of a process.
+mod class {
+    pub(super) const TIMES: u32 = 4;
+    pub(super) const IMAGE_FILE_NAME: u32 = 27;
+    pub(super) const IMAGE_FILE_NAME_WIN32: u32 = 43;
+    /// Since Windows 8.1.
+    pub(super) const COMMAND_LINE: u32 = 60;
+}
+
+/// Most bytes that the kernel is given to tell something about one process.
+const MOST: usize = 128 << 10;
+/// Most bytes for the list of all.
+const MOST_LISTED: usize = 64 << 20;
+
+/// Offsets in `SYSTEM_PROCESS_INFORMATION` of 64-bit Windows (winternl.h of mingw-w64; learn.microsoft.com,
+/// "ZwQuerySystemInformation").
+mod listed {
+    pub(super) const NEXT: usize = 0;
+    pub(super) const CREATED: usize = 0x20;
+    pub(super) const PID: usize = 0x50;
+    pub(super) const PARENT: usize = 0x58;
+    pub(super) const LENGTH: usize = 0x60;
+}
+
+/// One entry of the list of processes.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed {
+    /// Its id.
+    pub pid: u32,
+    /// The parent's; that may have ended, and its id be another's.
+    pub parent: u32,
+    /// When it was created, nanoseconds since 1970-01-01 UTC.
+    pub created: u64,
+}
+
+/// Calls `each` for every process that runs, but the idle process.
+///
+/// # Errors
+/// There is no memory, or the kernel refuses.
+pub fn list(tag: Tag, mut each: impl FnMut(Listed)) -> Result<(), NTSTATUS> {
+    let list = query(tag, 256 << 10, MOST_LISTED, |buffer, needed| {
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        // SAFETY: the buffer has that length.
+        unsafe { sys::ZwQuerySystemInformation(PROCESSES, buffer.as_mut_ptr().cast(), length, needed) }
+    })?;
+    let mut entry = list.bytes();
+    loop {
+        let number = |at: usize| {
+            entry.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map(u64::from_le_bytes)
+        };
+        if entry.len() >= listed::LENGTH {
+            let small = |at| number(at).and_then(|number| u32::try_from(number).ok());
+            let created = number(listed::CREATED).unwrap_or(0).cast_signed();
+            if let (Some(pid @ 1..), Some(parent)) = (small(listed::PID), small(listed::PARENT)) {
+                each(Listed { pid, parent, created: time::unix(created) });
+            }
+        }
+        let next = entry.get(listed::NEXT..).and_then(|bytes| bytes.first_chunk()).copied();
+        match next.map(u32::from_le_bytes) {
+            Some(next @ 1..) => entry = entry.get(next as usize..).unwrap_or_default(),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// What the kernel knows of one process.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// When it was created, nanoseconds since 1970-01-01 UTC.
+    pub created: Option<u64>,
+    path: Option<Text>,
+    command_line: Option<Text>,
+    owner: Option<Sid>,
+}
+
+impl Details {
+    /// The executable, by its drive's name if it has one.
+    #[must_use]
+    pub fn path(&self) -> Option<&[u16]> {
+        self.path.as_ref()?.units()
+    }
+
+    /// The command line.
+    #[must_use]
+    pub fn command_line(&self) -> Option<&[u16]> {
+        self.command_line.as_ref()?.units()
+    }
+
+    /// The owner's security identifier.
+    #[must_use]
+    pub fn owner(&self) -> Option<&[u8]> {
+        let owner = self.owner.as_ref()?;
+        owner.buffer.bytes().get(owner.start..owner.end)
+    }
+}
+
+/// Asks the kernel about a process; what it does not tell is `None`.
+#[must_use]
+pub fn details(pid: u32, tag: Tag) -> Details {
+    let Ok(process) = open(pid) else { return Details::default() };
+    let path = text(&process, class::IMAGE_FILE_NAME_WIN32, tag)
+        .or_else(|| text(&process, class::IMAGE_FILE_NAME, tag));
+    Details {
+        created: created(&process),
+        path,
+        command_line: text(&process, class::COMMAND_LINE, tag),
+        owner: owner(&process, tag),
+    }
+}
+
+fn open(pid: u32) -> Result<Handle, NTSTATUS> {
+    let id =
+        CLIENT_ID { UniqueProcess: ptr::without_provenance_mut(pid as usize), UniqueThread: ptr::null_mut() };
+    let attributes = attributes(ptr::null());
+    let mut process = ptr::null_mut();
+    // SAFETY: attributes and id live until the call returns.
+    let status = unsafe {
+        sys::ZwOpenProcess(
+            &raw mut process,
+            PROCESS_QUERY_LIMITED_INFORMATION,
+            &raw const attributes,
+            &raw const id,
+        )
+    };
+    crate::check(status).map(|()| Handle(process))
+}
+
+fn created(process: &Handle) -> Option<u64> {
+    // `KERNEL_USER_TIMES`: created, ended, in the kernel, outside.
+    let mut times = [0_i64; 4];
+    let length = u32::try_from(size_of_val(&times)).ok()?;
+    let mut needed = 0;
+    // SAFETY: the handle is open, and there is room for that many bytes.
+    let status = unsafe {
+        sys::ZwQueryInformationProcess(
+            process.0,
+            class::TIMES,
+            times.as_mut_ptr().cast(),
+            length,
+            &raw mut needed,
+        )
+    };
+    crate::check(status).ok().map(|()| time::unix(times[0]))
+}
+
+/// A `UNICODE_STRING` with its text behind it.
+#[derive(Debug)]
+struct Text {
+    buffer: Buffer,
+    start: usize,
+    length: usize,
+}
+
+impl Text {
+    fn units(&self) -> Option<&[u16]> {
+        self.buffer.units(self.start, self.length).filter(|units| !units.is_empty())
+    }
+}
+
+fn text(process: &Handle, class: u32, tag: Tag) -> Option<Text> {
+    let buffer = query(tag, 1 << 10, MOST, |buffer, needed| {
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        // SAFETY: the handle is open, and the buffer has that length.
+        unsafe {
+            sys::ZwQueryInformationProcess(process.0, class, buffer.as_mut_ptr().cast(), length, needed)
+        }
+    })
+    .ok()?;
+    let length = u16::from_le_bytes(*buffer.bytes().first_chunk()?);
+    let start = offset(&buffer, 8)?;
+    Some(Text { start, length: length.into(), buffer })
+}
+
+#[derive(Debug)]
+struct Sid {
+    buffer: Buffer,
+    start: usize,
+    end: usize,
+}
+
+fn owner(process: &Handle, tag: Tag) -> Option<Sid> {
+    let mut token = ptr::null_mut();
+    // SAFETY: the handle is open, and there is room for another.
+    let status =
+        unsafe { sys::ZwOpenProcessTokenEx(process.0, TOKEN_QUERY, sys::OBJ_KERNEL_HANDLE, &raw mut token) };
+    crate::check(status).ok()?;
+    let token = Handle(token);
+    let buffer = query(tag, 128, MOST, |buffer, needed| {
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        // SAFETY: the handle is open, and the buffer has that length.
+        unsafe { sys::ZwQueryInformationToken(token.0, USER, buffer.as_mut_ptr().cast(), length, needed) }
+    })
+    .ok()?;
+    // `TOKEN_USER`: the identifier's address, attributes; behind it the identifier: revision, count, 6 bytes, 4 a count.
+    let start = offset(&buffer, 0)?;
+    let count = *buffer.bytes().get(start + 1)?;
+    Some(Sid { end: start + 8 + 4 * usize::from(count), start, buffer })
+}
+
+/// Where in the buffer the address leads that is at `place` of it; `None` if elsewhere.
+fn offset(buffer: &Buffer, place: usize) -> Option<usize> {
+    let address = usize::from_le_bytes(*buffer.bytes().get(place..)?.first_chunk()?);
+    let offset = address.checked_sub(buffer.bytes().as_ptr().addr())?;
+    (offset < buffer.bytes().len()).then_some(offset)
+}
+
+/// Asks with a buffer of `first` bytes, and with larger ones as long as the kernel says that it needs more.
+fn query(
+    tag: Tag,
+    first: usize,
+    most: usize,
+    mut ask: impl FnMut(&mut [u8], *mut u32) -> NTSTATUS,
+) -> Result<Buffer, NTSTATUS> {
+    let mut length = first;
+    loop {
+        let mut buffer = Buffer::new(length, tag).ok_or(sys::STATUS_INSUFFICIENT_RESOURCES)?;
+        let mut needed = 0;
+        match ask(buffer.bytes_mut(), &raw mut needed) {
+            sys::STATUS_INFO_LENGTH_MISMATCH | sys::STATUS_BUFFER_TOO_SMALL | sys::STATUS_BUFFER_OVERFLOW => {
+                // Twice as much, as the answer may grow meanwhile.
+                length = (length * 2).max(usize::try_from(needed).unwrap_or(0));
+                if length > most {
+                    return Err(sys::STATUS_INSUFFICIENT_RESOURCES);
+                }
+            }
+            status => return crate::check(status).map(|()| buffer),
+        }
+    }
+}
