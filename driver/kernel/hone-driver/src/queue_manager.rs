@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use hone_engine::{Engine, Event, EventError, MAX_PACKET_BYTES, Nanos, OutOfMemory, ReaderId, SourceDrops};
 
-use crate::kernel::Signal;
 use crate::grow::{self, Own};
+use crate::kernel::Signal;
 use crate::{Host, Status, config};
 
 /// An attached reader.
