@@ -67,14 +67,15 @@ impl Classify for Calls {
 impl Processes for Calls {
     fn started(started: &Started<'_>) {
         let Ok(hone) = hone() else { return };
-        let details = process::details(started.pid, PROCESS_MONITOR);
+        let known = process::Process::open(started.pid, PROCESS_MONITOR).ok();
+        let owner = known.as_ref().and_then(process::Process::owner);
         hone.driver.process_started(&Process {
             pid: started.pid,
             parent: Some(started.parent),
-            created: details.created,
+            created: known.as_ref().and_then(process::Process::created),
             path: started.path,
-            command_line: started.command_line.or(details.command_line()),
-            owner: details.owner(),
+            command_line: started.command_line,
+            owner: owner.as_ref().and_then(process::Sid::bytes),
         });
     }
 
@@ -86,17 +87,20 @@ impl Processes for Calls {
 
     fn image_loaded(pid: u32, path: &[u16]) {
         let Ok(hone) = hone() else { return };
-        if hone.driver.wants_image(pid) {
-            let details = process::details(pid, PROCESS_MONITOR);
-            hone.driver.process_started(&Process {
-                pid,
-                parent: None,
-                created: details.created,
-                path: Some(path),
-                command_line: details.command_line(),
-                owner: details.owner(),
-            });
+        if !hone.driver.wants_image(pid) {
+            return;
         }
+        let known = process::Process::open(pid, PROCESS_MONITOR).ok();
+        let owner = known.as_ref().and_then(process::Process::owner);
+        let command_line = known.as_ref().and_then(process::Process::command_line);
+        hone.driver.process_started(&Process {
+            pid,
+            parent: None,
+            created: known.as_ref().and_then(process::Process::created),
+            path: Some(path),
+            command_line: command_line.as_ref().and_then(process::Text::units),
+            owner: owner.as_ref().and_then(process::Sid::bytes),
+        });
     }
 }
 

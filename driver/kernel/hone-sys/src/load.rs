@@ -116,14 +116,17 @@ pub(crate) unsafe fn unload() {
 fn find_processes() {
     let Some(hone) = HONE.get() else { return };
     let found = process::list(PROCESS_MONITOR, |listed| {
-        let details = process::details(listed.pid, PROCESS_MONITOR);
+        let known = process::Process::open(listed.pid, PROCESS_MONITOR).ok();
+        let path = known.as_ref().and_then(process::Process::path);
+        let command_line = known.as_ref().and_then(process::Process::command_line);
+        let owner = known.as_ref().and_then(process::Process::owner);
         hone.driver.process_found(&Process {
             pid: listed.pid,
             parent: Some(listed.parent),
             created: Some(listed.created),
-            path: details.path(),
-            command_line: details.command_line(),
-            owner: details.owner(),
+            path: path.as_ref().and_then(process::Text::units),
+            command_line: command_line.as_ref().and_then(process::Text::units),
+            owner: owner.as_ref().and_then(process::Sid::bytes),
         });
     });
     if let Err(status) = found {

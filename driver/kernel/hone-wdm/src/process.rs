@@ -78,138 +78,143 @@ pub fn list(tag: Tag, mut each: impl FnMut(Listed)) -> Result<(), NTSTATUS> {
     }
 }
 
-/// What the kernel knows of one process.
-#[derive(Debug, Default)]
-pub struct Details {
-    /// When it was created, nanoseconds since 1970-01-01 UTC.
-    pub created: Option<u64>,
-    path: Option<Text>,
-    command_line: Option<Text>,
-    owner: Option<Sid>,
+/// A process that the kernel is asked about. Only what is asked for is looked up: some of it takes a way through the file
+/// system or the process's own memory.
+#[derive(Debug)]
+pub struct Process {
+    handle: Handle,
+    tag: Tag,
 }
 
-impl Details {
-    /// The executable, by its drive's name if it has one.
-    #[must_use]
-    pub fn path(&self) -> Option<&[u16]> {
-        self.path.as_ref()?.units()
+impl Process {
+    /// Opens the process with this id. `tag`: of the memory for answers.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open(pid: u32, tag: Tag) -> Result<Self, NTSTATUS> {
+        let id = CLIENT_ID {
+            UniqueProcess: ptr::without_provenance_mut(pid as usize),
+            UniqueThread: ptr::null_mut(),
+        };
+        let attributes = attributes(ptr::null());
+        let mut process = ptr::null_mut();
+        // SAFETY: attributes and id live until the call returns.
+        let status = unsafe {
+            sys::ZwOpenProcess(
+                &raw mut process,
+                PROCESS_QUERY_LIMITED_INFORMATION,
+                &raw const attributes,
+                &raw const id,
+            )
+        };
+        crate::check(status).map(|()| Self { handle: Handle(process), tag })
     }
 
-    /// The command line.
+    /// When it was created, nanoseconds since 1970-01-01 UTC.
     #[must_use]
-    pub fn command_line(&self) -> Option<&[u16]> {
-        self.command_line.as_ref()?.units()
+    pub fn created(&self) -> Option<u64> {
+        // `KERNEL_USER_TIMES`: created, ended, in the kernel, outside.
+        let mut times = [0_i64; 4];
+        let length = u32::try_from(size_of_val(&times)).ok()?;
+        let mut needed = 0;
+        // SAFETY: the handle is open, and there is room for that many bytes.
+        let status = unsafe {
+            sys::ZwQueryInformationProcess(
+                self.handle.0,
+                class::TIMES,
+                times.as_mut_ptr().cast(),
+                length,
+                &raw mut needed,
+            )
+        };
+        crate::check(status).ok().map(|()| time::unix(times[0]))
+    }
+
+    /// The executable, by its drive's name if it has one. Not within a notify routine: drives are asked for their names.
+    #[must_use]
+    pub fn path(&self) -> Option<Text> {
+        self.text(class::IMAGE_FILE_NAME_WIN32).or_else(|| self.text(class::IMAGE_FILE_NAME))
+    }
+
+    /// The command line, since Windows 8.1.
+    #[must_use]
+    pub fn command_line(&self) -> Option<Text> {
+        self.text(class::COMMAND_LINE)
     }
 
     /// The owner's security identifier.
     #[must_use]
-    pub fn owner(&self) -> Option<&[u8]> {
-        let owner = self.owner.as_ref()?;
-        owner.buffer.bytes().get(owner.start..owner.end)
+    pub fn owner(&self) -> Option<Sid> {
+        let mut token = ptr::null_mut();
+        // SAFETY: the handle is open, and there is room for another.
+        let status = unsafe {
+            sys::ZwOpenProcessTokenEx(self.handle.0, TOKEN_QUERY, sys::OBJ_KERNEL_HANDLE, &raw mut token)
+        };
+        crate::check(status).ok()?;
+        let token = Handle(token);
+        let buffer = query(self.tag, 128, MOST, |buffer, needed| {
+            let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+            // SAFETY: the handle is open, and the buffer has that length.
+            unsafe { sys::ZwQueryInformationToken(token.0, USER, buffer.as_mut_ptr().cast(), length, needed) }
+        })
+        .ok()?;
+        // `TOKEN_USER`: the identifier's address, attributes; behind it the identifier: revision, count, 6 bytes, 4 a count.
+        let start = offset(&buffer, 0)?;
+        let count = *buffer.bytes().get(start + 1)?;
+        Some(Sid { end: start + 8 + 4 * usize::from(count), start, buffer })
+    }
+
+    fn text(&self, class: u32) -> Option<Text> {
+        let buffer = query(self.tag, 1 << 10, MOST, |buffer, needed| {
+            let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+            // SAFETY: the handle is open, and the buffer has that length.
+            unsafe {
+                sys::ZwQueryInformationProcess(
+                    self.handle.0,
+                    class,
+                    buffer.as_mut_ptr().cast(),
+                    length,
+                    needed,
+                )
+            }
+        })
+        .ok()?;
+        let length = u16::from_le_bytes(*buffer.bytes().first_chunk()?);
+        let start = offset(&buffer, 8)?;
+        Some(Text { start, length: length.into(), buffer })
     }
 }
 
-/// Asks the kernel about a process; what it does not tell is `None`.
-#[must_use]
-pub fn details(pid: u32, tag: Tag) -> Details {
-    let Ok(process) = open(pid) else { return Details::default() };
-    let path = text(&process, class::IMAGE_FILE_NAME_WIN32, tag)
-        .or_else(|| text(&process, class::IMAGE_FILE_NAME, tag));
-    Details {
-        created: created(&process),
-        path,
-        command_line: text(&process, class::COMMAND_LINE, tag),
-        owner: owner(&process, tag),
-    }
-}
-
-fn open(pid: u32) -> Result<Handle, NTSTATUS> {
-    let id =
-        CLIENT_ID { UniqueProcess: ptr::without_provenance_mut(pid as usize), UniqueThread: ptr::null_mut() };
-    let attributes = attributes(ptr::null());
-    let mut process = ptr::null_mut();
-    // SAFETY: attributes and id live until the call returns.
-    let status = unsafe {
-        sys::ZwOpenProcess(
-            &raw mut process,
-            PROCESS_QUERY_LIMITED_INFORMATION,
-            &raw const attributes,
-            &raw const id,
-        )
-    };
-    crate::check(status).map(|()| Handle(process))
-}
-
-fn created(process: &Handle) -> Option<u64> {
-    // `KERNEL_USER_TIMES`: created, ended, in the kernel, outside.
-    let mut times = [0_i64; 4];
-    let length = u32::try_from(size_of_val(&times)).ok()?;
-    let mut needed = 0;
-    // SAFETY: the handle is open, and there is room for that many bytes.
-    let status = unsafe {
-        sys::ZwQueryInformationProcess(
-            process.0,
-            class::TIMES,
-            times.as_mut_ptr().cast(),
-            length,
-            &raw mut needed,
-        )
-    };
-    crate::check(status).ok().map(|()| time::unix(times[0]))
-}
-
-/// A `UNICODE_STRING` with its text behind it.
+/// A text that the kernel has told: a `UNICODE_STRING` with its text behind it.
 #[derive(Debug)]
-struct Text {
+pub struct Text {
     buffer: Buffer,
     start: usize,
     length: usize,
 }
 
 impl Text {
-    fn units(&self) -> Option<&[u16]> {
+    /// The text; `None` if it is empty.
+    #[must_use]
+    pub fn units(&self) -> Option<&[u16]> {
         self.buffer.units(self.start, self.length).filter(|units| !units.is_empty())
     }
 }
 
-fn text(process: &Handle, class: u32, tag: Tag) -> Option<Text> {
-    let buffer = query(tag, 1 << 10, MOST, |buffer, needed| {
-        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        // SAFETY: the handle is open, and the buffer has that length.
-        unsafe {
-            sys::ZwQueryInformationProcess(process.0, class, buffer.as_mut_ptr().cast(), length, needed)
-        }
-    })
-    .ok()?;
-    let length = u16::from_le_bytes(*buffer.bytes().first_chunk()?);
-    let start = offset(&buffer, 8)?;
-    Some(Text { start, length: length.into(), buffer })
-}
-
+/// A security identifier.
 #[derive(Debug)]
-struct Sid {
+pub struct Sid {
     buffer: Buffer,
     start: usize,
     end: usize,
 }
 
-fn owner(process: &Handle, tag: Tag) -> Option<Sid> {
-    let mut token = ptr::null_mut();
-    // SAFETY: the handle is open, and there is room for another.
-    let status =
-        unsafe { sys::ZwOpenProcessTokenEx(process.0, TOKEN_QUERY, sys::OBJ_KERNEL_HANDLE, &raw mut token) };
-    crate::check(status).ok()?;
-    let token = Handle(token);
-    let buffer = query(tag, 128, MOST, |buffer, needed| {
-        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        // SAFETY: the handle is open, and the buffer has that length.
-        unsafe { sys::ZwQueryInformationToken(token.0, USER, buffer.as_mut_ptr().cast(), length, needed) }
-    })
-    .ok()?;
-    // `TOKEN_USER`: the identifier's address, attributes; behind it the identifier: revision, count, 6 bytes, 4 a count.
-    let start = offset(&buffer, 0)?;
-    let count = *buffer.bytes().get(start + 1)?;
-    Some(Sid { end: start + 8 + 4 * usize::from(count), start, buffer })
+impl Sid {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.buffer.bytes().get(self.start..self.end)
+    }
 }
 
 /// Where in the buffer the address leads that is at `place` of it; `None` if elsewhere.

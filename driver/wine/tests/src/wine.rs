@@ -30,7 +30,9 @@ impl Wine {
         let Some(files) = std::env::var_os("HONE_WINE").map(PathBuf::from) else {
             return skip("HONE_WINE does not name the driver's files (scripts/test-windows does)");
         };
-        if Command::new("wine").arg("--version").stdout(Stdio::null()).status().is_err() {
+        let version =
+            Command::new("wine").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if version.is_err() {
             return skip("there is no Wine (apt-get install wine wine64)");
         }
         let wine = Self { prefix: files.join("prefix") };
