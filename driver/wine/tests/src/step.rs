@@ -54,6 +54,9 @@ pub struct Packet {
     pub pieces: usize,
 }
 
+/// What is in front of the IP header of a packet that arrives, and is none of it: the link layer's header.
+const IN_FRONT: [u8; 14] = [0xEE; 14];
+
 impl StandIn {
     /// Has a thing happen at a time.
     ///
@@ -103,10 +106,12 @@ impl Packet {
             let (ip, transport) = self.headers;
             add("ip", ip.to_string());
             add("transport", transport.to_string());
-            add("headroom", (ip + transport).to_string());
+            add("headroom", (IN_FRONT.len() + ip + transport).to_string());
         }
-        let length = self.bytes.len().div_ceil(self.pieces).max(1);
-        let pieces: Vec<String> = self.bytes.chunks(length).map(hex).collect();
+        let in_front = if self.is_outbound { &[][..] } else { &IN_FRONT };
+        let bytes = [in_front, &self.bytes].concat();
+        let length = bytes.len().div_ceil(self.pieces).max(1);
+        let pieces: Vec<String> = bytes.chunks(length).map(hex).collect();
         add("packet", pieces.join(","));
         command
     }

@@ -90,7 +90,7 @@ fn everything() -> Vec<Step> {
         outbound("10.0.0.1", "10.0.0.2", 6, 77, &payload, 7),
         outbound("10.0.0.1", "10.0.0.2", 17, WIDE, b"question", 1),
         inbound(WIDE, 1),
-        inbound(WIDE, 40),
+        inbound(WIDE, 3),
         outbound("fd00::1", "fd00::2", 6, 79, &payload, 3),
         outbound("fd00::1", "fd00::2", 17, 79, b"", 1),
         outbound("fd00::1", "fd00::2", 58, 79, b"ping", 2),
