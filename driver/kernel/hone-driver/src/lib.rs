@@ -36,7 +36,6 @@
 
 extern crate alloc;
 
-pub mod callouts;
 mod command_line;
 mod config;
 mod driver;
@@ -53,6 +52,8 @@ mod sid;
 mod statistics;
 mod status;
 mod text;
+
+pub use hone_callouts as callouts;
 
 pub use config::{MAX_BLOCK_BYTES, MAX_CONNECTIONS, MAX_PROCESSES, READ_BYTES};
 pub use driver::Driver;

@@ -67,6 +67,8 @@ fn carry_out(words: &[&str], files: &mut Vec<HANDLE>) -> Result<String, Failed> 
             let result = unsafe { WaitForSingleObject(event, milliseconds) };
             Ok(if result == WAIT_OBJECT_0 { "set" } else { "not" }.to_owned())
         }
+        "install" => hone_filters::install().map(|()| String::new()).map_err(|error| Failed(error.code)),
+        "uninstall" => hone_filters::uninstall().map(|()| String::new()).map_err(|error| Failed(error.code)),
         other => panic!("no command {other}"),
     }
 }

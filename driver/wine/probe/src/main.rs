@@ -9,6 +9,7 @@
 //! | `read FILE BYTES` | one read | the bytes |
 //! | `control FILE CODE INPUT OUTPUT` | one control request; OUTPUT: bytes of room | the output |
 //! | `event` | creates an event that resets itself | its handle |
+//! | `install`, `uninstall` | the driver's filters | |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!
 //! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.

@@ -126,6 +126,14 @@ impl Probe {
         self.control_code(file, operation.control_code().0, input, operation.reply_length())
     }
 
+    /// A command without a file, such as `install`.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn command(&mut self, command: &str) -> Result<(), Failed> {
+        self.tell(command).map(drop)
+    }
+
     /// What the driver counts.
     ///
     /// # Panics

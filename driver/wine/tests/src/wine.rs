@@ -55,7 +55,7 @@ impl Wine {
     fn install(&self, files: &Path) {
         self.keep_server();
         std::fs::create_dir_all(self.folder()).expect("the folder can be made");
-        for file in ["hone.sys", "fwpkclnt.sys", "hone-probe.exe"] {
+        for file in ["hone.sys", "fwpkclnt.sys", "fwpuclnt.dll", "hone-probe.exe"] {
             copy(&files.join(file), &self.folder().join(file));
         }
         let library = "bcryptprimitives.dll";
@@ -107,7 +107,7 @@ impl Wine {
             .env("WINEPREFIX", &self.prefix)
             .env("WINEARCH", "win64")
             .env("WINEDEBUG", "-all")
-            .env("WINEDLLOVERRIDES", "mscoree=;mshtml=;winemenubuilder.exe=")
+            .env("WINEDLLOVERRIDES", "mscoree=;mshtml=;winemenubuilder.exe=;fwpuclnt=n,b")
             .env_remove("DISPLAY")
             .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::null())
