@@ -123,8 +123,9 @@ fn find_processes() {
         hone.driver.process_found(&Process {
             pid: listed.pid,
             parent: Some(listed.parent),
-            created: Some(listed.created),
-            path: path.as_ref().and_then(process::Text::units),
+            // Of its first processes, Windows may not say when.
+            created: Some(listed.created).filter(|&created| created > 0),
+            path: path.as_ref().and_then(process::Text::units).or(listed.name),
             command_line: command_line.as_ref().and_then(process::Text::units),
             owner: owner.as_ref().and_then(process::Sid::bytes),
         });

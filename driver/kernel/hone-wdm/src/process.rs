@@ -32,6 +32,8 @@ const MOST_LISTED: usize = 64 << 20;
 mod listed {
     pub(super) const NEXT: usize = 0;
     pub(super) const CREATED: usize = 0x20;
+    /// A `UNICODE_STRING`: length, and 8 bytes on the address.
+    pub(super) const NAME: usize = 0x38;
     pub(super) const PID: usize = 0x50;
     pub(super) const PARENT: usize = 0x58;
     pub(super) const LENGTH: usize = 0x60;
@@ -39,43 +41,43 @@ mod listed {
 
 /// One entry of the list of processes.
 #[derive(Debug, Clone, Copy)]
-pub struct Listed {
+pub struct Listed<'a> {
     /// Its id.
     pub pid: u32,
     /// The parent's; that may have ended, and its id be another's.
     pub parent: u32,
     /// When it was created, nanoseconds since 1970-01-01 UTC.
     pub created: u64,
+    /// The file name of its executable, or what the kernel calls it if it has none, such as `System`.
+    pub name: Option<&'a [u16]>,
 }
 
 /// Calls `each` for every process that runs, but the idle process.
 ///
 /// # Errors
 /// There is no memory, or the kernel refuses.
-pub fn list(tag: Tag, mut each: impl FnMut(Listed)) -> Result<(), NTSTATUS> {
+pub fn list(tag: Tag, mut each: impl FnMut(Listed<'_>)) -> Result<(), NTSTATUS> {
     let list = query(tag, 256 << 10, MOST_LISTED, |buffer, needed| {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         // SAFETY: the buffer has that length.
         unsafe { sys::ZwQuerySystemInformation(PROCESSES, buffer.as_mut_ptr().cast(), length, needed) }
     })?;
-    let mut entry = list.bytes();
-    loop {
-        let number = |at: usize| {
-            entry.get(at..).and_then(|bytes| bytes.first_chunk()).copied().map(u64::from_le_bytes)
-        };
-        if entry.len() >= listed::LENGTH {
-            let small = |at| number(at).and_then(|number| u32::try_from(number).ok());
-            let created = number(listed::CREATED).unwrap_or(0).cast_signed();
-            if let (Some(pid @ 1..), Some(parent)) = (small(listed::PID), small(listed::PARENT)) {
-                each(Listed { pid, parent, created: time::unix(created) });
-            }
+    let mut entry = 0;
+    while let Some(bytes) = list.bytes().get(entry..).filter(|bytes| bytes.len() >= listed::LENGTH) {
+        let number = |at: usize| bytes[at..].first_chunk().copied().map_or(0, u64::from_le_bytes);
+        let id = |at| u32::try_from(number(at)).ok();
+        if let (Some(pid @ 1..), Some(parent)) = (id(listed::PID), id(listed::PARENT)) {
+            let length = usize::from(u16::from_le_bytes([bytes[listed::NAME], bytes[listed::NAME + 1]]));
+            let name = offset(&list, entry + listed::NAME + 8).and_then(|start| list.units(start, length));
+            let created = time::unix(number(listed::CREATED).cast_signed());
+            each(Listed { pid, parent, created, name: name.filter(|name| !name.is_empty()) });
         }
-        let next = entry.get(listed::NEXT..).and_then(|bytes| bytes.first_chunk()).copied();
-        match next.map(u32::from_le_bytes) {
-            Some(next @ 1..) => entry = entry.get(next as usize..).unwrap_or_default(),
-            _ => return Ok(()),
+        match bytes[listed::NEXT..].first_chunk().copied().map_or(0, u32::from_le_bytes) {
+            0 => break,
+            next => entry += next as usize,
         }
     }
+    Ok(())
 }
 
 /// A process that the kernel is asked about. Only what is asked for is looked up: some of it takes a way through the file
