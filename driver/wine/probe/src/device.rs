@@ -1,34 +1,28 @@
 //! The commands.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, Write, stdin, stdout};
-use std::ptr::{null, null_mut};
+use std::io::{self, BufRead, Write, stdin, stdout};
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
 
-use windows_sys::Win32::Foundation::{
-    CloseHandle, GENERIC_READ, GENERIC_WRITE, GetLastError, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0,
-};
-use windows_sys::Win32::Storage::FileSystem::{
-    CreateFileW, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING, ReadFile,
-};
-use windows_sys::Win32::System::IO::DeviceIoControl;
-use windows_sys::Win32::System::Threading::{CreateEventW, WaitForSingleObject};
+use hone_api::{ConnectionRecord, List, OpenConnections, Request};
+use hone_device::{Device, Event, connections};
 
-/// Windows' own number of what went wrong.
-struct Failed(u32);
-
-fn failed() -> Failed {
-    // SAFETY: it reads a number of this thread.
-    Failed(unsafe { GetLastError() })
+/// What the test has opened; by number.
+#[derive(Default)]
+struct Opened {
+    files: Vec<Option<Device>>,
+    events: Vec<Event>,
 }
 
 /// Carries out commands until there are no more.
 pub(crate) fn serve() {
-    let mut files: Vec<HANDLE> = Vec::new();
+    let mut opened = Opened::default();
     for line in stdin().lock().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let answer = match carry_out(&words, &mut files) {
+        let answer = match carry_out(&words, &mut opened) {
             Ok(answer) => format!("ok {answer}"),
-            Err(Failed(number)) => format!("error {number}"),
+            Err(error) => format!("error {}", error.raw_os_error().unwrap_or(0)),
         };
         let mut out = stdout().lock();
         if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
@@ -37,86 +31,76 @@ pub(crate) fn serve() {
     }
 }
 
-fn carry_out(words: &[&str], files: &mut Vec<HANDLE>) -> Result<String, Failed> {
+fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
     let number = |index: usize| words[index].parse::<usize>().expect("the test gives a number");
     match words[0] {
         "pid" => Ok(std::process::id().to_string()),
         "open" => {
-            files.push(open()?);
-            Ok((files.len() - 1).to_string())
+            opened.files.push(Some(Device::open()?));
+            Ok((opened.files.len() - 1).to_string())
         }
         "close" => {
-            // SAFETY: the test closes each file once.
-            unsafe { CloseHandle(files[number(1)]) };
+            opened.files[number(1)] = None;
             Ok(String::new())
         }
-        "read" => read(files[number(1)], number(2)).map(|bytes| hex(&bytes)),
+        "read" => {
+            let mut buffer = vec![0; number(2)];
+            let filled = opened.file(number(1)).read(&mut buffer)?;
+            Ok(hex(&buffer[..filled]))
+        }
         "control" => {
             let code = u32::from_str_radix(words[2], 16).expect("the test gives a code");
-            control(files[number(1)], code, &bytes(words[3]), number(4)).map(|bytes| hex(&bytes))
+            let mut output = vec![0; number(4)];
+            let filled = opened.file(number(1)).control(code, &bytes(words[3]), &mut output)?;
+            Ok(hex(&output[..filled]))
         }
         "event" => {
-            // SAFETY: an event without name and attributes.
-            let event = unsafe { CreateEventW(null(), 0, 0, null()) };
-            if event.is_null() { Err(failed()) } else { Ok(event.addr().to_string()) }
+            opened.events.push(Event::new()?);
+            Ok(opened.events[opened.events.len() - 1].handle().to_string())
         }
         "wait" => {
-            let milliseconds = u32::try_from(number(2)).expect("the test is not that patient");
-            let event = std::ptr::without_provenance_mut(number(1));
-            // SAFETY: any handle may be waited for.
-            let result = unsafe { WaitForSingleObject(event, milliseconds) };
-            Ok(if result == WAIT_OBJECT_0 { "set" } else { "not" }.to_owned())
+            let event = opened.events.iter().find(|event| event.handle() == number(1) as u64);
+            let milliseconds = Duration::from_millis(number(2) as u64);
+            let is_set = event.expect("the test has made it").wait(milliseconds)?;
+            Ok(if is_set { "set" } else { "not" }.to_owned())
         }
-        "install" => hone_filters::install().map(|()| String::new()).map_err(|error| Failed(error.code)),
-        "uninstall" => hone_filters::uninstall().map(|()| String::new()).map_err(|error| Failed(error.code)),
+        "connections" => list(),
+        "send-conns" => send(opened.file(number(1))),
+        "install" => hone_filters::install().map(|()| String::new()).map_err(refused),
+        "uninstall" => hone_filters::uninstall().map(|()| String::new()).map_err(refused),
         other => panic!("no command {other}"),
     }
 }
 
-fn open() -> Result<HANDLE, Failed> {
-    let name: Vec<u16> = r"\\.\HoneOut".encode_utf16().chain([0]).collect();
-    // SAFETY: the name ends with NUL.
-    let file = unsafe {
-        CreateFileW(
-            name.as_ptr(),
-            GENERIC_READ | GENERIC_WRITE,
-            FILE_SHARE_READ | FILE_SHARE_WRITE,
-            null(),
-            OPEN_EXISTING,
-            0,
-            null_mut(),
-        )
-    };
-    if file == INVALID_HANDLE_VALUE { Err(failed()) } else { Ok(file) }
+impl Opened {
+    fn file(&self, number: usize) -> &Device {
+        self.files[number].as_ref().expect("the test has not closed it")
+    }
 }
 
-fn read(file: HANDLE, length: usize) -> Result<Vec<u8>, Failed> {
-    let mut buffer = vec![0; length];
-    let mut filled = 0;
-    let length = u32::try_from(length).expect("the test reads less");
-    // SAFETY: the buffer has that length.
-    let done = unsafe { ReadFile(file, buffer.as_mut_ptr(), length, &raw mut filled, null_mut()) };
-    if done == 0 {
-        return Err(failed());
-    }
-    buffer.truncate(filled as usize);
-    Ok(buffer)
+fn refused(error: hone_filters::Error) -> io::Error {
+    io::Error::from_raw_os_error(error.code.cast_signed())
 }
 
-fn control(file: HANDLE, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Failed> {
-    let mut output = vec![0; room];
-    let mut filled = 0;
-    let lengths = (u32::try_from(input.len()), u32::try_from(room));
-    let (Ok(given), Ok(room)) = lengths else { panic!("the test asks for less") };
-    let (input, buffer) = (input.as_ptr().cast(), output.as_mut_ptr().cast());
-    // SAFETY: both buffers have these lengths.
-    let done =
-        unsafe { DeviceIoControl(file, code, input, given, buffer, room, &raw mut filled, null_mut()) };
-    if done == 0 {
-        return Err(failed());
+fn list() -> io::Result<String> {
+    let (listener, socket) = (TcpListener::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    let mut answer = format!("{} {}", listener.local_addr()?.port(), socket.local_addr()?.port());
+    for open in connections()? {
+        let local = open.local.map(|local| local.to_string()).unwrap_or_default();
+        let remote = open.remote.map(|remote| remote.to_string()).unwrap_or_default();
+        write!(answer, " {}/{local}/{}/{remote}", open.protocol, open.local_port)
+            .expect("a string takes everything");
     }
-    output.truncate(filled as usize);
-    Ok(output)
+    Ok(answer)
+}
+
+fn send(device: &Device) -> io::Result<String> {
+    let open = connections()?;
+    let mut buffer = vec![0; open.len() * size_of::<ConnectionRecord>()];
+    let records = List::write(open.iter().map(hone_api::OpenConnection::record), &mut buffer);
+    let records = records.map_err(io::Error::other)?;
+    device.request(&Request::SetOpenConnections(OpenConnections::Full(records)))?;
+    Ok(open.len().to_string())
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

@@ -9,6 +9,8 @@
 //! | `read FILE BYTES` | one read | the bytes |
 //! | `control FILE CODE INPUT OUTPUT` | one control request; OUTPUT: bytes of room | the output |
 //! | `event` | creates an event that resets itself | its handle |
+//! | `connections` | opens a TCP and a UDP socket | their ports, then the list of open connections: `PROTOCOL/ADDRESS/PORT/REMOTE` |
+//! | `send-conns FILE` | sends the list of open connections to the driver | how many |
 //! | `install`, `uninstall` | the driver's filters | |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!

@@ -126,12 +126,20 @@ impl Probe {
         self.control_code(file, operation.control_code().0, input, operation.reply_length())
     }
 
-    /// A command without a file, such as `install`.
+    /// A command such as `install`; gives the answer.
     ///
     /// # Errors
     /// It is refused.
-    pub fn command(&mut self, command: &str) -> Result<(), Failed> {
-        self.tell(command).map(drop)
+    pub fn command(&mut self, command: &str) -> Result<String, Failed> {
+        self.tell(command)
+    }
+
+    /// Sends the list of open connections to the driver; gives how many there are.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn send_connections(&mut self, file: File) -> Result<u64, Failed> {
+        self.number(&format!("send-conns {}", file.0))
     }
 
     /// What the driver counts.

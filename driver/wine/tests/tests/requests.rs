@@ -101,3 +101,18 @@ fn malformed_requests_of_every_size_are_refused_and_harm_nothing() {
     drop(probe);
     assert!(driver.unload().is_nothing());
 }
+
+#[test]
+fn open_connections_are_listed_and_sent() {
+    let Some(driver) = driver() else { return };
+    let mut probe = driver.probe();
+    let answer = probe.command("connections").expect("Wine has the tables");
+    let [tcp, udp, listed @ ..] = &answer.split(' ').collect::<Vec<_>>()[..] else { panic!("{answer}") };
+    for (protocol, port) in [(6, tcp), (17, udp)] {
+        let own = format!("{protocol}/127.0.0.1/{port}/");
+        assert!(listed.contains(&own.as_str()), "{own} is not among {listed:?}");
+    }
+    let file = probe.open().expect("it is opened");
+    // Wine does not say whose they are; so the driver takes the list, and it names nobody.
+    probe.send_connections(file).expect("the driver takes the list");
+}
