@@ -19,7 +19,7 @@
 //!
 //! # The lock
 //!
-//! There is one lock, around [`queue_manager::State`]. It is a spin lock: who holds it is at DISPATCH_LEVEL, so under it
+//! There is one lock, around `queue_manager::State`. It is a spin lock: who holds it is at DISPATCH_LEVEL, so under it
 //! nothing waits, all memory is non-paged, and objects are not let go of (their last reference may need PASSIVE_LEVEL).
 //! What is done under it is bounded:
 //! * classify: one packet is put together and queued; checksums are computed before, without the lock;

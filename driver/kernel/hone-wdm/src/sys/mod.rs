@@ -1,4 +1,4 @@
-//! Declarations: the kernel's structures ([`nt`], [`wfp`], [`ndis`]) and functions, with the kernel's own names.
+//! Declarations: the kernel's structures (`nt`, `wfp`, `ndis`) and functions, with the kernel's own names.
 #![allow(
     non_camel_case_types,
     non_snake_case,
