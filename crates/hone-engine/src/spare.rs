@@ -16,7 +16,9 @@ const STEPS: u32 = 4;
 const CLASSES: usize = ((LARGEST - SMALLEST + 1) * STEPS) as usize;
 
 pub(crate) struct Spares {
-    classes: [Vec<Vec<u8>>; CLASSES],
+    /// All of them, or none before the first buffer is kept. Not an array: it would make the engine larger than a kernel's
+    /// stack bears.
+    classes: Vec<Vec<Vec<u8>>>,
     bytes: usize,
     bound: usize,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Spares {
 impl Spares {
     /// Keeps at most `bound` bytes.
     pub(crate) const fn new(bound: usize) -> Self {
-        Self { classes: [const { Vec::new() }; CLASSES], bytes: 0, bound }
+        Self { classes: Vec::new(), bytes: 0, bound }
     }
 
     /// Bytes kept.
@@ -36,7 +38,8 @@ impl Spares {
     pub(crate) fn take(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
         let length = round_up(length);
         let Some(class) = class(length) else { return grow::vec(length) };
-        let Some(buffer) = self.classes[class].pop() else { return grow::vec(length) };
+        let kept = self.classes.get_mut(class).and_then(Vec::pop);
+        let Some(buffer) = kept else { return grow::vec(length) };
         self.bytes -= Self::cost(&buffer);
         Ok(buffer)
     }
@@ -47,10 +50,21 @@ impl Spares {
         let cost = Self::cost(&buffer);
         if let Some(class) = class(buffer.capacity())
             && cost <= self.bound.saturating_sub(self.bytes)
-            && grow::push(&mut self.classes[class], buffer).is_ok()
+            && self.keep(class, buffer).is_ok()
         {
             self.bytes += cost;
         }
+    }
+
+    fn keep(&mut self, class: usize, buffer: Vec<u8>) -> Result<(), OutOfMemory> {
+        if self.classes.is_empty() {
+            let mut classes = grow::vec(CLASSES)?;
+            for _ in 0..CLASSES {
+                grow::push(&mut classes, Vec::new())?;
+            }
+            self.classes = classes;
+        }
+        grow::push(&mut self.classes[class], buffer)
     }
 
     fn cost(buffer: &Vec<u8>) -> usize {

@@ -1,0 +1,163 @@
+//! A packet made whole: at the transport layers, what leaves has no IP header and no checksums yet, and what has arrived
+//! has both headers in front of its data. Called by the network monitor, without the lock but for [`Prepared::copy`].
+
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use hone_packet::{Addresses, ChecksumField, HeaderBytes, IpHeader, transport_checksum};
+
+use crate::callouts::{Callout, Family, Layer};
+use crate::grow;
+use crate::network_monitor::{Buffer, Indication, Value};
+
+/// Indices of the fixed values at one layer.
+struct Fields {
+    protocol: usize,
+    local: usize,
+    remote: usize,
+}
+
+/// `FWPS_FIELDS_INBOUND_TRANSPORT_V4` and `_V6` (fwpsk.h, learn.microsoft.com): protocol, local address, remote address.
+const INBOUND: Fields = Fields { protocol: 0, local: 1, remote: 2 };
+/// `FWPS_FIELDS_OUTBOUND_TRANSPORT_V4` and `_V6`: protocol, local address, its type, remote address.
+const OUTBOUND: Fields = Fields { protocol: 0, local: 1, remote: 3 };
+
+/// Windows' own default ("DefaultTTL"); what the packet will have is not known yet at this layer.
+const HOP_LIMIT: u8 = 128;
+
+/// What the bytes of a packet's copy begin with.
+enum Head<'a> {
+    /// Nothing: the header is in front of the data.
+    Present,
+    /// A header made here.
+    Made(HeaderBytes),
+    /// A header that the program made.
+    Included(&'a [u8]),
+}
+
+/// A packet that can be copied.
+pub(crate) struct Prepared<'a, S> {
+    head: Head<'a>,
+    segments: S,
+    /// Bytes of the segments.
+    length: usize,
+    /// Counts from the first segment.
+    checksum: Option<ChecksumField>,
+}
+
+/// Finds the packet's headers, or makes them. `None`: its bytes or addresses are not to be had.
+pub(crate) fn prepare<'a>(
+    callout: &Callout,
+    indication: &'a impl Indication,
+    buffer: &'a impl Buffer,
+) -> Option<Prepared<'a, impl Iterator<Item = &'a [u8]> + Clone>> {
+    let (ip, transport) = indication.header_lengths();
+    if callout.layer == Layer::OutboundTransport {
+        let segments = buffer.segments(0)?;
+        let length = buffer.length();
+        if let Some(header) = indication.included_header() {
+            return Some(Prepared { head: Head::Included(header), segments, length, checksum: None });
+        }
+        let (protocol, local, remote) = ends(callout.family, &OUTBOUND, indication)?;
+        let addresses = local.to(remote)?;
+        // A segment that contradicts itself gets no checksum: it is recorded as it is.
+        let checksum = transport_checksum(&addresses, protocol, segments.clone()).ok().flatten();
+        return Some(Prepared { head: made(addresses, protocol, length)?, segments, length, checksum });
+    }
+    let transport = transport.unwrap_or(0);
+    let whole = ip.filter(|&ip| ip > 0).map(|ip| ip.saturating_add(transport));
+    if let Some(back) = whole.filter(|&back| back <= buffer.headroom()) {
+        let segments = buffer.segments(back)?;
+        if version(segments.clone()) == Some(callout.family) {
+            let length = buffer.length() + back;
+            return Some(Prepared { head: Head::Present, segments, length, checksum: None });
+        }
+    }
+    let back = transport.min(buffer.headroom());
+    let (protocol, local, remote) = ends(callout.family, &INBOUND, indication)?;
+    let (segments, length) = (buffer.segments(back)?, buffer.length() + back);
+    Some(Prepared { head: made(remote.to(local)?, protocol, length)?, segments, length, checksum: None })
+}
+
+impl<'a, S: Iterator<Item = &'a [u8]> + Clone> Prepared<'_, S> {
+    /// Bytes of the whole packet.
+    pub(crate) fn length(&self) -> usize {
+        self.head().len() + self.length
+    }
+
+    /// Puts the packet's first `most` bytes into `to`, which has room for them, in place of what is there.
+    pub(crate) fn copy(&self, to: &mut Vec<u8>, most: usize) {
+        to.clear();
+        let most = most.min(to.capacity());
+        let mut append = |bytes: &[u8]| {
+            let room = most - to.len();
+            let reserved = grow::append(to, &bytes[..bytes.len().min(room)]);
+            debug_assert!(reserved.is_ok());
+        };
+        append(self.head());
+        self.segments.clone().for_each(append);
+        if let (Some(checksum), Some(segment)) = (self.checksum, to.get_mut(self.head().len()..)) {
+            checksum.write([segment]);
+        }
+    }
+
+    fn head(&self) -> &[u8] {
+        match &self.head {
+            Head::Present => &[],
+            Head::Made(header) => header,
+            Head::Included(header) => header,
+        }
+    }
+}
+
+/// A header in front of a segment. Of one that is longer than the header can say, it says the most that it can; the
+/// block's length is right.
+fn made(addresses: Addresses, protocol: u8, segment: usize) -> Option<Head<'static>> {
+    let header = IpHeader { hop_limit: HOP_LIMIT, ..IpHeader::new(addresses, protocol) };
+    let most = match addresses {
+        Addresses::V4 { .. } => usize::from(u16::MAX) - header.len(),
+        Addresses::V6 { .. } => usize::from(u16::MAX),
+    };
+    header.emit(segment.min(most)).ok().map(Head::Made)
+}
+
+/// The version of the IP header that a packet begins with.
+fn version<'a>(mut segments: impl Iterator<Item = &'a [u8]>) -> Option<Family> {
+    match segments.find_map(|segment| segment.first())? >> 4 {
+        4 => Some(Family::V4),
+        6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// An address of either version.
+#[derive(Clone, Copy)]
+enum Address {
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl Address {
+    fn of(family: Family, value: Value) -> Option<Self> {
+        match (family, value) {
+            (Family::V4, Value::U32(number)) => Some(Self::V4(number.into())),
+            (Family::V6, Value::Bytes16(bytes)) => Some(Self::V6(bytes.into())),
+            _ => None,
+        }
+    }
+
+    fn to(self, destination: Self) -> Option<Addresses> {
+        match (self, destination) {
+            (Self::V4(source), Self::V4(destination)) => Some(Addresses::V4 { source, destination }),
+            (Self::V6(source), Self::V6(destination)) => Some(Addresses::V6 { source, destination }),
+            _ => None,
+        }
+    }
+}
+
+/// Protocol, local and remote address.
+fn ends(family: Family, fields: &Fields, indication: &impl Indication) -> Option<(u8, Address, Address)> {
+    let Some(Value::U8(protocol)) = indication.value(fields.protocol) else { return None };
+    let address = |index| Address::of(family, indication.value(index)?);
+    Some((protocol, address(fields.local)?, address(fields.remote)?))
+}

@@ -1,0 +1,111 @@
+//! The statistics: what the engine counts in the form that readers are told. Called by the read interface, under the lock.
+
+use hone_api::{Attribution, Counts, Held, ReaderStatistics, Statistics, Unattributed};
+use hone_engine::{Engine, Method, Nanos, NoOwner, PerKind, ReaderId};
+
+use crate::MAX_BLOCK_BYTES;
+
+/// Version of the driver: major, minor, micro, build.
+pub(crate) const VERSION: [u16; 4] = [
+    number(env!("CARGO_PKG_VERSION_MAJOR")),
+    number(env!("CARGO_PKG_VERSION_MINOR")),
+    number(env!("CARGO_PKG_VERSION_PATCH")),
+    0,
+];
+
+const fn number(text: &str) -> u16 {
+    match u16::from_str_radix(text, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("a part of the version is no number of 16 bits"),
+    }
+}
+
+/// Each way of attribution, in both crates' words.
+const METHODS: [(Method, Attribution); 8] = [
+    (Method::CurrentTask, Attribution::CurrentTask),
+    (Method::LastSender, Attribution::LastSender),
+    (Method::LastReceiver, Attribution::LastReceiver),
+    (Method::Creator, Attribution::Creator),
+    (Method::Accepted, Attribution::Accepted),
+    (Method::Listener, Attribution::Listener),
+    (Method::Connection, Attribution::Connection),
+    (Method::Listed, Attribution::Listed),
+];
+
+const NO_OWNERS: [(NoOwner, Unattributed); 5] = [
+    (NoOwner::Kernel, Unattributed::Kernel),
+    (NoOwner::NoSocket, Unattributed::NoSocket),
+    (NoOwner::UnknownSocket, Unattributed::UnknownSocket),
+    (NoOwner::HoldExpired, Unattributed::HoldExpired),
+    (NoOwner::HoldFull, Unattributed::HoldFull),
+];
+
+/// Everything that is counted, and what this reader got.
+pub(crate) fn statistics(
+    engine: &Engine,
+    reader: ReaderId,
+    loaded: Nanos,
+    now: Nanos,
+    pinned_bytes: usize,
+) -> Statistics {
+    let counted = engine.statistics();
+    let got = engine.reader_statistics(reader).unwrap_or_default();
+    let mut statistics = Statistics {
+        version: VERSION,
+        now,
+        loaded: now.saturating_sub(loaded),
+        logging: counted.logging_time,
+        readers: counted.readers,
+        readers_total: counted.readers_total,
+        ring_bytes: counted.ring_bytes,
+        max_snap_length: counted.snap_length.into(),
+        received: counts(counted.received),
+        packet_bytes: counted.packet_bytes,
+        processes: counted.processes,
+        process_starts: counted.process_starts,
+        process_ends: counted.process_ends,
+        connections: counted.connections,
+        connection_opens: counted.connection_opens,
+        connection_closes: counted.connection_closes,
+        dropped_by_source: counts(counted.dropped_by_source),
+        lost: counts(counted.lost),
+        ignored: counts(counted.ignored),
+        unopened: counted.unopened,
+        held: Held {
+            waiting: counted.held,
+            waiting_bytes: counted.held_bytes,
+            total: counted.held_total,
+            attributed: counted.held_attributed,
+            unattributed: counted.held_unattributed,
+        },
+        blocks: counted.blocks,
+        block_bytes: counted.block_bytes,
+        max_block_bytes: MAX_BLOCK_BYTES as u64,
+        reader: ReaderStatistics {
+            id: got.id,
+            attached: got.attached,
+            ring_bytes: got.ring_bytes,
+            ring_slots: got.ring_slots,
+            pinned_bytes: pinned_bytes as u64,
+            queued_bytes: got.queued_bytes,
+            snap_length: got.snap_length.into(),
+            received: counts(got.received),
+            delivered: counts(got.delivered),
+            dropped: counts(got.dropped_by_ring),
+            filtered: counts(got.filtered),
+            queued: counts(got.queued),
+        },
+        ..Statistics::default()
+    };
+    for (method, attribution) in METHODS {
+        statistics.methods[attribution.number()] = counted.methods.get(method);
+    }
+    for (reason, unattributed) in NO_OWNERS {
+        statistics.unattributed[unattributed.number()] = counted.no_owner.get(reason);
+    }
+    statistics
+}
+
+const fn counts(kinds: PerKind) -> Counts {
+    Counts { packets: kinds.packets, processes: kinds.processes, connections: kinds.connections }
+}

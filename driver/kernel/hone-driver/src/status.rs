@@ -1,0 +1,80 @@
+//! What the I/O manager is answered when something is refused: the kernel's own numbers ([MS-ERREF], section 2.3).
+
+use hone_engine::{AttachError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError};
+
+/// An `NTSTATUS` that says why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(pub u32);
+
+impl Status {
+    /// Win32: `ERROR_INVALID_HANDLE`.
+    pub const INVALID_HANDLE: Self = Self(0xC000_0008);
+    /// Win32: `ERROR_INVALID_PARAMETER`.
+    pub const INVALID_PARAMETER: Self = Self(0xC000_000D);
+    /// Win32: `ERROR_INVALID_FUNCTION`.
+    pub const INVALID_DEVICE_REQUEST: Self = Self(0xC000_0010);
+    /// Win32: `ERROR_INSUFFICIENT_BUFFER`.
+    pub const BUFFER_TOO_SMALL: Self = Self(0xC000_0023);
+    /// Win32: `ERROR_NO_SYSTEM_RESOURCES`.
+    pub const INSUFFICIENT_RESOURCES: Self = Self(0xC000_009A);
+    /// Win32: `ERROR_BUSY`.
+    pub const DEVICE_BUSY: Self = Self(0x8000_0011);
+    /// Win32: `ERROR_TOO_MANY_OPEN_FILES`.
+    pub const TOO_MANY_OPENED_FILES: Self = Self(0xC000_011F);
+    /// Win32: `ERROR_NOT_SUPPORTED`.
+    pub const NOT_SUPPORTED: Self = Self(0xC000_00BB);
+}
+
+impl From<OutOfMemory> for Status {
+    fn from(_: OutOfMemory) -> Self {
+        Self::INSUFFICIENT_RESOURCES
+    }
+}
+
+impl From<AttachError> for Status {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::TooManyReaders => Self::TOO_MANY_OPENED_FILES,
+            AttachError::RingBytes(_) => Self::INVALID_PARAMETER,
+            _ => Self::INSUFFICIENT_RESOURCES,
+        }
+    }
+}
+
+impl From<ReadError> for Status {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::UnknownReader => Self::INVALID_HANDLE,
+            _ => Self::INVALID_PARAMETER,
+        }
+    }
+}
+
+impl From<FilterError> for Status {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::UnknownReader => Self::INVALID_HANDLE,
+            FilterError::TooMany { .. } => Self::INVALID_PARAMETER,
+            _ => Self::INSUFFICIENT_RESOURCES,
+        }
+    }
+}
+
+impl From<RestartError> for Status {
+    fn from(error: RestartError) -> Self {
+        match error {
+            RestartError::UnknownReader => Self::INVALID_HANDLE,
+            RestartError::Pending => Self::DEVICE_BUSY,
+            _ => Self::INSUFFICIENT_RESOURCES,
+        }
+    }
+}
+
+impl From<OpenListError> for Status {
+    fn from(error: OpenListError) -> Self {
+        match error {
+            OpenListError::TooMany { .. } => Self::INVALID_PARAMETER,
+            _ => Self::INSUFFICIENT_RESOURCES,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Texts in UTF-8: from Windows' UTF-16, and formatted. Hold no state.
+
+use alloc::vec::Vec;
+use core::char;
+use core::fmt::{self, Write};
+
+use hone_engine::OutOfMemory;
+
+use crate::grow;
+
+/// `text` in UTF-8; half a surrogate pair becomes U+FFFD. Ends at the first NUL, which no name has.
+pub(crate) fn utf8(text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut bytes = grow::vec(text.len())?;
+    let end = text.iter().position(|&unit| unit == 0).unwrap_or(text.len());
+    for character in char::decode_utf16(text[..end].iter().copied()) {
+        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
+        grow::append(&mut bytes, character.encode_utf8(&mut [0; 4]).as_bytes())?;
+    }
+    Ok(bytes)
+}
+
+/// What `format!` would give, or no memory for it.
+pub(crate) fn formatted(arguments: fmt::Arguments<'_>) -> Result<Vec<u8>, OutOfMemory> {
+    struct Bytes(Vec<u8>);
+    impl Write for Bytes {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            grow::append(&mut self.0, text.as_bytes()).map_err(|_| fmt::Error)
+        }
+    }
+    let mut bytes = Bytes(Vec::new());
+    bytes.write_fmt(arguments).map_err(|_| OutOfMemory)?;
+    Ok(bytes.0)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what the test itself allocates may abort"
+)]
+mod tests {
+    use super::*;
+
+    fn of(units: &[u16]) -> String {
+        String::from_utf8(utf8(units).expect("there is memory")).expect("it is UTF-8")
+    }
+
+    #[test]
+    fn every_kind_of_character_is_kept_and_half_a_pair_is_replaced() {
+        let text: Vec<u16> = "a\u{e9}\u{20ac}\u{1F980}".encode_utf16().collect();
+        assert_eq!(of(&text), "a\u{e9}\u{20ac}\u{1F980}");
+        assert_eq!(of(&[0xD83E, 0x61]), "\u{FFFD}a");
+        assert_eq!(of(&[0x61, 0, 0x62]), "a");
+        assert_eq!(of(&[]), "");
+    }
+}

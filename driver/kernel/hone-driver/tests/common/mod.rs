@@ -1,0 +1,331 @@
+//! A fake kernel, fake indications, and what a reader reads, in words.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
+
+use hone_api::Operation;
+use hone_driver::callouts::{CALLOUTS, Callout, Family, Layer};
+use hone_driver::{
+    Buffer, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock, Process, Purpose, Signal, Status,
+    Value,
+};
+use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
+
+/// Now, unless a test says otherwise.
+pub(crate) const START: u64 = 1_700_000_000_000_000_000;
+
+thread_local! {
+    static NOW: Cell<u64> = const { Cell::new(START) };
+    static EVENTS: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
+    static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
+    /// What memory was charged to, once a test asks.
+    static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
+    /// What was shown, once a test listens.
+    static MESSAGES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+pub(crate) struct Fake;
+
+/// Fails where a spin lock would stop the machine: when it is taken twice.
+pub(crate) struct FakeLock<T>(Mutex<T>);
+
+impl<T: Send> Lock<T> for FakeLock<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        let result = {
+            let mut value = self.0.try_lock().expect("the lock is free");
+            IS_LOCKED.set(true);
+            work(&mut value)
+        };
+        IS_LOCKED.set(false);
+        result
+    }
+}
+
+/// Counts how often it was set; may be let go of only without the lock.
+pub(crate) struct FakeEvent(Arc<AtomicU64>);
+
+impl Signal for FakeEvent {
+    fn set(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for FakeEvent {
+    fn drop(&mut self) {
+        assert!(!IS_LOCKED.get(), "an event is let go of under the lock");
+    }
+}
+
+impl Kernel for Fake {
+    type Lock<T: Send> = FakeLock<T>;
+    type Event = FakeEvent;
+
+    fn now() -> u64 {
+        NOW.get()
+    }
+
+    fn event(handle: NonZeroU64) -> Result<FakeEvent, Status> {
+        let place = usize::try_from(handle.get() / 4 - 1).unwrap_or(usize::MAX);
+        let event = EVENTS.with_borrow(|events| events.get(place).cloned());
+        event.map(FakeEvent).ok_or(Status::INVALID_HANDLE)
+    }
+
+    fn charge(purpose: Purpose) {
+        PURPOSES.with_borrow_mut(|purposes| purposes.as_mut().map(|purposes| purposes.push(purpose)));
+    }
+
+    fn shows(level: Level) -> bool {
+        level != Level::LockStatus && MESSAGES.with_borrow(Option::is_some)
+    }
+
+    fn show(level: Level, message: fmt::Arguments<'_>) {
+        let message = format!("{level:?}: {message}");
+        MESSAGES.with_borrow_mut(|messages| messages.get_or_insert_default().push(message));
+    }
+}
+
+pub(crate) fn set_now(seconds: u64) {
+    NOW.set(START + seconds * 1_000_000_000);
+}
+
+/// What was shown since the last call; the first begins to listen.
+pub(crate) fn messages() -> Vec<String> {
+    MESSAGES.replace(Some(Vec::new())).unwrap_or_default()
+}
+
+/// What memory was charged to since the last call; the first begins to listen.
+pub(crate) fn purposes() -> Vec<Purpose> {
+    PURPOSES.replace(Some(Vec::new())).unwrap_or_default()
+}
+
+/// A new event: its handle, and how often it was set.
+pub(crate) fn event() -> (u64, Arc<AtomicU64>) {
+    let event = Arc::new(AtomicU64::new(0));
+    let handle = EVENTS.with_borrow_mut(|events| {
+        events.push(event.clone());
+        4 * events.len() as u64
+    });
+    (handle, event)
+}
+
+pub(crate) fn driver() -> Driver<Fake> {
+    let host = Host { version: (10, 0, 19045), architecture: "x86", id: [7; 16], ..Host::default() };
+    Driver::new(&host).expect("there is memory")
+}
+
+pub(crate) fn open(driver: &Driver<Fake>) -> Handle {
+    driver.open(None).expect("there is memory")
+}
+
+pub(crate) fn start(driver: &Driver<Fake>, pid: u32) {
+    driver.process_started(&Process { pid, created: Some(1), path: Some(&utf16("x")), ..Process::default() });
+}
+
+pub(crate) fn utf16(text: &str) -> Vec<u16> {
+    text.encode_utf16().collect()
+}
+
+pub(crate) fn callout(layer: Layer, family: Family) -> &'static Callout {
+    CALLOUTS
+        .iter()
+        .find(|callout| (callout.layer, callout.family) == (layer, family))
+        .expect("it is in the table")
+}
+
+/// One packet, in pieces; the first `headroom` bytes are in front of the data.
+#[derive(Clone, Default)]
+pub(crate) struct FakeBuffer {
+    pub(crate) pieces: Vec<Vec<u8>>,
+    pub(crate) headroom: usize,
+    pub(crate) is_unreadable: bool,
+}
+
+impl FakeBuffer {
+    pub(crate) fn new(bytes: &[u8], headroom: usize, piece: usize) -> Self {
+        Self { pieces: bytes.chunks(piece).map(<[u8]>::to_vec).collect(), headroom, is_unreadable: false }
+    }
+}
+
+impl Buffer for &FakeBuffer {
+    fn headroom(&self) -> usize {
+        self.headroom
+    }
+
+    fn length(&self) -> usize {
+        self.pieces.iter().map(Vec::len).sum::<usize>() - self.headroom
+    }
+
+    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+        let mut skip = self.headroom.checked_sub(back).expect("not beyond the headroom");
+        (!self.is_unreadable).then(|| {
+            self.pieces.iter().map(move |piece| {
+                let skipped = skip.min(piece.len());
+                skip -= skipped;
+                &piece[skipped..]
+            })
+        })
+    }
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct FakeIndication {
+    pub(crate) endpoint: Option<u64>,
+    pub(crate) process: Option<u64>,
+    pub(crate) ip: Option<usize>,
+    pub(crate) transport: Option<usize>,
+    pub(crate) included: Option<Vec<u8>>,
+    pub(crate) values: Vec<Option<Value>>,
+    pub(crate) buffers: Vec<FakeBuffer>,
+}
+
+impl Indication for FakeIndication {
+    type Buffer<'a> = &'a FakeBuffer;
+
+    fn endpoint(&self) -> Option<u64> {
+        self.endpoint
+    }
+
+    fn process(&self) -> Option<u64> {
+        self.process
+    }
+
+    fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
+        (self.ip, self.transport)
+    }
+
+    fn included_header(&self) -> Option<&[u8]> {
+        self.included.as_deref()
+    }
+
+    fn value(&self, index: usize) -> Option<Value> {
+        self.values.get(index).copied().flatten()
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = &FakeBuffer> {
+        self.buffers.iter()
+    }
+}
+
+/// The fixed values of a packet between 10.0.0.1 or fd00::1, which is this host, and 10.0.0.2 or fd00::2.
+pub(crate) fn values(layer: Layer, family: Family, protocol: u8) -> Vec<Option<Value>> {
+    let (local, remote) = match family {
+        Family::V4 => (Value::U32(0x0A00_0001), Value::U32(0x0A00_0002)),
+        Family::V6 => (Value::Bytes16(v6(1)), Value::Bytes16(v6(2))),
+    };
+    let (kind, protocol) = (Some(Value::U8(1)), Some(Value::U8(protocol)));
+    match layer {
+        Layer::OutboundTransport => vec![protocol, Some(local), kind, Some(remote)],
+        _ => vec![protocol, Some(local), Some(remote), kind],
+    }
+}
+
+pub(crate) fn v6(last: u8) -> [u8; 16] {
+    let mut address = [0; 16];
+    address[0] = 0xFD;
+    address[15] = last;
+    address
+}
+
+pub(crate) fn control(
+    driver: &Driver<Fake>,
+    handle: Handle,
+    operation: Operation,
+    input: &[u8],
+    output: usize,
+) -> Result<Vec<u8>, Status> {
+    let mut buffer = input.to_vec();
+    buffer.resize(input.len().max(output), 0xEE);
+    let code = operation.control_code().0;
+    let request = Control { code, buffer: &mut buffer, input: input.len(), output };
+    let length = driver.control(handle, request)?;
+    Ok(buffer[..length].to_vec())
+}
+
+/// All that waits for the reader, up to the first read that gives nothing.
+pub(crate) fn read(driver: &Driver<Fake>, handle: Handle) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match driver.read(handle, &mut buffer).expect("it is attached") {
+            0 => return all,
+            length => all.extend_from_slice(&buffer[..length]),
+        }
+    }
+}
+
+/// A section header without options and an interface, for blocks of which a test has read the beginning already.
+const FRAMES: [u8; 48] =
+    *b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x1c\0\0\0\
+    \x01\0\0\0\x14\0\0\0\x65\0\0\0\0\0\0\0\x14\0\0\0";
+
+/// Blocks in words, with the bytes of packets.
+pub(crate) fn tell(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let begins = bytes.starts_with(&FRAMES[..4]);
+    let mut told = tell_section(&if begins { bytes.to_vec() } else { [&FRAMES, bytes].concat() });
+    told.drain(..if begins { 0 } else { 2 });
+    told
+}
+
+fn tell_section(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut reader = Reader::new();
+    reader.feed(bytes).expect("there is memory");
+    let mut told = Vec::new();
+    while let Some(item) = reader.next_block().expect("the blocks are sound") {
+        told.push(match item.block {
+            Block::Packet(packet) => {
+                let way = if packet.flags == Some(1) { "in" } else { "out" };
+                let of = (packet.connection, packet.process);
+                (format!("packet {way} {of:?} {}", packet.original_length), packet.data.into_owned())
+            }
+            block => (block_in_words(&block), Vec::new()),
+        });
+    }
+    reader.finish().expect("it ends with a block");
+    told
+}
+
+pub(crate) fn words(bytes: &[u8]) -> Vec<String> {
+    tell(bytes).into_iter().map(|(words, _)| words).collect()
+}
+
+fn block_in_words(block: &Block<'_>) -> String {
+    let text = |text: &Option<std::borrow::Cow<'_, [u8]>>| {
+        text.as_deref().map_or("-".to_owned(), |text| String::from_utf8_lossy(text).replace('\0', "|"))
+    };
+    match block {
+        Block::Section(section) => {
+            format!(
+                "section {} / {} / {}",
+                text(&section.hardware),
+                text(&section.os),
+                text(&section.application)
+            )
+        }
+        Block::Interface(interface) => format!("interface {}", interface.snap_length),
+        Block::Process(event) if event.kind == ProcessEventKind::Ended => {
+            format!("process {} ends", event.process)
+        }
+        Block::Process(event) => format!(
+            "process {} <- {:?} {} {} {} {}",
+            event.process,
+            event.parent,
+            text(&event.path),
+            text(&event.command_line),
+            text(&event.arguments),
+            text(&event.security_id)
+        ),
+        Block::Connection(event) => {
+            let what = if event.kind == ConnectionEventKind::Closed { "closes" } else { "opens" };
+            format!("connection {:#x} of {} {what}", event.connection, event.process)
+        }
+        Block::Statistics(_) => "statistics".to_owned(),
+        other => format!("block {:#x}", other.kind()),
+    }
+}

@@ -1,0 +1,308 @@
+//! What the network monitor makes of indications.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what the test itself allocates may abort"
+)]
+
+mod common;
+
+use common::{
+    FakeBuffer, FakeIndication, callout, control, driver, messages, open, read, set_now, start, tell, values,
+    words,
+};
+use hone_api::Operation;
+use hone_driver::callouts::{Family, Layer};
+use hone_packet::{packet_checksums, protocol};
+
+/// A segment with a wrong checksum, as the stack hands it over before the network card has filled it in.
+fn segment(protocol: u8, payload: usize) -> Vec<u8> {
+    let header: &[u8] = match protocol {
+        protocol::TCP => &[0x9C, 0x40, 1, 0xBB, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 4, 0, 0xAB, 0xCD, 0, 0],
+        protocol::UDP => &[0x9C, 0x40, 0, 53, 0, 0, 0xAB, 0xCD],
+        protocol::ICMP => &[8, 0, 0xAB, 0xCD, 0, 1, 0, 2],
+        _ => &[128, 0, 0xAB, 0xCD, 0, 1, 0, 2],
+    };
+    let mut segment = header.to_vec();
+    segment.extend((0..payload).map(|index| u8::try_from(index % 251).unwrap_or(0)));
+    if protocol == protocol::UDP {
+        let length = u16::try_from(segment.len()).unwrap_or(0);
+        segment[4..6].copy_from_slice(&length.to_be_bytes());
+    }
+    segment
+}
+
+fn outbound(family: Family, protocol: u8, buffers: Vec<FakeBuffer>) -> FakeIndication {
+    let values = values(Layer::OutboundTransport, family, protocol);
+    FakeIndication { endpoint: Some(5), values, buffers, ..FakeIndication::default() }
+}
+
+#[test]
+fn what_leaves_gets_its_header_and_every_checksum() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    for (family, protocol) in [
+        (Family::V4, protocol::TCP),
+        (Family::V4, protocol::UDP),
+        (Family::V4, protocol::ICMP),
+        (Family::V6, protocol::TCP),
+        (Family::V6, protocol::UDP),
+        (Family::V6, protocol::ICMPV6),
+    ] {
+        let segment = segment(protocol, 101);
+        for piece in [1, 7, 20, 1000] {
+            let buffers = vec![FakeBuffer::new(&segment, 0, piece)];
+            let indication = FakeIndication { process: Some(9), ..outbound(family, protocol, buffers) };
+            driver.classify(callout(Layer::OutboundTransport, family), &indication);
+        }
+        let told = tell(&read(&driver, reader));
+        let packets: Vec<_> = told.iter().filter(|(words, _)| words.starts_with("packet")).collect();
+        assert_eq!(packets.len(), 4);
+        for (words, packet) in packets {
+            let header = if family == Family::V4 { 20 } else { 40 };
+            assert_eq!(*words, format!("packet out (Some(5), Some(9)) {}", header + segment.len()));
+            assert_eq!(packet.len(), header + segment.len());
+            assert_eq!(packet[packet.len() - 101..], segment[segment.len() - 101..]);
+            let checksums = packet_checksums([packet.as_slice()]).expect("it is whole");
+            let transport = checksums.transport.expect("its protocol has one");
+            assert_eq!(transport.found, transport.correct, "{family:?} {protocol}");
+            assert!(checksums.header.is_none_or(|header| header.found == header.correct));
+        }
+    }
+}
+
+#[test]
+fn a_snap_length_cuts_but_the_checksum_is_of_the_whole() {
+    let driver = driver();
+    let reader = open(&driver);
+    control(&driver, reader, Operation::SetSnapLength, &40_u32.to_le_bytes(), 0).expect("it is in range");
+    start(&driver, 9);
+    read(&driver, reader);
+    let mut indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 500), 0, 11)]);
+    indication.process = Some(9);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    let whole = open(&driver);
+    read(&driver, whole);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    let short = tell(&read(&driver, reader));
+    let [.., (words, long)] = &tell(&read(&driver, whole))[..] else { panic!("a packet is queued") };
+    assert_eq!(words, "packet out (Some(5), Some(9)) 540");
+    assert_eq!(long.len(), 540);
+    for (words, packet) in &short[short.len() - 2..] {
+        assert_eq!(words, "packet out (Some(5), Some(9)) 540");
+        assert_eq!(packet[..], long[..40]);
+    }
+}
+
+#[test]
+fn each_net_buffer_is_a_packet() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    let buffers = (0..3).map(|index| FakeBuffer::new(&segment(6, index), 0, 64)).collect();
+    let mut indication = outbound(Family::V4, protocol::TCP, buffers);
+    indication.process = Some(9);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    assert_eq!(
+        words(&read(&driver, reader)),
+        [
+            "connection 0x5 of 9 opens",
+            "packet out (Some(5), Some(9)) 40",
+            "packet out (Some(5), Some(9)) 41",
+            "packet out (Some(5), Some(9)) 42",
+        ]
+    );
+}
+
+#[test]
+fn what_arrives_is_recorded_from_its_own_header_on() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    let packet = [&[0x45; 20][..], &segment(protocol::TCP, 30)].concat();
+    for piece in [1, 33, 1000] {
+        let mut indication = FakeIndication {
+            endpoint: Some(5),
+            process: Some(9),
+            ip: Some(20),
+            transport: Some(20),
+            values: values(Layer::InboundTransport, Family::V4, protocol::TCP),
+            buffers: vec![FakeBuffer::new(&packet, 40, piece)],
+            ..FakeIndication::default()
+        };
+        driver.classify(callout(Layer::InboundTransport, Family::V4), &indication);
+        let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
+        assert_eq!((words.as_str(), data), ("packet in (Some(5), Some(9)) 70", &packet));
+
+        // The buffer no longer has its IP header: one is made.
+        indication.buffers = vec![FakeBuffer::new(&packet[20..], 20, piece)];
+        driver.classify(callout(Layer::InboundTransport, Family::V4), &indication);
+        let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
+        assert_eq!(words, "packet in (Some(5), Some(9)) 70");
+        assert_eq!(data[12..20], [10, 0, 0, 2, 10, 0, 0, 1], "from the remote end to the local one");
+        assert_eq!(data[20..], packet[20..], "its checksum stays as it arrived");
+    }
+}
+
+#[test]
+fn a_header_that_the_program_made_is_kept() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    let mut indication = outbound(Family::V4, 250, vec![FakeBuffer::new(b"payload", 0, 3)]);
+    (indication.process, indication.included) = (Some(9), Some(vec![0x46; 24]));
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    let [.., (_, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
+    assert_eq!(*data, [&[0x46; 24][..], b"payload"].concat());
+}
+
+#[test]
+fn a_packet_that_cannot_be_read_is_counted_as_lost() {
+    messages();
+    let driver = driver();
+    let reader = open(&driver);
+    let unreadable = FakeBuffer { is_unreadable: true, ..FakeBuffer::new(&segment(6, 0), 0, 9) };
+    let mut indication = outbound(Family::V4, protocol::TCP, vec![unreadable]);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    indication.buffers = vec![FakeBuffer::new(&segment(6, 0), 0, 9)];
+    indication.values.clear();
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    driver.classify(callout(Layer::InboundTransport, Family::V6), &indication);
+    let reply = control(&driver, reader, Operation::GetStatistics2, &[], 4096).expect("there is room");
+    let statistics = hone_api::Statistics::parse(&reply).expect("it is sound");
+    assert_eq!(statistics.dropped_by_source.packets, 3);
+    assert_eq!(messages().iter().filter(|message| message.starts_with("Warning")).count(), 3);
+}
+
+#[test]
+fn an_endless_segment_is_recorded_with_its_length() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    for (family, header) in [(Family::V4, 20), (Family::V6, 40)] {
+        let mut indication =
+            outbound(family, protocol::TCP, vec![FakeBuffer::new(&segment(6, 300_000), 0, 4096)]);
+        indication.process = Some(9);
+        driver.classify(callout(Layer::OutboundTransport, family), &indication);
+        let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
+        assert_eq!(*words, format!("packet out (Some(5), Some(9)) {}", 300_020 + header));
+        assert_eq!(data.len(), 262_144);
+    }
+}
+
+#[test]
+fn connections_open_and_close_at_the_layers_that_say_so() {
+    let driver = driver();
+    let reader = open(&driver);
+    read(&driver, reader);
+    start(&driver, 9);
+    for family in [Family::V4, Family::V6] {
+        let layers = [Layer::AuthConnect, Layer::AuthRecvAccept, Layer::ResourceAssignment];
+        for (connection, layer) in (0x1_0000_0000..).zip(layers) {
+            let indication =
+                FakeIndication { endpoint: Some(connection), process: Some(9), ..FakeIndication::default() };
+            driver.classify(callout(layer, family), &indication);
+            driver.classify(callout(layer, family), &indication);
+        }
+        for (layer, connection) in
+            [(Layer::EndpointClosure, 0x1_0000_0000), (Layer::ResourceRelease, 0x1_0000_0001)]
+        {
+            let indication = FakeIndication { endpoint: Some(connection), ..FakeIndication::default() };
+            driver.classify(callout(layer, family), &indication);
+            driver.classify(callout(layer, family), &indication);
+        }
+        driver.classify(callout(Layer::AuthConnect, family), &FakeIndication::default());
+        let told = words(&read(&driver, reader));
+        let told: Vec<_> = told.iter().filter(|words| words.starts_with("connection")).collect();
+        let mut expected = vec![
+            "connection 0x100000000 of 9 opens",
+            "connection 0x100000001 of 9 opens",
+            "connection 0x100000002 of 9 opens",
+            "connection 0x100000000 of 9 closes",
+            "connection 0x100000001 of 9 closes",
+        ];
+        if family == Family::V6 {
+            expected.remove(2);
+        }
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn whose_packet_it_is() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    start(&driver, 4);
+    let connect = callout(Layer::AuthConnect, Family::V4);
+    let out = callout(Layer::OutboundTransport, Family::V4);
+    let opened = |endpoint, process| FakeIndication {
+        endpoint: Some(endpoint),
+        process: Some(process),
+        ..FakeIndication::default()
+    };
+    driver.classify(connect, &opened(0x1_0000_0005, 9));
+    driver.classify(connect, &opened(5, 4));
+    read(&driver, reader);
+    let packet = |endpoint, process| {
+        let mut indication =
+            outbound(Family::V4, protocol::ICMP, vec![FakeBuffer::new(&segment(1, 0), 0, 9)]);
+        (indication.endpoint, indication.process) = (endpoint, process);
+        driver.classify(out, &indication);
+        words(&read(&driver, reader)).pop()
+    };
+    let of = |endpoint, process, expected: &str| {
+        assert_eq!(packet(endpoint, process), Some(format!("packet out {expected} 28")));
+    };
+    of(Some(0x1_0000_0005), None, "(Some(4294967301), Some(9))");
+    of(Some(5), None, "(Some(5), Some(4))");
+    of(Some(5), Some(9), "(Some(5), Some(9))");
+    of(Some(5), Some(4), "(Some(5), Some(4))");
+    of(None, Some(4), "(None, None)");
+    of(None, None, "(None, None)");
+    of(None, Some(77), "(None, Some(77))");
+    of(None, Some(u64::MAX), "(None, None)");
+}
+
+#[test]
+fn a_packet_waits_for_its_connections_owner_and_the_timer_lets_it_go() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    let packet = |endpoint| {
+        let mut indication =
+            outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 0), 0, 99)]);
+        indication.endpoint = Some(endpoint);
+        driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    };
+    packet(1);
+    packet(2);
+    assert_eq!(words(&read(&driver, reader)), ["connection 0x1 of 0 opens", "connection 0x2 of 0 opens"]);
+    let owned = FakeIndication { endpoint: Some(1), process: Some(9), ..FakeIndication::default() };
+    driver.classify(callout(Layer::ResourceAssignment, Family::V4), &owned);
+    assert_eq!(
+        words(&read(&driver, reader)),
+        ["connection 0x1 of 9 opens", "packet out (Some(1), Some(9)) 40"]
+    );
+    set_now(1);
+    driver.tick();
+    assert_eq!(words(&read(&driver, reader)), ["packet out (Some(2), None) 40"]);
+}
+
+#[test]
+fn without_a_reader_no_packet_is_looked_at() {
+    messages();
+    let driver = driver();
+    let unreadable = FakeBuffer { is_unreadable: true, ..FakeBuffer::default() };
+    let indication = outbound(Family::V4, protocol::TCP, vec![unreadable]);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    assert!(messages().is_empty());
+}

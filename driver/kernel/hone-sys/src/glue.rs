@@ -1,0 +1,168 @@
+//! What the kernel calls, passed on to the driver; and the kernel's types as the driver's.
+
+use core::num::NonZeroUsize;
+
+use hone_driver::callouts::CALLOUTS;
+use hone_driver::{Buffer, Handle, Indication, Process, Status, Value};
+use hone_wdm::callout::{self, Classification, Classify};
+use hone_wdm::irp::{self, Requests};
+use hone_wdm::net_buffer::NetBuffer;
+use hone_wdm::notify::{Processes, Started};
+use hone_wdm::timer::Tick;
+use hone_wdm::{NTSTATUS, process, registry, sys, wide};
+
+use crate::kernel::PROCESS_MONITOR;
+use crate::load::{self, HONE};
+
+/// Everything that the kernel calls.
+pub(crate) struct Calls;
+
+const fn refused(status: Status) -> NTSTATUS {
+    status.0.cast_signed()
+}
+
+fn handle(file: NonZeroUsize) -> Result<Handle, NTSTATUS> {
+    Handle::from_context(file.get()).ok_or(sys::STATUS_INVALID_HANDLE)
+}
+
+fn hone() -> Result<&'static load::Hone, NTSTATUS> {
+    HONE.get().ok_or(sys::STATUS_INVALID_DEVICE_REQUEST)
+}
+
+impl Requests for Calls {
+    fn open() -> Result<NonZeroUsize, NTSTATUS> {
+        let ring_bytes =
+            registry::number(wide!("\\Registry\\Machine\\SOFTWARE\\PNNL\\Hone"), wide!("RingBufferSize"));
+        let handle = hone()?.driver.open(ring_bytes).map_err(refused)?;
+        hone()?.permit_unload();
+        NonZeroUsize::new(handle.context()).ok_or(sys::STATUS_INVALID_HANDLE)
+    }
+
+    fn close(file: NonZeroUsize) {
+        if let (Ok(hone), Ok(handle)) = (hone(), handle(file)) {
+            hone.driver.close(handle);
+            hone.permit_unload();
+        }
+    }
+
+    fn read(file: NonZeroUsize, buffer: &mut [u8]) -> Result<usize, NTSTATUS> {
+        hone()?.driver.read(handle(file)?, buffer).map_err(refused)
+    }
+
+    fn control(file: NonZeroUsize, control: irp::Control<'_>) -> Result<usize, NTSTATUS> {
+        let irp::Control { code, buffer, input, output } = control;
+        let control = hone_driver::Control { code, buffer, input, output };
+        hone()?.driver.control(handle(file)?, control).map_err(refused)
+    }
+}
+
+impl Classify for Calls {
+    fn classify(place: usize, indication: &Classification<'_>) {
+        if let (Ok(hone), Some(callout)) = (hone(), CALLOUTS.get(place)) {
+            hone.driver.classify(callout, &Indicated(indication));
+        }
+    }
+}
+
+impl Processes for Calls {
+    fn started(started: &Started<'_>) {
+        let Ok(hone) = hone() else { return };
+        let known = process::Process::open(started.pid, PROCESS_MONITOR).ok();
+        let owner = known.as_ref().and_then(process::Process::owner);
+        hone.driver.process_started(&Process {
+            pid: started.pid,
+            parent: Some(started.parent),
+            created: known.as_ref().and_then(process::Process::created),
+            path: started.path,
+            command_line: started.command_line,
+            owner: owner.as_ref().and_then(process::Sid::bytes),
+        });
+    }
+
+    fn ended(pid: u32) {
+        if let Ok(hone) = hone() {
+            hone.driver.process_ended(pid);
+        }
+    }
+
+    fn image_loaded(pid: u32, path: &[u16]) {
+        let Ok(hone) = hone() else { return };
+        if !hone.driver.wants_image(pid) {
+            return;
+        }
+        let known = process::Process::open(pid, PROCESS_MONITOR).ok();
+        let owner = known.as_ref().and_then(process::Process::owner);
+        let command_line = known.as_ref().and_then(process::Process::command_line);
+        hone.driver.process_started(&Process {
+            pid,
+            parent: None,
+            created: known.as_ref().and_then(process::Process::created),
+            path: Some(path),
+            command_line: command_line.as_ref().and_then(process::Text::units),
+            owner: owner.as_ref().and_then(process::Sid::bytes),
+        });
+    }
+}
+
+impl Tick for Calls {
+    fn tick() {
+        if let Ok(hone) = hone() {
+            hone.driver.tick();
+        }
+    }
+}
+
+/// An indication as the network monitor looks at it.
+struct Indicated<'a>(&'a Classification<'a>);
+
+/// One packet of it.
+struct Packet<'a>(NetBuffer<'a>);
+
+impl Indication for Indicated<'_> {
+    type Buffer<'b>
+        = Packet<'b>
+    where
+        Self: 'b;
+
+    fn endpoint(&self) -> Option<u64> {
+        self.0.endpoint()
+    }
+
+    fn process(&self) -> Option<u64> {
+        self.0.process()
+    }
+
+    fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
+        (self.0.ip_header(), self.0.transport_header())
+    }
+
+    fn included_header(&self) -> Option<&[u8]> {
+        self.0.included_header()
+    }
+
+    fn value(&self, index: usize) -> Option<Value> {
+        self.0.value(index).map(|value| match value {
+            callout::Value::U8(number) => Value::U8(number),
+            callout::Value::U32(number) => Value::U32(number),
+            callout::Value::Bytes16(bytes) => Value::Bytes16(bytes),
+        })
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.0.net_buffers().map(Packet)
+    }
+}
+
+impl Buffer for Packet<'_> {
+    fn headroom(&self) -> usize {
+        self.0.headroom()
+    }
+
+    fn length(&self) -> usize {
+        self.0.length()
+    }
+
+    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+        self.0.segments(back)
+    }
+}

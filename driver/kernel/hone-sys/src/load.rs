@@ -1,0 +1,150 @@
+//! Loading and unloading: what the driver has from the kernel, in which order it is taken and given back.
+
+use hone_driver::callouts::CALLOUTS;
+use hone_driver::{Driver, Host, Process, security};
+use hone_wdm::callout::Callouts;
+use hone_wdm::device::{self, Device};
+use hone_wdm::global::Global;
+use hone_wdm::lock::SpinLock;
+use hone_wdm::notify::{ImageNotify, ProcessNotify};
+use hone_wdm::sys::{DRIVER_UNLOAD, GUID};
+use hone_wdm::timer::{Running, Timer};
+use hone_wdm::{NTSTATUS, pool, process, registry, system, time, wide};
+
+use crate::glue::Calls;
+use crate::kernel::{PROCESS_MONITOR, Windows};
+
+/// How often packets that wait for their owner are looked at, milliseconds.
+const TICK: i32 = 250;
+
+/// What the kernel's calls reach.
+pub(crate) struct Hone {
+    pub(crate) driver: Driver<Windows>,
+    /// Under a lock of its own, so that its function for unloading is set by one at a time.
+    object: SpinLock<device::Driver>,
+    unload: DRIVER_UNLOAD,
+}
+
+impl Hone {
+    /// Has the I/O manager refuse to stop the driver while readers are attached. To be called after each comes or goes.
+    pub(crate) fn permit_unload(&self) {
+        self.object.with(|object| object.set_unload((self.driver.readers() == 0).then_some(self.unload)));
+    }
+}
+
+pub(crate) static HONE: Global<Hone> = Global::new();
+
+/// What the driver has from the kernel. Given back from the top down: first who calls, then what they are called through.
+struct Resources {
+    _timer: Running,
+    _images: ImageNotify<Calls>,
+    _processes: ProcessNotify<Calls>,
+    _callouts: Callouts,
+    _device: Device,
+}
+
+static RESOURCES: Global<Resources> = Global::new();
+static TIMER: Timer = Timer::new();
+
+/// Loads the driver. To be called by `DriverEntry`.
+pub(crate) fn load(object: device::Driver, unload: DRIVER_UNLOAD) -> Result<(), NTSTATUS> {
+    let version = system::version();
+    if version.number < (6, 2, 0) {
+        pool::use_executable();
+    }
+    time::find_precise();
+    let host = Host {
+        version: version.number,
+        service_pack: version.service_pack,
+        is_server: version.is_server,
+        architecture: if cfg!(target_arch = "aarch64") { "ARM" } else { "x86" },
+        id: host_id(),
+    };
+    let driver = Driver::new(&host).map_err(|status| status.0.cast_signed())?;
+    HONE.set(Hone { driver, object: SpinLock::new(object), unload });
+    match resources(object) {
+        Ok(resources) => {
+            RESOURCES.set(resources);
+            object.set_unload(Some(unload));
+            Ok(())
+        }
+        Err(status) => {
+            // SAFETY: what called the driver has been given back, and nothing calls it through the I/O manager yet.
+            unsafe { HONE.take() };
+            Err(status)
+        }
+    }
+}
+
+fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
+    let device =
+        Device::create(object, wide!("\\Device\\HoneOut"), wide!("\\??\\HoneOut"), &security::DESCRIPTOR.0)?;
+    object.serve::<Calls>();
+    let processes = ProcessNotify::register()?;
+    let images = ImageNotify::register()?;
+    // After their starts and ends are told, so that none is missed.
+    find_processes();
+    let keys = CALLOUTS.map(|callout| GUID {
+        Data1: callout.key.data1,
+        Data2: callout.key.data2,
+        Data3: callout.key.data3,
+        Data4: callout.key.data4,
+    });
+    let callouts = Callouts::register::<Calls>(&device, &keys)?;
+    let timer = TIMER.start::<Calls>(TICK);
+    Ok(Resources {
+        _timer: timer,
+        _images: images,
+        _processes: processes,
+        _callouts: callouts,
+        _device: device,
+    })
+}
+
+/// Unloads the driver.
+///
+/// # Safety
+/// Nobody calls it through the I/O manager any more.
+pub(crate) unsafe fn unload() {
+    // SAFETY: only `load` and this look at it.
+    drop(unsafe { RESOURCES.take() });
+    // SAFETY: what called the driver was given back with the resources; the caller says that nobody else does.
+    drop(unsafe { HONE.take() });
+}
+
+/// Tells the driver of processes that run already.
+fn find_processes() {
+    let Some(hone) = HONE.get() else { return };
+    let found = process::list(PROCESS_MONITOR, |listed| {
+        let known = process::Process::open(listed.pid, PROCESS_MONITOR).ok();
+        let path = known.as_ref().and_then(process::Process::path);
+        let command_line = known.as_ref().and_then(process::Process::command_line);
+        let owner = known.as_ref().and_then(process::Process::owner);
+        hone.driver.process_found(&Process {
+            pid: listed.pid,
+            parent: Some(listed.parent),
+            // Of its first processes, Windows may not say when.
+            created: Some(listed.created).filter(|&created| created > 0),
+            path: path.as_ref().and_then(process::Text::units).or(listed.name),
+            command_line: command_line.as_ref().and_then(process::Text::units),
+            owner: owner.as_ref().and_then(process::Sid::bytes),
+        });
+    });
+    if let Err(status) = found {
+        hone_wdm::debug::show(0, format_args!("running processes cannot be listed: {status:#x}"));
+    }
+}
+
+/// The host's identity: made when the driver is loaded first, and kept with the service, as the registry's other parts are
+/// not there yet when the system starts.
+fn host_id() -> [u8; 16] {
+    let key = wide!("\\Registry\\Machine\\SYSTEM\\CurrentControlSet\\Services\\hone");
+    let name = wide!("SystemId");
+    registry::binary(key, name).unwrap_or_else(|| {
+        let id = system::new_id();
+        if let Err(status) = registry::set_binary(key, name, &id) {
+            hone_wdm::debug::show(1, format_args!("the host's identity cannot be kept: {status:#x}"));
+        }
+        id
+    })
+}

@@ -1,0 +1,38 @@
+//! `hone.sys`: ties what the driver does (`hone-driver`) to the kernel (`hone-wdm`). `hone-driver` says what runs at which
+//! IRQL and under which lock; here is only who calls whom.
+#![no_std]
+#![no_main]
+
+mod glue;
+mod kernel;
+mod load;
+
+use hone_wdm::NTSTATUS;
+use hone_wdm::device::Driver;
+use hone_wdm::sys::{DRIVER_OBJECT, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING};
+
+/// Called by the I/O manager to load the driver, at PASSIVE_LEVEL.
+///
+/// # Safety
+/// The I/O manager's: `driver` is the driver's object.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, _: *const UNICODE_STRING) -> NTSTATUS {
+    // SAFETY: it is the driver's object, and not used after the driver is unloaded.
+    let Some(driver) = (unsafe { Driver::new(driver) }) else { return STATUS_INVALID_DEVICE_REQUEST };
+    match load::load(driver, unload) {
+        Ok(()) => STATUS_SUCCESS,
+        Err(status) => {
+            hone_wdm::debug::show(0, format_args!("cannot be loaded: {status:#x}"));
+            status
+        }
+    }
+}
+
+/// Called by the I/O manager to unload the driver, at PASSIVE_LEVEL, while no file is open.
+///
+/// # Safety
+/// The I/O manager's: nobody calls the driver through it any more.
+unsafe extern "system" fn unload(_: *mut DRIVER_OBJECT) {
+    // SAFETY: no file is open and none can be opened, so no request is under way.
+    unsafe { load::unload() };
+}

@@ -1,0 +1,206 @@
+//! Callouts of the Windows Filtering Platform, which look at traffic and never decide about it.
+
+use core::ffi::c_void;
+
+use crate::device::Device;
+use crate::net_buffer::NetBuffers;
+use crate::sys::{self, FWPS_CALLOUT1, GUID, NTSTATUS};
+
+/// How many callouts there are. Each has a function of its own, so that it knows its place without being told.
+pub const COUNT: usize = 14;
+
+/// Who is told what WFP indicates.
+pub trait Classify: 'static {
+    /// At up to DISPATCH_LEVEL. `place`: of the callout, in the order of registration.
+    fn classify(place: usize, indication: &Classification<'_>);
+}
+
+/// What WFP indicates to a callout.
+#[derive(Debug)]
+pub struct Classification<'a> {
+    values: &'a sys::FWPS_INCOMING_VALUES0,
+    metadata: &'a sys::FWPS_INCOMING_METADATA_VALUES0,
+    data: *const sys::NET_BUFFER_LIST,
+}
+
+/// A fixed value of one of the types that are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// `FWP_UINT8`.
+    U8(u8),
+    /// `FWP_UINT32`.
+    U32(u32),
+    /// `FWP_BYTE_ARRAY16_TYPE`.
+    Bytes16([u8; 16]),
+}
+
+impl Classification<'_> {
+    const fn has(&self, field: u32) -> bool {
+        self.metadata.currentMetadataValues & field != 0
+    }
+
+    /// `transportEndpointHandle`.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<u64> {
+        self.has(sys::FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE)
+            .then_some(self.metadata.transportEndpointHandle)
+    }
+
+    /// `processId`.
+    #[must_use]
+    pub fn process(&self) -> Option<u64> {
+        self.has(sys::FWPS_METADATA_FIELD_PROCESS_ID).then_some(self.metadata.processId)
+    }
+
+    /// `ipHeaderSize`, bytes.
+    #[must_use]
+    pub fn ip_header(&self) -> Option<usize> {
+        self.has(sys::FWPS_METADATA_FIELD_IP_HEADER_SIZE).then_some(self.metadata.ipHeaderSize as usize)
+    }
+
+    /// `transportHeaderSize`, bytes.
+    #[must_use]
+    pub fn transport_header(&self) -> Option<usize> {
+        self.has(sys::FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE)
+            .then_some(self.metadata.transportHeaderSize as usize)
+    }
+
+    /// `headerIncludeHeader`.
+    #[must_use]
+    pub fn included_header(&self) -> Option<&[u8]> {
+        let (start, length) =
+            (self.metadata.headerIncludeHeader, self.metadata.headerIncludeHeaderLength as usize);
+        if !self.has(sys::FWPS_METADATA_FIELD_TRANSPORT_HEADER_INCLUDE_HEADER) || start.is_null() {
+            return None;
+        }
+        // SAFETY: the metadata says that this header is there, with this length; it is the stack's as long as the call.
+        Some(unsafe { core::slice::from_raw_parts(start, length) })
+    }
+
+    /// The fixed value with this index; `None`: there is none, or of another type.
+    #[must_use]
+    pub fn value(&self, index: usize) -> Option<Value> {
+        if index >= self.values.valueCount as usize {
+            return None;
+        }
+        // SAFETY: there are `valueCount` values.
+        let value = unsafe { self.values.incomingValue.add(index) };
+        // SAFETY: as above.
+        let value = unsafe { &*value };
+        match value.r#type {
+            // SAFETY: the type says which member of the union is set.
+            sys::FWP_UINT8 => Some(Value::U8(unsafe { value.value.uint8 })),
+            // SAFETY: as above.
+            sys::FWP_UINT32 => Some(Value::U32(unsafe { value.value.uint32 })),
+            sys::FWP_BYTE_ARRAY16_TYPE => {
+                // SAFETY: as above.
+                let bytes = unsafe { value.value.byteArray16 };
+                // SAFETY: it points to 16 bytes, as long as the call.
+                unsafe { bytes.as_ref() }.copied().map(Value::Bytes16)
+            }
+            _ => None,
+        }
+    }
+
+    /// The packets, at the transport layers. Of others this must not be asked: their data is no list of net buffers.
+    #[must_use]
+    pub fn net_buffers(&self) -> NetBuffers<'_> {
+        // SAFETY: at the transport layers, the data is null or a list of net buffers, which is the caller's while it waits
+        // for the classification; callouts are called one after another.
+        unsafe { NetBuffers::new(self.data) }
+    }
+}
+
+/// Registered callouts, unregistered when dropped, at PASSIVE_LEVEL.
+#[derive(Debug)]
+pub struct Callouts {
+    ids: [u32; COUNT],
+    registered: usize,
+}
+
+impl Callouts {
+    /// Registers one callout for each key. At PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// WFP refuses one; then none is registered.
+    pub fn register<C: Classify>(device: &Device, keys: &[GUID; COUNT]) -> Result<Self, NTSTATUS> {
+        let mut callouts = Self { ids: [0; COUNT], registered: 0 };
+        for ((key, function), id) in keys.iter().zip(functions::<C>()).zip(&mut callouts.ids) {
+            let callout = FWPS_CALLOUT1 {
+                calloutKey: *key,
+                flags: 0,
+                classifyFn: function,
+                notifyFn: notify,
+                flowDeleteFn: None,
+            };
+            // SAFETY: the device is there until the callouts are unregistered (it is dropped after them), and the structure
+            // is copied.
+            let status = unsafe { sys::FwpsCalloutRegister1(device.as_ptr(), &raw const callout, id) };
+            crate::check(status)?;
+            callouts.registered += 1;
+        }
+        Ok(callouts)
+    }
+}
+
+impl Drop for Callouts {
+    fn drop(&mut self) {
+        for &id in &self.ids[..self.registered] {
+            // SAFETY: it was registered under this id. It is not busy for want of flow contexts, which none of these
+            // callouts makes; when this returns, its function is no longer called.
+            let status = unsafe { sys::FwpsCalloutUnregisterById0(id) };
+            if crate::check(status).is_err() {
+                crate::debug::show(0, format_args!("callout {id} is not unregistered: {status:#x}"));
+            }
+        }
+    }
+}
+
+/// The function of each place.
+fn functions<C: Classify>() -> [sys::FWPS_CALLOUT_CLASSIFY_FN1; COUNT] {
+    [
+        classify::<C, 0>,
+        classify::<C, 1>,
+        classify::<C, 2>,
+        classify::<C, 3>,
+        classify::<C, 4>,
+        classify::<C, 5>,
+        classify::<C, 6>,
+        classify::<C, 7>,
+        classify::<C, 8>,
+        classify::<C, 9>,
+        classify::<C, 10>,
+        classify::<C, 11>,
+        classify::<C, 12>,
+        classify::<C, 13>,
+    ]
+}
+
+unsafe extern "system" fn classify<C: Classify, const PLACE: usize>(
+    values: *const sys::FWPS_INCOMING_VALUES0,
+    metadata: *const sys::FWPS_INCOMING_METADATA_VALUES0,
+    data: *mut sys::NET_BUFFER_LIST,
+    _: *const c_void,
+    _: *const c_void,
+    _: u64,
+    out: *mut sys::FWPS_CLASSIFY_OUT0,
+) {
+    // SAFETY: WFP passes its answer's memory, which is the callout's while it is called.
+    if let Some(out) = unsafe { out.as_mut() }
+        && out.rights & sys::FWPS_RIGHT_ACTION_WRITE != 0
+    {
+        out.actionType = sys::FWP_ACTION_CONTINUE;
+    }
+    // SAFETY: WFP passes the values, which nobody changes as long as the call.
+    let values = unsafe { values.as_ref() };
+    // SAFETY: as above, the metadata.
+    let metadata = unsafe { metadata.as_ref() };
+    if let (Some(values), Some(metadata)) = (values, metadata) {
+        C::classify(PLACE, &Classification { values, metadata, data });
+    }
+}
+
+/// Filters that use a callout come and go; that is nothing to it.
+unsafe extern "system" fn notify(_: u32, _: *const GUID, _: *mut c_void) -> NTSTATUS {
+    sys::STATUS_SUCCESS
+}

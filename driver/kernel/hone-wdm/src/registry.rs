@@ -1,0 +1,99 @@
+//! Values in the registry. At PASSIVE_LEVEL.
+
+use core::ptr;
+
+use crate::sys::{self, HANDLE, NTSTATUS, OBJECT_ATTRIBUTES};
+use crate::unicode::Unicode;
+
+const KEY_QUERY_VALUE: u32 = 1;
+const KEY_SET_VALUE: u32 = 2;
+/// `KeyValuePartialInformation`.
+const PARTIAL: u32 = 2;
+const REG_BINARY: u32 = 3;
+const REG_DWORD: u32 = 4;
+
+/// A handle of the kernel, closed when dropped.
+#[derive(Debug)]
+pub(crate) struct Handle(pub(crate) HANDLE);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: it is an open handle of the kernel's own table, closed once.
+        unsafe { sys::ZwClose(self.0) };
+    }
+}
+
+/// What an object is found by: its name, and that the handle is the kernel's.
+pub(crate) fn attributes(name: *const sys::UNICODE_STRING) -> OBJECT_ATTRIBUTES {
+    OBJECT_ATTRIBUTES {
+        Length: u32::try_from(size_of::<OBJECT_ATTRIBUTES>()).unwrap_or(0),
+        RootDirectory: ptr::null_mut(),
+        ObjectName: name,
+        Attributes: sys::OBJ_CASE_INSENSITIVE | sys::OBJ_KERNEL_HANDLE,
+        SecurityDescriptor: ptr::null_mut(),
+        SecurityQualityOfService: ptr::null_mut(),
+    }
+}
+
+fn open(path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
+    let path = Unicode::new(path);
+    let attributes = attributes(path.as_ptr());
+    let mut key = ptr::null_mut();
+    // SAFETY: the attributes and the path they point to live until the call returns.
+    let status = unsafe { sys::ZwOpenKey(&raw mut key, access, &raw const attributes) };
+    crate::check(status).map(|()| Handle(key))
+}
+
+/// A value of at most `LONGEST` bytes as `KEY_VALUE_PARTIAL_INFORMATION` lays it out.
+#[repr(C)]
+struct Partial<const LONGEST: usize> {
+    index: u32,
+    kind: u32,
+    length: u32,
+    data: [u8; LONGEST],
+}
+
+/// Reads a value of this type and length. `None`: there is none, or another one.
+fn query<const LENGTH: usize>(path: &[u16], name: &[u16], kind: u32) -> Option<[u8; LENGTH]> {
+    let key = open(path, KEY_QUERY_VALUE).ok()?;
+    let name = Unicode::new(name);
+    let mut value = Partial { index: 0, kind: 0, length: 0, data: [0; LENGTH] };
+    let size = u32::try_from(size_of::<Partial<LENGTH>>()).ok()?;
+    let mut needed = 0;
+    // SAFETY: the key is open, the name lives until the call returns, and the structure has the size that is said.
+    let status = unsafe {
+        sys::ZwQueryValueKey(key.0, name.as_ptr(), PARTIAL, (&raw mut value).cast(), size, &raw mut needed)
+    };
+    let is_sound = status == sys::STATUS_SUCCESS && value.kind == kind && value.length as usize == LENGTH;
+    is_sound.then_some(value.data)
+}
+
+/// A `REG_DWORD`; `None`: there is none of this name and type.
+#[must_use]
+pub fn number(path: &[u16], name: &[u16]) -> Option<u32> {
+    query(path, name, REG_DWORD).map(u32::from_le_bytes)
+}
+
+/// A `REG_BINARY` of exactly so many bytes; `None`: there is none of this name, type and length.
+#[must_use]
+pub fn binary<const LENGTH: usize>(path: &[u16], name: &[u16]) -> Option<[u8; LENGTH]> {
+    query(path, name, REG_BINARY)
+}
+
+/// Sets a `REG_BINARY`.
+///
+/// # Errors
+/// The key is not there, or must not be written.
+pub fn set_binary<const LENGTH: usize>(
+    path: &[u16],
+    name: &[u16],
+    data: &[u8; LENGTH],
+) -> Result<(), NTSTATUS> {
+    let key = open(path, KEY_SET_VALUE)?;
+    let name = Unicode::new(name);
+    let length = u32::try_from(LENGTH).map_err(|_| sys::STATUS_BUFFER_TOO_SMALL)?;
+    // SAFETY: the key is open, name and data live until the call returns, and the data has that length.
+    let status =
+        unsafe { sys::ZwSetValueKey(key.0, name.as_ptr(), 0, REG_BINARY, data.as_ptr().cast(), length) };
+    crate::check(status)
+}

@@ -1,0 +1,17 @@
+//! Declarations: the kernel's structures (`nt`, `wfp`, `ndis`) and functions, with the kernel's own names.
+#![allow(
+    non_camel_case_types,
+    non_snake_case,
+    missing_docs,
+    reason = "the kernel's names, documented on learn.microsoft.com under them"
+)]
+
+mod functions;
+mod ndis;
+mod nt;
+mod wfp;
+
+pub use functions::*;
+pub use ndis::*;
+pub use nt::*;
+pub use wfp::*;

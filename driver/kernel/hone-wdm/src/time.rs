@@ -1,0 +1,79 @@
+//! The system's time.
+
+use core::ffi::c_void;
+use core::mem;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
+
+use crate::unicode::Unicode;
+use crate::{sys, wide};
+
+/// 1970-01-01 in units of 100 nanoseconds since 1601-01-01, both UTC.
+const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
+
+/// `KeQuerySystemTimePrecise`, which Windows has since version 6.2; null: it has not, or was not looked for.
+static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+type QueryTime = unsafe extern "system" fn(*mut i64);
+
+/// Looks for the precise clock. At PASSIVE_LEVEL, when the driver is loaded; without it, time goes in steps of the
+/// system's timer, up to 16 milliseconds.
+pub fn find_precise() {
+    let name = Unicode::new(wide!("KeQuerySystemTimePrecise"));
+    // SAFETY: the name is a constant's, and the call made at PASSIVE_LEVEL.
+    let address = unsafe { sys::MmGetSystemRoutineAddress(name.as_ptr()) };
+    PRECISE.store(address, Relaxed);
+}
+
+/// Nanoseconds since 1970-01-01 UTC of a time in units of 100 nanoseconds since 1601; a time before is 0.
+#[must_use]
+pub const fn unix(time: i64) -> u64 {
+    let since = time.saturating_sub(UNIX_EPOCH);
+    if since < 0 { 0 } else { since.unsigned_abs().saturating_mul(100) }
+}
+
+/// Now, nanoseconds since 1970-01-01 UTC. At any IRQL.
+pub fn now() -> u64 {
+    let address = PRECISE.load(Relaxed);
+    if address.is_null() {
+        return unix(shared::system_time());
+    }
+    // SAFETY: `find_precise` got the address from the kernel by this function's name, so it has this function's type.
+    let query: QueryTime = unsafe { mem::transmute::<*mut c_void, QueryTime>(address) };
+    let mut time = 0;
+    // SAFETY: it writes the one number, at any IRQL.
+    unsafe { query(&raw mut time) };
+    unix(time)
+}
+
+/// `KUSER_SHARED_DATA`, which the kernel maps at the same address on every 64-bit Windows (wdm.h: `KI_USER_SHARED_DATA`);
+/// `KeQuerySystemTime` is a read of it.
+mod shared {
+    use super::{AtomicU32, Relaxed, ptr};
+    use core::sync::atomic::{Ordering::Acquire, fence};
+
+    /// `KUSER_SHARED_DATA.SystemTime`, a `KSYSTEM_TIME`.
+    const SYSTEM_TIME: usize = 0xFFFF_F780_0000_0014;
+
+    #[repr(C)]
+    struct KSystemTime {
+        low: AtomicU32,
+        high: AtomicU32,
+        high_again: AtomicU32,
+    }
+
+    /// The writer writes `high_again`, `low`, `high`; who reads the same in both saw one time.
+    pub(super) fn system_time() -> i64 {
+        // SAFETY: the kernel keeps this page mapped and readable as long as it runs.
+        let time = unsafe { &*ptr::with_exposed_provenance::<KSystemTime>(SYSTEM_TIME) };
+        loop {
+            let high = time.high.load(Acquire);
+            let low = time.low.load(Relaxed);
+            fence(Acquire);
+            if high == time.high_again.load(Relaxed) {
+                return (i64::from(high) << 32) | i64::from(low);
+            }
+            core::hint::spin_loop();
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A timer that calls a function again and again, at DISPATCH_LEVEL.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+
+use crate::sys::{self, KDPC, KTIMER};
+
+/// `SynchronizationTimer`.
+const SYNCHRONIZATION: u32 = 1;
+/// Units of 100 nanoseconds in a millisecond.
+const MILLISECOND: i64 = 10_000;
+
+/// What a timer calls.
+pub trait Tick {
+    /// Called at DISPATCH_LEVEL.
+    fn tick();
+}
+
+/// The memory of a timer, which stays in place: to be a static.
+#[derive(Debug)]
+pub struct Timer {
+    timer: UnsafeCell<MaybeUninit<KTIMER>>,
+    dpc: UnsafeCell<MaybeUninit<KDPC>>,
+}
+
+// SAFETY: only the kernel looks inside, with locks of its own, and `start`, which its caller calls once at a time.
+unsafe impl Sync for Timer {}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A running timer; dropped at PASSIVE_LEVEL, it stops.
+#[derive(Debug)]
+pub struct Running(&'static Timer);
+
+impl Timer {
+    /// Memory for a timer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { timer: UnsafeCell::new(MaybeUninit::uninit()), dpc: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    /// Begins to call `T`, every `period` milliseconds, until what is given is dropped. To be called by `DriverEntry`
+    /// only, while it does not run.
+    pub fn start<T: Tick>(&'static self, period: i32) -> Running {
+        let (timer, dpc) = (self.timer.get().cast::<KTIMER>(), self.dpc.get().cast::<KDPC>());
+        // SAFETY: the timer does not run, so its memory, which stays in place, may be initialized.
+        unsafe { sys::KeInitializeTimerEx(timer, SYNCHRONIZATION) };
+        // SAFETY: as above; the routine has the type of one.
+        unsafe { sys::KeInitializeDpc(dpc, call::<T>, ptr::null_mut()) };
+        // SAFETY: both are initialized, and stay in place until `Running` has stopped them.
+        unsafe { sys::KeSetTimerEx(timer, -MILLISECOND * i64::from(period), period, dpc) };
+        Running(self)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SAFETY: it was initialized by `start`.
+        unsafe { sys::KeCancelTimer(self.0.timer.get().cast()) };
+        // SAFETY: at PASSIVE_LEVEL. Afterwards no call that the timer has queued is under way on any processor.
+        unsafe { sys::KeFlushQueuedDpcs() };
+    }
+}
+
+unsafe extern "system" fn call<T: Tick>(_: *mut KDPC, _: *mut c_void, _: *mut c_void, _: *mut c_void) {
+    T::tick();
+}

@@ -1,0 +1,75 @@
+//! The filters that make the Windows Filtering Platform call Hone's driver: installed once, by an administrator, they stay
+//! until they are removed, whether the driver runs or not. All of them inspect: without the driver they are passed over,
+//! and with it they block nothing.
+//!
+//! Installed are a provider, a sublayer, the callouts, and for each callout two filters: one for the time in which the
+//! platform's service runs, and one for the time before, while the system starts. All or nothing: in one transaction.
+#![cfg(windows)]
+
+mod engine;
+
+use std::fmt::{self, Display, Formatter};
+
+use hone_callouts::CALLOUTS;
+
+use engine::Engine;
+
+/// What the platform refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What was to be done.
+    pub what: &'static str,
+    /// The platform's number: a Win32 error or `FWP_E_*`.
+    pub code: u32,
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: the filtering platform answers {:#x}", self.what, self.code)?;
+        match self.code {
+            5 => f.write_str("; run this as administrator"),
+            1062 | 1722 => f.write_str("; is the service \"Base Filtering Engine\" running?"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Installs the filters, in place of those that are installed already.
+///
+/// # Errors
+/// The platform refuses something; then nothing has changed.
+pub fn install() -> Result<(), Error> {
+    let engine = Engine::open()?;
+    engine.transaction(|engine| {
+        remove(engine)?;
+        engine.add_provider()?;
+        engine.add_sublayer()?;
+        for callout in &CALLOUTS {
+            engine.add_callout(callout)?;
+            engine.add_filter(callout)?;
+            engine.add_boot_filter(callout)?;
+        }
+        Ok(())
+    })
+}
+
+/// Removes all that [`install`] has made; what is not there is no error.
+///
+/// # Errors
+/// The platform refuses something; then nothing has changed.
+pub fn uninstall() -> Result<(), Error> {
+    Engine::open()?.transaction(remove)
+}
+
+/// From what refers to what is referred to.
+fn remove(engine: &Engine) -> Result<(), Error> {
+    for callout in &CALLOUTS {
+        engine.remove_filter(&callout.filter())?;
+        engine.remove_filter(&callout.boot_filter())?;
+        engine.remove_callout(&callout.key)?;
+    }
+    engine.remove_sublayer()?;
+    engine.remove_provider()
+}

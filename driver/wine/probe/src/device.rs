@@ -1,0 +1,121 @@
+//! The commands.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, Write, stdin, stdout};
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+use hone_api::{ConnectionRecord, List, OpenConnections, Request};
+use hone_device::{Device, Event, connections};
+
+/// What the test has opened; by number.
+#[derive(Default)]
+struct Opened {
+    files: Vec<Option<Device>>,
+    events: Vec<Event>,
+}
+
+/// Carries out commands until there are no more.
+pub(crate) fn serve() {
+    let mut opened = Opened::default();
+    for line in stdin().lock().lines().map_while(Result::ok) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let answer = match carry_out(&words, &mut opened) {
+            Ok(answer) => format!("ok {answer}"),
+            Err(error) => format!("error {}", error.raw_os_error().unwrap_or(0)),
+        };
+        let mut out = stdout().lock();
+        if writeln!(out, "{answer}").and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
+    let number = |index: usize| words[index].parse::<usize>().expect("the test gives a number");
+    match words[0] {
+        "pid" => Ok(std::process::id().to_string()),
+        "open" => {
+            opened.files.push(Some(Device::open()?));
+            Ok((opened.files.len() - 1).to_string())
+        }
+        "close" => {
+            opened.files[number(1)] = None;
+            Ok(String::new())
+        }
+        "read" => {
+            let mut buffer = vec![0; number(2)];
+            let filled = opened.file(number(1)).read(&mut buffer)?;
+            Ok(hex(&buffer[..filled]))
+        }
+        "control" => {
+            let code = u32::from_str_radix(words[2], 16).expect("the test gives a code");
+            let mut output = vec![0; number(4)];
+            let filled = opened.file(number(1)).control(code, &bytes(words[3]), &mut output)?;
+            Ok(hex(&output[..filled]))
+        }
+        "event" => {
+            opened.events.push(Event::new()?);
+            Ok(opened.events[opened.events.len() - 1].handle().to_string())
+        }
+        "wait" => {
+            let event = opened.events.iter().find(|event| event.handle() == number(1) as u64);
+            let milliseconds = Duration::from_millis(number(2) as u64);
+            let is_set = event.expect("the test has made it").wait(milliseconds)?;
+            Ok(if is_set { "set" } else { "not" }.to_owned())
+        }
+        "connections" => list(),
+        "send-conns" => send(opened.file(number(1))),
+        "install" => hone_filters::install().map(|()| String::new()).map_err(refused),
+        "uninstall" => hone_filters::uninstall().map(|()| String::new()).map_err(refused),
+        other => panic!("no command {other}"),
+    }
+}
+
+impl Opened {
+    fn file(&self, number: usize) -> &Device {
+        self.files[number].as_ref().expect("the test has not closed it")
+    }
+}
+
+fn refused(error: hone_filters::Error) -> io::Error {
+    io::Error::from_raw_os_error(error.code.cast_signed())
+}
+
+fn list() -> io::Result<String> {
+    let (listener, socket) = (TcpListener::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    let mut answer = format!("{} {}", listener.local_addr()?.port(), socket.local_addr()?.port());
+    for open in connections()? {
+        let local = open.local.map(|local| local.to_string()).unwrap_or_default();
+        let remote = open.remote.map(|remote| remote.to_string()).unwrap_or_default();
+        write!(answer, " {}/{local}/{}/{remote}", open.protocol, open.local_port)
+            .expect("a string takes everything");
+    }
+    Ok(answer)
+}
+
+fn send(device: &Device) -> io::Result<String> {
+    let open = connections()?;
+    let mut buffer = vec![0; open.len() * size_of::<ConnectionRecord>()];
+    let records = List::write(open.iter().map(hone_api::OpenConnection::record), &mut buffer);
+    let records = records.map_err(io::Error::other)?;
+    device.request(&Request::SetOpenConnections(OpenConnections::Full(records)))?;
+    Ok(open.len().to_string())
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2).filter(|pair| pair.len() == 2);
+    pairs
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).expect("the test gives digits");
+            u8::from_str_radix(pair, 16).expect("the test gives digits")
+        })
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+        hex
+    })
+}

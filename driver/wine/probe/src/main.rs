@@ -1,0 +1,30 @@
+//! For tests only: a program under Wine that does with Hone's device what it is told, one command a line on its standard
+//! input, and answers each with a line. So a test, which is a program of Linux, has as many readers as it likes.
+//!
+//! | command | does | answers |
+//! |---|---|---|
+//! | `pid` | | its process id |
+//! | `open` | opens `\\.\HoneOut` | a number for it |
+//! | `close FILE` | | |
+//! | `read FILE BYTES` | one read | the bytes |
+//! | `control FILE CODE INPUT OUTPUT` | one control request; OUTPUT: bytes of room | the output |
+//! | `event` | creates an event that resets itself | its handle |
+//! | `connections` | opens a TCP and a UDP socket | their ports, then the list of open connections: `PROTOCOL/ADDRESS/PORT/REMOTE` |
+//! | `send-conns FILE` | sends the list of open connections to the driver | how many |
+//! | `install`, `uninstall` | the driver's filters | |
+//! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
+//!
+//! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.
+
+#[cfg(windows)]
+mod device;
+
+#[cfg(windows)]
+fn main() {
+    device::serve();
+}
+
+#[cfg(not(windows))]
+fn main() {
+    eprintln!("this is a program for Windows");
+}

@@ -1,0 +1,266 @@
+//! The driver's callouts, and calls of them with packets as WFP would have them.
+
+use std::ffi::c_void;
+use std::ptr::{null, null_mut};
+use std::sync::Mutex;
+
+use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
+
+/// `FWPS_CALLOUT1`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Callout {
+    key: [u8; 16],
+    flags: u32,
+    classify: unsafe extern "system" fn(
+        *const Values,
+        *const Metadata,
+        *mut c_void,
+        *const c_void,
+        *const c_void,
+        u64,
+        *mut Answer,
+    ),
+    notify: *const c_void,
+    flow_delete: *const c_void,
+}
+
+// SAFETY: its pointers are to functions of the driver.
+unsafe impl Send for Callout {}
+
+/// `FWP_VALUE0`.
+#[repr(C)]
+struct Value {
+    kind: u32,
+    value: u64,
+}
+
+/// `FWPS_INCOMING_VALUES0`.
+#[repr(C)]
+struct Values {
+    layer: u16,
+    count: u32,
+    values: *const Value,
+}
+
+/// `FWPS_INCOMING_METADATA_VALUES0`: 280 bytes, of which the driver looks at these.
+#[repr(C)]
+struct Metadata {
+    bytes: [u64; 35],
+}
+
+impl Metadata {
+    fn set(&mut self, flag: u32, offset: usize, value: Option<u64>, bytes: usize) {
+        let Some(value) = value else { return };
+        self.put(0, &(self.flags() | flag).to_le_bytes());
+        self.put(offset, &value.to_le_bytes()[..bytes]);
+    }
+
+    fn flags(&self) -> u32 {
+        u32::try_from(self.bytes[0] & u64::from(u32::MAX)).unwrap_or(0)
+    }
+
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        for (index, &byte) in bytes.iter().enumerate() {
+            let (word, shift) = ((offset + index) / 8, (offset + index) % 8 * 8);
+            self.bytes[word] = self.bytes[word] & !(0xFF << shift) | u64::from(byte) << shift;
+        }
+    }
+}
+
+/// `FWPS_CLASSIFY_OUT0`.
+#[repr(C)]
+struct Answer {
+    action: u32,
+    context: u64,
+    filter: u64,
+    rights: u32,
+    flags: u32,
+    reserved: u32,
+}
+
+/// `MDL`.
+#[repr(C)]
+struct Mdl {
+    next: *mut Mdl,
+    size: i16,
+    flags: i16,
+    process: *mut c_void,
+    mapped: *mut u8,
+    start: *mut u8,
+    count: u32,
+    offset: u32,
+}
+
+/// `NET_BUFFER`, and some more that the driver must not look at.
+#[repr(C)]
+struct NetBuffer {
+    next: *mut NetBuffer,
+    current: *mut Mdl,
+    current_offset: u32,
+    length: u64,
+    chain: *mut Mdl,
+    offset: u32,
+    rest: [u64; 20],
+}
+
+/// `NET_BUFFER_LIST`, likewise.
+#[repr(C)]
+struct NetBufferList {
+    next: *mut NetBufferList,
+    first: *mut NetBuffer,
+    rest: [u64; 40],
+}
+
+/// What is indicated.
+#[derive(Default)]
+pub(crate) struct Indication {
+    pub(crate) place: usize,
+    pub(crate) endpoint: Option<u64>,
+    pub(crate) process: Option<u64>,
+    pub(crate) ip_header: Option<u64>,
+    pub(crate) transport_header: Option<u64>,
+    pub(crate) included_header: Option<Vec<u8>>,
+    /// 4 or 16 bytes in network order.
+    pub(crate) local: Vec<u8>,
+    pub(crate) remote: Vec<u8>,
+    pub(crate) protocol: u8,
+    /// Bytes of each packet in front of its data.
+    pub(crate) headroom: u32,
+    /// Packets, each in its pieces.
+    pub(crate) packets: Vec<Vec<Vec<u8>>>,
+}
+
+static CALLOUTS: Mutex<Vec<(u32, Callout)>> = Mutex::new(Vec::new());
+/// Ids are not places.
+const FIRST_ID: u32 = 100;
+
+pub(crate) fn register(callout: Callout) -> u32 {
+    let mut callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let id = callouts.last().map_or(FIRST_ID, |(id, _)| id + 1);
+    callouts.push((id, callout));
+    id
+}
+
+pub(crate) fn unregister(id: u32) -> NtStatus {
+    let mut callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let before = callouts.len();
+    callouts.retain(|(known, _)| *known != id);
+    if callouts.len() < before { STATUS_SUCCESS } else { STATUS_NOT_FOUND }
+}
+
+/// The keys of all callouts, in the order of registration.
+pub(crate) fn keys() -> Vec<[u8; 16]> {
+    let callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    callouts.iter().map(|(_, callout)| callout.key).collect()
+}
+
+/// Which of the transport layers' callouts are for what leaves: their values are in another order.
+const OUTBOUND: std::ops::RangeInclusive<usize> = 12..=13;
+
+/// Calls a callout; gives the action it answers, `None` if there is no such callout. The packets' bytes must be as before.
+pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
+    const MAY_ANSWER: u32 = 1;
+    const UNSET: u32 = 0xFFFF_FFFF;
+    let callout = {
+        let callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        callouts.get(indication.place)?.1
+    };
+    let before = indication.packets.clone();
+    let (local, remote) = (address(&indication.local), address(&indication.remote));
+    let kind = Value { kind: 1, value: 1 };
+    let protocol = Value { kind: 1, value: indication.protocol.into() };
+    let values = if OUTBOUND.contains(&indication.place) {
+        [protocol, local, kind, remote]
+    } else {
+        [protocol, local, remote, kind]
+    };
+    let values = Values { layer: 0xFFFF, count: 4, values: values.as_ptr() };
+    let metadata = metadata(indication);
+    let (mut list, _owned) = net_buffers(indication);
+    let data: *mut NetBufferList = if before.is_empty() { null_mut() } else { &raw mut list };
+    let mut answer =
+        Answer { action: UNSET, context: 0, filter: 0, rights: MAY_ANSWER, flags: 0, reserved: 0 };
+    // SAFETY: all that is passed lives until the call returns, laid out as the driver expects it.
+    unsafe {
+        (callout.classify)(
+            &raw const values,
+            &raw const metadata,
+            data.cast(),
+            null(),
+            null(),
+            0,
+            &raw mut answer,
+        );
+    }
+    assert!(indication.packets == before, "a packet was changed");
+    Some(answer.action)
+}
+
+fn address(bytes: &[u8]) -> Value {
+    match bytes.first_chunk::<4>() {
+        Some(v4) if bytes.len() == 4 => Value { kind: 3, value: u32::from_be_bytes(*v4).into() },
+        Some(_) => Value { kind: 11, value: bytes.as_ptr().expose_provenance() as u64 },
+        None => Value { kind: 0, value: 0 },
+    }
+}
+
+fn metadata(indication: &Indication) -> Metadata {
+    let mut metadata = Metadata { bytes: [0; 35] };
+    metadata.set(0x4, 40, indication.ip_header, 4);
+    metadata.set(0x400, 44, indication.transport_header, 4);
+    metadata.set(0x20, 64, indication.process, 8);
+    metadata.set(0x8000, 112, indication.endpoint, 8);
+    if let Some(header) = &indication.included_header {
+        metadata.set(0x0080_0000, 144, Some(header.as_ptr().expose_provenance() as u64), 8);
+        metadata.put(152, &u32::try_from(header.len()).unwrap_or(0).to_le_bytes());
+    }
+    metadata
+}
+
+/// Each net buffer with its chain of descriptors, in place as long as this is there.
+type Owned = Vec<(Box<NetBuffer>, Vec<Mdl>)>;
+
+/// The packets as net buffers, and what these point to.
+fn net_buffers(indication: &mut Indication) -> (NetBufferList, Owned) {
+    const MAPPED: i16 = 1;
+    let mut owned = Owned::new();
+    let headroom = indication.headroom;
+    for packet in &mut indication.packets {
+        let total: usize = packet.iter().map(Vec::len).sum();
+        let length = total as u64 - u64::from(headroom);
+        let mut chain: Vec<Mdl> = packet
+            .iter_mut()
+            .map(|piece| Mdl {
+                next: null_mut(),
+                size: 48,
+                flags: MAPPED,
+                process: null_mut(),
+                mapped: piece.as_mut_ptr(),
+                start: piece.as_mut_ptr(),
+                count: u32::try_from(piece.len()).unwrap_or(0),
+                offset: 0,
+            })
+            .collect();
+        for index in (1..chain.len()).rev() {
+            chain[index - 1].next = &raw mut chain[index];
+        }
+        let first = chain.as_mut_ptr();
+        let buffer = Box::new(NetBuffer {
+            next: null_mut(),
+            current: first,
+            current_offset: headroom,
+            length,
+            chain: first,
+            offset: headroom,
+            rest: [u64::MAX; 20],
+        });
+        owned.push((buffer, chain));
+    }
+    for index in (1..owned.len()).rev() {
+        let next = &raw mut *owned[index].0;
+        owned[index - 1].0.next = next;
+    }
+    let first = owned.first_mut().map_or(null_mut(), |(buffer, _)| &raw mut **buffer);
+    (NetBufferList { next: null_mut(), first, rest: [u64::MAX; 40] }, owned)
+}

@@ -1,0 +1,124 @@
+//! Commands of the test, one a line; each is answered with a line, `ok ...` or `error ...`.
+//!
+//! | command | does |
+//! |---|---|
+//! | `clock TIME` | sets the clock, 100 nanoseconds since 1601 |
+//! | `classify PLACE KEY=VALUE...` | calls a callout; answers the action in hexadecimal |
+//! | `start PID PARENT PATH COMMANDLINE` | a process starts; texts in UTF-8 as hexadecimal, `-`: none |
+//! | `end PID` | a process ends |
+//! | `image PID PATH` | a process loads an image |
+//! | `pool` | the account of the driver's memory |
+//! | `fail N` | of the driver's allocations, the one after N fails; `fail -`: none |
+//! | `callouts` | the keys of the callouts in hexadecimal |
+//! | `notify` | how many notify routines are registered |
+//! | `security` | the security descriptor of the device in hexadecimal |
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
+use crate::classify::{self, Indication};
+use crate::{hooks, memory, processes};
+
+const PORT_FILE: &str = r"C:\hone\stand-in.port";
+
+/// Listens for the test, in a thread of its own.
+pub(crate) fn listen() {
+    std::thread::spawn(|| {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        std::fs::write(PORT_FILE, port.to_string()).expect("the test has made the folder");
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(|| serve(stream));
+        }
+    });
+}
+
+fn serve(stream: TcpStream) {
+    let Ok(mut answers) = stream.try_clone() else { return };
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let answer = match carry_out(&line) {
+            Ok(answer) => format!("ok {answer}\n"),
+            Err(error) => format!("error {error}\n"),
+        };
+        if answers.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn carry_out(line: &str) -> Result<String, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (&command, arguments) = words.split_first().ok_or("no command")?;
+    let argument =
+        |index: usize| arguments.get(index).copied().ok_or(format!("{command}: too few arguments"));
+    let number = |index: usize| argument(index)?.parse::<usize>().map_err(|error| error.to_string());
+    match command {
+        "clock" => hooks::set_clock(argument(0)?.parse().map_err(|_| "no time")?),
+        "classify" => {
+            let mut indication = indication(number(0)?, &arguments[1..])?;
+            let action = classify::indicate(&mut indication).ok_or("no such callout")?;
+            return Ok(format!("{action:x}"));
+        }
+        "start" => processes::start(number(0)?, number(1)?, &text(argument(2)?)?, &text(argument(3)?)?),
+        "end" => processes::end(number(0)?),
+        "image" => processes::load_image(number(0)?, &text(argument(1)?)?),
+        "pool" => return Ok(memory::report()),
+        "fail" => memory::fail_after(argument(0)?.parse().ok()),
+        "callouts" => {
+            return Ok(classify::keys().iter().map(|key| hex(key)).collect::<Vec<_>>().join(" "));
+        }
+        "notify" => return Ok(processes::registered().to_string()),
+        "security" => return Ok(hex(&hooks::security())),
+        _ => return Err(format!("no command {command}")),
+    }
+    Ok(String::new())
+}
+
+/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `headroom`: numbers; `included`, `local`, `remote`: bytes;
+/// `packet`: bytes of the pieces, with commas between; more than once for more packets.
+fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
+    let mut indication = Indication { place, ..Indication::default() };
+    for argument in arguments {
+        let (key, value) = argument.split_once('=').ok_or("no value")?;
+        let number = || value.parse::<u64>().map_err(|error| format!("{key}: {error}"));
+        let small = || number()?.try_into().map_err(|_| format!("{key} is too large"));
+        match key {
+            "endpoint" => indication.endpoint = Some(number()?),
+            "process" => indication.process = Some(number()?),
+            "ip" => indication.ip_header = Some(number()?),
+            "transport" => indication.transport_header = Some(number()?),
+            "protocol" => indication.protocol = value.parse().map_err(|_| "no protocol")?,
+            "headroom" => indication.headroom = small()?,
+            "included" => indication.included_header = Some(bytes(value)?),
+            "local" => indication.local = bytes(value)?,
+            "remote" => indication.remote = bytes(value)?,
+            "packet" => {
+                let pieces = value.split(',').map(bytes).collect::<Result<_, _>>()?;
+                indication.packets.push(pieces);
+            }
+            _ => return Err(format!("no value {key}")),
+        }
+    }
+    Ok(indication)
+}
+
+fn bytes(hex: &str) -> Result<Vec<u8>, String> {
+    let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or("-"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).map_err(|error| format!("{pair}: {error}"))).collect()
+}
+
+fn text(hex: &str) -> Result<Vec<u16>, String> {
+    if hex == "-" {
+        return Ok(Vec::new());
+    }
+    let text = String::from_utf8(bytes(hex)?).map_err(|error| error.to_string())?;
+    Ok(text.encode_utf16().collect())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes everything");
+        hex
+    })
+}

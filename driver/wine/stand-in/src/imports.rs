@@ -1,0 +1,52 @@
+//! The driver's import table, in memory.
+
+use std::ffi::{CStr, c_void};
+
+use crate::windows;
+
+/// Offsets in an image of 64-bit Windows ("PE Format", learn.microsoft.com).
+const PE_OFFSET: usize = 0x3C;
+/// From the PE signature: signature and file header (24), then the optional header's second directory.
+const IMPORTS: usize = 24 + 112 + 8;
+const DESCRIPTOR: usize = 20;
+
+/// A function to be called in place of an import.
+pub(crate) type Replacement = (&'static str, *const c_void);
+
+/// Enters the replacements into the import table of the image that begins at `image`; gives the names it found.
+///
+/// # Safety
+/// It is a loaded image whose imports are bound, and nobody runs in it.
+pub(crate) unsafe fn replace(image: *mut u8, replacements: &[Replacement]) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    // SAFETY: the caller says that it is a loaded image; all offsets lead into it.
+    let number =
+        |offset: usize| unsafe { image.wrapping_add(offset).cast::<u32>().read_unaligned() } as usize;
+    let mut descriptor = number(number(PE_OFFSET) + IMPORTS);
+    while number(descriptor + 12) != 0 {
+        let (mut name, mut slot) = (number(descriptor), number(descriptor + 16));
+        loop {
+            // SAFETY: as above; the table of names ends with 0.
+            let entry = unsafe { image.wrapping_add(name).cast::<u64>().read_unaligned() };
+            let Ok(entry) = usize::try_from(entry) else { break };
+            if entry == 0 {
+                break;
+            }
+            // The highest bit says that the import is by number.
+            if entry >> 63 == 0 {
+                // SAFETY: a name comes after two bytes, and ends with NUL.
+                let import = unsafe { CStr::from_ptr(image.wrapping_add(entry + 2).cast()) };
+                let replacement = replacements.iter().find(|(name, _)| Ok(*name) == import.to_str());
+                if let Some(&(name, function)) = replacement {
+                    // SAFETY: the slot is the import's, and nobody runs in the image.
+                    unsafe { windows::overwrite(image.wrapping_add(slot).cast(), function) };
+                    found.push(name);
+                }
+            }
+            name += 8;
+            slot += 8;
+        }
+        descriptor += DESCRIPTOR;
+    }
+    found
+}

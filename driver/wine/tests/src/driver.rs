@@ -1,0 +1,168 @@
+//! The driver, loaded.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::{Probe, StandIn, Wine};
+
+static WINE: OnceLock<Option<Wine>> = OnceLock::new();
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Where the stand-in says that it has failed.
+const LOG: &str = "stand-in.log";
+const PORT: &str = "stand-in.port";
+const END: &str = "stand-in.end";
+const PLAIN_CLOCK: &str = "plain-clock";
+
+/// The loaded driver; unloaded when dropped.
+#[derive(Debug)]
+pub struct Driver {
+    /// Whom tests tell what happens.
+    pub stand_in: StandIn,
+    wine: &'static Wine,
+    is_loaded: bool,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What the driver has left behind.
+#[derive(Debug)]
+pub struct Left {
+    /// Callouts and notify routines that are registered still.
+    pub registered: u64,
+    /// Frees of what was not allocated.
+    pub wrong_frees: u64,
+    /// How often each tag was allocated and freed.
+    pub tags: BTreeMap<String, (u64, u64)>,
+}
+
+impl Left {
+    /// Whether everything was given back.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.registered == 0
+            && self.wrong_frees == 0
+            && self.tags.values().all(|(taken, given)| taken == given)
+    }
+}
+
+/// Loads the driver; `None` where it can't be tested, which has been said.
+///
+/// # Panics
+/// It does not load.
+#[must_use]
+pub fn driver() -> Option<Driver> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let wine = WINE.get_or_init(Wine::new).as_ref()?;
+    let _ = fs::remove_file(wine.folder().join(PLAIN_CLOCK));
+    Some(Driver { stand_in: load(wine), wine, is_loaded: true, _turn: turn })
+}
+
+fn load(wine: &Wine) -> StandIn {
+    for file in [LOG, PORT, END] {
+        let _ = fs::remove_file(wine.folder().join(file));
+    }
+    wine.keep_server();
+    let started = wine.run("sc", &["start", "hone"]);
+    assert!(started, "the service starts; {}", log(wine));
+    StandIn::connect(&await_file(wine, PORT))
+}
+
+fn log(wine: &Wine) -> String {
+    fs::read_to_string(wine.folder().join(LOG)).unwrap_or_default()
+}
+
+fn await_file(wine: &Wine, name: &str) -> String {
+    let begin = Instant::now();
+    loop {
+        match fs::read_to_string(wine.folder().join(name)) {
+            Ok(text) if !text.is_empty() => return text,
+            _ => assert!(begin.elapsed() < Duration::from_secs(20), "no {name}; {}", log(wine)),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Driver {
+    /// A new program that reads.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        Probe::start(self.wine)
+    }
+
+    /// Wine, for its own programs.
+    #[must_use]
+    pub const fn wine(&self) -> &Wine {
+        self.wine
+    }
+
+    /// Asks the service to stop; whether it did.
+    pub fn stop(&mut self) -> bool {
+        self.wine.run("sc", &["stop", "hone"]);
+        self.is_loaded = self.wine.is_running();
+        !self.is_loaded
+    }
+
+    /// Unloads the driver; gives what it has left behind.
+    ///
+    /// # Panics
+    /// It does not stop.
+    pub fn unload(&mut self) -> Left {
+        assert!(self.stop(), "the service stops; {}", log(self.wine));
+        let text = await_file(self.wine, END);
+        let mut left = Left { registered: 0, wrong_frees: 0, tags: BTreeMap::new() };
+        for (key, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
+            let number = |text: &str| text.parse::<u64>().expect("the account is of numbers");
+            match (key, value.split_once('/')) {
+                ("callouts" | "notify", _) => left.registered += number(value),
+                ("wrong", _) => left.wrong_frees = number(value),
+                (tag, Some((taken, given))) => {
+                    left.tags.insert(tag.to_owned(), (number(taken), number(given)));
+                }
+                _ => {}
+            }
+        }
+        left
+    }
+
+    /// Loads the driver again; `precise`: with a clock that the test sets.
+    pub fn load(&mut self, precise: bool) {
+        assert!(!self.is_loaded, "it is unloaded");
+        if !precise {
+            fs::write(self.wine.folder().join(PLAIN_CLOCK), "").expect("the folder is there");
+        }
+        self.stand_in = load(self.wine);
+        self.is_loaded = true;
+    }
+
+    /// Sets the ring buffer's size for readers that open the device from now on; `None`: unset.
+    ///
+    /// # Panics
+    /// The registry can't be written.
+    pub fn set_ring_size(&self, bytes: Option<u32>) {
+        let key = r"HKLM\SOFTWARE\PNNL\Hone";
+        let done = match bytes {
+            Some(bytes) => {
+                let bytes = bytes.to_string();
+                let value = ["/v", "RingBufferSize", "/t", "REG_DWORD", "/d", &bytes, "/f"];
+                self.wine.run("reg", &[&["add", key][..], &value].concat())
+            }
+            None => self.wine.run("reg", &["delete", key, "/f"]),
+        };
+        assert!(done, "the registry is written");
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let log = log(self.wine);
+        // Of a driver that has refused to stop once, Wine knows nothing any more; nor of one that has failed.
+        if self.is_loaded && !self.stop() {
+            self.wine.end_all();
+        }
+        if !std::thread::panicking() {
+            assert_eq!(log, "", "the stand-in has failed");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Tests of the real `hone.sys` under Wine, driven from Linux: the driver is loaded as a service, the stand-in for
+//! `fwpkclnt.sys` tells it what happens on command, and probes are its readers. `scripts/test-windows` builds all of them
+//! and names their folder in `HONE_WINE`; without it, or without Wine, the tests say `skipped:`.
+//!
+//! One driver runs at a time: a test has it as long as it holds a [`Driver`].
+
+mod driver;
+mod native;
+mod probe;
+mod stand_in;
+mod step;
+mod wine;
+
+pub use driver::{Driver, Left, driver};
+pub use native::Native;
+pub use probe::{Event, Failed, File, Probe};
+pub use stand_in::StandIn;
+pub use step::{Packet, Step};
+pub use wine::Wine;
+
+/// Bytes as hexadecimal digits, `-` for none.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() { "-".to_owned() } else { bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
+}
+
+/// Hexadecimal digits as bytes.
+///
+/// # Panics
+/// They are none.
+#[must_use]
+pub fn unhex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks_exact(2);
+    pairs
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).expect("digits are ASCII");
+            u8::from_str_radix(pair, 16).expect("these are digits")
+        })
+        .collect()
+}

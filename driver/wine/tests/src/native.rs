@@ -1,0 +1,168 @@
+//! The same engine on Linux, fed with the same things: what the driver's readers must have read, byte for byte. It shares
+//! nothing with the driver but the engine, the format and the checksums; its section's beginning, which is about the
+//! machine and what runs there, it takes from a recording of the driver.
+
+use std::net::IpAddr;
+
+use hone_engine::{
+    Config, Direction, Engine, Event, Filter, Method, Owner, ProcessKey, ProcessStart, Read, ReaderId,
+    ReaderOptions, SectionInfo, StartKind,
+};
+use hone_packet::{Addresses, IpHeader, transport_checksum};
+use hone_pcapng::{Block, HostId, Reader};
+
+use crate::{Packet, Step};
+
+/// An engine.
+#[derive(Debug)]
+pub struct Native(Engine);
+
+impl Native {
+    /// An engine on a machine such as the recording's beginning says.
+    ///
+    /// # Panics
+    /// The recording is not sound.
+    #[must_use]
+    pub fn like(recording: &[u8]) -> Self {
+        let mut reader = Reader::new();
+        reader.feed(recording).expect("there is memory");
+        let mut engine: Option<Engine> = None;
+        while let Some(item) = reader.next_block().expect("the recording is sound") {
+            match (item.block, &mut engine) {
+                (Block::Section(section), None) => {
+                    let text = |text: Option<std::borrow::Cow<'_, [u8]>>| {
+                        text.map(std::borrow::Cow::into_owned).unwrap_or_default()
+                    };
+                    let Some(HostId::Guid(host)) = section.host else { panic!("the host has an identity") };
+                    let section = SectionInfo {
+                        hardware: text(section.hardware),
+                        os: text(section.os),
+                        application: text(section.application),
+                        host,
+                        comment: Vec::new(),
+                        interface: b"Windows Filtering Platform, transport layers".to_vec(),
+                    };
+                    let config = Config { section, ..Config::default() };
+                    engine = Some(Engine::new(config).expect("there is memory"));
+                }
+                (Block::Process(event), Some(engine)) => {
+                    let key = ProcessKey { pid: event.process, start: event.timestamp };
+                    let mut start = ProcessStart::new(key, event.timestamp, StartKind::Started);
+                    start.parent = event.parent;
+                    start.path = event.path.as_deref();
+                    start.arguments = event.arguments.as_deref();
+                    start.command_line = event.command_line.as_deref();
+                    start.security_id = event.security_id.as_deref();
+                    engine.restate(&Event::ProcessStarted(start)).expect("there is room");
+                }
+                _ => {}
+            }
+        }
+        Self(engine.expect("a recording begins with a section"))
+    }
+
+    /// Attaches a reader.
+    ///
+    /// # Panics
+    /// There is no memory.
+    pub fn attach(&mut self, snap_length: u32, at: u64) -> ReaderId {
+        let reader = self.0.attach(&ReaderOptions::default(), at).expect("there is memory");
+        self.0.set_snap_length(reader, snap_length).expect("it is attached");
+        reader
+    }
+
+    /// Sets a filter.
+    ///
+    /// # Panics
+    /// There is no memory.
+    pub fn set_filter(&mut self, reader: ReaderId, filter: Filter<'_>) {
+        self.0.set_filter(reader, filter).expect("it is attached");
+    }
+
+    /// Ends a reader's section.
+    ///
+    /// # Panics
+    /// There is no memory.
+    pub fn mark_restart(&mut self, reader: ReaderId, at: u64) {
+        self.0.mark_restart(reader, at).expect("it is attached");
+    }
+
+    /// All that waits for the reader, up to the first read that gives nothing.
+    ///
+    /// # Panics
+    /// It is not attached.
+    pub fn read(&mut self, reader: ReaderId, at: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut buffer = vec![0; 1 << 20];
+        while let Read::Bytes(length) = self.0.read(reader, &mut buffer, at).expect("it is attached") {
+            all.extend_from_slice(&buffer[..length]);
+        }
+        all
+    }
+
+    /// Has a thing happen at a time.
+    ///
+    /// # Panics
+    /// There is no memory.
+    pub fn step(&mut self, at: u64, step: &Step) {
+        let key = |engine: &Engine, pid| engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
+        let arguments: String;
+        let bytes: Vec<u8>;
+        let event = match step {
+            Step::Start { pid, parent, path, command_line, arguments: list } => {
+                arguments = list.iter().map(|argument| format!("{argument}\0")).collect();
+                let mut start =
+                    ProcessStart::new(ProcessKey { pid: *pid, start: at }, at, StartKind::Started);
+                start.parent = Some(*parent);
+                start.path = Some(path.strip_prefix(r"\??\").unwrap_or(path).as_bytes());
+                start.command_line = Some(command_line.as_bytes());
+                start.arguments = Some(arguments.as_bytes());
+                Event::ProcessStarted(start)
+            }
+            Step::End(pid) => Event::ProcessEnded { process: key(&self.0, *pid), at },
+            Step::Open(_, connection, pid) => {
+                Event::ConnectionOpened { connection: *connection, owner: Some(key(&self.0, *pid)), at }
+            }
+            Step::Close(_, connection) => {
+                Event::ConnectionClosed { connection: *connection, process: None, at }
+            }
+            Step::Packet(packet) => {
+                bytes = packet.whole();
+                let owner = packet
+                    .process
+                    .map_or(Owner::Ask, |pid| Owner::Process(key(&self.0, pid), Method::Creator));
+                Event::Packet(hone_engine::Packet {
+                    at,
+                    connection: packet.endpoint,
+                    owner,
+                    direction: if packet.is_outbound { Direction::Outbound } else { Direction::Inbound },
+                    flags: 0,
+                    original_length: u32::try_from(bytes.len()).expect("it is short"),
+                    data: &bytes,
+                })
+            }
+        };
+        self.0.handle(&event).expect("there is room");
+    }
+}
+
+impl Packet {
+    /// The packet as it is to be recorded: from its IP header on, with its checksums.
+    fn whole(&self) -> Vec<u8> {
+        if !self.is_outbound {
+            return self.bytes.clone();
+        }
+        let addresses = match (self.local, self.remote) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => Addresses::V4 { source, destination },
+            (IpAddr::V6(source), IpAddr::V6(destination)) => Addresses::V6 { source, destination },
+            _ => panic!("both ends are of one family"),
+        };
+        let header = IpHeader { hop_limit: 128, ..IpHeader::new(addresses, self.protocol) };
+        let mut segment = self.bytes.clone();
+        let checksum = transport_checksum(&addresses, self.protocol, [segment.as_slice()]);
+        if let Ok(Some(checksum)) = checksum {
+            checksum.write([segment.as_mut_slice()]);
+        }
+        [&header.emit(segment.len()).expect("it is short")[..], &segment].concat()
+    }
+}

@@ -1,0 +1,171 @@
+//! Programs that read, under Wine.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use hone_api::Operation;
+
+use crate::{Wine, hex, unhex};
+
+/// A program under Wine; ended when dropped.
+#[derive(Debug)]
+pub struct Probe {
+    child: Child,
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+/// The device, opened by a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File(usize);
+
+/// An event of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event(pub u64);
+
+/// Windows' own number of what went wrong.
+pub type Failed = u32;
+
+impl Probe {
+    pub(crate) fn start(wine: &Wine) -> Self {
+        let mut command = wine.command(r"C:\hone\hone-probe.exe");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("wine starts");
+        let commands = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, commands, answers }
+    }
+
+    fn tell(&mut self, command: &str) -> Result<String, Failed> {
+        let commands = self.commands.as_mut().expect("it runs");
+        writeln!(commands, "{command}").expect("the probe lives");
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).expect("the probe lives");
+        let answer = answer.trim_end();
+        match answer.split_once(' ').unwrap_or((answer, "")) {
+            ("ok", answer) => Ok(answer.to_owned()),
+            ("error", number) => Err(number.parse().expect("it is a number")),
+            _ => panic!("{command}: {answer:?}"),
+        }
+    }
+
+    fn number(&mut self, command: &str) -> Result<u64, Failed> {
+        self.tell(command).map(|number| number.parse().expect("it is a number"))
+    }
+
+    /// Its process id, in Wine.
+    pub fn pid(&mut self) -> u32 {
+        let pid = self.number("pid").expect("it has one");
+        u32::try_from(pid).expect("a process id has 32 bits")
+    }
+
+    /// Opens the device. Wine says that it is open before it has asked the driver, whatever that says; so this waits for
+    /// the first request, which is refused if the opening was.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn open(&mut self) -> Result<File, Failed> {
+        let number = self.number("open")?;
+        let file = File(usize::try_from(number).expect("it is small"));
+        match self.control(file, Operation::GetSnapLength, &[]) {
+            Ok(_) => Ok(file),
+            Err(error) => {
+                self.close(file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the device.
+    pub fn close(&mut self, file: File) {
+        self.tell(&format!("close {}", file.0)).expect("it is open");
+    }
+
+    /// One read.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn read_once(&mut self, file: File, bytes: usize) -> Result<Vec<u8>, Failed> {
+        self.tell(&format!("read {} {bytes}", file.0)).map(|digits| unhex(&digits))
+    }
+
+    /// Reads until a read gives nothing.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn read(&mut self, file: File) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let bytes = self.read_once(file, 1 << 20).expect("the device is read");
+            if bytes.is_empty() {
+                return all;
+            }
+            all.extend(bytes);
+        }
+    }
+
+    /// A control request by its code.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn control_code(
+        &mut self,
+        file: File,
+        code: u32,
+        input: &[u8],
+        room: usize,
+    ) -> Result<Vec<u8>, Failed> {
+        let command = format!("control {} {code:x} {} {room}", file.0, hex(input));
+        self.tell(&command).map(|digits| unhex(&digits))
+    }
+
+    /// A control request.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn control(&mut self, file: File, operation: Operation, input: &[u8]) -> Result<Vec<u8>, Failed> {
+        self.control_code(file, operation.control_code().0, input, operation.reply_length())
+    }
+
+    /// A command such as `install`; gives the answer.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn command(&mut self, command: &str) -> Result<String, Failed> {
+        self.tell(command)
+    }
+
+    /// Sends the list of open connections to the driver; gives how many there are.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn send_connections(&mut self, file: File) -> Result<u64, Failed> {
+        self.number(&format!("send-conns {}", file.0))
+    }
+
+    /// What the driver counts.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn statistics(&mut self, file: File) -> hone_api::Statistics {
+        let reply = self.control(file, Operation::GetStatistics2, &[]).expect("there is room");
+        hone_api::Statistics::parse(&reply).expect("it is sound")
+    }
+
+    /// A new event.
+    pub fn event(&mut self) -> Event {
+        Event(self.number("event").expect("there is memory"))
+    }
+
+    /// Whether the event is set within some time, milliseconds.
+    pub fn wait(&mut self, event: Event, milliseconds: u32) -> bool {
+        self.tell(&format!("wait {} {milliseconds}", event.0)).expect("it is an event") == "set"
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // It ends when there are no more commands.
+        self.commands = None;
+        let _ = self.child.wait();
+    }
+}
