@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use hone_engine::{OutOfMemory, SectionInfo};
+use hone_engine::{HostIdentity, OutOfMemory, SectionInfo};
 
 use crate::text::formatted as text;
 
@@ -36,7 +36,7 @@ impl Host {
                 ))?,
             },
             application: text(format_args!("Hone {}", env!("CARGO_PKG_VERSION")))?,
-            host: id,
+            host: HostIdentity::Guid(id),
             comment: Vec::new(),
             interface: text(format_args!("Windows Filtering Platform, transport layers"))?,
         })

@@ -21,7 +21,7 @@ const fn number(text: &str) -> u16 {
 }
 
 /// Each way of attribution, in both crates' words.
-const METHODS: [(Method, Attribution); 8] = [
+const METHODS: [(Method, Attribution); 10] = [
     (Method::CurrentTask, Attribution::CurrentTask),
     (Method::LastSender, Attribution::LastSender),
     (Method::LastReceiver, Attribution::LastReceiver),
@@ -30,14 +30,20 @@ const METHODS: [(Method, Attribution); 8] = [
     (Method::Listener, Attribution::Listener),
     (Method::Connection, Attribution::Connection),
     (Method::Listed, Attribution::Listed),
+    (Method::Reader, Attribution::Reader),
+    (Method::Writer, Attribution::Writer),
 ];
 
-const NO_OWNERS: [(NoOwner, Unattributed); 5] = [
+const NO_OWNERS: [(NoOwner, Unattributed); 9] = [
     (NoOwner::Kernel, Unattributed::Kernel),
     (NoOwner::NoSocket, Unattributed::NoSocket),
     (NoOwner::UnknownSocket, Unattributed::UnknownSocket),
     (NoOwner::HoldExpired, Unattributed::HoldExpired),
     (NoOwner::HoldFull, Unattributed::HoldFull),
+    (NoOwner::TimeWait, Unattributed::TimeWait),
+    (NoOwner::Forwarded, Unattributed::Forwarded),
+    (NoOwner::Filtered, Unattributed::Filtered),
+    (NoOwner::Shared, Unattributed::Shared),
 ];
 
 /// Everything that is counted, and what this reader got.
