@@ -1,7 +1,7 @@
 //! The reports: what the engine counts in the form that crosses the socket, and what memory is used for.
 //! Called by a connection's thread under the lock.
 
-use hone_api::{Attribution, Counts, Held, NO_READER, ReaderStatistics, Statistics, Unattributed};
+use hone_api::{Counts, Held, NO_READER, ReaderStatistics, Statistics};
 use hone_engine::{Method, NoOwner, PerKind, RING_SLOT_BYTES, ReaderId};
 use hone_reader::{Component, MemoryRow};
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,32 +19,6 @@ pub(crate) fn version() -> [u16; 4] {
         0,
     ]
 }
-
-/// Each way of attribution, in both crates' words.
-const METHODS: [(Method, Attribution); 10] = [
-    (Method::CurrentTask, Attribution::CurrentTask),
-    (Method::LastSender, Attribution::LastSender),
-    (Method::LastReceiver, Attribution::LastReceiver),
-    (Method::Creator, Attribution::Creator),
-    (Method::Accepted, Attribution::Accepted),
-    (Method::Listener, Attribution::Listener),
-    (Method::Connection, Attribution::Connection),
-    (Method::Listed, Attribution::Listed),
-    (Method::Reader, Attribution::Reader),
-    (Method::Writer, Attribution::Writer),
-];
-
-const NO_OWNERS: [(NoOwner, Unattributed); 9] = [
-    (NoOwner::Kernel, Unattributed::Kernel),
-    (NoOwner::NoSocket, Unattributed::NoSocket),
-    (NoOwner::UnknownSocket, Unattributed::UnknownSocket),
-    (NoOwner::HoldExpired, Unattributed::HoldExpired),
-    (NoOwner::HoldFull, Unattributed::HoldFull),
-    (NoOwner::TimeWait, Unattributed::TimeWait),
-    (NoOwner::Forwarded, Unattributed::Forwarded),
-    (NoOwner::Filtered, Unattributed::Filtered),
-    (NoOwner::Shared, Unattributed::Shared),
-];
 
 /// Everything that is counted, and what this reader got.
 pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> Statistics {
@@ -84,11 +58,12 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
         reader: ReaderStatistics { id: NO_READER, ..ReaderStatistics::default() },
         ..Statistics::default()
     };
-    for (method, attribution) in METHODS {
-        statistics.methods[attribution.number()] = engine.methods.get(method);
+    // The engine's numbers are the interface's (hone-fuzz's tests/agreement.rs).
+    for method in Method::ALL {
+        statistics.methods[method as usize] = engine.methods.get(method);
     }
-    for (reason, unattributed) in NO_OWNERS {
-        statistics.unattributed[unattributed.number()] = engine.no_owner.get(reason);
+    for reason in NoOwner::ALL {
+        statistics.unattributed[reason as usize] = engine.no_owner.get(reason);
     }
     if let Some(got) = reader.and_then(|id| state.engine.reader_statistics(id)) {
         statistics.reader = ReaderStatistics {

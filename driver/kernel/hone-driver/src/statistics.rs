@@ -1,6 +1,6 @@
 //! The statistics: what the engine counts in the form that readers are told. Called by the read interface, under the lock.
 
-use hone_api::{Attribution, Counts, Held, ReaderStatistics, Statistics, Unattributed};
+use hone_api::{Counts, Held, ReaderStatistics, Statistics};
 use hone_engine::{Engine, Method, Nanos, NoOwner, PerKind, ReaderId};
 
 use crate::MAX_BLOCK_BYTES;
@@ -19,32 +19,6 @@ const fn number(text: &str) -> u16 {
         Err(_) => panic!("a part of the version is no number of 16 bits"),
     }
 }
-
-/// Each way of attribution, in both crates' words.
-const METHODS: [(Method, Attribution); 10] = [
-    (Method::CurrentTask, Attribution::CurrentTask),
-    (Method::LastSender, Attribution::LastSender),
-    (Method::LastReceiver, Attribution::LastReceiver),
-    (Method::Creator, Attribution::Creator),
-    (Method::Accepted, Attribution::Accepted),
-    (Method::Listener, Attribution::Listener),
-    (Method::Connection, Attribution::Connection),
-    (Method::Listed, Attribution::Listed),
-    (Method::Reader, Attribution::Reader),
-    (Method::Writer, Attribution::Writer),
-];
-
-const NO_OWNERS: [(NoOwner, Unattributed); 9] = [
-    (NoOwner::Kernel, Unattributed::Kernel),
-    (NoOwner::NoSocket, Unattributed::NoSocket),
-    (NoOwner::UnknownSocket, Unattributed::UnknownSocket),
-    (NoOwner::HoldExpired, Unattributed::HoldExpired),
-    (NoOwner::HoldFull, Unattributed::HoldFull),
-    (NoOwner::TimeWait, Unattributed::TimeWait),
-    (NoOwner::Forwarded, Unattributed::Forwarded),
-    (NoOwner::Filtered, Unattributed::Filtered),
-    (NoOwner::Shared, Unattributed::Shared),
-];
 
 /// Everything that is counted, and what this reader got.
 pub(crate) fn statistics(
@@ -103,11 +77,12 @@ pub(crate) fn statistics(
         },
         ..Statistics::default()
     };
-    for (method, attribution) in METHODS {
-        statistics.methods[attribution.number()] = counted.methods.get(method);
+    // The engine's numbers are the interface's (hone-fuzz's tests/agreement.rs).
+    for method in Method::ALL {
+        statistics.methods[method as usize] = counted.methods.get(method);
     }
-    for (reason, unattributed) in NO_OWNERS {
-        statistics.unattributed[unattributed.number()] = counted.no_owner.get(reason);
+    for reason in NoOwner::ALL {
+        statistics.unattributed[reason as usize] = counted.no_owner.get(reason);
     }
     statistics
 }
