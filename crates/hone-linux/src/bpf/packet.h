@@ -352,10 +352,7 @@ int packet_sent(struct __sk_buff *skb)
 	}
 	__u64 running = view.datagrams || (view.locked && !view.listens) ? current_task_word() : 0;
 	struct socket_state *state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (view.datagrams) {
-		head.task = running;
-		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
-	} else if (!state) {
+	if (view.datagrams || !state) {
 		head.task = running;
 		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
 	} else {

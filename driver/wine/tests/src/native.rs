@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use hone_engine::{
-    Config, Direction, Engine, Event, Filter, Method, Owner, ProcessKey, ProcessStart, Read, ReaderId,
-    ReaderOptions, SectionInfo, StartKind,
+    Config, Direction, Engine, Event, Filter, HostIdentity, Method, Owner, ProcessKey, ProcessStart, Read,
+    ReaderId, ReaderOptions, SectionInfo, StartKind,
 };
 use hone_packet::{Addresses, IpHeader, transport_checksum};
 use hone_pcapng::{Block, HostId, Reader};
@@ -38,7 +38,7 @@ impl Native {
                         hardware: text(section.hardware),
                         os: text(section.os),
                         application: text(section.application),
-                        host,
+                        host: HostIdentity::Guid(host),
                         comment: Vec::new(),
                         interface: b"Windows Filtering Platform, transport layers".to_vec(),
                     };
