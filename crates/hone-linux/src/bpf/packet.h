@@ -313,16 +313,16 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 		if (segment.length && state->flags & SOCKET_WRITERS) {
 			struct writers *writers = bpf_sk_storage_get(&stream_writers, view->socket, 0, 0);
 			head->task = writers ? writer_of(writers, segment.from) : 0;
-			/* Not told yet: so it is what the running process is writing. */
+			/* Not told yet: it is what the running process is writing, unless another one may write too. */
 			if (!settings.writers_told && writers && (__s32)(segment.from - writers->end) >= 0)
-				head->task = running;
+				head->task = is_sure(&state->holder) ? running : 0;
 			head->method = head->task ? METHOD_WRITER : METHOD_SHARED;
 			return;
 		}
 		if (segment.length) {
-			/* Kernels that tell only after the call who writes: so it is the first writing of this process. */
-			head->task = settings.writers_told ? state->sender : running;
-			head->method = settings.writers_told ? METHOD_LAST_SENDER : METHOD_CURRENT;
+			/* Kernels that tell only after the call who writes: so it may be the first writing of this process. */
+			head->task = settings.writers_told ? state->sender : is_sure(&state->holder) ? running : 0;
+			head->method = settings.writers_told ? METHOD_LAST_SENDER : head->task ? METHOD_CURRENT : METHOD_SHARED;
 			return;
 		}
 	}
