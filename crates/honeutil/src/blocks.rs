@@ -3,10 +3,11 @@
 //! ([`hone_engine::BYTE_ORDER`]).
 
 use hone_pcapng::block::{self, FRAME_LENGTH};
-use hone_pcapng::packet;
+use hone_pcapng::{How, packet};
 
 const FLAGS: u16 = 2;
 const PROCESS: u16 = 258;
+const HOW: u16 = 259;
 const ORIGINAL_LENGTH_OFFSET: usize = packet::CAPTURED_LENGTH_OFFSET + 4;
 /// How a foreign sensor says that it does not know the process.
 const UNKNOWN_PROCESS: u32 = u32::MAX;
@@ -51,6 +52,8 @@ pub struct PacketFields<'a> {
     pub outbound: bool,
     /// The process, where known.
     pub process: Option<u32>,
+    /// How that is known, or why there is none.
+    pub how: Option<How>,
 }
 
 /// The fields of a packet block; `None` if it is not sound.
@@ -63,6 +66,7 @@ pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
         data,
         outbound: false,
         process: None,
+        how: None,
     };
     let mut options = block
         .get(packet::DATA_OFFSET + block::padded(captured)..block.len().saturating_sub(4))
@@ -74,6 +78,7 @@ pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
             PROCESS if fields.process.is_none() => {
                 fields.process = u32_at(options, 4).filter(|process| *process != UNKNOWN_PROCESS);
             }
+            HOW if fields.how.is_none() => fields.how = options.get(4).copied().and_then(How::from_code),
             _ => {}
         }
         options = options.get(4 + block::padded(usize::from(length))..).unwrap_or_default();
@@ -106,6 +111,7 @@ mod tests {
             flags: Some(2),
             connection: Some(1 << 40),
             process: Some(77),
+            how: Some(How::Reader),
             ..Packet::default()
         };
         packet.emit(BYTE_ORDER, &mut out).unwrap();
@@ -119,7 +125,13 @@ mod tests {
             let block = emitted(&data);
             assert_eq!(
                 packet(&block),
-                Some(PacketFields { original_length: 1500, data: &data, outbound: true, process: Some(77) })
+                Some(PacketFields {
+                    original_length: 1500,
+                    data: &data,
+                    outbound: true,
+                    process: Some(77),
+                    how: Some(How::Reader)
+                })
             );
             assert_eq!(kind(&block), block::PACKET);
         }

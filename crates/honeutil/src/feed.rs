@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use hone_engine::{
-    Config, Engine, Event, MAX_PACKET_BYTES, Nanos, NoOwner, PerKind, RING_SLOT_BYTES, Read, ReaderId,
-    ReaderOptions, SectionInfo,
+    Config, Engine, Event, MAX_PACKET_BYTES, Nanos, PerKind, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
+    SectionInfo,
 };
 
 use crate::control::Control;
@@ -40,8 +40,6 @@ pub struct Account {
     pub by_ring: PerKind,
     /// Not recorded by the engine, for lack of memory.
     pub by_engine: PerKind,
-    /// Packets without a process: how many for which reason.
-    pub unattributed: Vec<(u64, &'static str)>,
     /// The service's, and not this process's own.
     pub of_service: bool,
 }
@@ -178,24 +176,7 @@ impl<S: Source> Feed for Local<'_, S> {
             by_source: engine.dropped_by_source,
             by_ring: reader.dropped_by_ring,
             by_engine: engine.lost,
-            unattributed: unattributed(|reason| engine.no_owner.get(reason)),
             of_service: false,
         }
     }
-}
-
-/// Packets without a process: how many for which reason, in words that follow the number.
-pub(crate) fn unattributed(count: impl Fn(NoOwner) -> u64) -> Vec<(u64, &'static str)> {
-    let words = |reason| match reason {
-        NoOwner::Kernel => "of the kernel itself",
-        NoOwner::NoSocket => "to a closed port, without a socket",
-        NoOwner::TimeWait => "of connections that have ended",
-        NoOwner::Forwarded => "forwarded",
-        NoOwner::Filtered => "dropped by a firewall rule",
-        NoOwner::Shared => "of sockets that several processes share, not read in time",
-        NoOwner::HoldExpired => "of a socket whose user nobody named in time",
-        NoOwner::HoldFull => "of a socket whose user nobody named before the room ran out",
-        _ => "of a socket whose user is unknown",
-    };
-    NoOwner::ALL.into_iter().map(|reason| (count(reason), words(reason))).collect()
 }

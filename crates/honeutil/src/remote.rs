@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hone_engine::{Nanos, NoOwner, PerKind, Read};
+use hone_engine::{Nanos, PerKind, Read};
 use hone_reader::api::{Counts, Statistics};
 use hone_reader::{Connection, Options, ReaderError, Refusal, protocol};
 
 use crate::control::Control;
-use crate::feed::{Account, Feed, Fetched, unattributed};
+use crate::feed::{Account, Feed, Fetched};
 use crate::read::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
@@ -250,16 +250,10 @@ impl Feed for Remote {
 
 /// What was missing between two looks at the statistics.
 fn since(began: &Statistics, counted: &Statistics) -> Account {
-    // The service counts each reason at its number in the engine.
-    let count = |reason: NoOwner| {
-        let of = |statistics: &Statistics| statistics.unattributed[reason as usize];
-        of(counted).saturating_sub(of(began))
-    };
     Account {
         by_source: difference(&counted.dropped_by_source, &began.dropped_by_source),
         by_ring: difference(&counted.reader.dropped, &Counts::default()),
         by_engine: difference(&counted.lost, &began.lost),
-        unattributed: unattributed(count),
         of_service: true,
     }
 }
@@ -278,12 +272,10 @@ fn plus(one: &Account, two: &Account) -> Account {
         processes: a.processes + b.processes,
         connections: a.connections + b.connections,
     };
-    let earlier = |text| one.unattributed.iter().find(|(_, other)| *other == text).map_or(0, |(n, _)| *n);
     Account {
         by_source: sum(&one.by_source, &two.by_source),
         by_ring: sum(&one.by_ring, &two.by_ring),
         by_engine: sum(&one.by_engine, &two.by_engine),
-        unattributed: two.unattributed.iter().map(|(n, text)| (n + earlier(*text), *text)).collect(),
         of_service: two.of_service,
     }
 }

@@ -1,9 +1,11 @@
 //! What is told at the end: how much was recorded, what is missing, and who talked to whom.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use hone_engine::PerKind;
+use hone_pcapng::How;
 
 use crate::feed::Account;
 use crate::peers::Peers;
@@ -64,11 +66,14 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
     }
     if total.packets() > 0 {
         let attributed = total.packets() - tally.nobody.packets();
-        let text = format!("{} of the packets to {}", share(attributed, total.packets()), processes(tally));
-        line("Attributed", text);
-        let reasons = reasons(&outcome.missing);
-        if tally.nobody.packets() > 0 && !reasons.is_empty() {
-            line("", format!("not attributed: {reasons}"));
+        let [(nobodys, because), (unknown, why)] = [true, false].map(|nobodys| reasons(tally, nobodys));
+        let part = share(attributed, attributed + unknown);
+        line("Attributed", format!("{part} of the packets that have a process, to {}", processes(tally)));
+        if nobodys > 0 {
+            line("", format!("without a process: {because}"));
+        }
+        if unknown > 0 {
+            line("", format!("not attributed: {why}"));
         }
         out.push('\n');
         out.push_str(&table(tally));
@@ -116,13 +121,33 @@ fn kinds(counts: &PerKind) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// Why packets have no process, most frequent first.
-fn reasons(missing: &Account) -> String {
-    let mut reasons = missing.unattributed.clone();
-    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+/// Packets without a process, and why in words, most frequent first: those that have none, or those whose process could
+/// not be found out.
+fn reasons(tally: &Tally, nobodys: bool) -> (u64, String) {
+    let mut reasons: Vec<_> = tally.reasons.iter().filter(|(how, _)| is_nobodys(**how) == nobodys).collect();
+    reasons.sort_by_key(|(_, count)| Reverse(**count));
     let texts: Vec<_> =
-        reasons.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();
-    texts.join(", ")
+        reasons.iter().map(|(how, count)| format!("{} {}", thousands(**count), words(**how))).collect();
+    (reasons.iter().map(|(_, count)| **count).sum(), texts.join(", "))
+}
+
+/// Whether there is no process to find.
+const fn is_nobodys(how: How) -> bool {
+    matches!(how, How::Kernel | How::NoSocket | How::TimeWait | How::Forwarded | How::Filtered)
+}
+
+/// What follows the number of packets.
+const fn words(how: How) -> &'static str {
+    match how {
+        How::Kernel => "of the kernel itself",
+        How::NoSocket => "to closed ports",
+        How::TimeWait => "of connections that have ended",
+        How::Forwarded => "forwarded",
+        How::Filtered => "dropped by a firewall rule",
+        How::Shared => "of sockets that several processes share, not read in time",
+        How::NoRoom => "that there was no room to wait with for a process",
+        _ => "of sockets whose user is unknown",
+    }
 }
 
 const COLUMNS: usize = 8;

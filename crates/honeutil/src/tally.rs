@@ -1,11 +1,11 @@
 //! Who talked to whom, counted from the blocks as they pass by. Cheap per packet, and bounded however many processes
 //! and peers there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block;
-use hone_pcapng::{ProcessEvent, ProcessEventKind};
+use hone_pcapng::{How, ProcessEvent, ProcessEventKind};
 
 use crate::blocks::{self, PacketFields, blocks};
 use crate::peers::{Peer, Peers};
@@ -91,6 +91,8 @@ impl Process {
 pub struct Tally {
     /// All packets.
     pub total: Traffic,
+    /// Why packets have no process: how many for which reason. A recording of another version may not say.
+    pub reasons: BTreeMap<How, u64>,
     /// Packets without a process.
     pub nobody: Traffic,
     /// With whom those were.
@@ -160,7 +162,10 @@ impl Tally {
                 let process = &mut self.processes[index];
                 (&mut process.traffic, &mut process.peers)
             }
-            None => (&mut self.nobody, &mut self.nobody_peers),
+            None => {
+                *self.reasons.entry(packet.how.unwrap_or(How::UnknownSocket)).or_default() += 1;
+                (&mut self.nobody, &mut self.nobody_peers)
+            }
         };
         traffic.count(packet.outbound, bytes);
         if let Some(peer) = Peer::of(packet.data, packet.outbound) {

@@ -230,8 +230,8 @@ fn the_summary_tells_who_talked_to_whom() {
 Recorded    4 packets, 3.1 KiB on the wire, in 1.5 s
 Written     4.0 KiB to a.pcapng
 Dropped     nothing
-Attributed  75.0 % of the packets to 2 processes
-            not attributed: 1 of the kernel itself
+Attributed  100 % of the packets that have a process, to 2 processes
+            without a process: 1 of the kernel itself
 
 PROCESS              PID  USER        BYTES IN  BYTES OUT  PACKETS IN  PACKETS OUT  MOSTLY WITH
 evil\\u{1b}[2J\\nname    7  al\\u{7}ice   2.0 KiB     1000 B           1            1  192.0.2.1:443 udp
