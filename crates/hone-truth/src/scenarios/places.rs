@@ -25,17 +25,21 @@ const ROUNDS: usize = 10;
 /// A server for one client that talks over both protocols; ready.
 fn server(stage: &Stage<'_>, end: End) -> Result<Actor> {
     let address = stage.address(end, PORT);
-    let mut server = stage.play(end, "server", |part| {
-        let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
-        part.ready()?;
-        echo(part, &datagrams, ROUNDS)?;
-        serve(part, &accept(part, &listener)?)
-    })?;
+    let mut server = stage.play(end, "server", |part| answer(part, address))?;
     server.ready()?;
     Ok(server)
 }
 
-fn chat(part: &mut Part, from: SocketAddr, to: SocketAddr) -> Result<()> {
+/// What a server does for one client that [`chat`]s.
+pub(super) fn answer(part: &mut Part, address: SocketAddr) -> Result<()> {
+    let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
+    part.ready()?;
+    echo(part, &datagrams, ROUNDS)?;
+    serve(part, &accept(part, &listener)?)
+}
+
+/// Talks over UDP, then over TCP.
+pub(super) fn chat(part: &mut Part, from: SocketAddr, to: SocketAddr) -> Result<()> {
     let socket = udp(part, from)?;
     for _ in 0..ROUNDS {
         send_to(part, &socket, to, MESSAGE)?;

@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
+use super::places::{answer, chat};
 use super::skip;
 use crate::netlink::WireGuard;
 use crate::network::{End, INTERFACE, refusal};
 use crate::packet::{Direction, Protocol};
-use crate::sockets::{
-    MESSAGE, accept, connect, echo, hang_up, listen, read, receive, send_to, serve, talk, udp, write,
-};
+use crate::sockets::{MESSAGE, read, talk, write};
 use crate::stage::Stage;
 use crate::told::{Fact, Flow, Reason};
 
@@ -58,23 +57,10 @@ fn up_and_talk(stage: &Stage<'_>, inner: [IpAddr; 2]) -> Result<()> {
         stage.network.at(end).ip(&format!("link set {TUNNEL} up\n"))?;
     }
     let address = SocketAddr::new(inner[1], PORT);
-    let mut server = stage.play(End::B, "server", |part| {
-        let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
-        part.ready()?;
-        echo(part, &datagrams, ROUNDS)?;
-        serve(part, &accept(part, &listener)?)
-    })?;
+    let mut server = stage.play(End::B, "server", |part| answer(part, address))?;
     server.ready()?;
-    let mut client = stage.play(End::A, "client", |part| {
-        let socket = udp(part, SocketAddr::new(inner[0], 0))?;
-        for _ in 0..ROUNDS {
-            send_to(part, &socket, address, MESSAGE)?;
-            receive(part, &socket)?;
-        }
-        let stream = connect(part, address)?;
-        talk(part, &stream, ROUNDS)?;
-        hang_up(stream)
-    })?;
+    let from = SocketAddr::new(inner[0], 0);
+    let mut client = stage.play(End::A, "client", |part| chat(part, from, address))?;
     client.finish()?;
     server.finish()
 }

@@ -6,13 +6,14 @@ use std::os::fd::AsRawFd as _;
 use anyhow::{Context as _, Result, ensure};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
+use super::places::{answer, chat};
 use super::skip;
 use crate::craft::acknowledgement;
 use crate::netlink::drop_inbound;
 use crate::network::{End, INTERFACE, Namespace};
 use crate::packet::{Direction, Protocol};
 use crate::sockets::{
-    MESSAGE, accept, connect, echo, flow, hang_up, listen, receive, send_to, serve, set_option, talk, udp,
+    MESSAGE, accept, connect, flow, hang_up, listen, send_to, serve, set_option, talk, udp,
 };
 use crate::stage::{Stage, pause};
 use crate::told::{Fact, Flow, Reason, now};
@@ -155,23 +156,10 @@ pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
     }
     stage.tell(&Fact::Forwarded)?;
     let at = std::net::SocketAddr::new(outer, PORT);
-    let mut server = stage.play_in(&far, "server", |part| {
-        let (datagrams, listener) = (udp(part, at)?, listen(part, at)?);
-        part.ready()?;
-        echo(part, &datagrams, ROUNDS)?;
-        serve(part, &accept(part, &listener)?)
-    })?;
+    let mut server = stage.play_in(&far, "server", |part| answer(part, at))?;
     server.ready()?;
-    let mut client = stage.play(End::A, "client", |part| {
-        let socket = udp(part, std::net::SocketAddr::new(beyond, 0))?;
-        for _ in 0..ROUNDS {
-            send_to(part, &socket, at, MESSAGE)?;
-            receive(part, &socket)?;
-        }
-        let stream = connect(part, at)?;
-        talk(part, &stream, ROUNDS)?;
-        hang_up(stream)
-    })?;
+    let from = std::net::SocketAddr::new(beyond, 0);
+    let mut client = stage.play(End::A, "client", |part| chat(part, from, at))?;
     client.finish()?;
     server.finish()?;
     // The client's last acknowledgement is still on its way through the router.
