@@ -182,15 +182,6 @@ static __always_inline void await_use(struct packet_record *head, struct socket_
 	}
 }
 
-static __always_inline void await(struct packet_record *head, struct socket_state *state, __u8 wait, __u64 ticket)
-{
-	head->task = 0;
-	head->method = METHOD_SHARED;
-	head->wait = wait;
-	head->ticket = ticket;
-	state->waiting = 1;
-}
-
 static __always_inline void await_reader(struct __sk_buff *skb, struct view *view, struct packet_record *head,
 					 struct socket_state *state)
 {
@@ -260,7 +251,10 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		__u64 address = (__u64)view->buffer;
 		bpf_map_update_elem(&waiting_datagrams, &address, &datagram, BPF_ANY);
 		any_datagram_waits = 1;
-		await(head, state, WAIT_DATAGRAM, datagram.ticket);
+		head->method = METHOD_SHARED;
+		head->wait = WAIT_DATAGRAM;
+		head->ticket = datagram.ticket;
+		state->waiting = 1;
 	} else {
 		await_use(head, state);
 		await_reader(skb, view, head, state);
