@@ -43,14 +43,14 @@ fn rotation_through_honed_loses_nothing_and_tells_nothing_twice() {
     let recorder = Recorder::start_in_directory_through(&service, &[]);
     let mut traffic = endless_datagrams(&network);
     for number in 2..=4 {
-        await_more(&mut traffic[0]);
+        await_more(&traffic[0]);
         recorder.signal(Signal::HUP);
         wait_for("the next file", || {
             let files = recorder.files();
             (files.len() == number && files.iter().all(|file| has_content(file))).then_some(())
         });
     }
-    await_more(&mut traffic[0]);
+    await_more(&traffic[0]);
     traffic[0].go_on();
     let truth = Truth::told(traffic.map(Traffic::finish));
     recorder.signal(Signal::INT);
@@ -97,7 +97,7 @@ fn when_honed_is_killed_the_file_ends_at_a_whole_block() {
     let (mut service, network) = (Service::start(), Network::new());
     let recorder = Recorder::start_through(&service, &[]);
     let mut traffic = endless_datagrams(&network);
-    await_more(&mut traffic[0]);
+    await_more(&traffic[0]);
     service.end(Signal::KILL);
     let ended = recorder.wait();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
@@ -120,15 +120,15 @@ fn follow_goes_on_with_a_new_section_when_honed_is_back() {
         packets.filter(|ip| network.has(ip.source)).count()
     };
     for signal in [Signal::TERM, Signal::KILL] {
-        await_more(&mut traffic[0]);
+        await_more(&traffic[0]);
         service.end(signal);
         // Nobody is there for a while.
-        await_more(&mut traffic[0]);
+        await_more(&traffic[0]);
         let length = file.metadata().expect("it is there").len();
         service.start_again();
         wait_for("the next section", || (file.metadata().expect("it is there").len() > length).then_some(()));
     }
-    await_more(&mut traffic[0]);
+    await_more(&traffic[0]);
     traffic[0].go_on();
     let truth = Truth::told(traffic.map(Traffic::finish));
     recorder.signal(Signal::INT);

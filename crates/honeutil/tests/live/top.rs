@@ -102,7 +102,7 @@ fn top_draws_what_talks_and_obeys_keys() {
     let (service, network) = (Service::start(), Network::new());
     let mut top = Top::start(&["--socket", &service.socket()]);
     let mut traffic = endless_datagrams(&network);
-    await_more(&mut traffic[0]);
+    await_more(&traffic[0]);
     top.wait_for("through");
     top.wait_for("traffic");
     top.press("c");
