@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::compress::{FileId, compress};
+use crate::compress::compress;
 use crate::control::Control;
+use crate::system::file::{FileId, lower_priority};
 use crate::text::{printable, thousands};
 
 /// Longest file name shown, in characters.
@@ -20,8 +21,6 @@ const MAX_SHOWN: usize = 4096;
 const MAX_NAMED: usize = 4;
 /// How often a wait for the thread looks at the control.
 const TICK: Duration = Duration::from_millis(20);
-/// How much less the thread's work is worth than the recording's, in steps of nice(1).
-const NICE: i32 = 10;
 
 /// What is to become of finished files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,8 +110,7 @@ impl Archive {
             report: Report::default(),
         };
         let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(|| {
-            // Only a courtesy.
-            let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+            lower_priority();
             keeper.work()
         })?;
         Ok(Self { sender, thread })

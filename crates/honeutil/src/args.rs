@@ -7,26 +7,25 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use hone_linux::Mechanism;
 
 use crate::archive::Keep;
-use crate::manage::args::{
-    INSTALL_NOTES, InstallArgs, START_NOTES, STATUS_NOTES, STOP_NOTES, StartArgs, StatusArgs, StopArgs,
-    UNINSTALL_NOTES, UninstallArgs,
-};
-use crate::notes::{COMPLETIONS_NOTES, NOTES, READ_NOTES, SHOW_NOTES};
+use crate::notes::{COMPLETIONS_NOTES, NOTES, SHOW_NOTES};
 use crate::rotation::Rotation;
-use crate::service_args::{
-    CONNS_NOTES, ConnsArgs, LOG_NOTES, LogLevelArgs, RING_NOTES, RingSizeArgs, STATS_NOTES, StatsArgs,
-    TOP_NOTES, TopArgs, WayArgs,
-};
+use crate::service_args::{ConnsArgs, StatsArgs, TOP_NOTES, TopArgs};
 use crate::show::expression::Expression;
 use crate::show::select::{Network, Selection};
+use crate::system::args::{InstallArgs, SourceArgs, StartArgs, StatusArgs, StopArgs, UninstallArgs};
+#[cfg(target_os = "linux")]
+use crate::system::args::{LogLevelArgs, RingSizeArgs};
+use crate::system::notes::{
+    CONNS_NOTES, INSTALL_NOTES, READ_NOTES, START_NOTES, STATS_NOTES, STATUS_NOTES, STOP_NOTES,
+    UNINSTALL_NOTES,
+};
+#[cfg(target_os = "linux")]
+use crate::system::notes::{LOG_NOTES, RING_NOTES};
 
 /// Largest snap length, bytes: what common readers accept as a packet at all.
 const MAX_SNAP_LENGTH: u32 = hone_engine::MAX_PACKET_BYTES;
-/// Largest kernel ring buffer, MiB.
-const MAX_BUFFER_MIB: u32 = 1024;
 /// Longest recording that can be asked for.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -90,28 +89,36 @@ pub enum Command {
     /// Show live who sends and receives how much
     #[command(after_long_help = TOP_NOTES)]
     Top(TopArgs),
-    /// Show the statistics of honed
+    #[cfg_attr(not(windows), doc = "Show the statistics of honed")]
+    #[cfg_attr(windows, doc = "Show the statistics of the driver")]
     #[command(after_long_help = STATS_NOTES)]
     GetStats(StatsArgs),
-    /// Send the list of open connections to honed
+    #[cfg_attr(not(windows), doc = "Send the list of open connections to honed")]
+    #[cfg_attr(windows, doc = "Send the list of open connections to the driver")]
     #[command(after_long_help = CONNS_NOTES)]
     SendConns(ConnsArgs),
     /// Show or set which messages honed logs
+    #[cfg(target_os = "linux")]
     #[command(after_long_help = LOG_NOTES)]
     LogLevel(LogLevelArgs),
     /// Show or set the ring buffer of honed's new readers
+    #[cfg(target_os = "linux")]
     #[command(after_long_help = RING_NOTES)]
     RingSize(RingSizeArgs),
-    /// Start honed
+    #[cfg_attr(not(windows), doc = "Start honed")]
+    #[cfg_attr(windows, doc = "Start the driver")]
     #[command(after_long_help = START_NOTES)]
     Start(StartArgs),
-    /// Stop honed
+    #[cfg_attr(not(windows), doc = "Stop honed")]
+    #[cfg_attr(windows, doc = "Stop the driver")]
     #[command(after_long_help = STOP_NOTES)]
     Stop(StopArgs),
-    /// Show whether honed runs
+    #[cfg_attr(not(windows), doc = "Show whether honed runs")]
+    #[cfg_attr(windows, doc = "Show whether the driver is installed and runs")]
     #[command(after_long_help = STATUS_NOTES)]
     Status(StatusArgs),
-    /// Install honed, its configuration and its group
+    #[cfg_attr(not(windows), doc = "Install honed, its configuration and its group")]
+    #[cfg_attr(windows, doc = "Install the driver and the network filters that call it")]
     #[command(after_long_help = INSTALL_NOTES)]
     Install(InstallArgs),
     /// Remove what install has made
@@ -247,26 +254,9 @@ pub struct ReadArgs {
     #[arg(long)]
     pub compress: bool,
 
-    /// Kernel buffer between sensor and file: a power of two, 1 to 1024 [default: 64]
-    ///
-    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow. Through honed, its own holds:
-    /// sensor_buffer in /etc/hone/hone.toml.
-    #[arg(long, value_name = "MIB", value_parser = buffer_size)]
-    pub buffer_size: Option<u32>,
-
-    /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
-    ///
-    /// For comparisons; through honed, its own holds: `honed --mechanism`.
-    #[arg(long, value_name = "HOW")]
-    pub mechanism: Option<Mechanism>,
-
-    /// Whether to record through the service.
+    /// Where events come from.
     #[command(flatten)]
-    pub way: WayArgs,
-
-    /// Wait for honed, and go on with a new section when it is back after it ended
-    #[arg(long, conflicts_with = "local")]
-    pub follow: bool,
+    pub source: SourceArgs,
 
     /// Say more on standard error; twice or three times for even more
     #[arg(short, long, action = ArgAction::Count)]
@@ -346,13 +336,6 @@ fn port(text: &str) -> Result<u16, String> {
 
 fn nonempty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
-}
-
-fn buffer_size(text: &str) -> Result<u32, String> {
-    text.parse::<u32>()
-        .ok()
-        .filter(|mib| mib.is_power_of_two() && *mib <= MAX_BUFFER_MIB)
-        .ok_or_else(|| format!("must be a power of two from 1 to {MAX_BUFFER_MIB} MiB"))
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -435,14 +418,10 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_buffer_sizes() {
+    fn counts() {
         assert_eq!(count("1").map(NonZeroU64::get), Ok(1));
         for text in ["0", "-1", "", "1.5", "18446744073709551616"] {
             assert!(count(text).is_err(), "{text:?}");
-        }
-        assert_eq!(buffer_size("1024"), Ok(1024));
-        for text in ["0", "3", "2048", "-64", "64M", ""] {
-            assert!(buffer_size(text).unwrap_err().contains("1 to 1024 MiB"), "{text:?}");
         }
     }
 }

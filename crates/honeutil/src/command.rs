@@ -4,30 +4,24 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap_complete::Shell;
-use hone_engine::{HostIdentity, SectionInfo};
-use hone_linux::{HostInfo, Sensor, SensorConfig};
 
 use crate::args::{Command, ReadArgs, ShowArgs};
 use crate::control::Control;
-use crate::feed::Local;
 use crate::generate;
-use crate::manage::{install, lifecycle, status, uninstall};
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
-use crate::read::{Options, RecordError, Recorder};
-use crate::remote::Remote;
+use crate::read::{Options, RecordError};
 use crate::service;
 use crate::service_args::TopArgs;
 use crate::show::input::Input;
 use crate::show::{Show, ShowError};
 use crate::summary;
+use crate::system::{self, manage};
 use crate::text::printable;
 use crate::top;
 
-/// The kernel buffer unless said otherwise.
-const DEFAULT_BUFFER_MIB: u32 = 64;
 /// Longest file name shown, in characters.
 const MAX_SHOWN: usize = 4096;
 
@@ -42,13 +36,15 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Top(args) => top(&args),
         Command::GetStats(args) => service::get_stats(&args),
         Command::SendConns(args) => service::send_conns(&args),
-        Command::LogLevel(args) => service::log_level(&args),
-        Command::RingSize(args) => service::ring_size(&args),
-        Command::Start(args) => lifecycle::start(&args),
-        Command::Stop(args) => lifecycle::stop(&args),
-        Command::Status(args) => status::status(&args),
-        Command::Install(args) => install::install(&args),
-        Command::Uninstall(args) => uninstall::uninstall(&args),
+        #[cfg(target_os = "linux")]
+        Command::LogLevel(args) => system::service::log_level(&args),
+        #[cfg(target_os = "linux")]
+        Command::RingSize(args) => system::service::ring_size(&args),
+        Command::Start(args) => manage::start(&args),
+        Command::Stop(args) => manage::stop(&args),
+        Command::Status(args) => manage::status(&args),
+        Command::Install(args) => manage::install(&args),
+        Command::Uninstall(args) => manage::uninstall(&args),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(&directory),
     }
@@ -57,9 +53,8 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     log(args.verbose);
     let mut control = Control::with_signals().context("cannot handle signals")?;
-    let host = hone_linux::host();
     // Before the sensor, which takes a while to load: a bad path is told at once.
-    let mut output = Output::open(target(args), &host.host_name, hone_linux::now(), &mut control)?;
+    let mut output = Output::open(target(args), &system::record::host_name(), system::now(), &mut control)?;
     let (rotation, keep) = (args.rotation(), args.keep());
     if rotation.is_on() {
         output.require_files()?;
@@ -70,33 +65,8 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     let options =
         Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
     let mut progress = Progress::new(!args.quiet);
-    let service = Remote::find(args.way.which(args.follow), args.snap_length, &mut control)
-        .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
-    let (outcome, tally, result) = if let Some(service) = service {
-        if args.buffer_size.is_some() {
-            tracing::warn!("--buffer-size has no effect through honed: see sensor_buffer in hone.toml");
-        }
-        if args.mechanism.is_some() {
-            tracing::warn!("--mechanism has no effect through honed: see honed --mechanism");
-        }
-        tracing::info!("recording through honed");
-        Recorder::attached(service, options, &mut output, &mut control, &mut progress).run()
-    } else {
-        let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
-        let mut sensor = Sensor::start(&SensorConfig {
-            snap_length: args.snap_length,
-            ring_bytes,
-            mechanism: args.mechanism,
-        })?;
-        tracing::info!("the kernel tells who uses a socket by {}", sensor.mechanism().name());
-        for note in sensor.notes() {
-            tracing::info!("{note}");
-        }
-        let recorder =
-            Recorder::start(&mut sensor, section(host), options, &mut output, &mut control, &mut progress)?;
-        tracing::info!("recording in this process, without honed");
-        recorder.run()
-    };
+    let (outcome, tally, result) =
+        system::record::record(&args.source, options, &mut output, &mut control, &mut progress)?;
     if matches!(result, Err(RecordError::Output(OutputError::Closed { .. }))) {
         return Ok(ExitCode::FAILURE);
     }
@@ -115,20 +85,7 @@ fn read(args: &ReadArgs) -> anyhow::Result<ExitCode> {
 fn top(args: &TopArgs) -> anyhow::Result<ExitCode> {
     top::check_terminal()?;
     let mut control = Control::with_signals().context("cannot handle signals")?;
-    let service = Remote::find(args.way.which(false), top::SNAP_LENGTH, &mut control)
-        .map_err(|error| anyhow!("cannot read through honed: {error}. --local does without it"))?;
-    if let Some(service) = service {
-        top::run(service, &mut control, args.interval)?;
-    } else {
-        let config = SensorConfig {
-            snap_length: top::SNAP_LENGTH,
-            ring_bytes: DEFAULT_BUFFER_MIB << 20,
-            mechanism: None,
-        };
-        let mut sensor = Sensor::start(&config)?;
-        let feed = Local::start(&mut sensor, section(hone_linux::host()), top::SNAP_LENGTH)?;
-        top::run(feed, &mut control, args.interval)?;
-    }
+    system::record::top(args, &mut control)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -179,17 +136,6 @@ fn target(args: &ReadArgs) -> Target {
         (Some(file), _) => Target::File(file.clone()),
         (None, Some(directory)) => Target::Directory(directory.clone()),
         (None, None) => Target::Directory(PathBuf::new()),
-    }
-}
-
-fn section(host: HostInfo) -> SectionInfo {
-    SectionInfo {
-        hardware: host.hardware.into(),
-        os: host.os.into(),
-        application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
-        host: host.id.map_or(HostIdentity::Unknown, HostIdentity::Guid),
-        interface: b"all sockets of the host".to_vec(),
-        ..SectionInfo::default()
     }
 }
 

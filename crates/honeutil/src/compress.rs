@@ -3,33 +3,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
-use rustix::io::Errno;
+use crate::system::file::{FileId, create_new, rename_new};
 
 /// zstd's own default: a fifth of its size for text, at some hundred MiB a second.
 const LEVEL: i32 = 3;
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Which file something is, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        file.metadata().map(|data| Self { device: data.dev(), inode: data.ino() })
-    }
-
-    /// Whether this file still has this name.
-    pub(crate) fn is_at(self, path: &Path) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|data| Self { device: data.dev(), inode: data.ino() } == self)
-    }
-}
 
 /// What the compressed file of `path` is called.
 pub(crate) fn compressed_name(path: &Path) -> PathBuf {
@@ -56,11 +36,10 @@ pub(crate) fn compress(
     if FileId::of(&plain)? != id {
         return Err(io::Error::other("there is another file of its name now"));
     }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let out = File::from(rustix::fs::open(&part, flags, Mode::RUSR | Mode::WUSR)?);
+    let out = create_new(&part)?;
     let result = fill(plain, out, wanted).and_then(|length| match length {
         // Never over a file of that name.
-        Some(length) => rename_new(&part, &name).map(|()| Some((name.clone(), length))),
+        Some(length) => rename_new(&part, &name).map_err(said).map(|()| Some((name.clone(), length))),
         None => Ok(None),
     });
     if !matches!(result, Ok(Some(_))) {
@@ -94,15 +73,12 @@ fn fill(mut plain: File, out: File, wanted: &mut dyn FnMut() -> bool) -> io::Res
     out.metadata().map(|data| Some(data.len()))
 }
 
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // A file system that cannot promise it: a look must do.
-        Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => fs::rename(from, to),
-        Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "there is a compressed file of its name already",
-        )),
-        renamed => Ok(renamed?),
+fn said(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::AlreadyExists => {
+            io::Error::new(kind, "there is a compressed file of its name already")
+        }
+        _ => error,
     }
 }
 
@@ -141,7 +117,8 @@ mod tests {
         let (path, id) = plain(&directory);
         assert_eq!(compress(&path, id, &mut || false).unwrap(), None);
         assert_eq!(names(&directory), ["a.pcapng"]);
-        let other = FileId { inode: id.inode + 1, ..id };
+        let other = FileId::of(&File::create(directory.path().join("other")).unwrap()).unwrap();
+        fs::remove_file(directory.path().join("other")).unwrap();
         assert!(compress(&path, other, &mut || true).is_err());
         fs::write(compressed_name(&path), "precious").unwrap();
         assert!(compress(&path, id, &mut || true).unwrap_err().to_string().contains("already"));

@@ -3,20 +3,17 @@
 //! Signal handlers only raise the flags held here; the one thread of the program looks at them between its steps.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use signal_hook::flag;
+use crate::system;
 
 /// How long a stop goes on before a further SIGINT or SIGTERM ends the program at once.
 /// Not zero, for `timeout` and terminals may send the same signal twice.
 const FORCE_AFTER: Duration = Duration::from_millis(500);
 /// Exit status after a forced end, as a shell reports SIGINT.
-const FORCED_STATUS: i32 = 130;
+pub(crate) const FORCED_STATUS: i32 = 130;
 
 /// The flags, and the time at which to stop.
 #[derive(Debug, Default)]
@@ -35,19 +32,13 @@ impl Control {
         Self::default()
     }
 
-    /// A control that SIGINT, SIGTERM and SIGHUP reach. Also keeps SIGXFSZ from killing the program, so that a
-    /// write over the limit is an error like a full disk.
+    /// A control that Ctrl-C and its like reach: see `signals` of each system.
     ///
     /// # Errors
     /// If the system refuses a handler.
     pub fn with_signals() -> io::Result<Self> {
         let control = Self::new();
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, FORCED_STATUS, Arc::clone(&control.force))?;
-            flag::register(signal, Arc::clone(&control.stop))?;
-        }
-        flag::register(SIGHUP, Arc::clone(&control.restart))?;
-        ignore_file_size_signal()?;
+        system::signals::register(&control)?;
         Ok(control)
     }
 
@@ -61,6 +52,11 @@ impl Control {
     #[must_use]
     pub fn restart_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.restart)
+    }
+
+    /// A flag that is up once a further signal ends the program at once.
+    pub(crate) fn force_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.force)
     }
 
     /// Stop so much later than now.
@@ -97,24 +93,5 @@ impl Control {
     /// Whether the next file is to be started; true once for each request.
     pub fn take_restart(&mut self) -> bool {
         self.restart.swap(false, Ordering::Relaxed)
-    }
-}
-
-/// Makes a write over the file size limit fail with `EFBIG` instead of killing the process.
-///
-/// # Errors
-/// If the system refuses the handler.
-pub fn ignore_file_size_signal() -> io::Result<()> {
-    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
-}
-
-/// Waits until `fd` can be written or its other end is gone, or the time has passed or a signal came: then nothing.
-pub(crate) fn writable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<PollFlags> {
-    let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) => Ok(fds[0].revents()),
-        Err(rustix::io::Errno::INTR) => Ok(PollFlags::empty()),
-        Err(error) => Err(error.into()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::archive::Finished;
 use crate::blocks;
-use crate::compress::FileId;
+use crate::system::file::FileId;
 
 /// A regular file being written. Owned by [`Output`](crate::output::Output).
 #[derive(Debug)]

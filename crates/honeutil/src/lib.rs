@@ -18,14 +18,12 @@ pub mod feed;
 mod file;
 mod generate;
 mod ip;
-pub mod manage;
 pub mod naming;
 mod notes;
 pub mod output;
 pub mod peers;
 pub mod progress;
 pub mod read;
-pub mod remote;
 pub mod rotation;
 pub mod service;
 pub mod service_args;
@@ -34,6 +32,9 @@ pub mod source;
 pub mod stats;
 mod stream;
 pub mod summary;
+#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
+#[cfg_attr(windows, path = "windows/mod.rs")]
+pub mod system;
 pub mod tally;
 pub mod text;
 pub mod top;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use honeutil::args::Cli;
 use honeutil::progress::Messages;
-use rustix::event::{PollFd, PollFlags, poll};
+use honeutil::system;
 
 fn main() -> ExitCode {
     let Cli { command, pause } = Cli::checked();
@@ -19,13 +19,9 @@ fn main() -> ExitCode {
     status
 }
 
-/// Any signal will do as well.
 fn wait_for_enter() {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
+    if std::io::stdin().is_terminal() {
         let _ = write!(Messages, "\nPress Enter to exit ... ");
-        if poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None).is_ok() {
-            let _ = stdin.read_line(&mut String::new());
-        }
+        system::terminal::wait_for_enter();
     }
 }

@@ -4,13 +4,9 @@
 //! owner only: they hold everyone's traffic.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::AsFd as _;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
 
 use crate::archive::{Archive, Keep, Report};
 use crate::compress::compressed_name;
@@ -18,6 +14,7 @@ use crate::control::Control;
 use crate::file::RegularFile;
 use crate::naming;
 use crate::stream::{PATIENCE, Stream, StreamError};
+use crate::system::file::{self, create_new, open_existing};
 use crate::text::printable;
 
 /// Longest file name shown, in characters.
@@ -110,17 +107,17 @@ pub enum OutputError {
 
 /// What can be done about it, where something can.
 fn remedy(error: &io::Error) -> &'static str {
-    match Errno::from_io_error(error) {
-        Some(Errno::NOENT) => ": make the directory first (mkdir -p), or name another",
-        Some(Errno::NOTDIR) => ": name a directory",
-        Some(Errno::ISDIR) => ": name a file, or use -d for a directory",
-        Some(Errno::ACCESS | Errno::PERM) => ": name a place that you may write to",
-        Some(Errno::ROFS) => ": name a place on another file system",
-        Some(Errno::NOSPC) => ": free some space, or record less (-s, --count, --duration)",
-        Some(Errno::DQUOT) => ": free some of your quota, or record less (-s, --count, --duration)",
-        Some(Errno::FBIG) => {
-            ": raise the limit (ulimit -f), or start a new file in time (--rotate-size, SIGHUP)"
-        }
+    if let Some(remedy) = file::remedy(error) {
+        return remedy;
+    }
+    match error.kind() {
+        ErrorKind::NotFound => ": make the directory first (mkdir), or name another",
+        ErrorKind::NotADirectory => ": name a directory",
+        ErrorKind::IsADirectory => ": name a file, or use -d for a directory",
+        ErrorKind::PermissionDenied => ": name a place that you may write to",
+        ErrorKind::ReadOnlyFilesystem => ": name a place on another file system",
+        ErrorKind::StorageFull => ": free some space, or record less (-s, --count, --duration)",
+        ErrorKind::QuotaExceeded => ": free some of your quota, or record less (-s, --count, --duration)",
         _ => "",
     }
 }
@@ -160,8 +157,7 @@ impl Output {
             Target::File(path) => (open_file(path, control)?, shown(path)),
             Target::Stdout => {
                 let name = "standard output".to_owned();
-                let file = io::stdout().as_fd().try_clone_to_owned();
-                let sink = file.and_then(|file| sink_for(file.into(), RegularFile::inherited));
+                let sink = file::standard_output().and_then(|file| sink_for(file, RegularFile::inherited));
                 (sink.map_err(|source| OutputError::Open { name: name.clone(), source })?, name)
             }
         };
@@ -325,16 +321,18 @@ fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputErro
         let candidate = naming::numbered(path, number);
         // The name of a file that was compressed is taken as well.
         let opened = match compressed_name(&candidate).try_exists() {
-            Ok(true) => Err(Errno::EXIST),
-            _ => open(&candidate, OFlags::CREATE | OFlags::EXCL),
+            Ok(true) => Err(ErrorKind::AlreadyExists.into()),
+            _ => create_new(&candidate),
         };
         match opened {
             Ok(file) => {
                 let name = shown(&candidate);
                 return Ok((Sink::File(RegularFile::new(file, candidate)), name));
             }
-            Err(Errno::EXIST) if number - first < MAX_NUMBER => number += 1,
-            Err(error) => return Err(OutputError::Open { name: shown(&candidate), source: error.into() }),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number - first < MAX_NUMBER => {
+                number += 1
+            }
+            Err(source) => return Err(OutputError::Open { name: shown(&candidate), source }),
         }
     }
 }
@@ -343,19 +341,13 @@ fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputErro
 fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
     let failed = |source: io::Error| OutputError::Open { name: shown(path), source };
     loop {
-        match open(path, OFlags::CREATE | OFlags::EXCL) {
+        match create_new(path) {
             Ok(file) => return Ok(Sink::File(RegularFile::new(file, path.to_owned()))),
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed(error.into())),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
         }
-        // Create: for a symbolic link to a file that does not exist.
-        match open(path, OFlags::CREATE) {
-            Ok(file) => {
-                return sink_for(file, |file| RegularFile::overwrite(file, path.to_owned())).map_err(failed);
-            }
-            // A named pipe that nobody reads yet.
-            Err(Errno::NXIO) => {}
-            Err(error) => return Err(failed(error.into())),
+        if let Some(file) = open_existing(path).map_err(failed)? {
+            return sink_for(file, |file| RegularFile::overwrite(file, path.to_owned())).map_err(failed);
         }
         if control.stopping().is_some() {
             return Err(OutputError::NoReader { name: shown(path) });
@@ -364,17 +356,7 @@ fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
     }
 }
 
-fn open(path: &Path, more: OFlags) -> Result<File, Errno> {
-    // NONBLOCK: opening a named pipe must not hang. Regular files do not care.
-    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | more;
-    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from)
-}
-
 /// The sink for a file that was there before.
 fn sink_for(file: File, regular: impl FnOnce(File) -> RegularFile) -> io::Result<Sink> {
-    let mode = rustix::fs::fstat(&file)?.st_mode;
-    Ok(match FileType::from_raw_mode(mode) {
-        FileType::RegularFile => Sink::File(regular(file)),
-        _ => Sink::Stream(Stream::new(file)),
-    })
+    Ok(if file::is_regular(&file)? { Sink::File(regular(file)) } else { Sink::Stream(Stream::new(file)) })
 }

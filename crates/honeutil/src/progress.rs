@@ -3,14 +3,10 @@
 //! No escape codes: a line is erased by writing blanks over it, so any terminal will do.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
-use rustix::termios::tcgetwinsize;
-
-use crate::control::writable;
+use crate::system::terminal;
 
 const REDRAW: Duration = Duration::from_millis(250);
 const DEFAULT_WIDTH: usize = 80;
@@ -41,16 +37,17 @@ impl Progress {
             return;
         }
         self.drawn = Some(Instant::now());
-        let stderr = io::stderr();
         // A terminal that was stopped (Ctrl-S) must not hold up the recording.
-        if !writable(stderr.as_fd(), Duration::ZERO).is_ok_and(|state| state.contains(PollFlags::OUT)) {
+        if !terminal::is_ready() {
             return;
         }
-        let width = tcgetwinsize(&stderr).map_or(0, |size| usize::from(size.ws_col));
-        let width = if width == 0 { DEFAULT_WIDTH } else { width };
+        let width = match terminal::width() {
+            0 => DEFAULT_WIDTH,
+            width => width,
+        };
         let line = fit(&text(), width.saturating_sub(ECHO + 1));
         let blanks = SHOWN.swap(line.chars().count(), Ordering::Relaxed);
-        let _ = write!(&stderr, "\r{line:blanks$}");
+        let _ = write!(io::stderr(), "\r{line:blanks$}");
     }
 
     /// Takes the line off the terminal.
@@ -61,9 +58,7 @@ impl Progress {
     /// Whether the terminal that the line would be on has hung up.
     #[must_use]
     pub fn hung_up(&self) -> bool {
-        self.terminal
-            && writable(io::stderr().as_fd(), Duration::ZERO)
-                .is_ok_and(|state| state.contains(PollFlags::HUP))
+        self.terminal && terminal::has_hung_up()
     }
 }
 

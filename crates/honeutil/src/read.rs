@@ -6,7 +6,6 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use hone_engine::{AttachError, OutOfMemory, Read, ReadError, RestartError, SectionInfo};
-use hone_reader::ReaderError;
 
 use crate::blocks;
 use crate::control::Control;
@@ -14,10 +13,10 @@ use crate::count::Surplus;
 use crate::feed::{Feed, Fetched, Local};
 use crate::output::{Output, OutputError};
 use crate::progress::Progress;
-use crate::remote::Remote;
 use crate::rotation::{Due, Rotation};
 use crate::source::{Source, SourceError};
 use crate::summary::Outcome;
+use crate::system::ServiceError;
 use crate::tally::Tally;
 use crate::text;
 
@@ -50,7 +49,7 @@ pub enum RecordError {
     Source(SourceError),
     /// The service failed, or ended the stream.
     #[error(transparent)]
-    Service(ReaderError),
+    Service(ServiceError),
     /// The output failed.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -105,22 +104,10 @@ impl<'a, S: Source> Recorder<'a, Local<'a, S>> {
     }
 }
 
-impl<'a> Recorder<'a, Remote> {
-    /// A recording of what the service's reader gets.
-    #[must_use]
-    pub fn attached(
-        feed: Remote,
-        options: Options,
-        output: &'a mut Output,
-        control: &'a mut Control,
-        progress: &'a mut Progress,
-    ) -> Self {
-        Self::of(feed, options, output, control, progress)
-    }
-}
-
 impl<'a, F: Feed> Recorder<'a, F> {
-    fn of(
+    /// A recording of what a feed brings.
+    #[must_use]
+    pub fn of(
         feed: F,
         options: Options,
         output: &'a mut Output,

@@ -1,37 +1,41 @@
-//! The commands that ask the service one thing: `get-stats`, `send-conns`, `log-level`, `ring-size`.
+//! The commands that ask the service one thing: `get-stats`, `send-conns`.
 
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use hone_reader::api::limits::MAX_OPEN_CONNECTIONS;
-use hone_reader::api::{ConnectionRecord, Fixed, List, OpenConnections, Request};
+use hone_api::limits::MAX_OPEN_CONNECTIONS;
+use hone_api::{ConnectionRecord, Fixed, List, OpenConnection, OpenConnections, Request, Statistics};
 
-use crate::conns;
 use crate::control::Control;
 use crate::progress::Messages;
-use crate::remote::connect;
-use crate::service_args::{ConnsArgs, LogLevelArgs, RingSizeArgs, StatsArgs};
+use crate::service_args::{ConnsArgs, StatsArgs};
 use crate::stats;
-use crate::text::{bytes, counted};
+use crate::system::{self, SERVICE, Service};
+use crate::text::counted;
 
 /// How often a wait looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// What `get-stats` tells.
+#[derive(Debug)]
+pub enum Report {
+    /// The statistics.
+    Statistics(Box<Statistics>),
+    /// Another report, as asked for.
+    #[cfg(target_os = "linux")]
+    Memory(String),
+}
+
 /// Writes to standard output; false: its reader closed it.
-fn print(text: &str) -> anyhow::Result<bool> {
+pub(crate) fn print(text: &str) -> anyhow::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => bail!("cannot write standard output: {error}"),
     }
-}
-
-fn status(is_written: bool) -> ExitCode {
-    if is_written { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Waits; false: a signal says stop.
@@ -54,21 +58,21 @@ fn pause(control: &mut Control, time: Duration) -> bool {
 /// # Errors
 /// The service does not run or refuses, or standard output cannot be written.
 pub fn get_stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref())?;
+    let mut service = Service::open(&args.service)?;
     let mut control = if args.watch.is_some() { Control::with_signals()? } else { Control::new() };
     let mut earlier = None;
     let mut first = true;
     loop {
-        let mut text = match (args.memory, args.json) {
-            (true, false) => stats::memory(&connection.memory()?),
-            (true, true) => stats::memory_json(&connection.memory()?).to_string() + "\n",
-            (false, true) => stats::json(&connection.statistics()?).to_string() + "\n",
-            (false, false) => {
-                let now = connection.statistics()?;
-                let report = stats::report(&now, earlier.as_ref());
+        let now = service.report(args)?;
+        let mut text = match now {
+            Report::Statistics(now) if args.json => stats::json(&now).to_string() + "\n",
+            Report::Statistics(now) => {
+                let report = stats::report(&now, earlier.as_deref());
                 earlier = Some(now);
                 report
             }
+            #[cfg(target_os = "linux")]
+            Report::Memory(text) => text,
         };
         if !first && !args.json {
             text.insert(0, '\n');
@@ -84,42 +88,14 @@ pub fn get_stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// `log-level`.
-///
-/// # Errors
-/// As [`get_stats`].
-pub fn log_level(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref())?;
-    if let Some(levels) = args.levels {
-        connection.set_log_levels(levels)?;
-    }
-    let levels = connection.log_levels()?;
-    print(&format!("{:#04x} {levels}\n", levels.mask())).map(status)
-}
-
-/// `ring-size`.
-///
-/// # Errors
-/// As [`get_stats`].
-pub fn ring_size(args: &RingSizeArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref())?;
-    if let Some(bytes) = args.bytes {
-        connection.set_ring_bytes(bytes)?;
-    }
-    let size = connection.statistics()?.ring_bytes;
-    let blocks = size / hone_engine::RING_SLOT_BYTES as u64;
-    print(&format!("{size} bytes ({}): {}\n", bytes(size), counted(blocks, "block"))).map(status)
-}
-
 /// `send-conns`.
 ///
 /// # Errors
 /// As [`get_stats`].
 pub fn send_conns(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
     // Before looking around: a service that isn't there is told at once.
-    let connection = if args.dry_run { None } else { Some(connect(args.service.socket.as_deref())?) };
-    let found =
-        conns::find(Path::new("/proc")).map_err(|error| anyhow::anyhow!("cannot read /proc: {error}"))?;
+    let service = if args.dry_run { None } else { Some(Service::open(&args.service)?) };
+    let found = system::open_connections()?;
     if found.unreadable > 0 {
         let _ = writeln!(
             Messages,
@@ -140,19 +116,18 @@ pub fn send_conns(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
     if args.verbose && !print(&found.table())? {
         return Ok(ExitCode::FAILURE);
     }
-    let Some(mut connection) = connection else { return Ok(ExitCode::SUCCESS) };
+    let Some(mut service) = service else { return Ok(ExitCode::SUCCESS) };
     let records = found.records();
     if records.len() > MAX_OPEN_CONNECTIONS {
-        bail!("{} connections are open; honed takes at most {MAX_OPEN_CONNECTIONS}", records.len());
+        bail!("{} connections are open; {SERVICE} takes at most {MAX_OPEN_CONNECTIONS}", records.len());
     }
     let mut buffer = vec![0; records.len() * <ConnectionRecord as Fixed>::LENGTH];
-    let list = List::write(records.iter().map(hone_reader::api::OpenConnection::record), &mut buffer)?;
-    connection.control(&Request::SetOpenConnections(OpenConnections::Full(list)))?;
-    let _ = writeln!(
-        Messages,
-        "sent {} of {}",
-        counted(records.len() as u64, "record"),
-        counted(found.namespaces as u64, "network namespace")
-    );
+    let list = List::write(records.iter().map(OpenConnection::record), &mut buffer)?;
+    service.control(&Request::SetOpenConnections(OpenConnections::Full(list)))?;
+    let mut sent = format!("sent {}", counted(records.len() as u64, "record"));
+    if found.namespaces > 0 {
+        sent += &format!(" of {}", counted(found.namespaces as u64, "network namespace"));
+    }
+    let _ = writeln!(Messages, "{sent}");
     Ok(ExitCode::SUCCESS)
 }

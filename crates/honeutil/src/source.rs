@@ -35,26 +35,3 @@ pub trait Source {
     /// The time by the clock that events are stamped with.
     fn now(&self) -> Nanos;
 }
-
-impl Source for hone_linux::Sensor {
-    fn restate(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), SourceError> {
-        Ok(Self::restate(self, sink)?)
-    }
-
-    fn poll(
-        &mut self,
-        timeout: Duration,
-        most: usize,
-        sink: &mut dyn FnMut(Event<'_>),
-    ) -> Result<usize, SourceError> {
-        Ok(Self::poll(self, timeout, most, sink)?)
-    }
-
-    fn drops(&mut self) -> Result<SourceDrops, SourceError> {
-        Ok(Self::drops(self)?)
-    }
-
-    fn now(&self) -> Nanos {
-        hone_linux::now()
-    }
-}

@@ -2,20 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
-
-use crate::control::{Control, writable};
+use crate::control::Control;
+use crate::system::file::{await_writable, is_abandoned};
 
 /// Once the recording stops, how long a reader may read nothing before it is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a wait looks at the control.
 const TICK: Duration = Duration::from_millis(100);
-/// Most bytes written at once. As much as a pipe is sure to take without blocking once poll(2) says that it is
-/// writable, so that no write ever holds the program; measured, it does not limit the speed.
-const CHUNK: usize = rustix::pipe::PIPE_BUF;
+/// Most bytes written at once: `PIPE_BUF` of Linux. As much as a pipe is sure to take without blocking once poll(2)
+/// says that it is writable, so that no write ever holds the program; measured, it does not limit the speed.
+const CHUNK: usize = 4096;
 
 /// A stream being written. Owned by [`Output`](crate::output::Output).
 #[derive(Debug)]
@@ -49,8 +47,7 @@ impl Stream {
 
     /// Whether the reader is gone; says so even while there is nothing to write.
     pub(crate) fn closed(&self) -> bool {
-        writable(self.file.as_fd(), Duration::ZERO)
-            .is_ok_and(|state| state.intersects(PollFlags::ERR | PollFlags::HUP))
+        is_abandoned(&self.file)
     }
 
     /// Writes all, as fast as the reader reads.
@@ -71,7 +68,7 @@ impl Stream {
 
     /// Waits for at most one tick and writes what can be written then.
     fn write_some(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
-        if writable(self.file.as_fd(), TICK).map_err(StreamError::Io)?.is_empty() {
+        if !await_writable(&self.file, TICK).map_err(StreamError::Io)? {
             return Ok(0);
         }
         match self.file.write(&bytes[..bytes.len().min(CHUNK)]) {

@@ -9,6 +9,7 @@ use hone_pcapng::How;
 
 use crate::feed::Account;
 use crate::peers::Peers;
+use crate::system::SERVICE_DROPS;
 use crate::tally::{Tally, Traffic};
 use crate::text::{bytes, counted, duration, printable, share, thousands};
 
@@ -92,10 +93,7 @@ fn processes(tally: &Tally) -> String {
 fn dropped(outcome: &Outcome) -> Vec<String> {
     let missing = &outcome.missing;
     let (source, ring) = if missing.of_service {
-        (
-            "by the full kernel buffer (a larger sensor_buffer in hone.toml can help)",
-            "by the reader's full ring buffer in honed (a smaller -s or a larger `honeutil ring-size` can help)",
-        )
+        SERVICE_DROPS
     } else {
         (
             "by the full kernel buffer (a larger --buffer-size or a smaller -s can help)",

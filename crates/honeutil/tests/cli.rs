@@ -192,9 +192,9 @@ fn places_that_cannot_be_written_are_told_before_anything_starts() {
     let path = |name: &str| directory.path().join(name).into_os_string().into_string().unwrap();
     fs::write(path("file"), "").unwrap();
     for (arguments, words) in [
-        (["read", "-d", &path("missing")], ["missing", "mkdir -p"]),
+        (["read", "-d", &path("missing")], ["missing", "mkdir"]),
         (["read", "-d", &path("file")], ["Not a directory", "name a directory"]),
-        (["read", "-w", &path("missing/a")], ["missing/a", "mkdir -p"]),
+        (["read", "-w", &path("missing/a")], ["missing/a", "mkdir"]),
         (["read", "-w", &path("")], ["Is a directory", "use -d"]),
     ] {
         let message = refused(&arguments, 1);

@@ -9,9 +9,10 @@ use std::path::Path;
 use common::{NOON, Script, Step, contents_of, record};
 use hone_testing::SmallDisk;
 use honeutil::archive::Keep;
-use honeutil::control::{Control, ignore_file_size_signal};
+use honeutil::control::Control;
 use honeutil::output::{Output, Target};
 use honeutil::read::Options;
+use honeutil::system::signals::ignore_file_size_signal;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Records more than fits into `path`, and checks what is left.

@@ -194,11 +194,11 @@ fn places_that_cannot_be_written_are_named_with_a_remedy() {
     fs::write(&file, "").unwrap();
     let missing = directory.path().join("missing");
     for (target, name, remedy) in [
-        (Target::Directory(missing.clone()), "missing/box_2026", "mkdir -p"),
+        (Target::Directory(missing.clone()), "missing/box_2026", "(mkdir)"),
         (Target::Directory(file), "file/box_2026", "name a directory"),
-        (Target::File(missing.join("a")), "missing/a", "mkdir -p"),
+        (Target::File(missing.join("a")), "missing/a", "(mkdir)"),
         (Target::File(directory.path().to_owned()), "", "use -d"),
-        (Target::Directory("/proc".into()), "/proc/box_2026", "mkdir -p"),
+        (Target::Directory("/proc".into()), "/proc/box_2026", "(mkdir)"),
     ] {
         let error = Output::open(target, "box", NOON, &mut Control::new()).unwrap_err();
         let message = error.to_string();

@@ -3,21 +3,14 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use rustix::fs::FileType;
-use signal_hook::consts::SIGINT;
-use signal_hook::flag;
-
+use crate::system;
 use crate::text::printable;
 
 /// How a zstd frame begins.
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Largest window of a compressed file, as a power of two: 128 MiB, what zstd itself takes without being told to.
 const MAX_WINDOW_LOG: u32 = 27;
-/// Exit status after a second SIGINT, as a shell reports it.
-const INTERRUPTED_STATUS: i32 = 130;
 /// Longest file name shown, in characters.
 const MAX_SHOWN: usize = 4096;
 
@@ -60,22 +53,15 @@ impl Input {
                 Err(io::Error::other("it is a terminal, and recordings are binary: name a FILE"))
             }
             Self::Stdin => {
-                let stdin = io::stdin();
-                if FileType::from_raw_mode(rustix::fs::fstat(&stdin)?.st_mode) == FileType::Fifo {
-                    outlast_one_interrupt()?;
+                // Ctrl-C goes to every program of a pipeline: the recorder before this one ends its stream then, and the
+                // end is still to be shown.
+                if system::file::is_input_piped()? {
+                    system::signals::outlast_one_interrupt()?;
                 }
-                decompressed(stdin.lock())
+                decompressed(io::stdin().lock())
             }
         }
     }
-}
-
-/// Ctrl-C goes to every program of a pipeline: the recorder before this one ends its stream then, and the end is still
-/// to be shown. A second one ends this program at once.
-fn outlast_one_interrupt() -> io::Result<()> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_shutdown(SIGINT, INTERRUPTED_STATUS, Arc::clone(&interrupted))?;
-    flag::register(SIGINT, interrupted).map(drop)
 }
 
 /// The stream itself, or what it holds if it is compressed. Waits for its first four bytes, no more.

@@ -9,6 +9,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row as Cells, Table as Grid};
 
 use super::model::{Model, Row};
+use crate::system::SERVICE;
 use crate::text::{bytes, duration, thousands};
 
 /// What the rows are.
@@ -146,7 +147,7 @@ impl View {
             Table::Processes => "processes",
             Table::Connections => "connections",
         };
-        let way = if model.of_service { "through honed" } else { "without honed" };
+        let way = if model.of_service { "through" } else { "without" };
         let dropped = format!("{} dropped", thousands(model.dropped));
         let is_lossy = model.dropped > 0;
         Line::from(vec![
@@ -164,7 +165,7 @@ impl View {
             } else {
                 dropped.into()
             },
-            format!("  {way}").into(),
+            format!("  {way} {SERVICE}").into(),
         ])
     }
 

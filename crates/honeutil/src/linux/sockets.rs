@@ -8,14 +8,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
-const UDP_LITE: u8 = 136;
+use crate::conns::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 
 /// Which list has which protocol's sockets; `None`: any, and it stands where others have the local port.
-pub const LISTS: &[(&str, Option<u8>)] = &[
+pub(super) const LISTS: &[(&str, Option<u8>)] = &[
     ("tcp", Some(TCP)),
     ("tcp6", Some(TCP)),
     ("udp", Some(UDP)),
@@ -30,7 +26,7 @@ pub const LISTS: &[(&str, Option<u8>)] = &[
 
 /// One socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Socket {
+pub(super) struct Socket {
     /// Its protocol's number.
     pub protocol: u8,
     /// What it is bound to; port 0 in protocols that have none.
@@ -43,7 +39,7 @@ pub struct Socket {
 
 /// The sockets of a list. Lines that are none, the heading among them, are passed over, and sockets that nobody can
 /// hold any more.
-pub fn parse(text: &str, protocol: Option<u8>) -> impl Iterator<Item = Socket> + '_ {
+pub(super) fn parse(text: &str, protocol: Option<u8>) -> impl Iterator<Item = Socket> + '_ {
     text.lines().filter_map(move |line| socket(line, protocol)).filter(|socket| socket.inode != 0)
 }
 
@@ -84,19 +80,6 @@ fn address(word: &str) -> Option<SocketAddr> {
         _ => return None,
     };
     Some(SocketAddr::new(ip, port))
-}
-
-/// A protocol as people know it.
-#[must_use]
-pub fn protocol_name(protocol: u8) -> String {
-    match protocol {
-        ICMP => "icmp".to_owned(),
-        TCP => "tcp".to_owned(),
-        UDP => "udp".to_owned(),
-        ICMPV6 => "icmpv6".to_owned(),
-        UDP_LITE => "udplite".to_owned(),
-        number => format!("ip/{number}"),
-    }
 }
 
 #[cfg(all(test, target_endian = "little"))]

@@ -1,55 +1,34 @@
-//! The machine's open connections and who holds them, from /proc: [`sockets`] parses its lists, this walks processes
-//! and network namespaces. Used by `send-conns`.
+//! Open sockets and who holds them, from /proc: [`sockets`](super::sockets) parses its lists, this walks processes and
+//! network namespaces.
 //!
 //! A socket's inode, which no other socket of the machine has, ties what the lists of a namespace say to the
 //! descriptors of a process. A socket that several processes hold is listed once for each of them.
 
-pub mod sockets;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 
-use hone_reader::api::{Family, OpenConnection};
+use rustix::io::Errno;
 
+use super::sockets::{self, LISTS};
+use crate::conns::{Found, Held};
 use crate::text::printable;
-use sockets::{LISTS, Socket};
 
 /// Characters of a process's name.
 const NAME_WIDTH: usize = 24;
 
-/// A socket and a process that holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The socket.
-    pub socket: Socket,
-    /// The process.
-    pub pid: u32,
-    /// Its name; empty if it has ended since.
-    pub name: String,
-}
-
-/// What was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Each socket with each process that holds it.
-    pub held: Vec<Held>,
-    /// Sockets of which no process was found.
-    pub unheld: usize,
-    /// Processes that may not be looked into.
-    pub unreadable: usize,
-    /// Network namespaces looked into.
-    pub namespaces: usize,
-}
-
-/// Looks at every process and every namespace that one is in, below `proc`.
+/// Every open socket of the machine, as far as this process may look.
 ///
 /// # Errors
-/// `proc` itself cannot be read. What cannot be read of a process is counted instead.
-pub fn find(proc: &Path) -> io::Result<Found> {
+/// /proc cannot be read.
+pub fn find() -> io::Result<Found> {
+    find_below(Path::new("/proc"))
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot read /proc: {error}")))
+}
+
+/// Looks at every process and every namespace that one is in, below `proc`. What cannot be read of a process is counted.
+fn find_below(proc: &Path) -> io::Result<Found> {
     let mut found = Found::default();
     let mut holders: HashMap<u64, BTreeSet<u32>> = HashMap::new();
     let mut names = HashMap::new();
@@ -88,12 +67,13 @@ pub fn find(proc: &Path) -> io::Result<Found> {
                 };
                 for &pid in pids {
                     let name = names.get(&pid).cloned().unwrap_or_default();
-                    found.held.push(Held { socket: socket.clone(), pid, name });
+                    let (protocol, local, remote) = (socket.protocol, socket.local, socket.remote);
+                    found.held.push(Held { protocol, local, remote, pid, name });
                 }
             }
         }
     }
-    found.held.sort_by_key(|held| (held.socket.protocol, held.socket.local, held.socket.remote, held.pid));
+    found.held.sort_by_key(|held| (held.protocol, held.local, held.remote, held.pid));
     Ok(found)
 }
 
@@ -112,95 +92,14 @@ fn inodes(directory: &Path) -> io::Result<Vec<u64>> {
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
-}
-
-impl Found {
-    /// The list that the service takes. A socket of IPv6 that is bound to no address takes packets of IPv4 as well,
-    /// unless another one has that port: it is listed for both.
-    #[must_use]
-    pub fn records(&self) -> Vec<OpenConnection> {
-        let taken: BTreeSet<(u8, u16)> = self
-            .held
-            .iter()
-            .filter(|held| held.socket.local.is_ipv4())
-            .map(|held| (held.socket.protocol, held.socket.local.port()))
-            .collect();
-        let mut records = Vec::new();
-        for held in &self.held {
-            let Socket { protocol, local, remote, .. } = held.socket;
-            let record = |family, address: Option<std::net::IpAddr>, remote| OpenConnection {
-                family,
-                protocol,
-                local_port: local.port(),
-                local: address,
-                remote,
-                connection: None,
-                process: held.pid,
-                process_start: None,
-                opened: 0,
-            };
-            let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
-            let is_any = local.ip().is_unspecified();
-            records.push(record(family, (!is_any).then_some(local.ip()), remote));
-            if is_any && local.is_ipv6() && remote.is_none() && !taken.contains(&(protocol, local.port())) {
-                records.push(record(Family::V4, None, None));
-            }
-        }
-        records
-    }
-
-    /// The table for people.
-    #[must_use]
-    pub fn table(&self) -> String {
-        let mut rows = vec![["PROTOCOL", "LOCAL", "REMOTE", "PID", "PROCESS"].map(str::to_owned)];
-        for held in &self.held {
-            let Socket { protocol, local, remote, .. } = held.socket;
-            rows.push([
-                sockets::protocol_name(protocol),
-                shown(local),
-                remote.map_or_else(|| "-".to_owned(), shown),
-                held.pid.to_string(),
-                held.name.clone(),
-            ]);
-        }
-        let mut widths = [0; 5];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        let mut out = String::new();
-        for row in &rows {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                let _ = if column == 3 {
-                    write!(line, "{cell:>width$}  ")
-                } else {
-                    write!(line, "{cell:width$}  ")
-                };
-            }
-            out.push_str(line.trim_end());
-            out.push('\n');
-        }
-        out
-    }
-}
-
-/// `*` for any address and any port.
-fn shown(address: SocketAddr) -> String {
-    let ip = match address {
-        _ if address.ip().is_unspecified() => if address.is_ipv4() { "0.0.0.0" } else { "[::]" }.to_owned(),
-        SocketAddr::V4(address) => address.ip().to_string(),
-        SocketAddr::V6(address) => format!("[{}]", address.ip()),
-    };
-    if address.port() == 0 { format!("{ip}:*") } else { format!("{ip}:{}", address.port()) }
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+
+    use hone_api::Family;
 
     use super::*;
 
@@ -250,7 +149,7 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn sockets_find_their_processes_through_inodes() {
-        let found = find(fixture().path()).unwrap();
+        let found = find_below(fixture().path()).unwrap();
         assert_eq!((found.unheld, found.unreadable, found.namespaces), (1, 0, 2));
         assert_eq!(
             found.table(),
@@ -275,11 +174,8 @@ tcp       [::]:80         -                 11  nginx
     fn this_process_finds_its_own_sockets() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
-        let found = find(Path::new("/proc")).unwrap();
-        let mine: Vec<_> = found.held.iter().filter(|held| held.socket.local == local).collect();
-        assert!(
-            mine.iter().any(|held| held.pid == std::process::id() && held.socket.protocol == 6),
-            "{mine:?}"
-        );
+        let found = find().unwrap();
+        let mine: Vec<_> = found.held.iter().filter(|held| held.local == local).collect();
+        assert!(mine.iter().any(|held| held.pid == std::process::id() && held.protocol == 6), "{mine:?}");
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use hone_reader::{Connection, ReaderError, protocol};
 use serde::Deserialize;
 
-use super::args::PlaceArgs;
 use super::systemd;
-use crate::remote;
+use crate::system::args::PlaceArgs;
+use crate::system::remote;
 
 /// Where honed's configuration is unless told otherwise.
 pub(super) const CONFIG: &str = "/etc/hone/hone.toml";

@@ -8,11 +8,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::args::InstallArgs;
 use super::files::{Piece, pieces};
 use super::lifecycle::find_honed;
 use super::manifest::{MANIFEST, Manifest, below};
 use super::{require_root, systemd, tell};
+use crate::system::args::InstallArgs;
 
 /// Whose members may read.
 pub(super) const GROUP: &str = "hone";

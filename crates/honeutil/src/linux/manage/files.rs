@@ -45,8 +45,8 @@ pub(super) fn pieces(
     let mut pieces = vec![
         Piece::program(HONED, honed)?,
         Piece::program("/usr/local/bin/honeutil", honeutil)?,
-        Piece { is_config: true, ..Piece::new(CONFIG, include_str!("../../../../packaging/hone.toml")) },
-        Piece::new("/usr/local/share/man/man8/honed.8", include_str!("../../../../packaging/honed.8")),
+        Piece { is_config: true, ..Piece::new(CONFIG, include_str!("../../../../../packaging/hone.toml")) },
+        Piece::new("/usr/local/share/man/man8/honed.8", include_str!("../../../../../packaging/honed.8")),
         Piece::new(
             "/usr/local/share/bash-completion/completions/honeutil",
             generate::completions(Shell::Bash),
@@ -61,16 +61,16 @@ pub(super) fn pieces(
         pieces.push(Piece::new(format!("/usr/local/share/man/man1/{name}"), page));
     }
     if systemd {
-        let unit = include_str!("../../../../packaging/honed.service").replace(PACKAGED_HONED, HONED);
+        let unit = include_str!("../../../../../packaging/honed.service").replace(PACKAGED_HONED, HONED);
         pieces.extend([
             Piece::new("/etc/systemd/system/honed.service", unit),
-            Piece::new("/etc/sysusers.d/honed.conf", include_str!("../../../../packaging/honed.sysusers")),
-            Piece::new("/etc/tmpfiles.d/honed.conf", include_str!("../../../../packaging/honed.tmpfiles")),
+            Piece::new("/etc/sysusers.d/honed.conf", include_str!("../../../../../packaging/honed.sysusers")),
+            Piece::new("/etc/tmpfiles.d/honed.conf", include_str!("../../../../../packaging/honed.tmpfiles")),
         ]);
     }
     pieces.extend(wireshark_directories(root).into_iter().map(|directory| Piece {
         mode: 0o755,
-        ..Piece::new(directory.join("hone"), include_str!("../../../../packaging/hone.extcap"))
+        ..Piece::new(directory.join("hone"), include_str!("../../../../../packaging/hone.extcap"))
     }));
     Ok(pieces)
 }

@@ -14,12 +14,12 @@ use hone_reader::{Connection, ReaderError, Refusal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::args::{StartArgs, StopArgs};
 use super::place::Place;
 use super::{require_root, systemd, tell};
+use crate::system::args::{StartArgs, StopArgs};
 
 /// Where honed's messages go when nobody keeps a journal.
-pub(super) const LOG: &str = "/var/log/honed.log";
+pub(in crate::system) const LOG: &str = "/var/log/honed.log";
 
 /// How long honed may take to load its programs, on a machine that does much else.
 const START_PATIENCE: Duration = Duration::from_secs(120);

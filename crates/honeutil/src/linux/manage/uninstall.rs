@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::args::{PlaceArgs, UninstallArgs};
 use super::install::{Actions, group_exists, run_one_of};
 use super::lifecycle::{LOG, end};
 use super::manifest::{MANIFEST, Manifest, below};
 use super::place::{CONFIG, Place};
 use super::{require_root, systemd, tell};
+use crate::system::args::{PlaceArgs, UninstallArgs};
 
 /// Where the socket is unless the configuration says otherwise.
 const RUNTIME: &str = "/run/hone";

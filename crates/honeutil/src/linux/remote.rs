@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hone_api::{Counts, Statistics};
 use hone_engine::{Nanos, PerKind, Read};
-use hone_reader::api::{Counts, Statistics};
 use hone_reader::{Connection, Options, ReaderError, Refusal, protocol};
 
 use crate::control::Control;
@@ -50,7 +50,7 @@ impl Which {
 ///
 /// # Errors
 /// It does not run, or refuses; with what to do.
-pub fn connect(socket: Option<&Path>) -> Result<Connection, ReaderError> {
+pub(super) fn connect(socket: Option<&Path>) -> Result<Connection, ReaderError> {
     let asked = Instant::now();
     loop {
         match Connection::open(socket.unwrap_or(Path::new(protocol::SOCKET))) {
@@ -64,7 +64,7 @@ pub fn connect(socket: Option<&Path>) -> Result<Connection, ReaderError> {
 
 /// A reader of the service.
 #[derive(Debug)]
-pub struct Remote {
+pub(super) struct Remote {
     which: Which,
     snap_length: u32,
     connection: Connection,
@@ -88,7 +88,11 @@ impl Remote {
     ///
     /// # Errors
     /// The service refuses, or it does not run although it was asked for.
-    pub fn find(which: Which, snap_length: u32, control: &mut Control) -> Result<Option<Self>, ReaderError> {
+    pub(super) fn find(
+        which: Which,
+        snap_length: u32,
+        control: &mut Control,
+    ) -> Result<Option<Self>, ReaderError> {
         if which.local {
             return Ok(None);
         }

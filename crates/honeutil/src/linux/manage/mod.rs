@@ -4,15 +4,20 @@
 //! Called by [`crate::command`], from one thread. Owns no state but files: those that the manifest lists
 //! ([`manifest`]), and the pid file.
 
-pub mod args;
 mod files;
-pub mod install;
-pub mod lifecycle;
+mod install;
+mod lifecycle;
 mod manifest;
 mod place;
-pub mod status;
+mod status;
 mod systemd;
-pub mod uninstall;
+mod uninstall;
+
+pub use install::install;
+pub(in crate::system) use lifecycle::LOG;
+pub use lifecycle::{start, stop};
+pub use status::status;
+pub use uninstall::uninstall;
 
 use std::io::Write as _;
 

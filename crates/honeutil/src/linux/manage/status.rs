@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use hone_reader::ReaderError;
 
-use super::args::StatusArgs;
 use super::place::Place;
 use super::{lifecycle, systemd};
+use crate::system::args::StatusArgs;
 use crate::text;
 
 /// Exit statuses of the Linux Standard Base.

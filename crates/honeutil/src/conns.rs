@@ -1,0 +1,136 @@
+//! The machine's open connections and who holds them, as the list that the service takes and as a table for people.
+//! Used by `send-conns`; `open_connections` of each system finds them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use hone_api::{Family, OpenConnection};
+
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const UDP_LITE: u8 = 136;
+
+/// A socket, and a process that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The protocol's number.
+    pub protocol: u8,
+    /// What it is bound to; port 0 in protocols that have none.
+    pub local: SocketAddr,
+    /// What it is connected to.
+    pub remote: Option<SocketAddr>,
+    /// The process.
+    pub pid: u32,
+    /// Its name; empty if it has ended since.
+    pub name: String,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Each socket with each process that holds it.
+    pub held: Vec<Held>,
+    /// Sockets of which no process was found.
+    pub unheld: usize,
+    /// Processes that may not be looked into.
+    pub unreadable: usize,
+    /// Network namespaces looked into; 0 where there are none.
+    pub namespaces: usize,
+}
+
+impl Found {
+    /// The list that the service takes. A socket of IPv6 that is bound to no address takes packets of IPv4 as well,
+    /// unless another one has that port: it is listed for both.
+    #[must_use]
+    pub fn records(&self) -> Vec<OpenConnection> {
+        let taken: BTreeSet<(u8, u16)> = self
+            .held
+            .iter()
+            .filter(|held| held.local.is_ipv4())
+            .map(|held| (held.protocol, held.local.port()))
+            .collect();
+        let mut records = Vec::new();
+        for held in &self.held {
+            let Held { protocol, local, remote, .. } = *held;
+            let record = |family, address: Option<std::net::IpAddr>, remote| OpenConnection {
+                family,
+                protocol,
+                local_port: local.port(),
+                local: address,
+                remote,
+                connection: None,
+                process: held.pid,
+                process_start: None,
+                opened: 0,
+            };
+            let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
+            let is_any = local.ip().is_unspecified();
+            records.push(record(family, (!is_any).then_some(local.ip()), remote));
+            if is_any && local.is_ipv6() && remote.is_none() && !taken.contains(&(protocol, local.port())) {
+                records.push(record(Family::V4, None, None));
+            }
+        }
+        records
+    }
+
+    /// The table for people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut rows = vec![["PROTOCOL", "LOCAL", "REMOTE", "PID", "PROCESS"].map(str::to_owned)];
+        for held in &self.held {
+            let Held { protocol, local, remote, .. } = *held;
+            rows.push([
+                protocol_name(protocol),
+                shown(local),
+                remote.map_or_else(|| "-".to_owned(), shown),
+                held.pid.to_string(),
+                held.name.clone(),
+            ]);
+        }
+        let mut widths = [0; 5];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        let mut out = String::new();
+        for row in &rows {
+            let mut line = String::new();
+            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+                let _ = if column == 3 {
+                    write!(line, "{cell:>width$}  ")
+                } else {
+                    write!(line, "{cell:width$}  ")
+                };
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// `*` for any address and any port.
+fn shown(address: SocketAddr) -> String {
+    let ip = match address {
+        _ if address.ip().is_unspecified() => if address.is_ipv4() { "0.0.0.0" } else { "[::]" }.to_owned(),
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    if address.port() == 0 { format!("{ip}:*") } else { format!("{ip}:{}", address.port()) }
+}
+
+/// A protocol as people know it.
+fn protocol_name(protocol: u8) -> String {
+    match protocol {
+        ICMP => "icmp".to_owned(),
+        TCP => "tcp".to_owned(),
+        UDP => "udp".to_owned(),
+        ICMPV6 => "icmpv6".to_owned(),
+        UDP_LITE => "udplite".to_owned(),
+        number => format!("ip/{number}"),
+    }
+}

@@ -1,0 +1,35 @@
+//! The terminal that messages go to, and standard input.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::termios::tcgetwinsize;
+
+use super::file::writable;
+
+/// Columns of the terminal on standard error; 0: not known.
+#[must_use]
+pub fn width() -> usize {
+    tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col))
+}
+
+/// Whether writing to it would not wait. It would on a terminal that was stopped with Ctrl-S.
+#[must_use]
+pub fn is_ready() -> bool {
+    writable(&io::stderr(), Duration::ZERO).is_ok_and(|state| state.contains(PollFlags::OUT))
+}
+
+/// Whether it has hung up.
+#[must_use]
+pub fn has_hung_up() -> bool {
+    writable(&io::stderr(), Duration::ZERO).is_ok_and(|state| state.contains(PollFlags::HUP))
+}
+
+/// Waits for Enter; any signal will do as well.
+pub fn wait_for_enter() {
+    let stdin = io::stdin();
+    if poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None).is_ok() {
+        let _ = stdin.read_line(&mut String::new());
+    }
+}
