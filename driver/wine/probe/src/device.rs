@@ -5,8 +5,10 @@ use std::io::{self, BufRead, Write, stdin, stdout};
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
-use hone_api::{ConnectionRecord, List, OpenConnections, Request};
-use hone_device::{Device, Event, connections};
+use hone_api::{ConnectionRecord, Family, List, OpenConnection, OpenConnections, Request};
+use hone_windows::connections::{Open, connections};
+use hone_windows::device::{Device, Event};
+use hone_windows::filters;
 
 /// What the test has opened; by number.
 #[derive(Default)]
@@ -66,8 +68,8 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
         }
         "connections" => list(),
         "send-conns" => send(opened.file(number(1))),
-        "install" => hone_filters::install().map(|()| String::new()).map_err(refused),
-        "uninstall" => hone_filters::uninstall().map(|()| String::new()).map_err(refused),
+        "install" => filters::install().map(|()| String::new()).map_err(refused),
+        "uninstall" => filters::uninstall().map(|()| String::new()).map_err(refused),
         other => panic!("no command {other}"),
     }
 }
@@ -78,7 +80,7 @@ impl Opened {
     }
 }
 
-fn refused(error: hone_filters::Error) -> io::Error {
+fn refused(error: filters::Error) -> io::Error {
     io::Error::from_raw_os_error(error.code.cast_signed())
 }
 
@@ -86,9 +88,8 @@ fn list() -> io::Result<String> {
     let (listener, socket) = (TcpListener::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
     let mut answer = format!("{} {}", listener.local_addr()?.port(), socket.local_addr()?.port());
     for open in connections()? {
-        let local = open.local.map(|local| local.to_string()).unwrap_or_default();
         let remote = open.remote.map(|remote| remote.to_string()).unwrap_or_default();
-        write!(answer, " {}/{local}/{}/{remote}", open.protocol, open.local_port)
+        write!(answer, " {}/{}/{}/{remote}", open.protocol, open.local.ip(), open.local.port())
             .expect("a string takes everything");
     }
     Ok(answer)
@@ -97,10 +98,26 @@ fn list() -> io::Result<String> {
 fn send(device: &Device) -> io::Result<String> {
     let open = connections()?;
     let mut buffer = vec![0; open.len() * size_of::<ConnectionRecord>()];
-    let records = List::write(open.iter().map(hone_api::OpenConnection::record), &mut buffer);
+    let records = List::write(open.iter().map(|open| known(open).record()), &mut buffer);
     let records = records.map_err(io::Error::other)?;
     device.request(&Request::SetOpenConnections(OpenConnections::Full(records)))?;
     Ok(open.len().to_string())
+}
+
+/// An open connection as the driver is told of it.
+fn known(open: &Open) -> OpenConnection {
+    let local = open.local.ip();
+    OpenConnection {
+        family: if local.is_ipv4() { Family::V4 } else { Family::V6 },
+        protocol: open.protocol,
+        local_port: open.local.port(),
+        local: Some(local).filter(|local| !local.is_unspecified()),
+        remote: open.remote,
+        connection: None,
+        process: open.pid,
+        process_start: None,
+        opened: 0,
+    }
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

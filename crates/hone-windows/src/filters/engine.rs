@@ -12,7 +12,7 @@ use windows_sys::Win32::NetworkManagement::WindowsFilteringPlatform::*;
 use windows_sys::Win32::System::Rpc::RPC_C_AUTHN_WINNT;
 use windows_sys::core::GUID;
 
-use crate::Error;
+use super::Error;
 
 /// What administrators see in lists of filters.
 const NAME: &str = "Hone";
@@ -20,7 +20,7 @@ const NAME: &str = "Hone";
 const SUBLAYER_WEIGHT: u16 = 0x8000;
 
 /// An open session.
-pub(crate) struct Engine(HANDLE);
+pub(super) struct Engine(HANDLE);
 
 const fn guid(key: &Guid) -> GUID {
     GUID { data1: key.data1, data2: key.data2, data3: key.data3, data4: key.data4 }
@@ -65,7 +65,7 @@ fn display(name: &mut [u16]) -> FWPM_DISPLAY_DATA0 {
 }
 
 impl Engine {
-    pub(crate) fn open() -> Result<Self, Error> {
+    pub(super) fn open() -> Result<Self, Error> {
         let mut session = null_mut();
         let authentication = RPC_C_AUTHN_WINNT;
         // SAFETY: the own machine, the own identity, a session of usual kind; there is room for its handle.
@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// Does all of `work`, or nothing.
-    pub(crate) fn transaction(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Error> {
+    pub(super) fn transaction(&self, work: impl FnOnce(&Self) -> Result<(), Error>) -> Result<(), Error> {
         // SAFETY: the session is open.
         let code = unsafe { FwpmTransactionBegin0(self.0, 0) };
         done("no transaction can be begun", code)?;
@@ -88,7 +88,7 @@ impl Engine {
         done("the changes cannot be made", code)
     }
 
-    pub(crate) fn add_provider(&self) -> Result<(), Error> {
+    pub(super) fn add_provider(&self) -> Result<(), Error> {
         let mut name = wide(NAME);
         let provider = FWPM_PROVIDER0 {
             providerKey: guid(&PROVIDER),
@@ -101,7 +101,7 @@ impl Engine {
         done("the provider cannot be added", code)
     }
 
-    pub(crate) fn add_sublayer(&self) -> Result<(), Error> {
+    pub(super) fn add_sublayer(&self) -> Result<(), Error> {
         let (mut name, mut provider) = (wide(NAME), guid(&PROVIDER));
         let sublayer = FWPM_SUBLAYER0 {
             subLayerKey: guid(&SUBLAYER),
@@ -116,7 +116,7 @@ impl Engine {
         done("the sublayer cannot be added", code)
     }
 
-    pub(crate) fn add_callout(&self, callout: &Callout) -> Result<(), Error> {
+    pub(super) fn add_callout(&self, callout: &Callout) -> Result<(), Error> {
         let (mut name, mut provider) = (wide(NAME), guid(&PROVIDER));
         let callout = FWPM_CALLOUT0 {
             calloutKey: guid(&callout.key),
@@ -131,12 +131,12 @@ impl Engine {
         done("a callout cannot be added", code)
     }
 
-    pub(crate) fn add_filter(&self, callout: &Callout) -> Result<(), Error> {
+    pub(super) fn add_filter(&self, callout: &Callout) -> Result<(), Error> {
         self.add(callout, &callout.filter(), FWPM_FILTER_FLAG_PERSISTENT)
     }
 
     /// A filter is either persistent or for the start of the system.
-    pub(crate) fn add_boot_filter(&self, callout: &Callout) -> Result<(), Error> {
+    pub(super) fn add_boot_filter(&self, callout: &Callout) -> Result<(), Error> {
         self.add(callout, &callout.boot_filter(), FWPM_FILTER_FLAG_BOOTTIME)
     }
 
@@ -158,25 +158,25 @@ impl Engine {
         done("a filter cannot be added", code)
     }
 
-    pub(crate) fn remove_filter(&self, key: &Guid) -> Result<(), Error> {
+    pub(super) fn remove_filter(&self, key: &Guid) -> Result<(), Error> {
         // SAFETY: the key lives until the call returns.
         let code = unsafe { FwpmFilterDeleteByKey0(self.0, &guid(key)) };
         removed("a filter cannot be removed", code, FWP_E_FILTER_NOT_FOUND)
     }
 
-    pub(crate) fn remove_callout(&self, key: &Guid) -> Result<(), Error> {
+    pub(super) fn remove_callout(&self, key: &Guid) -> Result<(), Error> {
         // SAFETY: the key lives until the call returns.
         let code = unsafe { FwpmCalloutDeleteByKey0(self.0, &guid(key)) };
         removed("a callout cannot be removed", code, FWP_E_CALLOUT_NOT_FOUND)
     }
 
-    pub(crate) fn remove_sublayer(&self) -> Result<(), Error> {
+    pub(super) fn remove_sublayer(&self) -> Result<(), Error> {
         // SAFETY: the key lives until the call returns.
         let code = unsafe { FwpmSubLayerDeleteByKey0(self.0, &guid(&SUBLAYER)) };
         removed("the sublayer cannot be removed", code, FWP_E_SUBLAYER_NOT_FOUND)
     }
 
-    pub(crate) fn remove_provider(&self) -> Result<(), Error> {
+    pub(super) fn remove_provider(&self) -> Result<(), Error> {
         // SAFETY: the key lives until the call returns.
         let code = unsafe { FwpmProviderDeleteByKey0(self.0, &guid(&PROVIDER)) };
         removed("the provider cannot be removed", code, FWP_E_PROVIDER_NOT_FOUND)

@@ -4,7 +4,6 @@
 //!
 //! Installed are a provider, a sublayer, the callouts, and for each callout two filters: one for the time in which the
 //! platform's service runs, and one for the time before, while the system starts. All or nothing: in one transaction.
-#![cfg(windows)]
 
 mod engine;
 

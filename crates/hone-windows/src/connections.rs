@@ -6,7 +6,6 @@ use std::io;
 use std::mem::offset_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use hone_api::{Family, OpenConnection};
 use windows_sys::Win32::Foundation::{ERROR_INSUFFICIENT_BUFFER, NO_ERROR};
 use windows_sys::Win32::NetworkManagement::IpHelper::{
     GetExtendedTcpTable, GetExtendedUdpTable, MIB_TCP6ROW_OWNER_PID, MIB_TCP6TABLE_OWNER_PID,
@@ -20,11 +19,24 @@ const UDP: u8 = 17;
 /// Most bytes of a table.
 const MOST: u32 = 64 << 20;
 
+/// An open TCP connection, a TCP listener or a bound UDP socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// The internet protocol's number: 6 or 17.
+    pub protocol: u8,
+    /// The own end; an unspecified address stands for any.
+    pub local: SocketAddr,
+    /// The other end, of TCP connections.
+    pub remote: Option<SocketAddr>,
+    /// Whose it is; 0 for what no process has any more.
+    pub pid: u32,
+}
+
 /// Every open TCP connection, TCP listener and bound UDP socket.
 ///
 /// # Errors
 /// A table can't be had.
-pub fn connections() -> io::Result<Vec<OpenConnection>> {
+pub fn connections() -> io::Result<Vec<Open>> {
     let mut all = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let tcp = table(|buffer, length| {
@@ -85,41 +97,27 @@ fn v6(bytes: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(bytes).into()
 }
 
-fn connection(
-    protocol: u8,
-    process: u32,
-    local: (IpAddr, u32),
-    remote: Option<(IpAddr, u32)>,
-) -> OpenConnection {
+fn open(protocol: u8, pid: u32, local: (IpAddr, u32), remote: Option<(IpAddr, u32)>) -> Open {
+    let end = |(address, number)| SocketAddr::new(address, port(number));
     // Of a listener, the other end is all zero.
-    let remote = remote.map(|(address, number)| SocketAddr::new(address, port(number)));
-    OpenConnection {
-        family: if local.0.is_ipv4() { Family::V4 } else { Family::V6 },
-        protocol,
-        local_port: port(local.1),
-        local: Some(local.0),
-        remote: remote.filter(|remote| remote.port() != 0),
-        connection: None,
-        process,
-        process_start: None,
-        opened: 0,
-    }
+    let remote = remote.map(end).filter(|remote| remote.port() != 0);
+    Open { protocol, local: end(local), remote, pid }
 }
 
-fn tcp4(row: MIB_TCPROW_OWNER_PID) -> OpenConnection {
+fn tcp4(row: MIB_TCPROW_OWNER_PID) -> Open {
     let local = (v4(row.dwLocalAddr), row.dwLocalPort);
-    connection(TCP, row.dwOwningPid, local, Some((v4(row.dwRemoteAddr), row.dwRemotePort)))
+    open(TCP, row.dwOwningPid, local, Some((v4(row.dwRemoteAddr), row.dwRemotePort)))
 }
 
-fn tcp6(row: MIB_TCP6ROW_OWNER_PID) -> OpenConnection {
+fn tcp6(row: MIB_TCP6ROW_OWNER_PID) -> Open {
     let local = (v6(row.ucLocalAddr), row.dwLocalPort);
-    connection(TCP, row.dwOwningPid, local, Some((v6(row.ucRemoteAddr), row.dwRemotePort)))
+    open(TCP, row.dwOwningPid, local, Some((v6(row.ucRemoteAddr), row.dwRemotePort)))
 }
 
-fn udp4(row: MIB_UDPROW_OWNER_PID) -> OpenConnection {
-    connection(UDP, row.dwOwningPid, (v4(row.dwLocalAddr), row.dwLocalPort), None)
+fn udp4(row: MIB_UDPROW_OWNER_PID) -> Open {
+    open(UDP, row.dwOwningPid, (v4(row.dwLocalAddr), row.dwLocalPort), None)
 }
 
-fn udp6(row: MIB_UDP6ROW_OWNER_PID) -> OpenConnection {
-    connection(UDP, row.dwOwningPid, (v6(row.ucLocalAddr), row.dwLocalPort), None)
+fn udp6(row: MIB_UDP6ROW_OWNER_PID) -> Open {
+    open(UDP, row.dwOwningPid, (v6(row.ucLocalAddr), row.dwLocalPort), None)
 }
