@@ -4,5 +4,16 @@
 #![cfg(windows)]
 
 pub mod connections;
+pub mod console;
 pub mod device;
+pub mod files;
 pub mod filters;
+pub mod host;
+pub mod process;
+pub mod service;
+mod text;
+
+/// What Windows says of a call that answers whether it has succeeded.
+fn check(done: windows_sys::core::BOOL) -> std::io::Result<()> {
+    if done == 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}

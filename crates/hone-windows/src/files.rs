@@ -1,0 +1,295 @@
+//! Files: private ones, which of them is which, and what a handle stands for.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle};
+use std::path::Path;
+use std::ptr::null_mut;
+
+use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree};
+use windows_sys::Win32::Security::Authorization::{
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
+};
+use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
+use windows_sys::Win32::Storage::FileSystem::{
+    BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_TYPE,
+    FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileInformationByHandle, GetFileType, MoveFileExW,
+};
+
+use crate::check;
+use crate::text::{wide, wide_path};
+
+/// Full access for the owner, Administrators and SYSTEM, for nobody else, and nothing from the folder (security descriptor
+/// definition language: `D:P` is a protected list).
+const PRIVATE: &str = "D:P(A;;FA;;;OW)(A;;FA;;;BA)(A;;FA;;;SY)";
+
+/// A security descriptor in memory of Windows' own.
+struct Descriptor(PSECURITY_DESCRIPTOR);
+
+impl Descriptor {
+    fn parse(text: &str) -> io::Result<Self> {
+        let text = wide(text)?;
+        let mut descriptor = null_mut();
+        // SAFETY: the text ends with NUL, there is room for a pointer, and the size is not asked for.
+        check(unsafe {
+            ConvertStringSecurityDescriptorToSecurityDescriptorW(
+                text.as_ptr(),
+                SDDL_REVISION_1,
+                &raw mut descriptor,
+                null_mut(),
+            )
+        })?;
+        Ok(Self(descriptor))
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: the conversion has allocated it so, and it is used no more.
+        unsafe { LocalFree(self.0) };
+    }
+}
+
+/// Creates a file, to be written and read, that nobody but its owner, Administrators and SYSTEM may open (`CreateFileW`);
+/// where the file system keeps no rights (FAT), everybody may. Others may rename and remove it while it is open, as with the
+/// standard library's files.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`]: there is something of that name, be it a link that leads nowhere. Or it can't be created.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    let descriptor = Descriptor::parse(PRIVATE)?;
+    let attributes = SECURITY_ATTRIBUTES {
+        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).expect("it is small"),
+        lpSecurityDescriptor: descriptor.0,
+        bInheritHandle: 0,
+    };
+    let path = wide_path(path)?;
+    // SAFETY: the path ends with NUL; it, the attributes and their descriptor live until the call returns.
+    let file = unsafe {
+        CreateFileW(
+            path.as_ptr(),
+            GENERIC_READ | GENERIC_WRITE,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            &raw const attributes,
+            CREATE_NEW,
+            FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT,
+            null_mut(),
+        )
+    };
+    if file == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and nobody else's.
+    Ok(unsafe { File::from_raw_handle(file) })
+}
+
+/// What tells a file from all others: its volume's serial number, and its number there (`GetFileInformationByHandle`). On
+/// ReFS, whose numbers have 128 bits, two files may have the same.
+///
+/// # Errors
+/// Windows can't tell, as of pipes.
+pub fn id(file: &File) -> io::Result<(u64, u64)> {
+    let mut information = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the file is open, and there is room for the structure.
+    check(unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut information) })?;
+    let index = u64::from(information.nFileIndexHigh) << 32 | u64::from(information.nFileIndexLow);
+    Ok((information.dwVolumeSerialNumber.into(), index))
+}
+
+/// [`id`] of what has that name: of a link itself, not of what it leads to.
+///
+/// # Errors
+/// There is nothing, or it can't be looked at.
+pub fn id_at(path: &Path) -> io::Result<(u64, u64)> {
+    let mut options = OpenOptions::new();
+    // No access is needed to ask; without the first flag, no folder is opened.
+    options.access_mode(0).custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT);
+    id(&options.open(path)?)
+}
+
+/// Renames a file within its volume, never in place of another one (`MoveFileExW`, no flags).
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`]: there is something of the new name. [`io::ErrorKind::CrossesDevices`]: it is on another
+/// volume. Or it can't be renamed.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (wide_path(from)?, wide_path(to)?);
+    // SAFETY: both end with NUL.
+    check(unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) })
+}
+
+/// Whether it is a file on a disk, where one can seek (`GetFileType`).
+#[must_use]
+pub fn is_regular(handle: impl AsHandle) -> bool {
+    kind(handle) == FILE_TYPE_DISK
+}
+
+/// Whether it is a pipe, or a socket, which Windows does not tell apart (`GetFileType`).
+#[must_use]
+pub fn is_pipe(handle: impl AsHandle) -> bool {
+    kind(handle) == FILE_TYPE_PIPE
+}
+
+fn kind(handle: impl AsHandle) -> FILE_TYPE {
+    // SAFETY: it is open.
+    unsafe { GetFileType(handle.as_handle().as_raw_handle()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{Read, Seek, Write};
+
+    use windows_sys::Win32::Foundation::NO_ERROR;
+    use windows_sys::Win32::Security::Authorization::{
+        ConvertSecurityDescriptorToStringSecurityDescriptorW, GetSecurityInfo, SE_FILE_OBJECT,
+    };
+    use windows_sys::Win32::Security::DACL_SECURITY_INFORMATION;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder can be made")
+    }
+
+    /// Who may do what with a file, in the security descriptor definition language.
+    fn rights(file: &File) -> String {
+        let mut descriptor = null_mut();
+        let nobody = null_mut();
+        // SAFETY: the file is open; only the descriptor is asked for, for which there is room.
+        let code = unsafe {
+            GetSecurityInfo(
+                file.as_raw_handle(),
+                SE_FILE_OBJECT,
+                DACL_SECURITY_INFORMATION,
+                nobody,
+                nobody,
+                null_mut(),
+                null_mut(),
+                &raw mut descriptor,
+            )
+        };
+        assert_eq!(code, NO_ERROR);
+        Descriptor(descriptor).text()
+    }
+
+    impl Descriptor {
+        fn text(&self) -> String {
+            let (mut text, mut length) = (null_mut(), 0);
+            // SAFETY: the descriptor is Windows' own, and there is room for a pointer and a length.
+            let done = unsafe {
+                ConvertSecurityDescriptorToStringSecurityDescriptorW(
+                    self.0,
+                    SDDL_REVISION_1,
+                    DACL_SECURITY_INFORMATION,
+                    &raw mut text,
+                    &raw mut length,
+                )
+            };
+            check(done).expect("it is sound");
+            // SAFETY: so many characters are there; they are never freed, which a test may.
+            let text = unsafe { std::slice::from_raw_parts(text, length as usize) };
+            crate::text::narrow(text)
+        }
+    }
+
+    #[test]
+    fn a_new_file_is_nobody_elses() {
+        let folder = folder();
+        let file = create_new(&folder.path().join("own")).expect("it is created");
+        let rights = rights(&file);
+        for everybody in ["WD", "BU", "AU", "S-1-1-0", "S-1-5-32-545", "S-1-5-11"] {
+            assert!(!rights.contains(&format!(";;;{everybody})")), "{rights}");
+        }
+        assert!(rights.contains(";;;SY)"), "{rights}");
+    }
+
+    #[test]
+    fn windows_understands_who_may_open_it() {
+        assert_eq!(Descriptor::parse(PRIVATE).expect("it is sound").text(), PRIVATE);
+    }
+
+    #[test]
+    fn a_new_file_is_written_read_and_renamed_while_it_is_open() {
+        let folder = folder();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        let mut file = create_new(&first).expect("it is created");
+        rename_new(&first, &second).expect("there is no second yet");
+        file.write_all(b"text").expect("it is written");
+        file.rewind().expect("it is a file");
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("it is read");
+        assert_eq!(
+            (text.as_str(), fs::read(&second).expect("it is there").as_slice()),
+            ("text", &b"text"[..])
+        );
+        assert!(!first.exists());
+    }
+
+    #[test]
+    fn nothing_is_replaced() {
+        let folder = folder();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        fs::write(&one, "one").expect("it is written");
+        fs::write(&other, "other").expect("it is written");
+        let exists = Err(io::ErrorKind::AlreadyExists);
+        assert_eq!(create_new(&one).map(drop).map_err(|error| error.kind()), exists);
+        assert_eq!(rename_new(&one, &other).map_err(|error| error.kind()), exists);
+        assert_eq!(fs::read_to_string(&one).expect("it is there"), "one");
+        assert_eq!(fs::read_to_string(&other).expect("it is there"), "other");
+    }
+
+    #[test]
+    fn a_path_may_be_long() {
+        let folder = folder();
+        let long = folder.path().join("f".repeat(150)).join("g".repeat(150));
+        fs::create_dir_all(&long).expect("the standard library takes it");
+        let (first, second) = (long.join("first"), long.join("second"));
+        let (_, index) = id(&create_new(&first).expect("it is created")).expect("it is open");
+        rename_new(&first, &second).expect("it is renamed");
+        assert_eq!(id_at(&second).expect("it is there").1, index);
+    }
+
+    #[test]
+    fn a_file_keeps_its_id_and_another_has_another() {
+        let folder = folder();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        let file = create_new(&one).expect("it is created");
+        fs::write(&other, "").expect("it is written");
+        let own = id(&file).expect("it is open");
+        assert_eq!(id_at(&one).expect("it is there"), own);
+        assert_ne!(id_at(&other).expect("it is there"), own);
+        assert_ne!(id_at(folder.path()).expect("folders have one"), own);
+        rename_new(&one, &folder.path().join("new")).expect("it is renamed");
+        assert_eq!(id_at(&folder.path().join("new")).expect("it is there"), own);
+        // Of a file that is open and was renamed, Wine knows no volume.
+        assert_eq!(id(&file).expect("it is open").1, own.1);
+        assert_eq!(id_at(&one).map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_link_is_not_what_it_leads_to() {
+        let folder = folder();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "").expect("it is written");
+        // Wine says that it has made one.
+        if std::os::windows::fs::symlink_file(&file, &link).is_err() || fs::symlink_metadata(&link).is_err() {
+            eprintln!("skipped: no link can be made");
+            return;
+        }
+        assert_ne!(id_at(&link).expect("it is there"), id_at(&file).expect("it is there"));
+    }
+
+    #[test]
+    fn handles_are_told_apart() {
+        let file = tempfile::tempfile().expect("it is created");
+        let (reader, writer) = io::pipe().expect("there is memory");
+        let nothing = File::open("NUL").expect("it is always there");
+        assert_eq!((is_regular(&file), is_pipe(&file)), (true, false));
+        assert_eq!((is_regular(&reader), is_pipe(&reader)), (false, true));
+        assert_eq!((is_regular(&writer), is_pipe(&writer)), (false, true));
+        assert_eq!((is_regular(&nothing), is_pipe(&nothing)), (false, false));
+    }
+}
