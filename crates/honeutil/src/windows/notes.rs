@@ -1,0 +1,120 @@
+//! What long helps end with, of commands that differ from system to system.
+
+/// `read --help`.
+pub(crate) const READ_NOTES: &str = "\
+Keys:
+  Ctrl-C      end the file at a block boundary, print the summary
+  Ctrl-Break  end the file and begin the next, which stands alone:
+              in DIR it is named by the time; FILE.pcapng is followed by
+              FILE_1.pcapng, FILE_2.pcapng and so on; a pipe gets a new
+              section
+  When the window is closed, the user logs off or the computer shuts down, the
+  recording ends as with Ctrl-C.
+
+It reads the driver's stream, which only administrators may. Any number of
+programs can read at once; each gets everything. The driver can't be stopped
+meanwhile.
+
+Exit status:
+  0    the recording ended as asked
+  1    something failed; standard error says what, and files end at their
+       last whole block. Without a message: the pipe's reader closed it.
+  2    the command line is wrong; nothing was started
+  130  a second Ctrl-C ended it while its output was stuck
+
+Examples:
+  honeutil read --duration 10
+  honeutil read -w web.pcapng --count 1000 -s 96
+  honeutil read -d D:\\traffic --rotate-size 1G --max-files 24 --compress
+  honeutil read -w - | tshark -l -r -";
+
+/// `get-stats --help`.
+pub(crate) const STATS_NOTES: &str = "\
+Numbers:
+  This program is a reader while it asks: it is counted among the readers.
+  A snap length of 0 is unlimited. Connection close events may exceed open
+  events: connections that were open before the driver started close, too.
+  Drops are counted where they happen: in the queue manager (no memory), in a
+  reader's ring buffer (the reader is too slow; other readers lose nothing).
+
+Exit status:
+  0  done
+  1  the driver does not run, or refuses; standard error says what to do
+  2  the command line is wrong
+
+Examples:
+  honeutil get-stats
+  honeutil get-stats --watch 5
+  honeutil get-stats --json";
+
+/// `send-conns --help`.
+pub(crate) const CONNS_NOTES: &str = "\
+Sends Windows' own list of open connections and their processes to the driver,
+which names with it the process of packets that it cannot explain by itself.
+You do not need this in normal operation: a driver that starts with the system
+sees all connections begin. The installer does it once.
+
+Exit status:
+  0  sent
+  1  the driver does not run, or refuses; standard error says what to do
+  2  the command line is wrong
+
+Examples:
+  honeutil send-conns -v
+  honeutil send-conns --dry-run -v";
+
+/// `start --help`.
+pub(crate) const START_NOTES: &str = "\
+As `sc start hone`. The driver starts with the system by itself, unless it was
+installed with --on-demand. If it was not running when connections began, send
+their list with `honeutil send-conns`.
+
+Exit status:
+  0  the driver runs; also if it ran before
+  1  it cannot start; standard error says why
+  2  the command line is wrong";
+
+/// `stop --help`.
+pub(crate) const STOP_NOTES: &str = "\
+As `sc stop hone`. The driver does not stop while programs read from it.
+
+Exit status:
+  0  the driver has stopped; also if it did not run before
+  1  it goes on: readers are attached, or no permission
+  2  the command line is wrong";
+
+/// `status --help`.
+pub(crate) const STATUS_NOTES: &str = "\
+Exit status, as the Linux Standard Base has it:
+  0  the driver runs
+  2  the command line is wrong
+  3  it does not run, or is not installed
+  4  not known: no permission, or it is about to start or stop";
+
+/// `install --help`.
+pub(crate) const INSTALL_NOTES: &str = "\
+Registers System32\\drivers\\hone.sys as the service `hone`, started with the
+system, and adds what makes the Windows Filtering Platform call it: a provider,
+a sublayer, callouts, and filters, which only inspect. It starts nothing. Can
+be run again: it mends and updates.
+
+The driver has to be signed, or the computer be in test-signing mode.
+
+Exit status:
+  0  installed
+  1  something failed; standard error says what
+  2  the command line is wrong
+
+Examples:
+  honeutil install --dry-run
+  honeutil install --driver hone.sys && honeutil start && honeutil send-conns";
+
+/// `uninstall --help`.
+pub(crate) const UNINSTALL_NOTES: &str = "\
+Stops the driver, and removes its filters, its service with all settings of
+that, and System32\\drivers\\hone.sys. Recordings stay.
+
+Exit status:
+  0  nothing is left; also if nothing was there
+  1  something failed, or readers are attached; standard error says what
+  2  the command line is wrong";

@@ -1,0 +1,39 @@
+//! The driver, asked one thing.
+
+use hone_api::Request;
+use hone_windows::device::Device;
+
+use super::args::ServiceArgs;
+use super::driver::{self, DriverError};
+use crate::service::Report;
+use crate::service_args::StatsArgs;
+
+/// The open device; for the driver this is one more reader.
+#[derive(Debug)]
+pub struct Service(Device);
+
+impl Service {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// The driver does not run, or refuses; with what to do.
+    pub fn open(_args: &ServiceArgs) -> Result<Self, DriverError> {
+        driver::open().map(Self)
+    }
+
+    /// What `get-stats` is to tell.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn report(&mut self, _args: &StatsArgs) -> Result<Report, DriverError> {
+        driver::statistics(&self.0).map(|statistics| Report::Statistics(Box::new(statistics)))
+    }
+
+    /// Asks for something that has no reply.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn control(&mut self, request: &Request<'_>) -> Result<(), DriverError> {
+        driver::control(&self.0, request)
+    }
+}

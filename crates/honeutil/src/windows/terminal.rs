@@ -1,0 +1,26 @@
+//! The console that messages go to, and standard input.
+
+use ratatui::crossterm::terminal::size;
+
+/// Columns of the console; 0: not known.
+#[must_use]
+pub fn width() -> usize {
+    size().map_or(0, |(columns, _)| columns.into())
+}
+
+/// Whether writing to it would not wait. Windows doesn't tell: while text is selected in the window, it does.
+#[must_use]
+pub const fn is_ready() -> bool {
+    true
+}
+
+/// Whether it has hung up; a console does not, its end is a signal.
+#[must_use]
+pub const fn has_hung_up() -> bool {
+    false
+}
+
+/// Waits for Enter.
+pub fn wait_for_enter() {
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
