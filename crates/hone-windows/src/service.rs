@@ -184,7 +184,10 @@ pub fn stop(name: &str, patience: Duration) -> io::Result<Stop> {
         Err(error) => return Err(error),
     };
     while state != SERVICE_STOPPED {
-        let Some(left) = patience.checked_sub(begin.elapsed()) else { return Ok(Stop::Pending) };
+        let Some(left) = patience.checked_sub(begin.elapsed()) else {
+            // So Wine shows it, whose manager asks drivers and does not await their answers.
+            return Ok(if state == SERVICE_RUNNING { Stop::Refused } else { Stop::Pending });
+        };
         thread::sleep(LOOK.min(left));
         state = service.state()?;
     }

@@ -50,12 +50,12 @@ struct Texts {
 
 impl Texts {
     fn of(driver: &Driver<'_>) -> io::Result<Self> {
-        // Each with NUL, and one more at the end. Without any: two, for the functions read on after an empty one.
+        // Each with NUL, and one more at the end; without any, an empty text.
         let mut dependencies = Vec::new();
         for dependency in driver.dependencies {
             dependencies.extend(wide(dependency)?);
         }
-        dependencies.extend([0; 2]);
+        dependencies.push(0);
         Ok(Self {
             display_name: wide(driver.display_name)?,
             path: wide(driver.path)?,
@@ -79,7 +79,7 @@ impl Manager {
 
     pub(super) fn create(&self, driver: &Driver<'_>) -> io::Result<Service> {
         let (name, texts) = (wide(driver.name)?, Texts::of(driver)?);
-        // SAFETY: the manager is open, all texts end with NUL, the dependencies with two; neither tag nor account.
+        // SAFETY: the manager is open, all texts end with NUL, their list with one more; neither tag nor account.
         Handle::new(unsafe {
             CreateServiceW(
                 self.0.0,
@@ -104,7 +104,7 @@ impl Manager {
 impl Service {
     pub(super) fn change(&self, driver: &Driver<'_>) -> io::Result<()> {
         let texts = Texts::of(driver)?;
-        // SAFETY: the service is open, all texts end with NUL, the dependencies with two; neither tag nor account.
+        // SAFETY: the service is open, all texts end with NUL, their list with one more; neither tag nor account.
         check(unsafe {
             ChangeServiceConfigW(
                 self.0.0,

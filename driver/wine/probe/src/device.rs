@@ -9,6 +9,7 @@ use hone_api::{ConnectionRecord, Family, List, OpenConnection, OpenConnections, 
 use hone_windows::connections::{Open, connections};
 use hone_windows::device::{Device, Event};
 use hone_windows::filters;
+use hone_windows::service::{self, State, Stop};
 
 /// What the test has opened; by number.
 #[derive(Default)]
@@ -70,6 +71,19 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
         "send-conns" => send(opened.file(number(1))),
         "install" => filters::install().map(|()| String::new()).map_err(refused),
         "uninstall" => filters::uninstall().map(|()| String::new()).map_err(refused),
+        "service" => Ok(match service::status("hone")?.map(|status| status.state) {
+            None => "none".to_owned(),
+            Some(State::Running) => "running".to_owned(),
+            Some(State::Stopped) => "stopped".to_owned(),
+            Some(State::Other(number)) => number.to_string(),
+        }),
+        "service-start" => service::start("hone").map(|()| String::new()),
+        "service-stop" => Ok(match service::stop("hone", Duration::from_secs(2))? {
+            Stop::Done => "done",
+            Stop::Refused => "refused",
+            Stop::Pending => "pending",
+        }
+        .to_owned()),
         other => panic!("no command {other}"),
     }
 }

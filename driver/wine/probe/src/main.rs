@@ -12,6 +12,8 @@
 //! | `connections` | opens a TCP and a UDP socket | their ports, then the list of open connections: `PROTOCOL/ADDRESS/PORT/REMOTE` |
 //! | `send-conns FILE` | sends the list of open connections to the driver | how many |
 //! | `install`, `uninstall` | the driver's filters | |
+//! | `service` | | the state of the driver's service |
+//! | `service-start`, `service-stop` | starts it; stops it, and waits | for the latter `done`, `refused` or `pending` |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!
 //! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.

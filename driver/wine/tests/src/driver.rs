@@ -56,16 +56,20 @@ pub fn driver() -> Option<Driver> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wine = WINE.get_or_init(Wine::new).as_ref()?;
     let _ = fs::remove_file(wine.folder().join(PLAIN_CLOCK));
-    Some(Driver { stand_in: load(wine), wine, is_loaded: true, _turn: turn })
+    Some(Driver {
+        stand_in: load(wine, || wine.run("sc", &["start", "hone"])),
+        wine,
+        is_loaded: true,
+        _turn: turn,
+    })
 }
 
-fn load(wine: &Wine) -> StandIn {
+fn load(wine: &Wine, start: impl FnOnce() -> bool) -> StandIn {
     for file in [LOG, PORT, END] {
         let _ = fs::remove_file(wine.folder().join(file));
     }
     wine.keep_server();
-    let started = wine.run("sc", &["start", "hone"]);
-    assert!(started, "the service starts; {}", log(wine));
+    assert!(start(), "the service starts; {}", log(wine));
     StandIn::connect(&await_file(wine, PORT))
 }
 
@@ -132,8 +136,14 @@ impl Driver {
         if !precise {
             fs::write(self.wine.folder().join(PLAIN_CLOCK), "").expect("the folder is there");
         }
-        self.stand_in = load(self.wine);
+        self.stand_in = load(self.wine, || self.wine.run("sc", &["start", "hone"]));
         self.is_loaded = true;
+    }
+
+    /// As [`Driver::load`], by something else that starts the service; `start` says whether it did. Whatever stopped it, the
+    /// driver is unloaded.
+    pub fn load_by(&mut self, start: impl FnOnce() -> bool) {
+        self.stand_in = load(self.wine, start);
     }
 
     /// Sets the ring buffer's size for readers that open the device from now on; `None`: unset.

@@ -78,14 +78,26 @@ impl Wine {
         self.server("-k");
     }
 
-    /// Whether the service runs.
+    /// Whether the service runs; one that is about to start or stop is awaited.
     pub(crate) fn is_running(&self) -> bool {
+        let begin = Instant::now();
+        loop {
+            match self.state() {
+                state if state.contains("PENDING") && begin.elapsed() < PATIENCE => {}
+                state => return state.contains("RUNNING"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the service manager says of the service.
+    fn state(&self) -> String {
         // Not a pipe: services that are started meanwhile would keep it open.
         let path = self.prefix.join("state.txt");
         let file = std::fs::File::create(&path).expect("the folder is there");
         wait(self.command("sc").args(["query", "hone"]).stdout(file));
         let text = std::fs::read_to_string(&path).expect("it was written");
-        text.lines().any(|line| line.contains("STATE") && line.contains("RUNNING"))
+        text.lines().filter(|line| line.contains("STATE")).collect()
     }
 
     /// Runs Wine's server, which serves all programs of the prefix, if it does not run already.

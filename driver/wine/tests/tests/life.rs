@@ -52,7 +52,8 @@ fn it_does_not_stop_while_a_reader_is_attached() {
     let Some(mut driver) = driver() else { return };
     let mut probe = driver.probe();
     let file = probe.open().expect("it is opened");
-    assert!(!driver.stop(), "a reader is attached");
+    assert_eq!(probe.command("service-stop").as_deref(), Ok("refused"), "a reader is attached");
+    assert_eq!(probe.command("service").as_deref(), Ok("running"));
     assert!(!probe.read(file).is_empty(), "it reads on");
     assert_eq!(driver.stand_in.tell("notify"), "2", "nothing has been given back");
 }
@@ -67,6 +68,21 @@ fn it_stops_when_the_last_reader_has_detached() {
     assert!(driver.unload().is_nothing());
     assert!(probe.open().is_err());
     driver.load(true);
+    assert!(probe.open().is_ok());
+}
+
+#[test]
+fn a_program_stops_and_starts_it() {
+    let Some(mut driver) = driver() else { return };
+    let mut probe = driver.probe();
+    for _ in 0..2 {
+        assert_eq!(probe.command("service-stop").as_deref(), Ok("done"));
+        assert_eq!(probe.command("service").as_deref(), Ok("stopped"));
+    }
+    assert!(probe.open().is_err());
+    driver.load_by(|| probe.command("service-start").is_ok());
+    assert_eq!(probe.command("service-start").as_deref(), Ok(""), "it runs already");
+    assert_eq!(probe.command("service").as_deref(), Ok("running"));
     assert!(probe.open().is_ok());
 }
 
