@@ -22,6 +22,8 @@ use crate::text;
 const NAME: &str = "hone";
 /// Its file, from Windows' folder.
 const FILE: &str = r"System32\drivers\hone.sys";
+/// The same for the system's loader, which knows no drives' letters; as Windows' own drivers that start with it have it.
+const IMAGE: &str = r"\SystemRoot\System32\drivers\hone.sys";
 /// How long it may take to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -211,7 +213,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
         name: NAME,
         display_name: "Hone",
         description: "Records which process sent or received every packet.",
-        path: Path::new(FILE),
+        path: Path::new(IMAGE),
         start,
         group: service::CALLOUT_GROUP,
         dependencies: service::CALLOUT_DEPENDENCIES,
