@@ -185,13 +185,15 @@ numbered! {
 
 numbered! {
     /// How the sensor learns who uses a socket.
-    pub enum Mechanism, 3 {
+    pub enum Mechanism, 4 {
         /// It does not say.
         Unknown = "unknown",
         /// Programs at the beginning of kernel functions, and tracepoints.
         Trampolines = "trampolines",
         /// Tracepoints only.
         Tracepoints = "tracepoints",
+        /// The Windows Filtering Platform's callouts.
+        Callouts = "callouts",
     }
 }
 

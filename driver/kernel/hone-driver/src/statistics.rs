@@ -1,6 +1,6 @@
 //! The statistics: what the engine counts in the form that readers are told. Called by the read interface, under the lock.
 
-use hone_api::{Counts, Held, ReaderStatistics, Statistics};
+use hone_api::{Counts, Held, Mechanism, ReaderStatistics, Statistics};
 use hone_engine::{Engine, Method, Nanos, NoOwner, PerKind, ReaderId};
 
 use crate::MAX_BLOCK_BYTES;
@@ -75,6 +75,7 @@ pub(crate) fn statistics(
             filtered: counts(got.filtered),
             queued: counts(got.queued),
         },
+        mechanism: Mechanism::Callouts.number() as u64,
         ..Statistics::default()
     };
     // The engine's numbers are the interface's (hone-fuzz's tests/agreement.rs).
