@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use hone_api::{Counts, Statistics};
 use hone_engine::{
     Config, Engine, Event, MAX_PACKET_BYTES, Nanos, PerKind, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
     SectionInfo,
@@ -31,7 +32,7 @@ pub struct Fetched {
     pub latest: Nanos,
 }
 
-/// What is missing from a recording, and why packets have no process.
+/// What is missing from a recording, by where it was lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// Lost between kernel and engine.
@@ -42,6 +43,46 @@ pub struct Account {
     pub by_engine: PerKind,
     /// The service's, and not this process's own.
     pub of_service: bool,
+}
+
+impl Account {
+    /// What a service's reader missed between two looks at the statistics: at its beginning, and later.
+    #[must_use]
+    pub fn between(began: &Statistics, counted: &Statistics) -> Self {
+        let since = |now: &Counts, before: &Counts| PerKind {
+            packets: now.packets.saturating_sub(before.packets),
+            processes: now.processes.saturating_sub(before.processes),
+            connections: now.connections.saturating_sub(before.connections),
+        };
+        Self {
+            by_source: since(&counted.dropped_by_source, &began.dropped_by_source),
+            by_ring: since(&counted.reader.dropped, &Counts::default()),
+            by_engine: since(&counted.lost, &began.lost),
+            of_service: true,
+        }
+    }
+
+    /// The sum of both; of the later one's service.
+    #[must_use]
+    pub fn plus(&self, later: &Self) -> Self {
+        let sum = |a: &PerKind, b: &PerKind| PerKind {
+            packets: a.packets + b.packets,
+            processes: a.processes + b.processes,
+            connections: a.connections + b.connections,
+        };
+        Self {
+            by_source: sum(&self.by_source, &later.by_source),
+            by_ring: sum(&self.by_ring, &later.by_ring),
+            by_engine: sum(&self.by_engine, &later.by_engine),
+            of_service: later.of_service,
+        }
+    }
+
+    /// Packets among it.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.by_source.packets + self.by_ring.packets + self.by_engine.packets
+    }
 }
 
 /// A stream of blocks that one reader reads.
@@ -78,8 +119,7 @@ pub trait Feed {
 
     /// Packets missing so far; cheap.
     fn dropped_packets(&mut self) -> u64 {
-        let account = self.account();
-        account.by_source.packets + account.by_ring.packets + account.by_engine.packets
+        self.account().packets()
     }
 
     /// Whether there is a section that can be ended.

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hone_api::{Counts, Statistics};
-use hone_engine::{Nanos, PerKind, Read};
+use hone_api::Statistics;
+use hone_engine::{Nanos, Read};
 use hone_reader::{Connection, Options, ReaderError, Refusal, protocol};
 
 use crate::control::Control;
@@ -208,15 +208,14 @@ impl Feed for Remote {
     }
 
     fn account(&mut self) -> Account {
-        plus(&self.before, &since(&self.began, &self.counted))
+        self.before.plus(&Account::between(&self.began, &self.counted))
     }
 
     fn dropped_packets(&mut self) -> u64 {
         if self.counted_at.elapsed() >= COUNTS_EVERY && self.ending.is_none() {
             self.count();
         }
-        let account = self.account();
-        account.by_source.packets + account.by_ring.packets + account.by_engine.packets
+        self.account().packets()
     }
 
     fn is_attached(&self) -> bool {
@@ -249,37 +248,5 @@ impl Feed for Remote {
             }
         }
         Ok(false)
-    }
-}
-
-/// What was missing between two looks at the statistics.
-fn since(began: &Statistics, counted: &Statistics) -> Account {
-    Account {
-        by_source: difference(&counted.dropped_by_source, &began.dropped_by_source),
-        by_ring: difference(&counted.reader.dropped, &Counts::default()),
-        by_engine: difference(&counted.lost, &began.lost),
-        of_service: true,
-    }
-}
-
-fn difference(now: &Counts, before: &Counts) -> PerKind {
-    PerKind {
-        packets: now.packets.saturating_sub(before.packets),
-        processes: now.processes.saturating_sub(before.processes),
-        connections: now.connections.saturating_sub(before.connections),
-    }
-}
-
-fn plus(one: &Account, two: &Account) -> Account {
-    let sum = |a: &PerKind, b: &PerKind| PerKind {
-        packets: a.packets + b.packets,
-        processes: a.processes + b.processes,
-        connections: a.connections + b.connections,
-    };
-    Account {
-        by_source: sum(&one.by_source, &two.by_source),
-        by_ring: sum(&one.by_ring, &two.by_ring),
-        by_engine: sum(&one.by_engine, &two.by_engine),
-        of_service: two.of_service,
     }
 }

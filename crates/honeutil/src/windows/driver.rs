@@ -3,8 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use hone_api::{Counts, Request, Statistics};
-use hone_engine::{Nanos, PerKind, Read};
+use hone_api::{Request, Statistics};
+use hone_engine::{Nanos, Read};
 use hone_windows::device::{Device, Event};
 
 use super::record::now;
@@ -166,32 +166,17 @@ impl Feed for Driver {
     }
 
     fn account(&mut self) -> Account {
-        let (began, counted) = (&self.began, &self.counted);
-        Account {
-            by_source: difference(&counted.dropped_by_source, &began.dropped_by_source),
-            by_ring: difference(&counted.reader.dropped, &Counts::default()),
-            by_engine: difference(&counted.lost, &began.lost),
-            of_service: true,
-        }
+        Account::between(&self.began, &self.counted)
     }
 
     fn dropped_packets(&mut self) -> u64 {
         if self.counted_at.elapsed() >= COUNTS_EVERY && !self.is_ending {
             self.count();
         }
-        let account = self.account();
-        account.by_source.packets + account.by_ring.packets + account.by_engine.packets
+        self.account().packets()
     }
 
     fn is_attached(&self) -> bool {
         self.is_attached
-    }
-}
-
-fn difference(now: &Counts, before: &Counts) -> PerKind {
-    PerKind {
-        packets: now.packets.saturating_sub(before.packets),
-        processes: now.processes.saturating_sub(before.processes),
-        connections: now.connections.saturating_sub(before.connections),
     }
 }
