@@ -14,6 +14,7 @@ use crate::rotation::Rotation;
 use crate::service_args::{ConnsArgs, StatsArgs, TOP_NOTES, TopArgs};
 use crate::show::expression::Expression;
 use crate::show::select::{Network, Selection};
+use crate::system;
 use crate::system::args::{InstallArgs, SourceArgs, StartArgs, StatusArgs, StopArgs, UninstallArgs};
 #[cfg(target_os = "linux")]
 use crate::system::args::{LogLevelArgs, RingSizeArgs};
@@ -54,7 +55,7 @@ impl Cli {
     /// What the command line says; ends the program if it is wrong.
     #[must_use]
     pub fn checked() -> Self {
-        let cli = Self::parse();
+        let cli = Self::parse_from(system::arguments());
         if let Err(error) = cli.check() {
             error.exit();
         }

@@ -19,6 +19,7 @@ pub use hone_linux::now;
 pub use hone_reader::ReaderError as ServiceError;
 pub use open::find as open_connections;
 pub use service::Service;
+pub use std::env::args_os as arguments;
 
 /// What records and is read from, as messages name it.
 pub const SERVICE: &str = "honed";

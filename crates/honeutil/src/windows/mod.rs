@@ -17,6 +17,8 @@ pub use driver::DriverError as ServiceError;
 pub use open::find as open_connections;
 pub use record::now;
 pub use service::Service;
+/// The command line: Windows' shells leave `*.pcapng` to programs.
+pub use wild::args_os as arguments;
 
 /// What records and is read from, as messages name it.
 pub const SERVICE: &str = "the driver";
