@@ -41,7 +41,7 @@ impl Engine {
         self.processes.make_room(pid, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Process, start.at)?;
         self.store.set_about(block, pid.into(), false);
-        self.processes.insert(pid, since, block, &mut self.store)?;
+        self.processes.insert(pid, since, block, &mut self.store, &mut self.timeline)?;
         self.offer(block, Kind::Process);
         Ok(())
     }
@@ -53,7 +53,7 @@ impl Engine {
             self.counts.ignored.processes += 1;
             return Ok(());
         }
-        self.processes.end(pid, at, &mut self.store);
+        self.processes.end(pid, at, &mut self.store, &mut self.timeline);
         if self.readers.is_empty() {
             return Ok(());
         }

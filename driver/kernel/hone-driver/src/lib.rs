@@ -23,9 +23,11 @@
 //! nothing waits, all memory is non-paged, and objects are not let go of (their last reference may need PASSIVE_LEVEL).
 //! What is done under it is bounded:
 //! * classify: one packet is put together and queued; checksums are computed before, without the lock;
-//! * read: at most [`READ_BYTES`] are copied; control: one list of bounded length is taken over;
-//! * open and restart mark: a list of what runs and is open is made and sorted, the longest of all. Bounded by
-//!   [`MAX_PROCESSES`] and [`MAX_CONNECTIONS`].
+//! * read: at most [`READ_BYTES`] and [`hone_engine::READ_BLOCKS`] blocks are copied; control: one list of bounded length
+//!   is taken over;
+//! * open and restart mark: a moment is noted. What ran and was open then is looked up as it is read, a bounded number of
+//!   blocks a read;
+//! * close: what waits in the reader's ring is given up.
 //!
 //! Tables are given all their memory at the start, so that no call makes one grow.
 //!
