@@ -12,7 +12,7 @@
 //! | caller | IRQL | calls |
 //! |---|---|---|
 //! | WFP, `classifyFn` | up to DISPATCH_LEVEL | [`Driver::classify`] |
-//! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_ended`], [`Driver::wants_image`] |
+//! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_named`], [`Driver::process_ended`], [`Driver::wants_image`] |
 //! | I/O manager, for a program's request | PASSIVE_LEVEL | [`Driver::open`], [`Driver::close`], [`Driver::read`], [`Driver::control`] |
 //! | timer's DPC | DISPATCH_LEVEL | [`Driver::tick`] |
 //! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::process_found`], drop |

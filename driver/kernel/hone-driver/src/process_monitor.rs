@@ -51,16 +51,24 @@ impl Texts {
 }
 
 impl<K: Kernel> Driver<K> {
-    /// A process starts; or its path, which its start did not tell, has become known.
+    /// A process starts.
     pub fn process_started(&self, process: &Process<'_>) {
         let at = K::now();
         log!(K, Information, "process {} starts", process.pid);
-        self.process(process, at, false);
+        self.process(process, StartKind::Started, at, false);
+    }
+
+    /// The path of a process has become known, which its start did not tell, and perhaps more. What is `None` is as its
+    /// start told it.
+    pub fn process_named(&self, process: &Process<'_>) {
+        let at = K::now();
+        log!(K, Information, "process {} is named", process.pid);
+        self.process(process, StartKind::Supplemented, at, false);
     }
 
     /// A process runs that a listing shows, made after the driver began to be told of starts.
     pub fn process_found(&self, process: &Process<'_>) {
-        self.process(process, process.created.unwrap_or(self.loaded), true);
+        self.process(process, StartKind::Started, process.created.unwrap_or(self.loaded), true);
     }
 
     /// A process ends.
@@ -80,7 +88,7 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Process, |state| state.take_nameless(pid))
     }
 
-    fn process(&self, process: &Process<'_>, at: Nanos, is_listed: bool) {
+    fn process(&self, process: &Process<'_>, kind: StartKind, at: Nanos, is_listed: bool) {
         let Ok(texts) = Texts::of(process) else {
             log!(K, Error, "no memory to record that process {} starts", process.pid);
             self.locked(Purpose::Process, |state| {
@@ -97,7 +105,7 @@ impl<K: Kernel> Driver<K> {
             arguments: texts.arguments.as_deref(),
             command_line: texts.command_line.as_deref(),
             security_id: texts.owner.as_deref(),
-            ..ProcessStart::new(key, at, StartKind::Started)
+            ..ProcessStart::new(key, at, kind)
         });
         self.locked(Purpose::Process, |state| {
             if is_listed {
