@@ -31,8 +31,8 @@
 //!
 //! Tables are given all their memory at the start, so that no call makes one grow.
 //!
-//! Setting a reader's event is the one kernel call made under the lock (`KeSetEvent` may be called at DISPATCH_LEVEL):
-//! else a reader could close its event in between.
+//! Two kernel calls are made under the lock, both allowed at DISPATCH_LEVEL. The time is taken, so that it is in the order in
+//! which the engine is told. And a reader's event is set (`KeSetEvent`): else a reader could close it in between.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -8,9 +8,11 @@
 
 mod common;
 
+use std::rc::Rc;
+
 use common::{
-    FakeBuffer, FakeIndication, callout, control, driver, messages, open, read, set_now, start, tell, values,
-    words,
+    FakeBuffer, FakeIndication, START, before_lock, callout, control, driver, messages, open, read, set_now,
+    start, tell, times, values, words,
 };
 use hone_api::Operation;
 use hone_driver::callouts::{Family, Layer};
@@ -305,4 +307,29 @@ fn without_a_reader_no_packet_is_looked_at() {
     let indication = outbound(Family::V4, protocol::TCP, vec![unreadable]);
     driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
     assert!(messages().is_empty());
+}
+
+#[test]
+fn who_waits_for_the_lock_tells_no_time_before_that_of_the_timer_which_came_first() {
+    let driver = Rc::new(driver());
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    let mut indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 0), 0, 99)]);
+    indication.endpoint = Some(1);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    read(&driver, reader);
+
+    // While the connection's owner is told here, the timer on another processor is first to have the lock.
+    let timer = Rc::clone(&driver);
+    before_lock(move || {
+        set_now(1);
+        timer.tick();
+    });
+    let owned = FakeIndication { endpoint: Some(1), process: Some(9), ..FakeIndication::default() };
+    driver.classify(callout(Layer::ResourceAssignment, Family::V4), &owned);
+    let blocks = read(&driver, reader);
+    assert_eq!(words(&blocks), ["packet out (Some(1), None) 40", "connection 0x1 of 9 opens"]);
+    let ticked = START + 1_000_000_000;
+    assert_eq!(times(&blocks), [START, ticked], "the packet was given up for all that happened until then");
 }
