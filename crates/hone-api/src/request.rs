@@ -11,8 +11,8 @@ use crate::{Allowed, BufferTooSmall, Fixed, List, OpenConnections, Operation, Re
 /// A list of connection ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionIds<'a> {
-    /// The original's: the lower half of an id. In a service whose ids are longer, such an id stands for every
-    /// connection with that lower half, as the original does not tell those apart.
+    /// The original's, of 32 bits. In a service whose ids are longer, such an id stands for the connection that has it
+    /// as its whole id, and for no other.
     Bits32(List<'a, u32>),
     /// Whole ids.
     Bits64(List<'a, u64>),

@@ -14,6 +14,8 @@ pub const MAX_RING_BYTES: usize = 131_072;
 pub const RING_SLOT_BYTES: usize = 8;
 /// Most packet data kept of one packet, bytes: what common readers accept as a packet at all.
 pub const MAX_PACKET_BYTES: u32 = 262_144;
+/// Most blocks that one read gives, so that none takes long, however small they are.
+pub const READ_BLOCKS: usize = 1024;
 /// How far a block that comes late goes back in a reader's ring buffer, blocks: past so many later ones at most.
 pub const ORDER_BLOCKS: usize = 256;
 /// How late it may come, nanoseconds. What is older has not come late: the clock was set, or it is state restated.
@@ -63,7 +65,7 @@ pub enum HostIdentity {
 /// | what | bytes |
 /// |---|---|
 /// | tables | 170 a connection, 130 a process; half as much again while one grows |
-/// | the list of a section's beginning, of which a reader may have two | 4 a running process and open connection |
+/// | their order, with which sections begin | 64 a running process and open connection, and for each that has ended since a section began that is still to be read |
 /// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) a reader |
 /// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) a reader |
 /// | held packets' order | 250 each |

@@ -41,7 +41,7 @@ impl Engine {
         self.connections.make_room(connection, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Connection, at)?;
         self.store.set_about(block, connection, !was_open);
-        self.connections.insert(connection, owner, block, &mut self.store)?;
+        self.connections.insert(connection, owner, block, &mut self.store, &mut self.timeline)?;
         self.offer(block, Kind::Connection);
         Ok(())
     }
@@ -59,7 +59,7 @@ impl Engine {
         };
         let process = process.or(known.identity);
         self.give_up(connection, NoOwner::UnknownSocket);
-        self.connections.end(connection, at, &mut self.store);
+        self.connections.end(connection, at, &mut self.store, &mut self.timeline);
         if self.readers.is_empty() {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! What the read interface calls for one reader: attach, read, restart mark, filters, snap length, statistics, detach;
 //! and for all of them: the size of new ring buffers, and whom to wake. Under the embedder's one lock.
 //!
-//! Every call takes time in proportion to what it says, and none depends on how slow another reader is.
+//! Every call takes time in proportion to what it says, and none depends on how slow another reader is. How much is
+//! known matters to none: a section's beginning is looked up as it is read (`timeline`).
 
 use crate::{
     AttachError, Engine, Filter, FilterError, MIN_RING_BYTES, Nanos, OutOfMemory, PerKind, RING_SLOT_BYTES,
@@ -35,7 +36,7 @@ impl Engine {
         Ok(id)
     }
 
-    /// Fills `buffer` with what waits for the reader: as many whole blocks as fit. A block larger than all of `buffer`
+    /// Fills `buffer` with what waits for the reader: as many whole blocks as fit, at most [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than all of `buffer`
     /// goes in parts; with a buffer larger than the largest block every read ends at the end of a block.
     ///
     /// Packets that are held stay so, whatever the time: what they wait for may have happened and not be told yet. Only
@@ -49,7 +50,7 @@ impl Engine {
         if buffer.is_empty() {
             return Err(ReadError::EmptyBuffer);
         }
-        Ok(self.readers[index].read(buffer, &mut self.store))
+        Ok(self.readers[index].read(buffer, &mut self.store, &mut self.timeline))
     }
 
     /// Ends the reader's section behind what is queued for it, and begins another with the state at this moment: the
@@ -78,7 +79,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) => {
-                next.release(&mut self.store);
+                next.release(&mut self.timeline);
                 Err(error.into())
             }
         }
@@ -87,7 +88,7 @@ impl Engine {
     /// Detaches a reader; what it has not read is given up. Does nothing if it is not attached.
     pub fn detach(&mut self, reader: ReaderId) {
         if let Some(index) = self.index(reader) {
-            self.readers.swap_remove(index).release(&mut self.store);
+            self.readers.swap_remove(index).release(&mut self.store, &mut self.timeline);
             self.signals.forget(reader);
             self.keep_longest();
             if self.readers.is_empty() {

@@ -16,6 +16,7 @@ use crate::{
     signal::Signals,
     statistics::Kind,
     table::Table,
+    timeline::Timeline,
 };
 
 /// Ties packets to connections and processes, and queues them as blocks for any number of readers.
@@ -28,6 +29,8 @@ pub struct Engine {
     pub(crate) processes: Table<u32, Nanos>,
     /// By connection id; with the owner.
     pub(crate) connections: Table<ConnectionId, Option<ProcessKey>>,
+    /// What of both has not ended, for sections to begin with.
+    pub(crate) timeline: Timeline,
     pub(crate) open_list: OpenList,
     /// Packets that wait for their connection's owner.
     pub(crate) hold: Hold,
@@ -69,16 +72,19 @@ impl Engine {
         let mut processes = Table::new(processes, config.process_linger, EventError::TooManyProcesses);
         let mut connections =
             Table::new(connections, config.connection_linger, EventError::TooManyConnections);
+        let mut timeline = Timeline::new();
         if config.reserve {
             processes.reserve()?;
             connections.reserve()?;
-            let queued = max_ring_bytes / RING_SLOT_BYTES;
-            store.reserve(processes.bound().saturating_add(connections.bound()).saturating_add(queued))?;
+            let known = processes.bound().saturating_add(connections.bound());
+            timeline.reserve(known)?;
+            store.reserve(known.saturating_add(max_ring_bytes / RING_SLOT_BYTES))?;
         }
         Ok(Self {
             store,
             processes,
             connections,
+            timeline,
             open_list: OpenList::new(config.max_open_connections),
             hold: Hold::new(config.max_held_packets, config.max_held_bytes),
             hold_time: config.hold_time,
@@ -223,6 +229,7 @@ impl Engine {
         self.now = self.now.max(now);
         self.processes.expire(now, &mut self.store);
         self.connections.expire(now, &mut self.store);
+        self.timeline.sweep(&mut self.store);
     }
 
     /// Queues a block for every reader.

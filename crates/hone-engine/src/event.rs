@@ -215,6 +215,8 @@ pub enum StartKind {
     Forked,
     /// It is a thread of the kernel.
     KernelThread,
+    /// It was started as told before, and more of it is known now. What it does not say is as told before.
+    Supplemented,
 }
 
 /// A process that starts, or starts over with a new image.

@@ -61,13 +61,14 @@ mod signal;
 mod spare;
 mod statistics;
 mod table;
+mod timeline;
 mod trim;
 mod tuple;
 
 pub use block::BYTE_ORDER;
 pub use config::{
     Config, DEFAULT_RING_BYTES, HostIdentity, MAX_HOST_NAME, MAX_PACKET_BYTES, MAX_RING_BYTES,
-    MIN_RING_BYTES, ORDER_BLOCKS, ORDER_TIME, RING_SLOT_BYTES, ReaderOptions, SectionInfo,
+    MIN_RING_BYTES, ORDER_BLOCKS, ORDER_TIME, READ_BLOCKS, RING_SLOT_BYTES, ReaderOptions, SectionInfo,
 };
 pub use engine::Engine;
 pub use error::{

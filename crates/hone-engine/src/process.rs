@@ -33,15 +33,18 @@ impl Engine {
             _ => {}
         }
 
-        let parent = start.parent.filter(|_| start.kind == StartKind::Forked);
-        let parent = parent.and_then(|parent| self.processes.get(parent));
-        let parent = parent.and_then(|parent| parse_process(self.store.bytes(parent.block)));
-        let bytes = encode(&Block::Process(started(start, parent.unwrap_or_default())))?;
+        let base = match start.kind {
+            StartKind::Forked => start.parent.and_then(|parent| self.processes.get(parent)),
+            StartKind::Supplemented => self.processes.get(pid).filter(|known| known.identity == since),
+            StartKind::Started | StartKind::KernelThread => None,
+        };
+        let base = base.and_then(|base| parse_process(self.store.bytes(base.block)));
+        let bytes = encode(&Block::Process(started(start, base.unwrap_or_default())))?;
 
         self.processes.make_room(pid, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Process, start.at)?;
         self.store.set_about(block, pid.into(), false);
-        self.processes.insert(pid, since, block, &mut self.store)?;
+        self.processes.insert(pid, since, block, &mut self.store, &mut self.timeline)?;
         self.offer(block, Kind::Process);
         Ok(())
     }
@@ -53,7 +56,7 @@ impl Engine {
             self.counts.ignored.processes += 1;
             return Ok(());
         }
-        self.processes.end(pid, at, &mut self.store);
+        self.processes.end(pid, at, &mut self.store, &mut self.timeline);
         if self.readers.is_empty() {
             return Ok(());
         }
@@ -68,30 +71,39 @@ impl Engine {
     }
 }
 
-/// The event of a start; a process that runs its parent's image also takes the rest of what it does not say itself.
-fn started<'a>(start: &ProcessStart<'a>, parent: ProcessEvent<'a>) -> ProcessEvent<'a> {
-    let text = |own: Option<&'a [u8]>, parents| own.map(|own| Cow::Borrowed(cut(own))).or(parents);
+/// The event of a start. What it does not say itself is as in `base`: the last of its parent, whose image it runs, or of
+/// itself, of which more is known now.
+fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent<'a> {
+    let text = |own: Option<&'a [u8]>, base| own.map(|own| Cow::Borrowed(cut(own))).or(base);
+    let kind = match start.kind {
+        StartKind::Supplemented => base.kind,
+        StartKind::Started => ProcessEventKind::Started,
+        StartKind::Forked => ProcessEventKind::Forked,
+        StartKind::KernelThread => ProcessEventKind::KernelThread,
+    };
+    // Whose child a process is, and what it is in, is not its parent's.
+    let itself = if start.kind == StartKind::Supplemented { Some(&base) } else { None };
+    let parent = start.parent.or_else(|| itself?.parent);
+    let namespace_pid = start.namespace_pid.or_else(|| itself?.namespace_pid);
+    let network_namespace = start.network_namespace.or_else(|| itself?.network_namespace);
+    let container = base.container.filter(|_| start.kind == StartKind::Supplemented);
     ProcessEvent {
         process: start.process.pid,
         timestamp: start.at,
-        kind: match start.kind {
-            StartKind::Started => ProcessEventKind::Started,
-            StartKind::Forked => ProcessEventKind::Forked,
-            StartKind::KernelThread => ProcessEventKind::KernelThread,
-        },
+        kind,
         // Path and arguments may be longer than one option.
-        path: start.path.map(Cow::Borrowed).or(parent.path),
-        arguments: start.arguments.map(Cow::Borrowed).or(parent.arguments),
-        parent: start.parent,
-        user: start.user.or(parent.user),
-        group: start.group.or(parent.group),
-        user_name: text(start.user_name, parent.user_name),
-        group_name: text(start.group_name, parent.group_name),
-        security_id: text(start.security_id, parent.security_id),
-        command_line: text(start.command_line, parent.command_line),
-        container: text(start.container, None),
-        namespace_pid: start.namespace_pid,
-        network_namespace: start.network_namespace,
+        path: start.path.map(Cow::Borrowed).or(base.path),
+        arguments: start.arguments.map(Cow::Borrowed).or(base.arguments),
+        parent,
+        user: start.user.or(base.user),
+        group: start.group.or(base.group),
+        user_name: text(start.user_name, base.user_name),
+        group_name: text(start.group_name, base.group_name),
+        security_id: text(start.security_id, base.security_id),
+        command_line: text(start.command_line, base.command_line),
+        container: text(start.container, container),
+        namespace_pid,
+        network_namespace,
         other: alloc::vec::Vec::new(),
     }
 }

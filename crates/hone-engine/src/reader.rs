@@ -9,15 +9,15 @@
 //!
 //! Called by the engine, under the embedder's one lock. Reading allocates nothing.
 
-use alloc::vec::Vec;
-
 use crate::{
-    Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, RING_SLOT_BYTES, ReaderStatistics,
+    Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
     filter::{Filters, Subject},
     ring::{Ring, Slot},
+    section::Section,
     signal::Turn,
     statistics::Kind,
+    timeline::Timeline,
     trim::Trimmed,
 };
 
@@ -42,58 +42,6 @@ pub enum Read {
     Empty,
     /// The section up to the last restart mark has been read to its end; the next read begins the next section.
     SectionEnd,
-}
-
-/// The blocks a section begins with, each referred to until it is read.
-#[derive(Default)]
-pub(crate) struct Section {
-    /// Header, interface, state; or nothing once all is read.
-    blocks: Vec<BlockIndex>,
-    next: usize,
-    /// What the interface says: no packet of the section is longer (0: no limit), as far as that is known when the
-    /// interface is read. Some programs refuse longer ones.
-    snap_length: u32,
-}
-
-/// Where the interface is among the blocks that a section begins with.
-const INTERFACE: usize = 1;
-
-impl Section {
-    /// Takes over a reference to each of `blocks`.
-    pub(crate) const fn new(blocks: Vec<BlockIndex>, snap_length: u32) -> Self {
-        Self { blocks, next: 0, snap_length }
-    }
-
-    /// The reader's snap length changes. `bare`: no block has been queued for the section yet. `offset`: bytes read of
-    /// the front.
-    fn change_snap_length(&mut self, snap_length: u32, bare: bool, offset: usize) {
-        if (self.next, offset) > (INTERFACE, 0) {
-            return;
-        }
-        if bare || snap_length == 0 {
-            self.snap_length = snap_length;
-        } else if self.snap_length > 0 {
-            self.snap_length = self.snap_length.max(snap_length);
-        }
-    }
-
-    fn front(&self) -> Option<BlockIndex> {
-        self.blocks.get(self.next).copied()
-    }
-
-    /// Goes past the front; after the last block the list itself is freed.
-    fn advance(&mut self) {
-        self.next += 1;
-        if self.next >= self.blocks.len() {
-            *self = Self::default();
-        }
-    }
-
-    pub(crate) fn release(self, store: &mut Store) {
-        for &block in self.blocks.iter().skip(self.next) {
-            store.release(block);
-        }
-    }
 }
 
 /// Totals since the reader was attached, or, as a difference, those of one section.
@@ -321,14 +269,15 @@ impl Reader {
         }
     }
 
-    /// Fills `buffer`, which is not empty, with as many whole blocks as fit; a block larger than all of it goes in parts.
-    pub(crate) fn read(&mut self, buffer: &mut [u8], store: &mut Store) -> Read {
+    /// Fills `buffer`, which is not empty, with as many whole blocks as fit, though not more than
+    /// [`READ_BLOCKS`]; a block larger than all of it goes in parts.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], store: &mut Store, timeline: &mut Timeline) -> Read {
         let mut filled = 0;
-        loop {
+        for _ in 0..READ_BLOCKS {
             let next = self.next();
             let (block, snap_length) = match next {
                 // Only the interface has a use for it.
-                Next::Restated(block) | Next::Statistics(block) => (block, self.section.snap_length),
+                Next::Restated(block) | Next::Statistics(block) => (block, self.section.snap_length()),
                 Next::Queued(slot) => (slot.block, slot.snap_length),
                 Next::SectionEnd if filled == 0 => {
                     self.section = self.mark.take().map(|mark| mark.next).unwrap_or_default();
@@ -357,24 +306,26 @@ impl Reader {
                     self.queued_bytes -= bytes.len();
                     self.ring.pop();
                     self.totals.delivered.add(kind);
+                    store.release(block);
                 }
                 Next::Statistics(_) => {
                     if let Some(mark) = &mut self.mark {
                         mark.statistics = None;
                     }
+                    store.release(block);
                 }
-                _ => self.section.advance(),
+                _ => self.section.advance(timeline),
             }
-            store.release(block);
         }
+        Read::Bytes(filled)
     }
 
     /// Gives up every block not read yet.
-    pub(crate) fn release(self, store: &mut Store) {
-        self.section.release(store);
+    pub(crate) fn release(self, store: &mut Store, timeline: &mut Timeline) {
+        self.section.release(timeline);
         if let Some(mark) = self.mark {
             mark.statistics.into_iter().for_each(|block| store.release(block));
-            mark.next.release(store);
+            mark.next.release(timeline);
         }
         self.ring.blocks().for_each(|block| store.release(block));
     }

@@ -1,5 +1,5 @@
 //! What a section consists of besides live blocks: header, interface, the state restated, statistics. Called by
-//! [`Engine::new`], [`Engine::attach`] and [`Engine::mark_restart`], under the embedder's one lock.
+//! [`Engine::new`], [`Engine::attach`], [`Engine::mark_restart`] and readers, under the embedder's one lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -9,8 +9,9 @@ use crate::{
     Engine, HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo,
     block::{BlockIndex, Store, cut, encode},
     grow,
-    reader::{Section, Totals},
+    reader::Totals,
     statistics::Kind,
+    timeline::{Moment, Timeline},
 };
 
 /// `opt_comment`, an option of every block.
@@ -18,22 +19,66 @@ const COMMENT: u16 = 1;
 /// Blocks of a section before the state, the same for all sections: header and interface.
 const FRAMES: usize = 2;
 
+/// What a section begins with, as far as it is to be read: header, interface, and the state at one moment.
+#[derive(Default)]
+pub(crate) struct Section {
+    /// What is left of header and interface, last first. They are the engine's, which keeps them.
+    frames: [Option<BlockIndex>; FRAMES],
+    state: Option<Moment>,
+    /// What the interface says: no packet of the section is longer (0: no limit), as far as that is known when the
+    /// interface is read. Some programs refuse longer ones.
+    snap_length: u32,
+}
+
+impl Section {
+    /// What the section's interface says, or is going to say.
+    pub(crate) const fn snap_length(&self) -> u32 {
+        self.snap_length
+    }
+
+    /// The reader's snap length changes. `bare`: no block has been queued for the section yet. `offset`: bytes read of
+    /// the front.
+    pub(crate) fn change_snap_length(&mut self, snap_length: u32, bare: bool, offset: usize) {
+        let is_told = match self.frames {
+            [None, None] => true,
+            [Some(_), None] => offset > 0,
+            _ => false,
+        };
+        if is_told {
+            return;
+        }
+        if bare || snap_length == 0 {
+            self.snap_length = snap_length;
+        } else if self.snap_length > 0 {
+            self.snap_length = self.snap_length.max(snap_length);
+        }
+    }
+
+    /// What is read next of it.
+    pub(crate) fn front(&self) -> Option<BlockIndex> {
+        let frame = self.frames.iter().rev().copied().flatten().next();
+        frame.or(self.state.as_ref().map(|state| state.block))
+    }
+
+    /// Goes past the front.
+    pub(crate) fn advance(&mut self, timeline: &mut Timeline) {
+        match self.frames.iter_mut().rev().find(|frame| frame.is_some()) {
+            Some(frame) => *frame = None,
+            None => self.state = self.state.take().and_then(|state| timeline.advance(state)),
+        }
+    }
+
+    /// Gives up what is not read yet.
+    pub(crate) fn release(self, timeline: &mut Timeline) {
+        self.state.into_iter().for_each(|state| timeline.close(state));
+    }
+}
+
 impl Engine {
     /// A section that begins with the state as it is now, for a reader with this snap length.
     pub(crate) fn section(&mut self, snap_length: u32) -> Result<Section, OutOfMemory> {
-        let length = FRAMES.saturating_add(self.processes.live()).saturating_add(self.connections.live());
-        let mut blocks = grow::vec(length)?;
-        for block in self.frames {
-            grow::push(&mut blocks, block)?;
-        }
-        for block in self.processes.live_blocks().chain(self.connections.live_blocks()) {
-            grow::push(&mut blocks, block)?;
-        }
-        blocks[FRAMES..].sort_unstable_by(|&one, &other| self.store.order(one).cmp(&self.store.order(other)));
-        for &block in &blocks {
-            self.store.hold(block);
-        }
-        Ok(Section::new(blocks, snap_length))
+        let [header, interface] = self.frames.map(Some);
+        Ok(Section { frames: [interface, header], state: self.timeline.moment()?, snap_length })
     }
 }
 

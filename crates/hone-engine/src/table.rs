@@ -1,5 +1,6 @@
 //! A bounded table of what lives for a while: processes by id, connections by id. Owns its entries, the order in which
-//! ended ones leave, and one reference to each entry's block: the latest event that says how it began.
+//! ended ones leave, and one reference to each entry's block: the latest event that says how it began. That of one that
+//! has not ended also has its place in the [`Timeline`].
 //!
 //! An ended entry lingers, so that late events still find it, and leaves after its time, or earlier when a new one
 //! needs the room. Called by the engine, under the embedder's one lock.
@@ -13,6 +14,7 @@ use crate::{
     EventError, Nanos, OutOfMemory,
     block::{BlockIndex, Store},
     grow,
+    timeline::{PlaceIndex, Timeline},
 };
 
 /// Most entries that leave in one call, so that no call takes long. One call ends at most one entry.
@@ -22,6 +24,8 @@ pub(crate) struct Entry<I> {
     /// What else identifies it: a process's start, a connection's owner.
     pub(crate) identity: I,
     pub(crate) block: BlockIndex,
+    /// Its block's place, unless it has ended.
+    place: PlaceIndex,
     /// When it ended, if it has.
     pub(crate) ended: Option<Nanos>,
 }
@@ -70,11 +74,6 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         self.live
     }
 
-    /// The blocks of the entries that have not ended, in no order.
-    pub(crate) fn live_blocks(&self) -> impl Iterator<Item = BlockIndex> {
-        self.entries.values().filter(|entry| entry.ended.is_none()).map(|entry| entry.block)
-    }
-
     /// Makes sure that the next [`insert`](Self::insert) of `key` succeeds.
     pub(crate) fn make_room(&mut self, key: K, store: &mut Store) -> Result<(), EventError> {
         while self.entries.len() >= self.bound && !self.entries.contains_key(&key) {
@@ -92,25 +91,37 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         identity: I,
         block: BlockIndex,
         store: &mut Store,
+        timeline: &mut Timeline,
     ) -> Result<(), OutOfMemory> {
-        match grow::insert(&mut self.entries, key, Entry { identity, block, ended: None }) {
-            Ok(Some(old)) => {
-                self.live += usize::from(old.ended.is_some());
-                store.release(old.block);
+        let placed = timeline.begin(block, store);
+        let inserted = placed.and_then(|place| {
+            let entry = Entry { identity, block, place, ended: None };
+            grow::insert(&mut self.entries, key, entry).inspect_err(|_| timeline.end(place, store))
+        });
+        match inserted {
+            Ok(old) => {
+                if let Some(old) = &old
+                    && old.ended.is_none()
+                {
+                    timeline.end(old.place, store);
+                } else {
+                    self.live += 1;
+                }
+                old.into_iter().for_each(|old| store.release(old.block));
+                Ok(())
             }
-            Ok(None) => self.live += 1,
             Err(error) => {
                 store.release(block);
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     /// Marks `key` as ended; it leaves after lingering, or at once if there is no memory to remember that.
-    pub(crate) fn end(&mut self, key: K, at: Nanos, store: &mut Store) {
+    pub(crate) fn end(&mut self, key: K, at: Nanos, store: &mut Store, timeline: &mut Timeline) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ended.is_none()) else { return };
         entry.ended = Some(at);
+        timeline.end(entry.place, store);
         self.live -= 1;
         if self.leaving.len() >= self.bound
             && let Some((oldest, ended)) = self.leaving.pop_front()
@@ -152,24 +163,29 @@ mod tests {
     struct Case {
         table: Table<u32, ()>,
         store: Store,
+        timeline: Timeline,
     }
 
     impl Case {
         fn new(bound: u32) -> Self {
             let table = Table::new(bound, 10, EventError::TooManyProcesses);
-            Self { table, store: Store::new(1 << 20) }
+            Self { table, store: Store::new(1 << 20), timeline: Timeline::new() }
         }
 
         fn begin(&mut self, key: u32) -> Result<(), EventError> {
             self.table.make_room(key, &mut self.store)?;
             let block = self.store.insert(grow::vec(4)?, Kind::Process, 0)?;
-            self.table.insert(key, (), block, &mut self.store)?;
+            self.table.insert(key, (), block, &mut self.store, &mut self.timeline)?;
             Ok(())
+        }
+
+        fn end(&mut self, key: u32, at: Nanos) {
+            self.table.end(key, at, &mut self.store, &mut self.timeline);
         }
 
         /// Entries, live entries, blocks.
         fn counts(&self) -> (usize, usize, usize) {
-            assert_eq!(self.table.live_blocks().count(), self.table.live());
+            assert_eq!(self.timeline.live(), self.table.live());
             (self.table.entries.len(), self.table.live(), self.store.live())
         }
     }
@@ -185,7 +201,7 @@ mod tests {
             case.begin(key).expect("there is room");
         }
         for key in 0..100 {
-            case.table.end(key, 0, &mut case.store);
+            case.end(key, 0);
         }
         assert_eq!(room(&case), reserved);
     }
@@ -194,8 +210,8 @@ mod tests {
     fn an_ended_entry_lingers_then_leaves_with_its_block() {
         let mut case = Case::new(9);
         case.begin(1).expect("there is room");
-        case.table.end(1, 5, &mut case.store);
-        case.table.end(1, 6, &mut case.store);
+        case.end(1, 5);
+        case.end(1, 6);
         case.table.expire(14, &mut case.store);
         assert_eq!(case.counts(), (1, 0, 1));
         case.table.expire(15, &mut case.store);
@@ -206,7 +222,7 @@ mod tests {
     fn an_entry_that_began_anew_does_not_leave_with_its_past() {
         let mut case = Case::new(9);
         case.begin(1).expect("there is room");
-        case.table.end(1, 5, &mut case.store);
+        case.end(1, 5);
         case.begin(1).expect("there is room");
         case.table.expire(100, &mut case.store);
         assert_eq!(case.counts(), (1, 1, 1));
@@ -219,7 +235,7 @@ mod tests {
         case.begin(2).expect("there is room");
         assert_eq!(case.begin(3), Err(EventError::TooManyProcesses));
         case.begin(2).expect("it is known");
-        case.table.end(1, 5, &mut case.store);
+        case.end(1, 5);
         case.begin(3).expect("the ended one leaves");
         assert!(case.table.get(1).is_none());
         assert_eq!(case.counts(), (2, 2, 2));
@@ -230,13 +246,13 @@ mod tests {
         let mut case = Case::new(4);
         for at in 0..100 {
             case.begin(1).expect("there is room");
-            case.table.end(1, at, &mut case.store);
+            case.end(1, at);
         }
         assert_eq!(case.table.leaving.len(), 4);
         let mut case = Case::new(9);
         for key in 0..5 {
             case.begin(key).expect("there is room");
-            case.table.end(key, 0, &mut case.store);
+            case.end(key, 0);
         }
         case.table.expire(100, &mut case.store);
         assert_eq!(case.counts(), (3, 0, 3));

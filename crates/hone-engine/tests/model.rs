@@ -88,7 +88,12 @@ fn otherwise() -> impl Strategy<Value = Attribution> {
 fn sketch() -> impl Strategy<Value = Sketch> {
     // The second dialect's wide ids too.
     let connection = || prop_oneof![9 => 1..9_u64, 1 => Just(1 << 40)];
-    let kind = sample::select(&[StartKind::Started, StartKind::Forked, StartKind::KernelThread]);
+    let kind = sample::select(&[
+        StartKind::Started,
+        StartKind::Forked,
+        StartKind::KernelThread,
+        StartKind::Supplemented,
+    ]);
     let path = option::of(collection::vec(b'a'..=b'z', 0..9));
     let owner = prop_oneof![
         1 => process().prop_map(|process| Owner::Process(process, Method::LastSender)),

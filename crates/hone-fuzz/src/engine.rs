@@ -142,8 +142,8 @@ impl Harness {
     }
 
     fn start(&mut self, input: &mut Input<'_>) {
-        let kinds = [StartKind::Started, StartKind::Forked, StartKind::KernelThread];
-        let (key, kind) = (process(input), kinds[usize::from(input.below(3))]);
+        let kinds = [StartKind::Started, StartKind::Forked, StartKind::KernelThread, StartKind::Supplemented];
+        let (key, kind) = (process(input), kinds[usize::from(input.below(4))]);
         let path = input.below(40);
         let start = ProcessStart {
             parent: Some(input.below(5).into()),

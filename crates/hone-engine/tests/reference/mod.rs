@@ -111,6 +111,8 @@ fn emit(block: &Block<'_>) -> Vec<u8> {
 struct Process {
     start: u64,
     at: u64,
+    kind: StartKind,
+    parent: Option<u32>,
     path: Option<Vec<u8>>,
     block: Vec<u8>,
 }
@@ -273,12 +275,20 @@ impl Model {
             }
         }
         let from = parent.filter(|_| forked).and_then(|parent| self.processes.entries.get(&parent));
-        let path = path.or_else(|| from.and_then(|from| from.0.path.clone()));
+        let before = self.processes.entries.get(&process.pid).map(|known| &known.0);
+        let before = before.filter(|known| kind == StartKind::Supplemented && known.start == process.start);
+        let path = path.or_else(|| from.map(|from| &from.0).or(before)?.path.clone());
+        let parent = parent.or_else(|| before?.parent);
+        let kind = match (kind, before) {
+            (StartKind::Supplemented, Some(before)) => before.kind,
+            (StartKind::Supplemented, None) => StartKind::Started,
+            _ => kind,
+        };
         let block = emit(&Block::Process(ProcessEvent {
             process: process.pid,
             timestamp: at,
             kind: match kind {
-                StartKind::Started => ProcessEventKind::Started,
+                StartKind::Started | StartKind::Supplemented => ProcessEventKind::Started,
                 StartKind::Forked => ProcessEventKind::Forked,
                 StartKind::KernelThread => ProcessEventKind::KernelThread,
             },
@@ -286,7 +296,7 @@ impl Model {
             parent,
             ..ProcessEvent::default()
         }));
-        let entry = Process { start: process.start, at, path, block: block.clone() };
+        let entry = Process { start: process.start, at, kind, parent, path, block: block.clone() };
         let recorded = self.processes.begin(process.pid, entry);
         if recorded {
             self.tell(Kind::Process, process.pid.into(), false, at, &block);

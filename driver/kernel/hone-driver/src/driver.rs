@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use hone_engine::Nanos;
+
 use crate::kernel::{Kernel, Lock, Purpose, log};
 use crate::queue_manager::State;
 use crate::{Host, Status};
@@ -11,7 +13,7 @@ pub struct Driver<K: Kernel> {
     state: K::Lock<State<K::Event>>,
     /// How many readers are attached: as under the lock, for who wants to know before taking it.
     pub(crate) readers: AtomicUsize,
-    pub(crate) loaded: hone_engine::Nanos,
+    pub(crate) loaded: Nanos,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -34,17 +36,19 @@ impl<K: Kernel> Driver<K> {
     pub fn tick(&self) {
         if self.readers() > 0 {
             self.locked(Purpose::Tick, |state| {
-                state.engine.tick(K::now());
+                // What happened until now has been told: its time, too, was taken under the lock.
+                state.engine.tick(state.now);
                 state.wake();
             });
         }
     }
 
-    /// Takes the lock.
+    /// Takes the lock, and then the time.
     pub(crate) fn locked<R>(&self, purpose: Purpose, work: impl FnOnce(&mut State<K::Event>) -> R) -> R {
         log!(K, LockStatus, "{purpose:?} takes the lock");
         let result = self.state.with(|state| {
             K::charge(purpose);
+            state.now = K::now();
             let result = work(state);
             K::charge(Purpose::Driver);
             result

@@ -12,7 +12,7 @@
 //! | caller | IRQL | calls |
 //! |---|---|---|
 //! | WFP, `classifyFn` | up to DISPATCH_LEVEL | [`Driver::classify`] |
-//! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_ended`], [`Driver::wants_image`] |
+//! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_named`], [`Driver::process_ended`], [`Driver::wants_image`] |
 //! | I/O manager, for a program's request | PASSIVE_LEVEL | [`Driver::open`], [`Driver::close`], [`Driver::read`], [`Driver::control`] |
 //! | timer's DPC | DISPATCH_LEVEL | [`Driver::tick`] |
 //! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::process_found`], drop |
@@ -23,14 +23,16 @@
 //! nothing waits, all memory is non-paged, and objects are not let go of (their last reference may need PASSIVE_LEVEL).
 //! What is done under it is bounded:
 //! * classify: one packet is put together and queued; checksums are computed before, without the lock;
-//! * read: at most [`READ_BYTES`] are copied; control: one list of bounded length is taken over;
-//! * open and restart mark: a list of what runs and is open is made and sorted, the longest of all. Bounded by
-//!   [`MAX_PROCESSES`] and [`MAX_CONNECTIONS`].
+//! * read: at most [`READ_BYTES`] and [`hone_engine::READ_BLOCKS`] blocks are copied; control: one list of bounded length
+//!   is taken over;
+//! * open and restart mark: a moment is noted. What ran and was open then is looked up as it is read, a bounded number of
+//!   blocks a read;
+//! * close: what waits in the reader's ring is given up.
 //!
 //! Tables are given all their memory at the start, so that no call makes one grow.
 //!
-//! Setting a reader's event is the one kernel call made under the lock (`KeSetEvent` may be called at DISPATCH_LEVEL):
-//! else a reader could close its event in between.
+//! Two kernel calls are made under the lock, both allowed at DISPATCH_LEVEL. The time is taken, so that it is in the order in
+//! which the engine is told. And a reader's event is set (`KeSetEvent`): else a reader could close it in between.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

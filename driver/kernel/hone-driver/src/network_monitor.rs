@@ -70,9 +70,10 @@ impl<K: Kernel> Driver<K> {
 
     fn opened(&self, indication: &impl Indication) {
         let Some(connection) = indication.endpoint() else { return };
-        let (process, at) = (process_id(indication), K::now());
+        let process = process_id(indication);
         log!(K, Verbose, "connection {connection:#x} of process {process:?} opens");
         self.locked(Purpose::Connection, |state| {
+            let at = state.now;
             let owner = process.map(|pid| key(&state.engine, pid));
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ConnectionOpened { connection, owner, at });
@@ -81,9 +82,10 @@ impl<K: Kernel> Driver<K> {
 
     fn closed(&self, indication: &impl Indication) {
         let Some(connection) = indication.endpoint() else { return };
-        let (process, at) = (process_id(indication), K::now());
+        let process = process_id(indication);
         log!(K, Verbose, "connection {connection:#x} of process {process:?} closes");
         self.locked(Purpose::Connection, |state| {
+            let at = state.now;
             let process = process.map(|pid| key(&state.engine, pid));
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ConnectionClosed { connection, process, at });
@@ -115,8 +117,8 @@ impl<K: Kernel> Driver<K> {
         connection: Option<ConnectionId>,
         process: Option<u32>,
     ) {
-        let at = K::now();
         self.locked(Purpose::Packet, |state| {
+            let at = state.now;
             let mut data = core::mem::take(&mut state.packet);
             prepared.copy(&mut data, state.wanted);
             let packet = Packet {

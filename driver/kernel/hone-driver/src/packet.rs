@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use hone_packet::{Addresses, ChecksumField, HeaderBytes, IpHeader, transport_checksum};
+use hone_packet::{Addresses, ChecksumField, HeaderBytes, IpHeader, packet_checksums, transport_checksum};
 
 use crate::callouts::{Callout, Family, Layer};
 use crate::grow;
@@ -21,6 +21,11 @@ struct Fields {
 const INBOUND: Fields = Fields { protocol: 0, local: 1, remote: 2 };
 /// `FWPS_FIELDS_OUTBOUND_TRANSPORT_V4` and `_V6`: protocol, local address, its type, remote address.
 const OUTBOUND: Fields = Fields { protocol: 0, local: 1, remote: 3 };
+
+/// Index of the flags at the inbound layers: `FWPS_FIELD_INBOUND_TRANSPORT_V4_FLAGS` and `_V6_`.
+const INBOUND_FLAGS: usize = 9;
+/// `FWP_CONDITION_FLAG_IS_LOOPBACK` (fwptypes.h).
+const IS_LOOPBACK: u32 = 1;
 
 /// Windows' own default ("DefaultTTL"); what the packet will have is not known yet at this layer.
 const HOP_LIMIT: u8 = 128;
@@ -41,8 +46,8 @@ pub(crate) struct Prepared<'a, S> {
     segments: S,
     /// Bytes of the segments.
     length: usize,
-    /// Counts from the first segment.
-    checksum: Option<ChecksumField>,
+    /// Count from the first segment.
+    checksums: [Option<ChecksumField>; 2],
 }
 
 /// Finds the packet's headers, or makes them. `None`: its bytes or addresses are not to be had.
@@ -56,27 +61,43 @@ pub(crate) fn prepare<'a>(
         let segments = buffer.segments(0)?;
         let length = buffer.length();
         if let Some(header) = indication.included_header() {
-            return Some(Prepared { head: Head::Included(header), segments, length, checksum: None });
+            return Some(Prepared { head: Head::Included(header), segments, length, checksums: [None; 2] });
         }
         let (protocol, local, remote) = ends(callout.family, &OUTBOUND, indication)?;
         let addresses = local.to(remote)?;
-        // A segment that contradicts itself gets no checksum: it is recorded as it is.
-        let checksum = transport_checksum(&addresses, protocol, segments.clone()).ok().flatten();
-        return Some(Prepared { head: made(addresses, protocol, length)?, segments, length, checksum });
+        let checksums = [checksum_of(addresses, protocol, segments.clone()), None];
+        return Some(Prepared { head: made(addresses, protocol, length)?, segments, length, checksums });
     }
+    // What has not left the machine has no checksums, as no network card was to compute them.
+    let is_loopback =
+        matches!(indication.value(INBOUND_FLAGS), Some(Value::U32(flags)) if flags & IS_LOOPBACK != 0);
     let transport = transport.unwrap_or(0);
     let whole = ip.filter(|&ip| ip > 0).map(|ip| ip.saturating_add(transport));
     if let Some(back) = whole.filter(|&back| back <= buffer.headroom()) {
         let segments = buffer.segments(back)?;
         if version(segments.clone()) == Some(callout.family) {
             let length = buffer.length() + back;
-            return Some(Prepared { head: Head::Present, segments, length, checksum: None });
+            let found = is_loopback.then(|| packet_checksums(segments.clone()).ok()).flatten();
+            let checksums = found.map_or([None; 2], |found| [found.header, found.transport]);
+            return Some(Prepared { head: Head::Present, segments, length, checksums });
         }
     }
     let back = transport.min(buffer.headroom());
     let (protocol, local, remote) = ends(callout.family, &INBOUND, indication)?;
     let (segments, length) = (buffer.segments(back)?, buffer.length() + back);
-    Some(Prepared { head: made(remote.to(local)?, protocol, length)?, segments, length, checksum: None })
+    let addresses = remote.to(local)?;
+    let checksum = is_loopback.then(|| checksum_of(addresses, protocol, segments.clone())).flatten();
+    let head = made(addresses, protocol, length)?;
+    Some(Prepared { head, segments, length, checksums: [checksum, None] })
+}
+
+/// A segment's checksum. One that contradicts itself gets none: it is recorded as it is.
+fn checksum_of<'a>(
+    addresses: Addresses,
+    protocol: u8,
+    segments: impl Iterator<Item = &'a [u8]>,
+) -> Option<ChecksumField> {
+    transport_checksum(&addresses, protocol, segments).ok().flatten()
 }
 
 impl<'a, S: Iterator<Item = &'a [u8]> + Clone> Prepared<'_, S> {
@@ -96,8 +117,8 @@ impl<'a, S: Iterator<Item = &'a [u8]> + Clone> Prepared<'_, S> {
         };
         append(self.head());
         self.segments.clone().for_each(append);
-        if let (Some(checksum), Some(segment)) = (self.checksum, to.get_mut(self.head().len()..)) {
-            checksum.write([segment]);
+        if let Some(copied) = to.get_mut(self.head().len()..) {
+            self.checksums.iter().flatten().for_each(|checksum| checksum.write([&mut *copied]));
         }
     }
 

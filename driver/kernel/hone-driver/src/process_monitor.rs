@@ -51,23 +51,29 @@ impl Texts {
 }
 
 impl<K: Kernel> Driver<K> {
-    /// A process starts; or its path, which its start did not tell, has become known.
+    /// A process starts.
     pub fn process_started(&self, process: &Process<'_>) {
-        let at = K::now();
         log!(K, Information, "process {} starts", process.pid);
-        self.process(process, at, false);
+        self.process(process, StartKind::Started, false);
+    }
+
+    /// The path of a process has become known, which its start did not tell, and perhaps more. What is `None` is as its
+    /// start told it.
+    pub fn process_named(&self, process: &Process<'_>) {
+        log!(K, Information, "process {} is named", process.pid);
+        self.process(process, StartKind::Supplemented, false);
     }
 
     /// A process runs that a listing shows, made after the driver began to be told of starts.
     pub fn process_found(&self, process: &Process<'_>) {
-        self.process(process, process.created.unwrap_or(self.loaded), true);
+        self.process(process, StartKind::Started, true);
     }
 
     /// A process ends.
     pub fn process_ended(&self, pid: u32) {
-        let at = K::now();
         log!(K, Information, "process {pid} ends");
         self.locked(Purpose::Process, |state| {
+            let at = state.now;
             state.take_nameless(pid);
             let process = state.engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
             // Losses are counted by the engine.
@@ -80,7 +86,7 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Process, |state| state.take_nameless(pid))
     }
 
-    fn process(&self, process: &Process<'_>, at: Nanos, is_listed: bool) {
+    fn process(&self, process: &Process<'_>, kind: StartKind, is_listed: bool) {
         let Ok(texts) = Texts::of(process) else {
             log!(K, Error, "no memory to record that process {} starts", process.pid);
             self.locked(Purpose::Process, |state| {
@@ -89,17 +95,20 @@ impl<K: Kernel> Driver<K> {
             });
             return;
         };
-        let start = process.created.or_else(|| self.known_start(process.pid)).unwrap_or(at);
-        let key = ProcessKey { pid: process.pid, start };
-        let event = Event::ProcessStarted(ProcessStart {
-            parent: process.parent,
-            path: texts.path(),
-            arguments: texts.arguments.as_deref(),
-            command_line: texts.command_line.as_deref(),
-            security_id: texts.owner.as_deref(),
-            ..ProcessStart::new(key, at, StartKind::Started)
-        });
         self.locked(Purpose::Process, |state| {
+            let pid = process.pid;
+            // Telling more of a process must not be taken for another one with the same id.
+            let known = || state.engine.process(pid).map(|known| known.start);
+            let at = if is_listed { process.created.unwrap_or(self.loaded) } else { state.now };
+            let key = ProcessKey { pid, start: process.created.or_else(known).unwrap_or(at) };
+            let event = Event::ProcessStarted(ProcessStart {
+                parent: process.parent,
+                path: texts.path(),
+                arguments: texts.arguments.as_deref(),
+                command_line: texts.command_line.as_deref(),
+                security_id: texts.owner.as_deref(),
+                ..ProcessStart::new(key, at, kind)
+            });
             if is_listed {
                 // Losses are counted by the engine.
                 let _ = state.engine.restate(&event);
@@ -107,16 +116,10 @@ impl<K: Kernel> Driver<K> {
                 return;
             }
             if texts.path.is_none() {
-                state.await_image(process.pid);
+                state.await_image(pid);
             }
             // Losses are counted by the engine.
             let _ = state.handle(&event);
         });
-    }
-
-    /// When the running process with this id began, as it was told first: so that telling more of it is not taken for
-    /// another process with the same id.
-    fn known_start(&self, pid: u32) -> Option<Nanos> {
-        self.locked(Purpose::Process, |state| state.engine.process(pid).map(|known| known.start))
     }
 }

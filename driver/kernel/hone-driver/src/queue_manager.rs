@@ -17,6 +17,9 @@ pub(crate) struct Attached<E> {
 
 /// What is under the lock.
 pub(crate) struct State<E> {
+    /// When the lock was taken. All that happens is told with this time: so no processor tells of anything with a time
+    /// before that of something told already, for whose sake a packet may have been given up.
+    pub(crate) now: Nanos,
     pub(crate) engine: Own<Engine>,
     pub(crate) readers: Vec<Attached<E>>,
     /// Where a packet is put together; has room for the longest.
@@ -41,6 +44,7 @@ const MAX_NAMELESS: usize = 64;
 impl<E: Signal> State<E> {
     pub(crate) fn new(host: &Host, loaded: Nanos) -> Result<Self, OutOfMemory> {
         Ok(Self {
+            now: loaded,
             engine: engine(host, loaded)?,
             readers: Vec::new(),
             packet: grow::vec(MAX_PACKET_BYTES as usize)?,

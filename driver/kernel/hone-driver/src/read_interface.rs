@@ -64,14 +64,13 @@ impl<K: Kernel> Driver<K> {
             }
             is_allowed
         });
-        let now = K::now();
         let number = self.locked(Purpose::Reader, |state| {
             state.readers.try_reserve(1).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
             let options = ReaderOptions {
                 ring_bytes: ring_bytes.map(|bytes| bytes as usize),
                 ..ReaderOptions::default()
             };
-            let id = state.engine.attach(&options, now)?;
+            let id = state.engine.attach(&options, state.now)?;
             grow::push(&mut state.readers, Attached { id, event: None })?;
             state.retarget();
             state.wake();
@@ -105,10 +104,9 @@ impl<K: Kernel> Driver<K> {
     /// The reader is not attached, or the buffer is empty.
     pub fn read(&self, handle: Handle, buffer: &mut [u8]) -> Result<usize, Status> {
         let length = buffer.len().min(READ_BYTES);
-        let now = K::now();
         self.locked(Purpose::Read, |state| {
             let id = state.reader(handle.reader())?.id;
-            let read = state.engine.read(id, &mut buffer[..length], now)?;
+            let read = state.engine.read(id, &mut buffer[..length], state.now)?;
             state.wake();
             Ok(match read {
                 Read::Bytes(bytes) => bytes,
@@ -160,14 +158,11 @@ impl<K: Kernel> Driver<K> {
     /// Carries out a request that has no output.
     fn change(&self, handle: Handle, request: &Request<'_>) -> Result<(), Status> {
         match *request {
-            Request::MarkRestart => {
-                let now = K::now();
-                self.with_reader(handle, Purpose::Section, |state, id| {
-                    state.engine.mark_restart(id, now)?;
-                    state.wake();
-                    Ok(())
-                })
-            }
+            Request::MarkRestart => self.with_reader(handle, Purpose::Section, |state, id| {
+                state.engine.mark_restart(id, state.now)?;
+                state.wake();
+                Ok(())
+            }),
             Request::SetSnapLength(length) => self.with_reader(handle, Purpose::Read, |state, id| {
                 state.engine.set_snap_length(id, length).map_err(|_| Status::INVALID_HANDLE)?;
                 state.retarget();
@@ -240,7 +235,6 @@ impl<K: Kernel> Driver<K> {
     /// Replaces the list of open connections. A record whose process does not run, or is not the one that it was, says
     /// nothing, and is left out.
     fn set_open_connections(&self, list: OpenConnections<'_>) -> Result<(), Status> {
-        let now = K::now();
         let mut records = grow::vec(list.len())?;
         self.locked(Purpose::OpenConnections, |state| {
             for record in list.iter() {
@@ -259,7 +253,7 @@ impl<K: Kernel> Driver<K> {
                 };
                 grow::push(&mut records, record)?;
             }
-            state.engine.set_open_connections(&records, now)?;
+            state.engine.set_open_connections(&records, state.now)?;
             state.wake();
             Ok::<_, Status>(())
         })?;
@@ -274,11 +268,10 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn statistics(&self, handle: Handle) -> Result<hone_api::Statistics, Status> {
-        let now = K::now();
         self.locked(Purpose::Read, |state| {
             let id = state.reader(handle.reader())?.id;
             let pinned = config::pinned_bytes(state.readers.len());
-            Ok(statistics::statistics(&state.engine, id, self.loaded, now, pinned))
+            Ok(statistics::statistics(&state.engine, id, self.loaded, state.now, pinned))
         })
     }
 }

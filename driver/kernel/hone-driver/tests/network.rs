@@ -8,13 +8,16 @@
 
 mod common;
 
+use std::rc::Rc;
+
 use common::{
-    FakeBuffer, FakeIndication, callout, control, driver, messages, open, read, set_now, start, tell, values,
-    words,
+    FakeBuffer, FakeIndication, START, before_lock, callout, control, driver, messages, open, read, set_now,
+    start, tell, times, v6, values, words,
 };
 use hone_api::Operation;
+use hone_driver::Value;
 use hone_driver::callouts::{Family, Layer};
-use hone_packet::{packet_checksums, protocol};
+use hone_packet::{Addresses, IpHeader, packet_checksums, protocol};
 
 /// A segment with a wrong checksum, as the stack hands it over before the network card has filled it in.
 fn segment(protocol: u8, payload: usize) -> Vec<u8> {
@@ -146,6 +149,74 @@ fn what_arrives_is_recorded_from_its_own_header_on() {
         assert_eq!(words, "packet in (Some(5), Some(9)) 70");
         assert_eq!(data[12..20], [10, 0, 0, 2, 10, 0, 0, 1], "from the remote end to the local one");
         assert_eq!(data[20..], packet[20..], "its checksum stays as it arrived");
+    }
+}
+
+/// A packet without any checksum, as one that has not left the machine arrives.
+fn unfinished(family: Family, protocol: u8) -> Vec<u8> {
+    let addresses = match family {
+        Family::V4 => Addresses::V4 { source: [10, 0, 0, 2].into(), destination: [10, 0, 0, 1].into() },
+        Family::V6 => Addresses::V6 { source: v6(2).into(), destination: v6(1).into() },
+    };
+    let segment = segment(protocol, 31);
+    let header = IpHeader::new(addresses, protocol).emit(segment.len()).expect("it is short");
+    let mut packet = [&header[..], &segment].concat();
+    if family == Family::V4 {
+        packet[10..12].fill(0);
+    }
+    packet
+}
+
+#[test]
+fn what_arrives_over_loopback_gets_every_checksum() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    for (family, protocol) in [
+        (Family::V4, protocol::TCP),
+        (Family::V4, protocol::UDP),
+        (Family::V4, protocol::ICMP),
+        (Family::V6, protocol::TCP),
+        (Family::V6, protocol::UDP),
+        (Family::V6, protocol::ICMPV6),
+    ] {
+        let packet = unfinished(family, protocol);
+        let ip = if family == Family::V4 { 20 } else { 40 };
+        for piece in [1, 33, 1000] {
+            let mut indication = FakeIndication {
+                endpoint: Some(5),
+                process: Some(9),
+                ip: Some(ip),
+                transport: Some(8),
+                values: values(Layer::InboundTransport, family, protocol),
+                buffers: vec![FakeBuffer::new(&packet, ip + 8, piece)],
+                ..FakeIndication::default()
+            };
+            let recorded = |indication: &FakeIndication| {
+                driver.classify(callout(Layer::InboundTransport, family), indication);
+                tell(&read(&driver, reader)).pop().expect("a packet is queued").1
+            };
+            assert_eq!(recorded(&indication), packet, "what comes from elsewhere stays as it is");
+
+            // Flags are the tenth value; others than that of loopback say nothing here.
+            indication.values.resize(9, None);
+            indication.values.push(Some(Value::U32(!1)));
+            assert_eq!(recorded(&indication), packet);
+            indication.values[9] = Some(Value::U32(1));
+            let finished = recorded(&indication);
+            let checksums = packet_checksums([finished.as_slice()]).expect("it is whole");
+            for checksum in [checksums.header, checksums.transport].into_iter().flatten() {
+                assert_eq!(checksum.found, checksum.correct, "{family:?} {protocol}");
+            }
+            let changed = finished.iter().zip(&packet).filter(|(one, other)| one != other).count();
+            assert!(changed > 0 && changed <= 4, "nothing else is changed: {changed}");
+
+            // The buffer no longer has its IP header: one is made.
+            indication.buffers = vec![FakeBuffer::new(&packet[ip..], 8, piece)];
+            let made = recorded(&indication);
+            assert_eq!(made[ip..], finished[ip..]);
+        }
     }
 }
 
@@ -305,4 +376,29 @@ fn without_a_reader_no_packet_is_looked_at() {
     let indication = outbound(Family::V4, protocol::TCP, vec![unreadable]);
     driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
     assert!(messages().is_empty());
+}
+
+#[test]
+fn who_waits_for_the_lock_tells_no_time_before_that_of_the_timer_which_came_first() {
+    let driver = Rc::new(driver());
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    let mut indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 0), 0, 99)]);
+    indication.endpoint = Some(1);
+    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    read(&driver, reader);
+
+    // While the connection's owner is told here, the timer on another processor is first to have the lock.
+    let timer = Rc::clone(&driver);
+    before_lock(move || {
+        set_now(1);
+        timer.tick();
+    });
+    let owned = FakeIndication { endpoint: Some(1), process: Some(9), ..FakeIndication::default() };
+    driver.classify(callout(Layer::ResourceAssignment, Family::V4), &owned);
+    let blocks = read(&driver, reader);
+    assert_eq!(words(&blocks), ["packet out (Some(1), None) 40", "connection 0x1 of 9 opens"]);
+    let ticked = START + 1_000_000_000;
+    assert_eq!(times(&blocks), [START, ticked], "the packet was given up for all that happened until then");
 }

@@ -79,19 +79,44 @@ fn the_first_image_tells_the_path_that_the_start_did_not() {
     let driver = driver();
     let reader = open(&driver);
     read(&driver, reader);
-    let path = utf16(r"C:\x.exe");
+    let (path, command_line) = (utf16(r"C:\x.exe"), utf16("x -1"));
+    let owner = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
     for created in [None, Some(7)] {
-        driver.process_started(&Process { pid: 8, created, ..Process::default() });
+        let process = Process { pid: 8, created, ..Process::default() };
+        driver.process_started(&Process {
+            parent: Some(4),
+            command_line: Some(&command_line),
+            owner: Some(&owner),
+            ..process
+        });
         set_now(1);
         assert!(driver.wants_image(8));
-        driver.process_started(&Process { pid: 8, created, path: Some(&path), ..Process::default() });
+        driver.process_named(&Process { path: Some(&path), ..process });
         assert!(!driver.wants_image(8), "of the images after the first nothing is recorded");
+        let later = open(&driver);
+        let named = r"process 8 <- Some(4) C:\x.exe x -1 x|-1| S-1-5-18";
+        assert_eq!(words(&read(&driver, later))[2..], [named]);
+        driver.close(later);
         driver.process_ended(8);
         assert_eq!(
             words(&read(&driver, reader)),
-            ["process 8 <- None - - - -", r"process 8 <- None C:\x.exe - - -", "process 8 ends"]
+            ["process 8 <- Some(4) - x -1 x|-1| S-1-5-18", named, "process 8 ends"]
         );
     }
+    // What is known with the image is newer than what was known at the start.
+    let newer = utf16("y");
+    driver.process_started(&Process { pid: 9, command_line: Some(&command_line), ..Process::default() });
+    driver.process_named(&Process {
+        pid: 9,
+        command_line: Some(&newer),
+        path: Some(&path),
+        ..Process::default()
+    });
+    assert_eq!(
+        words(&read(&driver, reader)),
+        ["process 9 <- None - x -1 x|-1| -", r"process 9 <- None C:\x.exe y y| -"]
+    );
+    assert!(driver.wants_image(9));
     assert!(!driver.wants_image(9));
     driver.process_started(&Process { pid: 10, ..Process::default() });
     driver.process_ended(10);

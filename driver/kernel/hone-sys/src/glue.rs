@@ -93,7 +93,7 @@ impl Processes for Calls {
         let known = process::Process::open(pid, PROCESS_MONITOR).ok();
         let owner = known.as_ref().and_then(process::Process::owner);
         let command_line = known.as_ref().and_then(process::Process::command_line);
-        hone.driver.process_started(&Process {
+        hone.driver.process_named(&Process {
             pid,
             parent: None,
             created: known.as_ref().and_then(process::Process::created),

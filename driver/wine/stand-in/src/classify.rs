@@ -125,6 +125,8 @@ pub(crate) struct Indication {
     pub(crate) local: Vec<u8>,
     pub(crate) remote: Vec<u8>,
     pub(crate) protocol: u8,
+    /// Flags of the layers of what arrives.
+    pub(crate) flags: u32,
     /// Bytes of each packet in front of its data.
     pub(crate) headroom: u32,
     /// Packets, each in its pieces.
@@ -170,12 +172,16 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     let (local, remote) = (address(&indication.local), address(&indication.remote));
     let kind = Value { kind: 1, value: 1 };
     let protocol = Value { kind: 1, value: indication.protocol.into() };
+    // Ports and interfaces, which the driver does not look at, are in between.
+    let other = || Value { kind: 0, value: u64::MAX };
     let values = if OUTBOUND.contains(&indication.place) {
-        [protocol, local, kind, remote]
+        vec![protocol, local, kind, remote]
     } else {
-        [protocol, local, remote, kind]
+        let flags = Value { kind: 3, value: indication.flags.into() };
+        vec![protocol, local, remote, kind, other(), other(), other(), other(), other(), flags]
     };
-    let values = Values { layer: 0xFFFF, count: 4, values: values.as_ptr() };
+    let count = u32::try_from(values.len()).unwrap_or(0);
+    let values = Values { layer: 0xFFFF, count, values: values.as_ptr() };
     let metadata = metadata(indication);
     let (mut list, _owned) = net_buffers(indication);
     let data: *mut NetBufferList = if before.is_empty() { null_mut() } else { &raw mut list };

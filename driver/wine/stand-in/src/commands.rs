@@ -75,7 +75,7 @@ fn carry_out(line: &str) -> Result<String, String> {
     Ok(String::new())
 }
 
-/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `headroom`: numbers; `included`, `local`, `remote`: bytes;
+/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `headroom`: numbers; `included`, `local`, `remote`: bytes;
 /// `packet`: bytes of the pieces, with commas between; more than once for more packets.
 fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
     let mut indication = Indication { place, ..Indication::default() };
@@ -89,6 +89,7 @@ fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
             "ip" => indication.ip_header = Some(number()?),
             "transport" => indication.transport_header = Some(number()?),
             "protocol" => indication.protocol = value.parse().map_err(|_| "no protocol")?,
+            "flags" => indication.flags = small()?,
             "headroom" => indication.headroom = small()?,
             "included" => indication.included_header = Some(bytes(value)?),
             "local" => indication.local = bytes(value)?,

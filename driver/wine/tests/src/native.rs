@@ -8,7 +8,7 @@ use hone_engine::{
     Config, Direction, Engine, Event, Filter, HostIdentity, Method, Owner, ProcessKey, ProcessStart, Read,
     ReaderId, ReaderOptions, SectionInfo, StartKind,
 };
-use hone_packet::{Addresses, IpHeader, transport_checksum};
+use hone_packet::{Addresses, IpHeader, packet_checksums, transport_checksum};
 use hone_pcapng::{Block, HostId, Reader};
 
 use crate::{Packet, Step};
@@ -150,7 +150,14 @@ impl Packet {
     /// The packet as it is to be recorded: from its IP header on, with its checksums.
     fn whole(&self) -> Vec<u8> {
         if !self.is_outbound {
-            return self.bytes.clone();
+            let mut packet = self.bytes.clone();
+            if self.is_loopback {
+                let checksums = packet_checksums([packet.as_slice()]).expect("it is whole");
+                for checksum in [checksums.header, checksums.transport].into_iter().flatten() {
+                    checksum.write([packet.as_mut_slice()]);
+                }
+            }
+            return packet;
         }
         let addresses = match (self.local, self.remote) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => Addresses::V4 { source, destination },

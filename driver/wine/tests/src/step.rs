@@ -50,6 +50,8 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// Of one that arrives: lengths of its IP and transport header.
     pub headers: (usize, usize),
+    /// Whether it has not left the machine.
+    pub is_loopback: bool,
     /// Into how many pieces it is cut.
     pub pieces: usize,
 }
@@ -106,6 +108,8 @@ impl Packet {
             let (ip, transport) = self.headers;
             add("ip", ip.to_string());
             add("transport", transport.to_string());
+            // FWP_CONDITION_FLAG_IS_LOOPBACK, among others.
+            add("flags", (0x30 | u32::from(self.is_loopback)).to_string());
             add("headroom", (IN_FRONT.len() + ip + transport).to_string());
         }
         let in_front = if self.is_outbound { &[][..] } else { &IN_FRONT };

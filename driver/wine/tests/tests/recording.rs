@@ -41,6 +41,7 @@ fn outbound(local: &str, remote: &str, protocol: u8, endpoint: u64, payload: &[u
         protocol,
         bytes: segment(protocol, payload),
         headers: (0, 0),
+        is_loopback: false,
         pieces,
     })
 }
@@ -61,6 +62,24 @@ fn inbound(endpoint: u64, pieces: usize) -> Step {
         protocol: 17,
         bytes: bytes.to_vec(),
         headers: (20, 8),
+        is_loopback: false,
+        pieces,
+    })
+}
+
+/// A packet that has not left the machine, without any checksum.
+fn loopback(endpoint: u64, pieces: usize) -> Step {
+    let header = [0x45, 0, 0, 44, 0, 7, 0, 0, 64, 6, 0, 0, 127, 0, 0, 2, 127, 0, 0, 1];
+    Step::Packet(Packet {
+        endpoint: Some(endpoint),
+        process: None,
+        is_outbound: false,
+        local: address("127.0.0.1"),
+        remote: address("127.0.0.2"),
+        protocol: 6,
+        bytes: [&header[..], &segment(6, b"here")].concat(),
+        headers: (20, 20),
+        is_loopback: true,
         pieces,
     })
 }
@@ -91,6 +110,8 @@ fn everything() -> Vec<Step> {
         outbound("10.0.0.1", "10.0.0.2", 17, WIDE, b"question", 1),
         inbound(WIDE, 1),
         inbound(WIDE, 3),
+        loopback(79, 1),
+        loopback(79, 5),
         outbound("fd00::1", "fd00::2", 6, 79, &payload, 3),
         outbound("fd00::1", "fd00::2", 17, 79, b"", 1),
         outbound("fd00::1", "fd00::2", 58, 79, b"ping", 2),
@@ -171,7 +192,7 @@ fn stock_readers(recording: Vec<u8>) {
     let lines = |output: &[u8]| {
         String::from_utf8_lossy(output).lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(lines(&all.stdout), ["6", "17", "17", "17", "6", "17", "58", "1", "6"]);
+    assert_eq!(lines(&all.stdout), ["6", "17", "17", "17", "6", "6", "6", "17", "58", "1", "6"]);
     assert!(lines(&wrong.stdout).is_empty(), "wrong checksums: {:?}", lines(&wrong.stdout));
 }
 

@@ -20,6 +20,8 @@ pub(crate) const START: u64 = 1_700_000_000_000_000_000;
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(START) };
     static EVENTS: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
+    /// What another processor does under the lock before it is taken next.
+    static BEFORE_LOCK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
     /// What memory was charged to, once a test asks.
     static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
@@ -38,6 +40,9 @@ impl<T: Send> Lock<T> for FakeLock<T> {
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        if let Some(first) = BEFORE_LOCK.take() {
+            first();
+        }
         let result = {
             let mut value = self.0.try_lock().expect("the lock is free");
             IS_LOCKED.set(true);
@@ -93,6 +98,11 @@ impl Kernel for Fake {
 
 pub(crate) fn set_now(seconds: u64) {
     NOW.set(START + seconds * 1_000_000_000);
+}
+
+/// Has another processor be first to take the lock when it is taken next.
+pub(crate) fn before_lock(work: impl FnOnce() + 'static) {
+    BEFORE_LOCK.set(Some(Box::new(work)));
 }
 
 /// What was shown since the last call; the first begins to listen.
@@ -271,6 +281,22 @@ pub(crate) fn tell(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut told = tell_section(&if begins { bytes.to_vec() } else { [&FRAMES, bytes].concat() });
     told.drain(..if begins { 0 } else { 2 });
     told
+}
+
+/// The times of blocks of which a test has read the beginning already.
+pub(crate) fn times(bytes: &[u8]) -> Vec<u64> {
+    let mut reader = Reader::new();
+    reader.feed(&[&FRAMES, bytes].concat()).expect("there is memory");
+    let mut times = Vec::new();
+    while let Some(item) = reader.next_block().expect("the blocks are sound") {
+        times.extend(match item.block {
+            Block::Packet(packet) => Some(packet.timestamp),
+            Block::Process(event) => Some(event.timestamp),
+            Block::Connection(event) => Some(event.timestamp),
+            _ => None,
+        });
+    }
+    times
 }
 
 fn tell_section(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {

@@ -1,0 +1,251 @@
+//! How long the lock is held, at the longest, by what readers do, by the number of processes and connections. On this
+//! machine, with the standard library's mutex in place of the spin lock: `cargo run --release -p hone-driver --example lock`.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what the measurement itself allocates may abort"
+)]
+
+use std::cell::Cell;
+use std::fmt;
+use std::num::NonZeroU64;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use hone_api::Operation;
+use hone_driver::callouts::{CALLOUTS, Callout, Layer};
+use hone_driver::{
+    Buffer, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock, MAX_CONNECTIONS, MAX_PROCESSES,
+    Process, Purpose, READ_BYTES, Signal, Status, Value,
+};
+
+thread_local! {
+    /// How long the lock was held, at the longest.
+    static LONGEST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static NOW: Cell<u64> = const { Cell::new(1) };
+    /// Whether time goes on.
+    static GOES_ON: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Here;
+struct Held<T>(Mutex<T>);
+struct NoEvent;
+
+impl<T: Send> Lock<T> for Held<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = self.0.lock().expect("nothing panics");
+        let begin = Instant::now();
+        let result = work(&mut value);
+        LONGEST.set(LONGEST.get().max(begin.elapsed()));
+        result
+    }
+}
+
+impl Signal for NoEvent {
+    fn set(&self) {}
+}
+
+impl Kernel for Here {
+    type Lock<T: Send> = Held<T>;
+    type Event = NoEvent;
+
+    /// All at the same time, which takes longest to put in order, unless time goes on.
+    fn now() -> u64 {
+        NOW.set(NOW.get() + 100 * u64::from(GOES_ON.get()));
+        NOW.get()
+    }
+
+    fn event(_: NonZeroU64) -> Result<NoEvent, Status> {
+        Err(Status::INVALID_HANDLE)
+    }
+
+    fn charge(_: Purpose) {}
+
+    fn shows(_: Level) -> bool {
+        false
+    }
+
+    fn show(_: Level, _: fmt::Arguments<'_>) {}
+}
+
+/// A connection that opens or closes.
+struct Changes(u64, u32);
+
+struct NoBuffer;
+
+impl Indication for Changes {
+    type Buffer<'a> = NoBuffer;
+
+    fn endpoint(&self) -> Option<u64> {
+        Some(self.0)
+    }
+
+    fn process(&self) -> Option<u64> {
+        Some(self.1.into())
+    }
+
+    fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
+        (None, None)
+    }
+
+    fn included_header(&self) -> Option<&[u8]> {
+        None
+    }
+
+    fn value(&self, _: usize) -> Option<Value> {
+        None
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = NoBuffer> {
+        std::iter::empty()
+    }
+}
+
+impl Buffer for NoBuffer {
+    fn headroom(&self) -> usize {
+        0
+    }
+
+    fn length(&self) -> usize {
+        0
+    }
+
+    fn segments(&self, _: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+        Some(std::iter::empty())
+    }
+}
+
+const RUNS: u32 = 9;
+
+fn callout(layer: Layer) -> &'static Callout {
+    CALLOUTS.iter().find(|callout| callout.layer == layer).expect("it is in the table")
+}
+
+/// The shortest of several longest times, as whatever else the machine does makes it longer; the last result.
+struct Best(Duration);
+
+impl Best {
+    fn of<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        LONGEST.set(Duration::ZERO);
+        let result = work();
+        self.0 = self.0.min(LONGEST.get());
+        result
+    }
+}
+
+struct Case {
+    driver: Driver<Here>,
+    processes: u32,
+    connections: u32,
+}
+
+impl Case {
+    fn new(processes: u32, connections: u32) -> Self {
+        let driver = Driver::<Here>::new(&Host::default()).expect("there is memory");
+        let path: Vec<u16> = r"C:\Program Files\Some Program\program.exe".encode_utf16().collect();
+        for pid in 0..processes {
+            let created = Some(1);
+            driver.process_started(&Process { pid, created, path: Some(&path), ..Process::default() });
+        }
+        let case = Self { driver, processes, connections };
+        (0..connections).for_each(|connection| case.change(Layer::AuthConnect, connection));
+        case
+    }
+
+    fn change(&self, layer: Layer, connection: u32) {
+        let process = connection % self.processes;
+        self.driver.classify(callout(layer), &Changes(connection.into(), process));
+    }
+
+    /// Every connection closes, and another opens; how long the two take.
+    fn replace(&self, from: u32) -> Duration {
+        let begin = Instant::now();
+        for connection in from..from + self.connections {
+            self.change(Layer::EndpointClosure, connection);
+            self.change(Layer::AuthConnect, connection + self.connections);
+        }
+        begin.elapsed() / self.connections
+    }
+
+    fn open(&self) -> Handle {
+        self.driver.open(None).expect("there is memory")
+    }
+
+    fn mark(&self, reader: Handle) {
+        let code = Operation::MarkRestart.control_code().0;
+        let request = Control { code, buffer: &mut [], input: 0, output: 0 };
+        self.driver.control(reader, request).expect("there is memory");
+    }
+
+    /// Reads up to where there is nothing, or a section ends; how much.
+    fn read(&self, reader: Handle, buffer: &mut [u8]) -> usize {
+        let mut total = 0;
+        loop {
+            match self.driver.read(reader, buffer).expect("it is attached") {
+                0 => return total,
+                length => total += length,
+            }
+        }
+    }
+}
+
+fn main() {
+    let mut buffer = vec![0; READ_BYTES];
+    for (processes, connections) in [(300, 1000), (2000, 10_000), (MAX_PROCESSES, MAX_CONNECTIONS)] {
+        let case = Case::new(processes, connections);
+        println!("{processes} processes, {connections} connections");
+        let mut best = [(); 5].map(|()| Best(Duration::MAX));
+        let [opens, reads, marks, closes, full] = &mut best;
+        let mut from = 0;
+        for _ in 0..RUNS {
+            let reader = opens.of(|| case.open());
+            reads.of(|| case.read(reader, &mut buffer));
+            marks.of(|| case.mark(reader));
+            closes.of(|| case.driver.close(reader));
+            let reader = case.open();
+            case.replace(from);
+            from += connections;
+            full.of(|| case.driver.close(reader));
+        }
+        for (what, best) in [
+            "a reader opens the device",
+            "reads the beginning of its section",
+            "marks a restart",
+            "closes before it has read that",
+            "closes with a full ring and all connections closed since",
+        ]
+        .iter()
+        .zip(best)
+        {
+            println!("  {what}: {:?}", best.0);
+        }
+        let mut replace = || {
+            let best = (0..RUNS).map(|_| (case.replace(from), from += connections).0).min();
+            best.unwrap_or_default()
+        };
+        let alone = replace();
+        GOES_ON.set(true);
+        let usual = replace();
+        GOES_ON.set(false);
+        let idle = case.open();
+        let beside = case.replace(from);
+        let mut best = [(); 2].map(|()| Best(Duration::MAX));
+        let [opens, reads] = &mut best;
+        for _ in 0..RUNS {
+            let reader = opens.of(|| case.open());
+            let length = reads.of(|| case.read(reader, &mut buffer));
+            assert!(length > 0);
+            case.driver.close(reader);
+        }
+        println!("  beside a reader from before all connections closed that has not read: a reader");
+        println!("    opens the device: {:?}; reads: {:?}", best[0].0, best[1].0);
+        case.driver.close(idle);
+        println!("  a connection closes and another opens: {alone:?}; as time goes on: {usual:?}");
+        println!("    the same while that reader's section is kept: {beside:?}");
+    }
+}
