@@ -246,7 +246,7 @@ impl Reader {
             // What is behind the mark is in another section.
             Some(mark) => mark.position,
             // The front has been read in part.
-            None if self.section.front().is_none() && self.offset > 0 => self.ring.head() + 1,
+            None if self.section.front.is_none() && self.offset > 0 => self.ring.head() + 1,
             None => self.ring.head(),
         };
         let first = first.max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
@@ -258,7 +258,7 @@ impl Reader {
     }
 
     fn next(&self) -> Next {
-        if let Some(block) = self.section.front() {
+        if let Some(block) = self.section.front {
             return Next::Restated(block);
         }
         match &self.mark {

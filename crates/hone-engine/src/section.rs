@@ -22,13 +22,19 @@ const FRAMES: usize = 2;
 /// What a section begins with, as far as it is to be read: header, interface, and the state at one moment.
 #[derive(Default)]
 pub(crate) struct Section {
-    /// What is left of header and interface, last first. They are the engine's, which keeps them.
-    frames: [Option<BlockIndex>; FRAMES],
+    /// What is read next of it.
+    pub(crate) front: Option<BlockIndex>,
+    /// How many of the frames have been read. They are the engine's, which keeps them.
+    read: usize,
+    interface: BlockIndex,
     state: Option<Moment>,
     /// What the interface says: no packet of the section is longer (0: no limit), as far as that is known when the
     /// interface is read. Some programs refuse longer ones.
     snap_length: u32,
 }
+
+/// Where the interface is among the frames.
+const INTERFACE: usize = 1;
 
 impl Section {
     /// What the section's interface says, or is going to say.
@@ -39,12 +45,7 @@ impl Section {
     /// The reader's snap length changes. `bare`: no block has been queued for the section yet. `offset`: bytes read of
     /// the front.
     pub(crate) fn change_snap_length(&mut self, snap_length: u32, bare: bool, offset: usize) {
-        let is_told = match self.frames {
-            [None, None] => true,
-            [Some(_), None] => offset > 0,
-            _ => false,
-        };
-        if is_told {
+        if (self.read, offset) > (INTERFACE, 0) {
             return;
         }
         if bare || snap_length == 0 {
@@ -54,18 +55,18 @@ impl Section {
         }
     }
 
-    /// What is read next of it.
-    pub(crate) fn front(&self) -> Option<BlockIndex> {
-        let frame = self.frames.iter().rev().copied().flatten().next();
-        frame.or(self.state.as_ref().map(|state| state.block))
-    }
-
     /// Goes past the front.
     pub(crate) fn advance(&mut self, timeline: &mut Timeline) {
-        match self.frames.iter_mut().rev().find(|frame| frame.is_some()) {
-            Some(frame) => *frame = None,
-            None => self.state = self.state.take().and_then(|state| timeline.advance(state)),
+        if self.read == FRAMES {
+            self.state = self.state.take().and_then(|state| timeline.advance(state));
+        } else {
+            self.read += 1;
         }
+        self.front = if self.read == INTERFACE {
+            Some(self.interface)
+        } else {
+            self.state.as_ref().map(|state| state.block)
+        };
     }
 
     /// Gives up what is not read yet.
@@ -77,8 +78,8 @@ impl Section {
 impl Engine {
     /// A section that begins with the state as it is now, for a reader with this snap length.
     pub(crate) fn section(&mut self, snap_length: u32) -> Result<Section, OutOfMemory> {
-        let [header, interface] = self.frames.map(Some);
-        Ok(Section { frames: [interface, header], state: self.timeline.moment()?, snap_length })
+        let ([header, interface], state) = (self.frames, self.timeline.moment()?);
+        Ok(Section { front: Some(header), read: 0, interface, state, snap_length })
     }
 }
 

@@ -235,6 +235,9 @@ impl Timeline {
     }
 }
 
+// What `Config` says.
+const _: () = assert!(size_of::<Place>() <= 64);
+
 impl Place {
     const FREE: Self = Self {
         block: BlockIndex::MAX,

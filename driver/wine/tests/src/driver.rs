@@ -92,7 +92,19 @@ impl Driver {
     /// A new program that reads.
     #[must_use]
     pub fn probe(&self) -> Probe {
-        Probe::start(self.wine)
+        Probe::start(self.wine, r"C:\hone\hone-probe.exe")
+    }
+
+    /// The same, of 32 bits; `None`, said on standard error, where Wine runs no such programs.
+    #[must_use]
+    pub fn probe32(&self) -> Option<Probe> {
+        if !self.wine.has_probe32() {
+            eprintln!(
+                "skipped: no program of 32 bits (HONE_WINE_I386 of scripts/test-windows says where Wine's part for them is)"
+            );
+            return None;
+        }
+        Some(Probe::start(self.wine, r"C:\hone32\hone-probe.exe"))
     }
 
     /// Wine, for its own programs.

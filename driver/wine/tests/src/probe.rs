@@ -27,8 +27,9 @@ pub struct Event(pub u64);
 pub type Failed = u32;
 
 impl Probe {
-    pub(crate) fn start(wine: &Wine) -> Self {
-        let mut command = wine.command(r"C:\hone\hone-probe.exe");
+    /// Starts this program, a probe.
+    pub(crate) fn start(wine: &Wine, program: &str) -> Self {
+        let mut command = wine.command(program);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("wine starts");
         let commands = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().expect("it is piped"));

@@ -52,11 +52,25 @@ impl Wine {
         self.prefix.join("drive_c/hone")
     }
 
+    fn folder32(&self) -> PathBuf {
+        self.prefix.join("drive_c/hone32")
+    }
+
+    pub(crate) fn has_probe32(&self) -> bool {
+        self.folder32().join("hone-probe.exe").exists()
+    }
+
     fn install(&self, files: &Path) {
         self.keep_server();
         std::fs::create_dir_all(self.folder()).expect("the folder can be made");
         for file in ["hone.sys", "fwpkclnt.sys", "fwpuclnt.dll", "hone-probe.exe"] {
             copy(&files.join(file), &self.folder().join(file));
+        }
+        let narrow = files.join("hone-probe32.exe");
+        if narrow.exists() {
+            // In a folder of its own: the libraries in the other one are not for it.
+            std::fs::create_dir_all(self.folder32()).expect("the folder can be made");
+            copy(&narrow, &self.folder32().join("hone-probe.exe"));
         }
         let library = "bcryptprimitives.dll";
         copy(&files.join(library), &self.prefix.join("drive_c/windows/system32").join(library));

@@ -16,7 +16,7 @@ fn the_event_is_set_when_there_is_something_to_read_again() {
     let mut probe = driver.probe();
     let file = probe.open().expect("it is opened");
     let event = probe.event();
-    // A program of 32 bits passes 4 bytes with a code of its own; that is all that the driver sees of its size.
+    // A program of 32 bits passes 4 bytes with a code of its own, which one of 64 bits may do, too.
     for (pid, operation, bytes) in
         [(5000, Operation::SetDataEvent64, 8), (6000, Operation::SetDataEvent32, 4)]
     {
@@ -36,6 +36,32 @@ fn the_event_is_set_when_there_is_something_to_read_again() {
     }
     let wrong = probe.control(file, Operation::SetDataEvent64, &0xFFF0_u64.to_le_bytes());
     assert_eq!(wrong, Err(ERROR_INVALID_HANDLE));
+}
+
+#[test]
+fn a_program_of_32_bits_opens_waits_and_reads() {
+    let Some(mut driver) = driver() else { return };
+    let Some(mut probe) = driver.probe32() else { return };
+    let mut wide = driver.probe();
+    let (file, other) = (probe.open().expect("it is opened"), wide.open().expect("it is opened"));
+    let event = probe.event();
+    let handle = u32::try_from(event.0).expect("its handles have 32 bits");
+    probe.control(file, Operation::SetDataEvent32, &handle.to_le_bytes()).expect("it is an event");
+    assert!(probe.wait(event, 5000), "for what waits already");
+    assert_eq!(probe.read(file), wide.read(other));
+    assert!(!probe.wait(event, 50), "nothing has happened");
+    let start = Step::Start { pid: 5000, parent: 4, path: "x", command_line: "x", arguments: &["x"] };
+    driver.stand_in.step(1_790_000_000_000_000_000, &start);
+    assert!(probe.wait(event, 5000), "a process has started");
+    let (read, expected) = (probe.read(file), wide.read(other));
+    assert!(!read.is_empty() && read == expected);
+    assert_eq!(
+        probe.control(file, Operation::SetDataEvent32, &[0xF0, 0xFF, 0, 0]),
+        Err(ERROR_INVALID_HANDLE)
+    );
+    probe.control(file, Operation::SetDataEvent32, &[0; 4]).expect("none is always there");
+    driver.stand_in.step(1_790_000_000_001_000_000, &Step::End(5000));
+    assert!(!probe.wait(event, 50), "there is no event any more");
 }
 
 #[test]
