@@ -9,7 +9,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::archive::Keep;
-use crate::notes::{COMPLETIONS_NOTES, NOTES, SHOW_NOTES};
+use crate::notes::{NOTES, SHOW_NOTES};
 use crate::rotation::Rotation;
 use crate::service_args::{ConnsArgs, StatsArgs, TOP_NOTES, TopArgs};
 use crate::show::expression::Expression;
@@ -19,8 +19,8 @@ use crate::system::args::{InstallArgs, SourceArgs, StartArgs, StatusArgs, StopAr
 #[cfg(target_os = "linux")]
 use crate::system::args::{LogLevelArgs, RingSizeArgs};
 use crate::system::notes::{
-    CONNS_NOTES, INSTALL_NOTES, READ_NOTES, START_NOTES, STATS_NOTES, STATUS_NOTES, STOP_NOTES,
-    UNINSTALL_NOTES,
+    COMPLETIONS_NOTES, CONNS_NOTES, INSTALL_NOTES, READ_NOTES, SHOW_EXAMPLES, START_NOTES, STATS_NOTES,
+    STATUS_NOTES, STOP_NOTES, UNINSTALL_NOTES,
 };
 #[cfg(target_os = "linux")]
 use crate::system::notes::{LOG_NOTES, RING_NOTES};
@@ -85,7 +85,7 @@ pub enum Command {
     #[command(after_long_help = READ_NOTES)]
     Read(ReadArgs),
     /// Show recordings as text or JSON, one event a line
-    #[command(after_long_help = SHOW_NOTES)]
+    #[command(after_long_help = format!("{SHOW_NOTES}{SHOW_EXAMPLES}"))]
     Show(ShowArgs),
     /// Show live who sends and receives how much
     #[command(after_long_help = TOP_NOTES)]
@@ -154,7 +154,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "PID", value_parser = process_id)]
     pub pid: Vec<u32>,
 
-    /// Events of processes whose executable has this file name, or this path if it has a /
+    /// Events of processes whose executable has this file name, or this path
     #[arg(long, value_name = "NAME", value_parser = nonempty)]
     pub name: Vec<String>,
 
@@ -209,14 +209,19 @@ pub struct ReadArgs {
     /// Write into DIR, as HOST_YYYYMMDD_HHMMSS.pcapng (UTC) [default: the current directory]
     ///
     /// If the name is taken, _1, _2 and so on is appended; no file is ever overwritten. Recordings hold
-    /// everyone's traffic: new files are readable by their owner only.
+    #[cfg_attr(not(windows), doc = "everyone's traffic: new files are readable by their owner only.")]
+    #[cfg_attr(windows, doc = "everyone's traffic: new files are for their owner and administrators only.")]
     #[arg(short, long, value_name = "DIR", conflicts_with = "write")]
     pub directory: Option<PathBuf>,
 
     /// Write to FILE instead; - is standard output
     ///
-    /// An existing file is overwritten once recording starts, and keeps its permissions; a new one is readable
-    /// by its owner only. FILE may be a named pipe.
+    /// An existing file is overwritten once recording starts, and keeps its permissions; a new one is
+    #[cfg_attr(not(windows), doc = "readable by its owner only. FILE may be a named pipe.")]
+    #[cfg_attr(
+        windows,
+        doc = r"for its owner and administrators only. FILE may be a named pipe, \\.\pipe\NAME."
+    )]
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 

@@ -112,7 +112,7 @@ fn show(args: &ShowArgs) -> ExitCode {
 
 fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
     match io::stdout().write_all(&generate::completions(shell)) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::FAILURE),
+        Err(error) if system::file::is_pipe_closed(&error) => Ok(ExitCode::FAILURE),
         written => written
             .map(|()| ExitCode::SUCCESS)
             .map_err(|error| anyhow::anyhow!("cannot write standard output: {error}")),

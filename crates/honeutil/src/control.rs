@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::system;
 
-/// How long a stop goes on before a further SIGINT or SIGTERM ends the program at once.
+/// How long a stop goes on before a further Ctrl-C or SIGTERM ends the program at once.
 /// Not zero, for `timeout` and terminals may send the same signal twice.
-const FORCE_AFTER: Duration = Duration::from_millis(500);
+pub(crate) const FORCE_AFTER: Duration = Duration::from_millis(500);
 /// Exit status after a forced end, as a shell reports SIGINT.
 pub(crate) const FORCED_STATUS: i32 = 130;
 

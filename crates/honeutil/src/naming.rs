@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn numbers_go_before_the_extension() {
-        let numbered = |path, n| numbered(Path::new(path), n).into_os_string().into_string().unwrap();
-        assert_eq!(numbered("a/b.pcapng", 0), "a/b.pcapng");
-        assert_eq!(numbered("a/b.pcapng", 1), "a/b_1.pcapng");
-        assert_eq!(numbered("b", 12), "b_12");
-        assert_eq!(numbered("h.example_2026.pcapng", 2), "h.example_2026_2.pcapng");
+        let numbered = |path, n| numbered(Path::new(path), n);
+        assert_eq!(numbered("a/b.pcapng", 0), Path::new("a/b.pcapng"));
+        assert_eq!(numbered("a/b.pcapng", 1), Path::new("a/b_1.pcapng"));
+        assert_eq!(numbered("b", 12), Path::new("b_12"));
+        assert_eq!(numbered("h.example_2026.pcapng", 2), Path::new("h.example_2026_2.pcapng"));
     }
 }

@@ -12,12 +12,6 @@ Exit status:
 Environment:
   NO_COLOR  no color in help and in what is wrong with a command line";
 
-/// `completions --help`.
-pub(crate) const COMPLETIONS_NOTES: &str = "\
-Examples:
-  honeutil completions bash > /etc/bash_completion.d/honeutil
-  honeutil completions fish > ~/.config/fish/completions/honeutil.fish";
-
 /// `show --help`.
 pub(crate) const SHOW_NOTES: &str = "\
 Lines:
@@ -43,11 +37,4 @@ Exit status:
        pipe's reader closed it.
   2    the command line is wrong
   130  a second Ctrl-C; the first one, while a pipe is read, lets its writer
-       end the stream
-
-Examples:
-  honeutil show web.pcapng
-  honeutil show --name curl --port 443 *.pcapng.zst
-  honeutil show --filter 'udp port 53' web.pcapng
-  honeutil show --json web.pcapng | jq -r .process.executable
-  honeutil read -w - | honeutil show --user alice";
+       end the stream";

@@ -33,7 +33,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) if system::file::is_pipe_closed(&error) => Ok(false),
         Err(error) => bail!("cannot write standard output: {error}"),
     }
 }

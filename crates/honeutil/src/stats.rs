@@ -73,7 +73,10 @@ pub fn report(now: &Statistics, earlier: Option<&Statistics>) -> String {
     drops(&mut report, now);
     held(&mut report, now);
     attribution(&mut report, now);
-    report.line("Sensor's mechanism", mechanism(now));
+    // Windows has one way only, and does not say.
+    if mechanism(now) != Mechanism::Unknown {
+        report.line("Sensor's mechanism", mechanism(now).name());
+    }
     report.line(
         "Blocks in memory",
         format!(
@@ -142,9 +145,9 @@ fn attribution(report: &mut Report, now: &Statistics) {
     }
 }
 
-fn mechanism(now: &Statistics) -> &'static str {
+fn mechanism(now: &Statistics) -> Mechanism {
     let known = usize::try_from(now.mechanism).ok().and_then(|number| Mechanism::try_from(number).ok());
-    known.unwrap_or(Mechanism::Unknown).name()
+    known.unwrap_or(Mechanism::Unknown)
 }
 
 fn ring(size: u64) -> String {
@@ -178,7 +181,7 @@ pub fn json(now: &Statistics) -> Value {
             .into()
     };
     json!({
-        "mechanism": mechanism(now),
+        "mechanism": mechanism(now).name(),
         "version": format!("{major}.{minor}.{micro}.{build}"),
         "time": now.now,
         "loaded": now.loaded,
@@ -262,7 +265,8 @@ mod tests {
     fn the_report_is_the_originals_and_more() {
         assert_eq!(
             report(&sample(), None),
-            "\
+            format!(
+                "\
 Version                     1.2.3.0
 Loaded                      2026-07-30 10:57:55 UTC, 1 h 02 min ago
 Logging                     12.3 s of that, while a reader was attached
@@ -274,7 +278,7 @@ Packets                     1,000,000
 Packet bytes                1.0 GiB
 Process events              20 start, 10 end; 7 running
 Connection events           24 open, 26 close; 9 open now
-                            (more may close than open: some were open before honed started)
+                            (more may close than open: some were open before {SERVICE} started)
 Dropped by the sensor       1 packet, 0 process events, 2 connection events
 Dropped by queue manager    0 packets, 0 process events, 0 connection events
 Said nothing new            0 packets, 0 process events, 0 connection events
@@ -287,6 +291,7 @@ Not attributed              10 packets, < 0.1 %
 Sensor's mechanism          tracepoints
 Blocks in memory            0, 0 B of at most 0 B
 "
+            )
         );
     }
 

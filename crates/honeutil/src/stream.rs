@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::control::Control;
-use crate::system::file::{await_writable, is_abandoned};
+use crate::system::file::{await_writable, is_abandoned, is_pipe_closed};
 
 /// Once the recording stops, how long a reader may read nothing before it is given up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +74,7 @@ impl Stream {
         match self.file.write(&bytes[..bytes.len().min(CHUNK)]) {
             Ok(0) => Err(StreamError::Io(io::ErrorKind::WriteZero.into())),
             Ok(count) => Ok(count),
+            Err(error) if is_pipe_closed(&error) => Err(StreamError::Closed),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(0),
                 io::ErrorKind::WouldBlock => {
@@ -81,7 +82,7 @@ impl Stream {
                     std::thread::sleep(Duration::from_millis(1));
                     Ok(0)
                 }
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Err(StreamError::Closed),
+                io::ErrorKind::ConnectionReset => Err(StreamError::Closed),
                 _ => Err(StreamError::Io(error)),
             },
         }

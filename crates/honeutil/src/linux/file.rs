@@ -18,6 +18,12 @@ pub fn remedy(error: &io::Error) -> Option<&'static str> {
         .then_some(": raise the limit (ulimit -f), or start a new file in time (--rotate-size, SIGHUP)")
 }
 
+/// Whether it says that nobody reads a pipe any more.
+#[must_use]
+pub fn is_pipe_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
 /// Makes a file that is not there yet.
 ///
 /// # Errors

@@ -147,3 +147,19 @@ Exit status:
   0  nothing is left; also if nothing was there
   1  something failed, or readers are attached; standard error says what
   2  the command line is wrong";
+
+/// What `show --help` ends with.
+pub(crate) const SHOW_EXAMPLES: &str = "
+
+Examples:
+  honeutil show web.pcapng
+  honeutil show --name curl --port 443 *.pcapng.zst
+  honeutil show --filter 'udp port 53' web.pcapng
+  honeutil show --json web.pcapng | jq -r .process.executable
+  honeutil read -w - | honeutil show --user alice";
+
+/// `completions --help`.
+pub(crate) const COMPLETIONS_NOTES: &str = "\
+Examples:
+  honeutil completions bash > /etc/bash_completion.d/honeutil
+  honeutil completions fish > ~/.config/fish/completions/honeutil.fish";

@@ -25,6 +25,7 @@ use self::line::Lines;
 use self::processes::Processes;
 use self::select::Selection;
 use crate::ip::Headers;
+use crate::system::file::is_pipe_closed;
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -79,7 +80,7 @@ impl ShowError {
     }
 
     fn writing(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Write(error) }
+        if is_pipe_closed(&error) { Self::Closed } else { Self::Write(error) }
     }
 }
 

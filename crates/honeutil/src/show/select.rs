@@ -54,8 +54,7 @@ impl Selection {
     fn process(&self, shown: &Shown<'_>) -> bool {
         let name = |wanted: &String| {
             shown.process.is_some_and(|process| {
-                let bytes = if wanted.contains('/') { &process.path[..] } else { process.name() };
-                !bytes.is_empty() && bytes == wanted.as_bytes()
+                !wanted.is_empty() && [process.name(), &process.path].contains(&wanted.as_bytes())
             })
         };
         let user = |wanted: &String| {

@@ -13,10 +13,20 @@ pub use files::rename_new;
 /// `ERROR_PIPE_BUSY`: all instances of a named pipe are taken.
 const PIPE_BUSY: i32 = 231;
 
+/// `ERROR_PIPE_NOT_CONNECTED`: a named pipe's reader has gone. Unlike the two errors that say the same of other pipes, the
+/// standard library has no kind for it.
+const PIPE_NOT_CONNECTED: i32 = 233;
+
 /// What an error of a file may be told to do about it: nothing further than what its kind says.
 #[must_use]
 pub const fn remedy(_error: &io::Error) -> Option<&'static str> {
     None
+}
+
+/// Whether it says that nobody reads a pipe any more.
+#[must_use]
+pub fn is_pipe_closed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(PIPE_NOT_CONNECTED)
 }
 
 /// Makes a file that is not there yet.
@@ -39,6 +49,8 @@ pub fn open_existing(path: &Path) -> io::Result<Option<File>> {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.raw_os_error() == Some(PIPE_BUSY) => Ok(None),
+        // Windows says that access is denied.
+        Err(_) if path.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Err(error) => Err(error),
     }
 }

@@ -25,7 +25,7 @@ const FILE: &str = r"System32\drivers\hone.sys";
 /// The same for the system's loader, which knows no drives' letters; as Windows' own drivers that start with it have it.
 const IMAGE: &str = r"\SystemRoot\System32\drivers\hone.sys";
 /// How long it may take to stop.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Exit statuses of the Linux Standard Base.
 const NOT_RUNNING: u8 = 3;

@@ -13,12 +13,14 @@ Keys:
 
 It reads the driver's stream, which only administrators may. Any number of
 programs can read at once; each gets everything. The driver can't be stopped
-meanwhile.
+meanwhile. A file may exceed --rotate-size by what waited in the driver when
+the size was reached.
 
 Exit status:
   0    the recording ended as asked
   1    something failed; standard error says what, and files end at their
-       last whole block. Without a message: the pipe's reader closed it.
+       last whole block. Without a message: the pipe's reader closed it,
+       which the next block that is written shows.
   2    the command line is wrong; nothing was started
   130  a second Ctrl-C ended it while its output was stuck
 
@@ -26,7 +28,8 @@ Examples:
   honeutil read --duration 10
   honeutil read -w web.pcapng --count 1000 -s 96
   honeutil read -d D:\\traffic --rotate-size 1G --max-files 24 --compress
-  honeutil read -w - | tshark -l -r -";
+  honeutil read -w - | tshark -l -r -
+  PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
 
 /// `get-stats --help`.
 pub(crate) const STATS_NOTES: &str = "\
@@ -118,3 +121,19 @@ Exit status:
   0  nothing is left; also if nothing was there
   1  something failed, or readers are attached; standard error says what
   2  the command line is wrong";
+
+/// What `show --help` ends with.
+pub(crate) const SHOW_EXAMPLES: &str = "
+
+Examples:
+  honeutil show web.pcapng
+  honeutil show --name curl.exe --port 443 a.pcapng.zst b.pcapng.zst
+  honeutil show --filter \"udp port 53\" web.pcapng
+  honeutil show --json web.pcapng > web.json
+  honeutil read -w - | honeutil show --host 192.0.2.0/24
+  PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
+
+/// `completions --help`.
+pub(crate) const COMPLETIONS_NOTES: &str = "\
+Examples:
+  honeutil completions powershell >> $PROFILE";

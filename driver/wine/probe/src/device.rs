@@ -8,14 +8,17 @@ use std::time::Duration;
 use hone_api::{ConnectionRecord, Family, List, OpenConnection, OpenConnections, Request};
 use hone_windows::connections::{Open, connections};
 use hone_windows::device::{Device, Event};
-use hone_windows::filters;
 use hone_windows::service::{self, State, Stop};
+use hone_windows::{filters, process};
+
+use crate::console;
 
 /// What the test has opened; by number.
 #[derive(Default)]
 struct Opened {
     files: Vec<Option<Device>>,
     events: Vec<Event>,
+    sockets: Vec<UdpSocket>,
 }
 
 /// Carries out commands until there are no more.
@@ -67,6 +70,14 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
             let is_set = event.expect("the test has made it").wait(milliseconds)?;
             Ok(if is_set { "set" } else { "not" }.to_owned())
         }
+        "socket" => {
+            let socket = UdpSocket::bind(words[1])?;
+            let address = socket.local_addr()?;
+            // Wine tells whose a socket is once it was used.
+            socket.send_to(b"x", address)?;
+            opened.sockets.push(socket);
+            Ok(address.port().to_string())
+        }
         "connections" => list(),
         "send-conns" => send(opened.file(number(1))),
         "install" => filters::install().map(|()| String::new()).map_err(refused),
@@ -84,6 +95,15 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
             Stop::Pending => "pending",
         }
         .to_owned()),
+        "programs" => {
+            let mut ids = process::names()?;
+            ids.retain(|_, name| name == words[1]);
+            Ok(ids.keys().map(u32::to_string).collect::<Vec<_>>().join(" "))
+        }
+        "signal" => {
+            let pid = u32::try_from(number(1)).expect("the test gives a process id");
+            console::signal(pid, number(2)).map(|()| String::new())
+        }
         other => panic!("no command {other}"),
     }
 }

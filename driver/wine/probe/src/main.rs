@@ -10,14 +10,19 @@
 //! | `control FILE CODE INPUT OUTPUT` | one control request; OUTPUT: bytes of room | the output |
 //! | `event` | creates an event that resets itself | its handle |
 //! | `connections` | opens a TCP and a UDP socket | their ports, then the list of open connections: `PROTOCOL/ADDRESS/PORT/REMOTE` |
+//! | `socket ADDRESS:PORT` | opens a UDP socket, until its end | the port |
 //! | `send-conns FILE` | sends the list of open connections to the driver | how many |
 //! | `install`, `uninstall` | the driver's filters | |
 //! | `service` | | the state of the driver's service |
 //! | `service-start`, `service-stop` | starts it; stops it, and waits | for the latter `done`, `refused` or `pending` |
+//! | `programs NAME` | | process ids of the programs of this name |
+//! | `signal PID EVENT` | tells a program an event of its console, by its number | |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!
 //! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.
 
+#[cfg(windows)]
+mod console;
 #[cfg(windows)]
 mod device;
 

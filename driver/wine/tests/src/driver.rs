@@ -109,7 +109,7 @@ impl Driver {
 
     /// Wine, for its own programs.
     #[must_use]
-    pub const fn wine(&self) -> &Wine {
+    pub const fn wine(&self) -> &'static Wine {
         self.wine
     }
 
@@ -156,6 +156,22 @@ impl Driver {
     /// driver is unloaded.
     pub fn load_by(&mut self, start: impl FnOnce() -> bool) {
         self.stand_in = load(self.wine, start);
+    }
+
+    /// Removes the service of a driver that does not run.
+    ///
+    /// # Panics
+    /// It can't be removed.
+    pub fn remove(&self) {
+        assert!(!self.is_loaded && self.wine.run("sc", &["delete", "hone"]), "the service can be removed");
+    }
+
+    /// Makes the service again.
+    ///
+    /// # Panics
+    /// It can't be made.
+    pub fn create(&self) {
+        self.wine.create_service();
     }
 
     /// Sets the ring buffer's size for readers that open the device from now on; `None`: unset.

@@ -5,15 +5,21 @@
 //! One driver runs at a time: a test has it as long as it holds a [`Driver`].
 
 mod driver;
+mod honeutil;
 mod native;
 mod probe;
+mod scenario;
 mod stand_in;
 mod step;
 mod wine;
 
 pub use driver::{Driver, Left, driver};
+pub use honeutil::{Ended, Folder, Honeutil, wait};
 pub use native::Native;
 pub use probe::{Event, Failed, File, Probe};
+pub use scenario::{
+    LATER, NOW, WIDE, assert_same, everything, happen, packet, start_processes, stock_readers,
+};
 pub use stand_in::StandIn;
 pub use step::{Packet, Step};
 pub use wine::Wine;

@@ -63,7 +63,7 @@ impl Wine {
     fn install(&self, files: &Path) {
         self.keep_server();
         std::fs::create_dir_all(self.folder()).expect("the folder can be made");
-        for file in ["hone.sys", "fwpkclnt.sys", "fwpuclnt.dll", "hone-probe.exe"] {
+        for file in ["hone.sys", "fwpkclnt.sys", "fwpuclnt.dll", "hone-probe.exe", "honeutil.exe"] {
             copy(&files.join(file), &self.folder().join(file));
         }
         let narrow = files.join("hone-probe32.exe");
@@ -76,6 +76,14 @@ impl Wine {
         copy(&files.join(library), &self.prefix.join("drive_c/windows/system32").join(library));
         self.run("sc", &["stop", "hone"]);
         self.run("sc", &["delete", "hone"]);
+        self.create_service();
+    }
+
+    /// Makes the driver's service.
+    ///
+    /// # Panics
+    /// It can't be made.
+    pub(crate) fn create_service(&self) {
         let path = r"\??\C:\hone\hone.sys";
         let made =
             self.run("sc", &["create", "hone", "type=", "kernel", "start=", "demand", "binPath=", path]);

@@ -1,0 +1,314 @@
+//! The real `honeutil.exe`, under Wine.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Driver, Wine};
+
+/// Longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PROGRAM: &str = "honeutil.exe";
+/// The number of Ctrl-Break (`CTRL_BREAK_EVENT`).
+const BREAK: u32 = 1;
+
+/// A running `honeutil.exe`; killed when dropped.
+#[derive(Debug)]
+pub struct Honeutil {
+    child: Child,
+    arguments: String,
+    /// Files, for Wine's services, started meanwhile, would keep pipes open.
+    output: [PathBuf; 2],
+}
+
+/// One that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit status.
+    pub code: Option<i32>,
+    /// What it wrote to standard output, if that was not a pipe.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Standard output of one that has ended well and said nothing.
+    ///
+    /// # Panics
+    /// It has not.
+    #[must_use]
+    pub fn silently(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
+        self.stdout
+    }
+
+    /// Asserts that it has failed, with this message.
+    ///
+    /// # Panics
+    /// It has not.
+    pub fn failed(&self, message: &str) {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(1), message), "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+    }
+}
+
+/// An empty folder for a test's files; removed when dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The same for programs under Wine.
+    pub const NAME: &str = r"C:\hone\files";
+
+    fn new(wine: &Wine) -> Self {
+        let path = wine.folder().join("files");
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("the folder can be made");
+        Self { path }
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// How programs under Wine call it.
+    #[must_use]
+    pub fn name(&self, name: &str) -> String {
+        format!(r"{}\{name}", Self::NAME)
+    }
+
+    /// What a file of it holds.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.file(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The names of what is in it, sorted.
+    ///
+    /// # Panics
+    /// It can't be looked into.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.path).expect("it is there");
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Waits until a file has at least so many bytes.
+    ///
+    /// # Panics
+    /// It never has.
+    pub fn await_file(&self, name: &str, bytes: u64) {
+        wait(&format!("{bytes} bytes in {name}, of {:?}", self.list()), || {
+            fs::metadata(self.file(name)).is_ok_and(|file| file.len() >= bytes).then_some(())
+        });
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Waits until there is something.
+///
+/// # Panics
+/// There never is.
+pub fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "there is no {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Wine {
+    /// Starts `honeutil.exe`.
+    #[must_use]
+    pub fn honeutil(&self, arguments: &[&str]) -> Honeutil {
+        Honeutil::start(self, arguments, |_| {})
+    }
+}
+
+impl Driver {
+    /// A folder for files. One at a time.
+    #[must_use]
+    pub fn files(&self) -> Folder {
+        Folder::new(self.wine())
+    }
+
+    /// Starts `honeutil.exe`.
+    #[must_use]
+    pub fn honeutil(&self, arguments: &[&str]) -> Honeutil {
+        self.wine().honeutil(arguments)
+    }
+
+    /// The same with standard output as a pipe that the test reads.
+    #[must_use]
+    pub fn honeutil_piped(&self, arguments: &[&str]) -> (Honeutil, ChildStdout) {
+        let mut honeutil = Honeutil::start(self.wine(), arguments, |command| {
+            command.stdout(Stdio::piped());
+        });
+        let pipe = honeutil.child.stdout.take().expect("it is a pipe");
+        (honeutil, pipe)
+    }
+
+    /// Runs `honeutil.exe` to its end.
+    #[must_use]
+    pub fn run_honeutil(&self, arguments: &[&str]) -> Ended {
+        self.honeutil(arguments).end()
+    }
+
+    /// Starts `honeutil.exe` on a terminal.
+    ///
+    /// # Panics
+    /// It can't be started.
+    #[must_use]
+    pub fn honeutil_on(&self, arguments: &[&str], terminal: &OwnedFd) -> Honeutil {
+        Honeutil::start(self.wine(), arguments, |command| {
+            let copy = || terminal.try_clone().expect("descriptors can be copied");
+            command.stdin(copy()).stdout(copy()).stderr(copy()).env("TERM", "xterm");
+        })
+    }
+
+    /// Starts `honeutil.exe` with something else as standard input.
+    #[must_use]
+    pub fn honeutil_with(&self, arguments: &[&str], input: impl Into<Stdio>) -> Honeutil {
+        let input = input.into();
+        Honeutil::start(self.wine(), arguments, |command| {
+            command.stdin(input);
+        })
+    }
+
+    /// Starts a recording into a file of the folder, and waits until it records.
+    #[must_use]
+    pub fn record(&self, folder: &Folder, name: &str, arguments: &[&str]) -> Honeutil {
+        let path = folder.name(name);
+        let honeutil = self.honeutil(&[&["read", "-w", &path][..], arguments].concat());
+        folder.await_file(name, 1);
+        honeutil
+    }
+}
+
+impl Honeutil {
+    fn start(wine: &Wine, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
+        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let output = ["out", "err"].map(|kind| wine.folder().join(format!("honeutil-{number}.{kind}")));
+        let [stdout, stderr] = output.each_ref().map(|path| File::create(path).expect("the folder is there"));
+        let mut command = wine.command(&format!(r"C:\hone\{PROGRAM}"));
+        command.args(arguments).stdout(stdout).stderr(stderr);
+        prepare(&mut command);
+        let child = command.spawn().expect("wine starts");
+        Self { child, arguments: arguments.join(" "), output }
+    }
+
+    /// Ctrl-C: Wine makes it of this signal.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
+        kill_process(pid, Signal::INT).expect("it runs");
+    }
+
+    /// What it has written to standard output so far.
+    ///
+    /// # Panics
+    /// It can't be read.
+    #[must_use]
+    pub fn written(&self) -> String {
+        text(&self.output[0])
+    }
+
+    /// Waits until it has told something on standard output or error.
+    ///
+    /// # Panics
+    /// It never has.
+    pub fn await_told(&self, what: &str) {
+        wait(&format!("{what:?} of {}", self.arguments), || {
+            self.output.iter().any(|path| text(path).contains(what)).then_some(())
+        });
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// It can't be told.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is a child").is_some()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not end.
+    #[must_use]
+    pub fn end(mut self) -> Ended {
+        let status =
+            wait(&format!("end of {}", self.arguments), || self.child.try_wait().expect("it is a child"));
+        let [stdout, stderr] = self.output.each_ref().map(|path| text(path));
+        Ended { code: status.code(), stdout, stderr }
+    }
+
+    /// [`interrupt`](Self::interrupt)s it and waits for its end.
+    #[must_use]
+    pub fn interrupted(self) -> Ended {
+        self.interrupt();
+        self.end()
+    }
+}
+
+impl Drop for Honeutil {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        for path in &self.output {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn text(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("it was made");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl crate::Probe {
+    /// Presses Ctrl-Break for every `honeutil.exe` that runs; gives how many.
+    ///
+    /// # Panics
+    /// One can't be told.
+    pub fn break_honeutils(&mut self) -> usize {
+        let programs = self.command(&format!("programs {PROGRAM}")).expect("Wine lists them");
+        let programs: Vec<_> = programs.split_whitespace().collect();
+        for pid in &programs {
+            self.command(&format!("signal {pid} {BREAK}")).expect("it runs");
+        }
+        programs.len()
+    }
+}
