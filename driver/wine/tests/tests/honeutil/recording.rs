@@ -25,7 +25,7 @@ fn a_recording_ended_by_ctrl_c_is_the_engines_block_for_block() {
 
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
     let lines: Vec<&str> = ended.stderr.lines().collect();
-    assert!(lines[0].starts_with("Recorded    9 packets, 2.9 KiB on the wire, in "), "{ended:?}");
+    assert!(lines[0].starts_with("Recorded    11 packets, 3.0 KiB on the wire, in "), "{ended:?}");
     assert!(lines[1].ends_with(r" KiB to C:\hone\files\a.pcapng"), "{ended:?}");
     assert_eq!(
         lines[2..],
@@ -34,9 +34,9 @@ fn a_recording_ended_by_ctrl_c_is_the_engines_block_for_block() {
             "Attributed  100 % of the packets that have a process, to 2 processes",
             "",
             "PROCESS       PID  USER  BYTES IN  BYTES OUT  PACKETS IN  PACKETS OUT  MOSTLY WITH",
-            "y.exe        5004            64 B    1.5 KiB           2            5  [fd00::2]:443 tcp",
+            "y.exe        5004           152 B    1.5 KiB           4            5  [fd00::2]:443 tcp",
             "                                                                       10.0.0.2:4660 udp",
-            "                                                                       fd00::2 icmp, and 2 more",
+            "                                                                       127.0.0.2 to local port 443 tcp, and 3 more",
             "browsér.exe  5000             0 B    1.4 KiB           0            2  10.0.0.2:443 tcp",
         ],
         "{ended:?}"
