@@ -3,6 +3,7 @@
 //! Errors are [`std::io::Error`]s with Windows' own numbers, but for [`filters`], whose platform has numbers of its own.
 #![cfg(windows)]
 
+pub mod account;
 pub mod connections;
 pub mod console;
 pub mod device;

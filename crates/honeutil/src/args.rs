@@ -158,7 +158,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "NAME", value_parser = nonempty)]
     pub name: Vec<String>,
 
-    /// Events of processes of this user, by name or number
+    /// Events of processes of this user, by name, number or security identifier
     #[arg(long, value_name = "USER", value_parser = nonempty)]
     pub user: Vec<String>,
 

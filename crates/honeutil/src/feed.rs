@@ -108,8 +108,8 @@ pub trait Feed {
     /// [`RecordError::Restart`] if the section just goes on, or the service fails.
     fn end_section(&mut self) -> Result<(), RecordError>;
 
-    /// Gives up waiting for the owners of packets held back, for the recording ends.
-    fn release_held(&mut self) {}
+    /// Whether packets are held back that wait for their owners, as the recording ends. What can be let go at once, is.
+    fn holds_back(&mut self) -> bool;
 
     /// The time by the clock of the blocks.
     fn now(&self) -> Nanos;
@@ -201,8 +201,9 @@ impl<S: Source> Feed for Local<'_, S> {
         Ok(self.engine.mark_restart(self.reader, self.source.now())?)
     }
 
-    fn release_held(&mut self) {
+    fn holds_back(&mut self) -> bool {
         self.engine.release_held();
+        false
     }
 
     fn now(&self) -> Nanos {

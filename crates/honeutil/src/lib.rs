@@ -38,3 +38,4 @@ pub mod system;
 pub mod tally;
 pub mod text;
 pub mod top;
+mod users;

@@ -24,6 +24,10 @@ use crate::text;
 const WAIT: Duration = Duration::from_millis(50);
 /// How often the output is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// How long packets are held back for their owners, at the most: the engine's half a second, until that is looked at.
+const HELD_AT_MOST: Duration = Duration::from_millis(800);
+/// How often to look whether they are.
+const HELD_TICK: Duration = Duration::from_millis(20);
 /// What is read from the feed and written at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -145,11 +149,8 @@ impl<'a, F: Feed> Recorder<'a, F> {
         // An output that failed takes no more; else what is there is brought to a proper end.
         if !matches!(result, Err(RecordError::Output(_))) && self.feed.is_attached() {
             self.control.stop();
-            if self.options.count.is_none() {
-                self.feed.release_held();
-            }
-            let closed = self.end_section();
-            result = result.and(closed);
+            let held = if self.options.count.is_none() { self.await_held() } else { Ok(()) };
+            result = result.and(held.and_then(|()| self.end_section()));
         }
         self.progress.erase();
         self.output.finish(self.control);
@@ -250,6 +251,15 @@ impl<'a, F: Feed> Recorder<'a, F> {
             if self.due.now(self.output.file_bytes()) {
                 self.next_file()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Waits for packets that the feed holds back: else they would be in nobody's file.
+    fn await_held(&mut self) -> Result<(), RecordError> {
+        let begun = Instant::now();
+        while self.feed.holds_back() && begun.elapsed() < HELD_AT_MOST {
+            self.step(HELD_TICK)?;
         }
         Ok(())
     }

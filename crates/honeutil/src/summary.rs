@@ -12,6 +12,7 @@ use crate::peers::Peers;
 use crate::system::SERVICE_DROPS;
 use crate::tally::{Tally, Traffic};
 use crate::text::{bytes, counted, duration, printable, share, thousands};
+use crate::users;
 
 /// Processes shown.
 const MAX_ROWS: usize = 10;
@@ -163,7 +164,7 @@ fn table(tally: &Tally) -> String {
         rest = difference(&rest, &process.traffic);
         let name =
             if process.name.is_empty() { "?".to_owned() } else { printable(&process.name, NAME_WIDTH) };
-        let user = printable(&process.user, USER_WIDTH);
+        let user = printable(&users::shown(&process.user), USER_WIDTH);
         add(&mut rows, [name, process.pid.to_string(), user], &process.traffic, &process.peers);
     }
     let others = difference(&rest, &tally.nobody);

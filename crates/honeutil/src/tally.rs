@@ -10,6 +10,7 @@ use hone_pcapng::{How, ProcessEvent, ProcessEventKind};
 use crate::blocks::{self, PacketFields, blocks};
 use crate::peers::{Peer, Peers};
 use crate::text::base_name;
+use crate::users;
 
 /// Most processes kept apart; when they are more, the half with least traffic is added up as others.
 const MAX_PROCESSES: usize = 8192;
@@ -67,7 +68,7 @@ pub struct Process {
     pub pid: u32,
     /// The executable's file name as others chose it; empty if unknown.
     pub name: String,
-    /// The user's name, or number where it has none; empty if unknown.
+    /// The user's name, number where it has none, or security identifier; empty if unknown.
     pub user: String,
     /// Its packets.
     pub traffic: Traffic,
@@ -204,10 +205,15 @@ impl Tally {
         if let Some(path) = &event.path {
             process.name = lossy(base_name(path));
         }
-        match (&event.user_name, event.user) {
-            (Some(name), _) => process.user = lossy(name),
-            (None, Some(user)) => process.user = user.to_string(),
-            (None, None) => {}
+        match (&event.user_name, event.user, &event.security_id) {
+            (Some(name), ..) => process.user = lossy(name),
+            (None, Some(user), _) => process.user = user.to_string(),
+            (None, None, Some(sid)) => {
+                process.user = lossy(sid);
+                // So that its name is known by the time that it is shown.
+                let _ = users::shown(&process.user);
+            }
+            (None, None, None) => {}
         }
     }
 

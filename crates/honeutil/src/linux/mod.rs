@@ -2,6 +2,7 @@
 //! [`service`]), signals, files, terminals. `windows/` has the same for Windows; the rest of the crate knows both as
 //! `system`, by the names that are public here.
 
+pub(crate) mod accounts;
 pub mod args;
 pub mod file;
 pub mod manage;

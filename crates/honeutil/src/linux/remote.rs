@@ -203,6 +203,11 @@ impl Feed for Remote {
         Ok(())
     }
 
+    fn holds_back(&mut self) -> bool {
+        self.count();
+        self.counted.held.waiting > 0
+    }
+
     fn now(&self) -> Nanos {
         hone_linux::now()
     }

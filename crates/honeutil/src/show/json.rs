@@ -170,7 +170,11 @@ impl<'a> ProcessFields<'a> {
             executable: path.map(text),
             user: process.and_then(|process| {
                 let name = Some(&process.user_name[..]).filter(|name| !name.is_empty());
-                Account::new(process.user, name)
+                let sid = Some(&process.security_id).filter(|sid| !sid.is_empty());
+                match sid {
+                    Some(sid) => Some(Account { id: Some(sid.clone()), name: name.map(text) }),
+                    None => Account::new(process.user, name),
+                }
             }),
             ..Self::default()
         }

@@ -17,6 +17,7 @@ use hone_pcapng::{ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Pac
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
 
 use super::event::{Direction, Event, Shown};
+use super::processes::Process;
 use super::time::Times;
 use crate::ip::{self, Headers};
 use crate::text::escape;
@@ -70,7 +71,8 @@ impl Lines {
         word.clear();
         match shown.process {
             Some(process) if !process.user_name.is_empty() => escape(&process.user_name, &mut word),
-            Some(process) => _ = process.user.map(|user| write!(word, "{user}")),
+            Some(Process { user: Some(user), .. }) => _ = write!(word, "{user}"),
+            Some(process) => escape(process.security_id.as_bytes(), &mut word),
             None => {}
         }
         self.column(known(&word), 8);

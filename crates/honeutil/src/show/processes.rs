@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use hone_pcapng::{ProcessEvent, ProcessEventKind};
 
 use crate::text::{base_name, escape};
+use crate::users;
 
 /// Bytes that the table may take, about.
 const MAX_BYTES: usize = 32 << 20;
@@ -25,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) user: Option<u32>,
     /// The user's name; empty if unknown.
     pub(crate) user_name: Vec<u8>,
+    /// The user's security identifier, of Windows; empty if unknown.
+    pub(crate) security_id: String,
     /// The container that it is in; empty if none.
     pub(crate) container: Vec<u8>,
     /// The path's last part, fit to be shown; empty if unknown.
@@ -39,7 +42,11 @@ impl Process {
     }
 
     fn bytes(&self) -> usize {
-        let texts = self.path.len() + self.user_name.len() + self.container.len() + self.shown_name.len();
+        let texts = self.path.len()
+            + self.user_name.len()
+            + self.security_id.len()
+            + self.container.len()
+            + self.shown_name.len();
         ENTRY_BYTES + texts
     }
 }
@@ -89,6 +96,10 @@ impl Processes {
         if event.user.is_some() {
             process.user = event.user;
             process.user_name.clear();
+        }
+        if let Some(sid) = &event.security_id {
+            process.security_id = String::from_utf8_lossy(&sid[..sid.len().min(MAX_USER)]).into_owned();
+            process.user_name = users::name(&process.security_id).unwrap_or_default().into_bytes();
         }
         if let Some(name) = &event.user_name {
             process.user_name = name[..name.len().min(MAX_USER)].to_vec();
@@ -151,6 +162,19 @@ mod tests {
         assert_eq!(name(&processes, 6).unwrap(), "", "another process, of which nothing is known");
         processes.clear();
         assert_eq!(processes.get(5), None);
+    }
+
+    #[test]
+    fn users_of_windows_have_their_names_where_these_are_known() {
+        let mut processes = Processes::default();
+        for (pid, sid) in [(8, "S-1-5-18"), (9, "S-1-5-21-1-2-3-1001")] {
+            let security_id = Some(Cow::Borrowed(sid.as_bytes()));
+            processes.note(&ProcessEvent { process: pid, security_id, ..ProcessEvent::default() });
+        }
+        let known =
+            |pid| processes.get(pid).map(|process| (&process.user_name[..], &process.security_id[..]));
+        assert_eq!(known(8), Some((&b"SYSTEM"[..], "S-1-5-18")));
+        assert_eq!(known(9), Some((&b""[..], "S-1-5-21-1-2-3-1001")));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Selection {
     pub pids: Vec<u32>,
     /// File names of executables, or whole paths.
     pub names: Vec<String>,
-    /// Users by name or number.
+    /// Users by name, number or security identifier.
     pub users: Vec<String>,
     /// Beginnings of containers' ids or names.
     pub containers: Vec<String>,
@@ -61,6 +61,7 @@ impl Selection {
             shown.process.is_some_and(|process| {
                 (!process.user_name.is_empty() && process.user_name == wanted.as_bytes())
                     || process.user.is_some_and(|user| wanted.parse() == Ok(user))
+                    || (!wanted.is_empty() && process.security_id == *wanted)
             })
         };
         let container = |wanted: &String| {

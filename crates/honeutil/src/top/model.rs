@@ -11,6 +11,7 @@ use crate::blocks::{self, blocks};
 use crate::peers::Peer;
 use crate::tally::{Tally, Traffic};
 use crate::text::printable;
+use crate::users;
 
 /// Most connections kept apart.
 const MAX_CONNECTIONS: usize = 16_384;
@@ -130,7 +131,7 @@ impl Model {
                 connection: None,
                 pid: Some(process.pid),
                 name: printable(&process.name, NAME_WIDTH),
-                user: printable(&process.user, NAME_WIDTH),
+                user: printable(&users::shown(&process.user), NAME_WIDTH),
                 with: process.peers.busiest(1).first().map(ToString::to_string).unwrap_or_default(),
                 total: process.traffic,
                 rate: rate(&process.traffic, &process.seen),

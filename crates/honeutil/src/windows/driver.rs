@@ -161,6 +161,11 @@ impl Feed for Driver {
         Ok(())
     }
 
+    fn holds_back(&mut self) -> bool {
+        self.count();
+        self.counted.held.waiting > 0
+    }
+
     fn now(&self) -> Nanos {
         now()
     }

@@ -2,6 +2,7 @@
 //! ([`manage`]), the console's signals, files, terminals. `linux/` has the same for Linux; the rest of the crate knows
 //! both as `system`, by the names that are public here. What is unsafe is in `hone-windows`.
 
+pub(crate) mod accounts;
 pub mod args;
 mod driver;
 pub mod file;

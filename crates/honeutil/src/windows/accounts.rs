@@ -1,0 +1,51 @@
+//! Accounts' names, asked for once: Windows may have to ask other computers. Owns what it has learned.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use hone_windows::account;
+
+/// Most accounts that are asked for; a recording from elsewhere may name any number.
+const MOST: usize = 1024;
+
+/// By identifier; `None`: it has no name, or none yet.
+static KNOWN: Mutex<BTreeMap<String, Option<String>>> = Mutex::new(BTreeMap::new());
+
+fn known() -> MutexGuard<'static, BTreeMap<String, Option<String>>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn learn(sid: &str) -> Option<String> {
+    let name = account::name(sid);
+    known().insert(sid.to_owned(), name.clone());
+    name
+}
+
+/// What an account is called; waits until Windows knows.
+pub(crate) fn name(sid: &str) -> Option<String> {
+    let (name, is_full) = {
+        let known = known();
+        (known.get(sid).cloned(), known.len() >= MOST)
+    };
+    match name {
+        Some(name) => name,
+        None if is_full => None,
+        None => learn(sid),
+    }
+}
+
+/// What it is called, as far as that is known by now; else it is asked for meanwhile.
+pub(crate) fn name_by_now(sid: &str) -> Option<String> {
+    let mut known = known();
+    if let Some(name) = known.get(sid) {
+        return name.clone();
+    }
+    if known.len() < MOST {
+        known.insert(sid.to_owned(), None);
+        let sid = sid.to_owned();
+        // Without a thread it stays unknown.
+        let _ = thread::Builder::new().name("accounts".to_owned()).spawn(move || learn(&sid));
+    }
+    None
+}
