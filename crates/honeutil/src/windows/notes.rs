@@ -101,7 +101,10 @@ system, and adds what makes the Windows Filtering Platform call it: a provider,
 a sublayer, callouts, and filters, which only inspect. It starts nothing. Can
 be run again: it mends and updates.
 
-The driver has to be signed, or the computer be in test-signing mode.
+The driver has to be signed, or the computer be in test-signing mode. One that
+starts with the system, and whose signature Windows refuses then, could keep
+the computer from starting: install it with --on-demand, start it, and install
+it once more without, as the installer does.
 
 Exit status:
   0  installed
@@ -110,7 +113,8 @@ Exit status:
 
 Examples:
   honeutil install --dry-run
-  honeutil install --driver hone.sys && honeutil start && honeutil send-conns";
+  honeutil install --driver hone.sys --on-demand
+  honeutil start && honeutil install && honeutil send-conns";
 
 /// `uninstall --help`.
 pub(crate) const UNINSTALL_NOTES: &str = "\
