@@ -70,6 +70,8 @@ fn load(wine: &Wine, start: impl FnOnce() -> bool) -> StandIn {
     }
     wine.keep_server();
     assert!(start(), "the service starts; {}", log(wine));
+    // The stand-in listens before the driver is ready, and until it is, Wine does not pass on that it is to stop.
+    assert!(wine.is_running(), "the service runs; {}", log(wine));
     StandIn::connect(&await_file(wine, PORT))
 }
 
