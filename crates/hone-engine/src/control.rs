@@ -36,8 +36,9 @@ impl Engine {
         Ok(id)
     }
 
-    /// Fills `buffer` with what waits for the reader: as many whole blocks as fit, at most [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than all of `buffer`
-    /// goes in parts; with a buffer larger than the largest block every read ends at the end of a block.
+    /// Fills `buffer` with what waits for the reader: as many whole blocks as fit, at most
+    /// [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than all of `buffer` goes in parts; with a buffer larger than the
+    /// largest block every read ends at the end of a block.
     ///
     /// Packets that are held stay so, whatever the time: what they wait for may have happened and not be told yet. Only
     /// events and [`tick`](Self::tick) end their wait.

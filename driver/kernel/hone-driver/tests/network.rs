@@ -41,20 +41,23 @@ fn outbound(family: Family, protocol: u8, buffers: Vec<FakeBuffer>) -> FakeIndic
     FakeIndication { endpoint: Some(5), values, buffers, ..FakeIndication::default() }
 }
 
+/// What has checksums of its own.
+const CHECKED: [(Family, u8); 6] = [
+    (Family::V4, protocol::TCP),
+    (Family::V4, protocol::UDP),
+    (Family::V4, protocol::ICMP),
+    (Family::V6, protocol::TCP),
+    (Family::V6, protocol::UDP),
+    (Family::V6, protocol::ICMPV6),
+];
+
 #[test]
 fn what_leaves_gets_its_header_and_every_checksum() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
     read(&driver, reader);
-    for (family, protocol) in [
-        (Family::V4, protocol::TCP),
-        (Family::V4, protocol::UDP),
-        (Family::V4, protocol::ICMP),
-        (Family::V6, protocol::TCP),
-        (Family::V6, protocol::UDP),
-        (Family::V6, protocol::ICMPV6),
-    ] {
+    for (family, protocol) in CHECKED {
         let segment = segment(protocol, 101);
         for piece in [1, 7, 20, 1000] {
             let buffers = vec![FakeBuffer::new(&segment, 0, piece)];
@@ -173,14 +176,7 @@ fn what_arrives_over_loopback_gets_every_checksum() {
     let reader = open(&driver);
     start(&driver, 9);
     read(&driver, reader);
-    for (family, protocol) in [
-        (Family::V4, protocol::TCP),
-        (Family::V4, protocol::UDP),
-        (Family::V4, protocol::ICMP),
-        (Family::V6, protocol::TCP),
-        (Family::V6, protocol::UDP),
-        (Family::V6, protocol::ICMPV6),
-    ] {
+    for (family, protocol) in CHECKED {
         let packet = unfinished(family, protocol);
         let ip = if family == Family::V4 { 20 } else { 40 };
         for piece in [1, 33, 1000] {
