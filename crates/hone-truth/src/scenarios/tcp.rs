@@ -327,7 +327,9 @@ pub(super) fn exit(stage: &mut Stage<'_>) -> Result<()> {
         let stream = connect(part, address)?;
         // Room for all of it, so that no write waits until it has left.
         setsockopt(&stream.as_fd(), sockopt::SndBufForce, &(64 << 20))?;
-        (0..MESSAGES).try_for_each(|_| write(part, &stream, LARGE))
+        (0..MESSAGES).try_for_each(|_| write(part, &stream, LARGE))?;
+        // From here on the kernel may be done with it before the server tells that it is.
+        part.leaves(flow(&stream)?)
     })?;
     client.finish()?;
     server.go()?;

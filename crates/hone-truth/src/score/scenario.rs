@@ -146,10 +146,14 @@ impl Scorer<'_> {
                 return Expected::Process(processes);
             }
         }
-        match self.truth.expected(&item.packet, item.direction, item.record.nanos) {
-            Expected::Process(holders) if streams.over(&item.packet, item.record.nanos) => {
-                Expected::Over(holders)
-            }
+        let (packet, direction, nanos) = (&item.packet, item.direction, item.record.nanos);
+        let over = || {
+            // Of an end that is closed and held by nobody, the kernel keeps as little as of one in TIME_WAIT.
+            streams.over(packet, nanos)
+                || (self.truth.left(packet, direction, nanos) && streams.ended(packet, direction, nanos))
+        };
+        match self.truth.expected(packet, direction, nanos) {
+            Expected::Process(holders) if over() => Expected::Over(holders),
             expected => expected,
         }
     }

@@ -67,9 +67,13 @@ impl Streams {
 
     /// Whether both ends had already ended the connection, so that there may be no socket of it any more.
     pub(super) fn over(&self, packet: &Packet<'_>, nanos: u64) -> bool {
-        let ways = [(packet.source, packet.destination), (packet.destination, packet.source)];
-        ways.iter()
-            .all(|way| self.0.get(way).and_then(|stream| stream.ended).is_some_and(|ended| ended < nanos))
+        self.ended(packet, Direction::In, nanos) && self.ended(packet, Direction::Out, nanos)
+    }
+
+    /// Whether this end of a packet's connection had already said that it sends no more. The direction is the packet's.
+    pub(super) fn ended(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> bool {
+        let (local, remote) = packet.ends(direction);
+        self.0.get(&(local, remote)).and_then(|stream| stream.ended).is_some_and(|ended| ended < nanos)
     }
 
     /// Every message whose tag was recorded whole in that direction.

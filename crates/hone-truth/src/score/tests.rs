@@ -324,6 +324,28 @@ fn what_comes_after_the_end_may_be_the_kernels() {
 }
 
 #[test]
+fn what_comes_to_an_end_that_is_closed_and_held_by_nobody_may_be_the_kernels() {
+    let (told, mut records) = connection();
+    // The server goes on reading and answers; its own end comes later.
+    for at in [12, 13] {
+        records[at].nanos = NOON + 9 * SECOND;
+    }
+    let late = tcp(b(), a(), 5, ACK, b"");
+    let with = |nanos, leaving: &[(u32, u64)]| {
+        let flow = Flow::between(Protocol::Tcp, a(), b());
+        let leaving = leaving.iter().map(|(process, at)| Fact::Leaves(flow, *process, *at));
+        let told: Vec<_> = told.iter().cloned().chain(leaving).collect();
+        let read = Record { nanos, how: Some(Reason::TIME_WAIT), ..inward(0, late.clone()) };
+        counts(&score(&told, [&records[..], &[out(SERVER, late.clone()), read]].concat()))
+    };
+    let both = [(CLIENT, NOON - 1), (OTHER, NOON - 1)];
+    assert_eq!(with(NOON + 1, &both), [16, 16, 0, 0, 0, 0]);
+    assert_eq!(with(NOON - 1, &both), [16, 15, 0, 1, 0, 0], "its end is not yet closed");
+    assert_eq!(with(NOON + 1, &both[1..]), [16, 15, 0, 1, 0, 0], "one still holds it");
+    assert_eq!(with(NOON + 1, &[]), [16, 15, 0, 1, 0, 0]);
+}
+
+#[test]
 fn forwarded_packets_are_seen_once_where_they_are_forwarded() {
     let (mut told, packet) = datagram();
     told.push(Fact::Forwarded);

@@ -18,7 +18,8 @@ pub(super) enum Expected {
     Process(Vec<u32>),
     /// As above; but as nobody read it, to say that nobody can know is right as well.
     Unread(Vec<u32>),
-    /// As the first; or nobody, as the connection was over: what is left of it is the kernel's, until it forgets it.
+    /// As the first; or nobody, as the connection was over, or its end was closed and nobody held it: what is left of it
+    /// is the kernel's, until it forgets it.
     Over(Vec<u32>),
     /// No process, for one of these reasons.
     Nobody(Vec<Reason>),
@@ -133,6 +134,13 @@ impl Truth {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Whether all who held the socket that a packet goes with had let go of it by then.
+    pub(super) fn left(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> bool {
+        let (local, remote) = packet.ends(direction);
+        let holders = self.holders.get(&Flow::between(packet.protocol, local, remote));
+        holders.is_some_and(|holders| holders.iter().all(|holder| holder.to < nanos))
     }
 
     fn wildcards(&self, packet: &Packet<'_>, local: SocketAddr, nanos: u64) -> Vec<u32> {
