@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use anyhow::Result;
+
 /// An ICMP echo request around a message. `ICMPv6` checksums are the kernel's business.
 pub(crate) fn echo_request(v4: bool, message: &[u8]) -> Vec<u8> {
     let kind = if v4 { 8 } else { 128 };
@@ -14,33 +16,51 @@ pub(crate) fn echo_request(v4: bool, message: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// A TCP acknowledgement without data, from its IP header on.
-pub(crate) fn acknowledgement(from: SocketAddr, to: SocketAddr, sequence: u32, acknowledged: u32) -> Vec<u8> {
-    let mut tcp = Vec::new();
-    tcp.extend(from.port().to_be_bytes());
-    tcp.extend(to.port().to_be_bytes());
-    tcp.extend(sequence.to_be_bytes());
-    tcp.extend(acknowledged.to_be_bytes());
-    // Header of 20 bytes, ACK, window, checksum, urgent pointer.
-    tcp.extend([0x50, 0x10, 0x10, 0, 0, 0, 0, 0]);
-    let (mut header, pseudo) = match (from.ip(), to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let ends = [from.octets(), to.octets()].concat();
-            // The kernel fills in length, identification and checksum.
-            let header = [&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0][..], &ends].concat();
-            (header, [&ends[..], &[0, 6, 0, 20]].concat())
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            let ends = [from.octets(), to.octets()].concat();
-            let header = [&[0x60, 0, 0, 0, 0, 20, 6, 64][..], &ends].concat();
-            (header, [&ends[..], &[0, 0, 0, 20, 0, 0, 0, 6]].concat())
-        }
-        _ => unreachable!("both ends of a scenario are of one family"),
-    };
-    let sum = checksum(&[&pseudo[..], &tcp].concat());
-    tcp[16..18].copy_from_slice(&sum.to_be_bytes());
-    header.extend(tcp);
-    header
+/// A TCP segment (RFC 9293, section 3.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) sequence: u32,
+    pub(crate) acknowledged: u32,
+    pub(crate) flags: u8,
+    pub(crate) payload: &'a [u8],
+}
+
+impl Segment<'_> {
+    /// From its IP header on.
+    ///
+    /// # Errors
+    /// It is too long.
+    pub(crate) fn packet(&self) -> Result<Vec<u8>> {
+        let mut tcp = Vec::new();
+        tcp.extend(self.from.port().to_be_bytes());
+        tcp.extend(self.to.port().to_be_bytes());
+        tcp.extend(self.sequence.to_be_bytes());
+        tcp.extend(self.acknowledged.to_be_bytes());
+        // Header of 20 bytes, flags, window, checksum, urgent pointer.
+        tcp.extend([0x50, self.flags, 0x10, 0, 0, 0, 0, 0]);
+        tcp.extend(self.payload);
+        let length = u16::try_from(tcp.len())?.to_be_bytes();
+        let (mut header, pseudo) = match (self.from.ip(), self.to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let ends = [from.octets(), to.octets()].concat();
+                // The kernel fills in length, identification and checksum.
+                let header = [&[0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0][..], &ends].concat();
+                (header, [&ends[..], &[0, 6], &length].concat())
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                let ends = [from.octets(), to.octets()].concat();
+                let header = [&[0x60, 0, 0, 0], &length[..], &[6, 64], &ends].concat();
+                (header, [&ends[..], &[0, 0], &length, &[0, 0, 0, 6]].concat())
+            }
+            _ => unreachable!("both ends of a scenario are of one family"),
+        };
+        let sum = checksum(&[&pseudo[..], &tcp].concat());
+        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+        header.extend(tcp);
+        Ok(header)
+    }
 }
 
 /// RFC 1071.

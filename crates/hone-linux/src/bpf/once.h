@@ -8,6 +8,9 @@ struct last_packet {
 	__u64 received; /* `head` of the buffer that a raw or ping socket took: shared by its clones, */
 	__u64 beginning; /* the first bytes behind its IP header, */
 	__u32 length; /* and the packet's length */
+	__u64 asked; /* the buffer that a listener took for a connection to come, until the next comes; */
+	__u64 segment[2]; /* the first bytes of its TCP header, */
+	__u64 asked_at; /* and when */
 	__u64 buffer; /* the last one that left without a socket, */
 	__u64 device;
 	__u64 place; /* its network header and its length */

@@ -267,12 +267,46 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		head->method = METHOD_UNKNOWN;
 }
 
+/* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
+#define SENT_AGAIN_AFTER (100 * 1000 * 1000ULL)
+
+#define TCP_FLAG_SYN 2 /* of byte 13 of the header (RFC 9293, section 3.1) */
+
+/*
+ * What comes for a connection that has not come about yet passes with the listener. If another CPU makes the connection
+ * meanwhile, the kernel looks its socket up and lets the same packet pass once more; nothing else passes on this CPU
+ * between. The buffer's memory may be used again for another packet.
+ */
+static __always_inline bool passes_again(struct __sk_buff *skb, struct view *view)
+{
+	if (view->socket->type != SOCK_STREAM)
+		return false;
+	struct last_packet *last = last_packet();
+	if (!last || (!view->listens && !last->asked))
+		return false;
+	union {
+		__u8 header[16];
+		__u64 words[2];
+	} segment = {};
+	bpf_skb_load_bytes(skb, view->to_transport, segment.header, sizeof(segment.header));
+	__u64 time = now();
+	if (last->asked == (__u64)view->buffer && last->segment[0] == segment.words[0] &&
+	    last->segment[1] == segment.words[1] && time - last->asked_at < SENT_AGAIN_AFTER)
+		return true;
+	bool asks = view->listens && !(segment.header[13] & TCP_FLAG_SYN);
+	last->asked = asks ? (__u64)view->buffer : 0;
+	last->segment[0] = segment.words[0];
+	last->segment[1] = segment.words[1];
+	last->asked_at = time;
+	return false;
+}
+
 SEC("cgroup_skb/ingress")
 int packet_received(struct __sk_buff *skb)
 {
 	struct packet_record head = { .direction = DIRECTION_IN };
 	struct view view = {};
-	if (!look(skb, &view, &head))
+	if (!look(skb, &view, &head) || passes_again(skb, &view))
 		return 1;
 	if (view.datagrams && !is_udp(view.socket->type, view.socket->protocol))
 		note_received(view.buffer, skb->len);

@@ -17,6 +17,7 @@
 
 mod icmp;
 mod many;
+mod opening;
 mod places;
 mod sending;
 mod shared;
@@ -64,6 +65,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("tcp-exec", "a connection inherited by another program", tcp::exec),
     both("tcp-backlog", "connections that nobody ever accepts", tcp::backlog),
     both("tcp-backlog-full", "more connections than a listener has room for", tcp::full_backlog),
+    only(&[V4], both("tcp-two-cpus", "what opens a connection comes on two processors at once", opening::two_cpus)),
     both("tcp-exit", "a process that ends before what it wrote has left", tcp::exit),
     both("threads", "four threads of one process, TCP and UDP", tcp::threads),
     both("loopback", "client and server on one host", places::loopback),

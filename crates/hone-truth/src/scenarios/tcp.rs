@@ -400,7 +400,7 @@ pub(super) fn threads(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-fn joined(result: std::thread::Result<Result<()>>) -> Result<()> {
+pub(super) fn joined(result: std::thread::Result<Result<()>>) -> Result<()> {
     result.map_err(|_| anyhow::anyhow!("a thread panicked"))?
 }
 

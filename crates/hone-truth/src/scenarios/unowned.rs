@@ -8,10 +8,10 @@ use socket2::{Domain, Protocol as Number, Socket, Type};
 
 use super::places::{answer, chat};
 use super::skip;
-use crate::craft::acknowledgement;
+use crate::craft::Segment;
 use crate::netlink::drop_inbound;
 use crate::network::{End, INTERFACE, Namespace};
-use crate::packet::{Direction, Protocol};
+use crate::packet::{ACK, Direction, Protocol};
 use crate::sockets::{
     MESSAGE, accept, connect, flow, hang_up, listen, send_to, serve, set_option, talk, udp,
 };
@@ -99,7 +99,9 @@ pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
         drop(stream);
         part.ready_and_wait()?;
         // What the connection itself might have sent again.
-        let packet = acknowledgement(address, peer, next.wrapping_add(1), expected);
+        let (sequence, flags) = (next.wrapping_add(1), ACK);
+        let late = Segment { from: address, to: peer, sequence, acknowledged: expected, flags, payload: b"" };
+        let packet = late.packet()?;
         let raw = Socket::new(Domain::for_address(peer), Type::RAW, Some(Number::from(libc::IPPROTO_RAW)))?;
         let to = std::net::SocketAddr::new(peer.ip(), 0);
         ensure!(raw.send_to(&packet, &to.into())? == packet.len(), "a packet was cut");
