@@ -12,6 +12,7 @@ use hone_windows::service::{self, State, Stop};
 use hone_windows::{filters, process};
 
 use crate::console;
+use crate::resources::{Version, manifest};
 
 /// What the test has opened; by number.
 #[derive(Default)]
@@ -104,6 +105,11 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
             let pid = u32::try_from(number(1)).expect("the test gives a process id");
             console::signal(pid, number(2)).map(|()| String::new())
         }
+        "version" => {
+            let version = Version::of(words[1])?;
+            words.get(2).map_or_else(|| version.numbers(), |name| version.text(name))
+        }
+        "manifest" => manifest(words[1]),
         other => panic!("no command {other}"),
     }
 }

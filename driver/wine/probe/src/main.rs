@@ -17,6 +17,9 @@
 //! | `service-start`, `service-stop` | starts it; stops it, and waits | for the latter `done`, `refused` or `pending` |
 //! | `programs NAME` | | process ids of the programs of this name |
 //! | `signal PID EVENT` | tells a program an event of its console, by its number | |
+//! | `version FILE` | | versions of file and product, type and subtype, of the file's version resource |
+//! | `version FILE NAME` | | a text of it |
+//! | `manifest FILE` | | level and number of systems, of a program's manifest |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!
 //! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.
@@ -25,6 +28,8 @@
 mod console;
 #[cfg(windows)]
 mod device;
+#[cfg(windows)]
+mod resources;
 
 #[cfg(windows)]
 fn main() {
