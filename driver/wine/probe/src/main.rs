@@ -17,6 +17,9 @@
 //! | `service-start`, `service-stop` | starts it; stops it, and waits | for the latter `done`, `refused` or `pending` |
 //! | `programs NAME` | | process ids of the programs of this name |
 //! | `signal PID EVENT` | tells a program an event of its console, by its number | |
+//! | `pipe NAME`, `pipe-open NAME` | makes a named pipe; opens one that is there | a number for it |
+//! | `pipe-read PIPE BYTES` | one read; waits for a writer | the bytes, none at the end |
+//! | `pipe-close PIPE` | | |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!
 //! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.
@@ -25,6 +28,8 @@
 mod console;
 #[cfg(windows)]
 mod device;
+#[cfg(windows)]
+mod pipes;
 
 #[cfg(windows)]
 fn main() {
