@@ -26,9 +26,23 @@ use crate::text::{wide, wide_path};
 const PRIVATE: &str = "D:P(A;;FA;;;OW)(A;;FA;;;BA)(A;;FA;;;SY)";
 
 /// A security descriptor in memory of Windows' own.
-struct Descriptor(PSECURITY_DESCRIPTOR);
+pub(crate) struct Descriptor(PSECURITY_DESCRIPTOR);
 
 impl Descriptor {
+    /// Of what is nobody else's.
+    pub(crate) fn private() -> io::Result<Self> {
+        Self::parse(PRIVATE)
+    }
+
+    /// For a function that makes something; good as long as this lives.
+    pub(crate) fn attributes(&self) -> SECURITY_ATTRIBUTES {
+        SECURITY_ATTRIBUTES {
+            nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).expect("it is small"),
+            lpSecurityDescriptor: self.0,
+            bInheritHandle: 0,
+        }
+    }
+
     fn parse(text: &str) -> io::Result<Self> {
         let text = wide(text)?;
         let mut descriptor = null_mut();
@@ -59,12 +73,8 @@ impl Drop for Descriptor {
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`]: there is something of that name, be it a link that leads nowhere. Or it can't be created.
 pub fn create_new(path: &Path) -> io::Result<File> {
-    let descriptor = Descriptor::parse(PRIVATE)?;
-    let attributes = SECURITY_ATTRIBUTES {
-        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).expect("it is small"),
-        lpSecurityDescriptor: descriptor.0,
-        bInheritHandle: 0,
-    };
+    let descriptor = Descriptor::private()?;
+    let attributes = descriptor.attributes();
     let path = wide_path(path)?;
     // SAFETY: the path ends with NUL; it, the attributes and their descriptor live until the call returns.
     let file = unsafe {

@@ -10,6 +10,7 @@ pub mod device;
 pub mod files;
 pub mod filters;
 pub mod host;
+pub mod pipes;
 pub mod process;
 pub mod service;
 mod text;

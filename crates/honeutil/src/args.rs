@@ -65,10 +65,13 @@ impl Cli {
     /// What no single option shows.
     fn check(&self) -> Result<(), clap::Error> {
         let Command::Read(args) = &self.command else { return Ok(()) };
-        let to_stream = args.write.as_ref().is_some_and(|file| file.as_os_str() == "-");
+        let to_stream = args
+            .write
+            .as_ref()
+            .is_some_and(|file| file.as_os_str() == "-" || system::file::is_pipe_name(file));
         if to_stream && (args.rotation().is_on() || !args.keep().is_everything()) {
             let message = "--rotate-size, --rotate-time, --max-files and --compress are for files: use -d or -w FILE, \
-                           not -w -";
+                           not -w - or a pipe";
             let mut command = Self::command();
             command.build();
             let mut read = command.find_subcommand("read").cloned().unwrap_or(command);
@@ -220,7 +223,7 @@ pub struct ReadArgs {
     #[cfg_attr(not(windows), doc = "readable by its owner only. FILE may be a named pipe.")]
     #[cfg_attr(
         windows,
-        doc = r"for its owner and administrators only. FILE may be a named pipe, \\.\pipe\NAME."
+        doc = r"for its owner and administrators only. FILE may be a named pipe, \\.\pipe\NAME, see below."
     )]
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,

@@ -337,9 +337,16 @@ fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputErro
     }
 }
 
-/// Makes the file or opens the existing one; waits for the reader of a named pipe.
+/// Makes the file, or named pipe of Windows, or opens the existing one; waits for the reader of a named pipe.
 fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
     let failed = |source: io::Error| OutputError::Open { name: shown(path), source };
+    if let Some(pipe) = file::make_pipe(path).map_err(failed)? {
+        tracing::info!("{} waits for its reader", shown(path));
+        while !file::has_reader(&pipe).map_err(failed)? {
+            pause(path, control)?;
+        }
+        return Ok(Sink::Stream(Stream::new(pipe)));
+    }
     loop {
         match create_new(path) {
             Ok(file) => return Ok(Sink::File(RegularFile::new(file, path.to_owned()))),
@@ -349,11 +356,17 @@ fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
         if let Some(file) = open_existing(path).map_err(failed)? {
             return sink_for(file, |file| RegularFile::overwrite(file, path.to_owned())).map_err(failed);
         }
-        if control.stopping().is_some() {
-            return Err(OutputError::NoReader { name: shown(path) });
-        }
-        std::thread::sleep(Duration::from_millis(50));
+        pause(path, control)?;
     }
+}
+
+/// Lets a pipe's reader come for a moment, unless it is to stop.
+fn pause(path: &Path, control: &mut Control) -> Result<(), OutputError> {
+    if control.stopping().is_some() {
+        return Err(OutputError::NoReader { name: shown(path) });
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    Ok(())
 }
 
 /// The sink for a file that was there before.

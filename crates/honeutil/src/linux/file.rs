@@ -32,6 +32,28 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     Ok(open_with(path, OFlags::CREATE | OFlags::EXCL)?)
 }
 
+/// Whether a path names a pipe, be it there or not: on Linux, paths do not tell.
+#[must_use]
+pub const fn is_pipe_name(_path: &Path) -> bool {
+    false
+}
+
+/// Makes a pipe that the path names: on Linux, mkfifo(1) does that.
+///
+/// # Errors
+/// None on Linux.
+pub const fn make_pipe(_path: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
+/// Whether a pipe that [`make_pipe`] has made is read: on Linux there is none.
+///
+/// # Errors
+/// None on Linux.
+pub const fn has_reader(_pipe: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
 /// Opens a file or named pipe that is there, or makes a file behind a symbolic link; `None`: nobody reads the pipe yet.
 ///
 /// # Errors

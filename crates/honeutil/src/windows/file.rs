@@ -1,14 +1,21 @@
 //! Files and pipes that recordings are written to. New ones are for their owner, administrators and the system only.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::os::windows::io::AsHandle as _;
-use std::path::Path;
+use std::path::{Component, Path, Prefix};
 use std::time::Duration;
 
-use hone_windows::{files, process};
+use hone_windows::{files, pipes, process};
 
 pub use files::rename_new;
+pub use pipes::has_reader;
+
+/// `SECURITY_IDENTIFICATION`: whoever has made a pipe learns who opens it, and can't act in that one's name. Without this
+/// it could, and whoever records is an administrator.
+const IDENTIFICATION: u32 = 1 << 16;
 
 /// `ERROR_PIPE_BUSY`: all instances of a named pipe are taken.
 const PIPE_BUSY: i32 = 231;
@@ -34,11 +41,53 @@ pub fn is_pipe_closed(error: &io::Error) -> bool {
 /// # Errors
 /// As Windows has them; [`io::ErrorKind::AlreadyExists`] if there is one of that name.
 pub fn create_new(path: &Path) -> io::Result<File> {
-    // A device or pipe (`\\.\pipe\...`) is never made by who writes to it.
-    if path.as_os_str().as_encoded_bytes().starts_with(br"\\.\") {
-        return Err(io::ErrorKind::AlreadyExists.into());
+    match name_of(path) {
+        Name::File => files::create_new(path),
+        Name::Pipe { .. } | Name::Device => Err(io::ErrorKind::AlreadyExists.into()),
     }
-    files::create_new(path)
+}
+
+/// What a path names.
+#[derive(Debug, PartialEq, Eq)]
+enum Name {
+    Pipe {
+        /// Of this computer.
+        own: bool,
+    },
+    Device,
+    File,
+}
+
+fn name_of(path: &Path) -> Name {
+    let Some(Component::Prefix(prefix)) = path.components().next() else { return Name::File };
+    let is_pipe = |space: &OsStr| space.eq_ignore_ascii_case("pipe");
+    match prefix.kind() {
+        Prefix::DeviceNS(space) | Prefix::Verbatim(space) if is_pipe(space) => Name::Pipe { own: true },
+        Prefix::UNC(_, share) | Prefix::VerbatimUNC(_, share) if is_pipe(share) => Name::Pipe { own: false },
+        Prefix::DeviceNS(_) => Name::Device,
+        _ => Name::File,
+    }
+}
+
+/// Whether a path names a pipe, be it there or not: `\\.\pipe\NAME`, or `\\COMPUTER\pipe\NAME`.
+#[must_use]
+pub fn is_pipe_name(path: &Path) -> bool {
+    matches!(name_of(path), Name::Pipe { .. })
+}
+
+/// Makes a pipe of this computer that is not there yet, to be written once [`has_reader`] says so; `None`: it is there,
+/// or what the path names is none.
+///
+/// # Errors
+/// As Windows has them.
+pub fn make_pipe(path: &Path) -> io::Result<Option<File>> {
+    if !matches!(name_of(path), Name::Pipe { own: true }) {
+        return Ok(None);
+    }
+    match pipes::create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        made => made.map(Some),
+    }
 }
 
 /// Opens a file or named pipe that is there; `None`: somebody else has the pipe still.
@@ -46,9 +95,12 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As Windows has them.
 pub fn open_existing(path: &Path) -> io::Result<Option<File>> {
-    match OpenOptions::new().write(true).open(path) {
+    match OpenOptions::new().write(true).security_qos_flags(IDENTIFICATION).open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.raw_os_error() == Some(PIPE_BUSY) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_pipe_name(path) => Err(io::Error::other(
+            r"there is no such pipe. A pipe of this computer, \\.\pipe\NAME, is made; another one has to be there before",
+        )),
         // Windows says that access is denied.
         Err(_) if path.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Err(error) => Err(error),
@@ -117,4 +169,28 @@ pub const fn is_abandoned(_pipe: &File) -> bool {
 pub fn lower_priority() {
     // Only a courtesy.
     let _ = process::lower_priority();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_are_told_from_files_by_their_names() {
+        let (own, other) = (Name::Pipe { own: true }, Name::Pipe { own: false });
+        for (path, expected) in [
+            (r"\\.\pipe\hone", &own),
+            ("//./PIPE/hone", &own),
+            (r"\\?\pipe\hone", &own),
+            (r"\\server\pipe\hone", &other),
+            (r"\\?\UNC\server\pipe\hone", &other),
+            (r"\\.\COM1", &Name::Device),
+            (r"\\server\share\pipe", &Name::File),
+            (r"C:\pipe\hone", &Name::File),
+            (r"\pipe\hone", &Name::File),
+            ("pipe", &Name::File),
+        ] {
+            assert_eq!(name_of(Path::new(path)), *expected, "{path}");
+        }
+    }
 }

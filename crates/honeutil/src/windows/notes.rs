@@ -11,6 +11,12 @@ Keys:
   When the window is closed, the user logs off or the computer shuts down, the
   recording ends as with Ctrl-C.
 
+Pipes:
+  -w \\\\.\\pipe\\NAME makes the pipe if nobody has, waits until a program opens it,
+  and records until that closes it. One program of this computer can open it,
+  as an administrator. Of a pipe that somebody else has made, it is the
+  writer; that one learns who writes, and can do nothing in that name.
+
 It reads the driver's stream, which only administrators may. Any number of
 programs can read at once; each gets everything. The driver can't be stopped
 meanwhile. A file may exceed --rotate-size by what waited in the driver when
@@ -29,6 +35,8 @@ Examples:
   honeutil read -w web.pcapng --count 1000 -s 96
   honeutil read -d D:\\traffic --rotate-size 1G --max-files 24 --compress
   honeutil read -w - | tshark -l -r -
+  start honeutil read -q -w \\\\.\\pipe\\hone
+  start \"\" \"C:\\Program Files\\Wireshark\\Wireshark.exe\" -k -i \\\\.\\pipe\\hone
   PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
 
 /// `get-stats --help`.

@@ -12,6 +12,7 @@ use hone_windows::service::{self, State, Stop};
 use hone_windows::{filters, process};
 
 use crate::console;
+use crate::pipes::Pipe;
 use crate::resources::{Version, manifest};
 
 /// What the test has opened; by number.
@@ -20,6 +21,7 @@ struct Opened {
     files: Vec<Option<Device>>,
     events: Vec<Event>,
     sockets: Vec<UdpSocket>,
+    pipes: Vec<Option<Pipe>>,
 }
 
 /// Carries out commands until there are no more.
@@ -110,6 +112,21 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
             words.get(2).map_or_else(|| version.numbers(), |name| version.text(name))
         }
         "manifest" => manifest(words[1]),
+        "pipe" | "pipe-open" => {
+            let pipe = if words[0] == "pipe" { Pipe::new(words[1]) } else { Pipe::open(words[1]) };
+            opened.pipes.push(Some(pipe?));
+            Ok((opened.pipes.len() - 1).to_string())
+        }
+        "pipe-read" => {
+            let mut buffer = vec![0; number(2)];
+            let pipe = opened.pipes[number(1)].as_mut().expect("the test has not closed it");
+            let filled = pipe.read(&mut buffer)?;
+            Ok(if filled == 0 { "-".to_owned() } else { hex(&buffer[..filled]) })
+        }
+        "pipe-close" => {
+            opened.pipes[number(1)] = None;
+            Ok(String::new())
+        }
         other => panic!("no command {other}"),
     }
 }

@@ -20,6 +20,9 @@
 //! | `version FILE` | | versions of file and product, type and subtype, of the file's version resource |
 //! | `version FILE NAME` | | a text of it |
 //! | `manifest FILE` | | level and number of systems, of a program's manifest |
+//! | `pipe NAME`, `pipe-open NAME` | makes a named pipe; opens one that is there | a number for it |
+//! | `pipe-read PIPE BYTES` | one read; waits for a writer | the bytes, none at the end |
+//! | `pipe-close PIPE` | | |
 //! | `wait HANDLE MILLISECONDS` | | `set` or `not` |
 //!
 //! Bytes are hexadecimal, `-` is none. An answer begins with `ok`, or is `error NUMBER` with Windows' own number.
@@ -29,6 +32,7 @@ mod console;
 #[cfg(windows)]
 mod device;
 #[cfg(windows)]
+mod pipes;
 mod resources;
 
 #[cfg(windows)]

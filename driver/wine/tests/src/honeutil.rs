@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Driver, Wine};
 
 /// Longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes that are kept for each output.
+const ROOM: u64 = 256 << 10;
 const PROGRAM: &str = "honeutil.exe";
 /// The number of Ctrl-Break (`CTRL_BREAK_EVENT`).
 const BREAK: u32 = 1;
@@ -35,6 +39,9 @@ pub struct Ended {
     pub stdout: String,
     /// What it wrote to standard error.
     pub stderr: String,
+    /// What Wine has told there, of one that was [run](Driver::run_honeutil): some lines of every start. If there are none,
+    /// what the program wrote there has been lost as well.
+    pub wine: String,
 }
 
 impl Ended {
@@ -174,10 +181,13 @@ impl Driver {
         (honeutil, pipe)
     }
 
-    /// Runs `honeutil.exe` to its end.
+    /// Runs `honeutil.exe` to its end, and has Wine tell how it starts and what goes wrong.
     #[must_use]
     pub fn run_honeutil(&self, arguments: &[&str]) -> Ended {
-        self.honeutil(arguments).end()
+        Honeutil::start(self.wine(), arguments, |command| {
+            command.env("WINEDEBUG", "-all,err+all,trace+process");
+        })
+        .end()
     }
 
     /// Starts `honeutil.exe` on a terminal.
@@ -216,7 +226,7 @@ impl Honeutil {
         static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let output = ["out", "err"].map(|kind| wine.folder().join(format!("honeutil-{number}.{kind}")));
-        let [stdout, stderr] = output.each_ref().map(|path| File::create(path).expect("the folder is there"));
+        let [stdout, stderr] = output.each_ref().map(|path| create(path));
         let mut command = wine.command(&format!(r"C:\hone\{PROGRAM}"));
         command.args(arguments).stdout(stdout).stderr(stderr);
         prepare(&mut command);
@@ -269,7 +279,8 @@ impl Honeutil {
         let status =
             wait(&format!("end of {}", self.arguments), || self.child.try_wait().expect("it is a child"));
         let [stdout, stderr] = self.output.each_ref().map(|path| text(path));
-        Ended { code: status.code(), stdout, stderr }
+        let (wine, stderr) = stderr.split_inclusive('\n').partition(|line| is_wines(line));
+        Ended { code: status.code(), stdout, stderr, wine }
     }
 
     /// [`interrupt`](Self::interrupt)s it and waits for its end.
@@ -290,6 +301,25 @@ impl Drop for Honeutil {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Makes a file for output, with its room: a disk that is full for a moment, of which a program can't tell when it can't
+/// write that, must not look like a program that has said nothing.
+fn create(path: &Path) -> File {
+    let file = File::create(path).expect("the folder is there");
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => file,
+        Err(error) => panic!("no room for {}: {error}", path.display()),
+    }
+}
+
+/// Whether Wine has told it: `THREAD:CLASS:CHANNEL:...`.
+fn is_wines(line: &str) -> bool {
+    line.split_once(':').is_some_and(|(thread, rest)| {
+        thread.len() == 4
+            && thread.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && ["err:", "trace:"].iter().any(|class| rest.starts_with(class))
+    })
 }
 
 fn text(path: &Path) -> String {

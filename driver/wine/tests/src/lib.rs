@@ -16,7 +16,7 @@ mod wine;
 pub use driver::{Driver, Left, driver};
 pub use honeutil::{Ended, Folder, Honeutil, wait};
 pub use native::Native;
-pub use probe::{Event, Failed, File, Probe};
+pub use probe::{Event, Failed, File, Pipe, Probe};
 pub use scenario::{
     LATER, NOW, WIDE, assert_same, everything, happen, packet, start_processes, stock_readers,
 };

@@ -23,6 +23,10 @@ pub struct File(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event(pub u64);
 
+/// A named pipe that a probe reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pipe(u64);
+
 /// Windows' own number of what went wrong.
 pub type Failed = u32;
 
@@ -155,6 +159,44 @@ impl Probe {
     /// A new event.
     pub fn event(&mut self) -> Event {
         Event(self.number("event").expect("there is memory"))
+    }
+
+    /// Makes a named pipe, which somebody is to write.
+    ///
+    /// # Panics
+    /// It can't be made.
+    pub fn make_pipe(&mut self, name: &str) -> Pipe {
+        Pipe(self.number(&format!("pipe {name}")).expect("it can be made"))
+    }
+
+    /// Opens a named pipe that somebody writes.
+    ///
+    /// # Errors
+    /// It is not there, or can't be opened.
+    pub fn open_pipe(&mut self, name: &str) -> Result<Pipe, Failed> {
+        self.number(&format!("pipe-open {name}")).map(Pipe)
+    }
+
+    /// Reads so many bytes of a pipe, or what comes until its writer closes it. Waits for a writer.
+    ///
+    /// # Panics
+    /// It can't be read.
+    pub fn read_pipe(&mut self, pipe: Pipe, bytes: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while all.len() < bytes {
+            let most = (bytes - all.len()).min(1 << 16);
+            let digits = self.tell(&format!("pipe-read {} {most}", pipe.0)).expect("it is a pipe");
+            if digits == "-" {
+                break;
+            }
+            all.extend(unhex(&digits));
+        }
+        all
+    }
+
+    /// Closes a pipe.
+    pub fn close_pipe(&mut self, pipe: Pipe) {
+        self.tell(&format!("pipe-close {}", pipe.0)).expect("it is open");
     }
 
     /// Whether the event is set within some time, milliseconds.

@@ -1,6 +1,7 @@
 //! The real `honeutil.exe` on the real `hone.sys`: what a person gets who runs it.
 
 mod files;
+mod pipes;
 mod readers;
 mod recording;
 mod rotation;

@@ -1,6 +1,7 @@
 //! One recording in several files.
 
 use std::fs;
+use std::time::Duration;
 
 use hone_wine_tests::{Folder, LATER, NOW, Native, Step, assert_same, driver, happen, packet, wait};
 
@@ -75,6 +76,45 @@ fn files_are_rotated_by_size_compressed_and_the_oldest_removed() {
     assert_eq!((count(" HEAD "), count(" STAT ")), (2, 2), "{shown}");
     let packets = count(" PAKT ");
     assert!((1..80).contains(&packets), "{shown}");
+}
+
+#[test]
+fn files_are_rotated_by_time_and_together_hold_everything_once() {
+    let Some(mut driver) = driver() else { return };
+    driver.stand_in.set_clock(NOW);
+    let files = driver.files();
+    let honeutil = driver.record(&files, "a.pcapng", &["--rotate-time", "1s"]);
+    // Each of another length, so that each is known; some are recorded before a file ends, some after the next has begun.
+    let mut sent = 0;
+    while newest(&files) < 3 {
+        assert!(sent < 60_000, "no next file: {:?}", files.list());
+        driver.stand_in.step(
+            NOW + 1_000_000 * (sent + 1),
+            &packet(7, 5000, usize::try_from(sent).expect("it is small")),
+        );
+        sent += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let ended = honeutil.interrupted();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    let names: Vec<_> = (0..=newest(&files)).map(numbered).collect();
+    assert_eq!(files.list(), names);
+    let held: Vec<_> = names.iter().map(|name| held(&files.read(name))).collect();
+    for (name, held) in names.iter().zip(&held) {
+        assert_eq!((held.sections, held.statistics.len()), (1, 1), "{name}");
+    }
+    assert!(held[..3].iter().all(|held| !held.packets.is_empty()), "time passes in each: {held:?}");
+    let lengths: Vec<_> = held.iter().flat_map(|held| &held.packets).map(|(length, _)| *length).collect();
+    let expected: Vec<_> =
+        (0..u32::try_from(sent).expect("it is small")).map(|payload| 28 + payload).collect();
+    assert_eq!(lengths, expected, "everything once, in order");
+    assert!(ended.stderr.contains(&format!(" {} files, ", names.len())), "{ended:?}");
+}
+
+/// The name of a recording's next file.
+fn numbered(number: u64) -> String {
+    if number == 0 { "a.pcapng".to_owned() } else { format!("a_{number}.pcapng") }
 }
 
 /// The highest number of a file `a_NUMBER.pcapng`, compressed or not.

@@ -93,4 +93,5 @@ fn what_can_not_be_shown_is_told() {
     let text = driver.run_honeutil(&["show", &files.name("a.txt")]);
     assert!(text.stderr.starts_with(r"honeutil: C:\hone\files\a.txt: "), "{text:?}");
     assert_eq!((absent.code, text.code), (Some(1), Some(1)));
+    assert!(text.wine.contains("trace:process:"), "Wine tells how it starts, for when this fails: {text:?}");
 }
