@@ -43,13 +43,13 @@ static __always_inline int socket_sends(struct sock *sk, int written)
 	struct socket_state *state = used_by(sk, task);
 	if (!state)
 		return 0;
-	bool noted = !settings.writers_told && state->flags & SOCKET_WRITERS;
-	if (noted)
-		note_written(sk, task, written);
+	bool other = state->sender != task, sent = state->flags & SOCKET_SENT;
+	if (!settings.writers_told && (state->flags & SOCKET_WRITERS || (other && sent && is_tcp(sk))))
+		note_written(sk, state, task, written);
+	else if (other && sent && is_tcp(sk))
+		note_writer(sk, state, task);
 	/* Written only when it changes: the line is shared with the CPU that receives. */
-	if (state->sender != task || !(state->flags & SOCKET_SENT)) {
-		if (!noted && is_tcp(sk) && state->flags & SOCKET_SENT)
-			note_writer(sk, state, task, BPF_CORE_READ((struct tcp_sock *)sk, write_seq) - written);
+	if (other || !sent) {
 		state->sender = task;
 		state->flags |= SOCKET_SENT;
 	}

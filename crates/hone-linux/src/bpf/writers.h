@@ -15,7 +15,11 @@
  */
 struct writers {
 	__u32 count; /* changes ever noted */
-	__u32 end; /* sequence number behind what was told; kept only where that is told after the call */
+	/* Kept only where writing is told after the call. */
+	__u32 end; /* sequence number behind what was there when it was last told */
+	__s32 untold; /* bytes before `end` of calls that have not told yet */
+	__u32 late; /* bytes told while another processor was at it */
+	__u32 busy; /* a processor is at it */
 	__u64 tasks[WRITERS]; /* the first is nobody */
 	__u32 from[WRITER_MARKS]; /* sequence number of the first byte written by */
 	__u8 by[WRITER_MARKS]; /* this one of `tasks` */
@@ -48,19 +52,25 @@ static __always_inline void mark_writer(struct writers *writers, __u64 task, __u
 	writers->count++;
 }
 
-/* Another process than the last sender writes from `from` on. */
-static __always_inline void note_writer(struct sock *sk, struct socket_state *state, __u64 task, __u32 from)
+/* What several processes have written; also without memory, for then nobody knows who has written what. */
+static __always_inline struct writers *writers_of(struct sock *sk, struct socket_state *state)
 {
-	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	/* Also without memory: then nobody knows who has written. */
+	__u64 flags = state->flags & SOCKET_WRITERS ? 0 : BPF_SK_STORAGE_GET_F_CREATE;
 	state->flags |= SOCKET_WRITERS;
+	return bpf_sk_storage_get(&stream_writers, sk, 0, flags);
+}
+
+/* Told under the socket's lock: another process than the last sender writes from here on. */
+static __always_inline void note_writer(struct sock *sk, struct socket_state *state, __u64 task)
+{
+	struct writers *writers = writers_of(sk, state);
 	if (!writers)
 		return;
+	__u32 from = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 	/* Whatever may still be in flight before is the last sender's. */
 	if (!writers->count)
 		mark_writer(writers, state->sender, from - (1U << 30));
 	mark_writer(writers, task, from);
-	writers->end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 }
 
 /* Who wrote the byte with this sequence number; 0: nobody knows any more. The marks are in the order of the stream. */
@@ -82,17 +92,32 @@ static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 }
 
 /*
- * Told after the call: the running process has written so many bytes, up to here. If these are not all since the last
- * time, another one has written between them, and nobody knows which.
+ * Told after the call: the running process has written so many bytes, up to here. They are its own for sure if nothing
+ * else was written since the last time, and nothing before is untold: a call that tells late, as others have written
+ * since, could else take as many bytes of another's for its own.
  */
-static __always_inline void note_written(struct sock *sk, __u64 task, int written)
+static __always_inline void note_written(struct sock *sk, struct socket_state *state, __u64 task, int written)
 {
-	struct writers *writers = bpf_sk_storage_get(&stream_writers, sk, 0, 0);
-	if (!writers || !writers->count)
+	struct writers *writers = writers_of(sk, state);
+	if (!writers)
 		return;
+	if (__sync_lock_test_and_set(&writers->busy, 1)) {
+		__sync_fetch_and_add(&writers->late, written);
+		return;
+	}
 	__u32 end = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
-	__u64 writer = end - written == writers->end ? task : 0;
+	if (!writers->count) {
+		mark_writer(writers, state->sender, end - written - (1U << 30));
+		writers->end = end - written;
+	}
+	__u32 late = __sync_lock_test_and_set(&writers->late, 0);
+	__s32 before = writers->untold;
+	__s32 untold = before + (__s32)(end - writers->end - written - late);
+	__u64 writer = before || late || untold ? 0 : task;
 	if (marked(writers, writers->count - 1) != writer)
 		mark_writer(writers, writer, writers->end);
 	writers->end = end;
+	/* Less than nothing: of a call before the first that was noted. */
+	writers->untold = untold > 0 ? untold : 0;
+	__sync_lock_test_and_set(&writers->busy, 0);
 }
