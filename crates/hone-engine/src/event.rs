@@ -146,7 +146,7 @@ pub type Attribution = Result<(ProcessKey, Method), NoOwner>;
 pub enum Wait {
     /// That the connection is somebody's: [`Used::Alone`], or any other use.
     Use,
-    /// That somebody reads this datagram: the sensor's number for it.
+    /// That somebody reads this datagram, or other data that is read as one: the sensor's number for it.
     Datagram(u64),
     /// That somebody reads the stream up to this sequence number, modulo 2^32.
     Stream(u32),

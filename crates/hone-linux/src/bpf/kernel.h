@@ -183,6 +183,8 @@ struct linux_binprm {
 };
 
 struct sock_common {
+	unsigned short skc_dport; /* network byte order */
+	unsigned short skc_num; /* the local port */
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	atomic64_t skc_cookie;

@@ -4,13 +4,23 @@
 
 #include "common.h"
 
+/* The first bytes of a TCP header: ports, sequence and acknowledgement numbers, flags (RFC 9293, section 3.1). */
+union segment_head {
+	__u16 ports[2]; /* of source and destination, network byte order */
+	__u8 bytes[16];
+	__u64 words[2];
+};
+
 struct last_packet {
 	__u64 received; /* `head` of the buffer that a raw or ping socket took: shared by its clones, */
 	__u64 beginning; /* the first bytes behind its IP header, */
 	__u32 length; /* and the packet's length */
-	__u64 asked; /* the buffer that a listener took for a connection to come, until the next comes; */
-	__u64 segment[2]; /* the first bytes of its TCP header, */
-	__u64 asked_at; /* and when */
+	__u64 asked; /* the buffer that a listener took for a connection to come, until the next comes, */
+	union segment_head segment;
+	__u64 asked_at; /* and when. If it has data that waits for its reader: */
+	__u64 listener;
+	__u64 ticket; /* 0: it does not */
+	__u32 end; /* sequence number behind the data */
 	__u64 buffer; /* the last one that left without a socket, */
 	__u64 device;
 	__u64 place; /* its network header and its length */

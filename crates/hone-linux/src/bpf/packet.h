@@ -209,7 +209,7 @@ static __always_inline void listener_owns(struct packet_record *head, struct soc
  */
 static __always_inline void wait_on(struct packet_record *head, struct view *view, struct socket_state *state)
 {
-	if (!head->wait || !state)
+	if (!head->wait || !state || view->listens)
 		return;
 	if (state->cookie != view->cookie) {
 		if (adopt_accepted(state, view->cookie))
@@ -217,6 +217,58 @@ static __always_inline void wait_on(struct packet_record *head, struct view *vie
 		return;
 	}
 	state->waiting = 1;
+}
+
+/* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
+#define SENT_AGAIN_AFTER (100 * 1000 * 1000ULL)
+
+#define TCP_FLAG_SYN 2 /* of byte 13 of the header */
+
+/*
+ * What comes for a connection that has not come about yet passes with the listener. If another CPU makes the connection
+ * meanwhile, the kernel looks its socket up and lets the same packet pass once more; nothing else passes on this CPU
+ * between. The buffer's memory may be used again for another packet.
+ */
+static __always_inline bool passes_again(struct __sk_buff *skb, struct view *view)
+{
+	if (view->socket->type != SOCK_STREAM)
+		return false;
+	struct last_packet *last = last_packet();
+	if (!last || (!view->listens && !last->asked))
+		return false;
+	union segment_head segment = {};
+	bpf_skb_load_bytes(skb, view->to_transport, segment.bytes, sizeof(segment));
+	__u64 time = now();
+	if (last->asked == (__u64)view->buffer && last->segment.words[0] == segment.words[0] &&
+	    last->segment.words[1] == segment.words[1] && time - last->asked_at < SENT_AGAIN_AFTER)
+		return true;
+	bool asks = view->listens && !(segment.bytes[13] & TCP_FLAG_SYN);
+	last->asked = asks ? (__u64)view->buffer : 0;
+	last->segment = segment;
+	last->asked_at = time;
+	last->ticket = 0;
+	return false;
+}
+
+/* Data that opens a connection, as TCP_DEFER_ACCEPT wants it: whoever will read it cannot be told yet. */
+static __always_inline void await_opening(struct __sk_buff *skb, struct view *view, struct packet_record *head,
+					  struct socket_state *state)
+{
+	struct last_packet *last = last_packet();
+	if (!last || last->asked != (__u64)view->buffer || view->above)
+		return;
+	struct segment segment = segment_of(skb, view);
+	if (!segment.length)
+		return;
+	last->listener = view->cookie;
+	last->ticket = now();
+	last->end = segment.from + segment.length;
+	head->wait = WAIT_DATAGRAM;
+	head->ticket = last->ticket;
+	if (!is_sure(&state->holder)) {
+		head->task = 0;
+		head->method = METHOD_SHARED;
+	}
 }
 
 static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view, struct packet_record *head,
@@ -238,6 +290,7 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		}
 	} else if (view->listens) {
 		listener_owns(head, state);
+		await_opening(skb, view, head, state);
 	} else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED) {
 		holder_owns(head, state);
 		if (state->flags & SOCKET_UNUSED && !(state->flags & SOCKET_RELEASED))
@@ -267,47 +320,20 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		head->method = METHOD_UNKNOWN;
 }
 
-/* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
-#define SENT_AGAIN_AFTER (100 * 1000 * 1000ULL)
-
-#define TCP_FLAG_SYN 2 /* of byte 13 of the header (RFC 9293, section 3.1) */
-
-/*
- * What comes for a connection that has not come about yet passes with the listener. If another CPU makes the connection
- * meanwhile, the kernel looks its socket up and lets the same packet pass once more; nothing else passes on this CPU
- * between. The buffer's memory may be used again for another packet.
- */
-static __always_inline bool passes_again(struct __sk_buff *skb, struct view *view)
-{
-	if (view->socket->type != SOCK_STREAM)
-		return false;
-	struct last_packet *last = last_packet();
-	if (!last || (!view->listens && !last->asked))
-		return false;
-	union {
-		__u8 header[16];
-		__u64 words[2];
-	} segment = {};
-	bpf_skb_load_bytes(skb, view->to_transport, segment.header, sizeof(segment.header));
-	__u64 time = now();
-	if (last->asked == (__u64)view->buffer && last->segment[0] == segment.words[0] &&
-	    last->segment[1] == segment.words[1] && time - last->asked_at < SENT_AGAIN_AFTER)
-		return true;
-	bool asks = view->listens && !(segment.header[13] & TCP_FLAG_SYN);
-	last->asked = asks ? (__u64)view->buffer : 0;
-	last->segment[0] = segment.words[0];
-	last->segment[1] = segment.words[1];
-	last->asked_at = time;
-	return false;
-}
-
 SEC("cgroup_skb/ingress")
 int packet_received(struct __sk_buff *skb)
 {
 	struct packet_record head = { .direction = DIRECTION_IN };
 	struct view view = {};
-	if (!look(skb, &view, &head) || passes_again(skb, &view))
+	if (!look(skb, &view, &head))
 		return 1;
+	if (passes_again(skb, &view)) {
+		struct last_packet *last = last_packet();
+		struct socket_state *child = state_of(&view, 0);
+		if (last && last->ticket && child && !view.listens)
+			note_opening(last, child, view.cookie);
+		return 1;
+	}
 	if (view.datagrams && !is_udp(view.socket->type, view.socket->protocol))
 		note_received(view.buffer, skb->len);
 	struct socket_state *state = NULL;

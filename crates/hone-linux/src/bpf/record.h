@@ -45,7 +45,7 @@ enum method {
 enum wait {
 	WAIT_NONE = 0,
 	WAIT_USE = 1, /* any use of the connection */
-	WAIT_DATAGRAM = 2, /* that the datagram numbered `ticket` is read */
+	WAIT_DATAGRAM = 2, /* that the datagram, or the data that opens a connection, numbered `ticket` is read */
 	WAIT_STREAM = 3, /* that the stream is read up to the sequence number `ticket` */
 };
 

@@ -14,6 +14,7 @@
 
 #include "common.h"
 #include "holder.h"
+#include "once.h"
 
 enum socket_flags {
 	SOCKET_SENT = 1, /* `sender` was seen to send, not only to hold */
@@ -21,7 +22,8 @@ enum socket_flags {
 	SOCKET_ACCEPTED = 4,
 	SOCKET_RELEASED = 8, /* no process holds it; TCP is still busy with it */
 	SOCKET_UNUSED = 32, /* accepted, but not used yet: its holder may be about to hand it on */
-	SOCKET_WRITERS = 16, /* several processes have written to the stream: see writing.h */
+	SOCKET_WRITERS = 16, /* several processes have written to the stream: see writers.h */
+	SOCKET_OPENED_BY_DATA = 64, /* a packet with data brought it about, which nobody has read yet: see openings */
 };
 
 struct socket_state {
@@ -47,6 +49,21 @@ struct {
 	__type(value, struct holder);
 } accepted SEC(".maps");
 
+/* The packet that brought a connection about, and came to its listener, if it has data. */
+struct opening {
+	__u64 listener;
+	__u64 ticket; /* under which it waits there */
+	__u64 end; /* sequence number behind its data */
+};
+
+/* By the connection's cookie. Of those that nobody reads, the latest. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct opening);
+} openings SEC(".maps");
+
 static __always_inline void send_socket(__u32 kind, __u64 connection, __u64 task, __u32 flags, __u64 ticket)
 {
 	struct socket_record *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
@@ -68,7 +85,7 @@ static __always_inline void own_socket(struct socket_state *state, __u64 cookie,
 	state->holder = holder;
 	state->sender = holder.task;
 	/* A connection can be accepted and let go of before its acceptance is noted here. */
-	state->flags = flags | (state->flags & SOCKET_RELEASED);
+	state->flags = flags | (state->flags & (SOCKET_RELEASED | SOCKET_OPENED_BY_DATA));
 	state->cookie = cookie;
 }
 
@@ -134,6 +151,36 @@ int socket_released(struct bpf_sock *socket)
 	return 1;
 }
 
+/* The packet that this CPU has shown to a listener last has brought about this connection. */
+static __always_inline void note_opening(struct last_packet *last, struct socket_state *state, __u64 cookie)
+{
+	struct opening opening = { .listener = last->listener, .ticket = last->ticket, .end = last->end };
+	bpf_map_update_elem(&openings, &cookie, &opening, BPF_ANY);
+	state->flags |= SOCKET_OPENED_BY_DATA;
+	last->ticket = 0;
+}
+
+/* Whether the data that this CPU has shown to a listener last goes to this connection. */
+static __always_inline bool is_opened_by(struct sock *sk, struct last_packet *last)
+{
+	__u16 *ports = last->segment.ports;
+	return last->ticket && ports[0] == sk->__sk_common.skc_dport &&
+	       __builtin_bswap16(ports[1]) == sk->__sk_common.skc_num;
+}
+
+/* Bytes were taken out of a connection, up to here, that a packet with data brought about. */
+static __always_inline void settle_opening(struct socket_state *state, __u64 cookie, __u64 task, __u32 read)
+{
+	struct opening *opening = bpf_map_lookup_elem(&openings, &cookie);
+	if (opening && (__s32)(read - (__u32)opening->end) < 0)
+		return;
+	if (opening) {
+		send_socket(RECORD_SOCKET_USED, opening->listener, task, SETTLES_DATAGRAM, opening->ticket);
+		bpf_map_delete_elem(&openings, &cookie);
+	}
+	state->flags &= ~SOCKET_OPENED_BY_DATA;
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state)
 {
@@ -146,6 +193,9 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	if (state->cookie != cookie)
 		adopt_accepted(state, cookie);
+	struct last_packet *last = last_packet();
+	if (established && last && is_opened_by(sk, last))
+		note_opening(last, state, cookie);
 	bool waiting = state->cookie != cookie;
 	if (established && waiting)
 		send_socket(RECORD_SOCKET_OPENED, cookie, state->holder.task, 0, 0);

@@ -144,12 +144,16 @@ int BPF_PROG(stream_read, struct sock *sk)
 	if (!sk->sk_lock.owned)
 		return 0;
 	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!state || !state->waiting)
+	if (!state || !(state->waiting || state->flags & SOCKET_OPENED_BY_DATA))
 		return 0;
 	__u64 task = current_task_word();
-	if (task && used_by(sk, task) && state->waiting)
-		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_STREAM,
-			    BPF_CORE_READ((struct tcp_sock *)sk, copied_seq));
+	if (!task)
+		return 0;
+	__u32 read = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	if (state->flags & SOCKET_OPENED_BY_DATA)
+		settle_opening(state, bpf_get_socket_cookie(sk), task, read);
+	if (state->waiting && used_by(sk, task) && state->waiting)
+		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_STREAM, read);
 	return 0;
 }
 

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
-use socket2::{Domain, Protocol as Number, Socket, Type};
+use socket2::{Domain, Protocol as Number, SockRef, Socket, Type};
 
 use super::skip;
 use super::tcp::joined;
 use crate::craft::Segment;
 use crate::network::{End, Family};
 use crate::packet::{ACK, Direction, Packet, Protocol, SYN};
-use crate::sockets::{MESSAGE, accept, listen};
+use crate::sockets::{MESSAGE, accept, listen, read};
 use crate::stage::{PATIENCE, Stage, pause};
-use crate::told::{Fact, Flow};
+use crate::told::{Fact, Flow, now};
 
 const PORT: u16 = 7800;
 const CONNECTIONS: u16 = 100;
@@ -64,14 +64,31 @@ pub(super) fn two_cpus(stage: &mut Stage<'_>) -> Result<()> {
     stage.network.at(End::B).ip(&format!("route add {host}/32 via {}\n", stage.ip(End::A)))?;
     stage.tell(&Fact::Address(host))?;
     stage.tell(&Fact::Single(Direction::Out, Flow::at(Protocol::Tcp, address)))?;
-    let mut server = stage.play(End::B, "server", |part| {
+    let mut server = stage.play(End::B, "listener", |part| {
         let listener = listen(part, address)?;
+        let since = now();
+        let mut worker = part.fork("worker", |part| {
+            part.holds_since(Flow::at(Protocol::Tcp, address), since)?;
+            part.ready()?;
+            let streams: Result<Vec<_>> = (0..CONNECTIONS)
+                .map(|_| {
+                    let stream = accept(part, &listener)?;
+                    ensure!(read(part, &stream, MESSAGE)?, "closed too early");
+                    // Its end resets the connection: nobody is there to answer to anything else.
+                    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+                    Ok(stream)
+                })
+                .collect();
+            part.ready_and_wait()?;
+            drop(streams?);
+            Ok(())
+        })?;
+        worker.ready()?;
         part.ready()?;
-        let streams: Result<Vec<_>> = (0..CONNECTIONS).map(|_| accept(part, &listener)).collect();
-        // As there is data that nobody has read, its end resets them all.
+        worker.ready()?;
         part.ready_and_wait()?;
-        drop(streams?);
-        Ok(())
+        worker.go()?;
+        worker.finish()
     })?;
     server.ready()?;
     let mut client = stage.play(End::A, "client", |part| {
@@ -92,7 +109,6 @@ pub(super) fn two_cpus(stage: &mut Stage<'_>) -> Result<()> {
             }
         };
         let (give, take) = channel::<Vec<u8>>();
-        let part = &*part;
         scope(|scope| {
             let other = scope.spawn(|| -> Result<()> {
                 stay_on(another)?;
@@ -110,8 +126,10 @@ pub(super) fn two_cpus(stage: &mut Stage<'_>) -> Result<()> {
                 send(&here, &opening.packet()?)?;
                 let acknowledged = answer(&wire, address, from)?.wrapping_add(1);
                 let end = Segment { sequence: 2, acknowledged, flags: ACK, ..opening };
-                let data = Segment { payload: &[b'x'; MESSAGE], ..end };
+                let (tag, message) = part.message(MESSAGE);
+                let data = Segment { payload: &message, ..end };
                 let (end, data) = (end.packet()?, data.packet()?);
+                part.sent(tag)?;
                 give.send(data).context("the other thread has ended")?;
                 meet(number.into());
                 send(&here, &end)?;

@@ -1,6 +1,6 @@
 //! Connections, and who accepts them.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::skip;
 use crate::network::End;
 use crate::packet::{Direction, Protocol};
 use crate::sockets::{
-    MESSAGE, accept, connect, flow, hang_up, listen, quiet_listener, quiet_udp, read, serve, talk, write,
+    MESSAGE, accept, connect, flow, hang_up, listen, quiet_listener, quiet_udp, read, serve, set_option,
+    talk, write,
 };
 use crate::stage::{Actor, Part, Stage, pause};
 use crate::told::{Fact, Flow, Reason, now};
@@ -108,11 +109,22 @@ pub(super) fn late_accept(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) fn prefork(stage: &mut Stage<'_>) -> Result<()> {
+    workers(stage, |_| Ok(()))
+}
+
+pub(super) fn defer_accept(stage: &mut Stage<'_>) -> Result<()> {
+    // Seconds.
+    workers(stage, |listener| set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 5))
+}
+
+/// Several workers accept from one listener, which is theirs and their parent's.
+fn workers(stage: &mut Stage<'_>, prepare: impl Fn(&TcpListener) -> Result<()>) -> Result<()> {
     const WORKERS: usize = 4;
     const EACH: usize = 3;
     let address = stage.address(End::B, PORT);
     let mut server = stage.play(End::B, "listener", |part| {
         let listener = listen(part, address)?;
+        prepare(&listener)?;
         let mut workers = Vec::new();
         for _ in 0..WORKERS {
             let since = now();
