@@ -8,7 +8,7 @@
  * happened by which another process could have got hold of the socket: a fork, or sending a descriptor away
  * (`handed_on` in holder.h counts both, for each process). After that, it is sure again once a process is seen to use
  * the socket while nobody else has its file. In between, incoming packets are sent with what will show whose they are
- * (enum wait), and the programs in reading.h tell that.
+ * (enum wait), and the programs in usage.h tell that.
  */
 #pragma once
 
