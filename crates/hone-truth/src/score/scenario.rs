@@ -99,7 +99,9 @@ impl Scorer<'_> {
         let mut others: HashMap<(u64, Direction), (usize, u64)> = HashMap::new();
         let times = both_ways(items);
         for item in items {
-            let first = item.tags.first().filter(|_| item.nobody.is_none());
+            // A datagram is sent once; SCTP, as TCP, sends again what it hears nothing of.
+            let is_datagram = item.nobody.is_none() && item.packet.protocol != Protocol::Sctp;
+            let first = item.tags.first().filter(|_| is_datagram);
             match (first, item.direction) {
                 (Some(tag), Direction::In) if self.truth.read.contains_key(tag) => {
                     delivered.entry(*tag).or_default().push(item);

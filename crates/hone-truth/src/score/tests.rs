@@ -165,6 +165,28 @@ fn what_was_recorded_twice_is_a_duplicate() {
 }
 
 #[test]
+fn a_message_that_sctp_sends_again_is_no_duplicate_and_one_recorded_twice_is() {
+    let told = [
+        Fact::Holds(Flow::at(Protocol::Sctp, a()), CLIENT, 0),
+        Fact::Holds(Flow::at(Protocol::Sctp, b()), SERVER, 0),
+        Fact::Sent(tag(1), CLIENT),
+        Fact::Read(tag(1), SERVER),
+    ];
+    let ports = [a().port().to_be_bytes(), b().port().to_be_bytes()].concat();
+    let packet = ip(132, a(), b(), &[&ports[..], &[0; 24], &tag(1).message(50)].concat());
+    let with = |later, owner| {
+        let records = [(NOON, CLIENT), (NOON + later, owner)].into_iter().flat_map(|(nanos, sender)| {
+            let sent = Record { nanos, ..out(sender, packet.clone()) };
+            [sent, Record { nanos, ..inward(SERVER, packet.clone()) }]
+        });
+        counts(&score(&told, records.collect()))
+    };
+    assert_eq!(with(SECOND, CLIENT), [4, 4, 0, 0, 0, 0]);
+    assert_eq!(with(SECOND, OTHER), [4, 3, 1, 0, 0, 0]);
+    assert_eq!(with(1_000, CLIENT), [4, 2, 0, 0, 0, 2]);
+}
+
+#[test]
 fn each_receiver_of_one_datagram_has_a_record_of_its_own() {
     let (mut told, packet) = datagram();
     told.push(Fact::Read(tag(1), OTHER));
