@@ -33,6 +33,7 @@ mod console;
 mod device;
 #[cfg(windows)]
 mod pipes;
+#[cfg(windows)]
 mod resources;
 
 #[cfg(windows)]
