@@ -193,8 +193,8 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	if (state->cookie != cookie)
 		adopt_accepted(state, cookie);
-	struct last_packet *last = last_packet();
-	if (established && last && is_opened_by(sk, last))
+	struct last_packet *last = established ? last_packet() : NULL;
+	if (last && is_opened_by(sk, last))
 		note_opening(last, state, cookie);
 	bool waiting = state->cookie != cookie;
 	if (established && waiting)

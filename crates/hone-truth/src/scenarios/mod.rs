@@ -60,7 +60,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("tcp", "a client and a server: exchanges, and a megabyte each way", tcp::plain),
     both("tcp-late-accept", "data that waits is the acceptor's, who is not the listener's maker", tcp::late_accept),
     both("tcp-prefork", "four workers accept from one listener", tcp::prefork),
-    both("tcp-defer-accept", "the same, where the first data opens a connection (TCP_DEFER_ACCEPT)", tcp::defer_accept),
+    both("tcp-defer-accept", "four workers accept what the first data opens (TCP_DEFER_ACCEPT)", tcp::defer_accept),
     both("tcp-reuseport", "three processes listen on one port", tcp::reuseport),
     both("tcp-accept-fork", "accepted, forked, closed by the parent, used by the child", tcp::accept_fork),
     both("tcp-exec", "a connection inherited by another program", tcp::exec),
