@@ -7,7 +7,7 @@
 //! the rule. This crate emits the narrow form for an id that fits into it and the wide form for others, so a section may
 //! mix them; so it makes its blocks tell their form: option 2, if there are options, is the first one, and the wide form
 //! always has it. An event whose kind has a name, with less than 64 KiB of other options, is then never misread: in the
-//! wrong reading, a kind of 0 ends the options too early and one of 2^32 - 1 runs past the end.
+//! wrong reading, a kind of 0 ends the options too early and one of 2^32 - 1 or 2^32 - 2 runs past the end.
 
 use alloc::vec::Vec;
 
@@ -15,12 +15,14 @@ use crate::block::CONNECTION;
 use crate::emit::{Layout, Sink, emits};
 use crate::option::{OptionList, Options};
 use crate::order::{join, split};
-use crate::{ByteOrder, RawOption, ReadErrorKind};
+use crate::{ByteOrder, Correction, RawOption, ReadErrorKind, correction};
 
 /// A connection's number, unique while the connection lasts.
 pub type ConnectionId = u64;
 
 const KIND: u16 = 2;
+/// Like that of a close, it runs past the block's end in the wrong dialect; see the module.
+const CORRECTION_KIND: u32 = u32::MAX - 1;
 
 /// How wide connection ids are in connection events and in option 257 of packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum ConnectionEventKind {
     /// It was opened.
     #[default]
     Opened,
+    /// Packets that were recorded before are another process's than was recorded, or nobody's: [`Correction`].
+    Correction,
     /// It was closed.
     Closed,
     /// Something that this crate has no name for. The number of a named kind is read back as that kind.
@@ -48,6 +52,7 @@ impl From<u32> for ConnectionEventKind {
     fn from(number: u32) -> Self {
         match number {
             0 => Self::Opened,
+            CORRECTION_KIND => Self::Correction,
             u32::MAX => Self::Closed,
             other => Self::Other(other),
         }
@@ -58,6 +63,7 @@ impl From<ConnectionEventKind> for u32 {
     fn from(kind: ConnectionEventKind) -> Self {
         match kind {
             ConnectionEventKind::Opened => 0,
+            ConnectionEventKind::Correction => CORRECTION_KIND,
             ConnectionEventKind::Closed => Self::MAX,
             ConnectionEventKind::Other(other) => other,
         }
@@ -77,10 +83,11 @@ impl From<ConnectionEventKind> for u32 {
 /// ┌────────────┬────────────┬─────────────────────────┬────────────┬────────────┬────────────┬─────────┬────────┐
 /// │ 0x00000102 │ length     │ connection              │ process    │ time, high │ time, low  │ options │ length │
 /// └────────────┴────────────┴─────────────────────────┴────────────┴────────────┴────────────┴─────────┴────────┘
-///   2 kind (u32, 0 if absent)
+///   2 kind (u32, 0 if absent)   of a correction: 3 direction (u32: 1 inbound, 2 outbound)   6 how (u8)
+///   and 4 bytes of the stream (u32 from, u32 to) or 5 time of the packet (u32 high, u32 low)
 /// ```
 ///
-/// From the Hone format description.
+/// From the Hone format description; kind 2^32 - 2 and its options are this project's own.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ConnectionEvent<'a> {
     /// The connection.
@@ -91,6 +98,8 @@ pub struct ConnectionEvent<'a> {
     pub timestamp: u64,
     /// What happened.
     pub kind: ConnectionEventKind,
+    /// Of a correction, what is corrected. `None` in one that does not say it.
+    pub correction: Option<Correction>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -124,15 +133,20 @@ impl<'a> ConnectionEvent<'a> {
     pub fn parse(body: &'a [u8], order: ByteOrder, dialect: Dialect) -> Result<Self, ReadErrorKind> {
         let ((connection, process, timestamp), rest) = fixed_fields(body, order, dialect)?;
         let mut event = Self { connection, process, timestamp, ..Self::default() };
-        let mut kind = None;
+        let (mut kind, mut correction) = (None, correction::Parsing::default());
         for option in Options::new(rest, body, order) {
             let option = option?;
             match option.code {
                 KIND if kind.is_none() => kind = Some(option.u32()?.into()),
+                // The kind comes first: see the module.
+                _ if kind == Some(ConnectionEventKind::Correction) => {
+                    correction.option(option, &mut event.other)?;
+                }
                 _ => option.keep(&mut event.other)?,
             }
         }
         event.kind = kind.unwrap_or_default();
+        event.correction = correction.finish(&mut event.other)?;
         Ok(event)
     }
 }
@@ -175,6 +189,9 @@ impl Layout for ConnectionEvent<'_> {
         // See the module: only a narrow block without any option can do without this one.
         let needed = kind != 0 || narrow.is_err() || !self.other.is_empty();
         options.u32(KIND, needed.then_some(kind));
+        if let Some(correction) = self.correction {
+            correction.emit(&mut options);
+        }
         options.finish(&self.other);
     }
 }

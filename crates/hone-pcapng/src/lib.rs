@@ -34,6 +34,7 @@ extern crate alloc;
 
 pub mod block;
 pub mod connection;
+mod correction;
 mod emit;
 mod error;
 mod how;
@@ -49,6 +50,7 @@ pub mod statistics;
 
 pub use block::Block;
 pub use connection::{ConnectionEvent, ConnectionEventKind, ConnectionId, Dialect};
+pub use correction::{Corrected, Correction};
 pub use error::{EmitError, ReadError, ReadErrorKind};
 pub use how::How;
 pub use interface::{Interface, Resolution};

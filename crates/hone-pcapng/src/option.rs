@@ -76,7 +76,7 @@ impl<'a> ParsedOption<'a> {
         ReadErrorKind::OptionLength { code: self.code, at: self.at, length: self.value.len() }
     }
 
-    fn words<const N: usize>(self) -> Result<[u32; N], ReadErrorKind> {
+    pub(crate) fn words<const N: usize>(self) -> Result<[u32; N], ReadErrorKind> {
         match self.order.take_words(self.value) {
             Ok((words, [])) => Ok(words),
             _ => Err(self.wrong_length()),
@@ -221,7 +221,7 @@ impl<'s, S: Sink> OptionList<'s, S> {
     }
 
     #[inline]
-    fn two_words(&mut self, code: u16, [first, second]: [u32; 2]) {
+    pub(crate) fn two_words(&mut self, code: u16, [first, second]: [u32; 2]) {
         self.any = true;
         self.sink.words([self.sink.order().pair(code, 8), first, second]);
     }

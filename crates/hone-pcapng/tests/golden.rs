@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use common::{Bytes, emit, hex, read};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How, Interface, Packet,
     ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
 };
 
@@ -82,6 +82,28 @@ const CONNECTION_OPENED: &str = "
     04030201 08070605         ; time
     1C000000";
 
+const BYTES_CORRECTED: &str = "
+    02010000 44000000         ; type, length 68
+    07000000 2B000000         ; connection 7, process 43
+    04030201 08070605         ; time
+    0200 0400 FEFFFFFF        ; correction
+    0300 0400 01000000        ; of inbound packets
+    0400 0800 F0FFFFFF 10000000 ; bytes from 2^32 - 16 on, before 16
+    0600 0100 09 000000       ; read
+    0000 0000
+    44000000";
+
+const TIME_CORRECTED: &str = "
+    02010000 44000000         ; type, length 68
+    07000000 00000000         ; connection 7, no process
+    04030201 08070605         ; time
+    0200 0400 FEFFFFFF        ; correction
+    0300 0400 02000000        ; of an outbound packet
+    0500 0800 04030201 07070605 ; its time, high word first
+    0600 0100 84 000000       ; dropped by a firewall
+    0000 0000
+    44000000";
+
 const STATISTICS: &str = "
     05000000 D0000000         ; type, length 208
     00000000                  ; interface 0
@@ -115,6 +137,17 @@ fn text(text: &'static str) -> Option<Bytes> {
     Some(Cow::Borrowed(text.as_bytes()))
 }
 
+fn correction(process: u32, packets: Corrected, outbound: bool, how: How) -> Block<'static> {
+    Block::Connection(ConnectionEvent {
+        connection: 7,
+        process,
+        timestamp: TIME,
+        kind: ConnectionEventKind::Correction,
+        correction: Some(Correction { packets, outbound, how: Some(how) }),
+        other: vec![],
+    })
+}
+
 fn blocks() -> Vec<(&'static str, Block<'static>)> {
     let guid = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF];
     let closed = ConnectionEvent {
@@ -122,6 +155,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
         process: 42,
         timestamp: TIME,
         kind: ConnectionEventKind::Closed,
+        correction: None,
         other: vec![],
     };
     let opened = ConnectionEvent { connection: 7, process: 42, timestamp: TIME, ..Default::default() };
@@ -185,6 +219,8 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
         ),
         (CONNECTION_CLOSED, Block::Connection(closed)),
         (CONNECTION_OPENED, Block::Connection(opened)),
+        (BYTES_CORRECTED, correction(43, Corrected::Bytes { from: 0xFFFF_FFF0, to: 16 }, false, How::Reader)),
+        (TIME_CORRECTED, correction(0, Corrected::Time(TIME - 1), true, How::Filtered)),
         (
             STATISTICS,
             Block::Statistics(Statistics {

@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn kinds_without_a_name_come_back(number in 1..u32::MAX, order in order()) {
+    fn kinds_without_a_name_come_back(number in 1..u32::MAX - 1, order in order()) {
         prop_assume!(number != 0x0004_0002 && number != 0x0002_0004);
         for connection in [1, 1 << 40] {
             let kind = ConnectionEventKind::Other(number);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How, Interface, Packet,
     ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader, Resolution, Section, Statistics,
 };
 use proptest::collection::vec;
@@ -148,15 +148,30 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn correction()(
+        from in any::<u32>(), to in any::<u32>(), time in of(any::<u64>()), outbound in any::<bool>(),
+        how in of(any::<prop::sample::Index>()),
+    ) -> Correction {
+        let packets = time.map_or(Corrected::Bytes { from, to }, Corrected::Time);
+        Correction { packets, outbound, how: how.map(|how| *how.get(&How::ALL)) }
+    }
+}
+
+prop_compose! {
     /// Times that look like the head of an option, and of option 2, are likely: see the two dialects.
     pub(crate) fn connection()(
         connection in long_number(), process in any::<u32>(),
         high in any::<u32>(), low in prop_oneof![any::<u32>(), 0..12_u32, (0..12_u32).prop_map(|n| n << 16),
             Just(0x0004_0002), Just(0x0002_0004), (0..12_u32).prop_map(|n| n << 16 | 5)],
-        closed in any::<bool>(), other in other(&[2]),
+        closed in any::<bool>(), correction in of(correction()), other in other(&[2, 3, 4, 5, 6]),
     ) -> ConnectionEvent<'static> {
-        let kind = if closed { ConnectionEventKind::Closed } else { ConnectionEventKind::Opened };
-        ConnectionEvent { connection, process, timestamp: u64::from(high) << 32 | u64::from(low), kind, other }
+        let kind = match correction {
+            Some(_) => ConnectionEventKind::Correction,
+            None if closed => ConnectionEventKind::Closed,
+            None => ConnectionEventKind::Opened,
+        };
+        let timestamp = u64::from(high) << 32 | u64::from(low);
+        ConnectionEvent { connection, process, timestamp, kind, correction, other }
     }
 }
 
