@@ -52,24 +52,60 @@ struct Block {
     at: Nanos,
     /// How many refer to it; 0: the slot is free.
     references: u32,
-    /// The next free slot, if this one is.
-    next_free: BlockIndex,
+    /// The next free slot, if this one is; of a packet, its process.
+    link: u32,
     /// The process of a process event; the connection of a packet or a connection event, as far as it fits: 0 is none.
     about: u32,
     kind: Kind,
-    /// It is the first that is told of a connection.
-    opens: bool,
+    role: Role,
+}
+
+/// What a block is to others, as far as their order depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Nothing more.
+    Plain,
+    /// An event that first reports a connection or a process.
+    Begins,
+    /// A running process executes another program, or more is known of it.
+    Continues,
+    /// A packet that was seen to be read, by the process as it was then.
+    Read,
+}
+
+/// What a block is about: see [`Store::set_about`].
+#[derive(Clone, Copy)]
+pub(crate) struct About {
+    /// The process of a process event, the connection of other blocks; 0 is none.
+    pub(crate) subject: u64,
+    /// The process that a packet names.
+    pub(crate) process: Option<u32>,
+    pub(crate) role: Role,
+}
+
+impl About {
+    pub(crate) const fn event(subject: u64, role: Role) -> Self {
+        Self { subject, process: None, role }
+    }
 }
 
 impl Block {
     /// Events about one process or connection stay in the order in which they were told: a clock set back must not close
-    /// a connection before it opens. And what opens a connection comes before its packets.
+    /// a connection before it opens. And what opens a connection, or begins a process, comes before its packets.
     fn depends_on(&self, earlier: &Self) -> bool {
-        self.about == earlier.about
-            && match self.kind {
-                Kind::Packet => earlier.opens,
-                kind => kind == earlier.kind,
+        match (self.kind, earlier.kind) {
+            (Kind::Packet, Kind::Connection) => self.about == earlier.about && earlier.role == Role::Begins,
+            (Kind::Packet, Kind::Process) => {
+                self.link == earlier.about
+                    && match earlier.role {
+                        Role::Begins => true,
+                        Role::Continues => self.role == Role::Read,
+                        Role::Plain | Role::Read => false,
+                    }
             }
+            (Kind::Packet, _) => false,
+            (kind, other) => kind == other && self.about == earlier.about,
+        }
     }
 }
 
@@ -119,10 +155,10 @@ impl Store {
         if cost > kind.share(self.used_bound).saturating_sub(self.used) {
             return Err(OutOfMemory);
         }
-        let block = Block { bytes, at, references: 1, next_free: NONE, about: 0, kind, opens: false };
+        let block = Block { bytes, at, references: 1, link: NONE, about: 0, kind, role: Role::Plain };
         let index = self.free;
         let index = if let Some(slot) = self.blocks.get_mut(index as usize) {
-            self.free = slot.next_free;
+            self.free = slot.link;
             *slot = block;
             index
         } else {
@@ -143,9 +179,19 @@ impl Store {
         clippy::cast_possible_truncation,
         reason = "two ids that look alike only keep their order of arrival"
     )]
-    pub(crate) fn set_about(&mut self, index: BlockIndex, about: u64, opens: bool) {
+    pub(crate) fn set_about(&mut self, index: BlockIndex, about: About) {
         let block = &mut self.blocks[index as usize];
-        (block.about, block.opens) = (about as u32, opens);
+        (block.about, block.role) = (about.subject as u32, about.role);
+        if let Some(process) = about.process {
+            block.link = process;
+        }
+    }
+
+    /// Whether a block is a packet of this connection, as far as the [id's low half](Self::set_about) says.
+    #[expect(clippy::cast_possible_truncation, reason = "the caller looks at the block itself")]
+    pub(crate) fn may_be_packet_of(&self, index: BlockIndex, connection: u64) -> bool {
+        let block = &self.blocks[index as usize];
+        block.kind == Kind::Packet && block.about == connection as u32
     }
 
     /// Refers to the block once more.
@@ -163,7 +209,7 @@ impl Store {
         self.live -= 1;
         self.used -= Self::cost(&block.bytes);
         self.spares.give(mem::take(&mut block.bytes));
-        block.next_free = self.free;
+        block.link = self.free;
         self.free = index;
     }
 

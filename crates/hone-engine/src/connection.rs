@@ -4,7 +4,9 @@
 use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind};
 
 use crate::{
-    ConnectionId, Engine, EventError, Method, Nanos, NoOwner, ProcessKey, block::encode, statistics::Kind,
+    ConnectionId, Engine, EventError, Method, Nanos, NoOwner, ProcessKey,
+    block::{About, Role, encode},
+    statistics::Kind,
 };
 
 /// What connection events name when no process is known; also the kernel's own id.
@@ -40,7 +42,8 @@ impl Engine {
         let bytes = encode(&event(connection, owner, at, ConnectionEventKind::Opened))?;
         self.connections.make_room(connection, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Connection, at)?;
-        self.store.set_about(block, connection, !was_open);
+        let role = if was_open { Role::Plain } else { Role::Begins };
+        self.store.set_about(block, About::event(connection, role));
         self.connections.insert(connection, owner, block, &mut self.store, &mut self.timeline)?;
         self.offer(block, Kind::Connection);
         Ok(())

@@ -7,7 +7,8 @@ use core::fmt;
 use crate::{
     Config, ConnectionId, DEFAULT_RING_BYTES, Event, EventError, MAX_PACKET_BYTES, MIN_RING_BYTES, Nanos,
     OutOfMemory, ProcessKey, RING_SLOT_BYTES, SourceDrops, Statistics,
-    block::{BlockIndex, Store},
+    block::{About, BlockIndex, Role, Store},
+    correction::Correction,
     filter::Subject,
     hold::Hold,
     open_list::OpenList,
@@ -16,8 +17,18 @@ use crate::{
     signal::Signals,
     statistics::Kind,
     table::Table,
+    takes::Takes,
     timeline::Timeline,
 };
+
+/// What tells a process apart from others with the same id, and since when it is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// [`ProcessKey::start`].
+    pub(crate) start: Nanos,
+    /// When the first event of it was.
+    pub(crate) born: Nanos,
+}
 
 /// Ties packets to connections and processes, and queues them as blocks for any number of readers.
 ///
@@ -25,8 +36,8 @@ use crate::{
 /// time should not go backwards by much, else what lingers stays longer, or leaves earlier.
 pub struct Engine {
     pub(crate) store: Store,
-    /// By process id; what tells reused ids apart is the start.
-    pub(crate) processes: Table<u32, Nanos>,
+    /// By process id.
+    pub(crate) processes: Table<u32, Running>,
     /// By connection id; with the owner.
     pub(crate) connections: Table<ConnectionId, Option<ProcessKey>>,
     /// What of both has not ended, for sections to begin with.
@@ -35,6 +46,8 @@ pub struct Engine {
     /// Packets that wait for their connection's owner.
     pub(crate) hold: Hold,
     pub(crate) hold_time: Nanos,
+    /// Reads of datagrams of which it is not known yet which they took.
+    pub(crate) takes: Takes,
     pub(crate) readers: Vec<Reader>,
     pub(crate) signals: Signals,
     /// Most bytes of a packet's data that any reader wants.
@@ -88,6 +101,7 @@ impl Engine {
             open_list: OpenList::new(config.max_open_connections),
             hold: Hold::new(config.max_held_packets, config.max_held_bytes),
             hold_time: config.hold_time,
+            takes: Takes::default(),
             readers: Vec::new(),
             signals: Signals::new(),
             keep: 0,
@@ -129,9 +143,13 @@ impl Engine {
                 self.counts.connection_opens += 1;
                 (Kind::Connection, self.connection_opened(connection, owner, at))
             }
-            Event::ConnectionUsed { connection, process, used, .. } => {
-                self.used(connection, process, used);
+            Event::ConnectionUsed { connection, process, used, at } => {
+                self.used(connection, process, used, at);
                 return Ok(());
+            }
+            Event::Corrected { connection, direction, packets, attribution, at } => {
+                let correction = Correction { connection, direction, packets, attribution };
+                (Kind::Connection, self.corrected(&correction, at))
             }
             Event::DatagramDropped { connection, number, .. } => {
                 self.datagram_dropped(connection, number);
@@ -196,7 +214,7 @@ impl Engine {
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessKey> {
         let known = self.processes.get(pid).filter(|known| known.ended.is_none())?;
-        Some(ProcessKey { pid, start: known.identity })
+        Some(ProcessKey { pid, start: known.identity.start })
     }
 
     /// What the engine did so far.
@@ -261,7 +279,7 @@ impl Engine {
         at: Nanos,
     ) -> Result<(), OutOfMemory> {
         let block = self.store.insert(bytes, kind, at)?;
-        self.store.set_about(block, about, false);
+        self.store.set_about(block, About::event(about, Role::Plain));
         self.offer(block, kind);
         self.store.release(block);
         Ok(())

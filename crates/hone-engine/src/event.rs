@@ -2,7 +2,7 @@
 
 use hone_pcapng::How;
 
-pub use hone_pcapng::ConnectionId;
+pub use hone_pcapng::{ConnectionId, Corrected};
 
 /// Nanoseconds since 1970-01-01 00:00:00 UTC.
 pub type Nanos = u64;
@@ -45,7 +45,8 @@ pub enum Method {
     Connection,
     /// The process that the open-connection list names; set by the engine for [`Owner::Ask`].
     Listed,
-    /// The process that was seen to read this very packet; set by the engine for [`Owner::Wait`].
+    /// The process that was seen to take this packet's first byte out; set by the engine for [`Owner::Wait`], or said
+    /// by a [correction](Event::Corrected).
     Reader,
     /// The process that wrote the packet's first byte, by the stream's sequence numbers.
     Writer,
@@ -102,7 +103,7 @@ pub enum NoOwner {
     TimeWait,
     /// This host only passes it on.
     Forwarded,
-    /// A firewall rule dropped it before it reached a socket.
+    /// A firewall rule or another program dropped it, on its way to or from a socket.
     Filtered,
     /// Several processes can use its socket, and none was seen to read it in time.
     Shared,
@@ -150,6 +151,8 @@ pub enum Wait {
     Datagram(u64),
     /// That somebody reads the stream up to this sequence number, modulo 2^32.
     Stream(u32),
+    /// That somebody accepts the connection of whose handshake it is: the sensor's number for it.
+    Handshake(u64),
 }
 
 /// What the sensor saw a process do with a connection, if packets may wait for that.
@@ -163,10 +166,17 @@ pub enum Used {
     Somehow,
     /// It read this datagram.
     Datagram(u64),
-    /// It read the datagram that has waited longest.
-    NextDatagram,
+    /// It read a datagram, and only this is known of it.
+    NextDatagram {
+        /// It came before the datagram with this number, as all have been read that did.
+        before: u64,
+        /// Bytes that the call returned: the datagram's payload, or less if the caller had no room for more.
+        length: u32,
+    },
     /// It read the stream up to this sequence number, modulo 2^32.
     Stream(u32),
+    /// It accepted the connection with this handshake.
+    Handshake(u64),
 }
 
 /// Whose packet it is, as far as the sensor knows.
@@ -329,6 +339,19 @@ pub enum Event<'a> {
         /// When.
         at: Nanos,
     },
+    /// Packets that were handed over before are another process's than was said, or nobody's. Not counted.
+    Corrected {
+        /// Their connection.
+        connection: ConnectionId,
+        /// Which way they go.
+        direction: Direction,
+        /// Which of them; a time is that of [`Packet::at`].
+        packets: Corrected,
+        /// What is right.
+        attribution: Attribution,
+        /// When that showed.
+        at: Nanos,
+    },
     /// A packet was sent or received.
     Packet(Packet<'a>),
 }
@@ -344,6 +367,7 @@ impl Event<'_> {
             | Self::ConnectionOpened { at, .. }
             | Self::ConnectionClosed { at, .. }
             | Self::ConnectionUsed { at, .. }
+            | Self::Corrected { at, .. }
             | Self::DatagramDropped { at, .. } => *at,
         }
     }

@@ -86,6 +86,11 @@ impl Filters {
         Ok(())
     }
 
+    /// Whether packets of a connection may pass, as far as that says.
+    pub(crate) fn pass_connection(&self, connection: ConnectionId) -> bool {
+        !self.exclude.connections.names(Some(connection)) && self.include.connections.admits(Some(connection))
+    }
+
     pub(crate) fn pass(&self, packet: Subject) -> bool {
         !self.on
             || !self.exclude.connections.names(packet.connection)

@@ -26,15 +26,20 @@
 //! never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
 
 use crate::{
-    Attribution, ConnectionId, Engine, EventError, Method, Nanos, NoOwner, OpenConnection, OpenListError,
-    Owner, Packet, ProcessKey, Used, Wait,
+    Attribution, ConnectionId, Direction, Engine, EventError, Method, Nanos, NoOwner, OpenConnection,
+    OpenListError, Owner, Packet, ProcessKey, Used, Wait,
+    block::Role,
     hold::{Awaited, Held, Place},
     statistics::Kind,
+    takes::{SOONEST, Take},
     tuple::Tuple,
 };
 
 /// Most packets given up in one call because their time is over, so that no call takes long. One call holds at most one.
 const EXPIRE_AT_ONCE: usize = 64;
+
+/// Most different lengths of datagrams that are told apart at once.
+const MOST_LENGTHS: usize = 16;
 
 impl Engine {
     /// Replaces the open-connection list with `records` and gives the connections of the packets held their owners.
@@ -67,7 +72,7 @@ impl Engine {
     /// The process that the open-connection list names for packets with this tuple, if it is known as it was then.
     pub(crate) fn listed(&self, tuple: &Tuple) -> Option<ProcessKey> {
         let owner = self.open_list.owner(tuple)?;
-        self.processes.get(owner.pid).filter(|known| known.identity == owner.start).map(|_| owner)
+        self.processes.get(owner.pid).filter(|known| known.identity.start == owner.start).map(|_| owner)
     }
 
     /// Lets a packet of an open connection wait.
@@ -92,26 +97,28 @@ impl Engine {
             }
         }
         self.give_up(connection, NoOwner::HoldFull);
-        self.queue(packet, awaited.given_up(NoOwner::HoldFull))
+        let attribution = self.still(awaited.given_up(NoOwner::HoldFull), packet.at);
+        self.queue(packet, attribution, Role::Plain)
     }
 
     /// Gives the packets of a connection that wait for its owner to the readers.
     pub(crate) fn release_asked(&mut self, connection: ConnectionId, owner: (ProcessKey, Method)) {
-        self.release(connection, |awaited| awaited.wait.is_none().then_some(Ok(owner)));
+        self.release(connection, Role::Plain, |held| held.awaited.wait.is_none().then_some(Ok(owner)));
     }
 
     /// Gives up waiting for all packets of a connection.
     pub(crate) fn give_up(&mut self, connection: ConnectionId, reason: NoOwner) {
-        self.release(connection, |awaited| Some(awaited.given_up(reason)));
+        self.release(connection, Role::Plain, |held| Some(held.awaited.given_up(reason)));
+        self.takes.settle(connection);
     }
 
     /// A process used a connection: the packets that waited for just that are its own.
-    pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used) {
-        if used == Used::NextDatagram {
-            let is_datagram = |held: &Held| matches!(held.awaited.wait, Some(Wait::Datagram(_)));
-            if let Some(held) = self.hold.take(connection, &mut Place::begin(), is_datagram) {
-                self.leave(&held, Ok((process, Method::Reader)));
-            }
+    pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
+        if !self.hold.has(connection) {
+            return;
+        }
+        if let Used::NextDatagram { before, length } = used {
+            self.datagram_taken(Take { connection, process, length, at }, before);
         }
         if used == Used::Accepted {
             self.hold.for_each(connection, |held| {
@@ -120,33 +127,106 @@ impl Engine {
                 }
             });
         }
-        self.release(connection, |awaited| {
-            let method = match (used, awaited.wait?) {
+        let born = self.born(process);
+        self.release(connection, Role::Read, |held| {
+            let method = match (used, held.awaited.wait?) {
                 (Used::Accepted, _) => return None,
+                (Used::Handshake(accepted), Wait::Handshake(number)) if accepted == number => {
+                    Method::Accepted
+                }
+                (Used::Handshake(_), _) | (_, Wait::Handshake(_)) => return None,
                 (Used::Alone, _) | (_, Wait::Use) => Method::LastReceiver,
                 (Used::Datagram(read), Wait::Datagram(number)) if read == number => Method::Reader,
                 (Used::Stream(read), Wait::Stream(end)) if !is_after(end, read) => Method::Reader,
                 _ => return None,
             };
-            Some(Ok((process, method)))
+            // Nobody sends before he exists. (Who receives may be younger than what he reads.)
+            let unborn = held.direction == Direction::Outbound && born.is_some_and(|born| born > held.at);
+            Some(if unborn { held.awaited.otherwise } else { Ok((process, method)) })
         });
+    }
+
+    /// A process took a datagram out; see [`takes`](crate::takes).
+    fn datagram_taken(&mut self, take: Take, before: u64) {
+        let Take { connection, at, .. } = take;
+        self.takes.add(take, at.saturating_sub(self.hold_time));
+        let taken = move |held: &Held| match held.awaited.wait {
+            Some(Wait::Datagram(number)) => number < before && held.at.saturating_add(SOONEST) <= at,
+            _ => false,
+        };
+        let mut lengths = [(None, 0); MOST_LENGTHS];
+        let (mut count, mut known) = (0, 0);
+        self.hold.for_each(connection, |held| {
+            if !taken(held) {
+                return;
+            }
+            count += 1;
+            let length = held.payload();
+            match lengths[..known].iter_mut().find(|(other, _)| *other == length) {
+                Some((_, alike)) => *alike += 1,
+                None if known < MOST_LENGTHS => {
+                    lengths[known] = (length, 1);
+                    known += 1;
+                }
+                // Nobody is named then, unless all are the same process's.
+                None => {}
+            }
+        });
+        if count > self.takes.count(connection) {
+            return;
+        }
+        let mut place = Place::begin();
+        while let Some(held) = self.hold.take(connection, &mut place, taken) {
+            let length = held.payload();
+            let alike =
+                lengths[..known].iter().find(|(other, _)| *other == length).map_or(0, |(_, alike)| *alike);
+            let reader = self.takes.reader(connection, length, alike);
+            let attribution = reader.map_or(held.awaited.otherwise, |reader| Ok((reader, Method::Reader)));
+            self.leave(&held, attribution, Role::Read);
+        }
+        self.takes.settle(connection);
     }
 
     /// Nobody will read a datagram.
     pub(crate) fn datagram_dropped(&mut self, connection: ConnectionId, dropped: u64) {
-        self.release(connection, |awaited| match awaited.wait {
-            Some(Wait::Datagram(number)) if number == dropped => Some(awaited.otherwise),
+        self.release(connection, Role::Plain, |held| match held.awaited.wait {
+            Some(Wait::Datagram(number)) if number == dropped => Some(held.awaited.otherwise),
             _ => None,
         });
     }
 
-    /// Gives those packets held of a connection to the readers of which is known whose they are.
-    fn release(&mut self, connection: ConnectionId, whose: impl Fn(Awaited) -> Option<Attribution>) {
+    /// Gives those packets held of a connection to the readers whose attribution is known. `role`: what they are to the
+    /// order of blocks, if they are received.
+    pub(crate) fn release(
+        &mut self,
+        connection: ConnectionId,
+        role: Role,
+        known: impl Fn(&Held) -> Option<Attribution>,
+    ) {
         let mut place = Place::begin();
-        while let Some(held) = self.hold.take(connection, &mut place, |held| whose(held.awaited).is_some()) {
-            if let Some(attribution) = whose(held.awaited) {
-                self.leave(&held, attribution);
+        while let Some(held) = self.hold.take(connection, &mut place, |held| known(held).is_some()) {
+            if let Some(attribution) = known(&held) {
+                self.leave(&held, attribution, role);
             }
+        }
+    }
+
+    /// When the first event of a process was; `None` if it is not known.
+    fn born(&self, process: ProcessKey) -> Option<Nanos> {
+        let known = self.processes.get(process.pid)?.identity;
+        (known.start == process.start).then_some(known.born)
+    }
+
+    /// The attribution of a packet that has waited in vain: a process that had ended before cannot have it.
+    fn still(&self, attribution: Attribution, at: Nanos) -> Attribution {
+        let (process, _) = attribution?;
+        match self.processes.get(process.pid) {
+            Some(known)
+                if known.identity.start == process.start && known.ended.is_some_and(|ended| ended < at) =>
+            {
+                Err(NoOwner::Shared)
+            }
+            _ => attribution,
         }
     }
 
@@ -174,12 +254,13 @@ impl Engine {
     /// Gives up the first packet of a connection.
     fn give_up_first(&mut self, connection: ConnectionId, reason: NoOwner) {
         if let Some(held) = self.hold.pop(connection) {
-            self.leave(&held, held.awaited.given_up(reason));
+            self.leave(&held, held.awaited.given_up(reason), Role::Plain);
         }
     }
 
     /// A packet that was held goes to the readers.
-    fn leave(&mut self, held: &Held, attribution: Attribution) {
+    fn leave(&mut self, held: &Held, attribution: Attribution, role: Role) {
+        let attribution = self.still(attribution, held.at);
         if attribution.is_ok() {
             self.counts.held_attributed += 1;
         } else {
@@ -188,7 +269,9 @@ impl Engine {
         let &Held { at, connection, direction, flags, original_length, ref data, .. } = held;
         let (connection, owner) = (Some(connection), Owner::Ask);
         let packet = Packet { at, connection, owner, direction, flags, original_length, data };
-        if self.queue(&packet, attribution).is_err() {
+        // What is sent was sent before, whatever its process has executed since.
+        let role = if direction == Direction::Inbound { role } else { Role::Plain };
+        if self.queue(&packet, attribution, role).is_err() {
             self.counts.lost.add(Kind::Packet);
         }
     }

@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::{
-    Attribution, ConnectionId, Direction, Nanos, NoOwner, OutOfMemory, Packet, Wait, grow, tuple::Tuple,
+    Attribution, ConnectionId, Direction, Nanos, NoOwner, OutOfMemory, Packet, Wait, grow,
+    tuple::{Tuple, payload_of_udp},
 };
 
 /// What a packet waits for.
@@ -63,6 +64,13 @@ impl Held {
         let (original_length, tuple) = (packet.original_length(), Tuple::of(data, direction));
         let data = grow::copied(&data[..kept])?;
         Ok(Self { at, connection, awaited, direction, flags, original_length, tuple, data })
+    }
+}
+
+impl Held {
+    /// Bytes of payload of a UDP datagram, if the bytes that are kept say it.
+    pub(crate) fn payload(&self) -> Option<u32> {
+        payload_of_udp(&self.data, self.original_length)
     }
 }
 

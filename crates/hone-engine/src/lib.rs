@@ -44,6 +44,7 @@ mod block;
 mod config;
 mod connection;
 mod control;
+mod correction;
 mod engine;
 mod error;
 mod event;
@@ -61,6 +62,7 @@ mod signal;
 mod spare;
 mod statistics;
 mod table;
+mod takes;
 mod timeline;
 mod trim;
 mod tuple;
@@ -76,8 +78,8 @@ pub use error::{
     RingBytesError, UnknownReader,
 };
 pub use event::{
-    Attribution, ConnectionId, Direction, Event, Method, Nanos, NoOwner, Owner, Packet, ProcessKey,
-    ProcessStart, StartKind, Used, Wait,
+    Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
+    ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
 pub use filter::Filter;
 pub use open_list::{Family, OpenConnection};

@@ -7,14 +7,28 @@ use hone_pcapng as pcapng;
 
 use crate::{
     Attribution, ConnectionId, Direction, Engine, EventError, MAX_PACKET_BYTES, Method, Nanos, NoOwner,
-    Owner, Packet, ProcessKey, block::BYTE_ORDER, filter::Subject, hold::Awaited, statistics::Kind,
+    Owner, Packet, ProcessKey,
+    block::{About, BYTE_ORDER, Role},
+    filter::Subject,
+    hold::Awaited,
+    statistics::Kind,
     tuple::Tuple,
 };
 
 /// The direction's bits of `epb_flags`.
-const DIRECTION: u32 = 0b11;
+pub(crate) const DIRECTION: u32 = 0b11;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
+
+impl Direction {
+    /// Bits 0-1 of `epb_flags`.
+    pub(crate) const fn bits(self) -> u32 {
+        match self {
+            Self::Inbound => INBOUND,
+            Self::Outbound => OUTBOUND,
+        }
+    }
+}
 
 /// Most bytes of a packet that are kept for a reader with this snap length.
 pub(crate) const fn kept_bytes(snap_length: u32) -> u32 {
@@ -32,13 +46,18 @@ impl Engine {
     pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
         self.counts.packet_bytes += u64::from(packet.original_length());
         match self.correlate(packet) {
-            Verdict::Queue(attribution) => self.queue(packet, attribution),
+            Verdict::Queue(attribution) => self.queue(packet, attribution, Role::Plain),
             Verdict::Hold(connection, awaited) => self.hold(packet, connection, awaited),
         }
     }
 
     /// Counts a packet by its attribution and queues it for the readers.
-    pub(crate) fn queue(&mut self, packet: &Packet<'_>, attribution: Attribution) -> Result<(), EventError> {
+    pub(crate) fn queue(
+        &mut self,
+        packet: &Packet<'_>,
+        attribution: Attribution,
+        role: Role,
+    ) -> Result<(), EventError> {
         match attribution {
             Ok((_, method)) => self.counts.methods.count(method),
             Err(reason) => self.counts.no_owner.count(reason),
@@ -49,16 +68,12 @@ impl Engine {
 
         let process = attribution.ok().map(|(process, _)| process.pid);
         let subject = Subject { connection: packet.connection, process };
-        let direction = match packet.direction {
-            Direction::Inbound => INBOUND,
-            Direction::Outbound => OUTBOUND,
-        };
         let block = pcapng::Packet {
             interface: 0,
             timestamp: packet.at,
             original_length: packet.original_length(),
             data: Cow::Borrowed(&packet.data[..self.kept(packet.data)]),
-            flags: Some(packet.flags & !DIRECTION | direction),
+            flags: Some(packet.flags & !DIRECTION | packet.direction.bits()),
             connection: packet.connection,
             process,
             how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
@@ -72,7 +87,7 @@ impl Engine {
         let mut bytes = self.store.buffer(length)?;
         block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
         let block = self.store.insert(bytes, Kind::Packet, packet.at)?;
-        self.store.set_about(block, packet.connection.unwrap_or(0), false);
+        self.store.set_about(block, About { subject: packet.connection.unwrap_or(0), process, role });
         self.offer_packet(block, subject);
         self.store.release(block);
         Ok(())

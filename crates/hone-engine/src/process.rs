@@ -7,7 +7,8 @@ use hone_pcapng::{Block, ProcessEvent, ProcessEventKind};
 
 use crate::{
     Engine, EventError, Nanos, ProcessKey, ProcessStart, StartKind,
-    block::{cut, encode, parse_process},
+    block::{About, Role, cut, encode, parse_process},
+    engine::Running,
     statistics::Kind,
 };
 
@@ -18,14 +19,15 @@ impl Engine {
         match self.processes.get(pid) {
             // It has ended, or its fork is told after what it executed.
             Some(known)
-                if known.identity == since && (known.ended.is_some() || start.kind == StartKind::Forked) =>
+                if known.identity.start == since
+                    && (known.ended.is_some() || start.kind == StartKind::Forked) =>
             {
                 self.counts.ignored.processes += 1;
                 return Ok(());
             }
             // The id is another process's now: nobody told that the first one ended.
-            Some(known) if known.identity != since && known.ended.is_none() => {
-                let unseen = ProcessKey { pid, start: known.identity };
+            Some(known) if known.identity.start != since && known.ended.is_none() => {
+                let unseen = ProcessKey { pid, start: known.identity.start };
                 if self.process_ended(unseen, start.at).is_err() {
                     self.counts.lost.processes += 1;
                 }
@@ -35,7 +37,7 @@ impl Engine {
 
         let base = match start.kind {
             StartKind::Forked => start.parent.and_then(|parent| self.processes.get(parent)),
-            StartKind::Supplemented => self.processes.get(pid).filter(|known| known.identity == since),
+            StartKind::Supplemented => self.processes.get(pid).filter(|known| known.identity.start == since),
             StartKind::Started | StartKind::KernelThread => None,
         };
         let base = base.and_then(|base| parse_process(self.store.bytes(base.block)));
@@ -43,8 +45,11 @@ impl Engine {
 
         self.processes.make_room(pid, &mut self.store)?;
         let block = self.store.insert(bytes, Kind::Process, start.at)?;
-        self.store.set_about(block, pid.into(), false);
-        self.processes.insert(pid, since, block, &mut self.store, &mut self.timeline)?;
+        let known = self.processes.get(pid).filter(|known| known.identity.start == since);
+        let running = known.map_or(Running { start: since, born: start.at }, |known| known.identity);
+        let role = if known.is_some() { Role::Continues } else { Role::Begins };
+        self.store.set_about(block, About::event(pid.into(), role));
+        self.processes.insert(pid, running, block, &mut self.store, &mut self.timeline)?;
         self.offer(block, Kind::Process);
         Ok(())
     }
@@ -52,7 +57,11 @@ impl Engine {
     /// A process ended. It stays known for a while.
     pub(crate) fn process_ended(&mut self, process: ProcessKey, at: Nanos) -> Result<(), EventError> {
         let ProcessKey { pid, start } = process;
-        if !self.processes.get(pid).is_some_and(|known| known.identity == start && known.ended.is_none()) {
+        if !self
+            .processes
+            .get(pid)
+            .is_some_and(|known| known.identity.start == start && known.ended.is_none())
+        {
             self.counts.ignored.processes += 1;
             return Ok(());
         }

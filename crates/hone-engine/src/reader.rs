@@ -10,8 +10,9 @@
 //! Called by the engine, under the embedder's one lock. Reading allocates nothing.
 
 use crate::{
-    Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
+    ConnectionId, Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
+    correction::{Correction, Coverage, Found, RECALL_BLOCKS, Renewed},
     filter::{Filters, Subject},
     ring::{Ring, Slot},
     section::Section,
@@ -240,16 +241,60 @@ impl Reader {
         was_empty
     }
 
-    /// Where in the ring a block goes: behind all that it may not go before, as far as [`ORDER_BLOCKS`] looks.
-    fn place(&self, block: BlockIndex, store: &Store) -> u64 {
-        let first = match &self.mark {
+    /// Whether the reader's filters leave packets of this connection to it.
+    pub(crate) fn takes_connection(&self, connection: ConnectionId) -> bool {
+        self.filters.pass_connection(connection)
+    }
+
+    /// Queues packets anew that are corrected; whether the reader will read none of them as it was.
+    pub(crate) fn correct(
+        &mut self,
+        correction: &Correction,
+        renewed: &mut Renewed,
+        store: &mut Store,
+    ) -> bool {
+        let mut coverage = Coverage::new(correction.packets);
+        let first = self.first_movable().max(self.ring.tail().saturating_sub(RECALL_BLOCKS));
+        let mut at = self.ring.tail();
+        while at > first && !coverage.is_complete() {
+            at -= 1;
+            let slot = self.ring.slot(at);
+            if !store.may_be_packet_of(slot.block, correction.connection) {
+                continue;
+            }
+            match renewed.look(correction, slot.block, store) {
+                Err(OutOfMemory) => return false,
+                Ok(Found::Other) => {}
+                Ok(Found::Right(span)) => coverage.add(span, false),
+                Ok(Found::Wrong(span, block)) => {
+                    coverage.add(span, true);
+                    self.ring.remove(at);
+                    self.queued_bytes += store.bytes(block).len();
+                    self.queued_bytes -= store.bytes(slot.block).len();
+                    store.release(slot.block);
+                    store.hold(block);
+                    // It comes late now: behind the start of its process.
+                    self.ring.insert(self.place(block, store), Slot { block, ..slot });
+                }
+            }
+        }
+        coverage.is_complete()
+    }
+
+    /// The first position in the ring whose block can still be moved.
+    fn first_movable(&self) -> u64 {
+        match &self.mark {
             // What is behind the mark is in another section.
             Some(mark) => mark.position,
             // The front has been read in part.
             None if self.section.front.is_none() && self.offset > 0 => self.ring.head() + 1,
             None => self.ring.head(),
-        };
-        let first = first.max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
+        }
+    }
+
+    /// Where in the ring a block goes: behind all that it may not go before, as far as [`ORDER_BLOCKS`] looks.
+    fn place(&self, block: BlockIndex, store: &Store) -> u64 {
+        let first = self.first_movable().max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
         let mut place = self.ring.tail();
         while place > first && store.goes_before(block, self.ring.block(place - 1)) {
             place -= 1;

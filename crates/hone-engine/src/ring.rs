@@ -60,6 +60,20 @@ impl Ring {
         self.tail += 1;
     }
 
+    /// The slot at a position between head and tail.
+    pub(crate) fn slot(&self, position: u64) -> Slot {
+        self.slots[self.index(position)]
+    }
+
+    /// Takes out the slot at a position between head and tail; what is behind it moves up.
+    pub(crate) fn remove(&mut self, position: u64) {
+        for to in position..self.tail - 1 {
+            let (from, to) = (self.index(to + 1), self.index(to));
+            self.slots[to] = self.slots[from];
+        }
+        self.tail -= 1;
+    }
+
     /// Takes out the front; the caller has seen that there is one.
     pub(crate) const fn pop(&mut self) {
         self.head += 1;

@@ -1,5 +1,5 @@
-//! A packet's addresses and ports, as far as its bytes say them. Holds no state; called for packets whose process
-//! neither the sensor nor the connection table knows.
+//! A packet's addresses and ports, and what it carries, as far as its bytes say them. Holds no state; called for packets
+//! that wait or are corrected, and those whose process neither the sensor nor the connection table knows.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -23,11 +23,7 @@ impl Tuple {
     /// The tuple of a packet from its IP header on; `None` if it has no ports or they are not in these bytes: other
     /// protocols, all fragments but the first, what is cut off before them.
     pub(crate) fn of(packet: &[u8], direction: Direction) -> Option<Self> {
-        let (protocol, source, destination, payload) = match packet.first()? >> 4 {
-            4 => v4(packet)?,
-            6 => v6(packet)?,
-            _ => return None,
-        };
+        let (protocol, source, destination, payload) = network(packet)?;
         if !WITH_PORTS.contains(&protocol) {
             return None;
         }
@@ -38,6 +34,32 @@ impl Tuple {
             Direction::Outbound => (source, destination),
         };
         Some(Self { protocol, local, remote })
+    }
+}
+
+/// The sequence number of the first byte of a TCP packet's payload, and how many bytes that has on the wire; `None` if
+/// there is none, or it is not in these bytes.
+pub(crate) fn payload_of_tcp(packet: &[u8], original_length: u32) -> Option<(u32, u32)> {
+    let (protocol, _, _, segment) = network(packet)?;
+    let header = segment.get(4..13)?;
+    let from = u32::from_be_bytes(*header.first_chunk()?);
+    let headers = packet.len() - segment.len() + usize::from(header[8] >> 4) * 4;
+    let length = original_length.checked_sub(u32::try_from(headers).ok()?)?;
+    (protocol == 6 && length > 0).then_some((from, length))
+}
+
+/// How many bytes of payload a UDP datagram has; `None` if that is not in these bytes.
+pub(crate) fn payload_of_udp(packet: &[u8], original_length: u32) -> Option<u32> {
+    let (protocol, _, _, datagram) = network(packet)?;
+    let headers = u32::try_from(packet.len() - datagram.len() + 8).ok()?;
+    original_length.checked_sub(headers).filter(|_| protocol == 17)
+}
+
+fn network(packet: &[u8]) -> Option<Network<'_>> {
+    match packet.first()? >> 4 {
+        4 => v4(packet),
+        6 => v6(packet),
+        _ => None,
     }
 }
 

@@ -74,6 +74,7 @@ fn wait() -> impl Strategy<Value = Wait> {
     prop_oneof![
         1 => Just(Wait::Use),
         2 => (0..4_u64).prop_map(Wait::Datagram),
+        1 => (0..4_u64).prop_map(Wait::Handshake),
         2 => position().prop_map(Wait::Stream),
     ]
 }
@@ -106,7 +107,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         1 => Just(Used::Alone),
         2 => (0..4_u64).prop_map(Used::Datagram),
         2 => position().prop_map(Used::Stream),
-        2 => Just(Used::NextDatagram),
+        2 => (0..6_u64, 0..3_u32).prop_map(|(before, length)| Used::NextDatagram { before, length }),
+        2 => (0..4_u64).prop_map(Used::Handshake),
         1 => Just(Used::Somehow),
     ];
     prop_oneof![

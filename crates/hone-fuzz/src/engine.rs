@@ -1,9 +1,9 @@
 //! Events and calls of readers to `hone-engine`, in any order.
 
 use hone_engine::{
-    AttachError, Config, Direction, Engine, Event, Family, Filter, Method, NoOwner, OpenConnection, Owner,
-    Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions, ReaderStatistics, StartKind,
-    Used, Wait,
+    AttachError, Config, Corrected, Direction, Engine, Event, Family, Filter, Method, NoOwner,
+    OpenConnection, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions,
+    ReaderStatistics, StartKind, Used, Wait,
 };
 use hone_pcapng::Block;
 
@@ -74,7 +74,7 @@ impl Harness {
         let step = input.below(8);
         self.now += u64::from(if step == 6 { input.u8() } else { step });
         let at = self.now;
-        match input.below(17) {
+        match input.below(18) {
             0 => self.start(input),
             1 => {
                 let process = process(input);
@@ -94,11 +94,12 @@ impl Harness {
                 let used = match input.below(4) {
                     0 => Used::Accepted,
                     1 => Used::Datagram(input.below(4).into()),
-                    2 => Used::NextDatagram,
+                    2 => Used::NextDatagram { before: input.below(6).into(), length: input.u8().into() },
                     _ => Used::Stream(input.u16().into()),
                 };
                 self.event(input, &Event::ConnectionUsed { connection, process, used, at });
             }
+            16 => self.correct(input),
             7 => self.attach(input),
             8 => {
                 if let Some(index) = self.pick(input) {
@@ -139,6 +140,26 @@ impl Harness {
         if step != 7 {
             self.wake();
         }
+    }
+
+    fn correct(&mut self, input: &mut Input<'_>) {
+        let packets = if input.flag() {
+            Corrected::Time(self.now.saturating_sub(input.u8().into()))
+        } else {
+            Corrected::Bytes { from: input.u16().into(), to: input.u16().into() }
+        };
+        let event = Event::Corrected {
+            connection: connection(input),
+            direction: if input.flag() { Direction::Outbound } else { Direction::Inbound },
+            packets,
+            attribution: if input.flag() {
+                Ok((process(input), Method::Reader))
+            } else {
+                Err(NoOwner::Filtered)
+            },
+            at: self.now,
+        };
+        self.event(input, &event);
     }
 
     fn start(&mut self, input: &mut Input<'_>) {

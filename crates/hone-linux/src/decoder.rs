@@ -1,6 +1,6 @@
 //! Turns records of the BPF programs into events of the engine.
 
-use hone_engine::{Event, Packet, ProcessStart, StartKind};
+use hone_engine::{Corrected, Event, Packet, ProcessStart, StartKind};
 
 use crate::clock::WallClock;
 use crate::container;
@@ -58,6 +58,14 @@ impl Decoder {
             Record::SocketUsed { time, connection, task, used } => {
                 let at = self.clock.wall(time);
                 sink(Event::ConnectionUsed { connection, process: task, used, at });
+            }
+            Record::Corrected { time, connection, direction, packets, attribution } => {
+                let packets = match packets {
+                    Corrected::Time(time) => Corrected::Time(self.clock.wall(time)),
+                    bytes @ Corrected::Bytes { .. } => bytes,
+                };
+                let at = self.clock.wall(time);
+                sink(Event::Corrected { connection, direction, packets, attribution, at });
             }
             Record::SocketClosed { time, connection, task } => {
                 sink(Event::ConnectionClosed { connection, process: task, at: self.clock.wall(time) });

@@ -1,6 +1,6 @@
 //! The records that the BPF programs send, as `bpf/record.h` lays them out.
 
-use hone_engine::{Attribution, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
+use hone_engine::{Attribution, Corrected, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
 
 use crate::error::SensorError;
 
@@ -33,6 +33,14 @@ pub(crate) enum Record<'a> {
         time: u64,
         connection: u64,
         ticket: u64,
+    },
+    Corrected {
+        time: u64,
+        connection: u64,
+        direction: Direction,
+        /// A time is one of the boot clock.
+        packets: Corrected,
+        attribution: Attribution,
     },
     SocketClosed {
         time: u64,
@@ -75,17 +83,32 @@ const OWNS_ACCEPTED: u32 = 1;
 const OWNS_ALONE: u32 = 2;
 const SETTLES_DROPPED: u32 = 5;
 
-/// The kernel's limit of process ids, 2^22 (`PID_MAX_LIMIT`), and the unit of a task's start time, 2^20 ns.
+const CORRECTS_BYTES: u32 = 1;
+const CORRECTS_TIME: u32 = 2;
+
+/// The kernel's limit of process ids, 2^22 (`PID_MAX_LIMIT`).
 const PID_BITS: u32 = 22;
-const START_SHIFT: u32 = 20;
 
 fn task(word: u64) -> Option<ProcessKey> {
     let pid = u32::try_from(word & ((1 << PID_BITS) - 1)).ok()?;
-    (word != 0).then_some(ProcessKey { pid, start: word >> PID_BITS << START_SHIFT })
+    (word != 0).then_some(ProcessKey { pid, start: word >> PID_BITS })
 }
 
 fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
-    let attribution = match method {
+    // Perhaps the engine's tables know, or somebody is seen to use the socket soon.
+    if method == 7 {
+        return Some(Owner::Ask);
+    }
+    let attribution = attribution(word, method)?;
+    Some(match (wait, attribution) {
+        (0, Ok((process, method))) => Owner::Process(process, method),
+        (0, Err(reason)) => Owner::None(reason),
+        _ => Owner::Wait(awaited(wait, ticket)?, attribution),
+    })
+}
+
+fn attribution(word: u64, method: u8) -> Option<Attribution> {
+    Some(match method {
         0 => Err(NoOwner::Kernel),
         1 => named(word, Method::CurrentTask)?,
         2 => named(word, Method::LastSender)?,
@@ -93,21 +116,33 @@ fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
         4 => named(word, Method::Creator)?,
         5 => named(word, Method::Accepted)?,
         6 => named(word, Method::Listener)?,
-        // Perhaps the engine's tables know, or somebody is seen to use the socket soon.
-        7 => return Some(Owner::Ask),
         8 => named(word, Method::Writer)?,
         9 => Err(NoOwner::NoSocket),
         10 => Err(NoOwner::TimeWait),
         11 => Err(NoOwner::Forwarded),
         12 => Err(NoOwner::Filtered),
         13 => Err(NoOwner::Shared),
+        14 => named(word, Method::Reader)?,
         _ => return None,
-    };
-    Some(match (wait, attribution) {
-        (0, Ok((process, method))) => Owner::Process(process, method),
-        (0, Err(reason)) => Owner::None(reason),
-        _ => Owner::Wait(awaited(wait, ticket)?, attribution),
     })
+}
+
+fn direction(number: u32) -> Option<Direction> {
+    match number {
+        1 => Some(Direction::Inbound),
+        2 => Some(Direction::Outbound),
+        _ => None,
+    }
+}
+
+fn corrected(corrects: u32, ticket: u64) -> Option<Corrected> {
+    match corrects {
+        CORRECTS_BYTES => {
+            Some(Corrected::Bytes { from: sequence_number(ticket >> 32)?, to: sequence_number(ticket)? })
+        }
+        CORRECTS_TIME => Some(Corrected::Time(ticket)),
+        _ => None,
+    }
 }
 
 fn named(word: u64, method: Method) -> Option<Attribution> {
@@ -119,16 +154,18 @@ fn awaited(wait: u32, ticket: u64) -> Option<Wait> {
         1 => Some(Wait::Use),
         2 => Some(Wait::Datagram(ticket)),
         3 => Some(Wait::Stream(sequence_number(ticket)?)),
+        4 => Some(Wait::Handshake(ticket)),
         _ => None,
     }
 }
 
-fn used(settles: u32, ticket: u64) -> Option<Used> {
-    match settles {
+fn used(flags: u32, ticket: u64) -> Option<Used> {
+    match flags & 0xFF {
         1 => Some(Used::Somehow),
         2 => Some(Used::Datagram(ticket)),
         3 => Some(Used::Stream(sequence_number(ticket)?)),
-        4 => Some(Used::NextDatagram),
+        4 => Some(Used::NextDatagram { before: ticket, length: flags >> 8 }),
+        6 => Some(Used::Handshake(ticket)),
         _ => None,
     }
 }
@@ -171,19 +208,16 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
                 time,
                 connection: fields.u64(16)?,
                 owner: owner(fields.u64(24)?, fields.u8(37)?, fields.u8(39)?.into(), fields.u64(40)?)?,
-                direction: match fields.u8(36)? {
-                    1 => Direction::Inbound,
-                    2 => Direction::Outbound,
-                    _ => return None,
-                },
+                direction: direction(fields.u8(36)?.into())?,
                 offload: fields.u8(38)?,
                 length: fields.u32(32)?,
                 data,
             };
             (record, PACKET_HEAD + data.len())
         }
-        kind @ (2 | 3 | 7) => {
-            let (flags, connection, task) = (fields.u32(4)?, fields.u64(16)?, task(fields.u64(24)?));
+        kind @ (2 | 3 | 7 | 8) => {
+            let (flags, connection, word) = (fields.u32(4)?, fields.u64(16)?, fields.u64(24)?);
+            let task = task(word);
             let ticket = fields.u64(32)?;
             let record = match kind {
                 2 => Record::SocketOpened {
@@ -198,6 +232,13 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
                     },
                 },
                 3 => Record::SocketClosed { time, connection, task },
+                8 => Record::Corrected {
+                    time,
+                    connection,
+                    direction: direction(flags >> 8 & 0xFF)?,
+                    packets: corrected(flags & 0xFF, ticket)?,
+                    attribution: attribution(word, u8::try_from(flags >> 16 & 0xFF).ok()?)?,
+                },
                 _ if flags == SETTLES_DROPPED => Record::DatagramDropped { time, connection, ticket },
                 _ => Record::SocketUsed { time, connection, task: task?, used: used(flags, ticket)? },
             };
@@ -270,7 +311,7 @@ mod tests {
         bytes[48..51].copy_from_slice(b"abc");
         let (parsed, length) = Record::parse(&bytes).unwrap();
         assert_eq!(length, 51);
-        let key = ProcessKey { pid: 4_194_303, start: 5 << 20 };
+        let key = ProcessKey { pid: 4_194_303, start: 5 };
         assert_eq!(
             parsed,
             Record::Packet {
@@ -287,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_packet_may_wait_and_a_use_tells_whose_it_is() {
-        let key = ProcessKey { pid: 9, start: 5 << 20 };
+        let key = ProcessKey { pid: 9, start: 5 };
         let mut bytes = record(1, PACKET_HEAD);
         (bytes[36], bytes[37], bytes[39]) = (1, 13, 3);
         bytes[40..48].copy_from_slice(&0xFFFF_FFF0_u64.to_ne_bytes());
@@ -325,7 +366,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_unknown_is_an_error() {
-        for kind in 0..9 {
+        for kind in 0..10 {
             let bytes = record(kind, PROCESS_HEAD);
             for length in 0..40 {
                 assert!(Record::parse(&bytes[..length]).is_err(), "kind {kind}, {length} bytes");

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use crate::emit::Sink;
+use crate::memory::push;
 use crate::option::{OptionList, ParsedOption};
 use crate::{How, RawOption, ReadErrorKind};
 
@@ -99,8 +100,7 @@ impl<'a> Parsing<'a> {
         match packets {
             Some(packets) => Ok(Some(Correction { packets, outbound: direction == Some(OUTBOUND), how })),
             None => {
-                other.try_reserve(seen.len()).map_err(|_| ReadErrorKind::OutOfMemory)?;
-                other.extend(seen);
+                seen.into_iter().try_for_each(|option| push(other, option))?;
                 Ok(None)
             }
         }

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use common::{Bytes, emit, hex, read};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How, Interface, Packet,
-    ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
+    Interface, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
 };
 
 const SECTION: &str = "

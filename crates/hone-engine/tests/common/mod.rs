@@ -5,7 +5,7 @@ use hone_engine::{
     Config, Direction, Engine, Event, Owner, Packet, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions,
     StartKind,
 };
-use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind};
+use hone_pcapng::{Block, ConnectionEventKind, Corrected, Correction, ProcessEventKind};
 
 pub(crate) const PROCESS: ProcessKey = ProcessKey { pid: 7, start: 1 };
 pub(crate) const OTHER: ProcessKey = ProcessKey { pid: 8, start: 1 };
@@ -77,7 +77,16 @@ pub(crate) fn tell(block: &Block<'_>, at: u64) -> String {
             format!("{at}: process {} {kind}", event.process)
         }
         Block::Connection(event) => {
-            let kind = if event.kind == ConnectionEventKind::Closed { "closed" } else { "opened" };
+            let kind = match (event.kind, event.correction) {
+                (ConnectionEventKind::Closed, _) => "closed".to_owned(),
+                (_, Some(Correction { packets: Corrected::Time(time), .. })) => {
+                    format!("corrected at {time}")
+                }
+                (_, Some(Correction { packets: Corrected::Bytes { from, to }, .. })) => {
+                    format!("corrected from {from} to {to}")
+                }
+                _ => "opened".to_owned(),
+            };
             format!("{at}: connection {} {kind} by {}", event.connection, event.process)
         }
         Block::Packet(packet) => {

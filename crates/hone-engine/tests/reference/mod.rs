@@ -77,6 +77,14 @@ struct Seen {
     waits: Option<(Wait, Attribution)>,
 }
 
+/// A read of a datagram of which it is not known which.
+#[derive(Clone, Copy)]
+struct Take {
+    connection: u64,
+    process: ProcessKey,
+    at: u64,
+}
+
 /// What the engine counts besides.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -129,6 +137,7 @@ pub(crate) struct Model {
     connections: Table<u64, Connection>,
     open_list: Vec<Listed>,
     held: VecDeque<Seen>,
+    takes: Vec<Take>,
     bounds: Bounds,
     pub(crate) readers: Vec<Reader>,
     pub(crate) counts: Counts,
@@ -144,6 +153,7 @@ impl Model {
             connections: Table::new(bounds.table, bounds.linger),
             open_list: Vec::new(),
             held: VecDeque::new(),
+            takes: Vec::new(),
             bounds,
             readers: Vec::new(),
             counts: Counts::default(),
@@ -236,23 +246,25 @@ impl Model {
                 true
             }
             &Sketch::Dropped(connection, number) => {
-                self.release(connection, |seen| {
+                self.release(connection, false, |seen| {
                     let (wait, otherwise) = seen.waits?;
                     (wait == Wait::Datagram(number)).then_some(otherwise)
                 });
                 true
             }
             &Sketch::Used(connection, process, used) => {
-                self.used(connection, process, used);
+                self.used(connection, process, used, at);
                 true
             }
         }
     }
 
     /// Tells an event about this process or connection.
-    fn tell(&mut self, kind: Kind, about: u64, opens: bool, at: u64, block: &[u8]) {
+    fn tell(&mut self, kind: Kind, about: u64, [opens, continues]: [bool; 2], at: u64, block: &[u8]) {
+        let stored = block.len();
+        let live = Live { kind, about, opens, continues, process: None, read: false, at, stored };
         for reader in &mut self.readers {
-            reader.offer(Live { kind, about, opens, at, stored: block.len() }, block.to_vec());
+            reader.offer(live, block.to_vec());
         }
     }
 
@@ -296,10 +308,12 @@ impl Model {
             parent,
             ..ProcessEvent::default()
         }));
+        let known = self.processes.entries.get(&process.pid);
+        let again = known.is_some_and(|(known, _)| known.start == process.start);
         let entry = Process { start: process.start, at, kind, parent, path, block: block.clone() };
         let recorded = self.processes.begin(process.pid, entry);
         if recorded {
-            self.tell(Kind::Process, process.pid.into(), false, at, &block);
+            self.tell(Kind::Process, process.pid.into(), [!again, again], at, &block);
         }
         recorded
     }
@@ -312,13 +326,15 @@ impl Model {
         self.processes.end(process.pid, at);
         let kind = ProcessEventKind::Ended;
         let event = ProcessEvent { process: process.pid, timestamp: at, kind, ..ProcessEvent::default() };
-        self.tell(Kind::Process, process.pid.into(), false, at, &emit(&Block::Process(event)));
+        self.tell(Kind::Process, process.pid.into(), [false, false], at, &emit(&Block::Process(event)));
     }
 
     fn opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
         let recorded = self.tell_opened(connection, owner, at);
         if let Some(owner) = owner {
-            self.release(connection, |seen| seen.waits.is_none().then_some(Ok((owner, Method::Connection))));
+            self.release(connection, false, |seen| {
+                seen.waits.is_none().then_some(Ok((owner, Method::Connection)))
+            });
         }
         recorded
     }
@@ -336,7 +352,7 @@ impl Model {
         let recorded = self.connections.begin(connection, Connection { owner, at, block: block.clone() });
         let before: Vec<_> = self.readers.iter().map(|reader| reader.dropped.connections).collect();
         if recorded {
-            self.tell(Kind::Connection, connection, opens, at, &block);
+            self.tell(Kind::Connection, connection, [opens, false], at, &block);
         }
         for (reader, before) in self.readers.iter_mut().zip(before) {
             if !recorded || reader.dropped.connections > before {
@@ -349,12 +365,13 @@ impl Model {
     fn closed(&mut self, connection: u64, process: Option<ProcessKey>, at: u64) {
         let Some((known, None)) = self.connections.entries.get(&connection) else { return };
         let process = process.or(known.owner).map_or(0, |process| process.pid);
-        self.release(connection, |seen| Some(seen.given_up(NoOwner::UnknownSocket)));
+        self.release(connection, false, |seen| Some(seen.given_up(NoOwner::UnknownSocket)));
+        self.takes.retain(|take| take.connection != connection);
         self.connections.end(connection, at);
         let kind = ConnectionEventKind::Closed;
         let event =
             ConnectionEvent { connection, process, timestamp: at, kind, ..ConnectionEvent::default() };
-        self.tell(Kind::Connection, connection, false, at, &emit(&Block::Connection(event)));
+        self.tell(Kind::Connection, connection, [false, false], at, &emit(&Block::Connection(event)));
     }
 
     /// The beginning of a section: header, interface, the state sorted by time.

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use hone_engine::{Method, NoOwner, Owner, ProcessKey, Used, Wait};
 use hone_pcapng::{Block, Packet};
 
-use super::{Attribution, HEADERS, Listed, Model, ORIGINAL, Seen, data, emit, reader::Reader};
+use super::{
+    Attribution, HEADERS, Kind, Listed, Model, ORIGINAL, Seen, Take, data, emit,
+    reader::{Live, Reader},
+};
 
 impl Seen {
     /// Whose it is if it waits no longer.
@@ -38,7 +41,7 @@ impl Model {
         if let Some(id) = seen.connection {
             self.learn(id, attribution.ok().map(|(process, _)| process), seen.at);
         }
-        self.queue(seen, attribution);
+        self.queue(seen, attribution, false);
     }
 
     /// What is found out about a packet of which the sensor says nothing; `None`: it may wait.
@@ -64,23 +67,23 @@ impl Model {
     }
 
     /// A process reads, or has the connection for itself.
-    pub(super) fn used(&mut self, connection: u64, process: ProcessKey, used: Used) {
-        if used == Used::NextDatagram {
-            let first = self.held.iter().position(|seen| {
-                seen.connection == Some(connection) && matches!(seen.waits, Some((Wait::Datagram(_), _)))
-            });
-            if let Some(first) = first {
-                self.release_at(first, Ok((process, Method::Reader)));
-            }
+    pub(super) fn used(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
+        if !self.held.iter().any(|seen| seen.connection == Some(connection)) {
+            return;
+        }
+        if let Used::NextDatagram { before, .. } = used {
+            self.taken(Take { connection, process, at }, before);
         }
         if used == Used::Accepted {
             for seen in self.held.iter_mut().filter(|seen| seen.connection == Some(connection)) {
                 seen.waits = seen.waits.map(|(wait, _)| (wait, Ok((process, Method::Accepted))));
             }
         }
-        self.release(connection, |seen| {
+        self.release(connection, true, |seen| {
             let method = match (used, seen.waits?.0) {
                 (Used::Accepted, _) => return None,
+                (Used::Handshake(one), Wait::Handshake(other)) if one == other => Method::Accepted,
+                (Used::Handshake(_), _) | (_, Wait::Handshake(_)) => return None,
                 (Used::Alone, _) | (_, Wait::Use) => Method::LastReceiver,
                 (Used::Datagram(one), Wait::Datagram(other)) if one == other => Method::Reader,
                 (Used::Stream(read), Wait::Stream(end)) if (read.wrapping_sub(end) as i32) >= 0 => {
@@ -90,6 +93,42 @@ impl Model {
             };
             Some(Ok((process, method)))
         });
+    }
+
+    /// One of the datagrams that came before this one was read, if that can be told. (The model has no UDP, so lengths
+    /// are never known.)
+    fn taken(&mut self, take: Take, before: u64) {
+        let since = take.at.saturating_sub(self.bounds.hold_time);
+        self.takes.retain(|known| known.at >= since);
+        self.takes.push(take);
+        let is_gone = |seen: &Seen| {
+            let number = match seen.waits {
+                Some((Wait::Datagram(number), _)) => number,
+                _ => return false,
+            };
+            seen.connection == Some(take.connection) && number < before && seen.at + 1000 <= take.at
+        };
+        let gone = self.held.iter().filter(|seen| is_gone(seen)).count();
+        let takes = self.takes.iter().filter(|known| known.connection == take.connection);
+        let (count, alone) =
+            (takes.clone().count(), takes.clone().all(|known| known.process == take.process));
+        if gone > count {
+            return;
+        }
+        while let Some(at) = self.held.iter().position(is_gone) {
+            let otherwise = self.held[at].waits.expect("it waits").1;
+            self.release_at(at, if alone { Ok((take.process, Method::Reader)) } else { otherwise }, true);
+        }
+        self.takes.retain(|known| known.connection != take.connection);
+    }
+
+    /// A packet that waited in vain is not of a process that had ended before.
+    fn still(&self, attribution: Attribution, at: u64) -> Attribution {
+        let (process, _) = attribution?;
+        match self.processes.entries.get(&process.pid) {
+            Some((known, Some(ended))) if known.start == process.start && *ended < at => Err(NoOwner::Shared),
+            _ => attribution,
+        }
     }
 
     fn listed(&self, seen: &Seen) -> Option<ProcessKey> {
@@ -135,8 +174,11 @@ impl Model {
         let bounds = self.bounds;
         let cost = |kept: usize| kept + bounds.held_overhead;
         if bounds.held == 0 || cost(kept) > bounds.held_bytes {
-            self.release(connection.expect("it has one"), |seen| Some(seen.given_up(NoOwner::HoldFull)));
-            return self.queue(seen, seen.given_up(NoOwner::HoldFull));
+            let id = connection.expect("it has one");
+            self.release(id, false, |seen| Some(seen.given_up(NoOwner::HoldFull)));
+            self.takes.retain(|take| take.connection != id);
+            let attribution = self.still(seen.given_up(NoOwner::HoldFull), seen.at);
+            return self.queue(seen, attribution, false);
         }
         loop {
             let bytes: usize = self.held.iter().map(|held| cost(held.kept)).sum();
@@ -151,28 +193,34 @@ impl Model {
     }
 
     /// Lets those packets of a connection go of which it is known whose they are.
-    pub(super) fn release(&mut self, connection: u64, whose: impl Fn(&Seen) -> Option<Attribution>) {
+    pub(super) fn release(
+        &mut self,
+        connection: u64,
+        read: bool,
+        whose: impl Fn(&Seen) -> Option<Attribution>,
+    ) {
         let mut at = 0;
         while at < self.held.len() {
             match whose(&self.held[at]).filter(|_| self.held[at].connection == Some(connection)) {
-                Some(attribution) => self.release_at(at, attribution),
+                Some(attribution) => self.release_at(at, attribution, read),
                 None => at += 1,
             }
         }
     }
 
     pub(super) fn give_up_at(&mut self, at: usize, reason: NoOwner) {
-        self.release_at(at, self.held[at].given_up(reason));
+        self.release_at(at, self.held[at].given_up(reason), false);
     }
 
-    fn release_at(&mut self, at: usize, attribution: Attribution) {
+    fn release_at(&mut self, at: usize, attribution: Attribution, read: bool) {
         let seen = self.held.remove(at).expect("it is held");
+        let attribution = self.still(attribution, seen.at);
         *if attribution.is_ok() {
             &mut self.counts.held_attributed
         } else {
             &mut self.counts.held_unattributed
         } += 1;
-        self.queue(seen, attribution);
+        self.queue(seen, attribution, read);
     }
 
     pub(crate) fn detach(&mut self, reader: usize) {
@@ -182,7 +230,7 @@ impl Model {
         }
     }
 
-    fn queue(&mut self, seen: Seen, attribution: Attribution) {
+    fn queue(&mut self, seen: Seen, attribution: Attribution, read: bool) {
         *match attribution {
             Ok((_, method)) => self.counts.methods.entry(method).or_default(),
             Err(reason) => self.counts.reasons.entry(reason).or_default(),
@@ -205,9 +253,12 @@ impl Model {
         let limit = |snap: u32| if snap == 0 { usize::MAX } else { snap as usize };
         let keep = self.readers.iter().map(|reader| limit(reader.snap)).max().unwrap_or(0);
         let stored = packet(seen.kept.min(keep)).len();
+        let about = seen.connection.unwrap_or(0);
+        let (kind, opens, continues, at) = (Kind::Packet, false, false, seen.at);
+        let live = Live { kind, about, opens, continues, process, read, at, stored };
         for reader in &mut self.readers {
             let block = packet(seen.kept.min(limit(reader.snap)));
-            reader.offer_packet(seen.connection, process, seen.at, stored, block);
+            reader.offer_packet(seen.connection, live, block);
         }
     }
 }

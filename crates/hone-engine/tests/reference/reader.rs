@@ -13,8 +13,13 @@ pub(super) struct Live {
     pub(super) kind: Kind,
     /// The process, or the connection; 0: none.
     pub(super) about: u64,
-    /// Whether nothing was told before of the connection.
+    /// Whether nothing was told before of the connection, or of the process.
     pub(super) opens: bool,
+    /// Whether a process that was told of before starts over.
+    pub(super) continues: bool,
+    /// Of a packet: its process, and whether that was seen to read it.
+    pub(super) process: Option<u32>,
+    pub(super) read: bool,
     pub(super) at: u64,
     /// How many bytes of it wait in the ring.
     pub(super) stored: usize,
@@ -27,8 +32,12 @@ impl Live {
         // The low half of an id says enough.
         let alike = self.about % (1 << 32) == other.about % (1 << 32);
         let events_of_one = alike && self.kind != Kind::Packet && self.kind == other.kind;
-        let packet_of_new = alike && self.kind == Kind::Packet && other.opens;
-        is_late && !events_of_one && !packet_of_new
+        let is_packet = self.kind == Kind::Packet;
+        let packet_of_new = is_packet && other.kind == Kind::Connection && alike && other.opens;
+        let names = other.kind == Kind::Process
+            && self.process.is_some_and(|process| u64::from(process) == other.about);
+        let packet_of_start = is_packet && names && (other.opens || self.read && other.continues);
+        is_late && !events_of_one && !packet_of_new && !packet_of_start
     }
 }
 
@@ -233,19 +242,9 @@ impl Reader {
         last.map_or(first, |last| first + last + 1)
     }
 
-    pub(super) fn offer_packet(
-        &mut self,
-        connection: Option<u64>,
-        process: Option<u32>,
-        at: u64,
-        stored: usize,
-        seen: Vec<u8>,
-    ) {
-        if self.filters.pass(connection, process) {
-            self.offer(
-                Live { kind: Kind::Packet, about: connection.unwrap_or(0), opens: false, at, stored },
-                seen,
-            );
+    pub(super) fn offer_packet(&mut self, connection: Option<u64>, live: Live, seen: Vec<u8>) {
+        if self.filters.pass(connection, live.process) {
+            self.offer(live, seen);
         } else {
             add(&mut self.received, Kind::Packet);
             self.filtered += 1;

@@ -60,9 +60,11 @@ static __always_inline __u64 wake_flags(__u64 filled)
 	return filled >= settings.ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
+#define PID_BITS 22
+
 static __always_inline __u64 task_word(struct task_struct *task)
 {
-	return (BPF_CORE_READ(task, group_leader, start_boottime) >> 20) << 22 | (__u32)BPF_CORE_READ(task, tgid);
+	return BPF_CORE_READ(task, group_leader, start_boottime) << PID_BITS | (__u32)BPF_CORE_READ(task, tgid);
 }
 
 /* The process on whose behalf this runs, or 0 if that is the kernel itself (io_uring's workers are not). */
@@ -71,5 +73,11 @@ static __always_inline __u64 current_task_word(void)
 	struct task_struct *task = bpf_get_current_task_btf();
 	if (task->flags & PF_KTHREAD)
 		return 0;
-	return (task->group_leader->start_boottime >> 20) << 22 | (__u32)task->tgid;
+	return task->group_leader->start_boottime << PID_BITS | (__u32)task->tgid;
+}
+
+/* Whether the running process has this task's id: the cheap half of the comparison. */
+static __always_inline bool has_running_id(__u64 task)
+{
+	return (task & ((1 << PID_BITS) - 1)) == bpf_get_current_pid_tgid() >> 32;
 }

@@ -8,19 +8,24 @@
 #define SCM_RIGHTS 1
 
 /*
- * How often a process has done what can give its sockets to others, each process at its id modulo the size. Where two
- * processes share a place, one's forks make the other's holdings unsure for a while, which is harmless.
+ * How often a process has done what can give its sockets to others, each process at its id modulo the size: in the low
+ * half what gives them to another process (a fork, a descriptor that is sent, its end), in the high half what gives
+ * them to another program (exec). Where two processes share a place, what one does makes the other's holdings unsure
+ * for a while, which is harmless.
  */
 #define HANDED_ON 65536
-volatile __u32 handed_on[HANDED_ON];
+volatile __u64 handed_on[HANDED_ON];
 
-static __always_inline volatile __u32 *handed_on_by(__u64 task)
+#define HANDED_TO_PROCESS 1ULL
+#define HANDED_TO_PROGRAM (1ULL << 32)
+
+static __always_inline volatile __u64 *handed_on_by(__u64 task)
 {
 	return &handed_on[task & (HANDED_ON - 1)];
 }
 
-/* Not the count of anybody. */
-#define NOT_SURE (1ULL << 32)
+/* Beside a count: it is no longer compared. */
+#define NOT_SURE (1ULL << 63)
 
 /* A task that holds a socket, and its count in `handed_on` when it was seen to be the only one. */
 struct holder {
@@ -31,6 +36,12 @@ struct holder {
 static __always_inline bool is_sure(const struct holder *holder)
 {
 	return holder->handed_on == *handed_on_by(holder->task);
+}
+
+/* Whether the holder's process has executed another program since. */
+static __always_inline bool has_executed(const struct holder *holder)
+{
+	return ((holder->handed_on ^ *handed_on_by(holder->task)) & ~NOT_SURE) >> 32;
 }
 
 static __always_inline struct holder sole_holder(__u64 task)
@@ -59,7 +70,7 @@ static __always_inline struct holder holder_of(struct sock *sk, __u64 task)
 	/* One for the descriptor; a process with threads takes another for the length of a call. */
 	int own = tables > 1 ? 2 : 1;
 	if (!file || tables > threads || file_references(file) > own)
-		holder.handed_on = NOT_SURE;
+		holder.handed_on |= NOT_SURE;
 	return holder;
 }
 
@@ -67,7 +78,23 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(sockets_inherited, struct task_struct *parent, struct task_struct *child)
 {
 	if (child->pid == child->tgid)
-		__sync_fetch_and_add(handed_on_by(parent->tgid), 1);
+		__sync_fetch_and_add(handed_on_by(parent->tgid), HANDED_TO_PROCESS);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sockets_kept, struct task_struct *task)
+{
+	__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROGRAM);
+	return 0;
+}
+
+/* What a process leaves behind, those have to whom it gave copies. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sockets_left, struct task_struct *task)
+{
+	if (task->signal->live.counter == 0)
+		__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROCESS);
 	return 0;
 }
 
@@ -105,7 +132,7 @@ int message_sent(struct trace_event_raw_sys_enter *context)
 		if (bpf_probe_read_user(&head, sizeof(head), message.control + at))
 			return 0;
 		if (head.level == SOL_SOCKET && head.type == SCM_RIGHTS) {
-			__sync_fetch_and_add(handed_on_by(bpf_get_current_pid_tgid() >> 32), 1);
+			__sync_fetch_and_add(handed_on_by(bpf_get_current_pid_tgid() >> 32), HANDED_TO_PROCESS);
 			return 0;
 		}
 		if (head.length < sizeof(head) || head.length > 65536)

@@ -182,7 +182,15 @@ struct linux_binprm {
 	struct file *file;
 };
 
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
 struct sock_common {
+	__u32 skc_daddr;
+	struct in6_addr skc_v6_daddr;
 	unsigned short skc_dport; /* network byte order */
 	unsigned short skc_num; /* the local port */
 	unsigned short skc_family;
@@ -194,8 +202,13 @@ typedef struct {
 	int owned;
 } socket_lock_t;
 
+struct sk_buff_head {
+	struct sk_buff *next;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
 	socket_lock_t sk_lock;
 	struct socket *sk_socket;
 	__u8 sk_kern_sock : 1;
@@ -203,10 +216,25 @@ struct sock {
 	__u16 sk_protocol;
 };
 
+struct rb_node;
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
 /* struct sock is its first member in the kernel. */
 struct tcp_sock {
+	__u32 rcv_nxt; /* of the byte that is to come next */
+	__u32 rcv_wup; /* where the window began that was offered last, */
+	__u32 rcv_wnd; /* and how long it is */
+	struct rb_root out_of_order_queue;
 	__u32 copied_seq; /* of the byte to be read next */
 	__u32 write_seq; /* of the byte to be written next */
+};
+
+/* struct sock is its first member in the kernel. */
+struct udp_sock {
+	struct sk_buff_head reader_queue; /* read first; filled from sk_receive_queue */
 };
 
 struct socket {
@@ -232,8 +260,11 @@ struct sk_buff {
 enum skb_drop_reason {
 	SKB_DROP_REASON_NOT_SPECIFIED = 2,
 	SKB_DROP_REASON_NO_SOCKET = 3,
+	SKB_DROP_REASON_SOCKET_FILTER = 5,
+	SKB_DROP_REASON_SOCKET_RCVBUFF = 6,
 	SKB_DROP_REASON_NETFILTER_DROP = 12,
 	SKB_DROP_REASON_IP_NOPROTO = 19,
+	SKB_DROP_REASON_BPF_CGROUP_EGRESS = 38,
 };
 
 struct trace_event_raw_kfree_skb {
@@ -246,6 +277,11 @@ struct trace_event_raw_sys_enter {
 
 struct trace_event_raw_sys_exit {
 	long ret;
+};
+
+/* What a system call was called with. */
+struct pt_regs___x86 {
+	unsigned long di;
 };
 
 struct bpf_iter_meta {
@@ -265,6 +301,9 @@ struct bpf_iter__task_file {
 };
 
 #pragma clang attribute pop
+
+/* The first argument of the system call that is returning. */
+#define PT_REGS_PARM1_SYSCALL_OF(registers) BPF_CORE_READ((struct pt_regs___x86 *)(registers), di)
 
 /* Kernels from 6.2; older ones resolve it to 0 and the verifier drops the branch that calls it. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;

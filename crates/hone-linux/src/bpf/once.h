@@ -25,6 +25,10 @@ struct last_packet {
 	__u64 device;
 	__u64 place; /* its network header and its length */
 	__u64 ends; /* addresses, or a part of them */
+	__u64 shown; /* the buffer that a socket has sent or is to receive, */
+	__u64 shown_at; /* the time of its record, */
+	__u64 shown_connection;
+	__u32 shown_direction;
 };
 
 struct {
@@ -68,4 +72,16 @@ static __always_inline bool was_received(struct sk_buff *buffer, __u32 length)
 	struct last_packet *last = last_packet();
 	return last && last->received == (__u64)buffer->head && last->length == length &&
 	       last->beginning == beginning_of(buffer);
+}
+
+/* If another program drops it, it will be right now, on this CPU. */
+static __always_inline void note_shown(struct sk_buff *buffer, struct packet_record *head)
+{
+	struct last_packet *last = last_packet();
+	if (last) {
+		last->shown = (__u64)buffer;
+		last->shown_at = head->time;
+		last->shown_connection = head->connection;
+		last->shown_direction = head->direction;
+	}
 }

@@ -118,6 +118,7 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 	if (skb->gso_size)
 		head->offload |= OFFLOAD_SEGMENTS;
 	head->kind = RECORD_PACKET;
+	head->time = now();
 	head->length = skb->len;
 	head->connection = view->cookie;
 	return true;
@@ -167,7 +168,10 @@ static __always_inline void sender_owns(struct packet_record *head, struct socke
 	head->method = METHOD_LAST_SENDER;
 }
 
-/* Nobody reads this packet. It goes with the next use of the socket or, if there is none soon, with the last. */
+/*
+ * Nobody reads this packet. It goes with the next use of the socket or, if there is none soon, with the last. If there
+ * was none either, it goes with who made or accepted the socket, and still could use it.
+ */
 static __always_inline void await_use(struct packet_record *head, struct socket_state *state)
 {
 	head->wait = WAIT_USE;
@@ -178,10 +182,12 @@ static __always_inline void await_use(struct packet_record *head, struct socket_
 		head->task = state->holder.task;
 		head->method = METHOD_LAST_RECEIVER;
 	} else {
-		head->method = METHOD_SHARED;
+		head->task = state->holder.task;
+		head->method = state->flags & SOCKET_ACCEPTED ? METHOD_ACCEPTED : METHOD_CREATOR;
 	}
 }
 
+/* Whose a packet is, shows when its first byte is read. */
 static __always_inline void await_reader(struct __sk_buff *skb, struct view *view, struct packet_record *head,
 					 struct socket_state *state)
 {
@@ -189,18 +195,51 @@ static __always_inline void await_reader(struct __sk_buff *skb, struct view *vie
 	if (view->tcp) {
 		struct segment segment = segment_of(skb, view);
 		if (segment.length) {
+			__u64 waits = state->waits_from;
 			head->wait = WAIT_STREAM;
-			head->ticket = segment.from + segment.length;
+			head->ticket = segment.from + 1;
+			/* Forgotten before sequence numbers come round. */
+			if (!waits || (__s32)(segment.from - (__u32)waits) > 1 << 30)
+				state->waits_from = KNOWN | segment.from;
 		}
 	}
 	state->waiting = 1;
 }
 
-/* Of a connection that no process has accepted yet: its listener's owner's, unless somebody accepts it soon. */
+/*
+ * Of a connection that no process has accepted yet: its listener's holder's, unless somebody accepts it soon. A process
+ * that may have let go of the listener is not named.
+ */
 static __always_inline void listener_owns(struct packet_record *head, struct socket_state *state)
 {
-	head->task = state->holder.task;
-	head->method = METHOD_LISTENER;
+	bool sure = is_sure(&state->holder);
+	head->task = sure ? state->holder.task : 0;
+	head->method = sure ? METHOD_LISTENER : METHOD_SHARED;
+}
+
+/* A packet of a handshake, at its listener: as above, but if several may accept the connection, it waits for that. */
+static __always_inline void await_acceptor(struct __sk_buff *skb, struct view *view, struct packet_record *head,
+					   struct socket_state *state)
+{
+	if (!is_sure(&state->holder))
+		adopt_listener(state, view->cookie);
+	listener_owns(head, state);
+	if (head->task)
+		return;
+	bool in = head->direction == DIRECTION_IN;
+	__u8 version = 0;
+	__u16 ports[2];
+	__u32 address;
+	if (bpf_skb_load_bytes(skb, 0, &version, sizeof(version)) ||
+	    bpf_skb_load_bytes(skb, view->to_transport, ports, sizeof(ports)))
+		return;
+	/* The last word of the other end's address (RFC 791, section 3.1; RFC 8200, section 3). */
+	__u32 at = version >> 4 == 4 ? (in ? 12 : 16) : (in ? 20 : 36);
+	if (bpf_skb_load_bytes(skb, at, &address, sizeof(address)))
+		return;
+	head->wait = WAIT_HANDSHAKE;
+	head->ticket = handshake_number(address, in ? ports[0] : ports[1], in ? ports[1] : ports[0]);
+	bpf_map_update_elem(&handshakes, &head->ticket, &view->cookie, BPF_ANY);
 }
 
 /*
@@ -261,14 +300,21 @@ static __always_inline void await_opening(struct __sk_buff *skb, struct view *vi
 	if (!segment.length)
 		return;
 	last->listener = view->cookie;
-	last->ticket = now();
-	last->end = segment.from + segment.length;
+	last->ticket = head->time;
+	last->end = segment.from + 1;
 	head->wait = WAIT_DATAGRAM;
 	head->ticket = last->ticket;
-	if (!is_sure(&state->holder)) {
-		head->task = 0;
-		head->method = METHOD_SHARED;
-	}
+}
+
+/* A datagram comes; `time`: it came with, and was attributed then; 0: it waits for its reader. */
+static __always_inline void note_arrival(struct view *view, __u64 time)
+{
+	struct arrivals *came = bpf_sk_storage_get(&arrivals, view->socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!came)
+		return;
+	struct arrival *latest = arrival(came, __sync_fetch_and_add(&came->count, 1));
+	latest->time = time;
+	latest->buffer = (__u64)view->buffer;
 }
 
 static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view, struct packet_record *head,
@@ -283,22 +329,20 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 	if (state->cookie != view->cookie) {
 		listener_owns(head, state);
 		await_reader(skb, view, head, state);
-		/* Of several that may accept it, one will read it. */
-		if (head->wait == WAIT_STREAM && !is_sure(&state->holder)) {
-			head->task = 0;
-			head->method = METHOD_SHARED;
-		}
 	} else if (view->listens) {
-		listener_owns(head, state);
+		await_acceptor(skb, view, head, state);
 		await_opening(skb, view, head, state);
-	} else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED) {
+	} else if (is_sure(&state->holder) || is_released(state)) {
 		holder_owns(head, state);
-		if (state->flags & SOCKET_UNUSED && !(state->flags & SOCKET_RELEASED))
+		if (state->flags & SOCKET_UNUSED && !is_released(state))
 			await_reader(skb, view, head, state);
+		else if (view->datagrams)
+			note_arrival(view, head->time);
 	} else if (view->datagrams) {
+		note_arrival(view, 0);
 		struct waiting_datagram datagram = {
 			.connection = view->cookie,
-			.ticket = now(),
+			.ticket = head->time,
 			.udp = is_udp(view->socket->type, view->socket->protocol),
 		};
 		__u64 address = (__u64)view->buffer;
@@ -316,7 +360,7 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 			head->method = METHOD_SHARED;
 		}
 	}
-	if (!head->task && !head->wait)
+	if (!head->task && !head->wait && head->method != METHOD_SHARED)
 		head->method = METHOD_UNKNOWN;
 }
 
@@ -344,6 +388,7 @@ int packet_received(struct __sk_buff *skb)
 		receiver_of(skb, &view, &head, state);
 	}
 	send_packet(skb, &head);
+	note_shown(view.buffer, &head);
 	wait_on(&head, &view, state);
 	return 1;
 }
@@ -385,7 +430,7 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 		head->method = METHOD_CURRENT;
 	} else if (written) {
 		sender_owns(head, state);
-	} else if (is_sure(&state->holder) || state->flags & SOCKET_RELEASED) {
+	} else if (is_sure(&state->holder) || is_released(state)) {
 		holder_owns(head, state);
 	} else {
 		await_use(head, state);
@@ -402,6 +447,7 @@ int packet_sent(struct __sk_buff *skb)
 	if (view.kernel) {
 		kernel_owns(&head, &view);
 		send_packet(skb, &head);
+		note_shown(view.buffer, &head);
 		return 1;
 	}
 	__u64 running = view.datagrams || (view.locked && !view.listens) ? current_task_word() : 0;
@@ -414,22 +460,23 @@ int packet_sent(struct __sk_buff *skb)
 			adopt_accepted(state, view.cookie);
 		if (state->cookie != view.cookie && running)
 			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
-		if (view.listens || state->cookie != view.cookie) {
+		if (view.listens) {
+			await_acceptor(skb, &view, &head, state);
+		} else if (state->cookie != view.cookie) {
 			listener_owns(&head, state);
-			if (!view.listens) {
-				head.wait = WAIT_USE;
-				state->waiting = 1;
-			}
+			head.wait = WAIT_USE;
+			state->waiting = 1;
 		} else {
 			/* connect() is a use that no other program sees. */
 			if (running && view.tcp && view.socket->state == TCP_SYN_SENT)
-				take_over(state, view.sk, running);
+				take_over(state, view.sk, running, true);
 			sender_of(skb, &view, &head, state, running);
 		}
 	}
 	if (!head.task && !head.wait && head.method != METHOD_SHARED)
 		head.method = METHOD_UNKNOWN;
 	send_packet(skb, &head);
+	note_shown(view.buffer, &head);
 	wait_on(&head, &view, state);
 	return 1;
 }

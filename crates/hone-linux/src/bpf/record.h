@@ -4,7 +4,9 @@
  * record.rs, which reads the same offsets; both assert the sizes. Host byte order. Times are ns of the boot clock.
  *
  * A "task" is a process in one word, so that it can be stored and compared atomically: bits 0-21 the process id (the
- * kernel's limit is 2^22), bits 22-63 its start time in units of 2^20 ns (about 1 ms). 0 is no process.
+ * kernel's limit is 2^22), bits 22-63 its start time in ns, modulo 2^42 (73 minutes). 0 is no process. Two processes have
+ * the same word only if they have the same id and start a multiple of 73 minutes apart, to the nanosecond. Nothing
+ * compares the two: an ended process is forgotten by then, and a socket's holder that has ended is no longer sure.
  */
 #pragma once
 
@@ -16,6 +18,7 @@ enum record_kind {
 	RECORD_PROCESS_STARTED = 5,
 	RECORD_PROCESS_ENDED = 6,
 	RECORD_SOCKET_USED = 7, /* a task used a socket that has packets waiting */
+	RECORD_CORRECTED = 8, /* packets that were sent before are another task's, or nobody's */
 };
 
 enum direction {
@@ -37,8 +40,9 @@ enum method {
 	METHOD_NO_SOCKET = 9, /* 0: a closed port */
 	METHOD_TIME_WAIT = 10, /* 0: a connection that has ended */
 	METHOD_FORWARDED = 11, /* 0 */
-	METHOD_FILTERED = 12, /* 0: a firewall rule dropped it before it reached a socket */
+	METHOD_FILTERED = 12, /* 0: a firewall rule or another program dropped it */
 	METHOD_SHARED = 13, /* 0: several processes may use the socket */
+	METHOD_READER = 14, /* took the packet's first byte out of the socket */
 };
 
 /* What will show whose a packet is; task and method are what is so if it does not happen. */
@@ -47,6 +51,7 @@ enum wait {
 	WAIT_USE = 1, /* any use of the connection */
 	WAIT_DATAGRAM = 2, /* that the datagram, or the data that opens a connection, numbered `ticket` is read */
 	WAIT_STREAM = 3, /* that the stream is read up to the sequence number `ticket` */
+	WAIT_HANDSHAKE = 4, /* that the connection numbered `ticket` is accepted */
 };
 
 /* What a RECORD_SOCKET_USED shows: that the packets are the task's, that wait for */
@@ -54,8 +59,18 @@ enum settles {
 	SETTLES_USE = 1, /* any use */
 	SETTLES_DATAGRAM = 2, /* the datagram numbered `ticket` */
 	SETTLES_STREAM = 3, /* the stream up to `ticket` */
-	SETTLES_NEXT_DATAGRAM = 4, /* any use, or the longest for a datagram */
+	SETTLES_NEXT_DATAGRAM = 4, /* any use, or one datagram before the one numbered `ticket`: see SETTLES_LENGTH */
 	SETTLES_DROPPED = 5, /* nothing: the datagram numbered `ticket` was dropped, and there is no task */
+	SETTLES_HANDSHAKE = 6, /* the handshake of the connection numbered `ticket` */
+};
+
+/* Of SETTLES_NEXT_DATAGRAM, behind the kind in `flags`: how many bytes the call returned. */
+#define SETTLES_LENGTH 8
+
+/* Which packets a RECORD_CORRECTED is about; in `flags`, whose bits 8-15 are the direction, 16-23 the method. */
+enum corrects {
+	CORRECTS_BYTES = 1, /* whose first byte has a sequence number from `ticket`'s high word on, before its low word */
+	CORRECTS_TIME = 2, /* sent with the time `ticket` */
 };
 
 /* Of a RECORD_SOCKET_OPENED: packets that wait are the task's, */
@@ -85,7 +100,7 @@ struct packet_record {
 
 struct socket_record {
 	__u32 kind;
-	__u32 flags; /* enum owns; of a RECORD_SOCKET_USED: enum settles */
+	__u32 flags; /* enum owns; of a RECORD_SOCKET_USED: enum settles; of a RECORD_CORRECTED: enum corrects */
 	__u64 time;
 	__u64 connection;
 	__u64 task;

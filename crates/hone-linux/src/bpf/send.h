@@ -23,7 +23,6 @@
 		barrier_var(length);                                                               \
 		length = (length & (size - 1)) + 1;                                                \
 		record->head = *head;                                                              \
-		record->head.time = now();                                                         \
 		record->head.captured = copy ? 0 : length; \
 		bpf_ringbuf_submit(record, wake_flags(filled));                                    \
 		return;                                                                            \

@@ -1,45 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Sockets: who holds, and who last used, each. The state lives in the socket itself and dies with it. A listener's
- * child inherits a copy (BPF_F_CLONE); as the copy holds the listener's cookie, a cookie that is not the socket's own
- * marks a connection that no process has accepted yet.
+ * Sockets: who holds, and who last used, each (state.h), and when they open and close.
  *
  * Whose an incoming packet is depends on who can read it. A socket's holder is known for sure while nothing has
- * happened by which another process could have got hold of the socket: a fork, or sending a descriptor away
- * (`handed_on` in holder.h counts both, for each process). After that, it is sure again once a process is seen to use
+ * happened by which another process could have got hold of the socket: a fork, sending a descriptor away, its end
+ * (`handed_on` in holder.h counts them, for each process). After that, it is sure again once a process is seen to use
  * the socket while nobody else has its file. In between, incoming packets are sent with what will show whose they are
  * (enum wait), and the programs in usage.h tell that.
  */
 #pragma once
 
-#include "common.h"
-#include "holder.h"
+#include "former.h"
 #include "once.h"
-
-enum socket_flags {
-	SOCKET_SENT = 1, /* `sender` was seen to send, not only to hold */
-	SOCKET_RECEIVED = 2, /* `holder` was seen to receive */
-	SOCKET_ACCEPTED = 4,
-	SOCKET_RELEASED = 8, /* no process holds it; TCP is still busy with it */
-	SOCKET_UNUSED = 32, /* accepted, but not used yet: its holder may be about to hand it on */
-	SOCKET_WRITERS = 16, /* several processes have written to the stream: see writers.h */
-	SOCKET_OPENED_BY_DATA = 64, /* a packet with data brought it about, which nobody has read yet: see openings */
-};
-
-struct socket_state {
-	__u64 cookie;
-	struct holder holder;
-	__u64 sender; /* task */
-	__u32 flags;
-	__u32 waiting; /* not 0: packets were sent that wait for what the next user does */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, struct socket_state);
-} sockets SEC(".maps");
+#include "state.h"
 
 /* Cookie of an accepted connection -> who has it, until a program that may write socket storage meets the socket. */
 struct {
@@ -48,6 +21,38 @@ struct {
 	__type(key, __u64);
 	__type(value, struct holder);
 } accepted SEC(".maps");
+
+/* Handshakes that wait to be accepted from a listener that several may hold: number -> the listener's cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} handshakes SEC(".maps");
+
+/* Cookie of a listener that was unsure -> the process that accepted from it when nobody else had it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct holder);
+} listeners SEC(".maps");
+
+/* Tells the connections to one listener apart, and from what has a time as its number: ports in network byte order. */
+static __always_inline __u64 handshake_number(__u32 address, __u16 remote, __u16 local)
+{
+	return 1ULL << 63 | (__u64)(local & 0x7FFF) << 48 | (__u64)remote << 32 | address;
+}
+
+/* If one process has accepted from this listener while nobody else had it, it is its holder. */
+static __always_inline void adopt_listener(struct socket_state *state, __u64 cookie)
+{
+	struct holder *holder = bpf_map_lookup_elem(&listeners, &cookie);
+	if (!holder)
+		return;
+	state->holder = *holder;
+	bpf_map_delete_elem(&listeners, &cookie);
+}
 
 /* The packet that brought a connection about, and came to its listener, if it has data. */
 struct opening {
@@ -64,28 +69,12 @@ struct {
 	__type(value, struct opening);
 } openings SEC(".maps");
 
-static __always_inline void send_socket(__u32 kind, __u64 connection, __u64 task, __u32 flags, __u64 ticket)
-{
-	struct socket_record *record = bpf_ringbuf_reserve(&events, sizeof(*record), 0);
-	if (!record) {
-		count_lost(LOST_CONNECTIONS);
-		return;
-	}
-	record->kind = kind;
-	record->flags = flags;
-	record->time = now();
-	record->connection = connection;
-	record->task = task;
-	record->ticket = ticket;
-	bpf_ringbuf_submit(record, wake_flags(bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA)));
-}
-
 static __always_inline void own_socket(struct socket_state *state, __u64 cookie, struct holder holder, __u32 flags)
 {
 	state->holder = holder;
 	state->sender = holder.task;
-	/* A connection can be accepted and let go of before its acceptance is noted here. */
-	state->flags = flags | (state->flags & (SOCKET_RELEASED | SOCKET_OPENED_BY_DATA));
+	/* What has come, and that its process has let go of it, can be known before its acceptance is noted here. */
+	state->flags = flags | (state->flags & SOCKET_OPENED_BY_DATA);
 	state->cookie = cookie;
 }
 
@@ -100,24 +89,23 @@ static __always_inline bool adopt_accepted(struct socket_state *state, __u64 coo
 	return true;
 }
 
-static __always_inline bool is_internet(__u16 family)
-{
-	return family == AF_INET || family == AF_INET6;
-}
-
-/* The running process uses a socket of its own. */
-static __always_inline void take_over(struct socket_state *state, struct sock *sk, __u64 task)
+/* The running process uses a socket of its own. `connects`: nothing has come yet that a former holder could have had. */
+static __always_inline void take_over(struct socket_state *state, struct sock *sk, __u64 task, bool connects)
 {
 	if (state->holder.task != task || !is_sure(&state->holder)) {
 		struct holder holder = holder_of(sk, task);
-		if (state->holder.task != task)
+		bool other = state->holder.task != task;
+		if (other)
 			state->flags &= ~SOCKET_RECEIVED;
+		if (!connects && (other || has_executed(&state->holder)))
+			note_former(state, sk);
 		state->holder = holder;
 	}
 	if (state->flags & SOCKET_UNUSED)
 		state->flags &= ~SOCKET_UNUSED;
 	if (state->waiting && is_sure(&state->holder)) {
 		state->waiting = 0;
+		state->waits_from = 0;
 		send_socket(RECORD_SOCKET_OPENED, state->cookie, task, OWNS_ALONE, 0);
 	}
 }
@@ -136,18 +124,18 @@ int socket_created(struct bpf_sock *socket)
 
 /*
  * The last process has let go. What TCP still has to say (data in the send buffer, the closing handshake) belongs to
- * the connection, so a TCP connection that goes on is closed in socket_state_changed.
+ * the connection, so a TCP connection that goes on is closed in socket_state_changed. A reset can end it meanwhile on
+ * another processor, which looks at `ended` before it changes the state: so the state is read first here.
  */
 SEC("cgroup/sock_release")
 int socket_released(struct bpf_sock *socket)
 {
 	struct socket_state *state = bpf_sk_storage_get(&sockets, socket, 0, 0);
-	bool lives_on = socket->protocol == IPPROTO_TCP && socket->type == SOCK_STREAM && socket->state != TCP_CLOSE &&
-			socket->state != TCP_LISTEN;
-	if (state && lives_on)
-		state->flags |= SOCKET_RELEASED;
-	else
-		send_socket(RECORD_SOCKET_CLOSED, bpf_get_socket_cookie(socket), current_task_word(), 0, 0);
+	bool tcp = socket->protocol == IPPROTO_TCP && socket->type == SOCK_STREAM;
+	bool lives_on = tcp && socket->state != TCP_CLOSE && socket->state != TCP_LISTEN;
+	if (state && lives_on && !(__sync_fetch_and_or(&state->ended, END_RELEASED) & END_CLOSED))
+		return 1;
+	send_socket(RECORD_SOCKET_CLOSED, bpf_get_socket_cookie(socket), current_task_word(), 0, 0);
 	return 1;
 }
 
@@ -184,11 +172,20 @@ static __always_inline void settle_opening(struct socket_state *state, __u64 coo
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state)
 {
-	bool established = old_state == TCP_SYN_RECV && new_state == TCP_ESTABLISHED;
-	if (!established && new_state != TCP_CLOSE)
+	if (new_state != TCP_ESTABLISHED && new_state != TCP_CLOSE)
 		return 0;
 	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!state)
+		return 0;
+	if (new_state == TCP_ESTABLISHED) {
+		/* A socket may connect more than once. */
+		if (state->ended & END_CLOSED)
+			__sync_fetch_and_and(&state->ended, ~END_CLOSED);
+		state->read = KNOWN | BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+		state->former = state->waits_from = 0;
+	}
+	bool established = old_state == TCP_SYN_RECV && new_state == TCP_ESTABLISHED;
+	if (!established && new_state != TCP_CLOSE)
 		return 0;
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	if (state->cookie != cookie)
@@ -196,12 +193,51 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 	struct last_packet *last = established ? last_packet() : NULL;
 	if (last && is_opened_by(sk, last))
 		note_opening(last, state, cookie);
-	bool waiting = state->cookie != cookie;
-	if (established && waiting)
-		send_socket(RECORD_SOCKET_OPENED, cookie, state->holder.task, 0, 0);
-	else if (new_state == TCP_CLOSE && (waiting || state->flags & SOCKET_RELEASED))
+	bool unaccepted = state->cookie != cookie;
+	if (established && unaccepted)
+		send_socket(RECORD_SOCKET_OPENED, cookie, is_sure(&state->holder) ? state->holder.task : 0, 0, 0);
+	if (new_state != TCP_CLOSE)
+		return 0;
+	if (__sync_fetch_and_or(&state->ended, END_CLOSED) & END_RELEASED || unaccepted)
 		send_socket(RECORD_SOCKET_CLOSED, cookie, state->holder.task, 0, 0);
 	return 0;
+}
+
+/* What a descriptor of the running process stands for; NULL: nothing. */
+static __always_inline struct file *file_of(struct task_struct *task, unsigned long fd)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	if (fd >= BPF_CORE_READ(table, max_fds))
+		return NULL;
+	struct file **files = BPF_CORE_READ(table, fd);
+	struct file *file = NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	return file;
+}
+
+/* A connection was accepted: the packets of its handshake that wait for that are the acceptor's. */
+static __always_inline void settle_handshake(struct task_struct *task, struct sock *sk, struct holder holder)
+{
+	bool v6 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6;
+	__u32 address = v6 ? BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]) :
+			     BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	__u64 number = handshake_number(address, BPF_CORE_READ(sk, __sk_common.skc_dport),
+					__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_num)));
+	__u64 *waiting = bpf_map_lookup_elem(&handshakes, &number);
+	if (!waiting)
+		return;
+	__u64 listener = *waiting;
+	bpf_map_delete_elem(&handshakes, &number);
+	send_socket(RECORD_SOCKET_USED, listener, holder.task, SETTLES_HANDSHAKE, number);
+	/* The call's first argument: the listener's descriptor. */
+	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct file *file = file_of(task, PT_REGS_PARM1_SYSCALL_OF(registers));
+	struct socket *socket = file ? BPF_CORE_READ(file, private_data) : NULL;
+	struct sock *at = socket ? BPF_CORE_READ(socket, sk) : NULL;
+	if (!at || BPF_CORE_READ(at, __sk_common.skc_cookie.counter) != listener)
+		return;
+	if (file_references(file) == 1)
+		bpf_map_update_elem(&listeners, &listener, &holder, BPF_ANY);
 }
 
 /* accept() has returned descriptor `fd`: note who has the connection now. */
@@ -210,12 +246,8 @@ static __always_inline int socket_accepted(long fd)
 	if (fd < 0)
 		return 0;
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	if (fd >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	struct file **files = BPF_CORE_READ(table, fd);
-	struct file *file = NULL;
-	if (bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+	struct file *file = file_of(task, fd);
+	if (!file)
 		return 0;
 	/* accept() has just made this file, so its private data is a socket (unless another thread closed it already). */
 	struct socket *socket = BPF_CORE_READ(file, private_data);
@@ -226,8 +258,9 @@ static __always_inline int socket_accepted(long fd)
 	if (!cookie)
 		return 0; /* nothing was sent or received yet: its first use tells */
 	struct holder holder = sole_holder(task_word(task));
+	settle_handshake(task, sk, holder);
 	if (file_references(file) > 1)
-		holder.handed_on = NOT_SURE;
+		holder.handed_on |= NOT_SURE;
 	bpf_map_update_elem(&accepted, &cookie, &holder, BPF_ANY);
 	send_socket(RECORD_SOCKET_OPENED, cookie, holder.task, OWNS_ACCEPTED, 0);
 	return 0;
@@ -270,7 +303,7 @@ int open_sockets(struct bpf_iter__task_file *context)
 		struct holder holder = sole_holder(task_word(task));
 		/* One of the references is the iterator's. */
 		if (file_references(file) > 2)
-			holder.handed_on = NOT_SURE;
+			holder.handed_on |= NOT_SURE;
 		own_socket(state, cookie, holder, 0);
 	}
 	struct socket_record record = {

@@ -43,6 +43,7 @@ static __always_inline bool locate(struct sk_buff *buffer, struct place *place)
 static __always_inline void send_head(struct packet_record *head, struct place *place, __u8 method)
 {
 	head->kind = RECORD_PACKET;
+	head->time = now();
 	head->length = place->length;
 	head->method = method;
 }
@@ -98,6 +99,20 @@ static __always_inline int kernel_took(struct sk_buff *buffer)
 	return 0;
 }
 
+/*
+ * A packet that was recorded on its way to, or from, a socket is dropped right after by another program on a cgroup, or
+ * by the socket's own filter.
+ */
+static __always_inline int shown_is_filtered(struct sk_buff *buffer)
+{
+	struct last_packet *last = last_packet();
+	if (!last || last->shown != (__u64)buffer)
+		return 0;
+	last->shown = 0;
+	send_correction(last->shown_connection, 0, last->shown_direction, CORRECTS_TIME, METHOD_FILTERED, last->shown_at);
+	return 0;
+}
+
 SEC("tp_btf/kfree_skb")
 int packet_dropped(__u64 *context)
 {
@@ -105,6 +120,9 @@ int packet_dropped(__u64 *context)
 	__u32 reason = context[2];
 	__u8 method;
 	settle_datagram((__u64)buffer, 0, false);
+	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_SOCKET_FILTER) ||
+	    reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_BPF_CGROUP_EGRESS))
+		return shown_is_filtered(buffer);
 	if (buffer->skb_iif == 0)
 		return 0; /* it was not received */
 	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NO_SOCKET) ||

@@ -19,22 +19,12 @@ static __always_inline struct socket_state *used_by(struct sock *sk, __u64 task)
 		own_socket(state, cookie, holder_of(sk, task), SOCKET_ACCEPTED);
 		send_socket(RECORD_SOCKET_OPENED, cookie, task, OWNS_ACCEPTED, 0);
 	}
-	take_over(state, sk, task);
+	take_over(state, sk, task, false);
 	return state;
 }
 
 #define MSG_PEEK 2
 #define MSG_ERRQUEUE 0x2000
-
-static __always_inline bool is_udp(__u16 type, __u16 protocol)
-{
-	return type == SOCK_DGRAM && protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6;
-}
-
-static __always_inline bool is_tcp(struct sock *sk)
-{
-	return sk->sk_type == SOCK_STREAM && sk->sk_protocol == IPPROTO_TCP;
-}
 
 /* `written`: how many bytes of a stream it has already appended. */
 static __always_inline int socket_sends(struct sock *sk, int written)
@@ -56,20 +46,57 @@ static __always_inline int socket_sends(struct sock *sk, int written)
 	return 0;
 }
 
-/* A process receives; `read`: it has just taken something out. */
-static __always_inline int socket_receives(struct sock *sk, bool read)
+struct waiting_datagram {
+	__u64 connection;
+	__u64 ticket;
+	__u64 udp;
+};
+
+/* Datagrams that wait in a socket until it shows who reads them, by the buffer's address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct waiting_datagram);
+} waiting_datagrams SEC(".maps");
+
+static __always_inline bool is_datagram(struct sock *sk)
 {
-	__u64 task = current_task_word();
+	return sk->sk_type == SOCK_DGRAM || sk->sk_type == SOCK_RAW;
+}
+
+/* The oldest datagram that waits for its reader and is still there: its number; 0: there is one that does not wait. */
+static __always_inline __u64 oldest_waiting(struct sock *sk, bool udp)
+{
+	__u64 oldest = oldest_unread(sk, udp);
+	if (!oldest)
+		return ~0ULL;
+	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &oldest);
+	return datagram ? datagram->ticket : 0;
+}
+
+/* A process receives; `read`: it has just taken so many bytes out; negative: it has not, or not yet. */
+static __always_inline int socket_receives(struct sock *sk, int read)
+{
+	__u64 task = current_task_word(), before = now();
 	struct socket_state *state = used_by(sk, task);
 	if (!state)
 		return 0;
 	if (!(state->flags & SOCKET_RECEIVED))
 		state->flags |= SOCKET_RECEIVED;
+	bool udp = is_udp(sk->sk_type, sk->sk_protocol);
+	/* With trampolines, the kernel tells which datagram of UDP it was: udp_read. */
+	bool gone = read >= 0 && is_datagram(sk) && !(udp && settings.trampolines);
+	if (gone && state->former)
+		former_datagram_gone(state, sk, task, udp, state->taken_over >= before);
 	if (!state->waiting)
 		return 0;
-	/* Of UDP, the order of reading is all there is to tell by, but for trampolines; of the others, see datagram_read. */
-	bool next = read && is_udp(sk->sk_type, sk->sk_protocol) && !settings.trampolines;
-	send_socket(RECORD_SOCKET_USED, state->cookie, task, next ? SETTLES_NEXT_DATAGRAM : SETTLES_USE, 0);
+	/* Which datagram of the other kinds, datagram_read tells. */
+	if (gone && udp)
+		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_NEXT_DATAGRAM | read << SETTLES_LENGTH,
+			    oldest_waiting(sk, udp));
+	else
+		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_USE, 0);
 	return 0;
 }
 
@@ -88,7 +115,7 @@ int BPF_PROG(socket_sent, struct sock *sk, int result)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(socket_received, struct sock *sk, int result, int flags)
 {
-	return socket_receives(sk, result >= 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE)));
+	return socket_receives(sk, flags & (MSG_PEEK | MSG_ERRQUEUE) ? -1 : result);
 }
 
 /* TCP is about to append what the running process writes, under the socket's lock. From 6.16; trampolines elsewhere. */
@@ -127,14 +154,14 @@ SEC("fentry/inet_recvmsg")
 int BPF_PROG(socket_receives4, struct socket *socket)
 {
 	struct sock *sk = socket->sk;
-	return sk ? socket_receives(sk, false) : 0;
+	return sk ? socket_receives(sk, -1) : 0;
 }
 
 SEC("fentry/inet6_recvmsg")
 int BPF_PROG(socket_receives6, struct socket *socket)
 {
 	struct sock *sk = socket->sk;
-	return sk ? socket_receives(sk, false) : 0;
+	return sk ? socket_receives(sk, -1) : 0;
 }
 
 /* A process has taken bytes from a TCP stream, and still holds the lock (so it is no timer or acknowledgement). */
@@ -144,32 +171,31 @@ int BPF_PROG(stream_read, struct sock *sk)
 	if (!sk->sk_lock.owned)
 		return 0;
 	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!state || !(state->waiting || state->flags & SOCKET_OPENED_BY_DATA))
+	if (!state)
+		return 0;
+	__u64 before = state->read;
+	__u32 read = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	state->read = KNOWN | read;
+	bool holds = has_running_id(state->holder.task) && is_sure(&state->holder);
+	if (holds && !state->former && !state->waiting && !(state->flags & SOCKET_OPENED_BY_DATA))
 		return 0;
 	__u64 task = current_task_word();
 	if (!task)
 		return 0;
-	__u32 read = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
 	if (state->flags & SOCKET_OPENED_BY_DATA)
 		settle_opening(state, bpf_get_socket_cookie(sk), task, read);
-	if (state->waiting && used_by(sk, task) && state->waiting)
+	/* What a former holder had is told apart by where this process began to read. */
+	state->read = before;
+	state = used_by(sk, task);
+	if (!state)
+		return 0;
+	state->read = KNOWN | read;
+	if (state->former)
+		former_bytes_read(state, task, before, read);
+	if (state->waiting)
 		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_STREAM, read);
 	return 0;
 }
-
-struct waiting_datagram {
-	__u64 connection;
-	__u64 ticket;
-	__u64 udp;
-};
-
-/* Datagrams that wait in a socket until it shows who reads them, by the buffer's address. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct waiting_datagram);
-} waiting_datagrams SEC(".maps");
 
 /* Whether there ever was one, so that nothing is looked up where no socket is shared. */
 volatile __u32 any_datagram_waits = 0;
@@ -200,7 +226,13 @@ int BPF_PROG(datagram_read, const struct sk_buff *buffer)
 SEC("fentry/skb_consume_udp")
 int BPF_PROG(udp_read, struct sock *sk, struct sk_buff *buffer, int length)
 {
-	if (any_datagram_waits && length >= 0)
+	if (length < 0)
+		return 0;
+	if (any_datagram_waits)
 		settle_datagram((__u64)buffer, current_task_word(), true);
+	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	__u64 task = state && state->former ? current_task_word() : 0;
+	if (task)
+		former_datagram_read(state, sk, task, (__u64)buffer);
 	return 0;
 }

@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How, Interface, Packet,
-    ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader, Resolution, Section, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
+    Interface, Packet, ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader, Resolution, Section,
+    Statistics,
 };
 use proptest::collection::vec;
 use proptest::option::of;

@@ -42,6 +42,7 @@ impl Objects {
                 let (action, kinds): (_, &[_]) = match event.kind {
                     ConnectionEventKind::Opened => ("socket-opened", &["connection", "start"]),
                     ConnectionEventKind::Closed => ("socket-closed", &["connection", "end"]),
+                    ConnectionEventKind::Correction => ("packets-corrected", &["connection", "info"]),
                     ConnectionEventKind::Other(_) => ("socket-event", &["connection", "info"]),
                 };
                 document.event = EventFields { kind: "event", category: &["network"], types: kinds, action };

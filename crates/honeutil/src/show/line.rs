@@ -138,6 +138,7 @@ impl Lines {
         match event.kind {
             ConnectionEventKind::Opened => self.line.push_str(" open"),
             ConnectionEventKind::Closed => self.line.push_str(" close"),
+            ConnectionEventKind::Correction => self.line.push_str(" correction"),
             ConnectionEventKind::Other(number) => self.number("event", Some(number)),
         }
         self.number("conn", Some(event.connection));

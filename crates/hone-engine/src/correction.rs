@@ -1,0 +1,178 @@
+//! Corrections: packets that were handed over before are another process's, or nobody's. Called by
+//! [`Engine::handle`], under the embedder's one lock.
+//!
+//! A packet that is held leaves with its right attribution. One that is queued is queued anew, for each reader that has
+//! not read it. A reader that may have read one of them is sent a correction, a connection event; so it is never
+//! needed for what a reader reads as it should be.
+
+use alloc::vec::Vec;
+
+use hone_pcapng::{
+    Block, ConnectionEvent, ConnectionEventKind, Correction as Told, Packet as Recorded, block,
+};
+
+use crate::{
+    Attribution, ConnectionId, Corrected, Direction, Engine, EventError, Nanos, NoOwner, OutOfMemory,
+    block::{About, BYTE_ORDER, BlockIndex, Role, Store, encode},
+    grow,
+    hold::Held,
+    packet::DIRECTION,
+    statistics::Kind,
+    tuple::payload_of_tcp,
+};
+
+/// Most blocks of a reader's ring that are looked at, the latest: so that no call takes long.
+pub(crate) const RECALL_BLOCKS: u64 = 1024;
+
+/// What was wrong, and is right.
+pub(crate) struct Correction {
+    pub(crate) connection: ConnectionId,
+    pub(crate) direction: Direction,
+    pub(crate) packets: Corrected,
+    pub(crate) attribution: Attribution,
+}
+
+impl Engine {
+    pub(crate) fn corrected(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
+        let &Correction { connection, attribution, .. } = correction;
+        self.release(connection, Role::Read, |held| correction.is_about_held(held).then_some(attribution));
+        let (mut renewed, mut event) = (Renewed::default(), None);
+        let mut result = Ok(());
+        for index in 0..self.readers.len() {
+            let (reader, store) = (&mut self.readers[index], &mut self.store);
+            if !reader.takes_connection(connection) || reader.correct(correction, &mut renewed, store) {
+                continue;
+            }
+            let made = event.map_or_else(|| correction.event(at, store), Ok);
+            let Ok(block) = made else {
+                result = Err(EventError::OutOfMemory);
+                break;
+            };
+            event = Some(block);
+            let bytes = store.bytes(block).len();
+            if reader.offer(block, Kind::Connection, bytes, store) {
+                self.signals.raise(reader.id, &mut reader.signalled);
+            }
+        }
+        renewed.0.iter().for_each(|&(_, block)| self.store.release(block));
+        event.into_iter().for_each(|block| self.store.release(block));
+        result
+    }
+}
+
+impl Correction {
+    fn is_about_held(&self, held: &Held) -> bool {
+        let first = payload_of_tcp(&held.data, held.original_length).map(|(first, _)| first);
+        held.direction == self.direction && self.packets.includes(held.at, first)
+    }
+
+    /// The event that says it.
+    fn event(&self, timestamp: Nanos, store: &mut Store) -> Result<BlockIndex, OutOfMemory> {
+        let told = Told {
+            packets: self.packets,
+            outbound: self.direction == Direction::Outbound,
+            how: Some(self.attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+        };
+        let event = ConnectionEvent {
+            connection: self.connection,
+            process: self.attribution.map_or(0, |(process, _)| process.pid),
+            timestamp,
+            kind: ConnectionEventKind::Correction,
+            correction: Some(told),
+            other: Vec::new(),
+        };
+        let block = store.insert(encode(&Block::Connection(event))?, Kind::Connection, timestamp)?;
+        store.set_about(block, About::event(self.connection, Role::Plain));
+        Ok(block)
+    }
+}
+
+/// Packets that were made anew, beside what they were; shared by the readers.
+#[derive(Default)]
+pub(crate) struct Renewed(Vec<(BlockIndex, BlockIndex)>);
+
+/// What a queued packet has to do with a correction.
+pub(crate) enum Found {
+    /// Nothing.
+    Other,
+    /// It has these bytes of the stream, and is right, or not corrected.
+    Right(Span),
+    /// The same, and this is to stand in its place.
+    Wrong(Span, BlockIndex),
+}
+
+/// A packet's bytes in its stream: from a sequence number on, so many; nothing of other protocols.
+pub(crate) type Span = Option<(u32, u32)>;
+
+impl Renewed {
+    /// Looks at a queued packet of the same connection, as far as the store knows.
+    pub(crate) fn look(
+        &mut self,
+        correction: &Correction,
+        queued: BlockIndex,
+        store: &mut Store,
+    ) -> Result<Found, OutOfMemory> {
+        let bytes = store.bytes(queued);
+        let body = bytes.get(block::BODY_OFFSET..bytes.len() - 4).unwrap_or_default();
+        let Ok(mut packet) = Recorded::parse(body, BYTE_ORDER) else { return Ok(Found::Other) };
+        let direction = packet.flags.unwrap_or(0) & DIRECTION;
+        if packet.connection != Some(correction.connection) || direction != correction.direction.bits() {
+            return Ok(Found::Other);
+        }
+        let span = payload_of_tcp(&packet.data, packet.original_length);
+        if !correction.packets.includes(packet.timestamp, span.map(|(first, _)| first)) {
+            return Ok(Found::Right(span));
+        }
+        if let Some(&(_, renewed)) = self.0.iter().find(|(old, new)| [*old, *new].contains(&queued)) {
+            return Ok(if renewed == queued { Found::Right(span) } else { Found::Wrong(span, renewed) });
+        }
+        packet.process = correction.attribution.ok().map(|(process, _)| process.pid);
+        packet.how = Some(correction.attribution.map_or_else(NoOwner::how, |(_, method)| method.how()));
+        let (at, process) = (packet.timestamp, packet.process);
+        let renewed = encode(&Block::Packet(packet))?;
+        let renewed = store.insert(renewed, Kind::Packet, at)?;
+        store.set_about(renewed, About { subject: correction.connection, process, role: Role::Read });
+        if grow::push(&mut self.0, (queued, renewed)).is_err() {
+            store.release(renewed);
+            return Err(OutOfMemory);
+        }
+        Ok(Found::Wrong(span, renewed))
+    }
+}
+
+/// How far back, from the end of what is corrected, the packets have been found.
+pub(crate) struct Coverage {
+    packets: Corrected,
+    /// All bytes from here on to the end have been found.
+    found_from: u32,
+    found: bool,
+}
+
+impl Coverage {
+    pub(crate) const fn new(packets: Corrected) -> Self {
+        let found_from = match packets {
+            Corrected::Bytes { to, .. } => to,
+            Corrected::Time(_) => 0,
+        };
+        Self { packets, found_from, found: false }
+    }
+
+    /// Takes in the next earlier packet. `corrected`: it is one of them.
+    pub(crate) fn add(&mut self, span: Span, corrected: bool) {
+        self.found |= corrected;
+        if let Some((first, length)) = span {
+            let back = self.found_from.wrapping_sub(first);
+            if back <= length && back <= u32::MAX / 2 {
+                self.found_from = first;
+            }
+        }
+    }
+
+    /// Whether nothing that is to be corrected can lie further back.
+    pub(crate) const fn is_complete(&self) -> bool {
+        match self.packets {
+            Corrected::Time(_) => self.found,
+            Corrected::Bytes { from, .. } => from.wrapping_sub(self.found_from) <= u32::MAX / 2,
+        }
+    }
+}

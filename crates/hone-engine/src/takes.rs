@@ -1,0 +1,78 @@
+//! Reads of datagrams from a socket that several processes read, where the system does not say which datagram a read
+//! took. Owns the reads that are not settled yet. Called by `held`, under the embedder's one lock.
+//!
+//! Datagrams are read in the order in which they came, but the processes that read them can return in another order. Of
+//! each read is known before which datagram all have been read by then. As long as more datagrams have been read than
+//! reads are known, some reads are still under way. Once there are as many, each datagram is one of theirs:
+//!
+//! * all reads are one process's: so are the datagrams;
+//! * else a datagram is the process's whose reads alone have its length;
+//! * else nobody can know, and nobody is named.
+
+use alloc::vec::Vec;
+
+use crate::{ConnectionId, Nanos, ProcessKey, grow};
+
+/// Most reads that are remembered, of all connections. Beyond, the oldest is forgotten, and its datagram has no process.
+const MOST: usize = 128;
+
+/// A datagram is not read sooner after it came than this: less lies between only if it came while another one, read
+/// before, was being returned.
+pub(crate) const SOONEST: Nanos = 1000;
+
+/// One read.
+#[derive(Clone, Copy)]
+pub(crate) struct Take {
+    pub(crate) connection: ConnectionId,
+    pub(crate) process: ProcessKey,
+    /// Bytes returned.
+    pub(crate) length: u32,
+    pub(crate) at: Nanos,
+}
+
+#[derive(Default)]
+pub(crate) struct Takes(Vec<Take>);
+
+impl Takes {
+    /// Remembers a read; forgets those that are older than `oldest`.
+    pub(crate) fn add(&mut self, take: Take, oldest: Nanos) {
+        self.0.retain(|known| known.at >= oldest);
+        if self.0.len() >= MOST {
+            self.0.remove(0);
+        }
+        // Without memory its datagram has no process.
+        let _ = grow::push(&mut self.0, take);
+    }
+
+    /// How many reads of a connection are not settled.
+    pub(crate) fn count(&self, connection: ConnectionId) -> usize {
+        self.of(connection).count()
+    }
+
+    /// Whose a datagram with so many bytes of payload is, of which there are `alike` with the same length; `None`: nobody
+    /// can know.
+    pub(crate) fn reader(
+        &self,
+        connection: ConnectionId,
+        length: Option<u32>,
+        alike: usize,
+    ) -> Option<ProcessKey> {
+        let first = self.of(connection).next()?.process;
+        if self.of(connection).all(|take| take.process == first) {
+            return Some(first);
+        }
+        let mut same = self.of(connection).filter(|take| Some(take.length) == length);
+        let count = same.clone().count();
+        let first = same.next()?.process;
+        (count == alike && same.all(|take| take.process == first)).then_some(first)
+    }
+
+    /// Forgets the reads of a connection: they are settled.
+    pub(crate) fn settle(&mut self, connection: ConnectionId) {
+        self.0.retain(|take| take.connection != connection);
+    }
+
+    fn of(&self, connection: ConnectionId) -> impl Iterator<Item = &Take> + Clone {
+        self.0.iter().filter(move |take| take.connection == connection)
+    }
+}

@@ -1,0 +1,263 @@
+//! One readable case for each promise about packets whose process shows later than they came: who reads them, who
+//! accepts their connection, who drops them. And about processes that did not exist, or no longer, when a packet went.
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may abort when memory runs out"
+)]
+
+mod common;
+
+use common::*;
+use hone_engine::{
+    Attribution, Corrected, Direction, Engine, Event, Method, NoOwner, Owner, Packet, ProcessKey,
+    ProcessStart, ReaderId, StartKind, Used, Wait,
+};
+
+const CHILD: ProcessKey = ProcessKey { pid: 9, start: 2 };
+const BY_HOLDER: Owner = Owner::Process(PROCESS, Method::LastReceiver);
+const SHARED: Attribution = Err(NoOwner::Shared);
+
+/// An inbound TCP packet of connection 5: its first byte of payload has this sequence number, and it has ten.
+fn tcp(first: u32) -> [u8; 50] {
+    let mut data = [0; 50];
+    (data[0], data[9], data[32]) = (0x45, 6, 0x50);
+    data[24..28].copy_from_slice(&first.to_be_bytes());
+    data
+}
+
+/// An inbound UDP datagram with so many bytes of payload.
+fn udp(payload: usize) -> Vec<u8> {
+    let mut data = vec![0; 28 + payload];
+    (data[0], data[9]) = (0x45, 17);
+    data
+}
+
+fn inbound(owner: Owner, at: u64, data: &[u8]) -> Event<'_> {
+    let (connection, direction) = (Some(5), Direction::Inbound);
+    Event::Packet(Packet { at, connection, owner, direction, flags: 0, original_length: 0, data })
+}
+
+fn forked(process: ProcessKey, at: u64) -> Event<'static> {
+    let mut start = ProcessStart::new(process, at, StartKind::Forked);
+    start.parent = Some(PROCESS.pid);
+    Event::ProcessStarted(start)
+}
+
+fn corrected(packets: Corrected, attribution: Attribution, at: u64) -> Event<'static> {
+    Event::Corrected { connection: 5, direction: Direction::Inbound, packets, attribution, at }
+}
+
+fn bytes_of(from: u32, to: u32) -> Corrected {
+    Corrected::Bytes { from, to }
+}
+
+fn used(process: ProcessKey, used: Used, at: u64) -> Event<'static> {
+    Event::ConnectionUsed { connection: 5, process, used, at }
+}
+
+const READ_BY_CHILD: Attribution = Ok((CHILD, Method::Reader));
+
+/// A reader that has read its section's beginning and the opening of connection 5.
+fn beginning() -> (Engine, ReaderId) {
+    let mut engine = engine();
+    let reader = attach(&mut engine);
+    handle(&mut engine, &[started(PROCESS, 1), opened(5, Some(PROCESS), 1)]);
+    story(&mut engine, reader);
+    (engine, reader)
+}
+
+/// What has become readable. The reader is in the middle of a section.
+fn news(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
+    let stream: Vec<u8> = bytes(engine, reader).into_iter().flatten().flatten().collect();
+    let mut told = Vec::new();
+    let mut rest = &stream[..];
+    while let Some(&length) = rest.get(4..8).and_then(|length| length.first_chunk()) {
+        let (block, following) = rest.split_at(u32::from_le_bytes(length) as usize);
+        let (kind, body) = (u32::from_le_bytes(block[..4].try_into().expect("four bytes")), &block[8..]);
+        let body = &body[..body.len() - 4];
+        let order = hone_engine::BYTE_ORDER;
+        let block = match kind {
+            6 => hone_pcapng::Block::Packet(hone_pcapng::Packet::parse(body, order).expect("it is sound")),
+            0x101 => hone_pcapng::Block::Process(
+                hone_pcapng::ProcessEvent::parse(body, order).expect("it is sound"),
+            ),
+            _ => hone_pcapng::Block::Connection(
+                hone_pcapng::ConnectionEvent::parse(body, order, hone_pcapng::Dialect::Narrow)
+                    .expect("it is sound"),
+            ),
+        };
+        let at = match &block {
+            hone_pcapng::Block::Packet(packet) => packet.timestamp,
+            hone_pcapng::Block::Process(event) => event.timestamp,
+            hone_pcapng::Block::Connection(event) => event.timestamp,
+            _ => 0,
+        };
+        told.push(tell(&block, at));
+        rest = following;
+    }
+    told
+}
+
+#[test]
+fn an_unread_packet_is_its_readers_and_stands_behind_his_start() {
+    let (mut engine, reader) = beginning();
+    handle(&mut engine, &[inbound(BY_HOLDER, 10, &tcp(100)), inbound(BY_HOLDER, 11, &tcp(110))]);
+    handle(&mut engine, &[forked(CHILD, 12), corrected(bytes_of(110, 120), READ_BY_CHILD, 13)]);
+    let told = ["10: packet of 7, 50 of 50", "12: process 9 Forked /bin/sh", "11: packet of 9, 50 of 50"];
+    assert_eq!(news(&mut engine, reader), told, "and no correction is needed");
+}
+
+#[test]
+fn what_has_been_read_is_corrected_by_an_event() {
+    let (mut engine, reader) = beginning();
+    handle(&mut engine, &[inbound(BY_HOLDER, 10, &tcp(100))]);
+    assert_eq!(news(&mut engine, reader), ["10: packet of 7, 50 of 50"]);
+    // One that came later waits still, and is right when it is read.
+    handle(&mut engine, &[inbound(BY_HOLDER, 11, &tcp(110)), forked(CHILD, 12)]);
+    handle(&mut engine, &[corrected(bytes_of(100, 120), READ_BY_CHILD, 13)]);
+    let told = [
+        "12: process 9 Forked /bin/sh",
+        "11: packet of 9, 50 of 50",
+        "13: connection 5 corrected from 100 to 120 by 9",
+    ];
+    assert_eq!(news(&mut engine, reader), told);
+    assert_eq!(engine.statistics().lost.connections, 0);
+}
+
+#[test]
+fn each_reader_is_sent_what_it_needs() {
+    let (mut engine, quick) = beginning();
+    let slow = attach(&mut engine);
+    handle(&mut engine, &[inbound(BY_HOLDER, 10, &udp(3))]);
+    news(&mut engine, quick);
+    handle(&mut engine, &[corrected(Corrected::Time(10), READ_BY_CHILD, 13)]);
+    assert_eq!(news(&mut engine, quick), ["13: connection 5 corrected at 10 by 9"]);
+    let told = story(&mut engine, slow);
+    assert_eq!(told.last().map(String::as_str), Some("10: packet of 9, 31 of 31"));
+    assert!(!told.iter().any(|line| line.contains("corrected")));
+}
+
+#[test]
+fn a_packet_read_in_two_parts_is_whose_its_first_byte_is() {
+    let (mut engine, reader) = beginning();
+    handle(&mut engine, &[inbound(BY_HOLDER, 10, &tcp(100)), inbound(BY_HOLDER, 11, &tcp(110))]);
+    handle(&mut engine, &[forked(CHILD, 12), corrected(bytes_of(105, 120), READ_BY_CHILD, 13)]);
+    let told = news(&mut engine, reader);
+    assert_eq!(
+        told,
+        ["10: packet of 7, 50 of 50", "12: process 9 Forked /bin/sh", "11: packet of 9, 50 of 50"]
+    );
+    // The same of packets that wait for who reads them.
+    let waits = Owner::Wait(Wait::Stream(201), SHARED);
+    handle(&mut engine, &[inbound(waits, 20, &tcp(200)), used(OTHER, Used::Stream(204), 21)]);
+    handle(&mut engine, &[used(CHILD, Used::Stream(210), 22)]);
+    assert_eq!(news(&mut engine, reader), ["20: packet of 8, 50 of 50"]);
+}
+
+#[test]
+fn what_the_same_process_reads_as_another_program_stands_behind_its_start() {
+    let (mut engine, reader) = beginning();
+    handle(&mut engine, &[inbound(BY_HOLDER, 10, &tcp(100)), started(PROCESS, 12)]);
+    handle(&mut engine, &[corrected(bytes_of(100, 110), Ok((PROCESS, Method::Reader)), 13)]);
+    let told = ["12: process 7 Started /bin/sh", "10: packet of 7, 50 of 50"];
+    assert_eq!(news(&mut engine, reader), told);
+    // What it has sent before, and what waits for no reader, stays where it was.
+    handle(&mut engine, &[started(PROCESS, 22), inbound(BY_HOLDER, 20, &tcp(110))]);
+    assert_eq!(news(&mut engine, reader), ["20: packet of 7, 50 of 50", "22: process 7 Started /bin/sh"]);
+}
+
+#[test]
+fn a_packet_never_stands_before_the_start_of_its_process() {
+    let (mut engine, reader) = beginning();
+    let waits = Owner::Wait(Wait::Stream(101), SHARED);
+    handle(&mut engine, &[inbound(waits, 10, &tcp(100)), forked(CHILD, 12)]);
+    handle(&mut engine, &[used(CHILD, Used::Stream(110), 13)]);
+    assert_eq!(news(&mut engine, reader), ["12: process 9 Forked /bin/sh", "10: packet of 9, 50 of 50"]);
+}
+
+#[test]
+fn nobody_sends_before_he_exists() {
+    let (mut engine, reader) = beginning();
+    let acceptor = Ok((PROCESS, Method::Accepted));
+    let outbound = |at, owner| packet(Some(5), owner, at, &[]);
+    handle(&mut engine, &[outbound(10, Owner::Wait(Wait::Use, acceptor)), forked(CHILD, 12)]);
+    handle(&mut engine, &[outbound(13, Owner::Wait(Wait::Use, acceptor)), used(CHILD, Used::Somehow, 14)]);
+    let told = ["10: packet of 7, 0 of 0", "12: process 9 Forked /bin/sh", "13: packet of 9, 0 of 0"];
+    assert_eq!(news(&mut engine, reader), told);
+}
+
+#[test]
+fn who_has_ended_is_not_named_for_what_came_later() {
+    let (mut engine, reader) = beginning();
+    let holder = Owner::Wait(Wait::Use, Ok((PROCESS, Method::Creator)));
+    handle(&mut engine, &[inbound(holder, 10, &[]), ended(PROCESS, 11), inbound(holder, 12, &[])]);
+    engine.release_held();
+    let told = news(&mut engine, reader);
+    assert_eq!(told, ["10: packet of 7, 0 of 0", "11: process 7 ended", "12: packet of nobody, 0 of 0"]);
+}
+
+#[test]
+fn a_handshake_is_its_acceptors() {
+    let (mut engine, reader) = beginning();
+    let waits = |number| Owner::Wait(Wait::Handshake(number), SHARED);
+    handle(
+        &mut engine,
+        &[inbound(waits(1), 10, &[]), inbound(waits(2), 11, &[]), inbound(waits(1), 12, &[])],
+    );
+    // Whoever uses the listener otherwise has not accepted it.
+    handle(&mut engine, &[used(PROCESS, Used::Alone, 13), used(OTHER, Used::Handshake(1), 14)]);
+    assert_eq!(news(&mut engine, reader), ["10: packet of 8, 0 of 0", "12: packet of 8, 0 of 0"]);
+    engine.release_held();
+    assert_eq!(news(&mut engine, reader), ["11: packet of nobody, 0 of 0"]);
+    assert_eq!(engine.statistics().methods.get(Method::Accepted), 2);
+}
+
+#[test]
+fn a_packet_that_is_dropped_right_after_has_no_process() {
+    let (mut engine, reader) = beginning();
+    handle(&mut engine, &[inbound(BY_HOLDER, 10, &tcp(100)), inbound(BY_HOLDER, 11, &tcp(100))]);
+    handle(&mut engine, &[corrected(Corrected::Time(11), Err(NoOwner::Filtered), 12)]);
+    assert_eq!(news(&mut engine, reader), ["10: packet of 7, 50 of 50", "11: packet of nobody, 50 of 50"]);
+}
+
+/// Datagrams with numbers from 1 on and these lengths of payload came at 1, 2, ... microseconds; then these reads
+/// returned: who, before which number all were read, how many bytes.
+fn shared_reads(payloads: &[usize], reads: &[(ProcessKey, u64, u32)]) -> Vec<String> {
+    let (mut engine, reader) = beginning();
+    for (number, &payload) in (1..).zip(payloads) {
+        let waits = Owner::Wait(Wait::Datagram(number), SHARED);
+        handle(&mut engine, &[inbound(waits, 1000 * number, &udp(payload))]);
+    }
+    for (at, &(process, before, length)) in (100..).zip(reads) {
+        handle(&mut engine, &[used(process, Used::NextDatagram { before, length }, 1000 * at)]);
+    }
+    news(&mut engine, reader)
+}
+
+#[test]
+fn reads_that_overlap_are_told_apart_by_what_they_return() {
+    let (one, other) = (PROCESS, OTHER);
+    // One after the other.
+    let told = shared_reads(&[5, 5], &[(other, 2, 5), (one, 9, 5)]);
+    assert_eq!(told, ["1000: packet of 8, 33 of 33", "2000: packet of 7, 33 of 33"]);
+    // Both were read before either returned: the lengths differ.
+    let told = shared_reads(&[5, 6], &[(other, 9, 6), (one, 9, 5)]);
+    assert_eq!(told, ["1000: packet of 7, 33 of 33", "2000: packet of 8, 34 of 34"]);
+    // They do not: nobody is named rather than the wrong one.
+    let told = shared_reads(&[5, 5], &[(other, 9, 5), (one, 9, 5)]);
+    assert_eq!(told, ["1000: packet of nobody, 33 of 33", "2000: packet of nobody, 33 of 33"]);
+    // Two threads of one process.
+    let told = shared_reads(&[5, 5], &[(one, 9, 5), (one, 9, 5)]);
+    assert_eq!(told, ["1000: packet of 7, 33 of 33", "2000: packet of 7, 33 of 33"]);
+    // Two alike, read by one, beside another's.
+    let told = shared_reads(&[5, 6, 5], &[(one, 9, 5), (other, 9, 6), (one, 9, 5)]);
+    assert_eq!(
+        told,
+        ["1000: packet of 7, 33 of 33", "2000: packet of 8, 34 of 34", "3000: packet of 7, 33 of 33"]
+    );
+    // The second has come, but may still be on its way into the socket while the first is returned.
+    let told = shared_reads(&[5], &[(one, u64::MAX, 5)]);
+    assert_eq!(told, ["1000: packet of 7, 33 of 33"]);
+}
