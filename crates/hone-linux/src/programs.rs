@@ -112,15 +112,11 @@ pub(crate) struct Programs {
 }
 
 /// Loads and attaches. Without a `mechanism`, trampolines where they are permitted, else tracepoints.
-pub(crate) fn start(
-    mechanism: Option<Mechanism>,
-    snap_length: u32,
-    ring_bytes: u32,
-) -> Result<Programs, SensorError> {
+pub(crate) fn start(mechanism: Option<Mechanism>, ring_bytes: u32) -> Result<Programs, SensorError> {
     let cgroup = preflight::check()?;
     libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| tracing::debug!("libbpf: {}", text.trim_end()))));
     let kernel = Kernel::look()?;
-    let try_with = |mechanism| attempt(kernel, mechanism, &cgroup, snap_length, ring_bytes);
+    let try_with = |mechanism| attempt(kernel, mechanism, &cgroup, ring_bytes);
     match mechanism {
         Some(Mechanism::Tracepoints) if !kernel.tells_use => Err(SensorError::TooFewTracepoints),
         Some(mechanism) => try_with(mechanism),
@@ -136,10 +132,9 @@ fn attempt(
     kernel: Kernel,
     mechanism: Mechanism,
     cgroup: &Path,
-    snap_length: u32,
     ring_bytes: u32,
 ) -> Result<Programs, SensorError> {
-    let object = load(kernel, mechanism, snap_length, ring_bytes)?;
+    let object = load(kernel, mechanism, ring_bytes)?;
     let mut notes = Vec::new();
     let (links, iterators) = attach(&object, cgroup, &mut notes)?;
     if mechanism == Mechanism::Tracepoints && !kernel.tells_writers {
@@ -154,18 +149,13 @@ fn attempt(
     Ok(Programs { mechanism, object, links, iterators, notes })
 }
 
-fn load(
-    kernel: Kernel,
-    mechanism: Mechanism,
-    snap_length: u32,
-    ring_bytes: u32,
-) -> Result<Object, SensorError> {
+fn load(kernel: Kernel, mechanism: Mechanism, ring_bytes: u32) -> Result<Object, SensorError> {
     let refused = |error| SensorError::refused(format!("loading (with {})", mechanism.name()), error);
     let mut object: OpenObject = ObjectBuilder::default()
         .name("hone")
         .and_then(|builder| builder.open_memory(OBJECT))
         .map_err(refused)?;
-    // `settings` and `capture` in bpf/common.h: each the object's only data of its kind.
+    // `settings` in bpf/common.h: the object's only data of its kind.
     let trampolines = mechanism == Mechanism::Trampolines;
     let writers_told = kernel.tells_writers || trampolines;
     let known = [trampolines, writers_told, kernel.copies_buffers, kernel.hides_answers].map(u32::from);
@@ -179,9 +169,6 @@ fn load(
         } else if name.ends_with(".rodata") {
             let value = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<20>());
             value.expect("the object is built with its settings").copy_from_slice(settings.as_flattened());
-        } else if name.ends_with(".data") {
-            let capture = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<4>());
-            *capture.expect("the object is built with its writable data") = snap_length.to_ne_bytes();
         }
     }
     for mut program in object.progs_mut() {

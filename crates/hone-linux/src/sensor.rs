@@ -29,8 +29,9 @@ pub const DEFAULT_RING_BYTES: u32 = 64 << 20;
 /// How to start the sensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SensorConfig {
-    /// Bytes captured of a packet, from the IP header on; 0: all (up to [`MAX_SNAP_LENGTH`]).
-    pub snap_length: u32,
+    /// Bytes captured of a packet, from the IP header on, once the state that was there before is
+    /// [read](Sensor::restate); 0: all (up to [`MAX_SNAP_LENGTH`]). `None`: no packet until [`Capture::set`] asks for them.
+    pub snap_length: Option<u32>,
     /// Bytes of the ring buffer between kernel and sensor: a power of two within [`RING_BYTES`].
     pub ring_bytes: u32,
     /// How to learn who uses a socket; `None`: in the best way that the kernel permits.
@@ -39,7 +40,7 @@ pub struct SensorConfig {
 
 impl Default for SensorConfig {
     fn default() -> Self {
-        Self { snap_length: 0, ring_bytes: DEFAULT_RING_BYTES, mechanism: None }
+        Self { snap_length: Some(0), ring_bytes: DEFAULT_RING_BYTES, mechanism: None }
     }
 }
 
@@ -49,6 +50,7 @@ pub struct Sensor {
     lender: Lender,
     losses: MapHandle,
     capture: Capture,
+    snap_length: Option<u32>,
     decoder: Decoder,
     mechanism: Mechanism,
     notes: Vec<String>,
@@ -64,7 +66,8 @@ impl Sensor {
     /// # Errors
     /// Whatever is missing or refused, with the remedy.
     pub fn start(config: &SensorConfig) -> Result<Self, SensorError> {
-        let snap_length = Capture::bytes(config.snap_length)?;
+        let snap_length = config.snap_length;
+        snap_length.map(Capture::bytes).transpose()?;
         if !RING_BYTES.contains(&config.ring_bytes) || !config.ring_bytes.is_power_of_two() {
             return Err(SensorError::Setting {
                 what: "the ring buffer's size",
@@ -72,7 +75,7 @@ impl Sensor {
                 range: "a power of two from 1 MiB to 1 GiB",
             });
         }
-        let programs = programs::start(config.mechanism, snap_length, config.ring_bytes)?;
+        let programs = programs::start(config.mechanism, config.ring_bytes)?;
         let Programs { mechanism, object, links, iterators, notes } = programs;
 
         let lender = Lender::default();
@@ -94,6 +97,7 @@ impl Sensor {
             lender,
             losses,
             capture,
+            snap_length,
             decoder: Decoder::start(),
             mechanism,
             notes,
@@ -103,7 +107,8 @@ impl Sensor {
         })
     }
 
-    /// Hands the processes that run and the sockets that are open to `sink`. To be called once, before the first poll.
+    /// Hands the processes that run and the sockets that are open to `sink`, then begins to capture packets: one that came
+    /// earlier could be of a socket whose holders are not known yet. To be called once, before the first poll.
     ///
     /// # Errors
     /// If the kernel's lists cannot be read.
@@ -120,6 +125,9 @@ impl Sensor {
                 self.decoder.deliver(record, sink);
                 rest = &rest[length..];
             }
+        }
+        if self.snap_length.is_some() {
+            self.capture.set(self.snap_length)?;
         }
         Ok(())
     }

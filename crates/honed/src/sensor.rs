@@ -64,7 +64,7 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
 /// Loads the sensor, takes in the state of the host, and gives up what that took.
 fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
     let mut sensor = Sensor::start(&SensorConfig {
-        snap_length: 0,
+        snap_length: None,
         ring_bytes: hub.sensor_bytes,
         mechanism: hub.wanted_mechanism,
     })?;
@@ -75,7 +75,6 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
     tracing::info!("the kernel tells who uses a socket by {}", mechanism.name());
     hub.mechanism.store(mechanism.number() as u64, Relaxed);
     let capture = sensor.capture();
-    capture.set(None)?;
     let mut state = hub.lock("sensor");
     state.capture = Some(capture);
     // What cannot be recorded is counted by the engine.

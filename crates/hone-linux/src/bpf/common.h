@@ -15,10 +15,10 @@ const volatile struct {
 } settings = { 64 << 20, 1, 1, 1, 1 };
 
 /*
- * Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, and only owners are tracked. Written by the
- * sensor while the programs run; the object's only writable data, so it stands at offset 0 there.
+ * Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, or not yet, and only owners are tracked. Written
+ * by the sensor while the programs run; the object's only writable data, so it stands at offset 0 there.
  */
-volatile __u32 capture = 262144;
+volatile __u32 capture SEC(".data") = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -53,7 +53,7 @@ pub fn record(
     }
     let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
     let mut sensor = Sensor::start(&SensorConfig {
-        snap_length: options.snap_length,
+        snap_length: Some(options.snap_length),
         ring_bytes,
         mechanism: args.mechanism,
     })?;
@@ -76,8 +76,11 @@ pub fn top(args: &TopArgs, control: &mut Control) -> anyhow::Result<()> {
     if let Some(service) = service {
         return top::run(service, control, args.interval);
     }
-    let config =
-        SensorConfig { snap_length: top::SNAP_LENGTH, ring_bytes: DEFAULT_BUFFER_MIB << 20, mechanism: None };
+    let config = SensorConfig {
+        snap_length: Some(top::SNAP_LENGTH),
+        ring_bytes: DEFAULT_BUFFER_MIB << 20,
+        mechanism: None,
+    };
     let mut sensor = Sensor::start(&config)?;
     let feed = Local::start(&mut sensor, section(), top::SNAP_LENGTH)?;
     top::run(feed, control, args.interval)
