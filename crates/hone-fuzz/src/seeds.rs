@@ -9,8 +9,9 @@ use hone_api::{
 };
 use hone_packet::{Addresses, IpHeader, protocol};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
-    ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface,
+    ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, SimplePacket,
+    Statistics,
 };
 
 /// For [`pcapng_reader`](crate::pcapng_reader): one section with every kind of block, and its beginning, in either byte
@@ -87,6 +88,16 @@ fn blocks() -> Vec<Block<'static>> {
         Block::Connection(ConnectionEvent { connection: 7, process: 42, timestamp: 2, ..Default::default() }),
         packet(Some(7), Some(42)),
         packet(Some(1 << 40), None),
+        Block::ObsoletePacket(ObsoletePacket {
+            drops: Some(1),
+            timestamp: 3,
+            original_length: 8,
+            data: Cow::Borrowed(b"E packet"),
+            flags: Some(2),
+            other: comment(),
+            ..Default::default()
+        }),
+        Block::SimplePacket(SimplePacket { original_length: 100, data: Cow::Borrowed(&[0x45; 96]) }),
         Block::Connection(ConnectionEvent {
             connection: 1 << 40,
             process: 42,

@@ -12,12 +12,18 @@
 use alloc::borrow::Cow;
 
 use crate::emit::{Layout, Sink, emits};
-use crate::{ConnectionEvent, Interface, Packet, ProcessEvent, Section, Statistics};
+use crate::{
+    ConnectionEvent, Interface, ObsoletePacket, Packet, ProcessEvent, Section, SimplePacket, Statistics,
+};
 
 /// Type code of the section header block. It reads the same in either byte order.
 pub const SECTION: u32 = 0x0A0D_0D0A;
 /// Type code of the interface description block.
 pub const INTERFACE: u32 = 0x0000_0001;
+/// Type code of the obsolete packet block.
+pub const OBSOLETE_PACKET: u32 = 0x0000_0002;
+/// Type code of the simple packet block.
+pub const SIMPLE_PACKET: u32 = 0x0000_0003;
 /// Type code of the interface statistics block.
 pub const STATISTICS: u32 = 0x0000_0005;
 /// Type code of the enhanced packet block.
@@ -47,6 +53,8 @@ pub fn name(kind: u32) -> Option<&'static str> {
     Some(match kind {
         SECTION => Section::NAME,
         INTERFACE => Interface::NAME,
+        OBSOLETE_PACKET => ObsoletePacket::NAME,
+        SIMPLE_PACKET => SimplePacket::NAME,
         STATISTICS => Statistics::NAME,
         PACKET => Packet::NAME,
         PROCESS => ProcessEvent::NAME,
@@ -64,6 +72,10 @@ pub enum Block<'a> {
     Interface(Interface<'a>),
     /// A packet.
     Packet(Packet<'a>),
+    /// A packet in the form that older tools wrote.
+    ObsoletePacket(ObsoletePacket<'a>),
+    /// A packet without time, interface or options.
+    SimplePacket(SimplePacket<'a>),
     /// A process event.
     Process(ProcessEvent<'a>),
     /// A connection event.
@@ -88,6 +100,8 @@ impl Block<'_> {
             Self::Section(_) => SECTION,
             Self::Interface(_) => INTERFACE,
             Self::Packet(_) => PACKET,
+            Self::ObsoletePacket(_) => OBSOLETE_PACKET,
+            Self::SimplePacket(_) => SIMPLE_PACKET,
             Self::Process(_) => PROCESS,
             Self::Connection(_) => CONNECTION,
             Self::Statistics(_) => STATISTICS,
@@ -108,6 +122,8 @@ impl Layout for Block<'_> {
             Self::Section(block) => block.body(sink),
             Self::Interface(block) => block.body(sink),
             Self::Packet(block) => block.body(sink),
+            Self::ObsoletePacket(block) => block.body(sink),
+            Self::SimplePacket(block) => block.body(sink),
             Self::Process(block) => block.body(sink),
             Self::Connection(block) => block.body(sink),
             Self::Statistics(block) => block.body(sink),

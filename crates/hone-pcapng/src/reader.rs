@@ -3,14 +3,14 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::block::{BODY_OFFSET, Block, CONNECTION, FRAME_LENGTH, INTERFACE, MAX_LENGTH, PACKET};
-use crate::block::{PROCESS, SECTION, STATISTICS};
+use crate::block::{BODY_OFFSET, Block, CONNECTION, FRAME_LENGTH, INTERFACE, MAX_LENGTH, OBSOLETE_PACKET};
+use crate::block::{PACKET, PROCESS, SECTION, SIMPLE_PACKET, STATISTICS};
 use crate::interface::Clock;
 use crate::memory::{extend, push};
 use crate::section::{BYTE_ORDER_MAGIC, BYTE_ORDER_MAGIC_OFFSET};
 use crate::{
-    ByteOrder, ConnectionEvent, Dialect, Interface, Packet, ProcessEvent, ReadError, ReadErrorKind, Section,
-    Statistics,
+    ByteOrder, ConnectionEvent, Dialect, Interface, ObsoletePacket, Packet, ProcessEvent, ReadError,
+    ReadErrorKind, Section, SimplePacket, Statistics,
 };
 
 /// How many interfaces of a section are kept: a bound on memory that no recording comes near.
@@ -69,6 +69,8 @@ pub struct Reader {
 struct SectionState {
     order: ByteOrder,
     clocks: Vec<Clock>,
+    /// The snap length of interface 0, which bounds simple packets.
+    snap_length: u32,
     dialect: Dialect,
 }
 
@@ -199,7 +201,8 @@ fn parse<'b>(
 ) -> Result<(Block<'b>, Option<u64>), ReadErrorKind> {
     if kind == SECTION {
         let section = Section::parse(body, order)?;
-        *state = Some(SectionState { order, clocks: Vec::new(), dialect: Dialect::default() });
+        *state =
+            Some(SectionState { order, clocks: Vec::new(), snap_length: 0, dialect: Dialect::default() });
         return Ok((Block::Section(section), None));
     }
     let Some(state) = state else { return Err(ReadErrorKind::NoSection) };
@@ -213,6 +216,9 @@ fn parse<'b>(
                 return Err(ReadErrorKind::TooManyInterfaces);
             }
             push(&mut state.clocks, Clock::of(&interface))?;
+            if state.clocks.len() == 1 {
+                state.snap_length = interface.snap_length;
+            }
             (Block::Interface(interface), None)
         }
         PACKET => {
@@ -222,6 +228,15 @@ fn parse<'b>(
             let nanos = clock.nanos(packet.timestamp);
             (Block::Packet(packet), nanos)
         }
+        OBSOLETE_PACKET => {
+            let packet = ObsoletePacket::parse(body, order)?;
+            let interface = packet.interface.into();
+            let clock = clock(interface).ok_or(ReadErrorKind::UndescribedInterface(interface))?;
+            let nanos = clock.nanos(packet.timestamp);
+            (Block::ObsoletePacket(packet), nanos)
+        }
+        SIMPLE_PACKET if clock(0).is_none() => return Err(ReadErrorKind::UndescribedInterface(0)),
+        SIMPLE_PACKET => (Block::SimplePacket(SimplePacket::parse(body, order, state.snap_length)?), None),
         PROCESS => {
             let event = ProcessEvent::parse(body, order)?;
             let nanos = event_clock.nanos(event.timestamp);

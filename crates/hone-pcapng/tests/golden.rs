@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use common::{Bytes, emit, hex, read};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
-    Interface, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
+    Interface, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section,
+    SimplePacket, Statistics,
 };
 
 const SECTION: &str = "
@@ -46,6 +47,23 @@ const PACKET: &str = "
     0100 0200 6869 0000       ; comment hi
     0000 0000
     54000000";
+
+const OBSOLETE_PACKET: &str = "
+    02000000 3C000000         ; type, length 60
+    0000 0300                 ; interface 0, 3 packets lost before it
+    04030201 08070605         ; time 0x01020304_05060708, high word first
+    05000000 DC050000         ; 5 bytes captured of 1500
+    4500112233 000000         ; the packet, padded
+    0200 0400 02000000        ; flags: outbound
+    0100 0200 6869 0000       ; comment hi
+    0000 0000
+    3C000000";
+
+const SIMPLE_PACKET: &str = "
+    03000000 18000000         ; type, length 24
+    05000000                  ; 5 bytes, all of which the interface captures
+    4500112233 000000         ; the packet, padded
+    18000000";
 
 const PROCESS: &str = "
     01010000 A0000000         ; type, length 160
@@ -194,6 +212,25 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 process: Some(42),
                 how: Some(How::Reader),
                 other: vec![RawOption { code: 1, value: Cow::Borrowed(b"hi") }],
+            }),
+        ),
+        (
+            OBSOLETE_PACKET,
+            Block::ObsoletePacket(ObsoletePacket {
+                interface: 0,
+                drops: Some(3),
+                timestamp: TIME,
+                original_length: 1500,
+                data: Cow::Borrowed(&[0x45, 0, 0x11, 0x22, 0x33]),
+                flags: Some(2),
+                other: vec![RawOption { code: 1, value: Cow::Borrowed(b"hi") }],
+            }),
+        ),
+        (
+            SIMPLE_PACKET,
+            Block::SimplePacket(SimplePacket {
+                original_length: 5,
+                data: Cow::Borrowed(&[0x45, 0, 0x11, 0x22, 0x33]),
             }),
         ),
         (

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use common::{emit, hex, interface, read};
 use hone_pcapng::block::MAX_LENGTH;
 use hone_pcapng::{
-    Block, ByteOrder, EmitError, Interface, Packet, ProcessEvent, RawOption, ReadError, ReadErrorKind,
-    Reader, Resolution, Section, Statistics,
+    Block, ByteOrder, EmitError, Interface, ObsoletePacket, Packet, ProcessEvent, RawOption, ReadError,
+    ReadErrorKind, Reader, Resolution, Section, SimplePacket, Statistics,
 };
 
 const HEAD: &str = "0A0D0D0A 1C000000 4D3C2B1A 0100 0000 FFFFFFFF FFFFFFFF 1C000000
@@ -107,6 +107,63 @@ fn packets_that_cannot_be() {
 }
 
 #[test]
+fn simple_and_obsolete_packets_that_cannot_be() {
+    let message =
+        "the simple packet at offset 48 cannot be read: it claims 5 captured bytes and has room for 4";
+    refused(
+        "03000000 14000000 05000000 45001122 14000000",
+        ReadErrorKind::CapturedLength { captured: 5, available: 4 },
+        message,
+    );
+    let message =
+        "the obsolete packet at offset 48 cannot be read: its section has not described interface 1";
+    refused(
+        "02000000 20000000 0100 FFFF 00000000 00000000 00000000 00000000 20000000",
+        ReadErrorKind::UndescribedInterface(1),
+        message,
+    );
+    let message =
+        "the obsolete packet at offset 48 cannot be read: it claims 9 captured bytes and has room for 0";
+    refused(
+        "02000000 20000000 0000 FFFF 00000000 00000000 09000000 00000000 20000000",
+        ReadErrorKind::CapturedLength { captured: 9, available: 0 },
+        message,
+    );
+}
+
+#[test]
+fn a_simple_packet_needs_an_interface_of_its_own_section() {
+    let section = &HEAD[..HEAD.find("01000000").unwrap()];
+    let simple = "03000000 14000000 04000000 45001122 14000000";
+    let reason = ReadErrorKind::UndescribedInterface(0);
+    let alone = error(&hex(&[section, simple].join("\n")));
+    assert_eq!((alone.offset, alone.reason), (28, reason));
+    let after_another = error(&hex(&[HEAD, simple, section, simple].join("\n")));
+    assert_eq!((after_another.offset, after_another.reason), (48 + 20 + 28, reason));
+    let message = "the simple packet at offset 28 cannot be read: its section has not described interface 0";
+    assert_eq!(alone.to_string(), message);
+}
+
+#[test]
+fn a_simple_packet_is_cut_at_the_snap_length_of_the_first_interface() {
+    let simple = || SimplePacket { original_length: 9, data: Cow::Borrowed(b"three") };
+    let limited = |snap_length| Block::Interface(Interface { snap_length, ..interface() });
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let head = [Block::Section(Section::default()), limited(5), limited(1)];
+        let stream = [emit(&head, order), emit(&[Block::SimplePacket(simple())], order)].concat();
+        let mut packets = 0;
+        read(&stream, &[7], |_, block, _, nanos| {
+            if let Block::SimplePacket(packet) = block {
+                assert_eq!((packet, nanos), (&simple(), None), "it has no time");
+                packets += 1;
+            }
+        })
+        .unwrap();
+        assert_eq!(packets, 1);
+    }
+}
+
+#[test]
 fn options_that_cannot_be() {
     let message = "the process event at offset 48 cannot be read: option 5 at byte 24 of the block cannot be 3 bytes \
                    long";
@@ -179,6 +236,7 @@ fn each_block_has_the_time_of_its_interface() {
             Block::Interface(nanos),
             Block::Packet(packet(0)),
             Block::Packet(packet(1)),
+            Block::ObsoletePacket(ObsoletePacket { interface: 1, timestamp: 5, ..Default::default() }),
             Block::Statistics(Statistics { interface: 1, timestamp: 5, ..Default::default() }),
             Block::Statistics(Statistics { interface: 2, timestamp: 5, ..Default::default() }),
             Block::Section(Section::default()),
@@ -192,7 +250,7 @@ fn each_block_has_the_time_of_its_interface() {
     let second = Some(1_000_000_005);
     assert_eq!(
         times,
-        [None, Some(5_000), None, None, Some(5_000), second, second, None, None, None, Some(5)]
+        [None, Some(5_000), None, None, Some(5_000), second, second, second, None, None, None, Some(5)]
     );
 }
 

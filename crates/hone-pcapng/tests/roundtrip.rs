@@ -79,11 +79,13 @@ proptest! {
     fn any_bytes_as_a_body_parse_or_fail(
         body in proptest::collection::vec(prop_oneof![3 => 0..6_u8, 1 => any::<u8>()], 0..120),
         order in order(),
-        kind in prop_oneof![Just(1_u32), Just(5), Just(6), Just(0x101), Just(0x102), Just(0x0A0D_0D0A)],
+        kind in prop_oneof![Just(1_u32), Just(2), Just(3), Just(5), Just(6), Just(0x101), Just(0x102), Just(0x0A0D_0D0A)],
     ) {
         // A body of any length, also one that no frame can hold.
         match kind {
             1 => drop(hone_pcapng::Interface::parse(&body, order)),
+            2 => drop(hone_pcapng::ObsoletePacket::parse(&body, order)),
+            3 => drop(hone_pcapng::SimplePacket::parse(&body, order, 5)),
             5 => drop(hone_pcapng::Statistics::parse(&body, order)),
             6 => drop(hone_pcapng::Packet::parse(&body, order)),
             0x101 => drop(hone_pcapng::ProcessEvent::parse(&body, order)),

@@ -100,7 +100,7 @@ pub(crate) fn tell(block: &Block<'_>, at: u64) -> String {
             counts.processes.received.unwrap_or_default(),
             counts.connections.received.unwrap_or_default()
         ),
-        Block::Unknown { .. } => "unknown".into(),
+        Block::ObsoletePacket(_) | Block::SimplePacket(_) | Block::Unknown { .. } => "unknown".into(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
-    Interface, Packet, ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader, Resolution, Section,
-    Statistics,
+    Interface, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader,
+    Resolution, Section, SimplePacket, Statistics,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -132,6 +132,22 @@ prop_compose! {
 }
 
 prop_compose! {
+    pub(crate) fn obsolete_packet()(
+        drops in of(0..u16::MAX), timestamp in any::<u64>(), original_length in any::<u32>(), data in bytes(100),
+        flags in of(any::<u32>()), other in other(&[2]),
+    ) -> ObsoletePacket<'static> {
+        ObsoletePacket { interface: 0, drops, timestamp, original_length, data, flags, other }
+    }
+}
+
+prop_compose! {
+    /// Of an interface that captures all.
+    pub(crate) fn simple_packet()(data in bytes(100)) -> SimplePacket<'static> {
+        SimplePacket { original_length: u32::try_from(data.len()).unwrap(), data }
+    }
+}
+
+prop_compose! {
     pub(crate) fn process()(
         (process, timestamp, kind) in (any::<u32>(), any::<u64>(), prop_oneof![
             Just(0), Just(1), Just(2), Just(u32::MAX), any::<u32>()]),
@@ -209,6 +225,8 @@ pub(crate) fn block() -> impl Strategy<Value = Block<'static>> {
     prop_oneof![
         any_interface().prop_map(Block::Interface),
         packet().prop_map(Block::Packet),
+        obsolete_packet().prop_map(Block::ObsoletePacket),
+        simple_packet().prop_map(Block::SimplePacket),
         process().prop_map(Block::Process),
         connection().prop_map(Block::Connection),
         statistics().prop_map(Block::Statistics),
@@ -218,9 +236,12 @@ pub(crate) fn block() -> impl Strategy<Value = Block<'static>> {
 
 prop_compose! {
     /// A whole section.
-    fn blocks()(section in section(), interface in any_interface(), blocks in vec(block(), 0..8))
+    fn blocks()(section in section(), mut interface in any_interface(), blocks in vec(block(), 0..8))
         -> Vec<Block<'static>>
     {
+        if blocks.iter().any(|block| matches!(block, Block::SimplePacket(_))) {
+            interface.snap_length = 0;
+        }
         let mut all = vec![Block::Section(section), Block::Interface(interface)];
         all.extend(blocks);
         all

@@ -200,7 +200,7 @@ impl SectionState {
                 Event::Packet { packet, ip, headers: Headers::parse(ip) }
             }
             Block::Statistics(statistics) => Event::Statistics(statistics),
-            Block::Unknown { .. } => return None,
+            Block::ObsoletePacket(_) | Block::SimplePacket(_) | Block::Unknown { .. } => return None,
         };
         let mut shown = Shown { nanos: item.nanos, event, process: None };
         shown.process = shown.pid().and_then(|pid| self.processes.get(pid));
