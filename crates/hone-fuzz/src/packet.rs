@@ -1,14 +1,17 @@
 //! Packets in pieces to `hone-packet`.
 
-use hone_packet::packet_checksums as checksums;
+use hone_packet::{Headers, packet_checksums as checksums};
 
 /// The first byte says how long the pieces are, the rest is the packet. Pieces make no difference, and a packet that
-/// gets its checksums has them.
+/// gets its checksums has them, and headers.
 pub fn packet_checksums(input: &[u8]) {
     let Some((&piece, packet)) = input.split_first() else { return };
     let result = checksums(packet.chunks(usize::from(piece).max(1)));
     assert_eq!(result, checksums([packet]), "in pieces of {piece}");
+    let headers = Headers::parse(packet);
+    let _ = headers.map(|headers| (headers.ports(), headers.icmp()));
     let Ok(sums) = result else { return };
+    assert!(headers.is_ok(), "what is whole can be read: {headers:?}");
     let mut packet = packet.to_vec();
     for field in [sums.header, sums.transport].into_iter().flatten() {
         assert_eq!(packet[field.offset..field.offset + 2], field.found);

@@ -8,6 +8,7 @@
 //! * [`IpHeader`] makes the header, with its own checksum where it has one (IPv4).
 //! * [`transport_checksum`] gives the checksum of a TCP, UDP, ICMP or ICMPv6 segment.
 //! * [`packet_checksums`] gives both checksums of a packet that has its IP header.
+//! * [`Headers`] are those of a captured packet, read: who talks to whom.
 //!
 //! Nothing is changed in place: the packet belongs to the system. A checksum comes as a [`ChecksumField`], which says
 //! where it belongs, what is there and what should be; [`ChecksumField::write`] puts it into the monitor's own copy,
@@ -22,7 +23,9 @@ mod addresses;
 mod checksum;
 mod cursor;
 mod error;
+mod extension;
 mod header;
+mod headers;
 mod packet;
 mod sum;
 
@@ -30,9 +33,10 @@ pub use addresses::Addresses;
 pub use checksum::{ChecksumField, transport_checksum};
 pub use error::PacketError;
 pub use header::{HeaderBytes, IpHeader};
+pub use headers::Headers;
 pub use packet::{PacketChecksums, packet_checksums};
 
-/// Protocol numbers (IANA, "Assigned Internet Protocol Numbers") of the segments whose checksum is known here.
+/// Protocol numbers (IANA, "Assigned Internet Protocol Numbers") of the segments that this crate looks into.
 pub mod protocol {
     /// ICMP, over IPv4 (RFC 792).
     pub const ICMP: u8 = 1;
@@ -40,6 +44,14 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP (RFC 768).
     pub const UDP: u8 = 17;
+    /// DCCP (RFC 4340).
+    pub const DCCP: u8 = 33;
     /// ICMPv6, over IPv6 (RFC 4443).
     pub const ICMPV6: u8 = 58;
+    /// What an IPv6 header names that nothing follows (RFC 8200, section 4.7).
+    pub const NO_NEXT_HEADER: u8 = 59;
+    /// SCTP (RFC 9260).
+    pub const SCTP: u8 = 132;
+    /// UDP-Lite (RFC 3828).
+    pub const UDP_LITE: u8 = 136;
 }

@@ -3,25 +3,13 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::header::{V4_CHECKSUM, V4_LENGTH, V6_LENGTH};
-use crate::{Addresses, ChecksumField, PacketError, cursor::Cursor, sum::Sum, transport_checksum};
+use crate::{Addresses, ChecksumField, PacketError, cursor::Cursor, extension, sum::Sum, transport_checksum};
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 /// The fragment offset's bits of its IPv4 field, which counts in units of 8 bytes.
-const V4_FRAGMENT: u16 = 0x1FFF;
+pub(crate) const V4_FRAGMENT: u16 = 0x1FFF;
 /// The fragment offset's bits of its IPv6 field, which then is in bytes.
-const V6_FRAGMENT: u16 = 0xFFF8;
-
-/// IPv6 extension headers (IANA, "IPv6 Extension Header Types") that a checksum may lie behind.
-mod extension {
-    pub(super) const HOP_BY_HOP: u8 = 0;
-    pub(super) const ROUTING: u8 = 43;
-    pub(super) const FRAGMENT: u8 = 44;
-    pub(super) const AUTHENTICATION: u8 = 51;
-    pub(super) const DESTINATION_OPTIONS: u8 = 60;
-    pub(super) const MOBILITY: u8 = 135;
-    pub(super) const HOST_IDENTITY: u8 = 139;
-    pub(super) const SHIM6: u8 = 140;
-}
+pub(crate) const V6_FRAGMENT: u16 = 0xFFF8;
 
 /// The checksums of a packet; offsets count from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,29 +90,12 @@ fn v6<'a>(cursor: &mut Cursor<'a, impl Iterator<Item = &'a [u8]>>) -> Result<Pac
 
     let mut next = head[5];
     let mut at = V6_LENGTH;
-    loop {
+    while extension::is_one(next) {
         let protocol = next;
-        match protocol {
-            extension::HOP_BY_HOP
-            | extension::ROUTING
-            | extension::FRAGMENT
-            | extension::AUTHENTICATION
-            | extension::DESTINATION_OPTIONS
-            | extension::MOBILITY
-            | extension::HOST_IDENTITY
-            | extension::SHIM6 => {}
-            _ => break,
-        }
         let what = "IPv6 extension header";
         let start: [u8; 8] = cursor.take().map_err(|length| too_short(what, length, 8))?;
         next = start[0];
-        // RFC 8200, section 4: in units of 8 bytes, the first one not counted. RFC 4302, section 2.2: in units of 4
-        // bytes, the first two not counted. A fragment header has no such field.
-        let length = match protocol {
-            extension::FRAGMENT => 8,
-            extension::AUTHENTICATION => 8 + usize::from(start[1]) * 4,
-            _ => 8 + usize::from(start[1]) * 8,
-        };
+        let length = extension::length(protocol, start[1]);
         if at + length > end {
             return Err(PacketError::HeaderLength { what, says: length, minimum: 8, maximum: end - at });
         }
@@ -178,6 +149,6 @@ fn transport<'a>(
     Ok(field?.map(|field| field.moved(at)))
 }
 
-const fn too_short(what: &'static str, length: usize, minimum: usize) -> PacketError {
+pub(crate) const fn too_short(what: &'static str, length: usize, minimum: usize) -> PacketError {
     PacketError::TooShort { what, length, minimum }
 }
