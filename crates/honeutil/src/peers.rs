@@ -25,7 +25,7 @@ impl Peer {
     /// The peer of a packet that begins with its IP header; `None` if it is not sound or cut too short.
     #[must_use]
     pub fn of(packet: &[u8], outbound: bool) -> Option<Self> {
-        let headers = Headers::parse(packet)?;
+        let headers = Headers::parse(packet).ok()?;
         let [source_port, destination_port] = headers.ports().unwrap_or_default();
         let (address, remote, local) = if outbound {
             (headers.destination, destination_port, source_port)

@@ -83,10 +83,13 @@ pub fn printable(name: &str, most: usize) -> String {
     let mut length = 0;
     for char in name.chars() {
         let before = out.len();
-        if matches!(char, '\'' | '"' | '\\') {
+        if prints(char) {
             out.push(char);
         } else {
-            let _ = write!(out, "{}", char.escape_debug());
+            let _ = match char {
+                '\0' | '\t' | '\n' | '\r' => write!(out, "{}", char.escape_debug()),
+                _ => write!(out, "{}", char.escape_unicode()),
+            };
         }
         length += out[before..].chars().count();
         if length > most {
@@ -96,6 +99,14 @@ pub fn printable(name: &str, most: usize) -> String {
         }
     }
     out
+}
+
+/// Whether a character prints as itself and does not change how its neighbours print: no control, no direction or
+/// other format control, no character that only combines, and no blank but the space. What people are shown has no
+/// other characters than these, but escaped.
+#[must_use]
+pub(crate) fn prints(char: char) -> bool {
+    matches!(char, ' '..='~') || (char.escape_debug().len() == 1 && !char.is_whitespace())
 }
 
 /// A path's last part; all of `[kworker/0:1]`. Paths of Windows, which have no slash, are parted at backslashes.
@@ -119,8 +130,7 @@ pub fn escape(bytes: &[u8], out: &mut String) {
                 '\0'..=' ' | '\x7f' => {
                     let _ = write!(out, "\\x{:02x}", u32::from(char));
                 }
-                // Prints as itself, and is no blank.
-                _ if char.escape_debug().len() == 1 && !char.is_whitespace() => out.push(char),
+                _ if prints(char) => out.push(char),
                 _ => {
                     let _ = write!(out, "{}", char.escape_unicode());
                 }
@@ -129,6 +139,24 @@ pub fn escape(bytes: &[u8], out: &mut String) {
         for byte in chunk.invalid() {
             let _ = write!(out, "\\x{byte:02x}");
         }
+    }
+}
+
+/// [`escape`]d bytes as a column shows them.
+#[must_use]
+pub(crate) fn word(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    escape(bytes, &mut out);
+    known(&out).to_owned()
+}
+
+/// A word as it is, but `-` for none, and what is really called so escaped.
+#[must_use]
+pub(crate) fn known(word: &str) -> &str {
+    match word {
+        "" => "-",
+        "-" => "\\x2d",
+        word => word,
     }
 }
 

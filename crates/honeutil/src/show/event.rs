@@ -1,9 +1,10 @@
 //! One event on its way from the reader to the text, with what the stream said earlier about its process.
 
-use hone_pcapng::{ConnectionEvent, ConnectionId, Packet, ProcessEvent, Section, Statistics};
+use hone_pcapng::{ConnectionEvent, ConnectionId, How, ProcessEvent, Section, Statistics};
 
+use super::link::{Carries, Link};
 use super::processes::Process;
-use crate::ip::Headers;
+use crate::ip::{self, Headers};
 
 /// What happened.
 #[derive(Debug)]
@@ -11,12 +12,7 @@ pub(crate) enum Event<'a> {
     Section(&'a Section<'a>),
     Process(&'a ProcessEvent<'a>),
     Connection(&'a ConnectionEvent<'a>),
-    Packet {
-        packet: &'a Packet<'a>,
-        /// From the IP header on; empty if the link type is not known.
-        ip: &'a [u8],
-        headers: Option<Headers<'a>>,
-    },
+    Packet(Packet<'a>),
     Statistics(&'a Statistics<'a>),
 }
 
@@ -36,7 +32,7 @@ impl Shown<'_> {
         match &self.event {
             Event::Process(event) => Some(event.process),
             Event::Connection(event) => Some(event.process),
-            Event::Packet { packet, .. } => packet.process,
+            Event::Packet(packet) => packet.process,
             Event::Section(_) | Event::Statistics(_) => None,
         }
     }
@@ -45,13 +41,84 @@ impl Shown<'_> {
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match &self.event {
             Event::Connection(event) => Some(event.connection),
-            Event::Packet { packet, .. } => packet.connection,
+            Event::Packet(packet) => packet.connection,
             _ => None,
         }
     }
 }
 
-/// Which way a packet went, as its flags say.
+/// A packet, from whatever kind of block or file.
+#[derive(Debug)]
+pub(crate) struct Packet<'a> {
+    /// The interface, by its position in the section.
+    pub(crate) interface: u32,
+    /// What its link layer is.
+    pub(crate) link_type: u32,
+    /// Whether that is a link type that is not decoded here: nothing is known of what the packet holds.
+    pub(crate) undecoded: bool,
+    /// What was captured.
+    pub(crate) data: &'a [u8],
+    /// Length on the wire.
+    pub(crate) original_length: u32,
+    pub(crate) flags: Option<u32>,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) process: Option<u32>,
+    pub(crate) how: Option<How>,
+    /// Bytes of the link layer's header.
+    pub(crate) link_length: usize,
+    /// From the IP header on; empty if there is none.
+    pub(crate) ip: &'a [u8],
+    pub(crate) headers: Option<Headers<'a>>,
+    /// What is malformed in its IP headers, if they are: then there are no `headers`.
+    pub(crate) malformed: Option<&'static str>,
+    /// Which way it went, as its link layer says.
+    pub(crate) link_direction: Option<Direction>,
+}
+
+impl<'a> Packet<'a> {
+    /// A packet of which nothing but this is known.
+    pub(crate) fn new(link_type: u32, data: &'a [u8], original_length: u32) -> Self {
+        let link = Link::decode(link_type, data);
+        let undecoded = link.is_none();
+        let link = link.unwrap_or(Link { carries: Carries::Other, payload: data, direction: None });
+        let (ip, parsed) = match link.carries {
+            Carries::Other => (&[][..], None),
+            Carries::Ipv6 if link.payload.first().is_some_and(|byte| byte >> 4 != 6) => {
+                (&[][..], Some(Err(Some("ip version"))))
+            }
+            Carries::Ip | Carries::Ipv6 => {
+                (link.payload, Some(Headers::parse(link.payload).map_err(|error| ip::malformed(&error))))
+            }
+        };
+        Self {
+            interface: 0,
+            link_type,
+            undecoded,
+            data,
+            original_length,
+            flags: None,
+            connection: None,
+            process: None,
+            how: None,
+            link_length: data.len() - link.payload.len(),
+            ip,
+            headers: parsed.and_then(Result::ok),
+            malformed: parsed.and_then(Result::err).flatten(),
+            link_direction: link.direction,
+        }
+    }
+
+    /// Which way it went, as its flags say, or else its link layer.
+    pub(crate) fn direction(&self) -> Option<Direction> {
+        match self.flags.unwrap_or_default() & 3 {
+            1 => Some(Direction::In),
+            2 => Some(Direction::Out),
+            _ => self.link_direction,
+        }
+    }
+}
+
+/// Which way a packet went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     In,
@@ -59,60 +126,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    pub(crate) fn of(packet: &Packet<'_>) -> Option<Self> {
-        match packet.flags? & 3 {
-            1 => Some(Self::In),
-            2 => Some(Self::Out),
-            _ => None,
-        }
-    }
-}
-
-/// The link types whose packets can be shown with their addresses: where the IP header begins.
-pub(crate) fn ip_part(link_type: u16, data: &[u8]) -> &[u8] {
-    const VLAN: [[u8; 2]; 2] = [[0x81, 0x00], [0x88, 0xa8]];
-    const IP: [[u8; 2]; 2] = [[0x08, 0x00], [0x86, 0xdd]];
-    let (mut kind, header) = match link_type {
-        // IP at once: as Hone writes it, and as BSD and the typed variants of it do.
-        12 | 101 | 228 | 229 => return data,
-        // Ethernet.
-        1 => (12, 14),
-        // Linux cooked capture.
-        113 => (14, 16),
-        _ => return &[],
-    };
-    let mut rest = data.get(header..).unwrap_or_default();
-    let two = |at: usize| data.get(at..).and_then(<[u8]>::first_chunk::<2>).copied();
-    while two(kind).is_some_and(|found| VLAN.contains(&found)) {
-        kind += 4;
-        rest = rest.get(4..).unwrap_or_default();
-    }
-    if two(kind).is_some_and(|found| IP.contains(&found)) { rest } else { &[] }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ip_header_is_found() {
-        let ethernet = [&[0; 12][..], &[8, 0, 0x45]].concat();
-        let tagged = [&[0; 12][..], &[0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x86, 0xdd, 0x60]].concat();
-        let cooked = [&[0; 14][..], &[8, 0, 0x45]].concat();
-        let arp = [&[0; 12][..], &[8, 6, 0x45]].concat();
-        for (link_type, data, expected) in [
-            (101, &[0x45][..], &[0x45][..]),
-            (1, &ethernet, &[0x45]),
-            (1, &tagged, &[0x60]),
-            (113, &cooked, &[0x45]),
-            (1, &arp, &[]),
-            (147, &[0x45], &[]),
-            (1, &[], &[]),
-        ] {
-            assert_eq!(ip_part(link_type, data), expected, "{link_type}");
-        }
-        for length in 0..tagged.len() {
-            let _ = ip_part(1, &tagged[..length]);
-        }
+    pub(crate) fn sent(sent: bool) -> Self {
+        if sent { Self::Out } else { Self::In }
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::system;
 use crate::text::printable;
 
+/// How a gzip member begins (RFC 1952): with deflate, the only method.
+const GZIP_MAGIC: [u8; 3] = [0x1F, 0x8B, 8];
 /// How a zstd frame begins.
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Largest window of a compressed file, as a power of two: 128 MiB, what zstd itself takes without being told to.
@@ -68,18 +70,23 @@ impl Input {
 fn decompressed(mut stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut begin = Vec::with_capacity(ZSTD_MAGIC.len());
     stream.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin)?;
-    let compressed = begin == ZSTD_MAGIC;
+    let (zstd, gzip) = (begin == ZSTD_MAGIC, begin.starts_with(&GZIP_MAGIC));
     let whole = io::Cursor::new(begin).chain(stream);
-    if !compressed {
-        return Ok(Box::new(whole));
+    if zstd {
+        let mut decoder = zstd::stream::read::Decoder::new(whole)?;
+        decoder.window_log_max(MAX_WINDOW_LOG)?;
+        Ok(Box::new(decoder))
+    } else if gzip {
+        Ok(Box::new(flate2::read::MultiGzDecoder::new(whole)))
+    } else {
+        Ok(Box::new(whole))
     }
-    let mut decoder = zstd::stream::read::Decoder::new(whole)?;
-    decoder.window_log_max(MAX_WINDOW_LOG)?;
-    Ok(Box::new(decoder))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn read(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
@@ -91,13 +98,19 @@ mod tests {
     #[test]
     fn compressed_or_not_it_reads_the_same() {
         let data = b"some data ".repeat(100_000);
-        let frame = zstd::stream::encode_all(&data[..], 1).unwrap();
         assert_eq!(read(data.clone()).unwrap(), data);
-        assert_eq!(read(frame.clone()).unwrap(), data);
-        assert_eq!(read([frame.clone(), frame.clone()].concat()).unwrap(), data.repeat(2), "two frames");
-        assert!(read(frame[..frame.len() - 1].to_vec()).is_err(), "cut off");
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&data).unwrap();
+        for frame in [zstd::stream::encode_all(&data[..], 1).unwrap(), encoder.finish().unwrap()] {
+            assert_eq!(read(frame.clone()).unwrap(), data);
+            assert_eq!(read([frame.clone(), frame.clone()].concat()).unwrap(), data.repeat(2), "two frames");
+            assert!(read(frame[..frame.len() - 1].to_vec()).is_err(), "cut off");
+        }
         for short in 0..4 {
             assert_eq!(read(ZSTD_MAGIC[..short].to_vec()).unwrap(), &ZSTD_MAGIC[..short]);
+        }
+        for short in 0..3 {
+            assert_eq!(read(GZIP_MAGIC[..short].to_vec()).unwrap(), &GZIP_MAGIC[..short]);
         }
     }
 }

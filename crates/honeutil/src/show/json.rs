@@ -7,16 +7,18 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hone_pcapng::{ConnectionEventKind, EventCounts, HostId, How, Packet, ProcessEvent, ProcessEventKind};
+use hone_pcapng::{ConnectionEventKind, EventCounts, HostId, How, ProcessEvent, ProcessEventKind};
 use hone_pcapng::{Section, Statistics};
 use serde::Serialize;
+use serde_json::ser::Formatter;
 
 use super::community::Flow;
-use super::event::{Direction, Event, Shown};
+use super::event::{Direction, Event, Packet, Shown};
 use super::line::guid_text;
 use super::processes::Process;
 use super::time::Times;
 use crate::ip::{self, Headers};
+use crate::text::prints;
 
 /// The version of the schema whose names these are.
 const ECS_VERSION: &str = "8.17.0";
@@ -49,14 +51,31 @@ impl Objects {
                 document.process = Some(ProcessFields::known(event.process, shown.process));
                 document.hone.connection = Some(Id { id: event.connection });
             }
-            Event::Packet { packet, headers, .. } => document.packet(packet, headers.as_ref(), shown.process),
+            Event::Packet(packet) => document.packet(packet, shown.process),
             Event::Statistics(statistics) => document.statistics(statistics),
         }
         let container = shown.process.map(|process| &process.container[..]).filter(|id| !id.is_empty());
         document.container = container.map(|id| Container { id: text(id) });
-        serde_json::to_writer(&mut *out, &document)?;
+        document.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Printable))?;
         out.push(b'\n');
         Ok(())
+    }
+}
+
+/// Compact JSON, in which all that the text form escapes is escaped too: no name steers a terminal.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+        let mut plain = 0;
+        for (at, char) in text.char_indices().filter(|(_, char)| !prints(*char)) {
+            writer.write_all(&text.as_bytes()[plain..at])?;
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            plain = at + char.len_utf8();
+        }
+        writer.write_all(&text.as_bytes()[plain..])
     }
 }
 
@@ -247,6 +266,15 @@ struct PacketFields {
     fragment_offset: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp: Option<Icmp>,
+    /// What is malformed in the IP headers, which are not shown then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    malformed: Option<&'static str>,
+    /// The link type, if it is one that is not decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link_type: Option<u32>,
+    /// The interface, if it is not the section's first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interface: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     how: Option<&'static str>,
 }
@@ -365,7 +393,8 @@ impl<'a> Document<'a> {
         self.hone.bytes = Bytes::of(event);
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, headers: Option<&Headers<'_>>, process: Option<&'a Process>) {
+    fn packet(&mut self, packet: &Packet<'_>, process: Option<&'a Process>) {
+        let headers = packet.headers.as_ref();
         self.event =
             EventFields { kind: "event", category: &["network"], types: &["info"], action: "packet" };
         let protocol = headers.map(|headers| headers.protocol);
@@ -373,7 +402,7 @@ impl<'a> Document<'a> {
             kind: headers.map(|headers| if headers.source.is_ipv4() { "ipv4" } else { "ipv6" }),
             transport: protocol.and_then(ip::name),
             iana_number: protocol.map(|protocol| protocol.to_string()),
-            direction: Direction::of(packet).map(|direction| match direction {
+            direction: packet.direction().map(|direction| match direction {
                 Direction::In => "ingress",
                 Direction::Out => "egress",
             }),
@@ -393,6 +422,9 @@ impl<'a> Document<'a> {
             flags: packet.flags,
             fragment_offset: headers.map(|headers| headers.fragment).filter(|offset| *offset > 0),
             icmp: headers.and_then(Headers::icmp).map(|[kind, code]| Icmp { kind, code }),
+            malformed: packet.malformed,
+            link_type: packet.undecoded.then_some(packet.link_type),
+            interface: (packet.interface != 0).then_some(packet.interface),
             how: packet.how.map(How::words),
         });
     }

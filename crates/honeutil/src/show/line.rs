@@ -13,14 +13,14 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use hone_pcapng::{ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Packet, ProcessEvent};
+use hone_pcapng::{ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, ProcessEvent};
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
 
-use super::event::{Direction, Event, Shown};
+use super::event::{Direction, Event, Packet, Shown};
 use super::processes::Process;
 use super::time::Times;
-use crate::ip::{self, Headers};
-use crate::text::escape;
+use crate::ip;
+use crate::text::{escape, known};
 
 /// Writes lines; keeps its buffers from one to the next.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl Lines {
             Event::Section(section) => self.section(section),
             Event::Process(event) => self.process(event),
             Event::Connection(event) => self.connection(event),
-            Event::Packet { packet, headers, .. } => self.packet(packet, headers.as_ref()),
+            Event::Packet(packet) => self.packet(packet),
             Event::Statistics(statistics) => self.statistics(statistics),
         }
         out.extend_from_slice(self.line.trim_end().as_bytes());
@@ -91,6 +91,11 @@ impl Lines {
         if let Some(value) = value {
             let _ = write!(self.line, " {key}={value}");
         }
+    }
+
+    /// ` key=` and some words as one.
+    fn words(&mut self, key: &str, words: Option<&str>) {
+        self.number(key, words.map(|words| words.replace(' ', "-")));
     }
 
     fn section(&mut self, section: &Section<'_>) {
@@ -144,13 +149,13 @@ impl Lines {
         self.number("conn", Some(event.connection));
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, headers: Option<&Headers<'_>>) {
-        self.line.push_str(match Direction::of(packet) {
+    fn packet(&mut self, packet: &Packet<'_>) {
+        self.line.push_str(match packet.direction() {
             Some(Direction::In) => " in  ",
             Some(Direction::Out) => " out ",
             None => " -   ",
         });
-        if let Some(headers) = headers {
+        if let Some(headers) = &packet.headers {
             match ip::name(headers.protocol) {
                 Some(name) => self.line.push_str(name),
                 None => _ = write!(self.line, "proto-{}", headers.protocol),
@@ -169,8 +174,11 @@ impl Lines {
         let _ = write!(self.line, " len={}", packet.original_length);
         let captured = packet.data.len();
         self.number("captured", (captured != packet.original_length as usize).then_some(captured));
+        self.words("malformed", packet.malformed);
+        self.number("link", packet.undecoded.then_some(packet.link_type));
+        self.number("interface", (packet.interface != 0).then_some(packet.interface));
         self.number("conn", packet.connection);
-        self.number("how", packet.how.map(|how| how.words().replace(' ', "-")));
+        self.words("how", packet.how.map(How::words));
     }
 
     fn endpoint(&mut self, address: IpAddr, port: Option<u16>) {
@@ -204,15 +212,6 @@ impl Lines {
                 }
             }
         }
-    }
-}
-
-/// A word as it is, but `-` for none, and what is really called so escaped.
-fn known(word: &str) -> &str {
-    match word {
-        "" => "-",
-        "-" => "\\x2d",
-        word => word,
     }
 }
 

@@ -1,38 +1,39 @@
 //! `honeutil show`: augmented files and streams as text or JSON, one event a line.
 //!
-//! One pass, bounded memory: [`input`] opens what is to be shown, the format's reader parts it into blocks, each block
-//! becomes an event ([`event`]) with what [`processes`] knows of its process, [`select`] decides, and [`line`] or
-//! [`json`] writes. Whatever was written is out before more input is waited for, so live input flows.
+//! One pass, bounded memory: [`input`] opens what is to be shown, [`stream`] parts it into the blocks of PCAP-NG or the
+//! packets of the [`classic`] format, each becomes an event ([`event`]) with what [`processes`] knows of its process and
+//! what [`link`] finds behind its link layer's header, [`select`] decides, and [`line`] or [`json`] writes. Whatever was written is out before more input is waited for, so live input flows.
 
+pub mod classic;
 mod community;
 mod event;
 pub mod expression;
 pub mod input;
 mod json;
 mod line;
+mod link;
 mod processes;
 pub mod select;
+pub mod stream;
 mod time;
 
 use std::io::{self, Read, Write};
 
-use hone_pcapng::{Block, Item, ReadError, Reader};
-
-use self::event::{Event, Shown, ip_part};
+use self::event::{Event, Shown};
 use self::input::Input;
 use self::json::Objects;
 use self::line::Lines;
-use self::processes::Processes;
 use self::select::Selection;
-use crate::ip::Headers;
+use self::stream::{Stream, StreamError};
+use crate::progress::Messages;
 use crate::system::file::is_pipe_closed;
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 /// How much is collected before it is written.
 const OUT_BYTES: usize = 64 << 10;
-/// Link types kept of a section, one for each interface: a bound that no recording comes near.
-const MAX_INTERFACES: usize = 1 << 16;
+/// Link types of an input of which it is said that they are not decoded.
+const MAX_NOTES: usize = 16;
 
 /// Why an input was not shown, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +63,7 @@ pub enum ShowError {
         /// Which.
         name: String,
         /// Where and why.
-        source: ReadError,
+        source: StreamError,
     },
     /// What is shown cannot be written.
     #[error("cannot write: {0}")]
@@ -127,37 +128,56 @@ impl<W: Write> Show<W> {
         shown.and(flushed)
     }
 
-    fn stream(&mut self, mut stream: impl Read, name: &str) -> Result<(), ShowError> {
-        let mut reader = Reader::new();
-        let mut section = SectionState::default();
+    fn stream(&mut self, mut bytes: impl Read, name: &str) -> Result<(), ShowError> {
+        let mut stream = Stream::new();
+        let mut notes =
+            Notes { name, link_types: Vec::new(), no_processes: !self.selection.needs_processes() };
+        let mut chunk = std::mem::take(&mut self.chunk);
         let mut offset = 0;
-        let malformed = |source| ShowError::Malformed { name: name.to_owned(), source };
-        loop {
-            let count = match stream.read(&mut self.chunk) {
-                Ok(0) => return reader.finish().map_err(malformed),
+        let ended = loop {
+            let count = match bytes.read(&mut chunk) {
+                Ok(0) => break stream.finish().map_err(Stop::Stream),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(ShowError::Read { name: name.to_owned(), offset, source }),
+                Err(source) => {
+                    break Err(Stop::Show(ShowError::Read { name: name.to_owned(), offset, source }));
+                }
             };
             offset += count as u64;
-            reader.feed(&self.chunk[..count]).map_err(malformed)?;
-            while let Some(item) = reader.next_block().map_err(malformed)? {
-                if let Some(shown) = section.event(&item)
-                    && self.selection.admits(&shown)
-                {
-                    match &mut self.form {
-                        Form::Lines(lines) => lines.write(&shown, &mut self.lines),
-                        Form::Json(objects) => {
-                            objects.write(&shown, &mut self.lines).map_err(ShowError::Write)?;
-                        }
-                    }
-                    if self.lines.len() >= OUT_BYTES {
-                        self.flush()?;
-                    }
-                }
+            let fed = stream.feed(&chunk[..count]);
+            if matches!(stream, Stream::Classic(_)) {
+                notes.no_processes();
             }
-            self.flush()?;
+            let shown = fed
+                .map_err(Stop::Stream)
+                .and_then(|()| stream.drain(|shown| self.event(shown, &mut notes).map_err(Stop::Show)));
+            let flushed = self.flush().map_err(Stop::Show);
+            if let Err(stop) = shown.and(flushed) {
+                break Err(stop);
+            }
+        };
+        self.chunk = chunk;
+        ended.map_err(|stop| match stop {
+            Stop::Stream(source) => ShowError::Malformed { name: name.to_owned(), source },
+            Stop::Show(error) => error,
+        })
+    }
+
+    /// Writes an event, if it is selected.
+    fn event(&mut self, shown: &Shown<'_>, notes: &mut Notes<'_>) -> Result<(), ShowError> {
+        if let Event::Packet(packet) = &shown.event
+            && packet.undecoded
+        {
+            notes.undecoded(packet.link_type);
         }
+        if !self.selection.admits(shown) {
+            return Ok(());
+        }
+        match &mut self.form {
+            Form::Lines(lines) => lines.write(shown, &mut self.lines),
+            Form::Json(objects) => objects.write(shown, &mut self.lines).map_err(ShowError::Write)?,
+        }
+        if self.lines.len() >= OUT_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), ShowError> {
@@ -167,44 +187,49 @@ impl<W: Write> Show<W> {
     }
 }
 
-/// What earlier blocks of a section say about later ones.
-#[derive(Debug, Default)]
-struct SectionState {
-    processes: Processes,
-    link_types: Vec<u16>,
+/// Why the loop over an input stops early.
+enum Stop {
+    Stream(StreamError),
+    Show(ShowError),
 }
 
-impl SectionState {
-    /// The event that a block is, if it is one; takes note of it.
-    fn event<'a>(&'a mut self, item: &'a Item<'_>) -> Option<Shown<'a>> {
-        let event = match &item.block {
-            Block::Section(section) => {
-                self.processes.clear();
-                self.link_types.clear();
-                Event::Section(section)
-            }
-            Block::Interface(interface) => {
-                if self.link_types.len() < MAX_INTERFACES {
-                    self.link_types.push(interface.link_type);
-                }
-                return None;
-            }
-            Block::Process(event) => {
-                self.processes.note(event);
-                Event::Process(event)
-            }
-            Block::Connection(event) => Event::Connection(event),
-            Block::Packet(packet) => {
-                let link_type = usize::try_from(packet.interface).ok().and_then(|at| self.link_types.get(at));
-                let ip = link_type.map_or(&[][..], |link_type| ip_part(*link_type, &packet.data));
-                Event::Packet { packet, ip, headers: Headers::parse(ip) }
-            }
-            Block::Statistics(statistics) => Event::Statistics(statistics),
-            Block::ObsoletePacket(_) | Block::SimplePacket(_) | Block::Unknown { .. } => return None,
-        };
-        let mut shown = Shown { nanos: item.nanos, event, process: None };
-        shown.process = shown.pid().and_then(|pid| self.processes.get(pid));
-        Some(shown)
+impl From<StreamError> for Stop {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+/// What is said about an input, once each, on standard error.
+struct Notes<'a> {
+    name: &'a str,
+    /// Those said to be not decoded.
+    link_types: Vec<u32>,
+    /// That it has no processes is said, or does not matter.
+    no_processes: bool,
+}
+
+impl Notes<'_> {
+    fn no_processes(&mut self) {
+        if !std::mem::replace(&mut self.no_processes, true) {
+            let _ = writeln!(
+                Messages,
+                "honeutil: {}: a libpcap file has no processes and connections: --pid, --name, --user, --container \
+                 and --conn cannot match its packets",
+                self.name
+            );
+        }
+    }
+
+    fn undecoded(&mut self, link_type: u32) {
+        if self.link_types.len() < MAX_NOTES && !self.link_types.contains(&link_type) {
+            self.link_types.push(link_type);
+            let _ = writeln!(
+                Messages,
+                "honeutil: {}: link type {link_type} is not decoded: its packets have no addresses and ports, and \
+                 --host, --port and --filter cannot match them",
+                self.name
+            );
+        }
     }
 }
 

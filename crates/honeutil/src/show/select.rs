@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::event::{Direction, Event, Shown};
+use super::event::{Event, Shown};
 use super::expression::{Expression, Subject};
+use crate::text::word;
 
 /// The conditions; an empty list is none.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,11 @@ impl Selection {
         self.of_processes() && self.connections.is_empty() && self.of_packets()
     }
 
+    /// Whether only what has a process or a connection may be shown.
+    pub(crate) fn needs_processes(&self) -> bool {
+        !self.of_processes() || !self.connections.is_empty()
+    }
+
     fn of_processes(&self) -> bool {
         self.pids.is_empty() && self.names.is_empty() && self.users.is_empty() && self.containers.is_empty()
     }
@@ -54,18 +60,22 @@ impl Selection {
     fn process(&self, shown: &Shown<'_>) -> bool {
         let name = |wanted: &String| {
             shown.process.is_some_and(|process| {
-                !wanted.is_empty() && [process.name(), &process.path].contains(&wanted.as_bytes())
+                !wanted.is_empty()
+                    && [process.name(), &process.path].iter().any(|name| is_written(name, wanted))
             })
         };
         let user = |wanted: &String| {
             shown.process.is_some_and(|process| {
-                (!process.user_name.is_empty() && process.user_name == wanted.as_bytes())
+                (!process.user_name.is_empty() && is_written(&process.user_name, wanted))
                     || process.user.is_some_and(|user| wanted.parse() == Ok(user))
-                    || (!wanted.is_empty() && process.security_id == *wanted)
+                    || (!wanted.is_empty() && is_written(process.security_id.as_bytes(), wanted))
             })
         };
         let container = |wanted: &String| {
-            shown.process.is_some_and(|process| process.container.starts_with(wanted.as_bytes()))
+            shown.process.is_some_and(|process| {
+                process.container.starts_with(wanted.as_bytes())
+                    || forms(&process.container, wanted).any(|form| form.starts_with(wanted.as_str()))
+            })
         };
         (self.pids.is_empty() || shown.pid().is_some_and(|pid| self.pids.contains(&pid)))
             && (self.names.is_empty() || self.names.iter().any(name))
@@ -74,7 +84,12 @@ impl Selection {
     }
 
     fn packet(&self, shown: &Shown<'_>) -> bool {
-        let Event::Packet { packet, ip, headers } = &shown.event else { return false };
+        let Event::Packet(packet) = &shown.event else { return false };
+        // Nothing is known of it, so that `not port 53` does not hold either.
+        if packet.undecoded {
+            return false;
+        }
+        let headers = packet.headers;
         let has_port = |port| headers.and_then(|h| h.ports()).is_some_and(|ports| ports.contains(port));
         let has_host = |network: &Network| {
             headers.is_some_and(|headers| {
@@ -84,16 +99,29 @@ impl Selection {
         (self.ports.is_empty() || self.ports.iter().any(has_port))
             && (self.hosts.is_empty() || self.hosts.iter().any(has_host))
             && self.expression.as_ref().is_none_or(|expression| {
-                // Without the link layer's header, whose length the captured packet tells.
-                let link = u32::try_from(packet.data.len() - ip.len()).unwrap_or(u32::MAX);
+                let link = u32::try_from(packet.link_length).unwrap_or(u32::MAX);
                 expression.matches(&Subject {
-                    ip,
-                    headers: *headers,
+                    ip: packet.ip,
+                    headers,
                     length: packet.original_length.saturating_sub(link),
-                    direction: Direction::of(packet),
+                    direction: packet.direction(),
                 })
             })
     }
+}
+
+/// Whether a name is what somebody wrote: as it is, or as this program prints it.
+fn is_written(name: &[u8], wanted: &str) -> bool {
+    name == wanted.as_bytes() || forms(name, wanted).any(|form| form == wanted)
+}
+
+/// How a name is printed, where that differs from the name itself and may be what is wanted: as a column or value of the
+/// text, and as a string of the JSON form.
+fn forms(name: &[u8], wanted: &str) -> impl Iterator<Item = String> {
+    let word = wanted.contains('\\').then(|| word(name));
+    let string =
+        wanted.contains(char::REPLACEMENT_CHARACTER).then(|| String::from_utf8_lossy(name).into_owned());
+    word.into_iter().chain(string)
 }
 
 /// An address, or all that begin with the same bits.

@@ -35,6 +35,7 @@ fn the_offset_and_the_reason_are_told_and_the_next_file_is_shown() {
         file(&directory, "broken", &broken),
         directory.path().join("missing"),
         file(&directory, "text", b"no recording at all"),
+        file(&directory, "xz", b"\xfd7zXZ\0"),
         directory.path().to_owned(),
         file(&directory, "cut.zst", &zstd::stream::encode_all(&whole[..], 3).unwrap()[..100]),
         file(&directory, "empty", b""),
@@ -46,7 +47,8 @@ fn the_offset_and_the_reason_are_told_and_the_next_file_is_shown() {
     for (message, (name, words)) in messages.lines().zip([
         ("broken", "the interface statistics at offset "),
         ("missing", "No such file"),
-        ("text", "not PCAP-NG"),
+        ("text", "neither PCAP-NG nor libpcap"),
+        ("xz", "xz -dc FILE | honeutil show"),
         ("", "is a directory"),
         ("cut.zst", "incomplete frame"),
     ]) {
@@ -54,7 +56,7 @@ fn the_offset_and_the_reason_are_told_and_the_next_file_is_shown() {
         assert!(message.contains(path.trim_end_matches('/')), "{message}");
         assert!(message.contains(words), "{message}");
     }
-    assert_eq!(messages.lines().count(), 5, "{messages}");
+    assert_eq!(messages.lines().count(), 6, "{messages}");
     let lines = String::from_utf8(output.stdout).unwrap();
     let all = shown(&[], &whole);
     assert!(lines.ends_with(&(all.join("\n") + "\n")), "the good one is shown");

@@ -1,8 +1,10 @@
 //! What each filter shows and leaves out.
 
-use hone_pcapng::ByteOrder;
+use std::borrow::Cow;
 
-use crate::fixture::{WIDE, everyday};
+use hone_pcapng::{ByteOrder, ProcessEventKind};
+
+use crate::fixture::{Stream, WIDE, everyday};
 use crate::tools::{honeutil, shown};
 
 /// The kinds and process ids of the lines shown.
@@ -66,4 +68,50 @@ fn values_out_of_range_are_refused_with_the_range() {
         assert!(message.contains(words), "{option} {value}: {message}");
         assert_eq!(output.stdout, b"");
     }
+}
+
+#[test]
+fn a_name_can_be_given_back_as_it_was_printed() {
+    let names: [&[u8]; 9] = [
+        b"\xff\xfe",
+        b"a b",
+        b"tab\there",
+        b"esc\x1b[2J",
+        "bidi\u{202e}x".as_bytes(),
+        "c1\u{9b}x".as_bytes(),
+        b"back\\slash",
+        b"-",
+        b"caf\xc3\xa9\xff",
+    ];
+    let mut stream = Stream::new(ByteOrder::Little);
+    for (pid, name) in (1..).zip(names) {
+        let path = [b"/opt/", name].concat();
+        stream.process(pid, ProcessEventKind::Started, |event| {
+            event.path = Some(Cow::Owned(path));
+            event.user_name = Some(Cow::Borrowed(name));
+            event.container = Some(Cow::Borrowed(name));
+        });
+        stream.packet(&[], 1, None, Some(pid));
+    }
+    // What is not known is shown as `-`, too, and is no name.
+    stream.packet(&[], 1, None, Some(100));
+    let all = shown(&[], &stream.bytes);
+    let json = shown(&["--json"], &stream.bytes);
+    for (index, line) in all[1..].chunks(2).enumerate().take(names.len()) {
+        let words: Vec<_> = line[0].split_ascii_whitespace().collect();
+        let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)).unwrap();
+        for option in [
+            ["--user", words[3]],
+            ["--name", words[4]],
+            ["--name", value("path=")],
+            ["--container", value("container=")],
+        ] {
+            assert_eq!(shown(&option, &stream.bytes), line, "{option:?}");
+        }
+        // As jq -r prints it.
+        let object: serde_json::Value = serde_json::from_str(&json[1 + 2 * index]).unwrap();
+        let name = object["process"]["name"].as_str().unwrap();
+        assert_eq!(shown(&["--name", name], &stream.bytes), line, "{name:?}");
+    }
+    assert_eq!(shown(&["--name", r"\xff"], &stream.bytes), [""; 0], "a part of a name is none");
 }

@@ -98,6 +98,11 @@ impl Stream {
         packet.emit(self.order, &mut self.bytes).unwrap();
     }
 
+    /// A block of any type.
+    pub(crate) fn block(&mut self, block: &Block<'_>) {
+        block.emit(self.order, &mut self.bytes).unwrap();
+    }
+
     pub(crate) fn statistics(&mut self) {
         let counts = EventCounts { received: Some(6), delivered: Some(6), ..EventCounts::default() };
         let statistics = Statistics {
@@ -140,6 +145,31 @@ pub(crate) fn v6(protocol: u8, source: u8, destination: u8, transport: &[u8]) ->
     (packet[23], packet[39]) = (source, destination);
     packet.extend_from_slice(transport);
     packet
+}
+
+/// A file in libpcap's classic format, with the packets a second apart from noon on and `fraction` behind it.
+pub(crate) fn classic(
+    magic: u32,
+    order: ByteOrder,
+    link_type: u32,
+    fraction: u32,
+    packets: &[Vec<u8>],
+) -> Vec<u8> {
+    let word = |word: u32| match order {
+        ByteOrder::Little => word.to_le_bytes(),
+        ByteOrder::Big => word.to_be_bytes(),
+    };
+    let version = match order {
+        ByteOrder::Little => [2, 0, 4, 0],
+        ByteOrder::Big => [0, 2, 0, 4],
+    };
+    let mut file = [word(magic), version, [0; 4], [0; 4], word(262_144), word(link_type)].concat();
+    for (second, packet) in (u32::try_from(NOON / 1_000_000_000).unwrap()..).zip(packets) {
+        let length = u32::try_from(packet.len()).unwrap();
+        file.extend([second, fraction, length, length].map(word).concat());
+        file.extend(packet);
+    }
+    file
 }
 
 pub(crate) fn tcp(source: u16, destination: u16, data: usize) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! The JSON form, parsed back.
 
-use hone_pcapng::ByteOrder;
+use std::borrow::Cow;
+
+use hone_pcapng::{ByteOrder, ProcessEventKind};
 use serde_json::{Value, json};
 
-use crate::fixture::{WIDE, everyday, hostile};
+use crate::fixture::{Stream, WIDE, everyday, hostile};
 use crate::tools::shown;
 
 fn objects(input: &[u8]) -> Vec<Value> {
@@ -143,4 +145,50 @@ fn bytes_that_are_no_text_are_there_in_base64() {
     let args = objects[1]["hone"]["bytes"]["args"].as_str().unwrap();
     assert_eq!(base64::prelude::BASE64_STANDARD.decode(args).unwrap(), b"a\nb\0\xff\xfe\0\"quoted\" \\x1b\0");
     assert_eq!(objects[4]["hone"]["connection"]["id"], json!(u64::MAX));
+}
+
+#[test]
+fn what_the_text_escapes_is_escaped_in_json_and_decodes_to_what_it_was() {
+    // C0 and C1 controls, DEL, blanks, all that changes direction, formats, separates lines or only combines; a tag
+    // that takes two units; and text that is to stay as it is.
+    let controls = "\u{1}\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{a0}\u{ad}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\
+                    \u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{301}\u{feff}\u{fff9}\u{e0041}";
+    let plain = "naïve \"ü\" \\ 日本 🦀";
+    let name = format!("{plain}{controls}");
+    let path = format!("/bin/{name}");
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.process(6, ProcessEventKind::Started, |event| {
+        event.path = Some(Cow::Owned(path.clone().into_bytes()));
+        event.arguments = Some(Cow::Owned([path.as_bytes(), b"\0\xff\0"].concat()));
+        event.user_name = Some(Cow::Owned(name.clone().into_bytes()));
+        event.group_name = Some(Cow::Owned(name.clone().into_bytes()));
+        event.container = Some(Cow::Owned(name.clone().into_bytes()));
+        event.command_line = Some(Cow::Owned(name.clone().into_bytes()));
+    });
+    stream.packet(&[], 1, None, Some(6));
+    let lines = shown(&["--json"], &stream.bytes);
+    for line in &lines {
+        let raw: Vec<_> = line.chars().filter(|char| controls.contains(*char)).collect();
+        assert!(raw.is_empty(), "{raw:?} in {line}");
+    }
+    assert!(
+        lines[1].contains("naïve \\\"ü\\\" \\\\ 日本 🦀\\u0001\\u001b\\u007f\\u0080\\u0085\\u009b"),
+        "{}",
+        lines[1]
+    );
+    assert!(lines[1].contains("\\u202e") && lines[1].contains("\\udb40\\udc41"), "{}", lines[1]);
+    for object in objects(&stream.bytes)[1..].iter() {
+        assert_eq!(object["process"]["executable"], *path);
+        assert_eq!(object["process"]["name"], *name);
+        assert_eq!(object["process"]["user"]["name"], *name);
+        assert_eq!(object["container"]["id"], *name);
+    }
+    let exec = &objects(&stream.bytes)[1]["process"];
+    assert_eq!((&exec["args"][0], &exec["args"][1]), (&json!(path), &json!("\u{fffd}")));
+    assert_eq!((&exec["group"]["name"], &exec["command_line"]), (&json!(name), &json!(name)));
+    // The text form escapes the same ones.
+    for line in shown(&[], &stream.bytes) {
+        assert!(!line.chars().any(|char| controls.contains(char)), "{line}");
+        assert!(!line.contains("PAKT") || line.contains("ü") && line.contains("🦀"), "{line}");
+    }
 }

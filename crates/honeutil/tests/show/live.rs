@@ -8,7 +8,7 @@ use std::time::Duration;
 use hone_pcapng::{ByteOrder, Reader};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fixture::everyday;
+use crate::fixture::{classic, everyday, udp, v4};
 use crate::tools::{honeutil, shown};
 
 #[test]
@@ -43,6 +43,25 @@ fn each_event_is_shown_as_soon_as_it_is_there() {
     assert!(child.wait().unwrap().success());
     let _ = reader.join().unwrap();
     assert_eq!(expected.next(), None);
+}
+
+/// As in `tcpdump -U -w - | honeutil show`.
+#[test]
+fn each_packet_of_a_libpcap_stream_is_shown_as_soon_as_it_is_there() {
+    let packets = [1, 2, 3].map(|port| v4(17, [10, 0, 0, 1], [10, 0, 0, 2], &udp(port, 53, 4)));
+    let whole = classic(0xA1B2_C3D4, ByteOrder::Little, 101, 0, &packets);
+    let (header, records) = whole.split_at(24);
+    let mut child = honeutil(["show"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    stdin.write_all(header).unwrap();
+    for (record, port) in records.chunks(records.len() / 3).zip(1..) {
+        stdin.write_all(record).unwrap();
+        let line = lines.next().unwrap().unwrap();
+        assert!(line.contains(&format!("10.0.0.1:{port} > ")), "{line}");
+    }
+    drop(stdin);
+    assert!(lines.next().is_none() && child.wait().unwrap().success());
 }
 
 /// In a pipeline, Ctrl-C goes to the recorder too, whose last blocks are still to be shown.

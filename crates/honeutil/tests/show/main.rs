@@ -3,7 +3,9 @@
 mod broken;
 mod filters;
 mod fixture;
+mod foreign;
 mod json;
+mod links;
 mod live;
 mod stock;
 mod text;

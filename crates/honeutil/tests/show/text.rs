@@ -74,7 +74,7 @@ fn other_link_types() {
     let mut stream = Stream::with_link_type(ByteOrder::Little, 1);
     stream.packet(&[&[0; 12][..], &[8, 0], &ip].concat(), 2, None, None);
     stream.packet(&[&[0; 12][..], &[8, 6], &ip].concat(), 2, None, None);
-    let lines = shown(&["--filter", "len = 40"], &stream.bytes);
+    let lines = shown(&["--filter", "ip and len = 40"], &stream.bytes);
     assert_eq!(lines.len(), 1);
     assert!(lines[0].ends_with("out tcp 10.0.0.1:1000 > 192.0.2.1:443 len=54 how=kernel"), "{lines:?}");
 }

@@ -1,0 +1,319 @@
+//! A stream of either format, taken in chunks: events out.
+
+use std::fmt;
+
+use hone_pcapng::block::SECTION;
+use hone_pcapng::{Block, Item, ReadError};
+
+use super::classic::{self, ClassicError};
+use super::event::{Event, Packet, Shown};
+use super::processes::Processes;
+
+/// Interfaces kept of a section: a bound that no recording comes near.
+const MAX_INTERFACES: usize = 1 << 16;
+/// How other files begin that people have, what they are, and what to do.
+const OTHERS: [([u8; 4], &str); 9] = [
+    (*b"\xFD7zX", "compressed with xz: xz -dc FILE | honeutil show"),
+    (*b"BZh9", "compressed with bzip2: bzip2 -dc FILE | honeutil show"),
+    (*b"\x04\"M\x18", "compressed with lz4: lz4 -dc FILE | honeutil show"),
+    (*b"PK\x03\x04", "a ZIP archive: unzip -p FILE | honeutil show"),
+    (*b"snoo", "a snoop capture: editcap FILE NEW converts it"),
+    (*b"\x34\xCD\xB2\xA1", "a variant of libpcap: editcap FILE NEW converts it"),
+    (*b"\xA1\xB2\xCD\x34", "a variant of libpcap: editcap FILE NEW converts it"),
+    (*b"GMBU", "a Network Monitor capture: editcap FILE NEW converts it"),
+    (*b"RTSS", "a Network Monitor capture: editcap FILE NEW converts it"),
+];
+
+/// Why a stream cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// PCAP-NG that is not sound.
+    #[error(transparent)]
+    Blocks(#[from] ReadError),
+    /// A libpcap file that is not sound.
+    #[error(transparent)]
+    Classic(#[from] ClassicError),
+    /// Another format.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+}
+
+/// A file of another format, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreign([u8; 4]);
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match OTHERS.iter().find(|(begin, _)| *begin == self.0) {
+            Some((_, what)) => write!(f, "it is {what}"),
+            None => {
+                f.write_str("it is neither PCAP-NG nor libpcap, nor one of them compressed with gzip or zstd")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Foreign {}
+
+/// A stream in one of the formats, or in none yet: its first four bytes say which.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Undecided(Vec<u8>),
+    Blocks(Box<hone_pcapng::Reader>, SectionState),
+    Classic(classic::Reader),
+}
+
+impl Stream {
+    pub(crate) fn new() -> Self {
+        Self::Undecided(Vec::new())
+    }
+
+    /// Adds the next bytes.
+    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
+        match self {
+            Self::Undecided(begin) => {
+                begin.extend_from_slice(chunk);
+                let begin = std::mem::take(begin);
+                *self = match begin.first_chunk() {
+                    None => Self::Undecided(begin),
+                    Some(&magic) if classic::is_magic(magic) => {
+                        let mut reader = classic::Reader::default();
+                        reader.feed(&begin);
+                        Self::Classic(reader)
+                    }
+                    Some(magic) if *magic == SECTION.to_le_bytes() => Self::blocks(&begin)?,
+                    Some(magic) => return Err(Foreign(*magic).into()),
+                };
+                Ok(())
+            }
+            Self::Blocks(reader, _) => Ok(reader.feed(chunk)?),
+            Self::Classic(reader) => {
+                reader.feed(chunk);
+                Ok(())
+            }
+        }
+    }
+
+    fn blocks(begin: &[u8]) -> Result<Self, StreamError> {
+        let mut reader = hone_pcapng::Reader::new();
+        reader.feed(begin)?;
+        Ok(Self::Blocks(Box::new(reader), SectionState::default()))
+    }
+
+    /// Hands every event that is whole to `sink`.
+    pub(crate) fn drain<E: From<StreamError>>(
+        &mut self,
+        mut sink: impl FnMut(&Shown<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Undecided(_) => {}
+            Self::Blocks(reader, section) => {
+                while let Some(item) = reader.next_block().map_err(StreamError::Blocks)? {
+                    if let Some(shown) = section.event(&item) {
+                        sink(&shown)?;
+                    }
+                }
+            }
+            Self::Classic(reader) => {
+                while let Some(record) = reader.next_packet().map_err(StreamError::Classic)? {
+                    let packet = Packet::new(record.link_type, record.data, record.original_length);
+                    let event = Event::Packet(packet);
+                    sink(&Shown { nanos: Some(record.nanos), event, process: None })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(self) -> Result<(), StreamError> {
+        match self {
+            // Nothing at all is the end of a recording that never began.
+            Self::Undecided(begin) => {
+                let mut reader = hone_pcapng::Reader::new();
+                reader.feed(&begin)?;
+                Ok(reader.finish()?)
+            }
+            Self::Blocks(reader, _) => Ok(reader.finish()?),
+            Self::Classic(reader) => Ok(reader.finish()?),
+        }
+    }
+}
+
+/// What earlier blocks of a section say about later ones.
+#[derive(Debug, Default)]
+pub(crate) struct SectionState {
+    processes: Processes,
+    link_types: Vec<u16>,
+}
+
+impl SectionState {
+    /// The event that a block is, if it is one; takes note of it.
+    fn event<'a>(&'a mut self, item: &'a Item<'_>) -> Option<Shown<'a>> {
+        let event = match &item.block {
+            Block::Section(section) => {
+                self.processes.clear();
+                self.link_types.clear();
+                Event::Section(section)
+            }
+            Block::Interface(interface) => {
+                if self.link_types.len() < MAX_INTERFACES {
+                    self.link_types.push(interface.link_type);
+                }
+                return None;
+            }
+            Block::Process(event) => {
+                self.processes.note(event);
+                Event::Process(event)
+            }
+            Block::Connection(event) => Event::Connection(event),
+            Block::Packet(packet) => Event::Packet(Packet {
+                flags: packet.flags,
+                connection: packet.connection,
+                process: packet.process,
+                how: packet.how,
+                ..self.packet(packet.interface, &packet.data, packet.original_length)
+            }),
+            Block::ObsoletePacket(packet) => Event::Packet(Packet {
+                flags: packet.flags,
+                ..self.packet(packet.interface.into(), &packet.data, packet.original_length)
+            }),
+            Block::SimplePacket(packet) => {
+                Event::Packet(self.packet(0, &packet.data, packet.original_length))
+            }
+            Block::Statistics(statistics) => Event::Statistics(statistics),
+            Block::Unknown { .. } => return None,
+        };
+        let mut shown = Shown { nanos: item.nanos, event, process: None };
+        shown.process = shown.pid().and_then(|pid| self.processes.get(pid));
+        Some(shown)
+    }
+
+    /// A packet of an interface, which the reader has made sure is described.
+    fn packet<'a>(&self, interface: u32, data: &'a [u8], original_length: u32) -> Packet<'a> {
+        let link_type = usize::try_from(interface).ok().and_then(|at| self.link_types.get(at));
+        let link_type = link_type.copied().map_or(u32::MAX, u32::from);
+        Packet { interface, ..Packet::new(link_type, data, original_length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use hone_pcapng::{ByteOrder, Interface, ObsoletePacket, Resolution, Section, SimplePacket};
+
+    use super::*;
+    use crate::show::json::Objects;
+    use crate::show::line::Lines;
+
+    /// Files with a packet of each kind, of many link types.
+    fn seeds() -> Vec<Vec<u8>> {
+        let ip = b"\x45\0\0\x20\0\x01\0\0\x40\x11\0\0\x0a\0\0\x01\x0a\0\0\x02\x04\xd2\0\x35\0\x0c\0\0xxxx";
+        let six = [
+            &b"\x60\0\0\0\0\x14\0\x40"[..],
+            &[0; 31],
+            b"\x01\x2c\0\0\0\0\0\0\0\x11\0\0\x01\0\0\0\0",
+            &ip[20..],
+        ]
+        .concat();
+        let mut seeds = Vec::new();
+        for (link_type, header) in [
+            (0, &b"\x02\0\0\0"[..]),
+            (1, b"\0\0\0\0\0\0\0\0\0\0\0\0\x81\0\0\x01\x08\0"),
+            (9, b"\xff\x03\0\x21"),
+            (101, b""),
+            (113, b"\0\0\0\x01\0\x06\0\0\0\0\0\0\0\0\x86\xdd"),
+            (229, b""),
+            (276, b"\x86\xdd\0\0\0\0\0\x01\0\x01\0\x06\0\0\0\0\0\0\0\0"),
+        ] {
+            let data =
+                [header, if header.contains(&0xDD) || link_type == 229 { &six } else { &ip[..] }].concat();
+            let original_length = u32::try_from(data.len()).unwrap();
+            let mut blocks = Vec::new();
+            let interface = Interface {
+                link_type,
+                snap_length: 0,
+                description: None,
+                resolution: Resolution::MICROS,
+                offset_seconds: 0,
+                other: Vec::new(),
+            };
+            let (simple, obsolete, packet) =
+                (Cow::Borrowed(&data[..]), Cow::Borrowed(&data[..]), Cow::Borrowed(&data[..]));
+            for block in [
+                Block::Section(Section::default()),
+                Block::Interface(interface),
+                Block::SimplePacket(SimplePacket { original_length, data: simple }),
+                Block::ObsoletePacket(ObsoletePacket {
+                    original_length,
+                    data: obsolete,
+                    ..Default::default()
+                }),
+                Block::Packet(hone_pcapng::Packet { original_length, data: packet, ..Default::default() }),
+            ] {
+                block.emit(ByteOrder::Little, &mut blocks).unwrap();
+            }
+            seeds.push(blocks);
+            let mut classic = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0".to_vec();
+            classic.extend(u32::from(link_type).to_le_bytes());
+            for _ in 0..2 {
+                classic.extend([1, 2, original_length, original_length].map(u32::to_le_bytes).concat());
+                classic.extend(&data);
+            }
+            seeds.push(classic);
+        }
+        seeds
+    }
+
+    /// How many events there are, in chunks of this length.
+    fn shown(bytes: &[u8], chunk: usize) -> (usize, String) {
+        let mut stream = Stream::new();
+        let (mut lines, mut objects, mut out) = (Lines::default(), Objects::default(), Vec::new());
+        let mut ended = Ok(());
+        let mut events = 0;
+        for chunk in bytes.chunks(chunk) {
+            ended = stream.feed(chunk).and_then(|()| {
+                stream.drain(|shown| {
+                    lines.write(shown, &mut out);
+                    objects.write(shown, &mut out).unwrap();
+                    events += 1;
+                    Ok::<_, StreamError>(())
+                })
+            });
+            if ended.is_err() {
+                break;
+            }
+        }
+        let ended = ended.and_then(|()| stream.finish());
+        assert!(String::from_utf8(out).is_ok());
+        (events, ended.map_or_else(|error| error.to_string(), |()| String::new()))
+    }
+
+    #[test]
+    fn any_bytes_are_events_or_an_error_in_whatever_chunks_they_come() {
+        let seeds = seeds();
+        for seed in &seeds {
+            let (events, ended) = shown(seed, usize::MAX);
+            assert!(ended.is_empty() && events >= 2, "{ended}");
+        }
+        let mut state = 1_u32;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        for _ in 0..5_000 {
+            let mut bytes = seeds[random(seeds.len())].clone();
+            for _ in 0..1 + random(4) {
+                let at = random(bytes.len());
+                match random(3) {
+                    0 => bytes[at] = u8::try_from(random(256)).unwrap(),
+                    1 => bytes[at] ^= 1 << random(8),
+                    _ => bytes.truncate(at + 1),
+                }
+            }
+            assert_eq!(shown(&bytes, usize::MAX), shown(&bytes, 1 + random(60)));
+        }
+    }
+}
