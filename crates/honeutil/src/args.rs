@@ -145,11 +145,17 @@ pub enum Command {
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
-    /// Recordings to show, also if compressed with zstd; - or none is standard input
+    /// Recordings to show, also if compressed with zstd or gzip; - or none is standard input
+    ///
+    /// Captures of other programs are shown too, PCAP-NG and libpcap's .pcap. A packet without a time (in a simple packet
+    /// block) has - for it.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
     /// One JSON object a line, with the field names of the Elastic Common Schema
+    ///
+    /// What is not known is left out: an event without a time has no @timestamp. Characters that do not print, or change
+    /// how others print, are escaped as \uXXXX.
     #[arg(long)]
     pub json: bool,
 
@@ -158,6 +164,8 @@ pub struct ShowArgs {
     pub pid: Vec<u32>,
 
     /// Events of processes whose executable has this file name, or this path
+    ///
+    /// As it is, or as show prints it: evil\x1b.sh, caf\xe9. So have --user and --container.
     #[arg(long, value_name = "NAME", value_parser = nonempty)]
     pub name: Vec<String>,
 
