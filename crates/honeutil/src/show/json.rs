@@ -10,7 +10,6 @@ use base64::prelude::BASE64_STANDARD;
 use hone_pcapng::{ConnectionEventKind, EventCounts, HostId, How, ProcessEvent, ProcessEventKind};
 use hone_pcapng::{Section, Statistics};
 use serde::Serialize;
-use serde_json::ser::Formatter;
 
 use super::community::Flow;
 use super::event::{Direction, Event, Packet, Shown};
@@ -56,26 +55,31 @@ impl Objects {
         }
         let container = shown.process.map(|process| &process.container[..]).filter(|id| !id.is_empty());
         document.container = container.map(|id| Container { id: text(id) });
-        document.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, Printable))?;
+        let start = out.len();
+        serde_json::to_writer(&mut *out, &document)?;
+        escape(start, out);
         out.push(b'\n');
         Ok(())
     }
 }
 
-/// Compact JSON, in which all that the text form escapes is escaped too: no name steers a terminal.
-struct Printable;
-
-impl Formatter for Printable {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
-        let mut plain = 0;
-        for (at, char) in text.char_indices().filter(|(_, char)| !prints(*char)) {
-            writer.write_all(&text.as_bytes()[plain..at])?;
+/// Escapes in the JSON from `start` on what the text form escapes, too, so that no name steers a terminal. Outside of its
+/// strings JSON has none of that, and within them serde_json has escaped the controls of ASCII but the last one.
+fn escape(start: usize, out: &mut Vec<u8>) {
+    // Nearly always nothing: one look at the line costs less than one at each string.
+    if out[start..].iter().copied().max() < Some(b'\x7F') {
+        return;
+    }
+    let line = String::from_utf8_lossy(&out[start..]).into_owned();
+    out.truncate(start);
+    for char in line.chars() {
+        if prints(char) {
+            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
             for unit in char.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
+                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
             }
-            plain = at + char.len_utf8();
         }
-        writer.write_all(&text.as_bytes()[plain..])
     }
 }
 

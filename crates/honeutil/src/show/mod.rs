@@ -2,7 +2,8 @@
 //!
 //! One pass, bounded memory: [`input`] opens what is to be shown, [`stream`] parts it into the blocks of PCAP-NG or the
 //! packets of the [`classic`] format, each becomes an event ([`event`]) with what [`processes`] knows of its process and
-//! what [`link`] finds behind its link layer's header, [`select`] decides, and [`line`] or [`json`] writes. Whatever was written is out before more input is waited for, so live input flows.
+//! what [`link`] finds behind its link layer's header, [`select`] decides, and [`line`] or [`json`] writes. Whatever was
+//! written is out before more input is waited for, so live input flows.
 
 pub mod classic;
 mod community;
