@@ -9,6 +9,7 @@ use crate::{
     OutOfMemory, ProcessKey, RING_SLOT_BYTES, SourceDrops, Statistics,
     block::{About, BlockIndex, Role, Store},
     correction::Correction,
+    expired::ExpiredPackets,
     filter::Subject,
     hold::Hold,
     open_list::OpenList,
@@ -46,6 +47,8 @@ pub struct Engine {
     /// Packets that wait for their connection's owner.
     pub(crate) hold: Hold,
     pub(crate) hold_time: Nanos,
+    /// Packets that have waited in vain.
+    pub(crate) expired: ExpiredPackets,
     /// Reads of datagrams of which it is not known yet which they took.
     pub(crate) takes: Takes,
     pub(crate) readers: Vec<Reader>,
@@ -101,6 +104,7 @@ impl Engine {
             open_list: OpenList::new(config.max_open_connections),
             hold: Hold::new(config.max_held_packets, config.max_held_bytes),
             hold_time: config.hold_time,
+            expired: ExpiredPackets::default(),
             takes: Takes::default(),
             readers: Vec::new(),
             signals: Signals::new(),

@@ -16,6 +16,9 @@
 //! To make room, the oldest packet of the same connection leaves first, then the oldest of all: a busy connection without
 //! an owner pushes out its own packets before others'.
 //!
+//! A packet that left because its time was over is remembered for a while (`expired`): what it waited for may still
+//! happen, and then it is corrected.
+//!
 //! A packet that leaves goes to the readers attached then, with the filters they have then, and into the section that is
 //! being queued then, though it may be older than the section's beginning. A recording that is to miss none of its last
 //! packets goes on reading for the hold time.
@@ -29,6 +32,8 @@ use crate::{
     Attribution, ConnectionId, Direction, Engine, EventError, Method, Nanos, NoOwner, OpenConnection,
     OpenListError, Owner, Packet, ProcessKey, Used, Wait,
     block::Role,
+    correction::Correction,
+    expired::Expired,
     hold::{Awaited, Held, Place},
     statistics::Kind,
     takes::{SOONEST, Take},
@@ -110,24 +115,31 @@ impl Engine {
     pub(crate) fn give_up(&mut self, connection: ConnectionId, reason: NoOwner) {
         self.release(connection, Role::Plain, |held| Some(held.awaited.given_up(reason)));
         self.takes.settle(connection);
+        self.expired.forget(connection);
     }
 
     /// A process used a connection: the packets that waited for just that are its own.
     pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
+        if self.expired.has(connection) {
+            self.used_late(connection, process, used, at);
+        }
         if !self.hold.has(connection) {
             return;
         }
         if let Used::NextDatagram { before, length } = used {
             self.datagram_taken(Take { connection, process, length, at }, before);
         }
+        let born = self.born(process);
+        // Nobody sends before he exists. (Who receives may be younger than what he reads.)
+        let unborn =
+            |held: &Held| held.direction == Direction::Outbound && born.is_some_and(|born| born > held.at);
         if used == Used::Accepted {
             self.hold.for_each(connection, |held| {
-                if held.awaited.wait.is_some() {
+                if held.awaited.wait.is_some() && !unborn(held) {
                     held.awaited.otherwise = Ok((process, Method::Accepted));
                 }
             });
         }
-        let born = self.born(process);
         self.release(connection, Role::Read, |held| {
             let method = match (used, held.awaited.wait?) {
                 (Used::Accepted, _) => return None,
@@ -140,10 +152,38 @@ impl Engine {
                 (Used::Stream(read), Wait::Stream(end)) if !is_after(end, read) => Method::Reader,
                 _ => return None,
             };
-            // Nobody sends before he exists. (Who receives may be younger than what he reads.)
-            let unborn = held.direction == Direction::Outbound && born.is_some_and(|born| born > held.at);
-            Some(if unborn { held.awaited.otherwise } else { Ok((process, method)) })
+            Some(if unborn(held) { held.awaited.otherwise } else { Ok((process, method)) })
         });
+    }
+
+    /// The same, for packets that have waited in vain: they are corrected.
+    fn used_late(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
+        let before = |expired: &Expired| match (used, expired.wait) {
+            (Used::NextDatagram { before, .. }, Wait::Datagram(number)) => number < before,
+            _ => false,
+        };
+        // Of several that were read, nobody knows which it was.
+        let several = self.expired.count(connection, before) > 1;
+        let settles = |expired: &Expired| match (used, expired.wait) {
+            (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
+            (Used::Handshake(accepted), Wait::Handshake(number)) => accepted == number,
+            (Used::Datagram(read), Wait::Datagram(number)) => read == number,
+            (Used::Stream(read), Wait::Stream(end)) => !is_after(end, read),
+            (Used::NextDatagram { .. }, Wait::Datagram(_)) => before(expired),
+            _ => false,
+        };
+        let method = if matches!(used, Used::Handshake(_)) { Method::Accepted } else { Method::Reader };
+        while let Some(expired) = self.expired.take(connection, settles) {
+            if several {
+                continue;
+            }
+            let (direction, packets) = (expired.direction, expired.packets());
+            let correction =
+                Correction { connection, direction, packets, attribution: Ok((process, method)) };
+            if self.corrected(&correction, at).is_err() {
+                self.counts.lost.add(Kind::Connection);
+            }
+        }
     }
 
     /// A process took a datagram out; see [`takes`](crate::takes).
@@ -189,6 +229,7 @@ impl Engine {
 
     /// Nobody will read a datagram.
     pub(crate) fn datagram_dropped(&mut self, connection: ConnectionId, dropped: u64) {
+        self.expired.take(connection, |expired| expired.wait == Wait::Datagram(dropped));
         self.release(connection, Role::Plain, |held| match held.awaited.wait {
             Some(Wait::Datagram(number)) if number == dropped => Some(held.awaited.otherwise),
             _ => None,
@@ -254,6 +295,12 @@ impl Engine {
     /// Gives up the first packet of a connection.
     fn give_up_first(&mut self, connection: ConnectionId, reason: NoOwner) {
         if let Some(held) = self.hold.pop(connection) {
+            let &Held { connection, direction, at, .. } = &held;
+            if let Some(wait @ (Wait::Datagram(_) | Wait::Stream(_) | Wait::Handshake(_))) = held.awaited.wait
+            {
+                // Without memory it stays as it is recorded now.
+                let _ = self.expired.add(Expired { connection, direction, at, wait });
+            }
             self.leave(&held, held.awaited.given_up(reason), Role::Plain);
         }
     }

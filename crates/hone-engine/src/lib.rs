@@ -48,6 +48,7 @@ mod correction;
 mod engine;
 mod error;
 mod event;
+mod expired;
 mod filter;
 mod grow;
 mod held;

@@ -11,7 +11,7 @@ mod common;
 
 use common::*;
 use hone_engine::{
-    Attribution, Corrected, Direction, Engine, Event, Method, NoOwner, Owner, Packet, ProcessKey,
+    Attribution, Config, Corrected, Direction, Engine, Event, Method, NoOwner, Owner, Packet, ProcessKey,
     ProcessStart, ReaderId, StartKind, Used, Wait,
 };
 
@@ -260,4 +260,36 @@ fn reads_that_overlap_are_told_apart_by_what_they_return() {
     // The second has come, but may still be on its way into the socket while the first is returned.
     let told = shared_reads(&[5], &[(one, u64::MAX, 5)]);
     assert_eq!(told, ["1000: packet of 7, 33 of 33"]);
+}
+
+#[test]
+fn what_is_read_after_its_time_is_corrected() {
+    let config = Config { hold_time: 5000, ..Config::default() };
+    let mut engine = Engine::new(config).expect("there is memory");
+    let reader = attach(&mut engine);
+    handle(&mut engine, &[started(PROCESS, 1), opened(5, Some(PROCESS), 1)]);
+    story(&mut engine, reader);
+    let waits = |wait| Owner::Wait(wait, SHARED);
+    handle(&mut engine, &[inbound(waits(Wait::Stream(101)), 10, &tcp(100))]);
+    handle(&mut engine, &[inbound(waits(Wait::Datagram(1)), 11, &udp(3))]);
+    handle(&mut engine, &[inbound(waits(Wait::Datagram(2)), 12, &udp(3))]);
+    handle(&mut engine, &[inbound(waits(Wait::Handshake(7)), 13, &[])]);
+    engine.tick(20_000);
+    assert_eq!(news(&mut engine, reader).len(), 4);
+    handle(&mut engine, &[used(OTHER, Used::Stream(100), 20_001), used(OTHER, Used::Handshake(8), 20_002)]);
+    assert_eq!(news(&mut engine, reader), [""; 0], "none of it was read");
+    handle(&mut engine, &[used(OTHER, Used::Stream(110), 20_003), used(OTHER, Used::Handshake(7), 20_004)]);
+    handle(&mut engine, &[used(OTHER, Used::NextDatagram { before: 2, length: 3 }, 20_005)]);
+    let told = [
+        "20003: connection 5 corrected from 100 to 101 by 8",
+        "20004: connection 5 corrected at 13 by 8",
+        "20005: connection 5 corrected at 11 by 8",
+    ];
+    assert_eq!(news(&mut engine, reader), told);
+    handle(
+        &mut engine,
+        &[used(PROCESS, Used::Datagram(1), 20_006), used(PROCESS, Used::Datagram(2), 20_007)],
+    );
+    assert_eq!(news(&mut engine, reader), ["20007: connection 5 corrected at 12 by 7"]);
+    assert_eq!(engine.statistics().held, 0);
 }

@@ -10,9 +10,9 @@
 mod reference;
 
 use hone_engine::{
-    Attribution, Config, Engine, Event, Family, Filter, Method, NoOwner, ORDER_TIME, OpenConnection, Owner,
-    PerKind, ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError, SourceDrops, StartKind,
-    Used, Wait,
+    Attribution, Config, Corrected, Engine, Event, Family, Filter, Method, NoOwner, ORDER_TIME,
+    OpenConnection, Owner, PerKind, ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError,
+    SourceDrops, StartKind, Used, Wait,
 };
 use proptest::{collection, option, prelude::*, sample};
 use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEIRS, data};
@@ -59,6 +59,7 @@ pub(crate) enum Sketch {
     Packet { connection: Option<u64>, owner: Owner, length: usize, port: u16 },
     Used(u64, ProcessKey, Used),
     Dropped(u64, u64),
+    Corrected(u64, Corrected, Attribution),
 }
 
 fn process() -> impl Strategy<Value = ProcessKey> {
@@ -83,6 +84,15 @@ fn otherwise() -> impl Strategy<Value = Attribution> {
     prop_oneof![
         1 => process().prop_map(|process| Ok((process, Method::Listener))),
         2 => Just(Err(NoOwner::Shared)),
+    ]
+}
+
+fn corrected() -> impl Strategy<Value = Corrected> {
+    prop_oneof![
+        // Packets' times are close to the clock of the test.
+        1 => (0..300_u64).prop_map(|at| Corrected::Time(10 * ORDER_TIME + at)),
+        2 => (position(), 1..5_u32)
+            .prop_map(|(from, length)| Corrected::Bytes { from, to: from.wrapping_add(length) }),
     ]
 }
 
@@ -119,6 +129,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         2 => (connection(), option::of(process())).prop_map(|(id, process)| Sketch::Closed(id, process)),
         2 => (connection(), process(), used).prop_map(|(id, process, used)| Sketch::Used(id, process, used)),
         1 => (connection(), 0..4_u64).prop_map(|(id, number)| Sketch::Dropped(id, number)),
+        3 => (connection(), corrected(), otherwise())
+            .prop_map(|(id, packets, attribution)| Sketch::Corrected(id, packets, attribution)),
         8 => (option::of(connection()), owner, 0..300_usize, 0..4_u16)
             .prop_map(|(connection, owner, length, port)| Sketch::Packet { connection, owner, length, port }),
     ]
@@ -449,6 +461,10 @@ impl Sketch {
             &Self::Ended(process) => Event::ProcessEnded { process, at },
             &Self::Opened(connection, owner) => Event::ConnectionOpened { connection, owner, at },
             &Self::Used(connection, process, used) => Event::ConnectionUsed { connection, process, used, at },
+            &Self::Corrected(connection, packets, attribution) => {
+                let direction = hone_engine::Direction::Inbound;
+                Event::Corrected { connection, direction, packets, attribution, at }
+            }
             &Self::Dropped(connection, number) => Event::DatagramDropped { connection, number, at },
             &Self::Closed(connection, process) => Event::ConnectionClosed { connection, process, at },
             &Self::Packet { connection, owner, .. } => Event::Packet(hone_engine::Packet {

@@ -13,9 +13,9 @@ use std::{
 };
 
 use hone_engine::{
-    Config, Direction, Engine, Event, EventError, Family, Filter, FilterError, Method, NoOwner,
+    Config, Corrected, Direction, Engine, Event, EventError, Family, Filter, FilterError, Method, NoOwner,
     OpenConnection, OpenListError, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId,
-    ReaderOptions, StartKind,
+    ReaderOptions, StartKind, Used, Wait,
 };
 
 /// Which allocations of this thread fail.
@@ -93,14 +93,14 @@ const DATA: [u8; 800] = {
 };
 const EVENTS: u64 = 64;
 /// Packets of each of them.
-const PACKETS: u64 = 4;
+const PACKETS: u64 = 5;
 
 fn key(number: u64) -> ProcessKey {
     ProcessKey { pid: u32::try_from(number).expect("a small number"), start: 1 }
 }
 
 /// The events of the scenario: each number stands for one of every kind.
-fn events(number: u64) -> [Event<'static>; 7] {
+fn events(number: u64) -> [Event<'static>; 10] {
     let (at, process) = (number * 10, key(number));
     let mut start = ProcessStart::new(process, at, StartKind::Started);
     start.path = Some(b"/usr/bin/true");
@@ -128,6 +128,20 @@ fn events(number: u64) -> [Event<'static>; 7] {
         packet(Some(number + 5000), Owner::Process(process, Method::Creator)),
         packet(None, Owner::None(NoOwner::Kernel)),
         packet(Some(9000 + number / 8), Owner::Ask),
+        packet(Some(number), Owner::Wait(Wait::Datagram(number), Err(NoOwner::Shared))),
+        Event::ConnectionUsed {
+            connection: number,
+            process,
+            used: Used::NextDatagram { before: number, length: 1 },
+            at,
+        },
+        Event::Corrected {
+            connection: number + 5000,
+            direction: Direction::Inbound,
+            packets: Corrected::Time(at),
+            attribution: Ok((process, Method::Reader)),
+            at,
+        },
     ]
 }
 

@@ -39,6 +39,8 @@ pub(crate) fn data(port: u16) -> [u8; 300] {
     data[16..20].copy_from_slice(&OURS);
     data[20..22].copy_from_slice(&THEIR_PORT.to_be_bytes());
     data[22..24].copy_from_slice(&port.to_be_bytes());
+    // A sequence number; a header without a length.
+    data[24..28].copy_from_slice(&u32::from(port).to_be_bytes());
     data
 }
 
@@ -138,6 +140,9 @@ pub(crate) struct Model {
     open_list: Vec<Listed>,
     held: VecDeque<Seen>,
     takes: Vec<Take>,
+    /// What has waited in vain: of a connection, when it came, for what.
+    expired: VecDeque<(u64, u64, Wait)>,
+    corrections: u64,
     bounds: Bounds,
     pub(crate) readers: Vec<Reader>,
     pub(crate) counts: Counts,
@@ -154,6 +159,8 @@ impl Model {
             open_list: Vec::new(),
             held: VecDeque::new(),
             takes: Vec::new(),
+            expired: VecDeque::new(),
+            corrections: 0,
             bounds,
             readers: Vec::new(),
             counts: Counts::default(),
@@ -246,10 +253,17 @@ impl Model {
                 true
             }
             &Sketch::Dropped(connection, number) => {
+                let dropped = (connection, Wait::Datagram(number));
+                let waits = self.expired.iter().position(|&(id, _, wait)| (id, wait) == dropped);
+                waits.map(|at| self.expired.remove(at));
                 self.release(connection, false, |seen| {
                     let (wait, otherwise) = seen.waits?;
                     (wait == Wait::Datagram(number)).then_some(otherwise)
                 });
+                true
+            }
+            &Sketch::Corrected(connection, packets, attribution) => {
+                self.corrected(connection, packets, attribution, at);
                 true
             }
             &Sketch::Used(connection, process, used) => {
@@ -262,7 +276,8 @@ impl Model {
     /// Tells an event about this process or connection.
     fn tell(&mut self, kind: Kind, about: u64, [opens, continues]: [bool; 2], at: u64, block: &[u8]) {
         let stored = block.len();
-        let live = Live { kind, about, opens, continues, process: None, read: false, at, stored };
+        let (process, span) = (None, None);
+        let live = Live { kind, about, opens, continues, process, read: false, at, stored, span, renewed: 0 };
         for reader in &mut self.readers {
             reader.offer(live, block.to_vec());
         }
@@ -366,7 +381,7 @@ impl Model {
         let Some((known, None)) = self.connections.entries.get(&connection) else { return };
         let process = process.or(known.owner).map_or(0, |process| process.pid);
         self.release(connection, false, |seen| Some(seen.given_up(NoOwner::UnknownSocket)));
-        self.takes.retain(|take| take.connection != connection);
+        self.settle(connection);
         self.connections.end(connection, at);
         let kind = ConnectionEventKind::Closed;
         let event =

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use hone_engine::{Method, NoOwner, Owner, ProcessKey, Used, Wait};
-use hone_pcapng::{Block, Packet};
+use hone_engine::{Corrected, Method, NoOwner, Owner, ProcessKey, Used, Wait};
+use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, Correction, Packet};
 
 use super::{
     Attribution, HEADERS, Kind, Listed, Model, ORIGINAL, Seen, Take, data, emit,
@@ -11,6 +11,11 @@ use super::{
 };
 
 impl Seen {
+    /// The sequence number of its first byte of payload, and how many bytes it has, if what is kept of it says that.
+    fn span(&self) -> Option<(u32, u32)> {
+        (self.kept >= 33).then_some((self.port.into(), ORIGINAL - 20))
+    }
+
     /// Whose it is if it waits no longer.
     pub(super) fn given_up(&self, reason: NoOwner) -> Attribution {
         match self.waits {
@@ -66,8 +71,80 @@ impl Model {
         !is_closed && !is_full && bounds.hold_time > 0 && !self.readers.is_empty()
     }
 
+    /// Nothing is waited for any more on a connection.
+    pub(super) fn settle(&mut self, connection: u64) {
+        self.takes.retain(|take| take.connection != connection);
+        self.expired.retain(|&(id, ..)| id != connection);
+    }
+
+    /// Packets that came before are another process's, or nobody's.
+    pub(super) fn corrected(
+        &mut self,
+        connection: u64,
+        packets: Corrected,
+        attribution: Attribution,
+        at: u64,
+    ) {
+        self.release(connection, true, |seen| {
+            packets.includes(seen.at, seen.span().map(|(first, _)| first)).then_some(attribution)
+        });
+        self.corrections += 1;
+        let event = emit(&Block::Connection(ConnectionEvent {
+            connection,
+            process: attribution.map_or(0, |(process, _)| process.pid),
+            timestamp: at,
+            kind: ConnectionEventKind::Correction,
+            correction: Some(Correction {
+                packets,
+                outbound: false,
+                how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+            }),
+            other: Vec::new(),
+        }));
+        let (kind, about, opens, continues) = (Kind::Connection, connection, false, false);
+        let (process, read, stored, span, renewed) = (None, false, event.len(), None, 0);
+        let live = Live { kind, about, opens, continues, process, read, at, stored, span, renewed };
+        for reader in &mut self.readers {
+            if reader.filters.pass_connection(connection)
+                && !reader.correct(connection, packets, attribution, self.corrections)
+            {
+                reader.offer(live, event.clone());
+            }
+        }
+    }
+
+    /// What a process did settles what has waited in vain.
+    fn used_late(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
+        let gone = |wait| match (used, wait) {
+            (Used::NextDatagram { before, .. }, Wait::Datagram(number)) => number < before,
+            _ => false,
+        };
+        let late = self.expired.iter().filter(|&&(id, _, wait)| id == connection && gone(wait)).count();
+        let settles = |wait| match (used, wait) {
+            (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
+            (Used::Handshake(one), Wait::Handshake(other)) => one == other,
+            (Used::Datagram(one), Wait::Datagram(other)) => one == other,
+            (Used::Stream(read), Wait::Stream(end)) => read.wrapping_sub(end) as i32 >= 0,
+            _ => gone(wait),
+        };
+        let method = if matches!(used, Used::Handshake(_)) { Method::Accepted } else { Method::Reader };
+        while let Some(found) =
+            self.expired.iter().position(|&(id, _, wait)| id == connection && settles(wait))
+        {
+            let (_, came, wait) = self.expired.remove(found).expect("it is there");
+            let packets = match wait {
+                Wait::Stream(end) => Corrected::Bytes { from: end.wrapping_sub(1), to: end },
+                _ => Corrected::Time(came),
+            };
+            if late < 2 {
+                self.corrected(connection, packets, Ok((process, method)), at);
+            }
+        }
+    }
+
     /// A process reads, or has the connection for itself.
     pub(super) fn used(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
+        self.used_late(connection, process, used, at);
         if !self.held.iter().any(|seen| seen.connection == Some(connection)) {
             return;
         }
@@ -176,7 +253,7 @@ impl Model {
         if bounds.held == 0 || cost(kept) > bounds.held_bytes {
             let id = connection.expect("it has one");
             self.release(id, false, |seen| Some(seen.given_up(NoOwner::HoldFull)));
-            self.takes.retain(|take| take.connection != id);
+            self.settle(id);
             let attribution = self.still(seen.given_up(NoOwner::HoldFull), seen.at);
             return self.queue(seen, attribution, false);
         }
@@ -209,6 +286,14 @@ impl Model {
     }
 
     pub(super) fn give_up_at(&mut self, at: usize, reason: NoOwner) {
+        let seen = self.held[at];
+        if let (Some(id), Some((wait, _))) = (seen.connection, seen.waits)
+            && wait != Wait::Use
+        {
+            self.expired.push_back((id, seen.at, wait));
+            let surplus = self.expired.len().saturating_sub(512);
+            self.expired.drain(..surplus);
+        }
         self.release_at(at, self.held[at].given_up(reason), false);
     }
 
@@ -225,8 +310,10 @@ impl Model {
 
     pub(crate) fn detach(&mut self, reader: usize) {
         self.readers.remove(reader);
-        while self.readers.is_empty() && !self.held.is_empty() {
-            self.give_up_at(0, NoOwner::UnknownSocket);
+        while let (true, Some(first)) = (self.readers.is_empty(), self.held.front()) {
+            let id = first.connection.expect("it has one");
+            self.release(id, false, |seen| Some(seen.given_up(NoOwner::UnknownSocket)));
+            self.settle(id);
         }
     }
 
@@ -255,7 +342,8 @@ impl Model {
         let stored = packet(seen.kept.min(keep)).len();
         let about = seen.connection.unwrap_or(0);
         let (kind, opens, continues, at) = (Kind::Packet, false, false, seen.at);
-        let live = Live { kind, about, opens, continues, process, read, at, stored };
+        let span = Seen { kept: seen.kept.min(keep), ..seen }.span();
+        let live = Live { kind, about, opens, continues, process, read, at, stored, span, renewed: 0 };
         for reader in &mut self.readers {
             let block = packet(seen.kept.min(limit(reader.snap)));
             reader.offer_packet(seen.connection, live, block);

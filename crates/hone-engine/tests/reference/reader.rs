@@ -2,8 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use hone_engine::{Filter, ORDER_BLOCKS, ORDER_TIME, PerKind};
-use hone_pcapng::{Block, Interface, Resolution};
+use hone_engine::{Corrected, Filter, Method, NoOwner, ORDER_BLOCKS, ORDER_TIME, PerKind, ProcessKey};
+use hone_pcapng::{Block, ByteOrder, Interface, Packet, Resolution};
 
 use super::{Kind, add, emit};
 
@@ -23,6 +23,10 @@ pub(super) struct Live {
     pub(super) at: u64,
     /// How many bytes of it wait in the ring.
     pub(super) stored: usize,
+    /// Of a TCP packet: the sequence number of its first byte of payload, and how many bytes it has.
+    pub(super) span: Option<(u32, u32)>,
+    /// It was made anew by the correction with this number.
+    pub(super) renewed: u64,
 }
 
 impl Live {
@@ -86,6 +90,11 @@ impl Filters {
             Filter::IncludeConnections(ids) => self.include_connections = ids.to_vec(),
             Filter::IncludeProcesses(ids) => self.include_processes = ids.to_vec(),
         }
+    }
+
+    pub(super) fn pass_connection(&self, connection: u64) -> bool {
+        !self.exclude_connections.contains(&connection)
+            && (self.include_connections.is_empty() || self.include_connections.contains(&connection))
     }
 
     fn pass(&self, connection: Option<u64>, process: Option<u32>) -> bool {
@@ -228,6 +237,60 @@ impl Reader {
         } else {
             add(&mut self.dropped, live.kind);
         }
+    }
+
+    /// Makes packets anew that are corrected, the latest first, until it is clear that there are no more. Whether it is.
+    pub(super) fn correct(
+        &mut self,
+        connection: u64,
+        packets: Corrected,
+        attribution: Result<(ProcessKey, Method), NoOwner>,
+        number: u64,
+    ) -> bool {
+        let live = |expected: &Expected| matches!(expected, Expected::Block(_, Some(_)));
+        let fixed = self.expected.iter().rposition(|expected| !live(expected)).map_or(0, |last| last + 1);
+        let first = fixed.max(usize::from(self.offset > 0));
+        let mut at = self.expected.len();
+        let (mut found, mut found_from) = (
+            false,
+            match packets {
+                Corrected::Bytes { to, .. } => to,
+                Corrected::Time(_) => 0,
+            },
+        );
+        let complete = |found: bool, found_from: u32| match packets {
+            Corrected::Time(_) => found,
+            Corrected::Bytes { from, .. } => from.wrapping_sub(found_from) as i32 >= 0,
+        };
+        while at > first && !complete(found, found_from) {
+            at -= 1;
+            let Some(Expected::Block(seen, Some(live))) = self.expected.get(at) else { continue };
+            if live.kind != Kind::Packet || live.about != connection {
+                continue;
+            }
+            let (live, wrong) = (*live, packets.includes(live.at, live.span.map(|(first, _)| first)));
+            let renew = wrong && live.renewed != number;
+            found |= renew;
+            if let Some((from, length)) = live.span
+                && found_from.wrapping_sub(from) <= length
+            {
+                found_from = from;
+            }
+            if !renew {
+                continue;
+            }
+            let mut packet = Packet::parse(&seen[8..seen.len() - 4], ByteOrder::Little).expect("it is sound");
+            packet.process = attribution.ok().map(|(process, _)| process.pid);
+            packet.how = Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how()));
+            let process = packet.process;
+            let renewed = emit(&Block::Packet(packet));
+            let stored = live.stored + renewed.len() - seen.len();
+            self.expected.remove(at);
+            let live = Live { process, read: true, stored, renewed: number, ..live };
+            let place = self.place(live);
+            self.expected.insert(place, Expected::Block(renewed, Some(live)));
+        }
+        complete(found, found_from)
     }
 
     /// Behind the last block that it may not be read before.

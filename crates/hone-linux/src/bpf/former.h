@@ -22,8 +22,11 @@
 
 struct arrival {
 	__u64 buffer; /* 0: it was dropped, or its reader is known */
-	__u64 time; /* 0: it waits for its reader anyway */
+	__u64 time; /* it came with */
 };
+
+/* Beside a time: it waits for its reader anyway, and was attributed to nobody. */
+#define ARRIVAL_WAITS (1ULL << 63)
 
 struct arrivals {
 	__u32 count; /* of all that ever came */
@@ -77,6 +80,16 @@ static __always_inline __u32 first_unread(struct arrivals *arrivals, struct sock
 			return count - back;
 	}
 	return 0;
+}
+
+/* The datagrams that waited are attributed to the only process that has the socket; they may not have been read yet. */
+static __always_inline void attribute_arrivals(struct sock *sk)
+{
+	if (sk->sk_type != SOCK_DGRAM && sk->sk_type != SOCK_RAW)
+		return;
+	struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, 0);
+	for (__u32 index = 0; came && index < ARRIVALS; index++)
+		came->latest[index].time &= ~ARRIVAL_WAITS;
 }
 
 /* Another process, or another program of the same process, takes a socket over. */
@@ -133,7 +146,7 @@ static __always_inline void former_bytes_read(struct socket_state *state, __u64 
 
 static __always_inline void correct_arrival(struct socket_state *state, __u64 task, struct arrival *arrival)
 {
-	if (arrival->time)
+	if (!(arrival->time & ARRIVAL_WAITS))
 		send_correction(state->cookie, task, DIRECTION_IN, CORRECTS_TIME, METHOD_READER, arrival->time);
 	arrival->buffer = 0;
 }
@@ -152,6 +165,17 @@ static __always_inline void former_datagram_read(struct socket_state *state, str
 		correct_arrival(state, task, read);
 		end_former(state, count - back + 1);
 		return;
+	}
+}
+
+/* There was no room for a datagram that has come: nobody will read it. */
+static __always_inline void datagram_dropped(struct sock *sk, __u64 buffer)
+{
+	struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, 0);
+	for (__u32 back = 1; came && back <= 8; back++) {
+		struct arrival *dropped = arrival(came, came->count - back);
+		if (dropped->buffer == buffer)
+			dropped->buffer = 0;
 	}
 }
 

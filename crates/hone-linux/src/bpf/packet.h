@@ -306,7 +306,7 @@ static __always_inline void await_opening(struct __sk_buff *skb, struct view *vi
 	head->ticket = last->ticket;
 }
 
-/* A datagram comes; `time`: it came with, and was attributed then; 0: it waits for its reader. */
+/* A datagram comes; `time`: that of its record, perhaps with ARRIVAL_WAITS. */
 static __always_inline void note_arrival(struct view *view, __u64 time)
 {
 	struct arrivals *came = bpf_sk_storage_get(&arrivals, view->socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -339,7 +339,7 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		else if (view->datagrams)
 			note_arrival(view, head->time);
 	} else if (view->datagrams) {
-		note_arrival(view, 0);
+		note_arrival(view, head->time | ARRIVAL_WAITS);
 		struct waiting_datagram datagram = {
 			.connection = view->cookie,
 			.ticket = head->time,
@@ -458,8 +458,11 @@ int packet_sent(struct __sk_buff *skb)
 	} else {
 		if (state->cookie != view.cookie)
 			adopt_accepted(state, view.cookie);
-		if (state->cookie != view.cookie && running)
+		if (state->cookie != view.cookie && running) {
+			if (state->cookie && view.tcp)
+				settle_handshake(view.sk, running);
 			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
+		}
 		if (view.listens) {
 			await_acceptor(skb, &view, &head, state);
 		} else if (state->cookie != view.cookie) {

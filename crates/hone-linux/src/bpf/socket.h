@@ -44,6 +44,23 @@ static __always_inline __u64 handshake_number(__u32 address, __u16 remote, __u16
 	return 1ULL << 63 | (__u64)(local & 0x7FFF) << 48 | (__u64)remote << 32 | address;
 }
 
+/* A connection was accepted: the packets of its handshake that wait for that are the acceptor's. Gives the listener. */
+static __always_inline __u64 settle_handshake(struct sock *sk, __u64 task)
+{
+	bool v6 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6;
+	__u32 address = v6 ? BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]) :
+			     BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	__u64 number = handshake_number(address, BPF_CORE_READ(sk, __sk_common.skc_dport),
+					__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_num)));
+	__u64 *waiting = bpf_map_lookup_elem(&handshakes, &number);
+	if (!waiting)
+		return 0;
+	__u64 listener = *waiting;
+	bpf_map_delete_elem(&handshakes, &number);
+	send_socket(RECORD_SOCKET_USED, listener, task, SETTLES_HANDSHAKE, number);
+	return listener;
+}
+
 /* If one process has accepted from this listener while nobody else had it, it is its holder. */
 static __always_inline void adopt_listener(struct socket_state *state, __u64 cookie)
 {
@@ -106,6 +123,8 @@ static __always_inline void take_over(struct socket_state *state, struct sock *s
 	if (state->waiting && is_sure(&state->holder)) {
 		state->waiting = 0;
 		state->waits_from = 0;
+		if (!connects)
+			attribute_arrivals(sk);
 		send_socket(RECORD_SOCKET_OPENED, state->cookie, task, OWNS_ALONE, 0);
 	}
 }
@@ -215,29 +234,16 @@ static __always_inline struct file *file_of(struct task_struct *task, unsigned l
 	return file;
 }
 
-/* A connection was accepted: the packets of its handshake that wait for that are the acceptor's. */
-static __always_inline void settle_handshake(struct task_struct *task, struct sock *sk, struct holder holder)
+/* The listener by which `holder` has just accepted; if nobody else has it, it is its sure holder from now on. */
+static __always_inline void note_listener(struct task_struct *task, __u64 listener, struct holder *holder)
 {
-	bool v6 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6;
-	__u32 address = v6 ? BPF_CORE_READ(sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[3]) :
-			     BPF_CORE_READ(sk, __sk_common.skc_daddr);
-	__u64 number = handshake_number(address, BPF_CORE_READ(sk, __sk_common.skc_dport),
-					__builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_num)));
-	__u64 *waiting = bpf_map_lookup_elem(&handshakes, &number);
-	if (!waiting)
-		return;
-	__u64 listener = *waiting;
-	bpf_map_delete_elem(&handshakes, &number);
-	send_socket(RECORD_SOCKET_USED, listener, holder.task, SETTLES_HANDSHAKE, number);
 	/* The call's first argument: the listener's descriptor. */
 	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	struct file *file = file_of(task, PT_REGS_PARM1_SYSCALL_OF(registers));
 	struct socket *socket = file ? BPF_CORE_READ(file, private_data) : NULL;
-	struct sock *at = socket ? BPF_CORE_READ(socket, sk) : NULL;
-	if (!at || BPF_CORE_READ(at, __sk_common.skc_cookie.counter) != listener)
-		return;
-	if (file_references(file) == 1)
-		bpf_map_update_elem(&listeners, &listener, &holder, BPF_ANY);
+	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) == listener && file_references(file) == 1)
+		bpf_map_update_elem(&listeners, &listener, holder, BPF_ANY);
 }
 
 /* accept() has returned descriptor `fd`: note who has the connection now. */
@@ -258,7 +264,9 @@ static __always_inline int socket_accepted(long fd)
 	if (!cookie)
 		return 0; /* nothing was sent or received yet: its first use tells */
 	struct holder holder = sole_holder(task_word(task));
-	settle_handshake(task, sk, holder);
+	__u64 listener = settle_handshake(sk, holder.task);
+	if (listener)
+		note_listener(task, listener, &holder);
 	if (file_references(file) > 1)
 		holder.handed_on |= NOT_SURE;
 	bpf_map_update_elem(&accepted, &cookie, &holder, BPF_ANY);

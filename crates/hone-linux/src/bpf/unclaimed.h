@@ -125,6 +125,13 @@ int packet_dropped(__u64 *context)
 		return shown_is_filtered(buffer);
 	if (buffer->skb_iif == 0)
 		return 0; /* it was not received */
+	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_SOCKET_RCVBUFF)) {
+		/* The socket is known from 6.11 on. */
+		struct sock *sk = bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk) ? (void *)context[3] : NULL;
+		if (sk)
+			datagram_dropped(sk, (__u64)buffer);
+		return 0;
+	}
 	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NO_SOCKET) ||
 	    reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_IP_NOPROTO)) {
 		method = METHOD_NO_SOCKET;

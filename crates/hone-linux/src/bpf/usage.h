@@ -15,7 +15,9 @@ static __always_inline struct socket_state *used_by(struct sock *sk, __u64 task)
 		return NULL;
 	__u64 cookie = bpf_get_socket_cookie(sk);
 	if (state->cookie != cookie && !adopt_accepted(state, cookie)) {
-		/* The first use of a socket that was not seen to be made or accepted. */
+		/* The first use of a socket that was not seen to be made or accepted, as through io_uring. */
+		if (state->cookie && is_tcp(sk))
+			settle_handshake(sk, task);
 		own_socket(state, cookie, holder_of(sk, task), SOCKET_ACCEPTED);
 		send_socket(RECORD_SOCKET_OPENED, cookie, task, OWNS_ACCEPTED, 0);
 	}
