@@ -43,6 +43,6 @@ pub(crate) fn control(
 ) -> (usize, usize) {
     let changed = falsify(truth, &mut records, judgement);
     let verdicts = judge(truth, &records, addresses).verdicts;
-    let found = changed.iter().filter(|at| matches!(verdicts[**at], Verdict::Wrong(_))).count();
+    let found = changed.iter().filter(|at| matches!(verdicts[**at], Verdict::Wrong(..))).count();
     (found, changed.len())
 }

@@ -24,11 +24,37 @@ pub(crate) enum Basis {
     Holders,
 }
 
+/// How an owner is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// Another process wrote or read the first byte.
+    Data,
+    /// The process was born after it had sent this.
+    Unborn,
+    /// The process had ended while another one used the socket.
+    Ended,
+    /// The process never had the socket.
+    Stranger,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 4] = [Self::Data, Self::Unborn, Self::Ended, Self::Stranger];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Data => "wrong data",
+            Self::Unborn => "wrong unborn",
+            Self::Ended => "wrong ended",
+            Self::Stranger => "wrong stranger",
+        }
+    }
+}
+
 /// What became of a recorded packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Right(Basis),
-    Wrong(String),
+    Wrong(Fault, String),
     /// It has no owner though there was one.
     Without(String),
     /// The truth itself does not say.
@@ -205,23 +231,24 @@ impl<'a> Judge<'a> {
                 _ => Verdict::Unjudged,
             };
         };
-        let wrong = |why: String| Verdict::Wrong(describe(record, packet, direction) + ", " + &why);
+        let wrong =
+            |fault, why: &str| Verdict::Wrong(fault, describe(record, packet, direction) + ", which " + why);
         let known = self.truth.process(process);
         let born = known.and_then(|known| known.born).unwrap_or(0);
         if direction == Direction::Out && born > time + SLACK {
-            return wrong(format!("which was born {} us later", (born - time) / 1000));
+            return wrong(Fault::Unborn, &format!("was born {} us later", (born - time) / 1000));
         }
         let mut sockets = socket.into_iter().chain(bound);
         let Some(had) = sockets.find(|socket| self.truth.may_have_had(process, socket)) else {
-            return wrong("which never had the socket".to_owned());
+            return wrong(Fault::Stranger, "never had the socket");
         };
         let ended = known.and_then(|known| known.ended).unwrap_or(u64::MAX);
         let later = had.used.iter().find(|(other, (_, last))| **other != process && *last > time + SLACK);
         match later {
-            Some((other, _)) if ended.saturating_add(ENDING) < time => wrong(format!(
-                "which had ended {} ms before; {other} had the socket",
-                (time - ended) / 1_000_000
-            )),
+            Some((other, _)) if ended.saturating_add(ENDING) < time => {
+                let since = (time - ended) / 1_000_000;
+                wrong(Fault::Ended, &format!("had ended {since} ms before; {other} had the socket"))
+            }
             _ => Verdict::Right(Basis::Holders),
         }
     }
@@ -318,7 +345,7 @@ fn exact(record: &Record, packet: &Packet<'_>, direction: Direction, processes: 
         format!("{}, {verb} by {list}", describe(record, packet, direction))
     };
     match record.process {
-        Some(process) if !processes.contains(&process) => Verdict::Wrong(expected()),
+        Some(process) if !processes.contains(&process) => Verdict::Wrong(Fault::Data, expected()),
         _ if processes.len() > 1 => Verdict::Unclear,
         Some(_) => Verdict::Right(Basis::Data),
         None => Verdict::Without(expected()),

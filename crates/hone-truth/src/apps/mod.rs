@@ -17,6 +17,8 @@ mod play;
 mod services;
 mod streams;
 mod table;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod truth;
 pub(crate) mod uring;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::judge::{Basis, Verdict};
+use super::judge::{Basis, Fault, Verdict};
 use super::{Failure, Judged, Outcome, catalogue};
 
 /// How many failing packets of a kind are explained.
-const EXPLAINED: usize = 5;
+const EXPLAINED: usize = 3;
 
 impl Judged {
     fn count(&self, which: impl Fn(&Verdict) -> bool) -> usize {
@@ -20,7 +20,7 @@ impl Judged {
     }
 
     fn wrong(&self) -> usize {
-        self.count(|verdict| matches!(verdict, Verdict::Wrong(_)))
+        self.count(|verdict| matches!(verdict, Verdict::Wrong(..)))
     }
 
     fn without(&self) -> usize {
@@ -42,7 +42,7 @@ impl Judged {
     fn explanations(&self) -> Vec<(&'static str, &String)> {
         let judgement = &self.judgement;
         let verdicts = judgement.verdicts.iter().filter_map(|verdict| match verdict {
-            Verdict::Wrong(text) => Some(("wrong", text)),
+            Verdict::Wrong(fault, text) => Some((fault.name(), text)),
             Verdict::Without(text) => Some(("without", text)),
             _ => None,
         });
@@ -115,14 +115,16 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
         if judged.lost > 0 {
             let _ = writeln!(reasons, "\n{name}: the recorder says that it lost {} packets", judged.lost);
         }
-        let explanations = judged.explanations();
+        let mut explanations = judged.explanations();
         if !explanations.is_empty() {
             let _ = writeln!(reasons, "\n{name}");
         }
-        for (at, (kind, what)) in explanations.iter().enumerate() {
-            let before = explanations[..at].iter().filter(|(other, _)| other == kind).count();
-            if before < EXPLAINED {
-                let _ = writeln!(reasons, "  {kind}: {what}");
+        // Of each kind, in the order in which they were found.
+        explanations.sort_by_key(|(kind, _)| *kind);
+        for alike in explanations.chunk_by(|(one, _), (other, _)| one == other) {
+            let _ = writeln!(reasons, "  {}: {}", alike[0].0, alike.len());
+            for (_, what) in alike.iter().take(EXPLAINED) {
+                let _ = writeln!(reasons, "    {what}");
             }
         }
     }
@@ -147,6 +149,10 @@ pub(crate) fn json(outcomes: &[Outcome]) -> String {
                 "right": judged.right(),
                 "right_by_data": judged.count(|verdict| *verdict == Verdict::Right(Basis::Data)),
                 "wrong": judged.wrong(),
+                "wrong_by_kind": Fault::ALL.into_iter().map(|kind| {
+                    let count = judged.count(|verdict| matches!(verdict, Verdict::Wrong(fault, _) if *fault == kind));
+                    (kind.name().to_owned(), count.into())
+                }).collect::<serde_json::Map<_, _>>(),
                 "without": judged.without(),
                 "before_birth": judged.judgement.before_birth.len(),
                 "missing": judged.judgement.missing.len(),
