@@ -18,6 +18,7 @@ mod network;
 mod packet;
 mod recorder;
 mod recording;
+mod ring;
 mod run;
 mod scenarios;
 mod score;
@@ -151,6 +152,8 @@ struct AppsArguments {
     #[arg(long)]
     list: bool,
     /// Install the packages of the chosen programs with apt-get, and do nothing else
+    ///
+    /// As Debian has it, installing a server also starts it: nginx, sshd and others then run on this machine.
     #[arg(long, conflicts_with = "list")]
     install: bool,
     /// Record through a honed that is started for it

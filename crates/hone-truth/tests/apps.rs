@@ -80,7 +80,7 @@ fn run(names: &[&str]) {
 
 #[test]
 fn two_programs_that_people_run_have_their_packets() {
-    run(&["nginx", "socat"]);
+    run(&["apache", "socat"]);
 }
 
 #[test]

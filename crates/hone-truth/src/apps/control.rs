@@ -34,15 +34,28 @@ pub(crate) fn falsify(truth: &Truth, records: &mut [Record], judgement: &Judgeme
     changed
 }
 
-/// Falsifies a recording and judges it: (how many falsified owners were found wrong, how many there were).
+/// Falsifies a recording and judges it: (how much of what was falsified was found, how much there was). Besides owners,
+/// one packet's data is taken away, one packet is there twice, and one stands before its process.
 pub(crate) fn control(
     truth: &Truth,
     mut records: Vec<Record>,
     judgement: &Judgement,
     addresses: &[IpAddr],
 ) -> (usize, usize) {
+    let mut faults = Vec::new();
+    let data = judgement.verdicts.iter().rposition(|verdict| *verdict == Verdict::Right(Basis::Data));
+    if let Some(at) = data {
+        let mut with = |change: &dyn Fn(&mut Vec<Record>), count: fn(&Judgement) -> usize| {
+            let mut changed = records.clone();
+            change(&mut changed);
+            faults.push(count(&judge(truth, &changed, addresses)) > count(judgement));
+        };
+        with(&|records| drop(records.remove(at)), |judgement| judgement.missing.len());
+        with(&|records| records.push(records[at].clone()), |judgement| judgement.doubled.len());
+        with(&|records| records[at].arguments = None, |judgement| judgement.before_birth.len());
+    }
     let changed = falsify(truth, &mut records, judgement);
     let verdicts = judge(truth, &records, addresses).verdicts;
-    let found = changed.iter().filter(|at| matches!(verdicts[**at], Verdict::Wrong(..))).count();
-    (found, changed.len())
+    faults.extend(changed.iter().map(|at| matches!(verdicts[*at], Verdict::Wrong(..))));
+    (faults.iter().filter(|found| **found).count(), faults.len())
 }

@@ -2,7 +2,7 @@
 //!
 //! Data is compared exactly: the owner of a packet is who wrote its first byte, or who took it out of the socket. A packet
 //! without data, or with data that nobody took out, is only held against owners that are impossible: a process that was
-//! not there yet, that never had the socket, or that had ended while another one used it.
+//! not there yet, that never had the socket, or that had ended or closed it while another one used it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -33,18 +33,21 @@ pub(crate) enum Fault {
     Unborn,
     /// The process had ended while another one used the socket.
     Ended,
+    /// The process had closed the socket, which another one went on to use.
+    Closed,
     /// The process never had the socket.
     Stranger,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 4] = [Self::Data, Self::Unborn, Self::Ended, Self::Stranger];
+    pub(crate) const ALL: [Self; 5] = [Self::Data, Self::Unborn, Self::Ended, Self::Closed, Self::Stranger];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Data => "wrong data",
             Self::Unborn => "wrong unborn",
             Self::Ended => "wrong ended",
+            Self::Closed => "wrong closed",
             Self::Stranger => "wrong stranger",
         }
     }
@@ -153,7 +156,7 @@ impl<'a> Judge<'a> {
 
     fn tcp(&self, record: &Record, packet: &Packet<'a>, direction: Direction) -> Verdict {
         let (local, remote) = packet.ends(direction);
-        let sockets = self.truth.connections(local, remote);
+        let sockets = self.truth.connections(Protocol::Tcp, local, remote);
         if sockets.len() > 1 {
             return Verdict::Unclear;
         }
@@ -188,7 +191,9 @@ impl<'a> Judge<'a> {
             processes = distinct(&calls.into_iter().filter(in_time).collect::<Vec<_>>());
         }
         if processes.is_empty() {
-            return self.possible(record, packet, direction, None);
+            let (local, remote) = packet.ends(direction);
+            let sockets = self.truth.connections(Protocol::Udp, local, remote);
+            return self.possible(record, packet, direction, sockets.first().copied());
         }
         exact(record, packet, direction, &processes)
     }
@@ -244,12 +249,15 @@ impl<'a> Judge<'a> {
         };
         let ended = known.and_then(|known| known.ended).unwrap_or(u64::MAX);
         let later = had.used.iter().find(|(other, (_, last))| **other != process && *last > time + SLACK);
-        match later {
-            Some((other, _)) if ended.saturating_add(ENDING) < time => {
-                let since = (time - ended) / 1_000_000;
-                wrong(Fault::Ended, &format!("had ended {since} ms before; {other} had the socket"))
-            }
-            _ => Verdict::Right(Basis::Holders),
+        let Some((other, _)) = later else { return Verdict::Right(Basis::Holders) };
+        let closed = had.let_go(process).unwrap_or(u64::MAX);
+        let ms = |since: u64| (time - since) / 1_000_000;
+        if ended.saturating_add(ENDING) < time {
+            wrong(Fault::Ended, &format!("had ended {} ms before; {other} had the socket", ms(ended)))
+        } else if closed.saturating_add(SLACK) < time {
+            wrong(Fault::Closed, &format!("had closed it {} ms before; {other} had the socket", ms(closed)))
+        } else {
+            Verdict::Right(Basis::Holders)
         }
     }
 

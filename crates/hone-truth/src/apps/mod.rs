@@ -25,7 +25,7 @@ pub(crate) mod uring;
 mod web;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -104,11 +104,25 @@ pub(crate) fn install(names: &[String]) -> Result<()> {
     let mut packages: Vec<&str> = chosen(names)?.iter().flat_map(|app| app.packages).copied().collect();
     packages.sort_unstable();
     packages.dedup();
+    packages.retain(|package| !is_installed(package));
+    if packages.is_empty() {
+        return Ok(());
+    }
+    eprintln!("installing: {}", packages.join(" "));
+    apt_get(&["update", "-qq"])?;
+    apt_get(&[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat())
+}
+
+fn is_installed(package: &str) -> bool {
+    let output = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", package]).output();
+    output.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn apt_get(words: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
-    command.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
-    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
     let status = command.status().context("cannot start apt-get")?;
-    ensure!(status.success(), "{command:?}: {status}");
+    ensure!(status.success(), "apt-get {}: {status}", words.join(" "));
     Ok(())
 }
 
@@ -190,7 +204,7 @@ fn play(app: &App, number: usize, directory: &Path, options: &Options) -> Result
             addresses.contains(&packet.source.ip()) || addresses.contains(&packet.destination.ip())
         })
     };
-    // Whatever a later block says of an earlier packet belongs here, before anything is judged.
+    // With what its corrections say of earlier packets.
     let mut recording = Recording::read(&file, ours)?;
     let truth = Truth::new(&calls.calls);
     let judgement = judge::judge(&truth, &recording.records, &addresses);

@@ -172,6 +172,25 @@ fn nobody_sends_before_it_is_born_or_on_a_socket_that_it_never_had() {
 }
 
 #[test]
+fn nobody_has_what_it_has_closed() {
+    let calls = [
+        call(Kind::Held, SERVER, 120, 0, 2),
+        call(Kind::Forked, CHILD, 130, SERVER.into(), 0),
+        call(Kind::Closed, SERVER, 140, 1, 2),
+        call(Kind::Held, CHILD, 300, 0, 2),
+    ];
+    let acknowledged = [record(Direction::Out, 200, SERVER, false, ACK, 5001, 0)];
+    let judged = |calls: &[Call]| {
+        judge(&Truth::new(calls), &acknowledged, &ADDRESSES.map(|address| address.parse().unwrap()))
+    };
+    assert_eq!(fault(&judged(&calls), 0), Some(Fault::Closed));
+    // A process may have several descriptors of one socket.
+    let another = Call { result: 0, ..calls[2].clone() };
+    let [first, second, _, last] = calls;
+    assert_eq!(fault(&judged(&[first, second, another, last]), 0), None);
+}
+
+#[test]
 fn a_packet_stands_behind_the_start_of_its_process() {
     assert_eq!(changed(|records| records[5].arguments = None).before_birth.len(), 1);
 }
@@ -201,5 +220,5 @@ fn what_is_falsified_is_found() {
     let (truth, records) = (truth(), recording());
     let addresses = ADDRESSES.map(|address| address.parse().unwrap());
     let judgement = judge(&truth, &records, &addresses);
-    assert_eq!(control::control(&truth, records, &judgement, &addresses), (8, 8));
+    assert_eq!(control::control(&truth, records, &judgement, &addresses), (11, 11));
 }

@@ -1,6 +1,6 @@
 //! The system calls of every process in some network namespaces, told by the bench's own BPF programs.
 //!
-//! `trace.bpf.c` says what is looked at. It follows namespaces, not processes, so that nothing is missed of what
+//! `bpf/trace.bpf.c` says what is looked at. It follows namespaces, not processes, so that nothing is missed of what
 //! daemonises or was forked by whatever; and it stops nobody, so that programs behave as they do without it.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -22,7 +22,7 @@ use crate::packet::Protocol;
 /// The compiled programs, built by `build.rs`.
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/trace.bpf.o"));
 
-/// Bytes of data that are kept of a call: `PREFIX` of `trace.bpf.c`.
+/// Bytes of data that are kept of a call: `PREFIX` of `bpf/trace.bpf.c`.
 const PREFIX: usize = 48;
 /// Bytes of `struct event`.
 const EVENT: usize = 168;
@@ -49,7 +49,7 @@ pub(crate) struct Call {
     /// Nanoseconds since 1970.
     pub(crate) enter: u64,
     pub(crate) exit: u64,
-    /// What it returned; of [`Kind::Forked`], the parent.
+    /// What it returned; of [`Kind::Forked`], the parent; of [`Kind::Closed`], 1 if it was the process's last descriptor.
     pub(crate) result: i64,
     pub(crate) process: u32,
     pub(crate) flags: u32,

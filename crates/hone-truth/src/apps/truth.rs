@@ -79,11 +79,18 @@ pub(super) struct Socket {
     pub(super) remote: SocketAddr,
     /// When each process that used it did so first and last: ends of calls.
     pub(super) used: BTreeMap<u32, (u64, u64)>,
+    /// When each process closed its last descriptor of it.
+    let_go: BTreeMap<u32, u64>,
     pub(super) written: Ranges,
     pub(super) read: Ranges,
 }
 
 impl Socket {
+    /// When a process let go of it for good, as far as it did so by closing it.
+    pub(super) fn let_go(&self, process: u32) -> Option<u64> {
+        self.let_go.get(&process).copied()
+    }
+
     pub(super) fn first_used(&self) -> u64 {
         self.used.values().map(|(first, _)| *first).min().unwrap_or(u64::MAX)
     }
@@ -122,8 +129,8 @@ pub(crate) struct Truth {
     sockets: BTreeMap<u64, Socket>,
     pub(super) datagrams: HashMap<Mark, Vec<Datagram>>,
     processes: HashMap<u32, Process>,
-    /// Sockets of TCP connections, by their two ends.
-    connections: HashMap<(SocketAddr, SocketAddr), Vec<u64>>,
+    /// Connected sockets, by their two ends.
+    connections: HashMap<(Protocol, SocketAddr, SocketAddr), Vec<u64>>,
     /// Sockets that were never connected, by protocol and port.
     bound: HashMap<(Protocol, u16), Vec<u64>>,
 }
@@ -140,7 +147,7 @@ impl Truth {
                 let ports = truth.bound.entry((socket.protocol, socket.local.port())).or_default();
                 ports.push(*number);
             } else {
-                let ends = (socket.local, socket.remote);
+                let ends = (socket.protocol, socket.local, socket.remote);
                 truth.connections.entry(ends).or_default().push(*number);
             }
         }
@@ -168,6 +175,7 @@ impl Truth {
             local: call.local,
             remote: call.remote,
             used: BTreeMap::new(),
+            let_go: BTreeMap::new(),
             written: Ranges::default(),
             read: Ranges::default(),
         });
@@ -180,6 +188,11 @@ impl Truth {
         }
         let used = socket.used.entry(call.process).or_insert((call.exit, call.exit));
         used.1 = call.exit;
+        // It may get it again.
+        socket.let_go.remove(&call.process);
+        if call.kind == Kind::Closed && call.result == 1 {
+            socket.let_go.insert(call.process, call.exit);
+        }
         if call.flags & MSG_ERRQUEUE != 0 || call.kind == Kind::Read && call.flags & MSG_PEEK != 0 {
             return;
         }
@@ -207,8 +220,13 @@ impl Truth {
     }
 
     /// The sockets of a connection's end; more than one if its ports were used again.
-    pub(super) fn connections(&self, local: SocketAddr, remote: SocketAddr) -> Vec<&Socket> {
-        let numbers = self.connections.get(&(local, remote)).into_iter().flatten();
+    pub(super) fn connections(
+        &self,
+        protocol: Protocol,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Vec<&Socket> {
+        let numbers = self.connections.get(&(protocol, local, remote)).into_iter().flatten();
         numbers.map(|number| &self.sockets[number]).collect()
     }
 

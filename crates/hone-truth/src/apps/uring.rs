@@ -6,9 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd as _, RawFd};
 
 use anyhow::{Context as _, Result, ensure};
-use io_uring::{IoUring, opcode, squeue, types};
-use nix::errno::Errno;
+use io_uring::{IoUring, opcode, types};
 use nix::unistd::{ForkResult, fork};
+
+use crate::ring::submit;
 
 const WORKERS: usize = 4;
 
@@ -73,19 +74,4 @@ fn send(ring: &mut IoUring, connection: RawFd, mut bytes: &[u8]) -> Result<()> {
         bytes = &bytes[usize::try_from(sent)?..];
     }
     Ok(())
-}
-
-/// Does one thing through the ring, and returns its result.
-fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> Result<i32> {
-    // SAFETY: the callers' buffers outlive this call, which returns only when the kernel is done with them.
-    unsafe { ring.submission().push(entry) }.context("the ring is full")?;
-    loop {
-        match ring.submit_and_wait(1) {
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
-            result => break result.map(drop)?,
-        }
-    }
-    let done = ring.completion().next().context("the ring has no result")?;
-    ensure!(done.result() >= 0, "io_uring: {}", Errno::from_raw(-done.result()));
-    Ok(done.result())
 }

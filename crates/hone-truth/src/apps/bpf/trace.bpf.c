@@ -5,16 +5,7 @@
  * io_uring's requests. It looks at descriptors, arguments and results only; it follows no packet and no socket's use
  * inside the kernel, and shares no code with Hone's sensor.
  */
-#include <linux/bpf.h>
-#include <linux/types.h>
-#include <stdbool.h>
-
-/* For the kernel's own names of registers. */
-#define __VMLINUX_H__
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_tracing.h>
-#include <asm/unistd.h>
+#include "kernel.h"
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -25,87 +16,6 @@
 /* Messages of one recvmmsg or sendmmsg that are looked at. */
 #define MESSAGES 128
 #define PREFIX 48
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct pt_regs {
-#if defined(__TARGET_ARCH_x86)
-	unsigned long r10, r9, r8, dx, si, di, orig_ax;
-#else
-	unsigned long orig_x0;
-#endif
-};
-#if defined(__TARGET_ARCH_arm64)
-struct user_pt_regs {
-	unsigned long regs[31];
-};
-#endif
-
-struct ns_common {
-	unsigned int inum;
-};
-struct net {
-	struct ns_common ns;
-};
-struct nsproxy {
-	struct net *net_ns;
-};
-struct inode {
-	unsigned short i_mode;
-	unsigned long i_ino;
-};
-struct file {
-	struct inode *f_inode;
-	void *private_data;
-};
-struct fdtable {
-	unsigned int max_fds;
-	struct file **fd;
-};
-struct files_struct {
-	struct fdtable *fdt;
-};
-struct task_struct {
-	int pid;
-	int tgid;
-	struct files_struct *files;
-	struct nsproxy *nsproxy;
-};
-struct in6_addr {
-	__u8 in6_u;
-};
-struct sock_common {
-	__u32 skc_daddr;
-	__u32 skc_rcv_saddr;
-	unsigned short skc_family;
-	__u16 skc_dport;
-	struct in6_addr skc_v6_daddr;
-	struct in6_addr skc_v6_rcv_saddr;
-};
-struct sock {
-	struct sock_common __sk_common;
-	__u16 sk_type;
-	__u16 sk_protocol;
-};
-struct inet_sock {
-	__u16 inet_sport;
-};
-struct socket {
-	struct sock *sk;
-};
-/* include/linux/io_uring_types.h */
-struct io_cqe {
-	int fd;
-};
-struct io_kiocb {
-	__u8 opcode;
-	struct io_cqe cqe;
-};
-struct io_uring_cqe {
-	__s32 res;
-};
-
-#pragma clang attribute pop
 
 /* What programs hand to system calls: include/linux/socket.h, as 64-bit programs lay it out. */
 struct message {
@@ -134,6 +44,7 @@ enum kind {
 	WRITE,
 	/* The process had the socket: any other call. */
 	HELD,
+	/* With 1 as the result if the process has no other descriptor of it. */
 	CLOSED,
 	FORKED,
 	ENDED,
@@ -197,14 +108,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct call);
 } calls SEC(".maps");
-
-/* By request of io_uring, which is used again without a word. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct call);
-} requests SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -294,6 +197,46 @@ static __attribute__((noinline)) int look(int descriptor, struct ends *ends)
 		bpf_core_read(ends->remote, 16, &sk->__sk_common.skc_v6_daddr);
 	}
 	return 1;
+}
+
+/* Descriptors of a process that are looked through. */
+#define DESCRIPTORS 1024
+
+struct search {
+	struct file **table;
+	struct file *file;
+	__u32 count;
+	__u32 besides;
+	bool found;
+};
+
+static long same_file(__u32 index, struct search *search)
+{
+	struct file *file = NULL;
+
+	if (index >= search->count)
+		return 1;
+	if (index == search->besides)
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), search->table + index);
+	if (file != search->file)
+		return 0;
+	search->found = true;
+	return 1;
+}
+
+/* Whether this process has no other descriptor of the same file, so that closing this one lets go of it. */
+static __attribute__((noinline)) int is_last(int descriptor)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *descriptors = BPF_CORE_READ(task, files, fdt);
+	struct search search = { .besides = descriptor };
+
+	search.count = BPF_CORE_READ(descriptors, max_fds);
+	search.table = BPF_CORE_READ(descriptors, fd);
+	bpf_probe_read_kernel(&search.file, sizeof(search.file), search.table + descriptor);
+	bpf_loop(DESCRIPTORS, same_file, &search, 0);
+	return !search.found && search.count <= DESCRIPTORS;
 }
 
 static void fill(struct event *event, const struct call *call, const struct ends *ends, __s64 result)
@@ -505,7 +448,7 @@ int BPF_PROG(enter, struct pt_regs *registers, long number)
 		bpf_map_delete_elem(&calls, &thread);
 	/* While it is still there. */
 	if (number == __NR_close && call->ends.sk)
-		simple(call, &call->ends, CLOSED, 0, 0);
+		simple(call, &call->ends, CLOSED, is_last(call->arguments[0]), 0);
 	return 0;
 }
 
@@ -652,79 +595,6 @@ int BPF_PROG(ended, struct task_struct *task)
 	return 0;
 }
 
-/* include/uapi/linux/io_uring.h: numbers of operations. */
-enum operation {
-	OP_READV = 1,
-	OP_WRITEV = 2,
-	OP_SENDMSG = 9,
-	OP_RECVMSG = 10,
-	OP_ACCEPT = 13,
-	OP_CONNECT = 16,
-	OP_CLOSE = 19,
-	OP_READ = 22,
-	OP_WRITE = 23,
-	OP_SEND = 26,
-	OP_RECV = 27,
-};
-
-SEC("tp_btf/io_uring_submit_req")
-int BPF_PROG(submitted, struct io_kiocb *request)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u64 key = (__u64)request;
-	__u32 zero = 0;
-	struct call *call;
-
-	if (!wanted(task))
-		return 0;
-	call = bpf_map_lookup_elem(&scratch, &zero);
-	if (!call)
-		return 0;
-	__builtin_memset(call, 0, sizeof(*call));
-	call->enter = bpf_ktime_get_boot_ns();
-	call->number = BPF_CORE_READ(request, opcode);
-	look(BPF_CORE_READ(request, cqe.fd), &call->ends);
-	if (!call->ends.sk) {
-		bpf_map_delete_elem(&requests, &key);
-		return 0;
-	}
-	bpf_map_update_elem(&requests, &key, call, BPF_ANY);
-	if (call->number == OP_CLOSE)
-		simple(call, &call->ends, CLOSED, 0, 0);
-	return 0;
-}
-
-SEC("tp_btf/io_uring_complete")
-int BPF_PROG(completed, void *ring, struct io_kiocb *request, struct io_uring_cqe *entry)
-{
-	__u64 key = (__u64)request;
-	struct call *call = bpf_map_lookup_elem(&requests, &key);
-	int result;
-
-	if (!call)
-		return 0;
-	result = BPF_CORE_READ(entry, res);
-	switch (call->number) {
-	case OP_READV:
-	case OP_RECVMSG:
-	case OP_READ:
-	case OP_RECV:
-		simple(call, &call->ends, READ, result, 0);
-		break;
-	case OP_WRITEV:
-	case OP_SENDMSG:
-	case OP_WRITE:
-	case OP_SEND:
-		simple(call, &call->ends, WRITE, result, 0);
-		break;
-	case OP_ACCEPT:
-		simple(call, &call->ends, HELD, result, 0);
-		accepted(call, result);
-		break;
-	default:
-		simple(call, &call->ends, HELD, result, 0);
-	}
-	return 0;
-}
+#include "rings.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
