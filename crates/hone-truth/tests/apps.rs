@@ -12,33 +12,16 @@ use std::process::{Command, Stdio};
 
 use common::{TRUTH, ready, say};
 
-/// Faults that are known and not mended yet: a program, and how the explanations of one begin. An entry that no run needs
-/// any more is to be removed.
+/// Faults that are known and not mended yet: a program, and how the explanations of one begin. A line that no run needs any
+/// more is to be removed.
 const PENDING: &[(&str, &str)] = &[
-    // A listener's first packets name the process that bound it, also when that has daemonised or handed it over.
-    ("nginx", "wrong ended"),
-    ("apache", "wrong ended"),
-    ("haproxy", "wrong ended"),
-    ("dovecot", "wrong ended"),
-    ("nsd", "wrong ended"),
-    // Acknowledgements of data that a child will read name that child, before it is born.
+    // A connection that waits in the queue when a worker is born and accepts it: the answer to its SYN names that worker.
+    ("apache", "wrong unborn"),
     ("gunicorn", "wrong unborn"),
-    ("postgres", "wrong unborn"),
-    ("sshd", "wrong unborn"),
-    ("xinetd", "wrong unborn"),
-    ("socat", "wrong unborn"),
-    // The packet of a reader that is younger than it stands before the reader's start.
-    ("gunicorn", "before its process"),
-    ("postgres", "before its process"),
-    ("sshd", "before its process"),
-    ("nsd", "before its process"),
-    ("xinetd", "before its process"),
-    ("socat", "before its process"),
-    // Data that was there before the process that reads it.
-    ("sshd", "wrong data"),
-    ("sshd", "without"),
+    // A datagram that the parent has peeked at, and a child reads.
     ("socat", "wrong data"),
-    // Datagrams that a worker reads late are recorded without a process.
+    // What a process reads late, on a machine that is busy, is recorded without a process.
+    ("haproxy", "without"),
     ("nsd", "without"),
 ];
 

@@ -62,6 +62,8 @@ pub(crate) enum Verdict {
     Without(String),
     /// The truth itself does not say.
     Unclear,
+    /// It has no owner, and nobody had its connection yet, which somebody had later: no fault, but worth seeing.
+    Unowned,
     /// There is nothing to hold it against: no owner, and perhaps rightly.
     Unjudged,
 }
@@ -227,13 +229,14 @@ impl<'a> Judge<'a> {
         // Until somebody has the connection it is its listener's.
         let bound = if accepted { Vec::new() } else { self.truth.bound(packet.protocol, local) };
         let Some(process) = record.process else {
-            let held = socket
-                .filter(|socket| socket.first_used() + SLACK < time && time + SLACK < socket.last_used());
-            return match held {
-                Some(_) if packet.payload.is_empty() => {
-                    Verdict::Without(describe(record, packet, direction) + ", while its socket was in use")
-                }
-                _ => Verdict::Unjudged,
+            let Some(socket) = socket else { return Verdict::Unjudged };
+            let in_use = socket.first_used() + SLACK < time && time + SLACK < socket.last_used();
+            return if time < socket.first_used() {
+                Verdict::Unowned
+            } else if in_use && packet.payload.is_empty() {
+                Verdict::Without(describe(record, packet, direction) + ", while its socket was in use")
+            } else {
+                Verdict::Unjudged
             };
         };
         let wrong =

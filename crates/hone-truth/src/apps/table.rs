@@ -72,7 +72,7 @@ impl Outcome {
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let width = outcomes.iter().map(|outcome| outcome.name.len()).max().unwrap_or(0).max(4);
     let mut text = format!(
-        "{:width$} {:>7} {:>7} {:>7} {:>6} {:>7} {:>7} {:>7} {:>6} {:>7} {:>9}\n",
+        "{:width$} {:>7} {:>7} {:>7} {:>6} {:>7} {:>8} {:>7} {:>6} {:>7} {:>7} {:>9}\n",
         "APP",
         "JUDGED",
         "RIGHT",
@@ -83,6 +83,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
         "MISSING",
         "TWICE",
         "UNCLEAR",
+        "UNOWNED",
         "CONTROL"
     );
     let mut reasons = String::new();
@@ -102,13 +103,14 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
         let (right, wrong, without) = (judged.right(), judged.wrong(), judged.without());
         let _ = writeln!(
             text,
-            "{name:width$} {:>7} {right:>7} {:>7} {wrong:>6} {without:>7} {:>8} {:>7} {:>6} {:>7} {:>4} of {}",
+            "{name:width$} {:>7} {right:>7} {:>7} {wrong:>6} {without:>7} {:>8} {:>7} {:>6} {:>7} {:>7} {:>4} of {}",
             right + wrong + without,
             judged.count(|verdict| *verdict == Verdict::Right(Basis::Data)),
             judged.judgement.before_birth.len(),
             judged.judgement.missing.len(),
             judged.judgement.doubled.len(),
             judged.count(|verdict| *verdict == Verdict::Unclear),
+            judged.count(|verdict| *verdict == Verdict::Unowned),
             judged.control.0,
             judged.control.1,
         );
@@ -158,6 +160,7 @@ pub(crate) fn json(outcomes: &[Outcome]) -> String {
                 "missing": judged.judgement.missing.len(),
                 "doubled": judged.judgement.doubled.len(),
                 "unclear": judged.count(|verdict| *verdict == Verdict::Unclear),
+                "unowned": judged.count(|verdict| *verdict == Verdict::Unowned),
                 "unjudged": judged.count(|verdict| *verdict == Verdict::Unjudged),
                 "unsound": judged.judgement.unsound.len(),
                 "lost": judged.lost,
