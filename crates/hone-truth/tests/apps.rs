@@ -15,7 +15,7 @@ use common::{TRUTH, ready, say};
 /// Faults that are known and not mended yet: a program, and how the explanations of one begin. A line that no run needs any
 /// more is to be removed.
 const PENDING: &[(&str, &str)] = &[
-    // A connection that waits in the queue when a worker is born and accepts it: the answer to its SYN names that worker.
+    // A connection that waits, with data, until a worker is born and accepts it: the kernel's acknowledgement names the worker.
     ("apache", "wrong unborn"),
     ("gunicorn", "wrong unborn"),
     // A datagram that the parent has peeked at, and a child reads.
