@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR MIT
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * The few kernel fields that the trace reads, by name only: CO-RE relocation finds their offsets in the running kernel's
  * BTF at load time.

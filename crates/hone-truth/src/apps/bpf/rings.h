@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR MIT
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* io_uring: a request is a call without a system call of its own. The tracepoints' arguments are those of Linux 6.16. */
 #pragma once
 

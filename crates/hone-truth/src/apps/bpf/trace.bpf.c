@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR MIT
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * The independent truth of programs that were not written for the bench: what each process of some network namespaces
  * asked the kernel to do with sockets, and what the kernel answered, at the entry and the exit of system calls and of
@@ -597,4 +597,4 @@ int BPF_PROG(ended, struct task_struct *task)
 
 #include "rings.h"
 
-char LICENSE[] SEC("license") = "Dual MIT/GPL";
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
