@@ -11,12 +11,14 @@
 //! `hone-pcapng`, to read their files. [`scenarios`] says how to add a scenario, [`told`] what a fact is, [`score`] what
 //! is compared. It needs root, `ip` (iproute2) and the recorder, and runs in the initial process id namespace.
 
+mod apps;
 mod craft;
 mod netlink;
 mod network;
 mod packet;
 mod recorder;
 mod recording;
+mod ring;
 mod run;
 mod scenarios;
 mod score;
@@ -27,6 +29,7 @@ mod tag;
 mod tcpdump;
 mod told;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -65,6 +68,14 @@ enum Command {
     /// Score a recording that was made before
     #[command(after_long_help = CONNECTIONS_HELP)]
     Score(ScoreArguments),
+    /// Run programs that people run while a recorder records, and judge it by their system calls
+    ///
+    /// Exit status 1 if any packet has the wrong owner, none although it has one, stands before its process, is missing
+    /// or recorded twice, or if a falsified owner is not found. What is not installed is skipped.
+    Apps(AppsArguments),
+    /// A server that uses io_uring; `apps` starts it
+    #[command(hide = true)]
+    ServeUring { address: SocketAddr },
     /// What an actor does that has become another program; `run` starts it
     #[command(hide = true)]
     Actor {
@@ -90,6 +101,14 @@ enum Mechanism {
     Auto,
     Trampolines,
     Tracepoints,
+}
+
+impl Mechanism {
+    /// As the recorder's option has it; `None`: without the option.
+    fn name(self) -> Option<String> {
+        let value = self.to_possible_value().filter(|_| self != Self::Auto);
+        value.map(|value| value.get_name().to_owned())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +142,38 @@ struct RunArguments {
     /// Crowds of so many processes, at most 20,000
     #[arg(long, value_name = "N", conflicts_with = "quick", value_parser = clap::value_parser!(u16).range(1..=20_000))]
     crowd: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+struct AppsArguments {
+    /// Only these
+    name: Vec<String>,
+    /// List the programs, what each is an example of, and its Debian packages
+    #[arg(long)]
+    list: bool,
+    /// Install the packages of the chosen programs with apt-get, and do nothing else
+    ///
+    /// As Debian has it, installing a server also starts it: nginx, sshd and others then run on this machine.
+    #[arg(long, conflicts_with = "list")]
+    install: bool,
+    /// Record through a honed that is started for it
+    #[arg(long)]
+    honed: bool,
+    /// How the sensor follows sockets
+    #[arg(long, value_enum, default_value = "auto")]
+    mechanism: Mechanism,
+    /// Start the recorder when the server runs already
+    #[arg(long)]
+    late: bool,
+    /// Change some owners in the recording, and show how that is found
+    #[arg(long)]
+    falsify: bool,
+    /// Keep configuration, logs and recordings in DIR
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Print the outcomes as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +228,8 @@ fn act(command: Command) -> Result<bool> {
             let scores = run::score(&truth, &recording.unwrap_or_default(), None)?;
             Ok(print(&scores, json))
         }
+        Command::Apps(arguments) => run_apps(arguments),
+        Command::ServeUring { address } => apps::uring::serve(address).map(|()| true),
         Command::Actor { facts, scenario, words } => {
             scenarios::continued(&facts, &scenario, &words)?;
             Ok(true)
@@ -184,15 +237,30 @@ fn act(command: Command) -> Result<bool> {
     }
 }
 
+fn run_apps(arguments: AppsArguments) -> Result<bool> {
+    let AppsArguments { name, list, install, honed, mechanism, late, falsify, keep, json } = arguments;
+    if list {
+        print!("{}", apps::list());
+        return Ok(true);
+    }
+    if install {
+        apps::install(&name)?;
+        return Ok(true);
+    }
+    let plan = recorder::Plan { command: None, through_honed: honed, mechanism: mechanism.name() };
+    let outcomes = apps::run(&apps::Options { names: name, plan, late, falsify, keep })?;
+    print!("{}", if json { apps::json(&outcomes) } else { apps::table(&outcomes) });
+    Ok(outcomes.iter().all(apps::Outcome::good))
+}
+
 fn options(arguments: RunArguments) -> run::Options {
     let RunArguments { scenario, recorder, through, mechanism, keep, tcpdump, quick, crowd, .. } = arguments;
-    let name = mechanism.to_possible_value().map(|value| value.get_name().to_owned());
     run::Options {
         scenarios: scenario,
         plan: recorder::Plan {
             command: recorder,
             through_honed: matches!(through, Through::Honed),
-            mechanism: name.filter(|_| mechanism != Mechanism::Auto),
+            mechanism: mechanism.name(),
         },
         keep,
         tcpdump,

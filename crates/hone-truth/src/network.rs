@@ -101,6 +101,14 @@ impl Namespace {
         })
     }
 
+    /// Its inode number, by which the kernel's structures and `/proc` know it.
+    ///
+    /// # Errors
+    /// The descriptor cannot be looked at.
+    pub(crate) fn number(&self) -> Result<u32> {
+        Ok(u32::try_from(nix::sys::stat::fstat(self)?.st_ino)?)
+    }
+
     /// How `ip` is told of it.
     pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())

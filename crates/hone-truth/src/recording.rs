@@ -5,15 +5,17 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use hone_pcapng::{Block, ProcessEventKind, Reader};
+use hone_pcapng::{Block, ConnectionEvent, ProcessEventKind, Reader};
 
-use crate::packet::Direction;
+use crate::packet::{Direction, Packet};
 use crate::told::{self, Flow, Reason};
 
 /// A recorded packet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) nanos: u64,
+    /// The same as the file has it.
+    pub(crate) timestamp: u64,
     /// `None` if the recorder does not say.
     pub(crate) direction: Option<Direction>,
     pub(crate) process: Option<u32>,
@@ -44,6 +46,8 @@ impl Recording {
         let mut reader = Reader::new();
         let mut recording = Self::default();
         let mut running: HashMap<u32, usize> = HashMap::new();
+        // Places of each connection's packets, as corrections look for them.
+        let mut connections: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut chunk = vec![0; 1 << 20];
         loop {
             let count = file.read(&mut chunk).with_context(place)?;
@@ -55,8 +59,12 @@ impl Recording {
                 let nanos = item.nanos.unwrap_or_default();
                 match item.block {
                     Block::Packet(packet) if wanted(&packet.data) => {
+                        if let Some(connection) = packet.connection {
+                            connections.entry(connection).or_default().push(recording.records.len());
+                        }
                         recording.records.push(Record {
                             nanos,
+                            timestamp: packet.timestamp,
                             direction: match packet.flags.map(|flags| flags & 3) {
                                 Some(1) => Some(Direction::In),
                                 Some(2) => Some(Direction::Out),
@@ -69,6 +77,10 @@ impl Recording {
                         });
                     }
                     Block::Process(event) => recording.learn(&mut running, &event),
+                    Block::Connection(event) => {
+                        let places = connections.get(&event.connection).map(Vec::as_slice);
+                        recording.correct(&event, places.unwrap_or_default(), &running);
+                    }
                     Block::Statistics(statistics) => {
                         recording.lost += statistics.dropped_by_source.unwrap_or_default()
                             + statistics.dropped_by_ring.unwrap_or_default();
@@ -79,6 +91,24 @@ impl Recording {
         }
         reader.finish().with_context(place)?;
         Ok(recording)
+    }
+
+    /// Does what a correction says, if the event is one. `places` are those of its connection's packets so far.
+    fn correct(&mut self, event: &ConnectionEvent<'_>, places: &[usize], running: &HashMap<u32, usize>) {
+        let Some(correction) = event.correction else { return };
+        let direction = if correction.outbound { Direction::Out } else { Direction::In };
+        let process = Some(event.process).filter(|_| correction.how.is_none_or(|how| how.code() < 128));
+        for place in places {
+            let record = &mut self.records[*place];
+            let packet = Packet::parse(&record.data);
+            let tcp = packet.filter(|packet| !packet.payload.is_empty()).and_then(|packet| packet.tcp);
+            let is_meant = correction.packets.includes(record.timestamp, tcp.map(|tcp| tcp.sequence));
+            if is_meant && record.direction == Some(direction) {
+                record.process = process;
+                record.arguments = process.and_then(|process| running.get(&process).copied());
+                record.how = correction.how.map(|how| Reason(how.code()));
+            }
+        }
     }
 
     fn learn(&mut self, running: &mut HashMap<u32, usize>, event: &hone_pcapng::ProcessEvent<'_>) {
@@ -124,4 +154,50 @@ pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use hone_pcapng::{ConnectionEventKind, Corrected, Correction, How};
+
+    use super::*;
+
+    /// An IPv4 packet with TCP's header and some bytes.
+    fn segment(sequence: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 44];
+        bytes[0] = 0x45;
+        bytes[3] = 44;
+        bytes[9] = 6;
+        bytes[24..28].copy_from_slice(&sequence.to_be_bytes());
+        bytes[32] = 5 << 4;
+        bytes
+    }
+
+    #[test]
+    fn corrections_change_the_packets_that_they_mean_and_no_others() {
+        let record = |sequence, direction| Record {
+            direction: Some(direction),
+            process: Some(1),
+            data: segment(sequence),
+            ..Record::default()
+        };
+        let records = vec![
+            record(99, Direction::In),
+            record(100, Direction::In),
+            record(100, Direction::Out),
+            record(200, Direction::In),
+        ];
+        let mut recording = Recording { records, ..Recording::default() };
+        let packets = Corrected::Bytes { from: 100, to: 200 };
+        let correction = Correction { packets, outbound: false, how: Some(How::Reader) };
+        let event = ConnectionEvent {
+            process: 2,
+            kind: ConnectionEventKind::Correction,
+            correction: Some(correction),
+            ..ConnectionEvent::default()
+        };
+        recording.correct(&event, &[0, 1, 2, 3], &HashMap::new());
+        let processes: Vec<_> = recording.records.iter().map(|record| record.process).collect();
+        assert_eq!(processes, [Some(1), Some(2), Some(1), Some(1)]);
+    }
 }

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use io_uring::{IoUring, opcode, squeue, types};
+use anyhow::{Result, ensure};
+use io_uring::{IoUring, opcode, types};
 use nix::fcntl::{SpliceFFlags, splice as splice_bytes};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::sendfile::sendfile as send_file;
@@ -16,6 +16,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, 
 use super::skip;
 use crate::network::{End, refusal};
 use crate::packet::Protocol;
+use crate::ring::submit;
 use crate::sockets::{
     MESSAGE, accept, connect, flow, hang_up, listen, quiet_listener, read, receive, serve, set_option, udp,
     write,
@@ -199,16 +200,6 @@ pub(super) fn segments(stage: &mut Stage<'_>) -> Result<()> {
     })?;
     client.finish()?;
     sink.finish()
-}
-
-/// Does one thing through the ring, and gives its result.
-fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> Result<i32> {
-    // SAFETY: the caller's buffers outlive this call, which returns only when the kernel is done with them.
-    unsafe { ring.submission().push(entry) }.context("the ring is full")?;
-    ring.submit_and_wait(1)?;
-    let done = ring.completion().next().context("the ring has no result")?;
-    ensure!(done.result() >= 0, "io_uring: {}", std::io::Error::from_raw_os_error(-done.result()));
-    Ok(done.result())
 }
 
 fn ring_read(part: &Part, ring: &mut IoUring, stream: &TcpStream) -> Result<bool> {

@@ -1,0 +1,61 @@
+//! The control: owners that are falsified on purpose must be found wrong, else the bench would find nothing.
+
+use std::net::IpAddr;
+
+use super::judge::{Basis, Judgement, Verdict, judge};
+use super::truth::Truth;
+use crate::recording::Record;
+
+/// How many packets of each kind are falsified.
+const FALSIFIED: usize = 25;
+/// The first process of all, which has no socket of any program here.
+const STRANGER: u32 = 1;
+
+/// Changes the owners of some packets that are right; says which.
+///
+/// Data is given to another process of the same programs, where there is one; a packet without data to a process that had
+/// nothing to do with it.
+pub(crate) fn falsify(truth: &Truth, records: &mut [Record], judgement: &Judgement) -> Vec<usize> {
+    let mut processes: Vec<u32> = truth.processes().collect();
+    processes.sort_unstable();
+    let mut changed = Vec::new();
+    for basis in [Basis::Data, Basis::Holders] {
+        let right = judgement.verdicts.iter().enumerate();
+        let right: Vec<usize> =
+            right.filter(|(_, verdict)| **verdict == Verdict::Right(basis)).map(|(at, _)| at).collect();
+        for at in right.iter().step_by(right.len() / FALSIFIED + 1) {
+            let owner = records[*at].process;
+            let others: Vec<u32> = processes.iter().copied().filter(|other| Some(*other) != owner).collect();
+            let another = if basis == Basis::Data { others.get(at % others.len().max(1)) } else { None };
+            records[*at].process = Some(another.copied().unwrap_or(STRANGER));
+            changed.push(*at);
+        }
+    }
+    changed
+}
+
+/// Falsifies a recording and judges it: (how much of what was falsified was found, how much there was). Besides owners,
+/// one packet's data is taken away, one packet is there twice, and one stands before its process.
+pub(crate) fn control(
+    truth: &Truth,
+    mut records: Vec<Record>,
+    judgement: &Judgement,
+    addresses: &[IpAddr],
+) -> (usize, usize) {
+    let mut faults = Vec::new();
+    let data = judgement.verdicts.iter().rposition(|verdict| *verdict == Verdict::Right(Basis::Data));
+    if let Some(at) = data {
+        let mut with = |change: &dyn Fn(&mut Vec<Record>), count: fn(&Judgement) -> usize| {
+            let mut changed = records.clone();
+            change(&mut changed);
+            faults.push(count(&judge(truth, &changed, addresses)) > count(judgement));
+        };
+        with(&|records| drop(records.remove(at)), |judgement| judgement.missing.len());
+        with(&|records| records.push(records[at].clone()), |judgement| judgement.doubled.len());
+        with(&|records| records[at].arguments = None, |judgement| judgement.before_birth.len());
+    }
+    let changed = falsify(truth, &mut records, judgement);
+    let verdicts = judge(truth, &records, addresses).verdicts;
+    faults.extend(changed.iter().map(|at| matches!(verdicts[*at], Verdict::Wrong(..))));
+    (faults.iter().filter(|found| **found).count(), faults.len())
+}
