@@ -15,9 +15,11 @@
 //! A scenario that needs sockets from before the recording opens them in a function of its own (`before`), which
 //! leaves its actors in `Stage::waiting`.
 
+mod handed_on;
 mod icmp;
 mod many;
 mod opening;
+mod passing;
 mod places;
 mod sending;
 mod shared;
@@ -83,6 +85,23 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("tcp-shared-split", "one process writes, another reads", shared::tcp_split),
     both("udp-passed", "a socket passed over a Unix socket, then closed by the passer", shared::udp_passed),
     both("tcp-passed", "a connection passed over a Unix socket, then closed by the passer", shared::tcp_passed),
+    both("handed-tcp-fork", "connections handed to a child, with data before, at and after it", handed_on::tcp_fork),
+    both("handed-tcp-exec", "connections handed to another program of the same process", handed_on::tcp_exec),
+    both("handed-tcp-inetd", "connections handed to another program of a child", handed_on::tcp_inetd),
+    both("handed-tcp-passed", "connections passed over a Unix socket, with data before, at and after it", handed_on::tcp_passed),
+    both("handed-tcp-threads", "the same, by and to other threads than those that use them", handed_on::tcp_threads),
+    both("handed-udp-fork", "sockets handed to a child, with data before, at and after it", handed_on::udp_fork),
+    both("handed-udp-exec", "sockets handed to another program of the same process", handed_on::udp_exec),
+    both("handed-udp-inetd", "sockets handed to another program of a child", handed_on::udp_inetd),
+    both("handed-udp-passed", "sockets passed over a Unix socket, with data before, at and after it", handed_on::udp_passed),
+    both("handed-udp-threads", "the same, by and to other threads than those that use them", handed_on::udp_threads),
+    both("handed-sendmmsg", "passed with sendmmsg(2)", handed_on::messages),
+    both("handed-fifth", "passed in the fifth control message", handed_on::fifth),
+    both("handed-io-uring", "passed with IORING_OP_SENDMSG", handed_on::ring),
+    both("handed-msg-ring", "passed with IORING_OP_MSG_RING", handed_on::ring_to_ring),
+    both("handed-pidfd", "taken with pidfd_getfd(2)", handed_on::taken),
+    both("tcp-fork-at-once", "a child reads at once what came before it was forked", handed_on::fork_at_once),
+    both("tcp-split-packets", "two processes read parts of one packet", handed_on::split_packets),
     both("crowd-udp", "processes that each send one datagram and end", many::udp_crowd),
     both("crowd-tcp", "processes that each send one message over a connection of their own and end", many::tcp_crowd),
     both("ping-socket", "echo requests through ping sockets; the kernel answers", icmp::ping_socket),

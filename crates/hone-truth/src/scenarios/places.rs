@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::handed_on::answer_after_exec;
 use super::{skip, tcp};
 use crate::network::{End, Family, INTERFACE, Namespace};
 use crate::sockets::{MESSAGE, accept, connect, echo, hang_up, listen, receive, send_to, serve, talk, udp};
@@ -167,11 +168,14 @@ pub(super) fn cgroup(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-/// Becomes this same program, which goes on with [`continued`]; a socket goes with it.
-pub(super) fn run_again(part: &Part, words: &[&str], socket: Option<&TcpStream>) -> Result<()> {
-    if let Some(socket) = socket {
-        fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    }
+/// Leaves a descriptor to the program that this process becomes, which has to know its number.
+pub(super) fn keep_open(descriptor: &impl AsFd) -> Result<RawFd> {
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(descriptor.as_fd().as_raw_fd())
+}
+
+/// Becomes this same program, which goes on with [`continued`].
+pub(super) fn run_again(part: &Part, words: &[&str]) -> Result<()> {
     let (facts, scenario) = part.place();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("actor").arg("--facts").arg(facts).args(["--scenario", scenario]).args(words);
@@ -193,11 +197,13 @@ pub(crate) fn continued(facts: &Path, scenario: &str, words: &[String]) -> Resul
             tcp::talk_after_exec(&mut part, stream)
         }
         [what, name, from, to] if what == "one" => {
+            part.program = Some(name.clone());
             let socket = udp(&part, from.parse()?)?;
-            let (tag, message) = part.message(MESSAGE);
-            part.tell(&Fact::Named(tag, name.clone()))?;
-            socket.send_to(&message, to.parse::<SocketAddr>()?)?;
-            part.sent(tag)
+            send_to(&mut part, &socket, to.parse()?, MESSAGE)
+        }
+        [what, name, protocol, descriptor, cue] if what == "answer" => {
+            part.program = Some(name.clone());
+            answer_after_exec(&mut part, protocol, descriptor, cue)
         }
         _ => bail!("an actor that goes on does not know {words:?}"),
     }
@@ -237,7 +243,7 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
             let (first, second) = (format!("first-{round}"), format!("second-{round}"));
             let to = to.to_string();
             let words = ["one", &first, &from(0)?, &to];
-            let child = part.fork_briefly(|part| run_again(part, &words, None))?;
+            let child = part.fork_briefly(|part| run_again(part, &words))?;
             reap(child)?;
             let words = ["one", &second, &from(1)?, &to];
             match fork_as(child.as_raw()).context("cannot use a process id again")? {
@@ -246,7 +252,7 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
                     reap(again)?;
                 }
                 // Becomes another program at once, or fails.
-                None => return run_again(part, &words, None),
+                None => return run_again(part, &words),
             }
         }
         Ok(())
@@ -255,7 +261,8 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
     sink.finish()
 }
 
-fn reap(child: Pid) -> Result<()> {
+/// Waits until a child has ended well.
+pub(super) fn reap(child: Pid) -> Result<()> {
     let status = waitpid(child, None)?;
     ensure!(matches!(status, WaitStatus::Exited(_, 0)), "a process failed: {status:?}");
     Ok(())

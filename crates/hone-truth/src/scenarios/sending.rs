@@ -202,7 +202,7 @@ pub(super) fn segments(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 /// Does one thing through the ring, and gives its result.
-fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> Result<i32> {
+pub(super) fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> Result<i32> {
     // SAFETY: the caller's buffers outlive this call, which returns only when the kernel is done with them.
     unsafe { ring.submission().push(entry) }.context("the ring is full")?;
     ring.submit_and_wait(1)?;

@@ -2,7 +2,8 @@
 //!
 //! A recorded packet belongs to the scenario whose address it carries. Whose it is: nobody's, where a fact says so;
 //! else, of the message that it begins with, the writer's (outbound) or each reader's (inbound); else any process's
-//! that then held its socket. What must be there: every message told as sent or read, in that direction; of every
+//! that then held its socket. A reader is who takes a packet's first byte out of the socket, whoever held it when the
+//! packet came; who only peeked is none. What must be there: every message told as sent or read, in that direction; of every
 //! packet, its counterpart in the other direction, as both ends are on this machine; what tcpdump saw, if it was asked.
 
 mod connections;

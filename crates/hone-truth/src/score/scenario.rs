@@ -24,6 +24,15 @@ fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
     counts.into_iter().map(|(identity, [inbound, outbound])| (identity, inbound.min(outbound))).collect()
 }
 
+/// The message that a packet's first byte belongs to, unless nobody's it must be.
+fn message(item: &Item<'_>, streams: &Streams) -> Option<Tag> {
+    match item.packet.tcp {
+        _ if item.nobody.is_some() || item.packet.payload.is_empty() => None,
+        Some(_) => streams.message(&item.packet),
+        None => item.tags.first().copied(),
+    }
+}
+
 struct Scorer<'a> {
     truth: &'a Truth,
     arguments: &'a [String],
@@ -128,25 +137,18 @@ impl Scorer<'_> {
                 }
                 _ => {}
             }
-            let expected = self.expected(item, streams);
-            self.judge(item.record, &item.packet, &expected);
+            let tag = message(item, streams);
+            let expected = self.expected(item, tag, streams);
+            self.judge(item.record, &item.packet, tag, &expected);
         }
         for (tag, items) in delivered {
             self.deliveries(tag, items);
         }
     }
 
-    fn expected(&self, item: &Item<'_>, streams: &Streams) -> Expected {
-        if item.nobody.is_none() {
-            let tag = if item.packet.payload.is_empty() { None } else { item.tags.first().copied() };
-            let tag = if item.packet.tcp.is_some_and(|_| !item.packet.payload.is_empty()) {
-                streams.message(&item.packet)
-            } else {
-                tag
-            };
-            if let Some(processes) = tag.and_then(|tag| self.truth.of_message(tag, item.direction)) {
-                return Expected::Process(processes);
-            }
+    fn expected(&self, item: &Item<'_>, tag: Option<Tag>, streams: &Streams) -> Expected {
+        if let Some(processes) = tag.and_then(|tag| self.truth.of_message(tag, item.direction)) {
+            return Expected::Process(processes);
         }
         let (packet, direction, nanos) = (&item.packet, item.direction, item.record.nanos);
         let over = || {
@@ -168,20 +170,22 @@ impl Scorer<'_> {
             let found = readers.iter().position(|reader| Some(*reader) == item.record.process);
             if let Some(at) = found {
                 let reader = readers.swap_remove(at);
-                self.judge(item.record, &item.packet, &Expected::Process(vec![reader]));
+                self.judge(item.record, &item.packet, Some(tag), &Expected::Process(vec![reader]));
             }
             found.is_none()
         });
         for item in items {
             match readers.pop() {
-                Some(reader) => self.judge(item.record, &item.packet, &Expected::Process(vec![reader])),
+                Some(reader) => {
+                    self.judge(item.record, &item.packet, Some(tag), &Expected::Process(vec![reader]))
+                }
                 None => self.duplicate(item),
             }
         }
         // Who is left has read what was not recorded: see `messages`.
     }
 
-    fn judge(&mut self, record: &Record, packet: &Packet<'_>, expected: &Expected) {
+    fn judge(&mut self, record: &Record, packet: &Packet<'_>, tag: Option<Tag>, expected: &Expected) {
         let how = record.how.unwrap_or(Reason(0));
         let counts = if record.process.is_some() { &mut self.score.how } else { &mut self.score.without };
         *counts.entry(how).or_default() += 1;
@@ -194,7 +198,7 @@ impl Scorer<'_> {
             (Expected::Nobody(reasons), None) => record.how.is_none_or(|how| reasons.contains(&how)),
             _ => false,
         };
-        let alias = if right { self.alias(record, packet) } else { None };
+        let alias = if right { self.alias(record, tag) } else { None };
         if right && alias.is_none() {
             self.score.right += 1;
             return;
@@ -218,9 +222,8 @@ impl Scorer<'_> {
     }
 
     /// The right number, but of another process that had it: what was expected instead.
-    fn alias(&self, record: &Record, packet: &Packet<'_>) -> Option<String> {
-        let tag = *tags(packet).first()?;
-        let name = self.truth.named.get(&tag).filter(|_| record.direction == Some(Direction::Out))?;
+    fn alias(&self, record: &Record, tag: Option<Tag>) -> Option<String> {
+        let name = self.truth.named.get(&(record.direction?, tag?))?;
         let arguments = record.arguments.and_then(|at| self.arguments.get(at));
         let known = arguments.map_or("", String::as_str);
         (!known.split(' ').any(|word| word == name))
@@ -350,7 +353,7 @@ impl Scorer<'_> {
             }
             for (number, (record, packet)) in seen.into_iter().enumerate() {
                 if number < count.max(1) {
-                    self.judge(record, &packet, &Expected::Nobody(vec![Reason::FORWARDED]));
+                    self.judge(record, &packet, None, &Expected::Nobody(vec![Reason::FORWARDED]));
                 } else {
                     self.score.duplicated += 1;
                     self.score.explain("duplicated", || format!("forwarded {packet}"));
@@ -360,7 +363,7 @@ impl Scorer<'_> {
         for (record, packet) in forwarded.into_values().flatten() {
             let expected =
                 if packet.housekeeping() { Expected::Nobody(vec![Reason::KERNEL]) } else { Expected::Untold };
-            self.judge(record, &packet, &expected);
+            self.judge(record, &packet, None, &expected);
         }
     }
 

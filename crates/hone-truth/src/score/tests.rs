@@ -384,7 +384,7 @@ fn forwarded_packets_are_seen_once_where_they_are_forwarded() {
 #[test]
 fn the_same_number_of_another_process_is_wrong() {
     let (mut told, packet) = datagram();
-    told.push(Fact::Named(tag(1), "second".into()));
+    told.push(Fact::Named(Direction::Out, tag(1), "second".into()));
     let with = |arguments| {
         let sent = Record { arguments, ..out(CLIENT, packet.clone()) };
         counts(&score(&told, vec![sent, inward(SERVER, packet.clone())]))
@@ -392,6 +392,22 @@ fn the_same_number_of_another_process_is_wrong() {
     assert_eq!(with(Some(1)), [2, 2, 0, 0, 0, 0]);
     assert_eq!(with(Some(0)), [2, 1, 1, 0, 0, 0]);
     assert_eq!(with(None), [2, 1, 1, 0, 0, 0]);
+}
+
+#[test]
+fn a_reader_that_has_become_another_program_is_known_by_that_program() {
+    let (mut told, records) = connection();
+    told.push(Fact::Named(Direction::In, tag(1), "second".into()));
+    let with = |arguments| {
+        let mut records = records.clone();
+        // Two segments begin with bytes of the first message.
+        for at in [5, 7] {
+            records[at].arguments = Some(arguments);
+        }
+        counts(&score(&told, records))
+    };
+    assert_eq!(with(1), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(0), [14, 12, 2, 0, 0, 0]);
 }
 
 #[test]

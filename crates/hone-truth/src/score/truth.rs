@@ -40,7 +40,7 @@ pub(super) struct Truth {
     pub(super) addresses: HashSet<IpAddr>,
     pub(super) sent: HashMap<Tag, u32>,
     pub(super) read: HashMap<Tag, Vec<u32>>,
-    pub(super) named: HashMap<Tag, String>,
+    pub(super) named: HashMap<(Direction, Tag), String>,
     pub(super) forwarded: bool,
     pub(super) large: Option<usize>,
     pub(super) skipped: Option<String>,
@@ -71,7 +71,7 @@ impl Truth {
             Fact::Single(direction, flow) => self.single.push((direction, flow)),
             Fact::Large(bytes) => self.large = Some(bytes),
             Fact::Forwarded => self.forwarded = true,
-            Fact::Named(tag, argument) => drop(self.named.insert(tag, argument)),
+            Fact::Named(direction, tag, argument) => drop(self.named.insert((direction, tag), argument)),
             Fact::Skipped(reason) => self.skipped = Some(reason),
             Fact::Failed(reason) => self.failed = Some(reason),
         }
