@@ -5,9 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use hone_pcapng::{Block, ProcessEventKind, Reader};
+use hone_pcapng::{Block, ConnectionId, ProcessEventKind, Reader};
 
-use crate::packet::Direction;
+use crate::packet::{Direction, Packet};
 use crate::told::{self, Flow, Reason};
 
 /// A recorded packet.
@@ -20,7 +20,40 @@ pub(crate) struct Record {
     /// Of the process that had the number then.
     pub(crate) arguments: Option<usize>,
     pub(crate) how: Option<Reason>,
+    pub(crate) connection: Option<ConnectionId>,
+    /// It names a process that, as far as the recording says until then, has not started yet; or a sender that had not
+    /// started at the packet's time. Of a receiver the packet's time is its arrival, which may be earlier.
+    pub(crate) early: bool,
     pub(crate) data: Vec<u8>,
+}
+
+/// What says later to which process packets belong that were recorded before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Correction {
+    pub(crate) connection: ConnectionId,
+    pub(crate) direction: Direction,
+    pub(crate) packets: Corrected,
+    pub(crate) process: Option<u32>,
+    pub(crate) how: Option<Reason>,
+}
+
+/// Which packets of a connection and a direction a correction is about.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(test), expect(dead_code, reason = "hone-pcapng has no such block yet"))]
+pub(crate) enum Corrected {
+    /// Those of TCP with a first byte that has one of these sequence numbers; the last is the one after them.
+    Bytes(u32, u32),
+    /// Those of exactly this time, in nanoseconds since 1970.
+    Time(u64),
+}
+
+/// A process, as far as the recording has said it.
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    /// What [`Record::arguments`] is.
+    arguments: usize,
+    started: u64,
+    ended: bool,
 }
 
 /// A file of packets.
@@ -31,6 +64,10 @@ pub(crate) struct Recording {
     pub(crate) arguments: Vec<String>,
     /// Packets that the recorder says it has lost.
     pub(crate) lost: u64,
+    /// Those that have started so far.
+    processes: HashMap<u32, Process>,
+    /// Where in `records` the packets of a connection and direction are.
+    of_connection: HashMap<(ConnectionId, Direction), Vec<usize>>,
 }
 
 impl Recording {
@@ -43,7 +80,6 @@ impl Recording {
         let mut file = std::fs::File::open(path).with_context(place)?;
         let mut reader = Reader::new();
         let mut recording = Self::default();
-        let mut running: HashMap<u32, usize> = HashMap::new();
         let mut chunk = vec![0; 1 << 20];
         loop {
             let count = file.read(&mut chunk).with_context(place)?;
@@ -55,7 +91,7 @@ impl Recording {
                 let nanos = item.nanos.unwrap_or_default();
                 match item.block {
                     Block::Packet(packet) if wanted(&packet.data) => {
-                        recording.records.push(Record {
+                        recording.add(Record {
                             nanos,
                             direction: match packet.flags.map(|flags| flags & 3) {
                                 Some(1) => Some(Direction::In),
@@ -63,12 +99,13 @@ impl Recording {
                                 _ => None,
                             },
                             process: packet.process,
-                            arguments: packet.process.and_then(|process| running.get(&process).copied()),
                             how: packet.how.map(|how| Reason(how.code())),
+                            connection: packet.connection,
                             data: packet.data.into_owned(),
+                            ..Record::default()
                         });
                     }
-                    Block::Process(event) => recording.learn(&mut running, &event),
+                    Block::Process(event) => recording.learn(&event, nanos),
                     Block::Statistics(statistics) => {
                         recording.lost += statistics.dropped_by_source.unwrap_or_default()
                             + statistics.dropped_by_ring.unwrap_or_default();
@@ -81,12 +118,63 @@ impl Recording {
         Ok(recording)
     }
 
-    fn learn(&mut self, running: &mut HashMap<u32, usize>, event: &hone_pcapng::ProcessEvent<'_>) {
+    /// Adds a packet, as it stands in the recording.
+    fn add(&mut self, mut record: Record) {
+        self.name(&mut record);
+        if let (Some(connection), Some(direction)) = (record.connection, record.direction) {
+            self.of_connection.entry((connection, direction)).or_default().push(self.records.len());
+        }
+        self.records.push(record);
+    }
+
+    /// Looks up the process that a record's number means at this place of the recording.
+    fn name(&self, record: &mut Record) {
+        let Some(number) = record.process else {
+            record.arguments = None;
+            return;
+        };
+        let process = self.processes.get(&number);
+        record.arguments = process.map(|process| process.arguments);
+        record.early |= process
+            .is_none_or(|process| record.direction == Some(Direction::Out) && record.nanos < process.started);
+    }
+
+    /// Applies a correction to the packets before it. It names its process as of its own place in the recording.
+    #[cfg_attr(not(test), expect(dead_code, reason = "hone-pcapng has no such block yet"))]
+    pub(crate) fn apply(&mut self, correction: &Correction) {
+        let Correction { connection, direction, packets, process, how } = *correction;
+        let places = self.of_connection.get(&(connection, direction)).cloned().unwrap_or_default();
+        for at in places {
+            let record = &self.records[at];
+            let fits = match packets {
+                Corrected::Time(nanos) => record.nanos == nanos,
+                Corrected::Bytes(from, to) => Packet::parse(&record.data).is_some_and(|packet| {
+                    let first = packet.tcp.filter(|_| !packet.payload.is_empty()).map(|tcp| tcp.sequence);
+                    first.is_some_and(|first| first.wrapping_sub(from) < to.wrapping_sub(from))
+                }),
+            };
+            if fits {
+                let mut record = std::mem::take(&mut self.records[at]);
+                (record.process, record.how) = (process, how);
+                self.name(&mut record);
+                self.records[at] = record;
+            }
+        }
+    }
+
+    fn learn(&mut self, event: &hone_pcapng::ProcessEvent<'_>, nanos: u64) {
         if event.kind == ProcessEventKind::Ended {
+            if let Some(process) = self.processes.get_mut(&event.process) {
+                process.ended = true;
+            }
             return;
         }
         let text = event.arguments.as_deref().map(|bytes| String::from_utf8_lossy(bytes).replace('\0', " "));
-        running.insert(event.process, self.arguments.len());
+        let known = self.processes.get(&event.process).filter(|process| !process.ended);
+        // One that becomes another program, or is told of again, has started before.
+        let started = known.map_or(nanos, |process| process.started);
+        let process = Process { arguments: self.arguments.len(), started, ended: false };
+        self.processes.insert(event.process, process);
         self.arguments.push(text.unwrap_or_default());
     }
 }
@@ -124,4 +212,102 @@ pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::craft::Segment;
+    use hone_pcapng::ProcessEvent;
+
+    const LONG: u16 = 100;
+
+    fn start(
+        recording: &mut Recording,
+        process: u32,
+        kind: ProcessEventKind,
+        nanos: u64,
+        program: &'static [u8],
+    ) {
+        let event =
+            ProcessEvent { process, kind, arguments: Some(program.into()), ..ProcessEvent::default() };
+        recording.learn(&event, nanos);
+    }
+
+    fn packet(direction: Direction, process: u32, nanos: u64, sequence: u32) -> Record {
+        let ends = ["10.0.0.1:1", "10.0.0.2:2"].map(|end| end.parse().unwrap());
+        let payload = &[b'.'; LONG as usize];
+        let segment =
+            Segment { from: ends[0], to: ends[1], sequence, acknowledged: 0, flags: 0, payload }.packet();
+        let mut data = segment.unwrap();
+        // The kernel's to fill in.
+        data[2..4].copy_from_slice(&(40 + LONG).to_be_bytes());
+        let connection = Some(7);
+        Record {
+            nanos,
+            direction: Some(direction),
+            process: Some(process),
+            connection,
+            data,
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn a_process_is_named_too_early_before_its_start_and_a_sender_before_its_time() {
+        let mut recording = Recording::default();
+        start(&mut recording, 1, ProcessEventKind::Forked, 50, b"parent\0");
+        start(&mut recording, 1, ProcessEventKind::Started, 90, b"program\0");
+        let way = [Direction::In, Direction::Out];
+        for (process, nanos) in [(1, 60), (1, 40), (2, 60)] {
+            way.into_iter().for_each(|way| recording.add(packet(way, process, nanos, 0)));
+        }
+        let early: Vec<_> = recording.records.iter().map(|record| record.early).collect();
+        assert_eq!(early, [false, false, false, true, true, true]);
+        // Its number is used again.
+        start(&mut recording, 1, ProcessEventKind::Ended, 100, b"");
+        start(&mut recording, 1, ProcessEventKind::Forked, 110, b"another\0");
+        way.into_iter().for_each(|way| recording.add(packet(way, 1, 105, 0)));
+        assert_eq!(
+            recording.records[6..].iter().map(|record| record.early).collect::<Vec<_>>(),
+            [false, true]
+        );
+    }
+
+    #[test]
+    fn a_correction_is_about_its_packets_and_names_the_process_of_its_own_place() {
+        let mut recording = Recording::default();
+        start(&mut recording, 1, ProcessEventKind::Started, 1, b"first\0");
+        let first = u32::MAX - 49;
+        for (number, way) in
+            [Direction::In, Direction::In, Direction::Out, Direction::In].into_iter().enumerate()
+        {
+            let at = u32::try_from(number).unwrap() * u32::from(LONG);
+            recording.add(packet(way, 1, 10 + number as u64, first.wrapping_add(at)));
+        }
+        recording.add(Record { connection: Some(8), ..packet(Direction::In, 1, 11, first) });
+        start(&mut recording, 2, ProcessEventKind::Started, 20, b"second\0");
+        let bytes = |from: u32, to: u32, process| Correction {
+            connection: 7,
+            direction: Direction::In,
+            packets: Corrected::Bytes(from, to),
+            process,
+            how: Some(Reason(9)),
+        };
+        // Only the second begins within: the last begins where the range ends, the third goes the other way.
+        let (from, to) = (first.wrapping_add(1), first.wrapping_add(3 * u32::from(LONG)));
+        recording.apply(&bytes(from, to, Some(2)));
+        let found = |recording: &Recording| -> Vec<_> {
+            recording.records.iter().map(|record| (record.process, record.arguments)).collect()
+        };
+        let (one, two) = ((Some(1), Some(0)), (Some(2), Some(1)));
+        assert_eq!(found(&recording), [one, two, one, one, one]);
+        let at = |nanos| Correction { packets: Corrected::Time(nanos), ..bytes(0, 0, None) };
+        recording.apply(&at(13));
+        assert_eq!(found(&recording), [one, two, one, (None, None), one]);
+        // A process that nothing was said of yet.
+        recording.apply(&Correction { process: Some(3), ..at(10) });
+        assert!(recording.records[0].early && !recording.records[1].early);
+        assert_eq!(recording.records[1].how, Some(Reason(9)));
+    }
 }

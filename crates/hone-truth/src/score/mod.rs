@@ -5,6 +5,7 @@
 //! that then held its socket. A reader is who takes a packet's first byte out of the socket, whoever held it when the
 //! packet came; who only peeked is none. What must be there: every message told as sent or read, in that direction; of every
 //! packet, its counterpart in the other direction, as both ends are on this machine; what tcpdump saw, if it was asked.
+//! And no packet may stand before the start of the process that it names, or name a sender that had not started.
 
 mod connections;
 mod item;
@@ -39,6 +40,9 @@ pub(crate) struct Score {
     pub(crate) unattributed: usize,
     pub(crate) missing: usize,
     pub(crate) duplicated: usize,
+    /// Those that stand before the start of the process that they name, or name a sender that had not started; counted
+    /// besides.
+    pub(crate) early: usize,
     /// How many have no process, by the reason that the recorder gives; also those that rightly have none.
     pub(crate) without: BTreeMap<Reason, usize>,
     /// How the owners were found.
@@ -52,7 +56,7 @@ impl Score {
     /// Whether it was scored and everything is as it should be.
     pub(crate) fn good(&self) -> bool {
         self.failed.is_none()
-            && self.wrong + self.unattributed + self.missing + self.duplicated == 0
+            && self.wrong + self.unattributed + self.missing + self.duplicated + self.early == 0
             && (self.skipped.is_some() || self.packets > 0)
     }
 

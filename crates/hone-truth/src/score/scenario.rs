@@ -82,6 +82,7 @@ pub(super) fn score(
     let wire = wire.map(|seen| Wire::new(truth, seen));
     scorer.owners(&items, &streams, wire.as_ref());
     scorer.messages(&items, &streams);
+    scorer.early(&items);
     scorer.counterparts(&items);
     scorer.flows(&items);
     if let Some(bytes) = truth.large {
@@ -235,6 +236,17 @@ impl Scorer<'_> {
         self.score.explain("duplicated", || {
             format!("{} {} of process {:?}", item.direction, item.packet, item.record.process)
         });
+    }
+
+    /// Nobody can send who does not exist; and whoever reads the recording from its beginning must know the process.
+    fn early(&mut self, items: &[Item<'_>]) {
+        for item in items.iter().filter(|item| item.record.early) {
+            self.score.early += 1;
+            self.score.explain("early", || {
+                let process = item.record.process.unwrap_or_default();
+                format!("{} {}: before the start of process {process}", item.direction, item.packet)
+            });
+        }
     }
 
     fn miss(&mut self, key: Key, direction: Direction, count: usize, what: impl FnOnce() -> String) {

@@ -76,7 +76,8 @@ fn facts(more: &[Fact]) -> Facts {
 
 fn score_with(facts: &Facts, records: Vec<Record>, seen: Option<&[Seen]>) -> Score {
     let arguments = vec!["program first ".into(), "program second ".into()];
-    let recording = Recording { records, arguments, lost: 0 };
+    let mut recording = Recording::default();
+    (recording.records, recording.arguments) = (records, arguments);
     facts.score(&recording, seen).remove(0)
 }
 
@@ -86,9 +87,9 @@ fn score(more: &[Fact], records: Vec<Record>) -> Score {
 
 /// packets, right, wrong, unattributed, missing, duplicated
 fn counts(score: &Score) -> [usize; 6] {
-    let Score { packets, right, wrong, unattributed, missing, duplicated, .. } = *score;
+    let Score { packets, right, wrong, unattributed, missing, duplicated, early, .. } = *score;
     assert_eq!(packets, right + wrong + unattributed + duplicated, "each packet counts once: {score:?}");
-    assert_eq!(score.good(), wrong + unattributed + missing + duplicated == 0 && packets > 0);
+    assert_eq!(score.good(), wrong + unattributed + missing + duplicated + early == 0 && packets > 0);
     assert_eq!(score.good(), score.explanations().next().is_none() && packets > 0, "{score:?}");
     [packets, right, wrong, unattributed, missing, duplicated]
 }
@@ -392,6 +393,14 @@ fn the_same_number_of_another_process_is_wrong() {
     assert_eq!(with(Some(1)), [2, 2, 0, 0, 0, 0]);
     assert_eq!(with(Some(0)), [2, 1, 1, 0, 0, 0]);
     assert_eq!(with(None), [2, 1, 1, 0, 0, 0]);
+}
+
+#[test]
+fn a_packet_that_names_a_process_too_early_is_not_right() {
+    let (told, packet) = datagram();
+    let sent = Record { early: true, ..out(CLIENT, packet.clone()) };
+    let score = score(&told, vec![sent, inward(SERVER, packet)]);
+    assert_eq!((counts(&score), score.early, score.good()), ([2, 2, 0, 0, 0, 0], 1, false));
 }
 
 #[test]
