@@ -17,6 +17,7 @@
 
 mod handed_on;
 mod icmp;
+mod listeners;
 mod many;
 mod opening;
 mod passing;
@@ -102,6 +103,13 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("handed-pidfd", "taken with pidfd_getfd(2)", handed_on::taken),
     both("tcp-fork-at-once", "a child reads at once what came before it was forked", handed_on::fork_at_once),
     both("tcp-split-packets", "two processes read parts of one packet", handed_on::split_packets),
+    both("listener-daemon", "bound by a process that forks and ends", listeners::daemon),
+    both("listener-late-end", "the same, and it ends a while later", listeners::late_end),
+    both("listener-close", "bound by a process that forks and closes its own", listeners::close),
+    both("listener-passed", "bound by a process that passes it on and closes its own", listeners::passed),
+    both("listener-passed-end", "bound by a process that passes it on and ends", listeners::passed_and_ended),
+    both("listener-reload", "an old server closes the listener that a new one has, too", listeners::reload),
+    both("tcp-shared-end", "the other end of a shared connection says that it sends no more", listeners::shared_end),
     both("crowd-udp", "processes that each send one datagram and end", many::udp_crowd),
     both("crowd-tcp", "processes that each send one message over a connection of their own and end", many::tcp_crowd),
     both("ping-socket", "echo requests through ping sockets; the kernel answers", icmp::ping_socket),

@@ -316,6 +316,25 @@ fn before_accept_it_is_the_listeners_and_after_it_is_not() {
 }
 
 #[test]
+fn who_has_let_go_of_a_listener_opens_no_connection_at_it() {
+    let (mut told, records) = connection();
+    told.push(Fact::Leaves(Flow::at(Protocol::Tcp, b()), 1, NOON - SECOND));
+    told.push(Fact::Holds(Flow::at(Protocol::Tcp, b()), OTHER, NOON - SECOND));
+    // The first packet, as it arrives.
+    let with = |process, how| {
+        let mut records = records.clone();
+        (records[1].process, records[1].how) =
+            (Some(process).filter(|process| *process != 0), Some(Reason(how)));
+        counts(&score(&told, records))
+    };
+    assert_eq!(with(SERVER, 5), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(OTHER, 6), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(0, Reason::SHARED.0), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(0, 133), [14, 13, 0, 1, 0, 0]);
+    assert_eq!(with(1, 6), [14, 13, 1, 0, 0, 0]);
+}
+
+#[test]
 fn who_has_let_go_is_no_holder_any_more() {
     let (mut told, mut records) = connection();
     told.push(Fact::Leaves(Flow::between(Protocol::Tcp, a(), b()), CLIENT, NOON - SECOND));
