@@ -21,6 +21,7 @@ use crate::sockets::{
     MESSAGE, accept, connect, flow, hang_up, listen, read, receive, send_to, serve, udp, write,
 };
 use crate::stage::{Actor, PATIENCE, Part, Stage};
+use crate::tag::Tag;
 use crate::told::{Flow, now};
 
 const PORT: u16 = 7900;
@@ -419,29 +420,46 @@ pub(super) fn fork_at_once(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-/// One read takes the first bytes of a packet, another process's the rest of it.
+/// One process takes the first bytes of a packet, another one the rest of it.
 pub(super) fn split_packets(stage: &mut Stage<'_>) -> Result<()> {
-    const ROUNDS: usize = 10;
-    const FIRST: usize = MESSAGE / 2;
+    const ROUNDS: usize = 12;
+    const HALF: usize = MESSAGE / 2;
     let address = stage.address(End::B, PORT);
-    let mut server = stage.play(End::B, "first reader", |part| {
+    let take = |part: &Part, mut stream: &TcpStream, length: usize| {
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).context("part of a packet")?;
+        // Without a message's beginning in it there is nothing to tell.
+        if Tag::all(&bytes).is_empty() { Ok(()) } else { part.read(&bytes) }
+    };
+    let mut server = stage.play(End::B, "parent", |part| {
         let listener = listen(part, address)?;
         part.ready()?;
-        let mut stream = accept(part, &listener)?;
+        let stream = accept(part, &listener)?;
         for round in 0..ROUNDS {
-            let mut first = [0; FIRST];
-            stream.read_exact(&mut first)?;
-            part.read(&first)?;
+            Line::Tcp(stream.try_clone()?).arrival()?;
+            // All of it, and a shared socket's packets are no longer waited for.
+            sleep(Duration::from_millis(if round % 2 == 0 { 10 } else { 700 }));
             let since = now();
+            // Of one packet; of one with two messages; of two packets, the first of which it takes whole.
+            let (first, rest) = match round % 4 {
+                0 => (HALF, MESSAGE - HALF),
+                1 => (HALF, 2 * MESSAGE - HALF),
+                2 => (MESSAGE + HALF, MESSAGE - HALF),
+                // The child takes the beginning.
+                _ => (0, HALF),
+            };
+            if first > 0 {
+                take(part, &stream, first)?;
+            }
             let child = part.fork_briefly(|part| {
                 part.holds_since(flow(&stream)?, since)?;
-                let mut rest = vec![0; MESSAGE - FIRST];
-                (&stream).read_exact(&mut rest).context("the rest of a packet")?;
-                // In every other round there is a whole message more in the packet.
-                ensure!(round % 2 == 0 || read(part, &stream, MESSAGE)?, "closed too early");
+                take(part, &stream, rest)?;
                 write(part, &stream, MESSAGE)
             })?;
             reap(child)?;
+            if first == 0 {
+                take(part, &stream, MESSAGE - rest)?;
+            }
         }
         ensure!(!read(part, &stream, 1)?, "more than expected");
         Ok(())
@@ -451,12 +469,14 @@ pub(super) fn split_packets(stage: &mut Stage<'_>) -> Result<()> {
         let stream = connect(part, address)?;
         stream.set_nodelay(true)?;
         for round in 0..ROUNDS {
-            let mut messages = vec![part.message(MESSAGE)];
-            if round % 2 == 1 {
-                messages.push(part.message(MESSAGE));
+            let mut messages = Vec::new();
+            messages.resize_with(if matches!(round % 4, 1 | 2) { 2 } else { 1 }, || part.message(MESSAGE));
+            if round % 4 == 1 {
+                let both: Vec<u8> = messages.iter().flat_map(|(_, message)| message.clone()).collect();
+                (&stream).write_all(&both)?;
+            } else {
+                messages.iter().try_for_each(|(_, message)| (&stream).write_all(message))?;
             }
-            let bytes: Vec<u8> = messages.iter().flat_map(|(_, message)| message.clone()).collect();
-            (&stream).write_all(&bytes)?;
             messages.iter().try_for_each(|(tag, _)| part.sent(*tag))?;
             ensure!(read(part, &stream, MESSAGE)?, "closed too early");
         }

@@ -210,7 +210,7 @@ pub(crate) fn continued(facts: &Path, scenario: &str, words: &[String]) -> Resul
 }
 
 /// Forks a process with a number of our choice. `None` in the child.
-fn fork_as(process: libc::pid_t) -> Result<Option<Pid>> {
+pub(super) fn fork_as(process: libc::pid_t) -> Result<Option<Pid>> {
     let wanted = [process];
     // The kernel's struct clone_args in its first two sizes' layout: set_tid is the ninth word, its size the tenth.
     let mut arguments = [0_u64; 10];
