@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use hone_pcapng::{Block, ConnectionId, ProcessEventKind, Reader};
+use hone_pcapng::{Block, ConnectionEventKind, ConnectionId, ProcessEventKind, Reader};
 
 use crate::packet::{Direction, Packet};
 use crate::told::{self, Flow, Reason};
@@ -64,6 +64,8 @@ pub(crate) struct Recording {
     pub(crate) arguments: Vec<String>,
     /// Packets that the recorder says it has lost.
     pub(crate) lost: u64,
+    /// How often each connection that was opened was closed.
+    pub(crate) closes: HashMap<ConnectionId, usize>,
     /// Those that have started so far.
     processes: HashMap<u32, Process>,
     /// Where in `records` the packets of a connection and direction are.
@@ -106,6 +108,10 @@ impl Recording {
                         });
                     }
                     Block::Process(event) => recording.learn(&event, nanos),
+                    Block::Connection(event) => {
+                        let closes = recording.closes.entry(event.connection).or_default();
+                        *closes += usize::from(event.kind == ConnectionEventKind::Closed);
+                    }
                     Block::Statistics(statistics) => {
                         recording.lost += statistics.dropped_by_source.unwrap_or_default()
                             + statistics.dropped_by_ring.unwrap_or_default();

@@ -8,6 +8,9 @@
 //! leaves    SCENARIO PROTOCOL LOCAL REMOTE PROCESS TIME   it let go of the socket, while others held it
 //! nobody    SCENARIO DIRECTION PROTOCOL LOCAL REMOTE TIME REASON[,REASON]   there is no process, from then on
 //! single    SCENARIO DIRECTION PROTOCOL LOCAL REMOTE      such packets have no counterpart in the other direction
+//! dropped   SCENARIO TAG                             the kernel made a packet of the message and dropped it at once
+//! overlap   SCENARIO                                 several processes read from one socket at once
+//! closed    SCENARIO                                 each connection of it is closed before the recording ends
 //! forwarded SCENARIO                               each packet is also seen once where it is forwarded
 //! large     SCENARIO BYTES                         in each direction there is a packet longer than that
 //! named     SCENARIO DIRECTION TAG ARGUMENT        the sender, or the reader, ran a program with this argument
@@ -105,6 +108,11 @@ pub(crate) enum Fact {
     Leaves(Flow, u32, u64),
     Nobody(Direction, Flow, u64, Vec<Reason>),
     Single(Direction, Flow),
+    /// There must be a packet of it, although the message was not sent.
+    Dropped(Tag),
+    /// Who got which datagram may be impossible to know, but nobody may be said to have got another's.
+    Overlap,
+    Closed,
     Forwarded,
     Large(usize),
     Named(Direction, Tag, String),
@@ -172,6 +180,9 @@ impl fmt::Display for Line<'_> {
                 writeln!(f, "nobody {name} {direction} {flow} {time} {}", reasons.join(","))
             }
             Fact::Single(direction, flow) => writeln!(f, "single {name} {direction} {flow}"),
+            Fact::Dropped(tag) => writeln!(f, "dropped {name} {}", tag.word()),
+            Fact::Overlap => writeln!(f, "overlap {name}"),
+            Fact::Closed => writeln!(f, "closed {name}"),
             Fact::Forwarded => writeln!(f, "forwarded {name}"),
             Fact::Large(bytes) => writeln!(f, "large {name} {bytes}"),
             Fact::Named(direction, tag, argument) => {
@@ -221,6 +232,9 @@ pub(crate) fn parse(line: &str) -> Result<(String, Fact)> {
             Fact::Nobody(direction, flow, time, reasons?.into_iter().map(Reason).collect())
         }
         "single" => Fact::Single(words.get()?, words.flow()?),
+        "dropped" => Fact::Dropped(words.get()?),
+        "overlap" => Fact::Overlap,
+        "closed" => Fact::Closed,
         "forwarded" => Fact::Forwarded,
         "large" => Fact::Large(words.get()?),
         "named" => Fact::Named(words.get()?, words.get()?, words.rest()),

@@ -15,6 +15,8 @@
 //! A scenario that needs sockets from before the recording opens them in a function of its own (`before`), which
 //! leaves its actors in `Stage::waiting`.
 
+mod churn;
+mod filtered;
 mod handed_on;
 mod icmp;
 mod listeners;
@@ -111,6 +113,10 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("listener-passed-end", "bound by a process that passes it on and ends", listeners::passed_and_ended),
     both("listener-reload", "an old server closes the listener that a new one has, too", listeners::reload),
     both("tcp-shared-end", "the other end of a shared connection says that it sends no more", listeners::shared_end),
+    both("tcp-resets", "many connections that one end resets while the other closes", churn::resets),
+    both("udp-many-readers", "a flood of datagrams for four processes that wait at one socket", churn::readers),
+    both("filtered-sent", "what another program of the cgroup drops as it is sent", filtered::sent),
+    both("filtered-received", "what another program of the cgroup drops as it is received", filtered::received),
     both("crowd-udp", "processes that each send one datagram and end", many::udp_crowd),
     both("crowd-tcp", "processes that each send one message over a connection of their own and end", many::tcp_crowd),
     both("ping-socket", "echo requests through ping sockets; the kernel answers", icmp::ping_socket),

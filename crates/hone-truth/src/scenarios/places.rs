@@ -143,7 +143,27 @@ fn cgroups() -> Result<PathBuf> {
 }
 
 /// A cgroup; removed when dropped.
-struct Cgroup(PathBuf);
+pub(super) struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Makes one, for a scenario's own use.
+    pub(super) fn new(name: &str) -> Result<Self> {
+        let name = format!("hone-truth-{name}-{}", std::process::id());
+        let path = cgroups().map_err(skip)?.join(name);
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Moves the calling process into it.
+    pub(super) fn enter(&self) -> Result<()> {
+        let mut file = std::fs::File::options().write(true).open(self.0.join("cgroup.procs"))?;
+        file.write_all(b"0").context("cannot move into the cgroup")
+    }
+}
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
@@ -153,15 +173,10 @@ impl Drop for Cgroup {
 }
 
 pub(super) fn cgroup(stage: &mut Stage<'_>) -> Result<()> {
-    let place = cgroups().map_err(skip)?;
-    let name = format!("hone-truth-{}", std::process::id());
-    let cgroup = Cgroup(place.join(name));
-    std::fs::create_dir(&cgroup.0).with_context(|| format!("cannot make {}", cgroup.0.display()))?;
+    let cgroup = Cgroup::new("own")?;
     let mut server = server(stage, End::B)?;
-    let members = cgroup.0.join("cgroup.procs");
     let mut client = stage.play(End::A, "client", |part| {
-        let mut file = std::fs::File::options().write(true).open(&members)?;
-        file.write_all(b"0").context("cannot move into the cgroup")?;
+        cgroup.enter()?;
         chat(part, stage.address(End::A, 0), stage.address(End::B, PORT))
     })?;
     client.finish()?;

@@ -7,7 +7,7 @@ use super::stream::Streams;
 use super::truth::{Expected, Truth};
 use super::{Score, Seen};
 use crate::packet::{Direction, Packet, Protocol};
-use crate::recording::Record;
+use crate::recording::{Record, Recording};
 use crate::tag::Tag;
 use crate::told::Reason;
 
@@ -35,7 +35,7 @@ fn message(item: &Item<'_>, streams: &Streams) -> Option<Tag> {
 
 struct Scorer<'a> {
     truth: &'a Truth,
-    arguments: &'a [String],
+    recording: &'a Recording,
     score: Score,
     /// How often something is missing, once however often that is noticed.
     missing: HashMap<(Key, Direction), (usize, String)>,
@@ -45,7 +45,7 @@ pub(super) fn score(
     name: &str,
     truth: &Truth,
     records: &[&Record],
-    arguments: &[String],
+    recording: &Recording,
     wire: Option<&[&Seen]>,
 ) -> Score {
     let score = Score {
@@ -55,7 +55,7 @@ pub(super) fn score(
         failed: truth.failed.clone(),
         ..Score::default()
     };
-    let mut scorer = Scorer { truth, arguments, score, missing: HashMap::new() };
+    let mut scorer = Scorer { truth, recording, score, missing: HashMap::new() };
     if scorer.score.skipped.is_some() {
         scorer.score.packets = 0;
         return scorer.score;
@@ -83,6 +83,7 @@ pub(super) fn score(
     scorer.owners(&items, &streams, wire.as_ref());
     scorer.messages(&items, &streams);
     scorer.early(&items);
+    scorer.closes(&items);
     scorer.counterparts(&items);
     scorer.flows(&items);
     if let Some(bytes) = truth.large {
@@ -178,7 +179,10 @@ impl Scorer<'_> {
         for item in items {
             match readers.pop() {
                 Some(reader) => {
-                    self.judge(item.record, &item.packet, Some(tag), &Expected::Process(vec![reader]))
+                    let reader = vec![reader];
+                    let overlap = self.truth.overlap;
+                    let expected = if overlap { Expected::Unread(reader) } else { Expected::Process(reader) };
+                    self.judge(item.record, &item.packet, Some(tag), &expected);
                 }
                 None => self.duplicate(item),
             }
@@ -225,7 +229,7 @@ impl Scorer<'_> {
     /// The right number, but of another process that had it: what was expected instead.
     fn alias(&self, record: &Record, tag: Option<Tag>) -> Option<String> {
         let name = self.truth.named.get(&(record.direction?, tag?))?;
-        let arguments = record.arguments.and_then(|at| self.arguments.get(at));
+        let arguments = record.arguments.and_then(|at| self.recording.arguments.get(at));
         let known = arguments.map_or("", String::as_str);
         (!known.split(' ').any(|word| word == name))
             .then(|| format!("the process with the argument {name:?}, not the one with {known:?}"))
@@ -249,6 +253,26 @@ impl Scorer<'_> {
         }
     }
 
+    /// A connection is closed once, though not always before the recording ends.
+    fn closes(&mut self, items: &[Item<'_>]) {
+        let mut seen = HashSet::new();
+        for item in items {
+            let Some(connection) = item.record.connection.filter(|id| seen.insert(*id)) else { continue };
+            let closes = self.recording.closes.get(&connection).copied();
+            // Of one that was not said to be open nothing need be said.
+            if closes.is_some_and(|closes| closes > 1 || (closes == 0 && self.truth.closed)) {
+                self.score.closes += 1;
+                self.score.explain("closes", || {
+                    let times = closes.unwrap_or_default();
+                    format!(
+                        "{} {}: connection {connection} closed {times} times",
+                        item.direction, item.packet
+                    )
+                });
+            }
+        }
+    }
+
     fn miss(&mut self, key: Key, direction: Direction, count: usize, what: impl FnOnce() -> String) {
         if count > 0 {
             let known = self.missing.entry((key, direction)).or_insert_with(|| (0, what()));
@@ -264,9 +288,12 @@ impl Scorer<'_> {
         let mut sent: HashSet<Tag> = HashSet::new();
         let mut read: HashMap<Tag, usize> = HashMap::new();
         let mut answered: HashSet<Tag> = HashSet::new();
+        let mut dropped: HashSet<Tag> = HashSet::new();
         for item in items {
             match item.direction {
-                Direction::Out if item.nobody.is_some() && !answers(&item.packet) => {}
+                Direction::Out if item.nobody.is_some() && !answers(&item.packet) => {
+                    dropped.extend(&item.tags);
+                }
                 Direction::Out if answers(&item.packet) => answered.extend(&item.tags),
                 Direction::Out => sent.extend(&item.tags),
                 Direction::In if item.nobody.is_some() => {}
@@ -283,6 +310,11 @@ impl Scorer<'_> {
                     format!("a message of process {process}")
                 });
             }
+        }
+        for tag in self.truth.dropped.difference(&dropped) {
+            self.miss(Key::Message(*tag, false), Direction::Out, 1, || {
+                "a message that was dropped".to_owned()
+            });
         }
         for (tag, processes) in self.truth.read.iter().filter(|(tag, _)| !streamed.contains(tag)) {
             let missing = processes.len().saturating_sub(read.get(tag).copied().unwrap_or(0));

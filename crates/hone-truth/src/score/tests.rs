@@ -87,9 +87,12 @@ fn score(more: &[Fact], records: Vec<Record>) -> Score {
 
 /// packets, right, wrong, unattributed, missing, duplicated
 fn counts(score: &Score) -> [usize; 6] {
-    let Score { packets, right, wrong, unattributed, missing, duplicated, early, .. } = *score;
+    let Score { packets, right, wrong, unattributed, missing, duplicated, early, closes, .. } = *score;
     assert_eq!(packets, right + wrong + unattributed + duplicated, "each packet counts once: {score:?}");
-    assert_eq!(score.good(), wrong + unattributed + missing + duplicated + early == 0 && packets > 0);
+    assert_eq!(
+        score.good(),
+        wrong + unattributed + missing + duplicated + early + closes == 0 && packets > 0
+    );
     assert_eq!(score.good(), score.explanations().next().is_none() && packets > 0, "{score:?}");
     [packets, right, wrong, unattributed, missing, duplicated]
 }
@@ -420,6 +423,52 @@ fn a_packet_that_names_a_process_too_early_is_not_right() {
     let sent = Record { early: true, ..out(CLIENT, packet.clone()) };
     let score = score(&told, vec![sent, inward(SERVER, packet)]);
     assert_eq!((counts(&score), score.early, score.good()), ([2, 2, 0, 0, 0, 0], 1, false));
+}
+
+#[test]
+fn a_connection_is_closed_once() {
+    let (mut told, packet) = datagram();
+    let with = |told: &[Fact], closes: Option<usize>| {
+        let sent = Record { connection: Some(7), ..out(CLIENT, packet.clone()) };
+        let mut recording = Recording::default();
+        recording.records = vec![sent, inward(SERVER, packet.clone())];
+        recording.closes.extend(closes.map(|closes| (7, closes)));
+        let score = facts(told).score(&recording, None).remove(0);
+        (score.closes, score.good())
+    };
+    assert_eq!(with(&told, Some(0)), (0, true), "it may be open when the recording ends");
+    assert_eq!(with(&told, Some(2)), (1, false));
+    told.push(Fact::Closed);
+    assert_eq!(with(&told, Some(0)), (1, false));
+    assert_eq!(with(&told, Some(1)), (0, true));
+}
+
+#[test]
+fn where_reads_overlap_nobody_may_be_right_and_another_reader_is_not() {
+    let (mut told, packet) = datagram();
+    told.push(Fact::Overlap);
+    let with = |process, how| {
+        let read = Record { how: Some(how), ..inward(process, packet.clone()) };
+        counts(&score(&told, vec![out(CLIENT, packet.clone()), read]))
+    };
+    assert_eq!(with(SERVER, Reason(9)), [2, 2, 0, 0, 0, 0]);
+    assert_eq!(with(0, Reason::SHARED), [2, 2, 0, 0, 0, 0]);
+    assert_eq!(with(OTHER, Reason(9)), [2, 1, 1, 0, 0, 0]);
+}
+
+#[test]
+fn what_was_dropped_as_it_was_sent_is_recorded() {
+    let flow = Flow::at(Protocol::Udp, a());
+    let told = [
+        Fact::Dropped(tag(1)),
+        Fact::Nobody(Direction::Out, flow, 0, vec![Reason::FIREWALL]),
+        Fact::Single(Direction::Out, flow),
+    ];
+    let packet = udp(a(), b(), &tag(1).message(50));
+    let sent = |process, how| Record { how: Some(how), ..out(process, packet.clone()) };
+    assert_eq!(counts(&score(&told, vec![sent(0, Reason::FIREWALL)])), [1, 1, 0, 0, 0, 0]);
+    assert_eq!(counts(&score(&told, vec![sent(CLIENT, Reason(1))])), [1, 0, 1, 0, 0, 0]);
+    assert_eq!(counts(&score(&told, vec![]))[4], 1);
 }
 
 #[test]
