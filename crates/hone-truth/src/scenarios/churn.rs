@@ -1,25 +1,34 @@
 //! A great deal at once, on two processors: what one does meets what the other does.
 
+use std::hint::spin_loop;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::thread::scope;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use socket2::SockRef;
 
+use super::opening::{processors, stay_on};
+use super::skip;
 use super::tcp::joined;
 use crate::network::End;
 use crate::packet::Protocol;
 use crate::sockets::{MESSAGE, quiet_listener, send_to, udp};
-use crate::stage::{Actor, Stage, pause};
+use crate::stage::{Actor, Stage};
 use crate::tag::LENGTH;
 use crate::told::{Fact, Flow, now};
 
 const PORT: u16 = 7990;
 
-/// Many short connections, of which one end resets while the other closes.
+/// Many short connections, of which one end resets while the other closes: on two processors, at nearly the same time.
 pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
+    /// By how many turns of a loop one of the two is later than the other, at most.
+    const LATER: usize = 200;
+    let &[one, another, ..] = processors()?.as_slice() else {
+        return Err(skip("it takes two processors"));
+    };
     let connections = 2 * stage.crowd;
     let address = stage.address(End::A, PORT);
     stage.tell(&Fact::Closed)?;
@@ -27,30 +36,41 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
         // Every end of every connection is this process's, so nothing has to be told meanwhile.
         part.holds(Flow::any(Protocol::Tcp))?;
         let listener = quiet_listener(address, None, false)?;
+        let served = AtomicUsize::new(0);
+        let linger = |turns: usize| (0..turns).for_each(|_| spin_loop());
         scope(|scope| {
             let server = scope.spawn(|| -> Result<()> {
+                stay_on(another)?;
                 let mut bytes = [0; 8];
-                for _ in 0..connections {
+                for number in 0..connections {
                     let (mut stream, _) = listener.accept()?;
                     stream.read_exact(&mut bytes)?;
                     stream.write_all(&bytes)?;
                     // Its end resets the connection.
                     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+                    served.store(number + 1, Ordering::Release);
+                    linger(number % LATER);
                 }
                 Ok(())
             });
-            for _ in 0..connections {
+            stay_on(one)?;
+            for number in 0..connections {
                 let mut stream = TcpStream::connect(address)?;
                 let mut bytes = *b"question";
                 stream.write_all(&bytes)?;
                 // The reset may be here before the answer was read.
                 let _ = stream.read(&mut bytes);
+                while served.load(Ordering::Acquire) <= number && !server.is_finished() {
+                    spin_loop();
+                }
+                linger(number / LATER % LATER);
             }
             joined(server.join())
         })
     })?;
     both.finish_slowly(connections)?;
-    pause();
+    // Until a recorder that is slower than this has caught up.
+    sleep(Duration::from_micros(100) * u32::try_from(connections)?);
     Ok(())
 }
 

@@ -124,6 +124,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("raw-two", "two raw sockets get each packet", icmp::two_raw),
     both("udp-closed", "a closed UDP port, and the kernel's answer", unowned::udp_closed),
     both("tcp-closed", "a closed TCP port, and the kernel's answer", unowned::tcp_closed),
+    both("tcp-stray", "a packet of no connection comes to a listener, and the kernel's answer", unowned::stray),
     both("tcp-time-wait", "a packet to a connection in TIME_WAIT", unowned::time_wait),
     both("forwarded", "a third host between the two", unowned::forwarded),
     both("firewall", "inbound packets that a firewall drops", unowned::firewall),

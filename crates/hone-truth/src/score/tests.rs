@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{ConnectionScore, Facts, Score, Seen, connections};
-use crate::packet::{ACK, Direction, FIN, Protocol, SYN};
+use crate::packet::{ACK, Direction, FIN, Protocol, RST, SYN};
 use crate::recording::{Owned, Record, Recording};
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Line, Reason, parse};
@@ -366,6 +366,23 @@ fn what_comes_after_the_end_may_be_the_kernels() {
     assert_eq!(with(NOON + 1, SERVER, Reason(2)), [16, 15, 1, 0, 0, 0]);
     assert_eq!(with(NOON + 1, 0, Reason(133)), [16, 15, 0, 1, 0, 0]);
     assert_eq!(with(NOON - 1, 0, Reason::TIME_WAIT), [16, 15, 0, 1, 0, 0]);
+}
+
+#[test]
+fn what_comes_after_a_reset_may_be_the_kernels() {
+    let (told, mut records) = connection();
+    // The server resets it, instead of ending it.
+    let reset = tcp(b(), a(), 5, RST, b"");
+    records.truncate(10);
+    records.extend([out(SERVER, reset.clone()), inward(CLIENT, reset)]);
+    let late = tcp(a(), b(), 210, ACK, b"");
+    let with = |nanos| {
+        let sent = out(CLIENT, late.clone());
+        let read = Record { nanos, how: Some(Reason::CLOSED), ..inward(0, late.clone()) };
+        counts(&score(&told, [&records[..], &[sent, read]].concat()))
+    };
+    assert_eq!(with(NOON + 1), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(NOON - 1), [14, 13, 0, 1, 0, 0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::packet::{Direction, Packet, SYN};
+use crate::packet::{Direction, Packet, RST, SYN};
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Reason};
 
@@ -19,7 +19,7 @@ pub(super) enum Expected {
     /// As above; but as nobody has read it, or accepted the connection, to say that nobody can know is right as well.
     Unread(Vec<u32>),
     /// As the first; or nobody, as the connection was over, or its end was closed and nobody held it: what is left of it
-    /// is the kernel's, until it forgets it.
+    /// is the kernel's, until it forgets it. Also what answers to what was no connection.
     Over(Vec<u32>),
     /// No process, for one of these reasons.
     Nobody(Vec<Reason>),
@@ -158,6 +158,14 @@ impl Truth {
             && holders(Flow::at(packet.protocol, local)).iter().any(|holder| holder.to < nanos)
     }
 
+    /// Whether it is a reset that is sent of what was nobody's connection: the kernel's answer at a listener's port.
+    fn resets_nothing(&self, packet: &Packet<'_>, direction: Direction) -> bool {
+        let (local, remote) = packet.ends(direction);
+        direction == Direction::Out
+            && packet.tcp.is_some_and(|tcp| tcp.flags & RST != 0)
+            && !self.holders.contains_key(&Flow::between(packet.protocol, local, remote))
+    }
+
     fn wildcards(&self, packet: &Packet<'_>, local: SocketAddr, nanos: u64) -> Vec<u32> {
         let protocol = packet.protocol;
         let unspecified: IpAddr = if local.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
@@ -187,6 +195,7 @@ impl Truth {
         match holders.len() {
             0 => Expected::Untold,
             _ if self.opens_at_left(packet, direction, nanos) => Expected::Unread(holders),
+            _ if self.resets_nothing(packet, direction) => Expected::Over(holders),
             1 => Expected::Process(holders),
             _ if direction == Direction::In && !packet.payload.is_empty() => Expected::Unread(holders),
             _ => Expected::Process(holders),
