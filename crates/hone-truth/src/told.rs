@@ -71,6 +71,7 @@ impl Reason {
     pub(crate) const FORWARDED: Self = Self(131);
     pub(crate) const FIREWALL: Self = Self(132);
     pub(crate) const SHARED: Self = Self(134);
+    pub(crate) const NO_ROOM: Self = Self(135);
 
     pub(crate) fn name(self) -> &'static str {
         match self.0 {

@@ -29,7 +29,7 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
     let &[one, another, ..] = processors()?.as_slice() else {
         return Err(skip("it takes two processors"));
     };
-    let connections = 2 * stage.crowd;
+    let connections = (10 * stage.crowd).min(20_000);
     let address = stage.address(End::A, PORT);
     stage.tell(&Fact::Closed)?;
     let mut both = stage.play(End::A, "client and server", |part| {
@@ -77,18 +77,22 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
 /// A flood of datagrams for four processes that wait at one socket: of one size, then of different ones.
 pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
     const READERS: usize = 4;
-    const DATAGRAMS: usize = 4000;
     /// Of the datagram that says to one of them that it was the last.
     const LAST: usize = 50;
+    let datagrams = (20 * stage.crowd).min(10_000);
     let to = stage.address(End::B, PORT);
     stage.tell(&Fact::Overlap)?;
     let mut parent = stage.play(End::B, "parent", |part| {
         let socket = udp(part, to)?;
         let mut readers = Vec::new();
-        for _ in 0..READERS {
+        // As many on each processor: only then do two read at once.
+        let processors = processors()?;
+        for number in 0..READERS {
+            let processor = processors[number % processors.len()];
             let since = now();
             readers.push(part.fork("reader", |part| {
                 part.holds_since(Flow::at(Protocol::Udp, to), since)?;
+                stay_on(processor)?;
                 part.ready()?;
                 // Told of afterwards, so that each waits again at once.
                 let mut read = Vec::new();
@@ -109,10 +113,18 @@ pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
     parent.ready()?;
     let mut sender = stage.play(End::A, "sender", |part| {
         let socket = udp(part, stage.address(End::A, 0))?;
-        for number in 0..DATAGRAMS {
-            let more = if number < DATAGRAMS / 2 { 0 } else { number % (2 * MESSAGE) };
-            send_to(part, &socket, to, MESSAGE + more)?;
+        let mut tags = Vec::new();
+        for number in 0..datagrams {
+            let more = if number < datagrams / 2 { 0 } else { number % (2 * MESSAGE) };
+            let (tag, message) = part.message(MESSAGE + more);
+            socket.send_to(&message, to)?;
+            tags.push(tag);
+            // Now and then they have read all, and wait.
+            if number % 20 == 0 {
+                sleep(Duration::from_micros(200));
+            }
         }
+        tags.into_iter().try_for_each(|tag| part.sent(tag))?;
         (0..READERS).try_for_each(|_| send_to(part, &socket, to, LAST))
     })?;
     sender.finish()?;

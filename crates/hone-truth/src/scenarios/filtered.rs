@@ -1,17 +1,19 @@
 //! Packets that another program of a cgroup drops, as systemd's `IPAddressDeny=` does.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
+use socket2::{Domain, Socket, Type};
 
 use super::places::Cgroup;
 use super::skip;
 use crate::network::End;
 use crate::packet::{Direction, Protocol};
-use crate::sockets::{MESSAGE, send_to, udp};
-use crate::stage::{Stage, pause};
+use crate::sockets::{MESSAGE, listen, send_to, udp};
+use crate::stage::{Part, Stage, pause};
 use crate::told::{Fact, Flow, Reason};
 
 const PORT: u16 = 7970;
@@ -77,12 +79,25 @@ fn filtered(direction: Direction) -> Result<Cgroup> {
     Ok(cgroup)
 }
 
+/// Begins to open a connection, and gives it up before anything is sent again.
+fn knock(part: &Part, from: SocketAddr, to: SocketAddr) -> Result<()> {
+    part.holds(Flow::at(Protocol::Tcp, from))?;
+    let socket = Socket::new(Domain::for_address(from), Type::STREAM, None)?;
+    socket.bind(&from.into())?;
+    socket.set_nonblocking(true)?;
+    ensure!(socket.connect(&to.into()).is_err(), "connected though every packet is dropped");
+    pause();
+    Ok(())
+}
+
 pub(super) fn sent(stage: &mut Stage<'_>) -> Result<()> {
     let cgroup = filtered(Direction::Out)?;
     let (from, to) = (stage.address(End::A, PORT), stage.address(End::B, PORT));
-    let flow = Flow::at(Protocol::Udp, from);
-    stage.tell(&Fact::Nobody(Direction::Out, flow, 0, vec![Reason::FIREWALL]))?;
-    stage.tell(&Fact::Single(Direction::Out, flow))?;
+    for protocol in [Protocol::Udp, Protocol::Tcp] {
+        let flow = Flow::at(protocol, from);
+        stage.tell(&Fact::Nobody(Direction::Out, flow, 0, vec![Reason::FIREWALL]))?;
+        stage.tell(&Fact::Single(Direction::Out, flow))?;
+    }
     let mut client = stage.play(End::A, "client", |part| {
         cgroup.enter()?;
         let socket = udp(part, from)?;
@@ -93,7 +108,7 @@ pub(super) fn sent(stage: &mut Stage<'_>) -> Result<()> {
             ensure!(refused, "the program of the cgroup let a datagram through");
             part.tell(&Fact::Dropped(tag))?;
         }
-        Ok(())
+        knock(part, from, to)
     })?;
     client.finish()
 }
@@ -101,16 +116,19 @@ pub(super) fn sent(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn received(stage: &mut Stage<'_>) -> Result<()> {
     let cgroup = filtered(Direction::In)?;
     let to = stage.address(End::B, PORT);
-    stage.tell(&Fact::Nobody(Direction::In, Flow::at(Protocol::Udp, to), 0, vec![Reason::FIREWALL]))?;
+    for protocol in [Protocol::Udp, Protocol::Tcp] {
+        stage.tell(&Fact::Nobody(Direction::In, Flow::at(protocol, to), 0, vec![Reason::FIREWALL]))?;
+    }
     let mut server = stage.play(End::B, "server", |part| {
         cgroup.enter()?;
-        let _socket = udp(part, to)?;
+        let (_socket, _listener) = (udp(part, to)?, listen(part, to)?);
         part.ready_and_wait()
     })?;
     server.ready()?;
     let mut client = stage.play(End::A, "client", |part| {
         let socket = udp(part, stage.address(End::A, 0))?;
-        (0..ROUNDS).try_for_each(|_| send_to(part, &socket, to, MESSAGE))
+        (0..ROUNDS).try_for_each(|_| send_to(part, &socket, to, MESSAGE))?;
+        knock(part, stage.address(End::A, PORT), to)
     })?;
     client.finish()?;
     pause();

@@ -216,14 +216,6 @@ impl Line {
         Ok(())
     }
 
-    /// Waits until there is data.
-    fn arrival(&self) -> Result<()> {
-        let mut waiting = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        let patience = PollTimeout::try_from(PATIENCE).context("a time to wait")?;
-        ensure!(poll(&mut waiting, patience)? == 1, "no data came");
-        Ok(())
-    }
-
     /// What the new holder does: reads the data and answers, until the other end hangs up.
     fn answer(&self, part: &mut Part) -> Result<()> {
         match self {
@@ -234,6 +226,14 @@ impl Line {
             }
         }
     }
+}
+
+/// Waits until there is something to read.
+fn arrival(from: &impl AsFd) -> Result<()> {
+    let mut waiting = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+    let patience = PollTimeout::try_from(PATIENCE).context("a time to wait")?;
+    ensure!(poll(&mut waiting, patience)? == 1, "there is nothing to read for {PATIENCE:?}");
+    Ok(())
 }
 
 impl AsFd for Line {
@@ -256,8 +256,14 @@ fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
     };
     if let Some(method) = method {
         actors.push(stage.play(End::B, "new holder", |part| {
+            // But for the one way in which the taker begins, it holds the socket when there is something to take.
+            if method != Pass::RingToRing {
+                arrival(&to)?;
+            }
+            let since = now();
             let socket = Line::new(case.protocol, take(method, &to)?);
-            part.holds_since(socket.flow()?, now())?;
+            let since = if method == Pass::RingToRing { now() } else { since };
+            part.holds_since(socket.flow()?, since)?;
             if matches!(case.way, Way::Threads) {
                 scope(|scope| joined(scope.spawn(|| socket.answer(part)).join()))?;
             } else {
@@ -315,7 +321,7 @@ fn hand_on(part: &mut Part, case: Case, socket: Line, mut cue: &UnixStream, line
         cue.write_all(b"!").context("the client has ended")?;
     }
     if let When::Before(delay) = case.when {
-        socket.arrival()?;
+        arrival(&socket)?;
         sleep(Duration::from_millis(delay));
     }
     if case.used == Used::Peeked {
@@ -436,7 +442,7 @@ pub(super) fn split_packets(stage: &mut Stage<'_>) -> Result<()> {
         part.ready()?;
         let stream = accept(part, &listener)?;
         for round in 0..ROUNDS {
-            Line::Tcp(stream.try_clone()?).arrival()?;
+            arrival(&stream)?;
             // All of it, and a shared socket's packets are no longer waited for.
             sleep(Duration::from_millis(if round % 2 == 0 { 10 } else { 700 }));
             let since = now();

@@ -140,7 +140,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("pid-namespace", "processes in a process id namespace of their own", places::pid_namespace),
     both("cgroup", "processes in a cgroup of their own", places::cgroup),
     both("reused-pid", "a process id that is used again at once, by another program", places::reused_pid),
-    both("reused-pid-at-once", "a process id that a hundred programs have within a moment", reused::at_once),
+    both("reused-pid-at-once", "a process id that hundreds of programs have within a moment", reused::at_once),
     both("vxlan", "within a VXLAN tunnel, whose own socket is the kernel's", tunnels::vxlan),
     only(&[V4], both("ipip", "within an IP-in-IP tunnel", tunnels::ipip)),
     both("gre", "within a GRE tunnel", tunnels::gre),

@@ -18,7 +18,7 @@ use crate::tag::{LENGTH, Tag};
 use crate::told::Fact;
 
 const PORT: u16 = 7980;
-const PROCESSES: usize = 100;
+const PROCESSES: usize = 300;
 
 /// A program that writes its first argument's first bytes, as many as a tag has, to its standard output, and ends. With
 /// a linker's help it would take longer than the rest of its life.

@@ -199,7 +199,9 @@ impl Scorer<'_> {
                 these.contains(&process)
             }
             (Expected::Over(_), None) => record.how.is_none_or(|how| LEFT_OVER.contains(&how)),
-            (Expected::Unread(_), None) => record.how.is_none_or(|how| how == Reason::SHARED),
+            (Expected::Unread(_), None) => record
+                .how
+                .is_none_or(|how| how == Reason::SHARED || self.truth.overlap && how == Reason::NO_ROOM),
             (Expected::Nobody(reasons), None) => record.how.is_none_or(|how| reasons.contains(&how)),
             _ => false,
         };
