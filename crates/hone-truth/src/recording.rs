@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use hone_pcapng::{Block, ConnectionEventKind, ConnectionId, ProcessEventKind, Reader};
+use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, ConnectionId, ProcessEventKind, Reader};
 
 use crate::packet::{Direction, Packet};
 use crate::told::{self, Flow, Reason};
@@ -14,6 +14,8 @@ use crate::told::{self, Flow, Reason};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) nanos: u64,
+    /// The same as the file has it.
+    pub(crate) timestamp: u64,
     /// `None` if the recorder does not say.
     pub(crate) direction: Option<Direction>,
     pub(crate) process: Option<u32>,
@@ -25,26 +27,6 @@ pub(crate) struct Record {
     /// started at the packet's time. Of a receiver the packet's time is its arrival, which may be earlier.
     pub(crate) early: bool,
     pub(crate) data: Vec<u8>,
-}
-
-/// What says later to which process packets belong that were recorded before.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Correction {
-    pub(crate) connection: ConnectionId,
-    pub(crate) direction: Direction,
-    pub(crate) packets: Corrected,
-    pub(crate) process: Option<u32>,
-    pub(crate) how: Option<Reason>,
-}
-
-/// Which packets of a connection and a direction a correction is about.
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "hone-pcapng has no such block yet"))]
-pub(crate) enum Corrected {
-    /// Those of TCP with a first byte that has one of these sequence numbers; the last is the one after them.
-    Bytes(u32, u32),
-    /// Those of exactly this time, in nanoseconds since 1970.
-    Time(u64),
 }
 
 /// A process, as far as the recording has said it.
@@ -95,6 +77,7 @@ impl Recording {
                     Block::Packet(packet) if wanted(&packet.data) => {
                         recording.add(Record {
                             nanos,
+                            timestamp: packet.timestamp,
                             direction: match packet.flags.map(|flags| flags & 3) {
                                 Some(1) => Some(Direction::In),
                                 Some(2) => Some(Direction::Out),
@@ -108,10 +91,15 @@ impl Recording {
                         });
                     }
                     Block::Process(event) => recording.learn(&event, nanos),
-                    Block::Connection(event) => {
-                        let closes = recording.closes.entry(event.connection).or_default();
-                        *closes += usize::from(event.kind == ConnectionEventKind::Closed);
-                    }
+                    Block::Connection(event) => match event.kind {
+                        ConnectionEventKind::Opened => {
+                            recording.closes.entry(event.connection).or_default();
+                        }
+                        ConnectionEventKind::Closed => {
+                            *recording.closes.entry(event.connection).or_default() += 1;
+                        }
+                        _ => recording.apply(&event),
+                    },
                     Block::Statistics(statistics) => {
                         recording.lost += statistics.dropped_by_source.unwrap_or_default()
                             + statistics.dropped_by_ring.unwrap_or_default();
@@ -145,21 +133,18 @@ impl Recording {
             .is_none_or(|process| record.direction == Some(Direction::Out) && record.nanos < process.started);
     }
 
-    /// Applies a correction to the packets before it. It names its process as of its own place in the recording.
-    #[cfg_attr(not(test), expect(dead_code, reason = "hone-pcapng has no such block yet"))]
-    pub(crate) fn apply(&mut self, correction: &Correction) {
-        let Correction { connection, direction, packets, process, how } = *correction;
-        let places = self.of_connection.get(&(connection, direction)).cloned().unwrap_or_default();
-        for at in places {
+    /// Applies a correction, if the event is one, to the packets before it. It names its process as of its own place in
+    /// the recording.
+    fn apply(&mut self, event: &ConnectionEvent<'_>) {
+        let Some(correction) = event.correction else { return };
+        let direction = if correction.outbound { Direction::Out } else { Direction::In };
+        let how = correction.how.map(|how| Reason(how.code()));
+        let process = how.is_none_or(|how| how < Reason::KERNEL).then_some(event.process);
+        for at in self.of_connection.get(&(event.connection, direction)).cloned().unwrap_or_default() {
             let record = &self.records[at];
-            let fits = match packets {
-                Corrected::Time(nanos) => record.nanos == nanos,
-                Corrected::Bytes(from, to) => Packet::parse(&record.data).is_some_and(|packet| {
-                    let first = packet.tcp.filter(|_| !packet.payload.is_empty()).map(|tcp| tcp.sequence);
-                    first.is_some_and(|first| first.wrapping_sub(from) < to.wrapping_sub(from))
-                }),
-            };
-            if fits {
+            let packet = Packet::parse(&record.data).filter(|packet| !packet.payload.is_empty());
+            let first = packet.and_then(|packet| packet.tcp).map(|tcp| tcp.sequence);
+            if correction.packets.includes(record.timestamp, first) {
                 let mut record = std::mem::take(&mut self.records[at]);
                 (record.process, record.how) = (process, how);
                 self.name(&mut record);
@@ -224,7 +209,7 @@ pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
 mod tests {
     use super::*;
     use crate::craft::Segment;
-    use hone_pcapng::ProcessEvent;
+    use hone_pcapng::{Corrected, Correction, How, ProcessEvent};
 
     const LONG: u16 = 100;
 
@@ -251,6 +236,7 @@ mod tests {
         let connection = Some(7);
         Record {
             nanos,
+            timestamp: nanos,
             direction: Some(direction),
             process: Some(process),
             connection,
@@ -293,26 +279,25 @@ mod tests {
         }
         recording.add(Record { connection: Some(8), ..packet(Direction::In, 1, 11, first) });
         start(&mut recording, 2, ProcessEventKind::Started, 20, b"second\0");
-        let bytes = |from: u32, to: u32, process| Correction {
-            connection: 7,
-            direction: Direction::In,
-            packets: Corrected::Bytes(from, to),
-            process,
-            how: Some(Reason(9)),
+        let correct = |recording: &mut Recording, packets, process, how| {
+            let correction = Some(Correction { packets, outbound: false, how: Some(how) });
+            let kind = ConnectionEventKind::Correction;
+            let event =
+                ConnectionEvent { connection: 7, process, kind, correction, ..ConnectionEvent::default() };
+            recording.apply(&event);
         };
         // Only the second begins within: the last begins where the range ends, the third goes the other way.
         let (from, to) = (first.wrapping_add(1), first.wrapping_add(3 * u32::from(LONG)));
-        recording.apply(&bytes(from, to, Some(2)));
+        correct(&mut recording, Corrected::Bytes { from, to }, 2, How::Reader);
         let found = |recording: &Recording| -> Vec<_> {
             recording.records.iter().map(|record| (record.process, record.arguments)).collect()
         };
         let (one, two) = ((Some(1), Some(0)), (Some(2), Some(1)));
         assert_eq!(found(&recording), [one, two, one, one, one]);
-        let at = |nanos| Correction { packets: Corrected::Time(nanos), ..bytes(0, 0, None) };
-        recording.apply(&at(13));
+        correct(&mut recording, Corrected::Time(13), 2, How::Filtered);
         assert_eq!(found(&recording), [one, two, one, (None, None), one]);
         // A process that nothing was said of yet.
-        recording.apply(&Correction { process: Some(3), ..at(10) });
+        correct(&mut recording, Corrected::Time(10), 3, How::Reader);
         assert!(recording.records[0].early && !recording.records[1].early);
         assert_eq!(recording.records[1].how, Some(Reason(9)));
     }
