@@ -360,12 +360,13 @@ fn hand_on(part: &mut Part, case: Case, socket: Line, mut cue: &UnixStream, line
     let mut socket = Some(socket);
     if !case.keeps {
         drop(socket.take());
-        part.leaves(flow)?;
     }
     match child {
-        Some(child) => reap(child),
-        None => (&*line).read_exact(&mut [0]).context("the new holder has ended"),
+        Some(child) => reap(child)?,
+        None => (&*line).read_exact(&mut [0]).context("the new holder has ended")?,
     }
+    // Not before: what comes without data may name it until the new one is seen to use the socket.
+    part.leaves(flow)
 }
 
 /// What the program does that was given the socket at its start.
