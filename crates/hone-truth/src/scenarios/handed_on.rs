@@ -248,6 +248,8 @@ impl AsFd for Line {
 fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
     let [here, there] = [End::A, End::B].map(|end| stage.address(end, PORT + case.number));
     let ((cue, cued), (from, to)) = (UnixStream::pair()?, UnixStream::pair()?);
+    // When it is handed on.
+    let (clock, time) = UnixStream::pair()?;
     let mut actors = Vec::new();
     let method = match case.way {
         Way::Pass(method) => Some(method),
@@ -256,14 +258,10 @@ fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
     };
     if let Some(method) = method {
         actors.push(stage.play(End::B, "new holder", |part| {
-            // But for the one way in which the taker begins, it holds the socket when there is something to take.
-            if method != Pass::RingToRing {
-                arrival(&to)?;
-            }
-            let since = now();
+            let mut since = [0; 8];
+            (&time).read_exact(&mut since).context("the first holder has ended")?;
             let socket = Line::new(case.protocol, take(method, &to)?);
-            let since = if method == Pass::RingToRing { now() } else { since };
-            part.holds_since(socket.flow()?, since)?;
+            part.holds_since(socket.flow()?, u64::from_ne_bytes(since))?;
             if matches!(case.way, Way::Threads) {
                 scope(|scope| joined(scope.spawn(|| socket.answer(part)).join()))?;
             } else {
@@ -287,7 +285,7 @@ fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
             Used::Wrote => socket.write(part, here)?,
             Used::Not | Used::Peeked => {}
         }
-        hand_on(part, case, socket, &cue, &from)
+        hand_on(part, case, socket, &cue, &from, &clock)
     })?;
     holder.ready()?;
     actors.push(holder);
@@ -314,8 +312,15 @@ fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
     Ok(actors)
 }
 
-/// Gives the client its cue, and the socket to its new holder.
-fn hand_on(part: &mut Part, case: Case, socket: Line, mut cue: &UnixStream, line: &UnixStream) -> Result<()> {
+/// Gives the client its cue, and the socket to its new holder, which is told the time by the clock.
+fn hand_on(
+    part: &mut Part,
+    case: Case,
+    socket: Line,
+    mut cue: &UnixStream,
+    line: &UnixStream,
+    mut clock: &UnixStream,
+) -> Result<()> {
     let flow = socket.flow()?;
     if case.when != When::After {
         cue.write_all(b"!").context("the client has ended")?;
@@ -334,6 +339,7 @@ fn hand_on(part: &mut Part, case: Case, socket: Line, mut cue: &UnixStream, line
         run_again(part, &["answer", &name, &protocol, &descriptor, &cue])
     };
     let since = now();
+    clock.write_all(&since.to_ne_bytes())?;
     let child = match case.way {
         Way::Exec => return program(part),
         Way::ForkExec => Some(part.fork_briefly(|part| {
@@ -365,6 +371,7 @@ fn hand_on(part: &mut Part, case: Case, socket: Line, mut cue: &UnixStream, line
         Some(child) => reap(child)?,
         None => (&*line).read_exact(&mut [0]).context("the new holder has ended")?,
     }
+    drop(socket);
     // Not before: what comes without data may name it until the new one is seen to use the socket.
     part.leaves(flow)
 }
