@@ -104,7 +104,8 @@ def judge(kernel, mechanism, programs, results, console):
         if score["good"]:
             continue
         name = score["scenario"]
-        kinds = [kind for kind in ("failed", "wrong", "unattributed", "missing", "duplicated") if score[kind]]
+        kinds = ["failed", "wrong", "unattributed", "missing", "duplicated", "early", "closes"]
+        kinds = [kind for kind in kinds if score[kind]]
         reasons = [excuse(known, kernel.release, mechanism, name, kind) for kind in kinds or ["unrecorded"]]
         if all(reasons):
             excused += [f"known: {name}: {reason}" for reason in sorted(set(reasons))]

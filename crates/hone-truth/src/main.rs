@@ -63,7 +63,8 @@ enum Command {
     List,
     /// Play scenarios while a recorder records, and score them
     ///
-    /// Exit status 1 if anything is wrong, missing, recorded twice or without an owner that it has.
+    /// Exit status 1 if anything is wrong, missing, recorded twice or without an owner that it has, if a packet names a
+    /// process too early (EARLY), or if a connection is not closed once (CLOSES).
     Run(RunArguments),
     /// Score a recording that was made before
     #[command(after_long_help = CONNECTIONS_HELP)]
@@ -209,7 +210,7 @@ fn act(command: Command) -> Result<bool> {
         Command::List => {
             for scenario in scenarios::TABLE {
                 let families = if scenario.families.len() == 2 { "v4 v6" } else { "v4   " };
-                println!("{:16} {families}  {}", scenario.name, scenario.about);
+                println!("{:20} {families}  {}", scenario.name, scenario.about);
             }
             Ok(true)
         }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use hone_pcapng::{Block, ConnectionEvent, ProcessEventKind, Reader};
+use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, ConnectionId, ProcessEventKind, Reader};
 
 use crate::packet::{Direction, Packet};
 use crate::told::{self, Flow, Reason};
@@ -22,7 +22,20 @@ pub(crate) struct Record {
     /// Of the process that had the number then.
     pub(crate) arguments: Option<usize>,
     pub(crate) how: Option<Reason>,
+    pub(crate) connection: Option<ConnectionId>,
+    /// It names a process that, as far as the recording says until then, has not started yet; or a sender that had not
+    /// started at the packet's time. Of a receiver the packet's time is its arrival, which may be earlier.
+    pub(crate) early: bool,
     pub(crate) data: Vec<u8>,
+}
+
+/// A process, as far as the recording has said it.
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    /// What [`Record::arguments`] is.
+    arguments: usize,
+    started: u64,
+    ended: bool,
 }
 
 /// A file of packets.
@@ -33,6 +46,12 @@ pub(crate) struct Recording {
     pub(crate) arguments: Vec<String>,
     /// Packets that the recorder says it has lost.
     pub(crate) lost: u64,
+    /// How often each connection that was opened was closed.
+    pub(crate) closes: HashMap<ConnectionId, usize>,
+    /// Those that have started so far.
+    processes: HashMap<u32, Process>,
+    /// Where in `records` the packets of a connection and direction are.
+    of_connection: HashMap<(ConnectionId, Direction), Vec<usize>>,
 }
 
 impl Recording {
@@ -45,9 +64,6 @@ impl Recording {
         let mut file = std::fs::File::open(path).with_context(place)?;
         let mut reader = Reader::new();
         let mut recording = Self::default();
-        let mut running: HashMap<u32, usize> = HashMap::new();
-        // Places of each connection's packets, as corrections look for them.
-        let mut connections: HashMap<u64, Vec<usize>> = HashMap::new();
         let mut chunk = vec![0; 1 << 20];
         loop {
             let count = file.read(&mut chunk).with_context(place)?;
@@ -59,10 +75,7 @@ impl Recording {
                 let nanos = item.nanos.unwrap_or_default();
                 match item.block {
                     Block::Packet(packet) if wanted(&packet.data) => {
-                        if let Some(connection) = packet.connection {
-                            connections.entry(connection).or_default().push(recording.records.len());
-                        }
-                        recording.records.push(Record {
+                        recording.add(Record {
                             nanos,
                             timestamp: packet.timestamp,
                             direction: match packet.flags.map(|flags| flags & 3) {
@@ -71,16 +84,22 @@ impl Recording {
                                 _ => None,
                             },
                             process: packet.process,
-                            arguments: packet.process.and_then(|process| running.get(&process).copied()),
                             how: packet.how.map(|how| Reason(how.code())),
+                            connection: packet.connection,
                             data: packet.data.into_owned(),
+                            ..Record::default()
                         });
                     }
-                    Block::Process(event) => recording.learn(&mut running, &event),
-                    Block::Connection(event) => {
-                        let places = connections.get(&event.connection).map(Vec::as_slice);
-                        recording.correct(&event, places.unwrap_or_default(), &running);
-                    }
+                    Block::Process(event) => recording.learn(&event, nanos),
+                    Block::Connection(event) => match event.kind {
+                        ConnectionEventKind::Opened => {
+                            recording.closes.entry(event.connection).or_default();
+                        }
+                        ConnectionEventKind::Closed => {
+                            *recording.closes.entry(event.connection).or_default() += 1;
+                        }
+                        _ => recording.apply(&event),
+                    },
                     Block::Statistics(statistics) => {
                         recording.lost += statistics.dropped_by_source.unwrap_or_default()
                             + statistics.dropped_by_ring.unwrap_or_default();
@@ -93,30 +112,60 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Does what a correction says, if the event is one. `places` are those of its connection's packets so far.
-    fn correct(&mut self, event: &ConnectionEvent<'_>, places: &[usize], running: &HashMap<u32, usize>) {
+    /// Adds a packet, as it stands in the recording.
+    fn add(&mut self, mut record: Record) {
+        self.name(&mut record);
+        if let (Some(connection), Some(direction)) = (record.connection, record.direction) {
+            self.of_connection.entry((connection, direction)).or_default().push(self.records.len());
+        }
+        self.records.push(record);
+    }
+
+    /// Looks up the process that a record's number means at this place of the recording.
+    fn name(&self, record: &mut Record) {
+        let Some(number) = record.process else {
+            record.arguments = None;
+            return;
+        };
+        let process = self.processes.get(&number);
+        record.arguments = process.map(|process| process.arguments);
+        record.early |= process
+            .is_none_or(|process| record.direction == Some(Direction::Out) && record.nanos < process.started);
+    }
+
+    /// Applies a correction, if the event is one, to the packets before it. It names its process as of its own place in
+    /// the recording.
+    fn apply(&mut self, event: &ConnectionEvent<'_>) {
         let Some(correction) = event.correction else { return };
         let direction = if correction.outbound { Direction::Out } else { Direction::In };
-        let process = Some(event.process).filter(|_| correction.how.is_none_or(|how| how.code() < 128));
-        for place in places {
-            let record = &mut self.records[*place];
-            let packet = Packet::parse(&record.data);
-            let tcp = packet.filter(|packet| !packet.payload.is_empty()).and_then(|packet| packet.tcp);
-            let is_meant = correction.packets.includes(record.timestamp, tcp.map(|tcp| tcp.sequence));
-            if is_meant && record.direction == Some(direction) {
-                record.process = process;
-                record.arguments = process.and_then(|process| running.get(&process).copied());
-                record.how = correction.how.map(|how| Reason(how.code()));
+        let how = correction.how.map(|how| Reason(how.code()));
+        let process = how.is_none_or(|how| how < Reason::KERNEL).then_some(event.process);
+        for at in self.of_connection.get(&(event.connection, direction)).cloned().unwrap_or_default() {
+            let record = &self.records[at];
+            let packet = Packet::parse(&record.data).filter(|packet| !packet.payload.is_empty());
+            let first = packet.and_then(|packet| packet.tcp).map(|tcp| tcp.sequence);
+            if correction.packets.includes(record.timestamp, first) {
+                let mut record = std::mem::take(&mut self.records[at]);
+                (record.process, record.how) = (process, how);
+                self.name(&mut record);
+                self.records[at] = record;
             }
         }
     }
 
-    fn learn(&mut self, running: &mut HashMap<u32, usize>, event: &hone_pcapng::ProcessEvent<'_>) {
+    fn learn(&mut self, event: &hone_pcapng::ProcessEvent<'_>, nanos: u64) {
         if event.kind == ProcessEventKind::Ended {
+            if let Some(process) = self.processes.get_mut(&event.process) {
+                process.ended = true;
+            }
             return;
         }
         let text = event.arguments.as_deref().map(|bytes| String::from_utf8_lossy(bytes).replace('\0', " "));
-        running.insert(event.process, self.arguments.len());
+        let known = self.processes.get(&event.process).filter(|process| !process.ended);
+        // One that becomes another program, or is told of again, has started before.
+        let started = known.map_or(nanos, |process| process.started);
+        let process = Process { arguments: self.arguments.len(), started, ended: false };
+        self.processes.insert(event.process, process);
         self.arguments.push(text.unwrap_or_default());
     }
 }
@@ -158,46 +207,98 @@ pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
 
 #[cfg(test)]
 mod tests {
-    use hone_pcapng::{ConnectionEventKind, Corrected, Correction, How};
-
     use super::*;
+    use crate::craft::Segment;
+    use hone_pcapng::{Corrected, Correction, How, ProcessEvent};
 
-    /// An IPv4 packet with TCP's header and some bytes.
-    fn segment(sequence: u32) -> Vec<u8> {
-        let mut bytes = vec![0; 44];
-        bytes[0] = 0x45;
-        bytes[3] = 44;
-        bytes[9] = 6;
-        bytes[24..28].copy_from_slice(&sequence.to_be_bytes());
-        bytes[32] = 5 << 4;
-        bytes
+    const LONG: u16 = 100;
+
+    fn start(
+        recording: &mut Recording,
+        process: u32,
+        kind: ProcessEventKind,
+        nanos: u64,
+        program: &'static [u8],
+    ) {
+        let event =
+            ProcessEvent { process, kind, arguments: Some(program.into()), ..ProcessEvent::default() };
+        recording.learn(&event, nanos);
+    }
+
+    fn packet(direction: Direction, process: u32, nanos: u64, sequence: u32) -> Record {
+        let ends = ["10.0.0.1:1", "10.0.0.2:2"].map(|end| end.parse().unwrap());
+        let payload = &[b'.'; LONG as usize];
+        let segment =
+            Segment { from: ends[0], to: ends[1], sequence, acknowledged: 0, flags: 0, payload }.packet();
+        let mut data = segment.unwrap();
+        // The kernel's to fill in.
+        data[2..4].copy_from_slice(&(40 + LONG).to_be_bytes());
+        let connection = Some(7);
+        Record {
+            nanos,
+            timestamp: nanos,
+            direction: Some(direction),
+            process: Some(process),
+            connection,
+            data,
+            ..Record::default()
+        }
     }
 
     #[test]
-    fn corrections_change_the_packets_that_they_mean_and_no_others() {
-        let record = |sequence, direction| Record {
-            direction: Some(direction),
-            process: Some(1),
-            data: segment(sequence),
-            ..Record::default()
+    fn a_process_is_named_too_early_before_its_start_and_a_sender_before_its_time() {
+        let mut recording = Recording::default();
+        start(&mut recording, 1, ProcessEventKind::Forked, 50, b"parent\0");
+        start(&mut recording, 1, ProcessEventKind::Started, 90, b"program\0");
+        let way = [Direction::In, Direction::Out];
+        for (process, nanos) in [(1, 60), (1, 40), (2, 60)] {
+            way.into_iter().for_each(|way| recording.add(packet(way, process, nanos, 0)));
+        }
+        let early: Vec<_> = recording.records.iter().map(|record| record.early).collect();
+        assert_eq!(early, [false, false, false, true, true, true]);
+        // Its number is used again.
+        start(&mut recording, 1, ProcessEventKind::Ended, 100, b"");
+        start(&mut recording, 1, ProcessEventKind::Forked, 110, b"another\0");
+        way.into_iter().for_each(|way| recording.add(packet(way, 1, 105, 0)));
+        assert_eq!(
+            recording.records[6..].iter().map(|record| record.early).collect::<Vec<_>>(),
+            [false, true]
+        );
+    }
+
+    #[test]
+    fn a_correction_is_about_its_packets_and_names_the_process_of_its_own_place() {
+        let mut recording = Recording::default();
+        start(&mut recording, 1, ProcessEventKind::Started, 1, b"first\0");
+        let first = u32::MAX - 49;
+        for (number, way) in
+            [Direction::In, Direction::In, Direction::Out, Direction::In].into_iter().enumerate()
+        {
+            let at = u32::try_from(number).unwrap() * u32::from(LONG);
+            recording.add(packet(way, 1, 10 + number as u64, first.wrapping_add(at)));
+        }
+        recording.add(Record { connection: Some(8), ..packet(Direction::In, 1, 11, first) });
+        start(&mut recording, 2, ProcessEventKind::Started, 20, b"second\0");
+        let correct = |recording: &mut Recording, packets, process, how| {
+            let correction = Some(Correction { packets, outbound: false, how: Some(how) });
+            let kind = ConnectionEventKind::Correction;
+            let event =
+                ConnectionEvent { connection: 7, process, kind, correction, ..ConnectionEvent::default() };
+            recording.apply(&event);
         };
-        let records = vec![
-            record(99, Direction::In),
-            record(100, Direction::In),
-            record(100, Direction::Out),
-            record(200, Direction::In),
-        ];
-        let mut recording = Recording { records, ..Recording::default() };
-        let packets = Corrected::Bytes { from: 100, to: 200 };
-        let correction = Correction { packets, outbound: false, how: Some(How::Reader) };
-        let event = ConnectionEvent {
-            process: 2,
-            kind: ConnectionEventKind::Correction,
-            correction: Some(correction),
-            ..ConnectionEvent::default()
+        // Only the second begins within: the last begins where the range ends, the third goes the other way.
+        let (from, to) = (first.wrapping_add(1), first.wrapping_add(3 * u32::from(LONG)));
+        correct(&mut recording, Corrected::Bytes { from, to }, 2, How::Reader);
+        let found = |recording: &Recording| -> Vec<_> {
+            recording.records.iter().map(|record| (record.process, record.arguments)).collect()
         };
-        recording.correct(&event, &[0, 1, 2, 3], &HashMap::new());
-        let processes: Vec<_> = recording.records.iter().map(|record| record.process).collect();
-        assert_eq!(processes, [Some(1), Some(2), Some(1), Some(1)]);
+        let (one, two) = ((Some(1), Some(0)), (Some(2), Some(1)));
+        assert_eq!(found(&recording), [one, two, one, one, one]);
+        correct(&mut recording, Corrected::Time(13), 2, How::Filtered);
+        assert_eq!(found(&recording), [one, two, one, (None, None), one]);
+        // A process that nothing was said of yet.
+        correct(&mut recording, Corrected::Time(10), 3, How::Reader);
+        assert!(recording.records[0].early && !recording.records[1].early);
+        assert_eq!(recording.records[1].how, Some(Reason(9)));
     }
 }

@@ -73,13 +73,24 @@ pub(crate) fn send_to(part: &mut Part, socket: &UdpSocket, to: SocketAddr, lengt
     part.sent(tag)
 }
 
+/// Does it again when the kernel has something else to do for this process first, as for a ring of `io_uring` that it
+/// had.
+fn uninterrupted<T>(mut act: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Reads one message and says whose it was.
 ///
 /// # Errors
 /// None comes.
 pub(crate) fn receive(part: &Part, socket: &UdpSocket) -> Result<SocketAddr> {
     let mut buffer = vec![0; 1 << 16];
-    let (length, from) = socket.recv_from(&mut buffer).context("no datagram came")?;
+    let (length, from) = uninterrupted(|| socket.recv_from(&mut buffer)).context("no datagram came")?;
     part.read(&buffer[..length])?;
     Ok(from)
 }
@@ -185,7 +196,7 @@ pub(crate) fn write(part: &mut Part, mut stream: &TcpStream, length: usize) -> R
 /// It is cut, or does not come.
 pub(crate) fn read(part: &Part, mut stream: &TcpStream, length: usize) -> Result<bool> {
     let mut message = vec![0; length];
-    let first = stream.read(&mut message).context("nothing to read")?;
+    let first = uninterrupted(|| stream.read(&mut message)).context("nothing to read")?;
     if first == 0 {
         return Ok(false);
     }

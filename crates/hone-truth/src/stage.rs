@@ -15,6 +15,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::network::{End, Family, Namespace, Network};
+use crate::packet::Direction;
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Told, now};
 
@@ -184,6 +185,8 @@ impl Drop for Actor {
 pub(crate) struct Part {
     /// The process id that the host knows it by.
     pub(crate) process: u32,
+    /// An argument of the program that it runs: what it sends and reads is told of with it.
+    pub(crate) program: Option<String>,
     number: u64,
     told: Told,
     facts: PathBuf,
@@ -202,7 +205,9 @@ impl Part {
     /// # Errors
     /// The facts cannot be written.
     pub(crate) fn sent(&self, tag: Tag) -> Result<()> {
-        self.told.tell(&Fact::Sent(tag, self.process))
+        let program = self.program.iter().map(|name| Fact::Named(Direction::Out, tag, name.clone()));
+        let facts: Vec<_> = program.chain([Fact::Sent(tag, self.process)]).collect();
+        self.told.tell_all(&facts)
     }
 
     /// Tells of every message whose beginning is in these bytes.
@@ -211,8 +216,11 @@ impl Part {
     /// There is none, or the facts cannot be written.
     pub(crate) fn read(&self, bytes: &[u8]) -> Result<()> {
         Tag::first(bytes)?;
-        let facts: Vec<_> =
-            Tag::all(bytes).into_iter().map(|(_, tag)| Fact::Read(tag, self.process)).collect();
+        let mut facts = Vec::new();
+        for (_, tag) in Tag::all(bytes) {
+            facts.push(Fact::Read(tag, self.process));
+            facts.extend(self.program.iter().map(|name| Fact::Named(Direction::In, tag, name.clone())));
+        }
         self.told.tell_all(&facts)
     }
 
@@ -317,7 +325,7 @@ impl Part {
     fn new(process: u32, facts: &Path, scenario: &str, line: UnixStream) -> Result<Self> {
         let told = Told::open(facts, scenario)?;
         let (facts, scenario) = (facts.to_owned(), scenario.to_owned());
-        Ok(Self { process, number: now(), told, facts, scenario, line })
+        Ok(Self { process, program: None, number: now(), told, facts, scenario, line })
     }
 }
 

@@ -10,8 +10,8 @@ use crate::score::{ConnectionScore, Score};
 pub(crate) fn scores(scores: &[Score]) -> String {
     let width = scores.iter().map(|score| score.name.len()).max().unwrap_or(0).max(8);
     let mut text = format!(
-        "{:width$} {:>8} {:>8} {:>6} {:>8} {:>8} {:>6}  VERDICT\n",
-        "SCENARIO", "PACKETS", "RIGHT", "WRONG", "NO OWNER", "MISSING", "TWICE"
+        "{:width$} {:>8} {:>8} {:>6} {:>8} {:>8} {:>6} {:>6} {:>6}  VERDICT\n",
+        "SCENARIO", "PACKETS", "RIGHT", "WRONG", "NO OWNER", "MISSING", "TWICE", "EARLY", "CLOSES"
     );
     for score in scores {
         let name = &score.name;
@@ -19,10 +19,10 @@ pub(crate) fn scores(scores: &[Score]) -> String {
             let _ = writeln!(text, "{name:width$} skipped: {reason}");
             continue;
         }
-        let Score { packets, right, wrong, unattributed, missing, duplicated, .. } = score;
+        let Score { packets, right, wrong, unattributed, missing, duplicated, early, closes, .. } = score;
         let _ = writeln!(
             text,
-            "{name:width$} {packets:>8} {right:>8} {wrong:>6} {unattributed:>8} {missing:>8} {duplicated:>6}  {}",
+            "{name:width$} {packets:>8} {right:>8} {wrong:>6} {unattributed:>8} {missing:>8} {duplicated:>6} {early:>6} {closes:>6}  {}",
             verdict(score)
         );
     }
@@ -79,6 +79,8 @@ pub(crate) fn json(scores: &[Score]) -> String {
                 "unattributed": score.unattributed,
                 "missing": score.missing,
                 "duplicated": score.duplicated,
+                "early": score.early,
+                "closes": score.closes,
                 "without_process": by_name(&score.without),
                 "how": by_name(&score.how),
                 "explanations": score.explanations().collect::<Vec<_>>(),

@@ -3,17 +3,23 @@
 //! ```text
 //! address   SCENARIO ADDRESS                       packets from or to it belong to the scenario
 //! sent      SCENARIO TAG PROCESS                   the process gave the message to the kernel, which took it
-//! read      SCENARIO TAG PROCESS                   the process got the message; once for each socket that got it
+//! read      SCENARIO TAG PROCESS                   the process took the message out; once for each socket that got it
 //! holds     SCENARIO PROTOCOL LOCAL REMOTE PROCESS TIME   from then on it held the socket (0: all the time)
 //! leaves    SCENARIO PROTOCOL LOCAL REMOTE PROCESS TIME   it let go of the socket, while others held it
 //! nobody    SCENARIO DIRECTION PROTOCOL LOCAL REMOTE TIME REASON[,REASON]   there is no process, from then on
 //! single    SCENARIO DIRECTION PROTOCOL LOCAL REMOTE      such packets have no counterpart in the other direction
+//! dropped   SCENARIO TAG                             the kernel made a packet of the message and dropped it at once
+//! overlap   SCENARIO                                 several processes read from one socket at once
+//! closed    SCENARIO                                 each connection of it is closed before the recording ends
 //! forwarded SCENARIO                               each packet is also seen once where it is forwarded
 //! large     SCENARIO BYTES                         in each direction there is a packet longer than that
-//! named     SCENARIO TAG ARGUMENT                  the sender ran a program with this argument
+//! named     SCENARIO DIRECTION TAG ARGUMENT        the sender, or the reader, ran a program with this argument
 //! skipped   SCENARIO REASON                        the kernel or the machine can't do it
 //! failed    SCENARIO REASON                        the generators failed, so there is no truth
 //! ```
+//!
+//! A message that several processes took parts of is the one's that took its first byte. To peek at it is not to take it:
+//! it stays for another, who may get the socket later and read it then.
 //!
 //! Times are nanoseconds since 1970. `*` as an end means any; an end with an unspecified address means any address.
 
@@ -65,6 +71,7 @@ impl Reason {
     pub(crate) const FORWARDED: Self = Self(131);
     pub(crate) const FIREWALL: Self = Self(132);
     pub(crate) const SHARED: Self = Self(134);
+    pub(crate) const NO_ROOM: Self = Self(135);
 
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
@@ -102,9 +109,14 @@ pub(crate) enum Fact {
     Leaves(Flow, u32, u64),
     Nobody(Direction, Flow, u64, Vec<Reason>),
     Single(Direction, Flow),
+    /// There must be a packet of it, although the message was not sent.
+    Dropped(Tag),
+    /// Who got which datagram may be impossible to know, but nobody may be said to have got another's.
+    Overlap,
+    Closed,
     Forwarded,
     Large(usize),
-    Named(Tag, String),
+    Named(Direction, Tag, String),
     Skipped(String),
     Failed(String),
 }
@@ -169,9 +181,14 @@ impl fmt::Display for Line<'_> {
                 writeln!(f, "nobody {name} {direction} {flow} {time} {}", reasons.join(","))
             }
             Fact::Single(direction, flow) => writeln!(f, "single {name} {direction} {flow}"),
+            Fact::Dropped(tag) => writeln!(f, "dropped {name} {}", tag.word()),
+            Fact::Overlap => writeln!(f, "overlap {name}"),
+            Fact::Closed => writeln!(f, "closed {name}"),
             Fact::Forwarded => writeln!(f, "forwarded {name}"),
             Fact::Large(bytes) => writeln!(f, "large {name} {bytes}"),
-            Fact::Named(tag, argument) => writeln!(f, "named {name} {} {argument}", tag.word()),
+            Fact::Named(direction, tag, argument) => {
+                writeln!(f, "named {name} {direction} {} {argument}", tag.word())
+            }
             Fact::Skipped(reason) => writeln!(f, "skipped {name} {}", one_line(reason)),
             Fact::Failed(reason) => writeln!(f, "failed {name} {}", one_line(reason)),
         }
@@ -216,9 +233,12 @@ pub(crate) fn parse(line: &str) -> Result<(String, Fact)> {
             Fact::Nobody(direction, flow, time, reasons?.into_iter().map(Reason).collect())
         }
         "single" => Fact::Single(words.get()?, words.flow()?),
+        "dropped" => Fact::Dropped(words.get()?),
+        "overlap" => Fact::Overlap,
+        "closed" => Fact::Closed,
         "forwarded" => Fact::Forwarded,
         "large" => Fact::Large(words.get()?),
-        "named" => Fact::Named(words.get()?, words.rest()),
+        "named" => Fact::Named(words.get()?, words.get()?, words.rest()),
         "skipped" => Fact::Skipped(words.rest()),
         "failed" => Fact::Failed(words.rest()),
         _ => bail!("there is no fact {kind:?}"),

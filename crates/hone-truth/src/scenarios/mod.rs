@@ -15,10 +15,16 @@
 //! A scenario that needs sockets from before the recording opens them in a function of its own (`before`), which
 //! leaves its actors in `Stage::waiting`.
 
+mod churn;
+mod filtered;
+mod handed_on;
 mod icmp;
+mod listeners;
 mod many;
 mod opening;
+mod passing;
 mod places;
+mod reused;
 mod sending;
 mod shared;
 mod tcp;
@@ -83,6 +89,34 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("tcp-shared-split", "one process writes, another reads", shared::tcp_split),
     both("udp-passed", "a socket passed over a Unix socket, then closed by the passer", shared::udp_passed),
     both("tcp-passed", "a connection passed over a Unix socket, then closed by the passer", shared::tcp_passed),
+    both("handed-tcp-fork", "connections handed to a child, with data before, at and after it", handed_on::tcp_fork),
+    both("handed-tcp-exec", "connections handed to another program of the same process", handed_on::tcp_exec),
+    both("handed-tcp-inetd", "connections handed to another program of a child", handed_on::tcp_inetd),
+    both("handed-tcp-passed", "connections passed over a Unix socket, with data before, at and after it", handed_on::tcp_passed),
+    both("handed-tcp-threads", "the same, by and to other threads than those that use them", handed_on::tcp_threads),
+    both("handed-udp-fork", "sockets handed to a child, with data before, at and after it", handed_on::udp_fork),
+    both("handed-udp-exec", "sockets handed to another program of the same process", handed_on::udp_exec),
+    both("handed-udp-inetd", "sockets handed to another program of a child", handed_on::udp_inetd),
+    both("handed-udp-passed", "sockets passed over a Unix socket, with data before, at and after it", handed_on::udp_passed),
+    both("handed-udp-threads", "the same, by and to other threads than those that use them", handed_on::udp_threads),
+    both("handed-sendmmsg", "passed with sendmmsg(2)", handed_on::messages),
+    both("handed-fifth", "passed in the fifth control message", handed_on::fifth),
+    both("handed-io-uring", "passed with IORING_OP_SENDMSG", handed_on::ring),
+    both("handed-msg-ring", "passed with IORING_OP_MSG_RING", handed_on::ring_to_ring),
+    both("handed-pidfd", "taken with pidfd_getfd(2)", handed_on::taken),
+    both("tcp-fork-at-once", "a child reads at once what came before it was forked", handed_on::fork_at_once),
+    both("tcp-split-packets", "two processes read parts of one packet", handed_on::split_packets),
+    both("listener-daemon", "bound by a process that forks and ends", listeners::daemon),
+    both("listener-late-end", "the same, and it ends a while later", listeners::late_end),
+    both("listener-close", "bound by a process that forks and closes its own", listeners::close),
+    both("listener-passed", "bound by a process that passes it on and closes its own", listeners::passed),
+    both("listener-passed-end", "bound by a process that passes it on and ends", listeners::passed_and_ended),
+    both("listener-reload", "an old server closes the listener that a new one has, too", listeners::reload),
+    both("tcp-shared-end", "the other end of a shared connection says that it sends no more", listeners::shared_end),
+    both("tcp-resets", "many connections that one end resets while the other closes", churn::resets),
+    both("udp-many-readers", "a flood of datagrams for four processes that wait at one socket", churn::readers),
+    both("filtered-sent", "what another program of the cgroup drops as it is sent", filtered::sent),
+    both("filtered-received", "what another program of the cgroup drops as it is received", filtered::received),
     both("crowd-udp", "processes that each send one datagram and end", many::udp_crowd),
     both("crowd-tcp", "processes that each send one message over a connection of their own and end", many::tcp_crowd),
     both("ping-socket", "echo requests through ping sockets; the kernel answers", icmp::ping_socket),
@@ -90,6 +124,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("raw-two", "two raw sockets get each packet", icmp::two_raw),
     both("udp-closed", "a closed UDP port, and the kernel's answer", unowned::udp_closed),
     both("tcp-closed", "a closed TCP port, and the kernel's answer", unowned::tcp_closed),
+    both("tcp-stray", "a packet of no connection comes to a listener, and the kernel's answer", unowned::stray),
     both("tcp-time-wait", "a packet to a connection in TIME_WAIT", unowned::time_wait),
     both("forwarded", "a third host between the two", unowned::forwarded),
     both("firewall", "inbound packets that a firewall drops", unowned::firewall),
@@ -105,6 +140,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("pid-namespace", "processes in a process id namespace of their own", places::pid_namespace),
     both("cgroup", "processes in a cgroup of their own", places::cgroup),
     both("reused-pid", "a process id that is used again at once, by another program", places::reused_pid),
+    both("reused-pid-at-once", "a process id that hundreds of programs have within a moment", reused::at_once),
     both("vxlan", "within a VXLAN tunnel, whose own socket is the kernel's", tunnels::vxlan),
     only(&[V4], both("ipip", "within an IP-in-IP tunnel", tunnels::ipip)),
     both("gre", "within a GRE tunnel", tunnels::gre),

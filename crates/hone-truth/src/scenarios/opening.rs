@@ -25,12 +25,13 @@ const PORT: u16 = 7800;
 const CONNECTIONS: u16 = 100;
 
 /// Where the calling thread may run.
-fn processors() -> Result<Vec<usize>> {
+pub(super) fn processors() -> Result<Vec<usize>> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
     Ok((0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-fn stay_on(cpu: usize) -> Result<()> {
+/// Where it is from now on.
+pub(super) fn stay_on(cpu: usize) -> Result<()> {
     let mut only = CpuSet::new();
     only.set(cpu)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &only)?)

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::handed_on::answer_after_exec;
 use super::{skip, tcp};
 use crate::network::{End, Family, INTERFACE, Namespace};
 use crate::sockets::{MESSAGE, accept, connect, echo, hang_up, listen, receive, send_to, serve, talk, udp};
@@ -142,7 +143,27 @@ fn cgroups() -> Result<PathBuf> {
 }
 
 /// A cgroup; removed when dropped.
-struct Cgroup(PathBuf);
+pub(super) struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Makes one, for a scenario's own use.
+    pub(super) fn new(name: &str) -> Result<Self> {
+        let name = format!("hone-truth-{name}-{}", std::process::id());
+        let path = cgroups().map_err(skip)?.join(name);
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Moves the calling process into it.
+    pub(super) fn enter(&self) -> Result<()> {
+        let mut file = std::fs::File::options().write(true).open(self.0.join("cgroup.procs"))?;
+        file.write_all(b"0").context("cannot move into the cgroup")
+    }
+}
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
@@ -152,26 +173,24 @@ impl Drop for Cgroup {
 }
 
 pub(super) fn cgroup(stage: &mut Stage<'_>) -> Result<()> {
-    let place = cgroups().map_err(skip)?;
-    let name = format!("hone-truth-{}", std::process::id());
-    let cgroup = Cgroup(place.join(name));
-    std::fs::create_dir(&cgroup.0).with_context(|| format!("cannot make {}", cgroup.0.display()))?;
+    let cgroup = Cgroup::new("own")?;
     let mut server = server(stage, End::B)?;
-    let members = cgroup.0.join("cgroup.procs");
     let mut client = stage.play(End::A, "client", |part| {
-        let mut file = std::fs::File::options().write(true).open(&members)?;
-        file.write_all(b"0").context("cannot move into the cgroup")?;
+        cgroup.enter()?;
         chat(part, stage.address(End::A, 0), stage.address(End::B, PORT))
     })?;
     client.finish()?;
     server.finish()
 }
 
-/// Becomes this same program, which goes on with [`continued`]; a socket goes with it.
-pub(super) fn run_again(part: &Part, words: &[&str], socket: Option<&TcpStream>) -> Result<()> {
-    if let Some(socket) = socket {
-        fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    }
+/// Leaves a descriptor to the program that this process becomes, which has to know its number.
+pub(super) fn keep_open(descriptor: &impl AsFd) -> Result<RawFd> {
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(descriptor.as_fd().as_raw_fd())
+}
+
+/// Becomes this same program, which goes on with [`continued`].
+pub(super) fn run_again(part: &Part, words: &[&str]) -> Result<()> {
     let (facts, scenario) = part.place();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("actor").arg("--facts").arg(facts).args(["--scenario", scenario]).args(words);
@@ -193,18 +212,20 @@ pub(crate) fn continued(facts: &Path, scenario: &str, words: &[String]) -> Resul
             tcp::talk_after_exec(&mut part, stream)
         }
         [what, name, from, to] if what == "one" => {
+            part.program = Some(name.clone());
             let socket = udp(&part, from.parse()?)?;
-            let (tag, message) = part.message(MESSAGE);
-            part.tell(&Fact::Named(tag, name.clone()))?;
-            socket.send_to(&message, to.parse::<SocketAddr>()?)?;
-            part.sent(tag)
+            send_to(&mut part, &socket, to.parse()?, MESSAGE)
+        }
+        [what, name, protocol, descriptor, cue] if what == "answer" => {
+            part.program = Some(name.clone());
+            answer_after_exec(&mut part, protocol, descriptor, cue)
         }
         _ => bail!("an actor that goes on does not know {words:?}"),
     }
 }
 
 /// Forks a process with a number of our choice. `None` in the child.
-fn fork_as(process: libc::pid_t) -> Result<Option<Pid>> {
+pub(super) fn fork_as(process: libc::pid_t) -> Result<Option<Pid>> {
     let wanted = [process];
     // The kernel's struct clone_args in its first two sizes' layout: set_tid is the ninth word, its size the tenth.
     let mut arguments = [0_u64; 10];
@@ -237,7 +258,7 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
             let (first, second) = (format!("first-{round}"), format!("second-{round}"));
             let to = to.to_string();
             let words = ["one", &first, &from(0)?, &to];
-            let child = part.fork_briefly(|part| run_again(part, &words, None))?;
+            let child = part.fork_briefly(|part| run_again(part, &words))?;
             reap(child)?;
             let words = ["one", &second, &from(1)?, &to];
             match fork_as(child.as_raw()).context("cannot use a process id again")? {
@@ -246,7 +267,7 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
                     reap(again)?;
                 }
                 // Becomes another program at once, or fails.
-                None => return run_again(part, &words, None),
+                None => return run_again(part, &words),
             }
         }
         Ok(())
@@ -255,7 +276,8 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
     sink.finish()
 }
 
-fn reap(child: Pid) -> Result<()> {
+/// Waits until a child has ended well.
+pub(super) fn reap(child: Pid) -> Result<()> {
     let status = waitpid(child, None)?;
     ensure!(matches!(status, WaitStatus::Exited(_, 0)), "a process failed: {status:?}");
     Ok(())

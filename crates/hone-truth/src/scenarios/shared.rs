@@ -1,16 +1,14 @@
 //! One socket, several processes.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg, setsockopt, sockopt,
-};
+use anyhow::{Result, ensure};
+use nix::sys::socket::{setsockopt, sockopt};
 
+use super::passing::{Pass, pass, take};
 use crate::network::End;
 use crate::packet::Protocol;
 use crate::sockets::{
@@ -229,34 +227,12 @@ pub(super) fn tcp_split(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-fn pass(line: &UnixStream, socket: OwnedFd) -> Result<()> {
-    let sockets = [socket.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&sockets)];
-    sendmsg::<UnixAddr>(line.as_raw_fd(), &[IoSlice::new(b"!")], &rights, MsgFlags::empty(), None)?;
-    Ok(())
-}
-
-fn take(line: &UnixStream) -> Result<OwnedFd> {
-    let mut byte = [0];
-    let mut parts = [IoSliceMut::new(&mut byte)];
-    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
-    let message =
-        recvmsg::<UnixAddr>(line.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
-    let found = message.cmsgs()?.find_map(|rights| match rights {
-        ControlMessageOwned::ScmRights(sockets) => sockets.first().copied(),
-        _ => None,
-    });
-    let socket = found.context("no socket was passed")?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
-}
-
 pub(super) fn udp_passed(stage: &mut Stage<'_>) -> Result<()> {
     let to = stage.address(End::B, PORT);
     let (ours, theirs) = UnixStream::pair()?;
     let mut receiver = stage.play(End::B, "receiver", |part| {
         let since = now();
-        let socket = UdpSocket::from(take(&theirs)?);
+        let socket = UdpSocket::from(take(Pass::Message, &theirs)?);
         part.holds_since(Flow::at(Protocol::Udp, to), since)?;
         pause();
         part.ready()?;
@@ -267,7 +243,8 @@ pub(super) fn udp_passed(stage: &mut Stage<'_>) -> Result<()> {
         part.holds(Flow::at(Protocol::Udp, to))?;
         part.ready()?;
         echo(part, &socket, ROUNDS)?;
-        pass(&ours, socket.into())?;
+        pass(Pass::Message, &ours, socket.as_fd())?;
+        drop(socket);
         part.leaves(Flow::at(Protocol::Udp, to))
     })?;
     passer.ready()?;
@@ -295,7 +272,7 @@ pub(super) fn tcp_passed(stage: &mut Stage<'_>) -> Result<()> {
     let mut receiver = stage.play(End::B, "receiver", |part| {
         let since = now();
         part.ready()?;
-        let stream = TcpStream::from(take(&theirs)?);
+        let stream = TcpStream::from(take(Pass::Message, &theirs)?);
         part.holds_since(flow(&stream)?, since.max(now()))?;
         pause();
         part.ready()?;
@@ -311,7 +288,8 @@ pub(super) fn tcp_passed(stage: &mut Stage<'_>) -> Result<()> {
             write(part, &stream, MESSAGE)
         })?;
         let flow = flow(&stream)?;
-        pass(&ours, stream.into())?;
+        pass(Pass::Message, &ours, stream.as_fd())?;
+        drop(stream);
         part.leaves(flow)?;
         // The listener stays open, so that only the connection changes hands.
         part.wait()

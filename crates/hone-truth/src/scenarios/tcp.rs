@@ -1,14 +1,14 @@
 //! Connections, and who accepts them.
 
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol as Number, Socket, Type};
 
-use super::places::run_again;
+use super::places::{keep_open, run_again};
 use super::skip;
 use crate::network::End;
 use crate::packet::{Direction, Protocol};
@@ -240,7 +240,7 @@ pub(super) fn exec(stage: &mut Stage<'_>) -> Result<()> {
         let mut child = part.fork("program", |part| {
             part.holds_since(flow, since)?;
             part.wait()?;
-            run_again(part, &["talk", &stream.as_raw_fd().to_string()], Some(&stream))
+            run_again(part, &["talk", &keep_open(&stream)?.to_string()])
         })?;
         drop(stream);
         part.leaves(flow)?;

@@ -1,6 +1,6 @@
 //! Packets that no process gets.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
 
 use anyhow::{Context as _, Result, ensure};
@@ -86,6 +86,15 @@ fn sequences(stream: &TcpStream) -> Result<[u32; 2]> {
     Ok(found)
 }
 
+/// Sends a packet that was made by hand.
+fn send_made(segment: &Segment<'_>) -> Result<()> {
+    let packet = segment.packet()?;
+    let to = SocketAddr::new(segment.to.ip(), 0);
+    let raw = Socket::new(Domain::for_address(to), Type::RAW, Some(Number::from(libc::IPPROTO_RAW)))?;
+    ensure!(raw.send_to(&packet, &to.into())? == packet.len(), "a packet was cut");
+    Ok(())
+}
+
 pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
     let address = stage.address(End::B, PORT);
     let mut server = stage.play(End::B, "server", |part| {
@@ -101,10 +110,7 @@ pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
         // What the connection itself might have sent again.
         let (sequence, flags) = (next.wrapping_add(1), ACK);
         let late = Segment { from: address, to: peer, sequence, acknowledged: expected, flags, payload: b"" };
-        let packet = late.packet()?;
-        let raw = Socket::new(Domain::for_address(peer), Type::RAW, Some(Number::from(libc::IPPROTO_RAW)))?;
-        let to = std::net::SocketAddr::new(peer.ip(), 0);
-        ensure!(raw.send_to(&packet, &to.into())? == packet.len(), "a packet was cut");
+        send_made(&late)?;
         pause();
         Ok(())
     })?;
@@ -120,6 +126,30 @@ pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
     server.ready()?;
     client.finish()?;
     pause();
+    server.go()?;
+    server.finish()
+}
+
+pub(super) fn stray(stage: &mut Stage<'_>) -> Result<()> {
+    let (from, to) = (stage.address(End::A, 0), stage.address(End::B, PORT));
+    // No socket is there for the answers.
+    nobody(stage, Direction::In, Flow::at(Protocol::Tcp, from), &[Reason::CLOSED])?;
+    let mut server = stage.play(End::B, "server", |part| {
+        let _listener = listen(part, to)?;
+        part.ready_and_wait()
+    })?;
+    server.ready()?;
+    let mut client = stage.play(End::A, "client", |part| {
+        for number in 0..ROUNDS {
+            let from = SocketAddr::new(from.ip(), PORT + u16::try_from(number)?);
+            part.holds(Flow::at(Protocol::Tcp, from))?;
+            let (sequence, acknowledged) = (1000, 2000);
+            send_made(&Segment { from, to, sequence, acknowledged, flags: ACK, payload: b"" })?;
+        }
+        pause();
+        Ok(())
+    })?;
+    client.finish()?;
     server.go()?;
     server.finish()
 }
@@ -157,10 +187,10 @@ pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
         stage.tell(&Fact::Address(address))?;
     }
     stage.tell(&Fact::Forwarded)?;
-    let at = std::net::SocketAddr::new(outer, PORT);
+    let at = SocketAddr::new(outer, PORT);
     let mut server = stage.play_in(&far, "server", |part| answer(part, at))?;
     server.ready()?;
-    let from = std::net::SocketAddr::new(beyond, 0);
+    let from = SocketAddr::new(beyond, 0);
     let mut client = stage.play(End::A, "client", |part| chat(part, from, at))?;
     client.finish()?;
     server.finish()?;

@@ -2,8 +2,11 @@
 //!
 //! A recorded packet belongs to the scenario whose address it carries. Whose it is: nobody's, where a fact says so;
 //! else, of the message that it begins with, the writer's (outbound) or each reader's (inbound); else any process's
-//! that then held its socket. What must be there: every message told as sent or read, in that direction; of every
+//! that then held its socket. A reader is who takes a packet's first byte out of the socket, whoever held it when the
+//! packet came; who only peeked is none. What must be there: every message told as sent or read, in that direction; of every
 //! packet, its counterpart in the other direction, as both ends are on this machine; what tcpdump saw, if it was asked.
+//! And no packet may stand before the start of the process that it names, or name a sender that had not started; and each
+//! connection is closed once.
 
 mod connections;
 mod item;
@@ -38,6 +41,11 @@ pub(crate) struct Score {
     pub(crate) unattributed: usize,
     pub(crate) missing: usize,
     pub(crate) duplicated: usize,
+    /// Those that stand before the start of the process that they name, or name a sender that had not started; counted
+    /// besides.
+    pub(crate) early: usize,
+    /// Connections that were opened and not closed once.
+    pub(crate) closes: usize,
     /// How many have no process, by the reason that the recorder gives; also those that rightly have none.
     pub(crate) without: BTreeMap<Reason, usize>,
     /// How the owners were found.
@@ -51,7 +59,7 @@ impl Score {
     /// Whether it was scored and everything is as it should be.
     pub(crate) fn good(&self) -> bool {
         self.failed.is_none()
-            && self.wrong + self.unattributed + self.missing + self.duplicated == 0
+            && self.wrong + self.unattributed + self.missing + self.duplicated + self.early + self.closes == 0
             && (self.skipped.is_some() || self.packets > 0)
     }
 
@@ -127,7 +135,7 @@ impl Facts {
         let all = self.names.iter().zip(&self.truths).zip(records).zip(wire);
         all.map(|(((name, truth), records), wire)| {
             let wire = seen.is_some().then_some(wire.as_slice());
-            scenario::score(name, truth, &records, &recording.arguments, wire)
+            scenario::score(name, truth, &records, recording, wire)
         })
         .collect()
     }

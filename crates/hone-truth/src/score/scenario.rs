@@ -7,7 +7,7 @@ use super::stream::Streams;
 use super::truth::{Expected, Truth};
 use super::{Score, Seen};
 use crate::packet::{Direction, Packet, Protocol};
-use crate::recording::Record;
+use crate::recording::{Record, Recording};
 use crate::tag::Tag;
 use crate::told::Reason;
 
@@ -24,9 +24,18 @@ fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
     counts.into_iter().map(|(identity, [inbound, outbound])| (identity, inbound.min(outbound))).collect()
 }
 
+/// The message that a packet's first byte belongs to, unless nobody's it must be.
+fn message(item: &Item<'_>, streams: &Streams) -> Option<Tag> {
+    match item.packet.tcp {
+        _ if item.nobody.is_some() || item.packet.payload.is_empty() => None,
+        Some(_) => streams.message(&item.packet),
+        None => item.tags.first().copied(),
+    }
+}
+
 struct Scorer<'a> {
     truth: &'a Truth,
-    arguments: &'a [String],
+    recording: &'a Recording,
     score: Score,
     /// How often something is missing, once however often that is noticed.
     missing: HashMap<(Key, Direction), (usize, String)>,
@@ -36,7 +45,7 @@ pub(super) fn score(
     name: &str,
     truth: &Truth,
     records: &[&Record],
-    arguments: &[String],
+    recording: &Recording,
     wire: Option<&[&Seen]>,
 ) -> Score {
     let score = Score {
@@ -46,7 +55,7 @@ pub(super) fn score(
         failed: truth.failed.clone(),
         ..Score::default()
     };
-    let mut scorer = Scorer { truth, arguments, score, missing: HashMap::new() };
+    let mut scorer = Scorer { truth, recording, score, missing: HashMap::new() };
     if scorer.score.skipped.is_some() {
         scorer.score.packets = 0;
         return scorer.score;
@@ -73,6 +82,8 @@ pub(super) fn score(
     let wire = wire.map(|seen| Wire::new(truth, seen));
     scorer.owners(&items, &streams, wire.as_ref());
     scorer.messages(&items, &streams);
+    scorer.early(&items);
+    scorer.closes(&items);
     scorer.counterparts(&items);
     scorer.flows(&items);
     if let Some(bytes) = truth.large {
@@ -128,25 +139,18 @@ impl Scorer<'_> {
                 }
                 _ => {}
             }
-            let expected = self.expected(item, streams);
-            self.judge(item.record, &item.packet, &expected);
+            let tag = message(item, streams);
+            let expected = self.expected(item, tag, streams);
+            self.judge(item.record, &item.packet, tag, &expected);
         }
         for (tag, items) in delivered {
             self.deliveries(tag, items);
         }
     }
 
-    fn expected(&self, item: &Item<'_>, streams: &Streams) -> Expected {
-        if item.nobody.is_none() {
-            let tag = if item.packet.payload.is_empty() { None } else { item.tags.first().copied() };
-            let tag = if item.packet.tcp.is_some_and(|_| !item.packet.payload.is_empty()) {
-                streams.message(&item.packet)
-            } else {
-                tag
-            };
-            if let Some(processes) = tag.and_then(|tag| self.truth.of_message(tag, item.direction)) {
-                return Expected::Process(processes);
-            }
+    fn expected(&self, item: &Item<'_>, tag: Option<Tag>, streams: &Streams) -> Expected {
+        if let Some(processes) = tag.and_then(|tag| self.truth.of_message(tag, item.direction)) {
+            return Expected::Process(processes);
         }
         let (packet, direction, nanos) = (&item.packet, item.direction, item.record.nanos);
         let over = || {
@@ -168,20 +172,25 @@ impl Scorer<'_> {
             let found = readers.iter().position(|reader| Some(*reader) == item.record.process);
             if let Some(at) = found {
                 let reader = readers.swap_remove(at);
-                self.judge(item.record, &item.packet, &Expected::Process(vec![reader]));
+                self.judge(item.record, &item.packet, Some(tag), &Expected::Process(vec![reader]));
             }
             found.is_none()
         });
         for item in items {
             match readers.pop() {
-                Some(reader) => self.judge(item.record, &item.packet, &Expected::Process(vec![reader])),
+                Some(reader) => {
+                    let reader = vec![reader];
+                    let overlap = self.truth.overlap;
+                    let expected = if overlap { Expected::Unread(reader) } else { Expected::Process(reader) };
+                    self.judge(item.record, &item.packet, Some(tag), &expected);
+                }
                 None => self.duplicate(item),
             }
         }
         // Who is left has read what was not recorded: see `messages`.
     }
 
-    fn judge(&mut self, record: &Record, packet: &Packet<'_>, expected: &Expected) {
+    fn judge(&mut self, record: &Record, packet: &Packet<'_>, tag: Option<Tag>, expected: &Expected) {
         let how = record.how.unwrap_or(Reason(0));
         let counts = if record.process.is_some() { &mut self.score.how } else { &mut self.score.without };
         *counts.entry(how).or_default() += 1;
@@ -190,11 +199,13 @@ impl Scorer<'_> {
                 these.contains(&process)
             }
             (Expected::Over(_), None) => record.how.is_none_or(|how| LEFT_OVER.contains(&how)),
-            (Expected::Unread(_), None) => record.how.is_none_or(|how| how == Reason::SHARED),
+            (Expected::Unread(_), None) => record
+                .how
+                .is_none_or(|how| how == Reason::SHARED || self.truth.overlap && how == Reason::NO_ROOM),
             (Expected::Nobody(reasons), None) => record.how.is_none_or(|how| reasons.contains(&how)),
             _ => false,
         };
-        let alias = if right { self.alias(record, packet) } else { None };
+        let alias = if right { self.alias(record, tag) } else { None };
         if right && alias.is_none() {
             self.score.right += 1;
             return;
@@ -218,10 +229,9 @@ impl Scorer<'_> {
     }
 
     /// The right number, but of another process that had it: what was expected instead.
-    fn alias(&self, record: &Record, packet: &Packet<'_>) -> Option<String> {
-        let tag = *tags(packet).first()?;
-        let name = self.truth.named.get(&tag).filter(|_| record.direction == Some(Direction::Out))?;
-        let arguments = record.arguments.and_then(|at| self.arguments.get(at));
+    fn alias(&self, record: &Record, tag: Option<Tag>) -> Option<String> {
+        let name = self.truth.named.get(&(record.direction?, tag?))?;
+        let arguments = record.arguments.and_then(|at| self.recording.arguments.get(at));
         let known = arguments.map_or("", String::as_str);
         (!known.split(' ').any(|word| word == name))
             .then(|| format!("the process with the argument {name:?}, not the one with {known:?}"))
@@ -232,6 +242,37 @@ impl Scorer<'_> {
         self.score.explain("duplicated", || {
             format!("{} {} of process {:?}", item.direction, item.packet, item.record.process)
         });
+    }
+
+    /// Nobody can send who does not exist; and whoever reads the recording from its beginning must know the process.
+    fn early(&mut self, items: &[Item<'_>]) {
+        for item in items.iter().filter(|item| item.record.early) {
+            self.score.early += 1;
+            self.score.explain("early", || {
+                let process = item.record.process.unwrap_or_default();
+                format!("{} {}: before the start of process {process}", item.direction, item.packet)
+            });
+        }
+    }
+
+    /// A connection is closed once, though not always before the recording ends.
+    fn closes(&mut self, items: &[Item<'_>]) {
+        let mut seen = HashSet::new();
+        for item in items {
+            let Some(connection) = item.record.connection.filter(|id| seen.insert(*id)) else { continue };
+            let closes = self.recording.closes.get(&connection).copied();
+            // Of one that was not said to be open nothing need be said.
+            if closes.is_some_and(|closes| closes > 1 || (closes == 0 && self.truth.closed)) {
+                self.score.closes += 1;
+                self.score.explain("closes", || {
+                    let times = closes.unwrap_or_default();
+                    format!(
+                        "{} {}: connection {connection} closed {times} times",
+                        item.direction, item.packet
+                    )
+                });
+            }
+        }
     }
 
     fn miss(&mut self, key: Key, direction: Direction, count: usize, what: impl FnOnce() -> String) {
@@ -249,9 +290,12 @@ impl Scorer<'_> {
         let mut sent: HashSet<Tag> = HashSet::new();
         let mut read: HashMap<Tag, usize> = HashMap::new();
         let mut answered: HashSet<Tag> = HashSet::new();
+        let mut dropped: HashSet<Tag> = HashSet::new();
         for item in items {
             match item.direction {
-                Direction::Out if item.nobody.is_some() && !answers(&item.packet) => {}
+                Direction::Out if item.nobody.is_some() && !answers(&item.packet) => {
+                    dropped.extend(&item.tags);
+                }
                 Direction::Out if answers(&item.packet) => answered.extend(&item.tags),
                 Direction::Out => sent.extend(&item.tags),
                 Direction::In if item.nobody.is_some() => {}
@@ -268,6 +312,11 @@ impl Scorer<'_> {
                     format!("a message of process {process}")
                 });
             }
+        }
+        for tag in self.truth.dropped.difference(&dropped) {
+            self.miss(Key::Message(*tag, false), Direction::Out, 1, || {
+                "a message that was dropped".to_owned()
+            });
         }
         for (tag, processes) in self.truth.read.iter().filter(|(tag, _)| !streamed.contains(tag)) {
             let missing = processes.len().saturating_sub(read.get(tag).copied().unwrap_or(0));
@@ -350,7 +399,7 @@ impl Scorer<'_> {
             }
             for (number, (record, packet)) in seen.into_iter().enumerate() {
                 if number < count.max(1) {
-                    self.judge(record, &packet, &Expected::Nobody(vec![Reason::FORWARDED]));
+                    self.judge(record, &packet, None, &Expected::Nobody(vec![Reason::FORWARDED]));
                 } else {
                     self.score.duplicated += 1;
                     self.score.explain("duplicated", || format!("forwarded {packet}"));
@@ -360,7 +409,7 @@ impl Scorer<'_> {
         for (record, packet) in forwarded.into_values().flatten() {
             let expected =
                 if packet.housekeeping() { Expected::Nobody(vec![Reason::KERNEL]) } else { Expected::Untold };
-            self.judge(record, &packet, &expected);
+            self.judge(record, &packet, None, &expected);
         }
     }
 

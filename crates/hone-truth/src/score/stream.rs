@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::packet::{Direction, FIN, Packet, SYN};
+use crate::packet::{Direction, FIN, Packet, RST, SYN};
 use crate::tag::{LENGTH, Tag};
 
 /// Bytes of one stream that are kept: more than any generator sends.
@@ -19,7 +19,7 @@ struct Stream {
     segments: Vec<(Direction, u32, Vec<u8>)>,
     /// Where messages begin.
     messages: Vec<(usize, Tag)>,
-    /// When its end was first recorded.
+    /// When its end, or a reset of the connection, was first recorded.
     ended: Option<u64>,
     /// Which bytes were recorded inbound and outbound.
     seen: [Vec<(usize, usize)>; 2],
@@ -32,10 +32,14 @@ pub(super) struct Streams(HashMap<(SocketAddr, SocketAddr), Stream>);
 impl Streams {
     pub(super) fn add(&mut self, packet: &Packet<'_>, direction: Direction, nanos: u64) {
         let Some(tcp) = packet.tcp else { return };
-        let stream = self.0.entry((packet.source, packet.destination)).or_default();
-        if tcp.flags & FIN != 0 {
+        let ends = [(packet.source, packet.destination), (packet.destination, packet.source)];
+        // A reset ends both.
+        let ended = if tcp.flags & RST != 0 { 2 } else { usize::from(tcp.flags & FIN != 0) };
+        for ends in &ends[..ended] {
+            let stream = self.0.entry(*ends).or_default();
             stream.ended = Some(stream.ended.map_or(nanos, |ended| ended.min(nanos)));
         }
+        let stream = self.0.entry(ends[0]).or_default();
         if tcp.flags & SYN != 0 {
             stream.base = Some(tcp.sequence.wrapping_add(1));
             stream.certain = true;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{ConnectionScore, Facts, Score, Seen, connections};
-use crate::packet::{ACK, Direction, FIN, Protocol, SYN};
+use crate::packet::{ACK, Direction, FIN, Protocol, RST, SYN};
 use crate::recording::{Owned, Record, Recording};
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Line, Reason, parse};
@@ -76,7 +76,8 @@ fn facts(more: &[Fact]) -> Facts {
 
 fn score_with(facts: &Facts, records: Vec<Record>, seen: Option<&[Seen]>) -> Score {
     let arguments = vec!["program first ".into(), "program second ".into()];
-    let recording = Recording { records, arguments, lost: 0 };
+    let mut recording = Recording::default();
+    (recording.records, recording.arguments) = (records, arguments);
     facts.score(&recording, seen).remove(0)
 }
 
@@ -86,9 +87,12 @@ fn score(more: &[Fact], records: Vec<Record>) -> Score {
 
 /// packets, right, wrong, unattributed, missing, duplicated
 fn counts(score: &Score) -> [usize; 6] {
-    let Score { packets, right, wrong, unattributed, missing, duplicated, .. } = *score;
+    let Score { packets, right, wrong, unattributed, missing, duplicated, early, closes, .. } = *score;
     assert_eq!(packets, right + wrong + unattributed + duplicated, "each packet counts once: {score:?}");
-    assert_eq!(score.good(), wrong + unattributed + missing + duplicated == 0 && packets > 0);
+    assert_eq!(
+        score.good(),
+        wrong + unattributed + missing + duplicated + early + closes == 0 && packets > 0
+    );
     assert_eq!(score.good(), score.explanations().next().is_none() && packets > 0, "{score:?}");
     [packets, right, wrong, unattributed, missing, duplicated]
 }
@@ -315,6 +319,25 @@ fn before_accept_it_is_the_listeners_and_after_it_is_not() {
 }
 
 #[test]
+fn who_has_let_go_of_a_listener_opens_no_connection_at_it() {
+    let (mut told, records) = connection();
+    told.push(Fact::Leaves(Flow::at(Protocol::Tcp, b()), 1, NOON - SECOND));
+    told.push(Fact::Holds(Flow::at(Protocol::Tcp, b()), OTHER, NOON - SECOND));
+    // The first packet, as it arrives.
+    let with = |process, how| {
+        let mut records = records.clone();
+        (records[1].process, records[1].how) =
+            (Some(process).filter(|process| *process != 0), Some(Reason(how)));
+        counts(&score(&told, records))
+    };
+    assert_eq!(with(SERVER, 5), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(OTHER, 6), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(0, Reason::SHARED.0), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(0, 133), [14, 13, 0, 1, 0, 0]);
+    assert_eq!(with(1, 6), [14, 13, 1, 0, 0, 0]);
+}
+
+#[test]
 fn who_has_let_go_is_no_holder_any_more() {
     let (mut told, mut records) = connection();
     told.push(Fact::Leaves(Flow::between(Protocol::Tcp, a(), b()), CLIENT, NOON - SECOND));
@@ -343,6 +366,23 @@ fn what_comes_after_the_end_may_be_the_kernels() {
     assert_eq!(with(NOON + 1, SERVER, Reason(2)), [16, 15, 1, 0, 0, 0]);
     assert_eq!(with(NOON + 1, 0, Reason(133)), [16, 15, 0, 1, 0, 0]);
     assert_eq!(with(NOON - 1, 0, Reason::TIME_WAIT), [16, 15, 0, 1, 0, 0]);
+}
+
+#[test]
+fn what_comes_after_a_reset_may_be_the_kernels() {
+    let (told, mut records) = connection();
+    // The server resets it, instead of ending it.
+    let reset = tcp(b(), a(), 5, RST, b"");
+    records.truncate(10);
+    records.extend([out(SERVER, reset.clone()), inward(CLIENT, reset)]);
+    let late = tcp(a(), b(), 210, ACK, b"");
+    let with = |nanos| {
+        let sent = out(CLIENT, late.clone());
+        let read = Record { nanos, how: Some(Reason::CLOSED), ..inward(0, late.clone()) };
+        counts(&score(&told, [&records[..], &[sent, read]].concat()))
+    };
+    assert_eq!(with(NOON + 1), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(NOON - 1), [14, 13, 0, 1, 0, 0]);
 }
 
 #[test]
@@ -384,7 +424,7 @@ fn forwarded_packets_are_seen_once_where_they_are_forwarded() {
 #[test]
 fn the_same_number_of_another_process_is_wrong() {
     let (mut told, packet) = datagram();
-    told.push(Fact::Named(tag(1), "second".into()));
+    told.push(Fact::Named(Direction::Out, tag(1), "second".into()));
     let with = |arguments| {
         let sent = Record { arguments, ..out(CLIENT, packet.clone()) };
         counts(&score(&told, vec![sent, inward(SERVER, packet.clone())]))
@@ -392,6 +432,76 @@ fn the_same_number_of_another_process_is_wrong() {
     assert_eq!(with(Some(1)), [2, 2, 0, 0, 0, 0]);
     assert_eq!(with(Some(0)), [2, 1, 1, 0, 0, 0]);
     assert_eq!(with(None), [2, 1, 1, 0, 0, 0]);
+}
+
+#[test]
+fn a_packet_that_names_a_process_too_early_is_not_right() {
+    let (told, packet) = datagram();
+    let sent = Record { early: true, ..out(CLIENT, packet.clone()) };
+    let score = score(&told, vec![sent, inward(SERVER, packet)]);
+    assert_eq!((counts(&score), score.early, score.good()), ([2, 2, 0, 0, 0, 0], 1, false));
+}
+
+#[test]
+fn a_connection_is_closed_once() {
+    let (mut told, packet) = datagram();
+    let with = |told: &[Fact], closes: Option<usize>| {
+        let sent = Record { connection: Some(7), ..out(CLIENT, packet.clone()) };
+        let mut recording = Recording::default();
+        recording.records = vec![sent, inward(SERVER, packet.clone())];
+        recording.closes.extend(closes.map(|closes| (7, closes)));
+        let score = facts(told).score(&recording, None).remove(0);
+        (score.closes, score.good())
+    };
+    assert_eq!(with(&told, Some(0)), (0, true), "it may be open when the recording ends");
+    assert_eq!(with(&told, Some(2)), (1, false));
+    told.push(Fact::Closed);
+    assert_eq!(with(&told, Some(0)), (1, false));
+    assert_eq!(with(&told, Some(1)), (0, true));
+}
+
+#[test]
+fn where_reads_overlap_nobody_may_be_right_and_another_reader_is_not() {
+    let (mut told, packet) = datagram();
+    told.push(Fact::Overlap);
+    let with = |process, how| {
+        let read = Record { how: Some(how), ..inward(process, packet.clone()) };
+        counts(&score(&told, vec![out(CLIENT, packet.clone()), read]))
+    };
+    assert_eq!(with(SERVER, Reason(9)), [2, 2, 0, 0, 0, 0]);
+    assert_eq!(with(0, Reason::SHARED), [2, 2, 0, 0, 0, 0]);
+    assert_eq!(with(OTHER, Reason(9)), [2, 1, 1, 0, 0, 0]);
+}
+
+#[test]
+fn what_was_dropped_as_it_was_sent_is_recorded() {
+    let flow = Flow::at(Protocol::Udp, a());
+    let told = [
+        Fact::Dropped(tag(1)),
+        Fact::Nobody(Direction::Out, flow, 0, vec![Reason::FIREWALL]),
+        Fact::Single(Direction::Out, flow),
+    ];
+    let packet = udp(a(), b(), &tag(1).message(50));
+    let sent = |process, how| Record { how: Some(how), ..out(process, packet.clone()) };
+    assert_eq!(counts(&score(&told, vec![sent(0, Reason::FIREWALL)])), [1, 1, 0, 0, 0, 0]);
+    assert_eq!(counts(&score(&told, vec![sent(CLIENT, Reason(1))])), [1, 0, 1, 0, 0, 0]);
+    assert_eq!(counts(&score(&told, vec![]))[4], 1);
+}
+
+#[test]
+fn a_reader_that_has_become_another_program_is_known_by_that_program() {
+    let (mut told, records) = connection();
+    told.push(Fact::Named(Direction::In, tag(1), "second".into()));
+    let with = |arguments| {
+        let mut records = records.clone();
+        // Two segments begin with bytes of the first message.
+        for at in [5, 7] {
+            records[at].arguments = Some(arguments);
+        }
+        counts(&score(&told, records))
+    };
+    assert_eq!(with(1), [14, 14, 0, 0, 0, 0]);
+    assert_eq!(with(0), [14, 12, 2, 0, 0, 0]);
 }
 
 #[test]

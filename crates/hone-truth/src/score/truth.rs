@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::packet::{Direction, Packet, SYN};
+use crate::packet::{Direction, Packet, RST, SYN};
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Reason};
 
@@ -16,10 +16,10 @@ pub(super) const SLACK: u64 = 5_000_000;
 pub(super) enum Expected {
     /// One of these: whoever holds the socket, or the one that wrote or read the message.
     Process(Vec<u32>),
-    /// As above; but as nobody read it, to say that nobody can know is right as well.
+    /// As above; but as nobody has read it, or accepted the connection, to say that nobody can know is right as well.
     Unread(Vec<u32>),
     /// As the first; or nobody, as the connection was over, or its end was closed and nobody held it: what is left of it
-    /// is the kernel's, until it forgets it.
+    /// is the kernel's, until it forgets it. Also what answers to what was no connection.
     Over(Vec<u32>),
     /// No process, for one of these reasons.
     Nobody(Vec<Reason>),
@@ -40,7 +40,10 @@ pub(super) struct Truth {
     pub(super) addresses: HashSet<IpAddr>,
     pub(super) sent: HashMap<Tag, u32>,
     pub(super) read: HashMap<Tag, Vec<u32>>,
-    pub(super) named: HashMap<Tag, String>,
+    pub(super) named: HashMap<(Direction, Tag), String>,
+    pub(super) dropped: HashSet<Tag>,
+    pub(super) overlap: bool,
+    pub(super) closed: bool,
     pub(super) forwarded: bool,
     pub(super) large: Option<usize>,
     pub(super) skipped: Option<String>,
@@ -70,8 +73,11 @@ impl Truth {
             }
             Fact::Single(direction, flow) => self.single.push((direction, flow)),
             Fact::Large(bytes) => self.large = Some(bytes),
+            Fact::Dropped(tag) => drop(self.dropped.insert(tag)),
+            Fact::Overlap => self.overlap = true,
+            Fact::Closed => self.closed = true,
             Fact::Forwarded => self.forwarded = true,
-            Fact::Named(tag, argument) => drop(self.named.insert(tag, argument)),
+            Fact::Named(direction, tag, argument) => drop(self.named.insert((direction, tag), argument)),
             Fact::Skipped(reason) => self.skipped = Some(reason),
             Fact::Failed(reason) => self.failed = Some(reason),
         }
@@ -126,9 +132,7 @@ impl Truth {
             let last = exact.iter().map(|holder| holder.to).max();
             found = active(exact.iter().filter(|holder| Some(holder.to) == last));
         }
-        // Until somebody has accepted it, a connection is its listener's; its handshake may always be.
-        let handshake = packet.tcp.is_some_and(|tcp| tcp.flags & SYN != 0);
-        if handshake || first.is_none_or(|first| nanos <= first.saturating_add(SLACK)) {
+        if unaccepted(packet, first, nanos) {
             found.extend(self.wildcards(packet, local, nanos));
         }
         found.sort_unstable();
@@ -141,6 +145,25 @@ impl Truth {
         let (local, remote) = packet.ends(direction);
         let holders = self.holders.get(&Flow::between(packet.protocol, local, remote));
         holders.is_some_and(|holders| holders.iter().all(|holder| holder.to < nanos))
+    }
+
+    /// Whether a packet without data is part of a connection's opening at a listener that a process has let go of: to
+    /// know who holds it now takes an accept.
+    fn opens_at_left(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> bool {
+        let (local, remote) = packet.ends(direction);
+        let holders = |flow| self.holders.get(&flow).map_or(&[][..], Vec::as_slice);
+        let exact = holders(Flow::between(packet.protocol, local, remote));
+        packet.payload.is_empty()
+            && unaccepted(packet, exact.iter().map(|holder| holder.from).min(), nanos)
+            && holders(Flow::at(packet.protocol, local)).iter().any(|holder| holder.to < nanos)
+    }
+
+    /// Whether it is a reset that is sent of what was nobody's connection: the kernel's answer at a listener's port.
+    fn resets_nothing(&self, packet: &Packet<'_>, direction: Direction) -> bool {
+        let (local, remote) = packet.ends(direction);
+        direction == Direction::Out
+            && packet.tcp.is_some_and(|tcp| tcp.flags & RST != 0)
+            && !self.holders.contains_key(&Flow::between(packet.protocol, local, remote))
     }
 
     fn wildcards(&self, packet: &Packet<'_>, local: SocketAddr, nanos: u64) -> Vec<u32> {
@@ -171,11 +194,19 @@ impl Truth {
         let holders = self.holders(packet, direction, nanos);
         match holders.len() {
             0 => Expected::Untold,
+            _ if self.opens_at_left(packet, direction, nanos) => Expected::Unread(holders),
+            _ if self.resets_nothing(packet, direction) => Expected::Over(holders),
             1 => Expected::Process(holders),
             _ if direction == Direction::In && !packet.payload.is_empty() => Expected::Unread(holders),
             _ => Expected::Process(holders),
         }
     }
+}
+
+/// Until somebody has accepted it, which is at `first`, a connection is its listener's; its handshake may always be.
+fn unaccepted(packet: &Packet<'_>, first: Option<u64>, nanos: u64) -> bool {
+    packet.tcp.is_some_and(|tcp| tcp.flags & SYN != 0)
+        || first.is_none_or(|first| nanos <= first.saturating_add(SLACK))
 }
 
 fn active<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<u32> {
@@ -187,7 +218,7 @@ impl fmt::Display for Expected {
         let list = |these: &[u32]| these.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
         match self {
             Self::Process(these) => write!(f, "process {}", list(these)),
-            Self::Unread(these) => write!(f, "process {}, or nobody as it was not read", list(these)),
+            Self::Unread(these) => write!(f, "process {}, or nobody as nobody can know yet", list(these)),
             Self::Over(these) => write!(f, "process {}, or nobody as the connection was over", list(these)),
             Self::Nobody(reasons) => {
                 let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
