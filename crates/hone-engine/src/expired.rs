@@ -3,10 +3,13 @@
 
 use alloc::collections::VecDeque;
 
-use crate::{ConnectionId, Corrected, Direction, Nanos, OutOfMemory, Wait, grow};
+use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, grow, hold::Held};
 
 /// Most packets that are remembered, of all connections: the latest. So few that looking through them is cheap.
 const MOST: usize = 512;
+
+/// A datagram that is no longer in its socket is reported as read within this time, or never.
+const REPORTED: Nanos = 100_000_000;
 
 /// One packet.
 #[derive(Clone, Copy)]
@@ -16,9 +19,26 @@ pub(crate) struct Expired {
     pub(crate) at: Nanos,
     /// What it waited for.
     pub(crate) wait: Wait,
+    /// Bytes of payload of a UDP datagram, if it is known.
+    pub(crate) payload: Option<u32>,
+    /// Since when it is known to have been read, though not by whom.
+    gone: Option<Nanos>,
 }
 
 impl Expired {
+    /// A packet that waited for this; `None` where any use of its connection would have done.
+    pub(crate) fn new(held: &Held, wait: Wait) -> Option<Self> {
+        let &Held { connection, direction, at, .. } = held;
+        (wait != Wait::Use).then(|| Self {
+            connection,
+            direction,
+            at,
+            wait,
+            payload: held.payload(),
+            gone: None,
+        })
+    }
+
     /// The packet, for a correction.
     pub(crate) const fn packets(self) -> Corrected {
         match self.wait {
@@ -30,23 +50,51 @@ impl Expired {
 }
 
 #[derive(Default)]
-pub(crate) struct ExpiredPackets(VecDeque<Expired>);
+pub(crate) struct ExpiredPackets {
+    packets: VecDeque<Expired>,
+    /// The latest that was not remembered, for want of room or memory: its connection and time.
+    forgotten: Option<(ConnectionId, Nanos)>,
+}
 
 impl ExpiredPackets {
-    pub(crate) fn add(&mut self, expired: Expired) -> Result<(), OutOfMemory> {
-        if self.0.len() >= MOST {
-            self.0.pop_front();
+    pub(crate) fn add(&mut self, expired: Expired) {
+        if self.packets.len() >= MOST
+            && let Some(oldest) = self.packets.pop_front()
+        {
+            self.forgot(oldest.connection, expired.at);
         }
-        grow::push_back(&mut self.0, expired)
+        if grow::push_back(&mut self.packets, expired).is_err() {
+            self.forgot(expired.connection, expired.at);
+        }
+    }
+
+    /// Notes that a packet of this connection is not remembered.
+    pub(crate) const fn forgot(&mut self, connection: ConnectionId, at: Nanos) {
+        self.forgotten = Some((connection, at));
+    }
+
+    /// Whether a packet of this connection was forgotten since then.
+    pub(crate) fn has_forgotten(&self, connection: ConnectionId, since: Nanos) -> bool {
+        self.forgotten.is_some_and(|(forgotten, at)| forgotten == connection && at >= since)
+    }
+
+    /// Notes which datagrams of a connection are no longer there; forgets those of which it was known long before.
+    pub(crate) fn see_gone(&mut self, connection: ConnectionId, at: Nanos, gone: impl Fn(&Expired) -> bool) {
+        self.packets.retain_mut(|expired| {
+            if expired.connection != connection || !gone(expired) {
+                return true;
+            }
+            at.saturating_sub(*expired.gone.get_or_insert(at)) < REPORTED
+        });
     }
 
     pub(crate) fn has(&self, connection: ConnectionId) -> bool {
-        self.0.iter().any(|expired| expired.connection == connection)
+        self.packets.iter().any(|expired| expired.connection == connection)
     }
 
     /// How many packets of a connection are `wanted`.
-    pub(crate) fn count(&self, connection: ConnectionId, wanted: impl Fn(&Expired) -> bool) -> usize {
-        self.0.iter().filter(|expired| expired.connection == connection && wanted(expired)).count()
+    pub(crate) fn count(&self, connection: ConnectionId, mut wanted: impl FnMut(&Expired) -> bool) -> usize {
+        self.packets.iter().filter(|expired| expired.connection == connection && wanted(expired)).count()
     }
 
     /// Takes out the first packet of a connection that is wanted.
@@ -55,12 +103,13 @@ impl ExpiredPackets {
         connection: ConnectionId,
         wanted: impl Fn(&Expired) -> bool,
     ) -> Option<Expired> {
-        let index = self.0.iter().position(|expired| expired.connection == connection && wanted(expired))?;
-        self.0.remove(index)
+        let index =
+            self.packets.iter().position(|expired| expired.connection == connection && wanted(expired))?;
+        self.packets.remove(index)
     }
 
     /// Forgets the packets of a connection.
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
-        self.0.retain(|expired| expired.connection != connection);
+        self.packets.retain(|expired| expired.connection != connection);
     }
 }

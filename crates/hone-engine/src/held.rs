@@ -36,15 +36,12 @@ use crate::{
     expired::Expired,
     hold::{Awaited, Held, Place},
     statistics::Kind,
-    takes::{SOONEST, Take},
+    takes::{Lengths, SOONEST, Take},
     tuple::Tuple,
 };
 
 /// Most packets given up in one call because their time is over, so that no call takes long. One call holds at most one.
 const EXPIRE_AT_ONCE: usize = 64;
-
-/// Most different lengths of datagrams that are told apart at once.
-const MOST_LENGTHS: usize = 16;
 
 impl Engine {
     /// Replaces the open-connection list with `records` and gives the connections of the packets held their owners.
@@ -102,6 +99,7 @@ impl Engine {
             }
         }
         self.give_up(connection, NoOwner::HoldFull);
+        self.expired.forgot(connection, packet.at);
         let attribution = self.still(awaited.given_up(NoOwner::HoldFull), packet.at);
         self.queue(packet, attribution, Role::Plain)
     }
@@ -120,14 +118,14 @@ impl Engine {
 
     /// A process used a connection: the packets that waited for just that are its own.
     pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
-        if self.expired.has(connection) {
-            self.used_late(connection, process, used, at);
-        }
-        if !self.hold.has(connection) {
+        let late = self.expired.has(connection);
+        if !late && !self.hold.has(connection) {
             return;
         }
         if let Used::NextDatagram { before, length } = used {
             self.datagram_taken(Take { connection, process, length, at }, before);
+        } else if late {
+            self.used_late(connection, process, used, at);
         }
         let born = self.born(process);
         // Nobody sends before he exists. (Who receives may be younger than what he reads.)
@@ -158,31 +156,26 @@ impl Engine {
 
     /// The same, for packets that have waited in vain: they are corrected.
     fn used_late(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
-        let before = |expired: &Expired| match (used, expired.wait) {
-            (Used::NextDatagram { before, .. }, Wait::Datagram(number)) => number < before,
-            _ => false,
-        };
-        // Of several that were read, nobody knows which it was.
-        let several = self.expired.count(connection, before) > 1;
         let settles = |expired: &Expired| match (used, expired.wait) {
             (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
             (Used::Handshake(accepted), Wait::Handshake(number)) => accepted == number,
             (Used::Datagram(read), Wait::Datagram(number)) => read == number,
             (Used::Stream(read), Wait::Stream(end)) => !is_after(end, read),
-            (Used::NextDatagram { .. }, Wait::Datagram(_)) => before(expired),
             _ => false,
         };
         let method = if matches!(used, Used::Handshake(_)) { Method::Accepted } else { Method::Reader };
         while let Some(expired) = self.expired.take(connection, settles) {
-            if several {
-                continue;
-            }
-            let (direction, packets) = (expired.direction, expired.packets());
-            let correction =
-                Correction { connection, direction, packets, attribution: Ok((process, method)) };
-            if self.corrected(&correction, at).is_err() {
-                self.counts.lost.add(Kind::Connection);
-            }
+            self.correct_late(expired, (process, method), at);
+        }
+    }
+
+    /// What has waited in vain is this process's after all.
+    fn correct_late(&mut self, expired: Expired, owner: (ProcessKey, Method), at: Nanos) {
+        let Expired { connection, direction, .. } = expired;
+        let correction =
+            Correction { connection, direction, packets: expired.packets(), attribution: Ok(owner) };
+        if self.corrected(&correction, at).is_err() {
+            self.counts.lost.add(Kind::Connection);
         }
     }
 
@@ -190,40 +183,48 @@ impl Engine {
     fn datagram_taken(&mut self, take: Take, before: u64) {
         let Take { connection, at, .. } = take;
         self.takes.add(take, at.saturating_sub(self.hold_time));
-        let taken = move |held: &Held| match held.awaited.wait {
-            Some(Wait::Datagram(number)) => number < before && held.at.saturating_add(SOONEST) <= at,
-            _ => false,
+        let gone = move |wait: Option<Wait>, came: Nanos| {
+            matches!(wait, Some(Wait::Datagram(number)) if number < before)
+                && came.saturating_add(SOONEST) <= at
         };
-        let mut lengths = [(None, 0); MOST_LENGTHS];
-        let (mut count, mut known) = (0, 0);
+        let held_gone = move |held: &Held| gone(held.awaited.wait, held.at);
+        let late_gone = move |late: &Expired| gone(Some(late.wait), late.at);
+        // Where it was read long ago, the read was not reported.
+        self.expired.see_gone(connection, at, late_gone);
+        let mut lengths = Lengths::default();
+        let count = self.expired.count(connection, late_gone);
         self.hold.for_each(connection, |held| {
-            if !taken(held) {
-                return;
-            }
-            count += 1;
-            let length = held.payload();
-            match lengths[..known].iter_mut().find(|(other, _)| *other == length) {
-                Some((_, alike)) => *alike += 1,
-                None if known < MOST_LENGTHS => {
-                    lengths[known] = (length, 1);
-                    known += 1;
-                }
-                // Nobody is named then, unless all are the same process's.
-                None => {}
+            if held_gone(held) {
+                lengths.add(held.payload());
             }
         });
-        if count > self.takes.count(connection) {
+        let count = count + lengths.count();
+        let is_known = !self.expired.has_forgotten(connection, at.saturating_sub(self.hold_time));
+        if is_known && count > self.takes.count(connection) {
             return;
         }
+        self.expired.count(connection, |late| {
+            if late_gone(late) {
+                lengths.add(late.payload);
+            }
+            false
+        });
+        let takes = core::mem::take(&mut self.takes);
+        let reader = |length: Option<u32>| {
+            let reader = takes.reader(connection, length, lengths.alike(length));
+            Some((reader.filter(|_| is_known)?, Method::Reader))
+        };
         let mut place = Place::begin();
-        while let Some(held) = self.hold.take(connection, &mut place, taken) {
-            let length = held.payload();
-            let alike =
-                lengths[..known].iter().find(|(other, _)| *other == length).map_or(0, |(_, alike)| *alike);
-            let reader = self.takes.reader(connection, length, alike);
-            let attribution = reader.map_or(held.awaited.otherwise, |reader| Ok((reader, Method::Reader)));
+        while let Some(held) = self.hold.take(connection, &mut place, held_gone) {
+            let attribution = reader(held.payload()).map_or(held.awaited.otherwise, Ok);
             self.leave(&held, attribution, Role::Read);
         }
+        while let Some(late) = self.expired.take(connection, late_gone) {
+            if let Some(reader) = reader(late.payload) {
+                self.correct_late(late, reader, at);
+            }
+        }
+        self.takes = takes;
         self.takes.settle(connection);
     }
 
@@ -295,11 +296,8 @@ impl Engine {
     /// Gives up the first packet of a connection.
     fn give_up_first(&mut self, connection: ConnectionId, reason: NoOwner) {
         if let Some(held) = self.hold.pop(connection) {
-            let &Held { connection, direction, at, .. } = &held;
-            if let Some(wait @ (Wait::Datagram(_) | Wait::Stream(_) | Wait::Handshake(_))) = held.awaited.wait
-            {
-                // Without memory it stays as it is recorded now.
-                let _ = self.expired.add(Expired { connection, direction, at, wait });
+            if let Some(expired) = held.awaited.wait.and_then(|wait| Expired::new(&held, wait)) {
+                self.expired.add(expired);
             }
             self.leave(&held, held.awaited.given_up(reason), Role::Plain);
         }

@@ -30,6 +30,41 @@ pub(crate) struct Take {
     pub(crate) at: Nanos,
 }
 
+/// Most different lengths of datagrams that are told apart at once.
+const MOST_LENGTHS: usize = 16;
+
+/// How many datagrams there are of each length of payload.
+#[derive(Default)]
+pub(crate) struct Lengths {
+    /// A length that is not known is one of its own.
+    known: [(Option<u32>, usize); MOST_LENGTHS],
+    lengths: usize,
+    count: usize,
+}
+
+impl Lengths {
+    pub(crate) fn add(&mut self, length: Option<u32>) {
+        self.count += 1;
+        let known = &mut self.known[..self.lengths];
+        if let Some((_, alike)) = known.iter_mut().find(|(other, _)| *other == length) {
+            *alike += 1;
+        } else if let Some(free) = self.known.get_mut(self.lengths) {
+            *free = (length, 1);
+            self.lengths += 1;
+        }
+    }
+
+    /// Datagrams added.
+    pub(crate) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many have this length; 0 of more lengths than are told apart.
+    pub(crate) fn alike(&self, length: Option<u32>) -> usize {
+        self.known[..self.lengths].iter().find(|(other, _)| *other == length).map_or(0, |(_, alike)| *alike)
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Takes(Vec<Take>);
 

@@ -293,3 +293,34 @@ fn what_is_read_after_its_time_is_corrected() {
     assert_eq!(news(&mut engine, reader), ["20007: connection 5 corrected at 12 by 7"]);
     assert_eq!(engine.statistics().held, 0);
 }
+
+#[test]
+fn nobody_is_named_when_it_was_forgotten_what_waited() {
+    // One datagram can be held: the others are given up, and remembered as read by nobody yet.
+    let told = |payloads: &[usize], reads: &[(ProcessKey, u64, u32)]| {
+        let mut engine =
+            Engine::new(Config { max_held_packets: 1, ..Config::default() }).expect("there is memory");
+        let reader = attach(&mut engine);
+        handle(&mut engine, &[started(PROCESS, 1), opened(5, Some(PROCESS), 1)]);
+        for (number, &payload) in (1..).zip(payloads) {
+            let waits = Owner::Wait(Wait::Datagram(number), SHARED);
+            handle(&mut engine, &[inbound(waits, 1000 * number, &udp(payload))]);
+        }
+        story(&mut engine, reader);
+        for (at, &(process, before, length)) in (100..).zip(reads) {
+            handle(&mut engine, &[used(process, Used::NextDatagram { before, length }, 1000 * at)]);
+        }
+        news(&mut engine, reader)
+    };
+    // All three were read before one returned.
+    let all = [(PROCESS, 9, 5), (OTHER, 9, 5), (PROCESS, 9, 5)];
+    assert_eq!(told(&[5, 5, 5], &all), ["3000: packet of nobody, 33 of 33"]);
+    assert_eq!(told(&[5, 5, 5], &all[..2]), [""; 0], "one read is still under way");
+    let lengths = [(PROCESS, 9, 5), (OTHER, 9, 6), (PROCESS, 9, 7)];
+    let expected = [
+        "3000: packet of 7, 35 of 35",
+        "102000: connection 5 corrected at 1000 by 7",
+        "102000: connection 5 corrected at 2000 by 8",
+    ];
+    assert_eq!(told(&[5, 6, 7], &lengths), expected);
+}

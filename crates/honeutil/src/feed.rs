@@ -171,7 +171,7 @@ impl<'a, S: Source> Local<'a, S> {
 }
 
 impl<S: Source> Feed for Local<'_, S> {
-    const CATCH_UP: Duration = Duration::from_secs(2);
+    const CATCH_UP: Duration = Duration::from_secs(20);
 
     fn fetch(&mut self, wait: Duration, most: usize) -> Result<Fetched, RecordError> {
         let engine = &mut self.engine;

@@ -243,9 +243,18 @@ impl<'a, F: Feed> Recorder<'a, F> {
     /// Collects what happened before the stop and is still on its way.
     fn catch_up(&mut self) -> Result<(), RecordError> {
         let (stop, now) = (Instant::now(), self.feed.now());
-        while self.remaining() != Some(0) && stop.elapsed() < F::CATCH_UP {
+        while self.remaining() != Some(0) {
             let fetched = self.step(Duration::ZERO)?;
             if fetched.all || fetched.latest >= now {
+                break;
+            }
+            if stop.elapsed() >= F::CATCH_UP {
+                if fetched.latest > 0 {
+                    let missing = Duration::from_nanos(now - fetched.latest);
+                    tracing::warn!(
+                        "what happened in the last {missing:.1?} is missing: recording was too far behind"
+                    );
+                }
                 break;
             }
             if self.due.now(self.output.file_bytes()) {

@@ -142,6 +142,8 @@ pub(crate) struct Model {
     takes: Vec<Take>,
     /// What has waited in vain: of a connection, when it came, for what.
     expired: VecDeque<(u64, u64, Wait)>,
+    /// What is not remembered of that: the latest.
+    forgotten: Option<(u64, u64)>,
     corrections: u64,
     bounds: Bounds,
     pub(crate) readers: Vec<Reader>,
@@ -160,6 +162,7 @@ impl Model {
             held: VecDeque::new(),
             takes: Vec::new(),
             expired: VecDeque::new(),
+            forgotten: None,
             corrections: 0,
             bounds,
             readers: Vec::new(),

@@ -115,17 +115,12 @@ impl Model {
 
     /// What a process did settles what has waited in vain.
     fn used_late(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
-        let gone = |wait| match (used, wait) {
-            (Used::NextDatagram { before, .. }, Wait::Datagram(number)) => number < before,
-            _ => false,
-        };
-        let late = self.expired.iter().filter(|&&(id, _, wait)| id == connection && gone(wait)).count();
         let settles = |wait| match (used, wait) {
             (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
             (Used::Handshake(one), Wait::Handshake(other)) => one == other,
             (Used::Datagram(one), Wait::Datagram(other)) => one == other,
             (Used::Stream(read), Wait::Stream(end)) => read.wrapping_sub(end) as i32 >= 0,
-            _ => gone(wait),
+            _ => false,
         };
         let method = if matches!(used, Used::Handshake(_)) { Method::Accepted } else { Method::Reader };
         while let Some(found) =
@@ -136,20 +131,20 @@ impl Model {
                 Wait::Stream(end) => Corrected::Bytes { from: end.wrapping_sub(1), to: end },
                 _ => Corrected::Time(came),
             };
-            if late < 2 {
-                self.corrected(connection, packets, Ok((process, method)), at);
-            }
+            self.corrected(connection, packets, Ok((process, method)), at);
         }
     }
 
     /// A process reads, or has the connection for itself.
     pub(super) fn used(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
-        self.used_late(connection, process, used, at);
-        if !self.held.iter().any(|seen| seen.connection == Some(connection)) {
+        let held = self.held.iter().any(|seen| seen.connection == Some(connection));
+        if !held && !self.expired.iter().any(|&(id, ..)| id == connection) {
             return;
         }
         if let Used::NextDatagram { before, .. } = used {
             self.taken(Take { connection, process, at }, before);
+        } else {
+            self.used_late(connection, process, used, at);
         }
         if used == Used::Accepted {
             for seen in self.held.iter_mut().filter(|seen| seen.connection == Some(connection)) {
@@ -178,23 +173,32 @@ impl Model {
         let since = take.at.saturating_sub(self.bounds.hold_time);
         self.takes.retain(|known| known.at >= since);
         self.takes.push(take);
-        let is_gone = |seen: &Seen| {
-            let number = match seen.waits {
-                Some((Wait::Datagram(number), _)) => number,
-                _ => return false,
-            };
-            seen.connection == Some(take.connection) && number < before && seen.at + 1000 <= take.at
+        let is_gone = |id: Option<u64>, came: u64, wait: Wait| {
+            let is_before = matches!(wait, Wait::Datagram(number) if number < before);
+            id == Some(take.connection) && is_before && came + 1000 <= take.at
         };
-        let gone = self.held.iter().filter(|seen| is_gone(seen)).count();
+        let held_gone =
+            |seen: &Seen| seen.waits.is_some_and(|(wait, _)| is_gone(seen.connection, seen.at, wait));
+        let late_gone = |&(id, came, wait): &(u64, u64, Wait)| is_gone(Some(id), came, wait);
+        let gone = self.held.iter().filter(|seen| held_gone(seen)).count()
+            + self.expired.iter().filter(|late| late_gone(late)).count();
         let takes = self.takes.iter().filter(|known| known.connection == take.connection);
         let (count, alone) =
             (takes.clone().count(), takes.clone().all(|known| known.process == take.process));
-        if gone > count {
+        let is_known = self.forgotten.is_none_or(|(id, at)| id != take.connection || at < since);
+        if is_known && gone > count {
             return;
         }
-        while let Some(at) = self.held.iter().position(is_gone) {
+        let reader = (alone && is_known).then_some((take.process, Method::Reader));
+        while let Some(at) = self.held.iter().position(held_gone) {
             let otherwise = self.held[at].waits.expect("it waits").1;
-            self.release_at(at, if alone { Ok((take.process, Method::Reader)) } else { otherwise }, true);
+            self.release_at(at, reader.map_or(otherwise, Ok), true);
+        }
+        while let Some(at) = self.expired.iter().position(late_gone) {
+            let (id, came, _) = self.expired.remove(at).expect("it is there");
+            if let Some(reader) = reader {
+                self.corrected(id, Corrected::Time(came), Ok(reader), take.at);
+            }
         }
         self.takes.retain(|known| known.connection != take.connection);
     }
@@ -254,6 +258,7 @@ impl Model {
             let id = connection.expect("it has one");
             self.release(id, false, |seen| Some(seen.given_up(NoOwner::HoldFull)));
             self.settle(id);
+            self.forgotten = Some((id, seen.at));
             let attribution = self.still(seen.given_up(NoOwner::HoldFull), seen.at);
             return self.queue(seen, attribution, false);
         }
@@ -291,8 +296,10 @@ impl Model {
             && wait != Wait::Use
         {
             self.expired.push_back((id, seen.at, wait));
-            let surplus = self.expired.len().saturating_sub(512);
-            self.expired.drain(..surplus);
+            if self.expired.len() > 512 {
+                let forgotten = self.expired.pop_front().map(|(id, ..)| (id, seen.at));
+                self.forgotten = forgotten;
+            }
         }
         self.release_at(at, self.held[at].given_up(reason), false);
     }

@@ -22,6 +22,9 @@
 #define IPPROTO_IGMP 2
 #define IPPROTO_TCP 6
 #define IPPROTO_ICMPV6 58
+/* Of byte 13 of a TCP header (RFC 9293, section 3.1). */
+#define TCP_FLAG_SYN 2
+#define TCP_FLAG_RST 4
 /* include/net/tcp_states.h */
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2

@@ -261,8 +261,6 @@ static __always_inline void wait_on(struct packet_record *head, struct view *vie
 /* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
 #define SENT_AGAIN_AFTER (100 * 1000 * 1000ULL)
 
-#define TCP_FLAG_SYN 2 /* of byte 13 of the header */
-
 /*
  * What comes for a connection that has not come about yet passes with the listener. If another CPU makes the connection
  * meanwhile, the kernel looks its socket up and lets the same packet pass once more; nothing else passes on this CPU

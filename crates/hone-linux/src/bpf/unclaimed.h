@@ -213,13 +213,33 @@ static __always_inline void describe_answer(struct packet_record *head, struct s
 		head->offload = OFFLOAD_CHECKSUM;
 }
 
+/*
+ * From 6.13 on, IPv6's resets carry the socket that they answer for, also a listener's, which has not sent them: the
+ * kernel has, so that packet.h does not see them. What it sees, it sees right before, on this CPU.
+ */
+static __always_inline bool is_hidden_reset(struct sk_buff *buffer, struct sock *sk, struct last_packet *last)
+{
+	if (buffer->protocol != PROTOCOL_IPV6 || last->shown == (__u64)buffer)
+		return false;
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+		return false;
+	unsigned char *network = buffer->head + buffer->network_header, *tcp = buffer->head + buffer->transport_header;
+	__u8 next = 0, flags = 0;
+	bpf_probe_read_kernel(&next, sizeof(next), network + 6);
+	bpf_probe_read_kernel(&flags, sizeof(flags), tcp + 13);
+	return next == IPPROTO_TCP && (flags & TCP_FLAG_RST || sk->__sk_common.skc_state == TCP_LISTEN);
+}
+
 /* A packet is on its way to a network device. What a socket has sent, packet.h has seen. */
 SEC("tp_btf/net_dev_queue")
 int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 {
 	struct sock *sk = buffer->sk;
 	bool answer = is_hidden_answer(buffer, sk);
-	if (sk && !answer && sk->__sk_common.skc_state != TCP_TIME_WAIT)
+	struct last_packet *last = last_packet();
+	if (!last)
+		return 0;
+	if (sk && !answer && sk->__sk_common.skc_state != TCP_TIME_WAIT && !is_hidden_reset(buffer, sk, last))
 		return 0;
 	struct place place;
 	if (!locate(buffer, &place) || (__s32)place.pulled > 0)
@@ -229,9 +249,6 @@ int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 	/* What is routed was sent to this host's own link address; what is bridged was not. */
 	bool received = buffer->skb_iif != 0;
 	if (received && BPF_CORE_READ_BITFIELD(buffer, pkt_type) != PACKET_HOST)
-		return 0;
-	struct last_packet *last = last_packet();
-	if (!last)
 		return 0;
 	/* A device on top of another queues the same packet again. */
 	__u64 where = (__u64)buffer->network_header << 32 | place.length, device = (__u64)buffer->dev, ends = 0;
