@@ -24,7 +24,7 @@ pub enum How {
     Connection = 7,
     /// It is the owner of the connection in the list of open connections.
     Listed = 8,
-    /// It was seen to read this very packet, afterwards.
+    /// It was seen to take this packet's first byte out of the socket, afterwards.
     Reader = 9,
     /// It wrote the first byte of the packet, as the stream's sequence numbers tell.
     Writer = 10,
@@ -36,7 +36,7 @@ pub enum How {
     TimeWait = 130,
     /// This host only passes it on.
     Forwarded = 131,
-    /// A firewall rule of this host dropped it before it reached a socket.
+    /// A firewall rule or another program of this host dropped it, on its way to or from a socket.
     Filtered = 132,
     /// It has a socket, of which no user has been seen.
     UnknownSocket = 133,

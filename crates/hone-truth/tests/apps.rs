@@ -12,16 +12,9 @@ use std::process::{Command, Stdio};
 
 use common::{TRUTH, ready, say};
 
-/// Faults that are known and not mended yet: a program, and how the explanations of one begin. A line that no run needs any
-/// more is to be removed.
-const PENDING: &[(&str, &str)] = &[
-    // A connection that waits, with data, until a worker is born and accepts it: the kernel's acknowledgement names the worker.
-    ("apache", "wrong unborn"),
-    ("gunicorn", "wrong unborn"),
-    // A datagram that the parent has peeked at, and a child reads.
-    ("socat", "wrong data"),
-    // What a process reads late, on a machine that is busy, is recorded without a process.
-    ("haproxy", "without"),
+/// What nobody can know: a program, and how its explanation begins.
+const TOLERATED: &[(&str, &str)] = &[
+    // Two workers that read datagrams of one length at the same instant: nobody can know which read which.
     ("nsd", "without"),
 ];
 
@@ -44,19 +37,19 @@ fn run(names: &[&str]) {
             continue;
         }
         assert!(outcome["failed"].is_null(), "{outcome:#}");
-        let (pending, bad): (Vec<&str>, Vec<&str>) = outcome["explanations"]
+        let (tolerated, bad): (Vec<&str>, Vec<&str>) = outcome["explanations"]
             .as_array()
             .expect("a list")
             .iter()
             .filter_map(|text| text.as_str())
-            .partition(|text| PENDING.iter().any(|(name, fault)| *name == app && text.starts_with(fault)));
+            .partition(|text| TOLERATED.iter().any(|(name, fault)| *name == app && text.starts_with(fault)));
         assert!(bad.is_empty(), "{app}: {bad:#?}");
         // The truth says something, of data and of packets without any; and what is falsified is found.
         assert!(outcome["right_by_data"].as_u64() >= Some(100), "{outcome:#}");
         assert!(outcome["control"]["falsified"].as_u64() >= Some(20), "{outcome:#}");
         assert_eq!(outcome["control"]["found"], outcome["control"]["falsified"], "{outcome:#}");
-        if !pending.is_empty() {
-            say(&format!("pending: {app}: {} packets, for example {}", pending.len(), pending[0]));
+        if !tolerated.is_empty() {
+            say(&format!("tolerated: {app}: {} packets, for example {}", tolerated.len(), tolerated[0]));
         }
     }
 }
