@@ -54,7 +54,7 @@ impl Engine {
                 self.signals.raise(reader.id, &mut reader.signalled);
             }
         }
-        renewed.0.iter().for_each(|&(_, block)| self.store.release(block));
+        renewed.release(&mut self.store);
         event.into_iter().for_each(|block| self.store.release(block));
         result
     }
@@ -87,7 +87,8 @@ impl Correction {
     }
 }
 
-/// Packets that were made anew, beside what they were; shared by the readers.
+/// Packets that were made anew, beside what they were; shared by the readers. Refers to both, so that neither's index is
+/// used again meanwhile.
 #[derive(Default)]
 pub(crate) struct Renewed(Vec<(BlockIndex, BlockIndex)>);
 
@@ -105,6 +106,13 @@ pub(crate) enum Found {
 pub(crate) type Span = Option<(u32, u32)>;
 
 impl Renewed {
+    fn release(self, store: &mut Store) {
+        for (queued, renewed) in self.0 {
+            store.release(queued);
+            store.release(renewed);
+        }
+    }
+
     /// Looks at a queued packet of the same connection, as far as the store knows.
     pub(crate) fn look(
         &mut self,
@@ -136,6 +144,7 @@ impl Renewed {
             store.release(renewed);
             return Err(OutOfMemory);
         }
+        store.hold(queued);
         Ok(Found::Wrong(span, renewed))
     }
 }

@@ -189,7 +189,7 @@ int BPF_PROG(listener_answers, struct sock *listener, void *destination, void *r
 	struct socket_state *state = bpf_sk_storage_get(&sockets, listener, 0, 0);
 	answer->request = (__u64)request;
 	answer->connection = bpf_get_socket_cookie(listener);
-	answer->task = state ? state->holder.task : 0;
+	answer->task = state && is_sure(&state->holder) ? state->holder.task : 0;
 	return 0;
 }
 
@@ -197,6 +197,20 @@ static __always_inline bool is_hidden_answer(struct sk_buff *buffer, struct sock
 {
 	return settings.hidden_answers && sk && buffer->protocol == PROTOCOL_IPV6 &&
 	       sk->__sk_common.skc_state == TCP_NEW_SYN_RECV;
+}
+
+/* As await_acceptor in packet.h. */
+static __always_inline void await_acceptor_of_answer(struct packet_record *head, struct sk_buff *buffer)
+{
+	unsigned char *network = buffer->head + buffer->network_header, *tcp = buffer->head + buffer->transport_header;
+	__u32 address;
+	__u16 ports[2];
+	if (bpf_probe_read_kernel(&address, sizeof(address), network + 36) ||
+	    bpf_probe_read_kernel(ports, sizeof(ports), tcp))
+		return;
+	head->wait = WAIT_HANDSHAKE;
+	head->ticket = handshake_number(address, ports[1], ports[0]);
+	bpf_map_update_elem(&handshakes, &head->ticket, &head->connection, BPF_ANY);
 }
 
 static __always_inline void describe_answer(struct packet_record *head, struct sk_buff *buffer, struct sock *request)
@@ -207,7 +221,9 @@ static __always_inline void describe_answer(struct packet_record *head, struct s
 	if (answer && answer->request == (__u64)request) {
 		head->connection = answer->connection;
 		head->task = answer->task;
-		head->method = answer->task ? METHOD_LISTENER : METHOD_UNKNOWN;
+		head->method = answer->task ? METHOD_LISTENER : METHOD_SHARED;
+		if (!answer->task)
+			await_acceptor_of_answer(head, buffer);
 	}
 	if (BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL)
 		head->offload = OFFLOAD_CHECKSUM;
