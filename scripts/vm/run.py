@@ -22,7 +22,7 @@ OUT = ROOT / "target/vm"
 KNOWN = pathlib.Path(__file__).parent / "known"
 MEMORY = "1500"
 # Seconds that a machine may take, from power on to off.
-LIMIT = 600
+LIMIT = 1500
 DISK = 1 << 30
 # Kernels from this one on have tracepoints that tell who uses a socket.
 TRACEPOINTS = [6, 3]

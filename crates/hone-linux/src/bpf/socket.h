@@ -106,15 +106,20 @@ static __always_inline bool adopt_accepted(struct socket_state *state, __u64 coo
 	return true;
 }
 
-/* The running process uses a socket of its own. `connects`: nothing has come yet that a former holder could have had. */
-static __always_inline void take_over(struct socket_state *state, struct sock *sk, __u64 task, bool connects)
+/*
+ * The running process uses a socket of its own. `connects`: nothing has come yet that a former holder could have had.
+ * Gives whether it has taken the socket over from another process, or another program.
+ */
+static __always_inline bool take_over(struct socket_state *state, struct sock *sk, __u64 task, bool connects)
 {
+	bool taken = false;
 	if (state->holder.task != task || !is_sure(&state->holder)) {
 		struct holder holder = holder_of(sk, task);
 		bool other = state->holder.task != task;
 		if (other)
 			state->flags &= ~SOCKET_RECEIVED;
-		if (!connects && (other || has_executed(&state->holder)))
+		taken = !connects && (other || has_executed(&state->holder));
+		if (taken)
 			note_former(state, sk);
 		state->holder = holder;
 	}
@@ -127,6 +132,7 @@ static __always_inline void take_over(struct socket_state *state, struct sock *s
 			attribute_arrivals(sk);
 		send_socket(RECORD_SOCKET_OPENED, state->cookie, task, OWNS_ALONE, 0);
 	}
+	return taken;
 }
 
 SEC("cgroup/sock_create")

@@ -5,8 +5,11 @@
 #include "socket.h"
 #include "writers.h"
 
-/* The state of a socket that the running process uses, as its own; NULL if there is none to keep. */
-static __always_inline struct socket_state *used_by(struct sock *sk, __u64 task)
+/*
+ * The state of a socket that the running process uses, as its own; NULL if there is none to keep. `taken`: whether it has
+ * taken the socket over.
+ */
+static __always_inline struct socket_state *taken_by(struct sock *sk, __u64 task, bool *taken)
 {
 	if (!is_internet(sk->__sk_common.skc_family) || !task)
 		return NULL;
@@ -21,8 +24,14 @@ static __always_inline struct socket_state *used_by(struct sock *sk, __u64 task)
 		own_socket(state, cookie, holder_of(sk, task), SOCKET_ACCEPTED);
 		send_socket(RECORD_SOCKET_OPENED, cookie, task, OWNS_ACCEPTED, 0);
 	}
-	take_over(state, sk, task, false);
+	*taken = take_over(state, sk, task, false);
 	return state;
+}
+
+static __always_inline struct socket_state *used_by(struct sock *sk, __u64 task)
+{
+	bool taken;
+	return taken_by(sk, task, &taken);
 }
 
 #define MSG_PEEK 2
@@ -80,8 +89,9 @@ static __always_inline __u64 oldest_waiting(struct sock *sk, bool udp)
 /* A process receives; `read`: it has just taken so many bytes out; negative: it has not, or not yet. */
 static __always_inline int socket_receives(struct sock *sk, int read)
 {
-	__u64 task = current_task_word(), before = now();
-	struct socket_state *state = used_by(sk, task);
+	__u64 task = current_task_word();
+	bool taken = false;
+	struct socket_state *state = taken_by(sk, task, &taken);
 	if (!state)
 		return 0;
 	if (!(state->flags & SOCKET_RECEIVED))
@@ -90,7 +100,7 @@ static __always_inline int socket_receives(struct sock *sk, int read)
 	/* With trampolines, the kernel tells which datagram of UDP it was: udp_read. */
 	bool gone = read >= 0 && is_datagram(sk) && !(udp && settings.trampolines);
 	if (gone && state->former)
-		former_datagram_gone(state, sk, task, udp, state->taken_over >= before);
+		former_datagram_gone(state, sk, task, udp, taken);
 	if (!state->waiting)
 		return 0;
 	/* Which datagram of the other kinds, datagram_read tells. */
@@ -172,11 +182,12 @@ int BPF_PROG(stream_read, struct sock *sk)
 {
 	if (!sk->sk_lock.owned)
 		return 0;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	if (!state)
+	if (!state || !tcp)
 		return 0;
 	__u64 before = state->read;
-	__u32 read = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	__u32 read = tcp->copied_seq;
 	state->read = KNOWN | read;
 	bool holds = has_running_id(state->holder.task) && is_sure(&state->holder);
 	if (holds && !state->former && !state->waiting && !(state->flags & SOCKET_OPENED_BY_DATA))
