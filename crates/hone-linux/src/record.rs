@@ -349,6 +349,39 @@ mod tests {
     }
 
     #[test]
+    fn a_correction_says_which_packets_and_whose_they_are() {
+        let key = ProcessKey { pid: 9, start: 5 };
+        let mut bytes = record(8, SOCKET_RECORD);
+        // Bytes from 2^32 - 1 to 4 of what was received, read by the task.
+        bytes[4..8].copy_from_slice(&(1_u32 | 1 << 8 | 14 << 16).to_ne_bytes());
+        bytes[16] = 3;
+        bytes[24..32].copy_from_slice(&(5u64 << 22 | 9).to_ne_bytes());
+        bytes[32..40].copy_from_slice(&(0xFFFF_FFFF_0000_0004_u64).to_ne_bytes());
+        let corrected = |packets, direction, attribution| Record::Corrected {
+            time: 77,
+            connection: 3,
+            direction,
+            packets,
+            attribution,
+        };
+        let read = corrected(
+            Corrected::Bytes { from: u32::MAX, to: 4 },
+            Direction::Inbound,
+            Ok((key, Method::Reader)),
+        );
+        assert_eq!(Record::parse(&bytes).unwrap(), (read, SOCKET_RECORD));
+        // One that was sent at a time, and then dropped.
+        bytes[4..8].copy_from_slice(&(2_u32 | 2 << 8 | 12 << 16).to_ne_bytes());
+        let dropped =
+            corrected(Corrected::Time(0xFFFF_FFFF_0000_0004), Direction::Outbound, Err(NoOwner::Filtered));
+        assert_eq!(Record::parse(&bytes).unwrap(), (dropped, SOCKET_RECORD));
+        for flags in [0_u32, 1, 1 | 3 << 8 | 14 << 16, 3 | 1 << 8 | 14 << 16, 1 | 1 << 8 | 99 << 16] {
+            bytes[4..8].copy_from_slice(&flags.to_ne_bytes());
+            assert!(Record::parse(&bytes).is_err(), "{flags:#x}");
+        }
+    }
+
+    #[test]
     fn a_process_has_its_cgroup_its_path_and_its_arguments_one_after_the_other() {
         let mut bytes = record(5, PROCESS_HEAD);
         bytes[16..24].copy_from_slice(&(5u64 << 22 | 77).to_ne_bytes());
