@@ -17,7 +17,8 @@
 //! Each reader has its own ring buffer, snap length, filters ([`Filter`]), restart mark and counts, all in `control` and
 //! `reader`. A packet whose process nobody can name yet is held until somebody does, for a bounded time (`held`); the
 //! open-connection list ([`Engine::set_open_connections`]) helps with connections older than the sensor. Who waits for
-//! data is told by [`Engine::take_signals`] when to read.
+//! data is told by [`Engine::take_signals`] when to read. A packet that turns out to be another process's than was said is
+//! corrected, also after it was read (`correction`).
 //!
 //! The engine does no I/O, reads no clock and holds no lock: times are arguments, and whoever embeds an [`Engine`]
 //! keeps it under one lock of his own or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what
