@@ -259,12 +259,15 @@ impl Engine {
         (known.start == process.start).then_some(known.born)
     }
 
-    /// The attribution of a packet that has waited in vain: a process that had ended before cannot have it.
+    /// The attribution of a packet that has waited in vain: a process that had ended before cannot have it, unless it is an
+    /// answer to what that process has sent.
     fn still(&self, attribution: Attribution, at: Nanos) -> Attribution {
-        let (process, _) = attribution?;
+        let (process, method) = attribution?;
         match self.processes.get(process.pid) {
             Some(known)
-                if known.identity.start == process.start && known.ended.is_some_and(|ended| ended < at) =>
+                if method != Method::LastSender
+                    && known.identity.start == process.start
+                    && known.ended.is_some_and(|ended| ended < at) =>
             {
                 Err(NoOwner::Shared)
             }

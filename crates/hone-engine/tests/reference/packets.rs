@@ -205,7 +205,10 @@ impl Model {
 
     /// A packet that waited in vain is not of a process that had ended before.
     fn still(&self, attribution: Attribution, at: u64) -> Attribution {
-        let (process, _) = attribution?;
+        let (process, method) = attribution?;
+        if method == Method::LastSender {
+            return attribution;
+        }
         match self.processes.entries.get(&process.pid) {
             Some((known, Some(ended))) if known.start == process.start && *ended < at => Err(NoOwner::Shared),
             _ => attribution,
