@@ -23,6 +23,9 @@ use crate::{
 
 /// Most blocks of a reader's ring that are looked at, the latest: so that no call takes long.
 pub(crate) const RECALL_BLOCKS: u64 = 1024;
+/// Most of them that are looked at closely, as they may be packets of the connection: who hands sockets on all the time must
+/// not keep the sensor from others' packets.
+pub(crate) const RECALL_PACKETS: usize = 64;
 
 /// What was wrong, and is right.
 pub(crate) struct Correction {

@@ -12,7 +12,7 @@
 use crate::{
     ConnectionId, Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
-    correction::{Correction, Coverage, Found, RECALL_BLOCKS, Renewed},
+    correction::{Correction, Coverage, Found, RECALL_BLOCKS, RECALL_PACKETS, Renewed},
     filter::{Filters, Subject},
     ring::{Ring, Slot},
     section::Section,
@@ -256,11 +256,16 @@ impl Reader {
         let mut coverage = Coverage::new(correction.packets);
         let first = self.first_movable().max(self.ring.tail().saturating_sub(RECALL_BLOCKS));
         let mut at = self.ring.tail();
+        let mut looks = 0;
         while at > first && !coverage.is_complete() {
             at -= 1;
             let slot = self.ring.slot(at);
             if !store.may_be_packet_of(slot.block, correction.connection) {
                 continue;
+            }
+            looks += 1;
+            if looks > RECALL_PACKETS {
+                return false;
             }
             match renewed.look(correction, slot.block, store) {
                 Err(OutOfMemory) => return false,
