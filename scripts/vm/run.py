@@ -41,6 +41,7 @@ def boot(kernel, archive, disk, mechanisms, scenarios, console):
     # from 6.18 use that less, but cannot do without: BPF programs would get no memory for sockets.
     model = "max" if kernels.version(kernel.release) >= [6, 18] else "max,cx16=off"
     command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", model, "-m", MEMORY, "-smp", "2"]
+    command += ["-icount", "shift=0,sleep=off"]
     command += ["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]
     command += ["-drive", f"file={disk},format=raw,if=virtio", "-kernel", kernel.image, "-initrd", archive]
     command += ["-append", " ".join(words)]
