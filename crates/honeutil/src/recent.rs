@@ -67,12 +67,13 @@ pub(crate) struct Recent {
 
 impl Recent {
     /// Remembers a packet, by its time and the first byte and length of its TCP payload.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         connection: ConnectionId,
         timestamp: u64,
         payload: Option<(u32, u32)>,
-        counted: Counted,
+        counted: &Counted,
     ) {
         if self.chains.is_empty() {
             self.chains = vec![0; 1 << CHAIN_BITS];
@@ -80,7 +81,13 @@ impl Recent {
         // After 2^32 packets a number may stand for another packet: one of another connection, or an older one.
         self.latest = self.latest.wrapping_add(1).max(1);
         let previous = std::mem::replace(&mut self.chains[chain(connection)], self.latest);
-        let entry = Entry { connection, timestamp, payload: payload.unwrap_or_default(), previous, counted };
+        let entry = Entry {
+            connection,
+            timestamp,
+            payload: payload.unwrap_or_default(),
+            previous,
+            counted: *counted,
+        };
         match self.ring.get_mut(place(self.latest)) {
             Some(oldest) => *oldest = entry,
             None => self.ring.push(entry),
@@ -198,7 +205,7 @@ mod tests {
 
     /// Remembers a received packet.
     fn push(recent: &mut Recent, connection: ConnectionId, timestamp: u64, first: u32) {
-        recent.push(connection, timestamp, Some((first, LENGTH)), counted(false));
+        recent.push(connection, timestamp, Some((first, LENGTH)), &counted(false));
     }
 
     /// How many packets of connection 5 are corrected, and whether none is forgotten.
@@ -224,8 +231,8 @@ mod tests {
             push(&mut recent, 6, number.into(), first.wrapping_add(number * LENGTH));
         }
         let payload = Some((first.wrapping_add(LENGTH), LENGTH));
-        recent.push(5, 1, payload, counted(true));
-        recent.push(5, 9, None, counted(false));
+        recent.push(5, 1, payload, &counted(true));
+        recent.push(5, 9, None, &counted(false));
         let (from, to) = (first.wrapping_add(1), first.wrapping_add(3 * LENGTH));
         assert_eq!(found(&mut recent, Corrected::Bytes { from, to }), (2, true));
         assert_eq!(found(&mut recent, Corrected::Time(3)), (1, true));

@@ -190,7 +190,7 @@ impl Tally {
         self.count(&counted);
         if let Some(connection) = packet.connection {
             let payload = headers.and_then(|it| ip::tcp_payload(packet.data, &it, packet.original_length));
-            self.recent.push(connection, packet.timestamp, payload, counted);
+            self.recent.push(connection, packet.timestamp, payload, &counted);
         }
     }
 
@@ -210,6 +210,7 @@ impl Tally {
         self.missed_corrections += u64::from(!is_complete);
     }
 
+    #[inline]
     fn count(&mut self, counted: &Counted) {
         if counted.owner == Owner::Nobody {
             *self.reasons.entry(counted.reason()).or_default() += 1;
@@ -240,6 +241,7 @@ impl Tally {
         }
     }
 
+    #[inline]
     fn of(&mut self, owner: Owner) -> (&mut Traffic, Option<&mut Peers>) {
         match owner {
             Owner::At(index) => {
