@@ -108,6 +108,12 @@ impl<'a> Parsing<'a> {
 }
 
 impl Correction {
+    /// Whether the packets have a process: the event's. Not known of a `how` that a later version wrote: they have.
+    #[must_use]
+    pub fn has_process(&self) -> bool {
+        self.how.is_none_or(How::has_process)
+    }
+
     pub(crate) fn emit(self, options: &mut OptionList<'_, impl Sink>) {
         options.u32(DIRECTION, Some(if self.outbound { OUTBOUND } else { 1 }));
         match self.packets {

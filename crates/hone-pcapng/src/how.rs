@@ -81,6 +81,12 @@ impl How {
         Self::ALL.into_iter().find(|how| how.code() == code)
     }
 
+    /// Whether there is a process.
+    #[must_use]
+    pub const fn has_process(self) -> bool {
+        self.code() < Self::Kernel.code()
+    }
+
     /// In words, for people; spaces between them.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -2,13 +2,19 @@
 //! that the tally needs. The stream is little-endian on every machine
 //! ([`hone_engine::BYTE_ORDER`]).
 
+use hone_engine::BYTE_ORDER;
 use hone_pcapng::block::{self, FRAME_LENGTH};
-use hone_pcapng::{How, packet};
+use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, Dialect, How, packet};
 
 const FLAGS: u16 = 2;
+const CONNECTION: u16 = 257;
 const PROCESS: u16 = 258;
 const HOW: u16 = 259;
+const TIME_OFFSET: usize = packet::CAPTURED_LENGTH_OFFSET - 8;
 const ORIGINAL_LENGTH_OFFSET: usize = packet::CAPTURED_LENGTH_OFFSET + 4;
+/// Bytes of a correction's block, at least: a connection event's, and options for kind, direction and packets. Other
+/// connection events are shorter.
+const MIN_CORRECTION: usize = 60;
 /// How a foreign sensor says that it does not know the process.
 const UNKNOWN_PROCESS: u32 = u32::MAX;
 
@@ -44,12 +50,16 @@ pub fn body(block: &[u8]) -> &[u8] {
 /// What the tally needs of a packet block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketFields<'a> {
+    /// When, in units of its interface.
+    pub timestamp: u64,
     /// Length on the wire.
     pub original_length: u32,
     /// What was captured, from the IP header on.
     pub data: &'a [u8],
     /// Whether this host sent it.
     pub outbound: bool,
+    /// The connection, where there is one.
+    pub connection: Option<ConnectionId>,
     /// The process, where known.
     pub process: Option<u32>,
     /// How that is known, or why there is none.
@@ -61,10 +71,13 @@ pub struct PacketFields<'a> {
 pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
     let captured = usize::try_from(u32_at(block, packet::CAPTURED_LENGTH_OFFSET)?).ok()?;
     let data = block.get(packet::DATA_OFFSET..)?.get(..captured)?;
+    let [high, low] = [u32_at(block, TIME_OFFSET)?, u32_at(block, TIME_OFFSET + 4)?];
     let mut fields = PacketFields {
+        timestamp: u64::from(high) << 32 | u64::from(low),
         original_length: u32_at(block, ORIGINAL_LENGTH_OFFSET)?,
         data,
         outbound: false,
+        connection: None,
         process: None,
         how: None,
     };
@@ -75,6 +88,11 @@ pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
         match code {
             0 => break,
             FLAGS => fields.outbound = u32_at(options, 4)? & 3 == 2,
+            CONNECTION if fields.connection.is_none() => {
+                let low = u32_at(options, 4).map(u64::from);
+                let high = if length == 8 { u32_at(options, 8).map(u64::from) } else { Some(0) };
+                fields.connection = high.zip(low).map(|(high, low)| high << 32 | low);
+            }
             PROCESS if fields.process.is_none() => {
                 fields.process = u32_at(options, 4).filter(|process| *process != UNKNOWN_PROCESS);
             }
@@ -84,6 +102,18 @@ pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
         options = options.get(4 + block::padded(usize::from(length))..).unwrap_or_default();
     }
     Some(fields)
+}
+
+/// The correction that a block is, and the connection event that says it; `None` if it is none.
+#[must_use]
+pub fn correction(block: &[u8]) -> Option<(ConnectionEvent<'_>, Correction)> {
+    if block.len() < MIN_CORRECTION || kind(block) != block::CONNECTION {
+        return None;
+    }
+    let body = body(block);
+    let dialect = ConnectionEvent::dialect(body, BYTE_ORDER).unwrap_or(Dialect::Narrow);
+    let event = ConnectionEvent::parse(body, BYTE_ORDER, dialect).ok()?;
+    event.correction.map(|correction| (event, correction))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -98,8 +128,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use std::borrow::Cow;
 
-    use hone_engine::BYTE_ORDER;
-    use hone_pcapng::Packet;
+    use hone_pcapng::{ConnectionEventKind, Corrected, Packet};
 
     use super::*;
 
@@ -109,7 +138,8 @@ mod tests {
             original_length: 1500,
             data: Cow::Borrowed(data),
             flags: Some(2),
-            connection: Some(1 << 40),
+            timestamp: 7 << 32 | 9,
+            connection: Some(1 << 40 | 5),
             process: Some(77),
             how: Some(How::Reader),
             ..Packet::default()
@@ -126,9 +156,11 @@ mod tests {
             assert_eq!(
                 packet(&block),
                 Some(PacketFields {
+                    timestamp: 7 << 32 | 9,
                     original_length: 1500,
                     data: &data,
                     outbound: true,
+                    connection: Some(1 << 40 | 5),
                     process: Some(77),
                     how: Some(How::Reader)
                 })
@@ -143,6 +175,34 @@ mod tests {
         let at = block.windows(4).position(|four| four == 77_u32.to_ne_bytes()).unwrap();
         block[at..at + 4].fill(0xff);
         assert_eq!(packet(&block).unwrap().process, None);
+    }
+
+    #[test]
+    fn corrections_are_told_from_other_connection_events() {
+        for connection in [5, 1 << 40] {
+            for packets in [Corrected::Time(7), Corrected::Bytes { from: 1, to: 2 }] {
+                for how in [None, Some(How::Reader)] {
+                    let correction = Correction { packets, outbound: true, how };
+                    let kind = ConnectionEventKind::Correction;
+                    let event = ConnectionEvent {
+                        connection,
+                        process: 8,
+                        kind,
+                        correction: Some(correction),
+                        ..ConnectionEvent::default()
+                    };
+                    let mut block = Vec::new();
+                    event.emit(BYTE_ORDER, &mut block).unwrap();
+                    assert_eq!(super::correction(&block), Some((event, correction)));
+                }
+            }
+            for kind in [ConnectionEventKind::Opened, ConnectionEventKind::Closed] {
+                let mut block = Vec::new();
+                let event = ConnectionEvent { connection, kind, ..ConnectionEvent::default() };
+                event.emit(BYTE_ORDER, &mut block).unwrap();
+                assert!(block.len() < MIN_CORRECTION && correction(&block).is_none());
+            }
+        }
     }
 
     #[test]

@@ -95,6 +95,7 @@ fn show(args: &ShowArgs) -> ExitCode {
         inputs.push(Input::Stdin);
     }
     let mut show = Show::new(args.selection(), args.json, io::stdout().lock());
+    show.collect(&inputs);
     let mut status = ExitCode::SUCCESS;
     for input in &inputs {
         if let Err(error) = show.show(input) {

@@ -24,6 +24,7 @@ pub mod output;
 pub mod peers;
 pub mod progress;
 pub mod read;
+mod recent;
 pub mod rotation;
 pub mod service;
 pub mod service_args;

@@ -21,10 +21,19 @@ Lines:
   FORK  a process was forked; it runs its parent's program
   KTHR  a thread of the kernel
   EXIT  a process ended
-  SOCK  a connection was opened or closed
+  SOCK  a connection was opened or closed, or packets of it are corrected
   PAKT  a packet: direction, protocol, source > destination, length
   STAT  what the section received and dropped
   Bytes that do not print, blanks included, are shown as \\x1b or \\u{202e}.
+
+Corrections:
+  A process can take over a socket with packets in it that were recorded as
+  another one's. A correction (SOCK ... correction) then follows, in the same
+  file or in a later one. Files are read twice: packets are shown, and
+  filtered, with their right process, by the name that it has at the
+  correction (JSON: hone.corrected is true). Name the files of a recording in
+  their order, in one command. A pipe and standard input are read once: their
+  packets are shown as they were recorded, and the corrections behind them.
 
 Filters:
   Different options must all be met, of one option given again any. An event

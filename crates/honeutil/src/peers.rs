@@ -25,7 +25,10 @@ impl Peer {
     /// The peer of a packet that begins with its IP header; `None` if it is not sound or cut too short.
     #[must_use]
     pub fn of(packet: &[u8], outbound: bool) -> Option<Self> {
-        let headers = Headers::parse(packet).ok()?;
+        Some(Self::of_headers(&Headers::parse(packet).ok()?, outbound))
+    }
+
+    pub(crate) fn of_headers(headers: &Headers<'_>, outbound: bool) -> Self {
         let [source_port, destination_port] = headers.ports().unwrap_or_default();
         let (address, remote, local) = if outbound {
             (headers.destination, destination_port, source_port)
@@ -33,7 +36,7 @@ impl Peer {
             (headers.source, source_port, destination_port)
         };
         let served = remote >= FIRST_EPHEMERAL && (1..FIRST_EPHEMERAL).contains(&local);
-        Some(Self { address, protocol: headers.protocol, port: if served { local } else { remote }, served })
+        Self { address, protocol: headers.protocol, port: if served { local } else { remote }, served }
     }
 }
 
@@ -78,6 +81,17 @@ impl Peers {
         } else if let Some(least) = self.list.iter_mut().min_by_key(|(_, bytes)| *bytes) {
             *least = (peer, least.1 + bytes);
             self.more = true;
+        }
+    }
+
+    /// Takes back bytes that were counted with a peer, as far as it is still in the list.
+    pub(crate) fn uncount(&mut self, peer: Peer, bytes: u64) {
+        if let Some(index) = self.list.iter().position(|(known, _)| *known == peer) {
+            let count = &mut self.list[index].1;
+            *count = count.saturating_sub(bytes);
+            if *count == 0 {
+                self.list.remove(index);
+            }
         }
     }
 

@@ -77,6 +77,10 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
         if unknown > 0 {
             line("", format!("not attributed: {why}"));
         }
+        if tally.missed_corrections > 0 {
+            let missed = counted(tally.missed_corrections, "correction");
+            line("", format!("{missed} came too late for these numbers; honeutil show applies them"));
+        }
         out.push('\n');
         out.push_str(&table(tally));
     }

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block;
-use hone_pcapng::{How, ProcessEvent, ProcessEventKind};
+use hone_pcapng::{ConnectionEvent, Correction, How, ProcessEvent, ProcessEventKind};
 
 use crate::blocks::{self, PacketFields, blocks};
+use crate::ip::{self, Headers};
 use crate::peers::{Peer, Peers};
+use crate::recent::{Counted, Owner, Recent};
 use crate::text::base_name;
 use crate::users;
 
@@ -53,6 +55,16 @@ impl Traffic {
         *sum += bytes;
     }
 
+    fn uncount(&mut self, outbound: bool, bytes: u64) {
+        let (packets, sum) = if outbound {
+            (&mut self.packets_out, &mut self.bytes_out)
+        } else {
+            (&mut self.packets_in, &mut self.bytes_in)
+        };
+        *packets = packets.saturating_sub(1);
+        *sum = sum.saturating_sub(bytes);
+    }
+
     fn add(&mut self, other: &Self) {
         self.packets_in += other.packets_in;
         self.packets_out += other.packets_out;
@@ -76,6 +88,8 @@ pub struct Process {
     pub peers: Peers,
     /// Its packets when they were last looked at, for who shows rates.
     pub(crate) seen: Traffic,
+    /// Its index before the processes were put in another order.
+    place: usize,
     ended: bool,
 }
 
@@ -102,6 +116,10 @@ pub struct Tally {
     pub others: Traffic,
     /// How many those are.
     pub others_count: u64,
+    /// Corrections of packets that were counted too long ago to be moved.
+    pub missed_corrections: u64,
+    /// Packets whose counts can be moved.
+    recent: Recent,
     processes: Vec<Process>,
     by_pid: HashMap<u32, usize>,
     /// The process of the last packet, and its place: packets come in runs.
@@ -127,6 +145,11 @@ impl Tally {
                 block::PROCESS => {
                     if let Ok(event) = ProcessEvent::parse(blocks::body(block), BYTE_ORDER) {
                         self.process(&event);
+                    }
+                }
+                block::CONNECTION => {
+                    if let Some((event, correction)) = blocks::correction(block) {
+                        self.correct(&event, &correction);
                     }
                 }
                 _ => {}
@@ -155,22 +178,78 @@ impl Tally {
     }
 
     fn packet(&mut self, packet: &PacketFields<'_>) {
-        let bytes = u64::from(packet.original_length);
-        self.total.count(packet.outbound, bytes);
-        let (traffic, peers) = match packet.process {
-            Some(pid) => {
-                let index = self.index_of(pid);
-                let process = &mut self.processes[index];
-                (&mut process.traffic, &mut process.peers)
-            }
-            None => {
-                *self.reasons.entry(packet.how.unwrap_or(How::UnknownSocket)).or_default() += 1;
-                (&mut self.nobody, &mut self.nobody_peers)
-            }
+        self.total.count(packet.outbound, packet.original_length.into());
+        let headers = Headers::parse(packet.data).ok();
+        let counted = Counted {
+            owner: packet.process.map_or(Owner::Nobody, |pid| self.owner_of(pid)),
+            how: packet.how,
+            outbound: packet.outbound,
+            bytes: packet.original_length,
+            peer: headers.as_ref().map(|headers| Peer::of_headers(headers, packet.outbound)),
         };
-        traffic.count(packet.outbound, bytes);
-        if let Some(peer) = Peer::of(packet.data, packet.outbound) {
+        self.count(&counted);
+        if let Some(connection) = packet.connection {
+            let payload = headers.and_then(|it| ip::tcp_payload(packet.data, &it, packet.original_length));
+            self.recent.push(connection, packet.timestamp, payload, &counted);
+        }
+    }
+
+    /// Moves the counts of packets that were counted before, as far as they are remembered.
+    fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
+        let owner = if correction.has_process() { self.owner_of(event.process) } else { Owner::Nobody };
+        let how = correction.how;
+        let mut recent = std::mem::take(&mut self.recent);
+        let is_complete = recent.find(event.connection, correction, |counted| {
+            if (counted.owner, counted.how) != (owner, how) {
+                self.uncount(counted);
+                (counted.owner, counted.how) = (owner, how);
+                self.count(counted);
+            }
+        });
+        self.recent = recent;
+        self.missed_corrections += u64::from(!is_complete);
+    }
+
+    #[inline]
+    fn count(&mut self, counted: &Counted) {
+        if counted.owner == Owner::Nobody {
+            *self.reasons.entry(counted.reason()).or_default() += 1;
+        }
+        let bytes = counted.bytes.into();
+        let (traffic, peers) = self.of(counted.owner);
+        traffic.count(counted.outbound, bytes);
+        if let Some((peers, peer)) = peers.zip(counted.peer) {
             peers.count(peer, bytes);
+        }
+    }
+
+    /// Takes a packet back.
+    fn uncount(&mut self, counted: &Counted) {
+        if counted.owner == Owner::Nobody
+            && let Some(count) = self.reasons.get_mut(&counted.reason())
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.reasons.remove(&counted.reason());
+            }
+        }
+        let bytes = counted.bytes.into();
+        let (traffic, peers) = self.of(counted.owner);
+        traffic.uncount(counted.outbound, bytes);
+        if let Some((peers, peer)) = peers.zip(counted.peer) {
+            peers.uncount(peer, bytes);
+        }
+    }
+
+    #[inline]
+    fn of(&mut self, owner: Owner) -> (&mut Traffic, Option<&mut Peers>) {
+        match owner {
+            Owner::At(index) => {
+                let process = &mut self.processes[index as usize];
+                (&mut process.traffic, Some(&mut process.peers))
+            }
+            Owner::Others => (&mut self.others, None),
+            Owner::Nobody => (&mut self.nobody, Some(&mut self.nobody_peers)),
         }
     }
 
@@ -217,6 +296,11 @@ impl Tally {
         }
     }
 
+    /// The process of this id, as the owner of packets.
+    fn owner_of(&mut self, pid: u32) -> Owner {
+        owner_at(self.index_of(pid))
+    }
+
     /// Where the process of this id is; made if it is not known.
     fn index_of(&mut self, pid: u32) -> usize {
         if let Some((last, index)) = self.last
@@ -241,7 +325,18 @@ impl Tally {
 
     /// Makes room: the half with least traffic becomes others.
     fn compact(&mut self) {
+        for (index, process) in self.processes.iter_mut().enumerate() {
+            process.place = index;
+        }
         self.processes.sort_by_key(|p| (std::cmp::Reverse(p.traffic.bytes()), p.ended));
+        let mut moved = vec![Owner::Others; self.processes.len()];
+        for (index, process) in self.processes.iter().enumerate().take(MAX_PROCESSES / 2) {
+            moved[process.place] = owner_at(index);
+        }
+        self.recent.relocate(|owner| match owner {
+            Owner::At(index) => moved[index as usize],
+            owner => owner,
+        });
         for process in self.processes.drain(MAX_PROCESSES / 2..) {
             if process.traffic.packets() > 0 {
                 self.others.add(&process.traffic);
@@ -259,6 +354,11 @@ impl Tally {
     }
 }
 
+/// The process at this index; there are never as many as 2^32.
+fn owner_at(index: usize) -> Owner {
+    Owner::At(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]).into_owned()
 }
@@ -267,7 +367,7 @@ fn lossy(bytes: &[u8]) -> String {
 mod tests {
     use std::borrow::Cow;
 
-    use hone_pcapng::Packet;
+    use hone_pcapng::{ConnectionEventKind, Corrected, Packet};
 
     use super::*;
 
@@ -276,6 +376,43 @@ mod tests {
         let packet =
             Packet { original_length: bytes, flags: Some(2), process: Some(pid), ..Packet::default() };
         packet.emit(BYTE_ORDER, &mut out).unwrap();
+        tally.add(&out);
+    }
+
+    /// A received TCP packet of connection 5 with ten bytes of payload, from 192.0.2.1 to port 80 or from port 53.
+    fn segment(tally: &mut Tally, owner: Result<u32, How>, sequence: u32, from: u16) {
+        let mut data = [0; 50];
+        (data[0], data[9], data[32]) = (0x45, 6, 0x50);
+        data[12..16].copy_from_slice(&[192, 0, 2, 1]);
+        data[20..22].copy_from_slice(&from.to_be_bytes());
+        data[22..24].copy_from_slice(&80_u16.to_be_bytes());
+        data[24..28].copy_from_slice(&sequence.to_be_bytes());
+        let packet = Packet {
+            timestamp: sequence.into(),
+            original_length: 50,
+            // As short as a snap length makes it: what is counted is on the wire.
+            data: Cow::Borrowed(&data[..40]),
+            flags: Some(1),
+            connection: Some(5),
+            process: owner.ok(),
+            how: Some(owner.err().unwrap_or(How::LastReceiver)),
+            ..Packet::default()
+        };
+        let mut out = Vec::new();
+        packet.emit(BYTE_ORDER, &mut out).unwrap();
+        tally.add(&out);
+    }
+
+    fn correction(tally: &mut Tally, process: u32, packets: Corrected, how: How) {
+        let event = ConnectionEvent {
+            connection: 5,
+            process,
+            kind: ConnectionEventKind::Correction,
+            correction: Some(Correction { packets, outbound: false, how: Some(how) }),
+            ..ConnectionEvent::default()
+        };
+        let mut out = Vec::new();
+        event.emit(BYTE_ORDER, &mut out).unwrap();
         tally.add(&out);
     }
 
@@ -349,6 +486,52 @@ mod tests {
         assert_eq!(names(&tally)[0], (0, "busy", 1_000_000));
         packet(&mut tally, 0, 1);
         assert_eq!(names(&tally)[0].2, 1_000_001, "it is still found by its id");
+    }
+
+    #[test]
+    fn a_correction_moves_what_was_counted() {
+        let mut tally = Tally::new();
+        event(&mut tally, 7, ProcessEventKind::Started, Some("/usr/sbin/server"), 1);
+        segment(&mut tally, Ok(7), 100, 40_000);
+        segment(&mut tally, Ok(7), 110, 53);
+        segment(&mut tally, Err(How::Shared), 120, 53);
+        event(&mut tally, 8, ProcessEventKind::Forked, None, 7);
+        let bytes = Corrected::Bytes { from: 110, to: 130 };
+        for _ in 0..2 {
+            correction(&mut tally, 8, bytes, How::Reader);
+            assert_eq!(names(&tally), [(8, "server", 100), (7, "server", 50)]);
+            assert_eq!((tally.nobody, tally.reasons.len()), (Traffic::default(), 0));
+        }
+        let peers = |tally: &Tally| {
+            let of = |peers: &Peers| peers.busiest(9).iter().map(ToString::to_string).collect::<Vec<_>>();
+            tally.busiest(9).iter().map(|process| of(&process.peers)).collect::<Vec<_>>()
+        };
+        assert_eq!(peers(&tally), [["192.0.2.1:53 tcp"], ["192.0.2.1 to local port 80 tcp"]]);
+        // One of them was dropped after all.
+        correction(&mut tally, 0, Corrected::Time(110), How::Filtered);
+        assert_eq!(names(&tally), [(7, "server", 50), (8, "server", 50)]);
+        assert_eq!(tally.reasons, BTreeMap::from([(How::Filtered, 1)]));
+        assert_eq!(tally.nobody, Traffic { packets_in: 1, bytes_in: 50, ..Traffic::default() });
+        assert_eq!((tally.total.bytes_in, tally.total.packets_in), (150, 3));
+        assert_eq!(tally.missed_corrections, 0);
+        correction(&mut tally, 8, Corrected::Bytes { from: 100, to: 110 }, How::Reader);
+        correction(&mut tally, 8, Corrected::Time(110), How::Reader);
+        assert_eq!(names(&tally), [(8, "server", 150)]);
+        assert_eq!((tally.process_count(), tally.reasons.len()), (1, 0), "nothing is left of the other one");
+    }
+
+    #[test]
+    fn packets_are_moved_also_from_those_that_are_no_longer_kept_apart() {
+        let mut tally = Tally::new();
+        let count = 2 * u32::try_from(MAX_PROCESSES).unwrap();
+        for number in 0..count {
+            segment(&mut tally, Ok(1000 + number), number * 10, 53);
+        }
+        assert!(tally.others_count > 0);
+        correction(&mut tally, 7, Corrected::Bytes { from: 0, to: count * 10 }, How::Reader);
+        assert_eq!(names(&tally), [(7, "", 50 * u64::from(count))]);
+        assert_eq!(tally.others, Traffic::default());
+        assert_eq!(tally.missed_corrections, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One event on its way from the reader to the text, with what the stream said earlier about its process.
 
-use hone_pcapng::{ConnectionEvent, ConnectionId, How, ProcessEvent, Section, Statistics};
+use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, How, ProcessEvent, Section, Statistics};
 
 use super::link::{Carries, Link};
 use super::processes::Process;
@@ -24,6 +24,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) event: Event<'a>,
     /// Its process, as the events up to this one tell of it.
     pub(crate) process: Option<&'a Process>,
+    /// The time of the packet that a correction is about, if that is how it says which.
+    pub(crate) packet_nanos: Option<u64>,
 }
 
 impl Shown<'_> {
@@ -31,7 +33,9 @@ impl Shown<'_> {
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.event {
             Event::Process(event) => Some(event.process),
-            Event::Connection(event) => Some(event.process),
+            Event::Connection(event) => {
+                event.correction.as_ref().is_none_or(Correction::has_process).then_some(event.process)
+            }
             Event::Packet(packet) => packet.process,
             Event::Section(_) | Event::Statistics(_) => None,
         }
@@ -64,6 +68,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) process: Option<u32>,
     pub(crate) how: Option<How>,
+    /// Whether the process and `how` are not those that were recorded.
+    pub(crate) is_corrected: bool,
+    /// The time, in units of its interface.
+    pub(crate) timestamp: Option<u64>,
     /// Bytes of the link layer's header.
     pub(crate) link_length: usize,
     /// From the IP header on; empty if there is none.
@@ -100,12 +108,20 @@ impl<'a> Packet<'a> {
             connection: None,
             process: None,
             how: None,
+            is_corrected: false,
+            timestamp: None,
             link_length: data.len() - link.payload.len(),
             ip,
             headers: parsed.and_then(Result::ok),
             malformed: parsed.and_then(Result::err).flatten(),
             link_direction: link.direction,
         }
+    }
+
+    /// The sequence number of its first byte of TCP payload, if it has one.
+    pub(crate) fn first_byte(&self) -> Option<u32> {
+        let length = self.original_length.checked_sub(u32::try_from(self.link_length).ok()?)?;
+        ip::tcp_payload(self.ip, self.headers.as_ref()?, length).map(|(first, _)| first)
     }
 
     /// Which way it went, as its flags say, or else its link layer.

@@ -41,6 +41,14 @@ impl Input {
         }
     }
 
+    /// Whether it can be read twice: it is a regular file.
+    pub(crate) fn is_file(&self) -> bool {
+        match self {
+            Self::File(path) => std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+            Self::Stdin => false,
+        }
+    }
+
     /// Opens it; a compressed one is read as what it was.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Read>> {
         match self {

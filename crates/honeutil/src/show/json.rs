@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hone_pcapng::{ConnectionEventKind, EventCounts, HostId, How, ProcessEvent, ProcessEventKind};
+use hone_pcapng::{
+    ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How, ProcessEvent, ProcessEventKind,
+};
 use hone_pcapng::{Section, Statistics};
 use serde::Serialize;
 
@@ -26,6 +28,7 @@ const ECS_VERSION: &str = "8.17.0";
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     times: Times,
+    packet_times: Times,
 }
 
 impl Objects {
@@ -47,8 +50,10 @@ impl Objects {
                     ConnectionEventKind::Other(_) => ("socket-event", &["connection", "info"]),
                 };
                 document.event = EventFields { kind: "event", category: &["network"], types: kinds, action };
-                document.process = Some(ProcessFields::known(event.process, shown.process));
+                document.process = shown.pid().map(|pid| ProcessFields::known(pid, shown.process));
                 document.hone.connection = Some(Id { id: event.connection });
+                let time = shown.packet_nanos.map(|nanos| self.packet_times.text(nanos));
+                document.hone.correction = event.correction.as_ref().map(|it| CorrectionFields::of(it, time));
             }
             Event::Packet(packet) => document.packet(packet, shown.process),
             Event::Statistics(statistics) => document.statistics(statistics),
@@ -232,6 +237,11 @@ struct Hone<'a> {
     connection: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     packet: Option<PacketFields>,
+    /// The packet's process is not the one that was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corrected: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<CorrectionFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     section: Option<SectionFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +258,8 @@ impl Hone<'_> {
     fn is_empty(&self) -> bool {
         self.connection.is_none()
             && self.packet.is_none()
+            && self.corrected.is_none()
+            && self.correction.is_none()
             && self.section.is_none()
             && self.statistics.is_none()
             && self.event_number.is_none()
@@ -259,6 +271,38 @@ impl Hone<'_> {
 #[derive(Debug, Serialize)]
 struct Id {
     id: u64,
+}
+
+/// Which packets are corrected, and how their process is known.
+#[derive(Debug, Serialize)]
+struct CorrectionFields<'a> {
+    direction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    how: Option<&'static str>,
+}
+
+impl<'a> CorrectionFields<'a> {
+    fn of(correction: &Correction, time: Option<&'a str>) -> Self {
+        let (from, to) = match correction.packets {
+            Corrected::Bytes { from, to } => (Some(from), Some(to)),
+            Corrected::Time(_) => (None, None),
+        };
+        let direction = direction(Direction::sent(correction.outbound));
+        Self { direction, from, to, time, how: correction.how.map(How::words) }
+    }
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "ingress",
+        Direction::Out => "egress",
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -406,10 +450,7 @@ impl<'a> Document<'a> {
             kind: headers.map(|headers| if headers.source.is_ipv4() { "ipv4" } else { "ipv6" }),
             transport: protocol.and_then(ip::name),
             iana_number: protocol.map(|protocol| protocol.to_string()),
-            direction: packet.direction().map(|direction| match direction {
-                Direction::In => "ingress",
-                Direction::Out => "egress",
-            }),
+            direction: packet.direction().map(direction),
             bytes: packet.original_length,
             packets: 1,
             community_id: headers.and_then(Flow::of).map(|flow| flow.id()),
@@ -421,6 +462,7 @@ impl<'a> Document<'a> {
         }
         self.process = packet.process.map(|pid| ProcessFields::known(pid, process));
         self.hone.connection = packet.connection.map(|id| Id { id });
+        self.hone.corrected = packet.is_corrected.then_some(true);
         self.hone.packet = Some(PacketFields {
             captured: packet.data.len(),
             flags: packet.flags,

@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use hone_pcapng::{ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, ProcessEvent};
+use hone_pcapng::{ConnectionEvent, ConnectionEventKind, Corrected, EventCounts, HostId, How, ProcessEvent};
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
 
 use super::event::{Direction, Event, Packet, Shown};
@@ -26,6 +26,7 @@ use crate::text::{escape, known};
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     times: Times,
+    packet_times: Times,
     line: String,
     word: String,
 }
@@ -51,7 +52,7 @@ impl Lines {
         match &shown.event {
             Event::Section(section) => self.section(section),
             Event::Process(event) => self.process(event),
-            Event::Connection(event) => self.connection(event),
+            Event::Connection(event) => self.connection(event, shown.packet_nanos),
             Event::Packet(packet) => self.packet(packet),
             Event::Statistics(statistics) => self.statistics(statistics),
         }
@@ -139,12 +140,23 @@ impl Lines {
         }
     }
 
-    fn connection(&mut self, event: &ConnectionEvent<'_>) {
+    fn connection(&mut self, event: &ConnectionEvent<'_>, packet_nanos: Option<u64>) {
         match event.kind {
             ConnectionEventKind::Opened => self.line.push_str(" open"),
             ConnectionEventKind::Closed => self.line.push_str(" close"),
             ConnectionEventKind::Correction => self.line.push_str(" correction"),
             ConnectionEventKind::Other(number) => self.number("event", Some(number)),
+        }
+        if let Some(correction) = &event.correction {
+            self.line.push_str(if correction.outbound { " out" } else { " in" });
+            match correction.packets {
+                Corrected::Bytes { from, to } => _ = write!(self.line, " bytes={from}..{to}"),
+                Corrected::Time(_) => {
+                    let time = packet_nanos.map_or("-", |nanos| self.packet_times.text(nanos));
+                    let _ = write!(self.line, " time={time}");
+                }
+            }
+            self.words("how", correction.how.map(How::words));
         }
         self.number("conn", Some(event.connection));
     }

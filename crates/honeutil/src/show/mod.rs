@@ -1,12 +1,14 @@
 //! `honeutil show`: augmented files and streams as text or JSON, one event a line.
 //!
-//! One pass, bounded memory: [`input`] opens what is to be shown, [`stream`] parts it into the blocks of PCAP-NG or the
+//! Bounded memory; two passes over files, for [`corrections`] that stand behind what they correct, one over everything
+//! else. [`input`] opens what is to be shown, [`stream`] parts it into the blocks of PCAP-NG or the
 //! packets of the [`classic`] format, each becomes an event ([`event`]) with what [`processes`] knows of its process and
 //! what [`link`] finds behind its link layer's header, [`select`] decides, and [`line`] or [`json`] writes. Whatever was
 //! written is out before more input is waited for, so live input flows.
 
 pub mod classic;
 mod community;
+mod corrections;
 mod event;
 pub mod expression;
 pub mod input;
@@ -20,6 +22,7 @@ mod time;
 
 use std::io::{self, Read, Write};
 
+use self::corrections::Corrections;
 use self::event::{Event, Shown};
 use self::input::Input;
 use self::json::Objects;
@@ -98,6 +101,7 @@ enum Form {
 pub struct Show<W> {
     selection: Selection,
     form: Form,
+    corrections: Corrections,
     output: W,
     /// Lines not yet written.
     lines: Vec<u8>,
@@ -112,9 +116,55 @@ impl<W: Write> Show<W> {
         Self {
             selection,
             form,
+            corrections: Corrections::default(),
             output,
             lines: Vec::with_capacity(2 * OUT_BYTES),
             chunk: vec![0; CHUNK_BYTES],
+        }
+    }
+
+    /// Collects the corrections of the inputs that are then to be shown in the same order, as far as they can be read
+    /// twice. What cannot be read is found when it is shown.
+    pub fn collect(&mut self, inputs: &[Input]) {
+        for (index, input) in inputs.iter().enumerate() {
+            self.corrections.begin(index);
+            if input.is_file()
+                && let Ok(bytes) = input.open()
+            {
+                self.collect_from(bytes);
+            }
+        }
+        if self.corrections.left_out() > 0 {
+            let _ = writeln!(
+                Messages,
+                "honeutil: there is no room for {} of the corrections: their packets are shown as they were recorded; \
+                 show fewer files at once",
+                self.corrections.left_out()
+            );
+        }
+        self.corrections.begin(0);
+    }
+
+    fn collect_from(&mut self, mut bytes: impl Read) {
+        let mut stream = Stream::new();
+        while !matches!(stream, Stream::Classic(_)) {
+            let count = match bytes.read(&mut self.chunk) {
+                Ok(0) => return,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            };
+            let fed = stream.feed(&self.chunk[..count]);
+            stream.skip_packets();
+            let collected = fed.and_then(|()| {
+                stream.drain(|shown| {
+                    self.corrections.collect(&shown);
+                    Ok::<_, StreamError>(())
+                })
+            });
+            if collected.is_err() {
+                return;
+            }
         }
     }
 
@@ -123,9 +173,10 @@ impl<W: Write> Show<W> {
     /// # Errors
     /// [`ShowError`]; everything before is shown.
     pub fn show(&mut self, input: &Input) -> Result<(), ShowError> {
-        let stream = input.open().map_err(|source| ShowError::Open { name: input.name(), source })?;
-        let shown = self.stream(stream, &input.name());
+        let opened = input.open().map_err(|source| ShowError::Open { name: input.name(), source });
+        let shown = opened.and_then(|stream| self.stream(stream, &input.name()));
         let flushed = self.flush();
+        self.corrections.next_input();
         shown.and(flushed)
     }
 
@@ -165,7 +216,8 @@ impl<W: Write> Show<W> {
     }
 
     /// Writes an event, if it is selected.
-    fn event(&mut self, shown: &Shown<'_>, notes: &mut Notes<'_>) -> Result<(), ShowError> {
+    fn event(&mut self, shown: Shown<'_>, notes: &mut Notes<'_>) -> Result<(), ShowError> {
+        let shown = &self.corrections.apply(shown);
         if let Event::Packet(packet) = &shown.event
             && packet.undecoded
         {

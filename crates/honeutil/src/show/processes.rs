@@ -41,7 +41,8 @@ impl Process {
         base_name(&self.path)
     }
 
-    fn bytes(&self) -> usize {
+    /// What it takes, about.
+    pub(super) fn bytes(&self) -> usize {
         let texts = self.path.len()
             + self.user_name.len()
             + self.security_id.len()

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hone_pcapng::block::SECTION;
-use hone_pcapng::{Block, Item, ReadError};
+use hone_pcapng::{Block, ConnectionEvent, Corrected, Interface, Item, ReadError};
 
 use super::classic::{self, ClassicError};
 use super::event::{Event, Packet, Shown};
@@ -69,6 +69,13 @@ impl Stream {
         Self::Undecided(Vec::new())
     }
 
+    /// Leaves out packets from here on.
+    pub(crate) fn skip_packets(&mut self) {
+        if let Self::Blocks(_, section) = self {
+            section.skips_packets = true;
+        }
+    }
+
     /// Adds the next bytes.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
         match self {
@@ -104,14 +111,14 @@ impl Stream {
     /// Hands every event that is whole to `sink`.
     pub(crate) fn drain<E: From<StreamError>>(
         &mut self,
-        mut sink: impl FnMut(&Shown<'_>) -> Result<(), E>,
+        mut sink: impl FnMut(Shown<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match self {
             Self::Undecided(_) => {}
             Self::Blocks(reader, section) => {
                 while let Some(item) = reader.next_block().map_err(StreamError::Blocks)? {
                     if let Some(shown) = section.event(&item) {
-                        sink(&shown)?;
+                        sink(shown)?;
                     }
                 }
             }
@@ -119,7 +126,8 @@ impl Stream {
                 while let Some(record) = reader.next_packet().map_err(StreamError::Classic)? {
                     let packet = Packet::new(record.link_type, record.data, record.original_length);
                     let event = Event::Packet(packet);
-                    sink(&Shown { nanos: Some(record.nanos), event, process: None })?;
+                    let nanos = Some(record.nanos);
+                    sink(Shown { nanos, event, process: None, packet_nanos: None })?;
                 }
             }
         }
@@ -146,6 +154,9 @@ impl Stream {
 pub(crate) struct SectionState {
     processes: Processes,
     link_types: Vec<u16>,
+    /// The first interface, whose clock is that of the events.
+    clock: Option<Interface<'static>>,
+    skips_packets: bool,
 }
 
 impl SectionState {
@@ -155,9 +166,11 @@ impl SectionState {
             Block::Section(section) => {
                 self.processes.clear();
                 self.link_types.clear();
+                self.clock = None;
                 Event::Section(section)
             }
             Block::Interface(interface) => {
+                self.clock.get_or_insert_with(|| clock(interface));
                 if self.link_types.len() < MAX_INTERFACES {
                     self.link_types.push(interface.link_type);
                 }
@@ -168,11 +181,15 @@ impl SectionState {
                 Event::Process(event)
             }
             Block::Connection(event) => Event::Connection(event),
+            Block::Packet(_) | Block::ObsoletePacket(_) | Block::SimplePacket(_) if self.skips_packets => {
+                return None;
+            }
             Block::Packet(packet) => Event::Packet(Packet {
                 flags: packet.flags,
                 connection: packet.connection,
                 process: packet.process,
                 how: packet.how,
+                timestamp: Some(packet.timestamp),
                 ..self.packet(packet.interface, &packet.data, packet.original_length)
             }),
             Block::ObsoletePacket(packet) => Event::Packet(Packet {
@@ -185,9 +202,21 @@ impl SectionState {
             Block::Statistics(statistics) => Event::Statistics(statistics),
             Block::Unknown { .. } => return None,
         };
-        let mut shown = Shown { nanos: item.nanos, event, process: None };
+        let packet_nanos = match &event {
+            Event::Connection(event) => self.packet_nanos(event),
+            _ => None,
+        };
+        let mut shown = Shown { nanos: item.nanos, event, process: None, packet_nanos };
         shown.process = shown.pid().and_then(|pid| self.processes.get(pid));
         Some(shown)
+    }
+
+    /// The time of the packet that a correction is about, if that is how it says which.
+    fn packet_nanos(&self, event: &ConnectionEvent<'_>) -> Option<u64> {
+        match event.correction?.packets {
+            Corrected::Time(time) => self.clock.as_ref()?.nanos(time),
+            Corrected::Bytes { .. } => None,
+        }
     }
 
     /// A packet of an interface, which the reader has made sure is described.
@@ -195,6 +224,19 @@ impl SectionState {
         let link_type = usize::try_from(interface).ok().and_then(|at| self.link_types.get(at));
         let link_type = link_type.copied().map_or(u32::MAX, u32::from);
         Packet { interface, ..Packet::new(link_type, data, original_length) }
+    }
+}
+
+/// An interface as far as it is a clock.
+fn clock(interface: &Interface<'_>) -> Interface<'static> {
+    let Interface { resolution, offset_seconds, .. } = *interface;
+    Interface {
+        link_type: 0,
+        snap_length: 0,
+        description: None,
+        resolution,
+        offset_seconds,
+        other: Vec::new(),
     }
 }
 
@@ -276,8 +318,8 @@ mod tests {
         for chunk in bytes.chunks(chunk) {
             ended = stream.feed(chunk).and_then(|()| {
                 stream.drain(|shown| {
-                    lines.write(shown, &mut out);
-                    objects.write(shown, &mut out).unwrap();
+                    lines.write(&shown, &mut out);
+                    objects.write(&shown, &mut out).unwrap();
                     events += 1;
                     Ok::<_, StreamError>(())
                 })

@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hone_engine::BYTE_ORDER;
-use hone_pcapng::{Packet, block};
+use hone_pcapng::{ConnectionEvent, Correction, block};
 
-use crate::blocks::{self, blocks};
+use crate::blocks::{self, PacketFields, blocks};
 use crate::peers::Peer;
 use crate::tally::{Tally, Traffic};
 use crate::text::printable;
@@ -19,7 +18,6 @@ const MAX_CONNECTIONS: usize = 16_384;
 const IDLE_TICKS: u32 = 30;
 /// Characters of a name.
 const NAME_WIDTH: usize = 24;
-const OUTBOUND: u32 = 2;
 
 /// A row of either table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +51,16 @@ struct Flow {
     idle: u32,
 }
 
+impl Flow {
+    fn set_process(&mut self, pid: u32) {
+        if self.pid != Some(pid) {
+            self.pid = Some(pid);
+            // Found at the next tick.
+            self.owner = Default::default();
+        }
+    }
+}
+
 /// All that is shown.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -82,14 +90,31 @@ impl Model {
     /// Counts whole blocks.
     pub fn add(&mut self, stream: &[u8]) {
         self.tally.add(stream);
-        for block in blocks(stream).filter(|block| blocks::kind(block) == block::PACKET) {
-            if let Ok(packet) = Packet::parse(blocks::body(block), BYTE_ORDER) {
-                self.packet(&packet);
+        for block in blocks(stream) {
+            match blocks::kind(block) {
+                block::PACKET => {
+                    if let Some(packet) = blocks::packet(block) {
+                        self.packet(&packet);
+                    }
+                }
+                block::CONNECTION => {
+                    if let Some((event, correction)) = blocks::correction(block) {
+                        self.correct(&event, &correction);
+                    }
+                }
+                _ => {}
             }
         }
     }
 
-    fn packet(&mut self, packet: &Packet<'_>) {
+    /// Who reads last has the connection.
+    fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
+        if let Some(flow) = self.flows.get_mut(&event.connection).filter(|_| correction.has_process()) {
+            flow.set_process(event.process);
+        }
+    }
+
+    fn packet(&mut self, packet: &PacketFields<'_>) {
         let Some(connection) = packet.connection else { return };
         if self.flows.len() >= MAX_CONNECTIONS && !self.flows.contains_key(&connection) {
             return;
@@ -103,10 +128,11 @@ impl Model {
             rate: Traffic::default(),
             idle: 0,
         });
-        let is_outbound = packet.flags.is_some_and(|flags| flags & 3 == OUTBOUND);
-        flow.total.count(is_outbound, packet.original_length.into());
-        flow.pid = packet.process.or(flow.pid);
-        if let Some(peer) = Peer::of(&packet.data, is_outbound) {
+        flow.total.count(packet.outbound, packet.original_length.into());
+        if let Some(pid) = packet.process {
+            flow.set_process(pid);
+        }
+        if let Some(peer) = Peer::of(packet.data, packet.outbound) {
             flow.peer = Some(peer);
         }
     }

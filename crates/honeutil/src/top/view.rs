@@ -209,7 +209,10 @@ mod tests {
     use std::time::Duration;
 
     use hone_engine::BYTE_ORDER;
-    use hone_pcapng::{Packet, ProcessEvent, ProcessEventKind};
+    use hone_pcapng::{
+        ConnectionEvent, ConnectionEventKind, Corrected, Correction, How, Packet, ProcessEvent,
+        ProcessEventKind,
+    };
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -311,6 +314,34 @@ q quit  p processes  c connections  sort: i in  o out  t both  a total  n name
         view.scroll(100);
         let text = drawn(&mut view, &model(), 110, 6).0;
         assert_eq!(text.trim_end().lines().skip(3).count(), 1, "the last row stays: {text}");
+    }
+
+    #[test]
+    fn a_connection_that_was_handed_on_is_its_readers() {
+        let mut model = model();
+        let mut stream = Vec::new();
+        start(&mut stream, 9, "/opt/worker");
+        let event = ConnectionEvent {
+            connection: 100,
+            process: 9,
+            kind: ConnectionEventKind::Correction,
+            correction: Some(Correction {
+                packets: Corrected::Time(0),
+                outbound: false,
+                how: Some(How::Reader),
+            }),
+            ..ConnectionEvent::default()
+        };
+        event.emit(BYTE_ORDER, &mut stream).unwrap();
+        model.add(&stream);
+        model.tick(Duration::from_secs(1), 5);
+        let text = drawn(&mut View::new(false), &model, 110, 8).0;
+        let worker = text.lines().find(|line| line.contains("worker")).unwrap();
+        assert!(worker.contains("5.9 KiB"), "what it read: {text}");
+        let curl = text.lines().find(|line| line.contains("curl")).unwrap();
+        assert!(curl.contains("1000 B"), "what it sent: {text}");
+        let connection = model.connections().into_iter().find(|row| row.connection == Some(100)).unwrap();
+        assert_eq!((connection.pid, &*connection.name), (Some(9), "worker"));
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod truth;
 mod attribution;
 mod comparison;
 mod containers;
+mod corrections;
 mod faults;
 mod files;
 mod honed;

@@ -84,7 +84,7 @@ fn state(recording: &Recording) -> &[Entry] {
     let live = |entry: &Entry| match entry {
         Entry::Packet(_) => true,
         Entry::Process(event) => event.kind == ProcessEventKind::Ended,
-        Entry::Connection(event) => event.kind == ConnectionEventKind::Closed,
+        Entry::Connection(event) => event.kind != ConnectionEventKind::Opened,
     };
     let entries = &recording.entries;
     let end = entries.iter().position(live).unwrap_or(entries.len());

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
+use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, ProcessEventKind, Reader};
 
+use crate::packet::{Ip, Transport};
 use crate::tools;
 
 /// What a file holds.
@@ -38,7 +39,11 @@ pub(crate) struct Packet {
     pub(crate) original_length: usize,
     pub(crate) direction: Direction,
     pub(crate) connection: Option<u64>,
+    /// As it turned out to be, by a later correction.
     pub(crate) process: Option<u32>,
+    /// As the packet itself says.
+    pub(crate) recorded_process: Option<u32>,
+    timestamp: u64,
 }
 
 #[derive(Debug)]
@@ -138,6 +143,9 @@ impl Recording {
                 sections.push(Self { path, entries, snap_length: u32::MAX, statistics: None });
                 continue;
             }
+            if let Block::Connection(event) = &item.block {
+                apply(event, &mut sections);
+            }
             let section = sections.last_mut().expect("the reader refuses what has no section");
             assert!(section.statistics.is_none(), "{}: a block after the statistics", place());
             if let Block::Interface(interface) = &item.block {
@@ -192,6 +200,24 @@ fn only(mut sections: Vec<Recording>) -> Recording {
     sections.remove(0)
 }
 
+/// Applies a correction, if the event is one, to the packets before it.
+fn apply(event: &ConnectionEvent<'_>, sections: &mut [Recording]) {
+    let Some(correction) = event.correction else { return };
+    let direction = if correction.outbound { Direction::Outbound } else { Direction::Inbound };
+    for entry in sections.iter_mut().flat_map(|section| &mut section.entries) {
+        let Entry::Packet(packet) = entry else { continue };
+        let first_byte = match Ip::parse(&packet.data).map(|ip| ip.transport) {
+            Some(Transport::Tcp { sequence, payload: [_, ..], .. }) => Some(sequence),
+            _ => None,
+        };
+        if (packet.connection, packet.direction) == (Some(event.connection), direction)
+            && correction.packets.includes(packet.timestamp, first_byte)
+        {
+            packet.process = correction.has_process().then_some(event.process);
+        }
+    }
+}
+
 fn statistics(block: &hone_pcapng::Statistics<'_>, place: &str) -> Statistics {
     let given =
         |count: Option<u64>| count.unwrap_or_else(|| panic!("{place}: a count is missing: {block:?}"));
@@ -218,6 +244,8 @@ fn entry(block: Block<'_>, nanos: u64, place: &str) -> Entry {
             },
             connection: packet.connection,
             process: packet.process,
+            recorded_process: packet.process,
+            timestamp: packet.timestamp,
             data: packet.data.into_owned(),
         }),
         Block::Process(event) => Entry::Process(Process {

@@ -141,6 +141,12 @@ impl Truth {
                 Entry::Connection(event) if event.kind == ConnectionEventKind::Closed => {
                     open.remove(&event.id);
                 }
+                Entry::Connection(event) if event.kind == ConnectionEventKind::Correction => {
+                    // 0: the packets are nobody's.
+                    if event.pid != 0 && !started.contains(&event.pid) {
+                        faults.push(format!("{event:?} is before the start of its process"));
+                    }
+                }
                 Entry::Connection(event) => {
                     open.insert(event.id, event.pid);
                 }
@@ -310,10 +316,10 @@ fn check_form(packet: &Packet, ip: &Ip<'_>, snap_length: u32) -> Result<(), Stri
     if age > 600 * 1_000_000_000 { Err("its time is long ago".into()) } else { Ok(()) }
 }
 
-/// What a packet refers to stands before it in the file: its process has started, its connection is open, and so has
+/// What a packet refers to, as it is recorded, stands before it in the file: its process has started, its connection is open, and so has
 /// whoever opened that.
 fn check_explained(packet: &Packet, started: &HashSet<u32>, open: &HashMap<u64, u32>) -> Result<(), String> {
-    let Some(pid) = packet.process else { return Ok(()) };
+    let Some(pid) = packet.recorded_process else { return Ok(()) };
     if !started.contains(&pid) {
         return Err(format!("process {pid} has not started before it"));
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
-    ProcessEvent, ProcessEventKind, Resolution, Section, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
+    Interface, Packet, ProcessEvent, ProcessEventKind, Resolution, Section, Statistics,
 };
 
 /// 2026-07-30 12:00:00 UTC.
@@ -32,11 +32,15 @@ impl Stream {
     }
 
     pub(crate) fn section(&mut self, link_type: u16) {
+        self.section_of(link_type, Some(HostId::Guid(*b"0123456789abcdef")));
+    }
+
+    pub(crate) fn section_of(&mut self, link_type: u16, host: Option<HostId<'_>>) {
         let section = Section {
             hardware: Some(Cow::Borrowed(b"x86_64")),
             os: Some(Cow::Borrowed(b"Linux box 6.18")),
             application: Some(Cow::Borrowed(b"Hone 0.1.0")),
-            host: Some(HostId::Guid(*b"0123456789abcdef")),
+            host,
             ..Section::default()
         };
         section.emit(self.order, &mut self.bytes).unwrap();
@@ -81,6 +85,24 @@ impl Stream {
         let timestamp = self.tick();
         let event = ConnectionEvent { connection, process, timestamp, kind, ..ConnectionEvent::default() };
         event.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    /// A correction of received packets. `process` 0: they have none.
+    pub(crate) fn correction(&mut self, connection: u64, process: u32, packets: Corrected, how: How) {
+        let event = ConnectionEvent {
+            connection,
+            process,
+            timestamp: self.tick(),
+            kind: ConnectionEventKind::Correction,
+            correction: Some(Correction { packets, outbound: false, how: Some(how) }),
+            ..ConnectionEvent::default()
+        };
+        event.emit(self.order, &mut self.bytes).unwrap();
+    }
+
+    /// The time of the latest event.
+    pub(crate) fn now(&self) -> u64 {
+        self.at
     }
 
     pub(crate) fn packet(&mut self, data: &[u8], flags: u32, connection: Option<u64>, process: Option<u32>) {
@@ -178,6 +200,13 @@ pub(crate) fn tcp(source: u16, destination: u16, data: usize) -> Vec<u8> {
     header[4..20].fill(0);
     (header[12], header[13]) = (0x50, 0x18);
     header
+}
+
+/// The same, from this sequence number on.
+pub(crate) fn tcp_from(sequence: u32, source: u16, destination: u16, data: usize) -> Vec<u8> {
+    let mut segment = tcp(source, destination, data);
+    segment[4..8].copy_from_slice(&sequence.to_be_bytes());
+    segment
 }
 
 pub(crate) fn udp(source: u16, destination: u16, data: usize) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! `honeutil show`, run on recordings made here: what it prints, what it leaves out, how it fails.
 
 mod broken;
+mod corrections;
 mod filters;
 mod fixture;
 mod foreign;
