@@ -325,7 +325,12 @@ fn check_explained(packet: &Packet, started: &HashSet<u32>, open: &HashMap<u64, 
     }
     let id = packet.connection.ok_or("no connection")?;
     let opener = open.get(&id).ok_or_else(|| format!("connection {id} is not open"))?;
-    if started.contains(opener) { Ok(()) } else { Err(format!("{opener}, who opened it, has not started")) }
+    // 0: nobody had accepted it yet, and several processes could.
+    if *opener == 0 || started.contains(opener) {
+        Ok(())
+    } else {
+        Err(format!("{opener}, who opened it, has not started"))
+    }
 }
 
 /// How many bytes of a stream these parts cover together; repeated ones count once.
