@@ -21,7 +21,7 @@ const ENTRY_BYTES: usize = 128;
 const MAX_LAPS: usize = 64;
 const LAP: u64 = 1 << 32;
 
-/// Where in the inputs: the input's position among them, and how many of its corrections stand before.
+/// Where in the inputs: the input's position among them, and the block's number in it.
 type Place = (usize, u64);
 
 /// Where connection ids are unique: in one host's recordings; of a host without an identity, in one input.
@@ -107,10 +107,12 @@ impl Rights {
                 self.bytes.insert(to, covered);
             }
         }
-        // One read after the other by the same process is one entry.
+        // One read after the other by the same process is one entry, if nothing stands between them that is behind the
+        // first one only: a packet, or another correction.
         if let Some((&start, before)) = self.bytes.range(..from).next_back()
             && before.to == from
             && before.right == right
+            && (before.place.0, before.place.1 + 1) == place
         {
             from = start;
         }
@@ -171,14 +173,12 @@ impl Corrections {
         self.left_out
     }
 
-    /// Whether an event is a correction; goes on behind it.
+    /// Goes on to an event; whether it is a correction.
     fn pass(&mut self, shown: &Shown<'_>) -> bool {
+        self.at.1 = shown.number;
         match &shown.event {
             Event::Section(section) => self.host = Some(Host::of(section, self.at.0)),
-            Event::Connection(event) if event.correction.is_some() => {
-                self.at.1 += 1;
-                return true;
-            }
+            Event::Connection(event) => return event.correction.is_some(),
             _ => {}
         }
         false
@@ -265,10 +265,16 @@ mod tests {
 
     /// Whose a packet is that begins with this byte, at a place.
     fn found(rights: &mut Rights, byte: u32, place: u64) -> Option<u32> {
+        found_at(rights, byte, None, place)
+    }
+
+    /// The same, of a packet with a time.
+    fn found_at(rights: &mut Rights, byte: u32, timestamp: Option<u64>, place: u64) -> Option<u32> {
         let mut data = [0; 41];
         (data[0], data[9], data[32]) = (0x45, 6, 0x50);
         data[24..28].copy_from_slice(&byte.to_be_bytes());
-        rights.find(&Packet::new(101, &data, 41), (0, place)).and_then(|right| right.pid)
+        let packet = Packet { timestamp, ..Packet::new(101, &data, 41) };
+        rights.find(&packet, (0, place)).and_then(|right| right.pid)
     }
 
     fn all(rights: &mut Rights, bytes: impl IntoIterator<Item = u32>, place: u64) -> Vec<Option<u32>> {
@@ -307,6 +313,25 @@ mod tests {
     }
 
     #[test]
+    fn reads_in_a_row_stay_apart_where_something_stands_between_them() {
+        let mut rights = Rights::default();
+        rights.add_bytes(10, 20, (0, 1), right(1));
+        // A packet with the number 2.
+        rights.add_bytes(20, 30, (0, 3), right(1));
+        assert_eq!(
+            all(&mut rights, [10, 20], 2),
+            [None, Some(1)],
+            "it is behind the correction of its first byte"
+        );
+
+        let mut rights = Rights::default();
+        rights.add_bytes(10, 20, (0, 1), right(1));
+        rights.times.insert(0, ((0, 2), right(2)));
+        rights.add_bytes(20, 30, (0, 3), right(1));
+        assert_eq!(found_at(&mut rights, 10, Some(0), 0), Some(2), "the later one is right");
+    }
+
+    #[test]
     fn numbers_that_begin_anew_mean_other_bytes() {
         // Two laps around all numbers, in four parts each, by processes in turn.
         let part = 1 << 30;
@@ -334,7 +359,7 @@ mod tests {
             let connection = number / 100;
             let event = ConnectionEvent { connection, correction, ..ConnectionEvent::default() };
             let event = Event::Connection(&event);
-            corrections.collect(&Shown { nanos: None, event, process: None, packet_nanos: None });
+            corrections.collect(&Shown { nanos: None, event, number, process: None, packet_nanos: None });
         }
         assert_eq!(corrections.left_out, count / 2);
         assert_eq!(corrections.flows.values().map(Rights::len).sum::<usize>() as u64, count / 2);

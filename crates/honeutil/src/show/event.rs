@@ -22,6 +22,8 @@ pub(crate) struct Shown<'a> {
     /// When, since 1970-01-01 UTC.
     pub(crate) nanos: Option<u64>,
     pub(crate) event: Event<'a>,
+    /// Its block's number in the input.
+    pub(crate) number: u64,
     /// Its process, as the events up to this one tell of it.
     pub(crate) process: Option<&'a Process>,
     /// The time of the packet that a correction is about, if that is how it says which.

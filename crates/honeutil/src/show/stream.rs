@@ -127,7 +127,7 @@ impl Stream {
                     let packet = Packet::new(record.link_type, record.data, record.original_length);
                     let event = Event::Packet(packet);
                     let nanos = Some(record.nanos);
-                    sink(Shown { nanos, event, process: None, packet_nanos: None })?;
+                    sink(Shown { nanos, event, number: 0, process: None, packet_nanos: None })?;
                 }
             }
         }
@@ -157,11 +157,15 @@ pub(crate) struct SectionState {
     /// The first interface, whose clock is that of the events.
     clock: Option<Interface<'static>>,
     skips_packets: bool,
+    /// Blocks so far, of all sections.
+    blocks: u64,
 }
 
 impl SectionState {
     /// The event that a block is, if it is one; takes note of it.
     fn event<'a>(&'a mut self, item: &'a Item<'_>) -> Option<Shown<'a>> {
+        self.blocks += 1;
+        let number = self.blocks;
         let event = match &item.block {
             Block::Section(section) => {
                 self.processes.clear();
@@ -206,7 +210,7 @@ impl SectionState {
             Event::Connection(event) => self.packet_nanos(event),
             _ => None,
         };
-        let mut shown = Shown { nanos: item.nanos, event, process: None, packet_nanos };
+        let mut shown = Shown { nanos: item.nanos, event, number, process: None, packet_nanos };
         shown.process = shown.pid().and_then(|pid| self.processes.get(pid));
         Some(shown)
     }
