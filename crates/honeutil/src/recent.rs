@@ -186,7 +186,8 @@ impl Coverage {
         match self.packets {
             Corrected::Bytes { from, .. } => {
                 let before = from.wrapping_sub(entry.payload.0);
-                entry.payload.1 > 0 && (MAX_DISORDER..=u32::MAX / 2).contains(&before)
+                // Not before all was found: what was sent again late stands behind a whole window, which can be longer.
+                entry.payload.1 > 0 && self.is_complete() && (MAX_DISORDER..=u32::MAX / 2).contains(&before)
             }
             Corrected::Time(time) => entry.timestamp.saturating_add(MAX_DELAY) < time,
         }
@@ -267,6 +268,16 @@ mod tests {
         let old = Corrected::Bytes { from: 1000, to: 1000 + LENGTH };
         assert_eq!(found(&mut recent, old), (0, false));
         assert_eq!(found(&mut recent, Corrected::Time(6_000_000_000 + u64::from(3 * capacity))), (0, true));
+    }
+
+    #[test]
+    fn a_packet_that_was_sent_again_late_does_not_end_the_search() {
+        let mut recent = Recent::default();
+        let count = 4 * MAX_DISORDER / LENGTH;
+        // The first one was lost; it comes behind all others of the window.
+        (1..count).chain([0]).for_each(|number| push(&mut recent, 5, 0, number * LENGTH));
+        let (from, to) = ((count - 10) * LENGTH, count * LENGTH);
+        assert_eq!(found(&mut recent, Corrected::Bytes { from, to }), (10, true));
     }
 
     #[test]
