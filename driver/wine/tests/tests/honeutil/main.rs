@@ -50,6 +50,7 @@ fn held(recording: &[u8]) -> Held {
                 processes: end.processes.received.unwrap_or(0),
                 dropped_processes: end.processes.dropped_by_ring.unwrap_or(0),
             }),
+            Block::SimplePacket(_) | Block::ObsoletePacket(_) => panic!("Hone writes no such packets"),
             Block::Interface(_) | Block::Unknown { .. } => {}
         }
     }
