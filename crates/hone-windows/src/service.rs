@@ -215,11 +215,22 @@ pub fn status(name: &str) -> io::Result<Option<Status>> {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
 
+    /// One test at a time asks the manager. Wine 8 takes threads of a process that ask for the first time at once for
+    /// several processes, and then each one's handles may be invalid to it.
+    static MANAGER: Mutex<()> = Mutex::new(());
+
     /// A name of which there is no service; what has been made is removed when dropped.
-    struct Name(&'static str);
+    struct Name(&'static str, #[expect(dead_code, reason = "it is a guard")] MutexGuard<'static, ()>);
+
+    impl Name {
+        fn new(name: &'static str) -> Self {
+            Self(name, MANAGER.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
 
     impl Drop for Name {
         fn drop(&mut self) {
@@ -259,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_driver_is_installed_for_the_systems_start_and_removed() {
-        let name = Name("hone-test-boot");
+        let name = Name::new("hone-test-boot");
         if !may() {
             return;
         }
@@ -287,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_installed_is_brought_up_to_date() {
-        let name = Name("hone-test-change");
+        let name = Name::new("hone-test-change");
         if !may() {
             return;
         }
@@ -311,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_is_not_installed_or_does_not_run() {
-        let name = Name("hone-test-none");
+        let name = Name::new("hone-test-none");
         let missing = Some(ERROR_SERVICE_DOES_NOT_EXIST.cast_signed());
         assert_eq!(start(name.0).map_err(|error| error.raw_os_error()), Err(missing));
         assert_eq!(stop(name.0, Duration::ZERO).map_err(|error| error.raw_os_error()), Err(missing));
