@@ -5,9 +5,9 @@
 //! known matters to none: a section's beginning is looked up as it is read (`timeline`).
 
 use crate::{
-    AttachError, Engine, Filter, FilterError, MIN_RING_BYTES, Nanos, OutOfMemory, PerKind, RING_SLOT_BYTES,
-    Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBytesError, UnknownReader,
-    grow, packet::kept_bytes, reader::Reader, section, statistics::Kind,
+    AttachError, Detached, Engine, Filter, FilterError, MIN_RING_BYTES, Nanos, OutOfMemory, PerKind,
+    PreparedFilter, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBuffer,
+    RingBytesError, UnknownReader, grow, packet::kept_bytes, reader::Reader, section, statistics::Kind,
 };
 
 impl Engine {
@@ -16,24 +16,56 @@ impl Engine {
     /// # Errors
     /// An option is out of range, there are too many readers, or there is no memory.
     pub fn attach(&mut self, options: &ReaderOptions, now: Nanos) -> Result<ReaderId, AttachError> {
-        if self.readers.len() >= usize::try_from(self.max_readers).unwrap_or(usize::MAX) {
-            return Err(AttachError::TooManyReaders);
-        }
-        let slots = self.ring_size(options.ring_bytes.unwrap_or(self.ring_bytes))? / RING_SLOT_BYTES;
-        self.readers.try_reserve(1).map_err(OutOfMemory::from)?;
-        self.signals.reserve(self.readers.len() + 1)?;
+        self.room_for_reader()?;
+        let ring = RingBuffer::new(self.ring_bytes(options.ring_bytes)?)?;
+        self.attach_with(ring, options, now).map_err(|(error, _)| error)
+    }
+
+    /// The same with a ring buffer that is there already; that of `options` is not looked at. Takes time in proportion to
+    /// nothing.
+    ///
+    /// # Errors
+    /// There are too many readers, or there is no memory. Gives the ring buffer back, to be freed without the lock.
+    pub fn attach_with(
+        &mut self,
+        ring: RingBuffer,
+        options: &ReaderOptions,
+        now: Nanos,
+    ) -> Result<ReaderId, (AttachError, RingBuffer)> {
+        let begun = self.room_for_reader().and_then(|()| Ok(self.section(options.snap_length)?));
+        let section = match begun {
+            Ok(section) => section,
+            Err(error) => return Err((error, ring)),
+        };
         let id = ReaderId(self.counts.readers_total);
-        let mut reader = Reader::new(id, slots, options.pinned_bytes, options.snap_length, now)?;
-        reader.begin(self.section(options.snap_length)?, self.dropped_before());
+        let mut reader = Reader::new(id, ring.0, options.pinned_bytes, options.snap_length, now);
+        reader.begin(section, self.dropped_before());
         self.signals.raise(id, &mut reader.signalled);
         self.now = self.now.max(now);
         if self.readers.is_empty() {
             self.logging_since = self.now;
         }
-        grow::push(&mut self.readers, reader)?;
+        grow::push_reserved(&mut self.readers, reader);
         self.counts.readers_total += 1;
         self.keep = self.keep.max(kept_bytes(options.snap_length));
         Ok(id)
+    }
+
+    /// The size of a ring buffer of `asked` bytes, rounded up to a power of two; `None`: of readers that do not ask.
+    ///
+    /// # Errors
+    /// The size is out of range.
+    pub fn ring_bytes(&self, asked: Option<usize>) -> Result<usize, RingBytesError> {
+        asked.map_or(Ok(self.ring_bytes), |bytes| self.ring_size(bytes))
+    }
+
+    /// Makes room in the lists of readers for one more.
+    fn room_for_reader(&mut self) -> Result<(), AttachError> {
+        if self.readers.len() >= usize::try_from(self.max_readers).unwrap_or(usize::MAX) {
+            return Err(AttachError::TooManyReaders);
+        }
+        self.readers.try_reserve(1).map_err(OutOfMemory::from)?;
+        Ok(self.signals.reserve(self.readers.len() + 1)?)
     }
 
     /// Fills `buffer` with what waits for the reader: as many whole blocks as fit, at most
@@ -86,17 +118,32 @@ impl Engine {
         }
     }
 
-    /// Detaches a reader; what it has not read is given up. Does nothing if it is not attached.
+    /// Detaches a reader; what it has not read is given up. Does nothing if it is not attached. Takes time in proportion to
+    /// what it has not read.
     pub fn detach(&mut self, reader: ReaderId) {
-        if let Some(index) = self.index(reader) {
-            self.readers.swap_remove(index).release(&mut self.store, &mut self.timeline);
-            self.signals.forget(reader);
-            self.keep_longest();
-            if self.readers.is_empty() {
-                self.counts.logging_time += self.now.saturating_sub(self.logging_since);
-                self.release_held();
-            }
+        if let Some(mut detached) = self.begin_detach(reader) {
+            while !self.release_blocks(&mut detached) {}
         }
+    }
+
+    /// The same in steps, between which a shell lets go of its lock: the reader is detached at once, its blocks are
+    /// released by [`release_blocks`](Self::release_blocks). `None`: it is not attached.
+    pub fn begin_detach(&mut self, reader: ReaderId) -> Option<Detached> {
+        let index = self.index(reader)?;
+        let detached = self.readers.swap_remove(index).detach(&mut self.store, &mut self.timeline);
+        self.signals.forget(reader);
+        self.keep_longest();
+        if self.readers.is_empty() {
+            self.counts.logging_time += self.now.saturating_sub(self.logging_since);
+            self.release_held();
+        }
+        Some(detached)
+    }
+
+    /// Releases some blocks of a reader of this engine that was detached, at most as many as one read; whether that was all.
+    /// Then it is to be dropped, without the lock.
+    pub fn release_blocks(&mut self, detached: &mut Detached) -> bool {
+        detached.release(&mut self.store)
     }
 
     /// Sets one of the reader's filters. Applies to packets queued from now on.
@@ -104,8 +151,22 @@ impl Engine {
     /// # Errors
     /// The reader is not attached, the list is too long, or there is no memory. Then the filter is as it was.
     pub fn set_filter(&mut self, reader: ReaderId, filter: Filter<'_>) -> Result<(), FilterError> {
-        let index = self.index(reader).ok_or(FilterError::UnknownReader)?;
-        self.readers[index].filters.set(filter, self.max_filter_ids)
+        let mut filter = PreparedFilter::new(filter, self.max_filter_ids)?;
+        self.exchange_filter(reader, &mut filter).map_err(|UnknownReader| FilterError::UnknownReader)
+    }
+
+    /// The same with a list that is sorted already. `filter` then has the reader's former list, to be freed without the lock.
+    ///
+    /// # Errors
+    /// The reader is not attached.
+    pub fn exchange_filter(
+        &mut self,
+        reader: ReaderId,
+        filter: &mut PreparedFilter,
+    ) -> Result<(), UnknownReader> {
+        let index = self.index(reader).ok_or(UnknownReader)?;
+        self.readers[index].filters.exchange(filter);
+        Ok(())
     }
 
     /// Sets the reader's snap length, bytes of each packet's data; 0: all there is. Applies to packets queued from now

@@ -39,6 +39,12 @@ pub(crate) fn push<T>(to: &mut Vec<T>, value: T) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
+/// Adds `value` at the end, where the caller has reserved room for it.
+pub(crate) fn push_reserved<T>(to: &mut Vec<T>, value: T) {
+    debug_assert!(to.len() < to.capacity());
+    to.push(value);
+}
+
 /// Adds `value` at the back.
 pub(crate) fn push_back<T>(to: &mut VecDeque<T>, value: T) -> Result<(), OutOfMemory> {
     to.try_reserve(1)?;

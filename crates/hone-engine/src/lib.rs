@@ -83,7 +83,8 @@ pub use event::{
     Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
     ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
-pub use filter::Filter;
+pub use filter::{Filter, PreparedFilter};
 pub use open_list::{Family, OpenConnection};
-pub use reader::{Read, ReaderId};
+pub use reader::{Detached, Read, ReaderId};
+pub use ring::RingBuffer;
 pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};

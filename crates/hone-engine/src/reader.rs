@@ -9,6 +9,8 @@
 //!
 //! Called by the engine, under the embedder's one lock. Reading allocates nothing.
 
+use core::fmt;
+
 use crate::{
     ConnectionId, Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
     block::{BlockIndex, Store},
@@ -77,6 +79,32 @@ struct Mark {
     next: Section,
 }
 
+/// What a detached reader leaves: references to the blocks that it has not read, which the engine is to release
+/// ([`Engine::release_blocks`](crate::Engine::release_blocks)), and memory, freed when this is dropped.
+#[must_use = "its blocks stay in memory until they are released"]
+pub struct Detached {
+    ring: Ring,
+    _filters: Filters,
+}
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached").field("blocks", &self.ring.len()).finish()
+    }
+}
+
+impl Detached {
+    /// Releases at most [`READ_BLOCKS`] blocks; whether these were the last.
+    pub(crate) fn release(&mut self, store: &mut Store) -> bool {
+        for _ in 0..READ_BLOCKS {
+            let Some(slot) = self.ring.front() else { break };
+            store.release(slot.block);
+            self.ring.pop();
+        }
+        self.ring.len() == 0
+    }
+}
+
 /// What a reader reads next.
 enum Next {
     /// A block of the section's beginning.
@@ -112,20 +140,19 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// `slots` is a power of two.
     pub(crate) fn new(
         id: ReaderId,
-        slots: usize,
+        ring: Ring,
         max_queued_bytes: usize,
         snap_length: u32,
         at: Nanos,
-    ) -> Result<Self, OutOfMemory> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             id,
             snap_length,
             filters: Filters::OFF,
             signalled: 0,
-            ring: Ring::new(slots)?,
+            ring,
             queued: PerKind::default(),
             queued_bytes: 0,
             max_queued_bytes,
@@ -137,7 +164,7 @@ impl Reader {
             began: Totals::default(),
             began_at: at,
             began_position: 0,
-        })
+        }
     }
 
     /// Begins the first section.
@@ -370,14 +397,14 @@ impl Reader {
         Read::Bytes(filled)
     }
 
-    /// Gives up every block not read yet.
-    pub(crate) fn release(self, store: &mut Store, timeline: &mut Timeline) {
+    /// Gives up its sections; what is in its ring buffer is yet to be released.
+    pub(crate) fn detach(self, store: &mut Store, timeline: &mut Timeline) -> Detached {
         self.section.release(timeline);
         if let Some(mark) = self.mark {
             mark.statistics.into_iter().for_each(|block| store.release(block));
             mark.next.release(timeline);
         }
-        self.ring.blocks().for_each(|block| store.release(block));
+        Detached { ring: self.ring, _filters: self.filters }
     }
 
     pub(crate) const fn statistics(&self) -> ReaderStatistics {

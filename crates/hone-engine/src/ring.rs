@@ -3,10 +3,32 @@
 
 use alloc::vec::Vec;
 
-use crate::{OutOfMemory, RING_SLOT_BYTES, block::BlockIndex, grow};
+use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, block::BlockIndex, grow};
+
+/// A ring buffer for a reader that is to be attached. To make and to free one takes time in proportion to its size; so a
+/// shell makes it before it takes its lock: [`Engine::attach_with`](crate::Engine::attach_with).
+#[derive(Debug)]
+pub struct RingBuffer(pub(crate) Ring);
+
+impl RingBuffer {
+    /// A ring buffer of at least `bytes` bytes and [`MIN_RING_BYTES`], rounded up to a power of two.
+    ///
+    /// # Errors
+    /// There is no memory, or no such size.
+    pub fn new(bytes: usize) -> Result<Self, OutOfMemory> {
+        let bytes = bytes.max(MIN_RING_BYTES).checked_next_power_of_two().ok_or(OutOfMemory)?;
+        Ring::new(bytes / RING_SLOT_BYTES).map(Self)
+    }
+
+    /// Its size, bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.0.slots() * RING_SLOT_BYTES
+    }
+}
 
 /// One queued block, [`RING_SLOT_BYTES`] in size.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
     pub(crate) block: BlockIndex,
     /// The reader's snap length when it was queued.
@@ -16,6 +38,7 @@ pub(crate) struct Slot {
 const _: () = assert!(size_of::<Slot>() == RING_SLOT_BYTES);
 
 /// A ring of slots. Positions count up for ever; their low bits are the index.
+#[derive(Debug)]
 pub(crate) struct Ring {
     slots: Vec<Slot>,
     head: u64,
@@ -91,9 +114,5 @@ impl Ring {
     /// Slots there are.
     pub(crate) const fn slots(&self) -> usize {
         self.slots.len()
-    }
-
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = BlockIndex> {
-        (self.head..self.tail).map(|position| self.slots[self.index(position)].block)
     }
 }

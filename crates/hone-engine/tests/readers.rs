@@ -11,8 +11,8 @@ mod common;
 use common::*;
 use hone_engine::{
     AttachError, Config, DEFAULT_RING_BYTES, Engine, Filter, FilterError, MAX_PACKET_BYTES, MAX_RING_BYTES,
-    MIN_RING_BYTES, Method, NoOwner, Owner, PerKind, Read, ReadError, ReaderId, ReaderOptions,
-    ReaderStatistics, RestartError, RingBytesError, UnknownReader,
+    MIN_RING_BYTES, Method, NoOwner, Owner, PerKind, READ_BLOCKS, Read, ReadError, ReaderId, ReaderOptions,
+    ReaderStatistics, RestartError, RingBuffer, RingBytesError, UnknownReader,
 };
 
 #[test]
@@ -59,6 +59,46 @@ fn a_slow_reader_costs_the_others_nothing() {
     assert_eq!((told(slow).queued.packets, told(slow).dropped_by_ring.packets), (112, 188));
     assert_eq!((told(slow).queued.processes, told(slow).dropped_by_ring.processes), (1, 0));
     assert_eq!((told(slow).received, told(slow).ring_slots), (told(fast).received, 128));
+}
+
+#[test]
+fn what_a_detached_reader_did_not_read_is_released_in_steps() {
+    let mut engine = engine();
+    let ring = RingBuffer::new((1 << 15) - 1).expect("there is memory");
+    assert_eq!(ring.bytes(), 1 << 15);
+    let slow = engine.attach_with(ring, &ReaderOptions::default(), 1).expect("there is memory");
+    let before = engine.statistics().blocks;
+    let blocks = 2 * READ_BLOCKS as u64 + 1;
+    for at in 0..blocks {
+        handle(&mut engine, &[packet(None, Owner::None(NoOwner::Kernel), at, &[0; 60])]);
+    }
+    assert_eq!(engine.statistics().blocks, before + blocks);
+    let mut detached = engine.begin_detach(slow).expect("it is attached");
+    assert!(engine.begin_detach(slow).is_none() && engine.reader_statistics(slow).is_none());
+    let mut left = Vec::new();
+    loop {
+        let last = engine.release_blocks(&mut detached);
+        left.push(engine.statistics().blocks - before);
+        if last {
+            break;
+        }
+        // What happens in between is another reader's.
+        let other = attach(&mut engine);
+        handle(&mut engine, &[packet(None, Owner::None(NoOwner::Kernel), 9999, &[0; 60])]);
+        assert_eq!(story(&mut engine, other).last(), Some(&"9999: packet of nobody, 60 of 60".to_owned()));
+        engine.detach(other);
+    }
+    assert_eq!(left, [blocks - READ_BLOCKS as u64, 1, 0]);
+}
+
+#[test]
+fn a_ring_buffer_that_finds_no_place_is_given_back() {
+    let mut engine = Engine::new(Config { max_readers: 1, ..Config::default() }).expect("there is memory");
+    attach(&mut engine);
+    let ring = RingBuffer::new(4096).expect("there is memory");
+    let (error, ring) =
+        engine.attach_with(ring, &ReaderOptions::default(), 1).expect_err("there is one already");
+    assert_eq!((error, ring.bytes()), (AttachError::TooManyReaders, 4096));
 }
 
 #[test]

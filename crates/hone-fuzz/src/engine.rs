@@ -1,7 +1,7 @@
 //! Events and calls of readers to `hone-engine`, in any order.
 
 use hone_engine::{
-    AttachError, Config, Corrected, Direction, Engine, Event, Family, Filter, Method, NoOwner,
+    AttachError, Config, Corrected, Detached, Direction, Engine, Event, Family, Filter, Method, NoOwner,
     OpenConnection, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions,
     ReaderStatistics, StartKind, Used, Wait,
 };
@@ -29,6 +29,8 @@ struct Harness {
     engine: Engine,
     now: u64,
     readers: Vec<Reader>,
+    /// The reader that was detached last, while its blocks are not released.
+    leaving: Option<Detached>,
     packets: u64,
 }
 
@@ -53,7 +55,7 @@ pub fn engine_events(input: &[u8]) {
         ..Config::default()
     };
     let Ok(engine) = Engine::new(config) else { return };
-    let mut harness = Harness { engine, now: 1_000, readers: vec![], packets: 0 };
+    let mut harness = Harness { engine, now: 1_000, readers: vec![], leaving: None, packets: 0 };
     while !input.is_empty() {
         harness.call(&mut input);
         harness.check();
@@ -65,6 +67,7 @@ pub fn engine_events(input: &[u8]) {
     while let Some(reader) = harness.readers.pop() {
         harness.engine.detach(reader.id);
     }
+    harness.release();
     harness.check();
     assert_eq!(harness.engine.statistics().held, 0, "nobody reads, so nothing waits");
 }
@@ -104,7 +107,8 @@ impl Harness {
             8 => {
                 if let Some(index) = self.pick(input) {
                     let reader = self.readers.swap_remove(index);
-                    self.engine.detach(reader.id);
+                    self.release();
+                    self.leaving = self.engine.begin_detach(reader.id);
                     assert_eq!(self.engine.reader_statistics(reader.id), None);
                 }
             }
@@ -139,6 +143,13 @@ impl Harness {
         // Signals may also be taken later than after each call.
         if step != 7 {
             self.wake();
+        }
+    }
+
+    /// Releases the blocks of the reader that was detached last.
+    fn release(&mut self) {
+        if let Some(mut leaving) = self.leaving.take() {
+            while !self.engine.release_blocks(&mut leaving) {}
         }
     }
 
