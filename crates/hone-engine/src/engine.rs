@@ -44,6 +44,7 @@ pub struct Engine {
     /// What of both has not ended, for sections to begin with.
     pub(crate) timeline: Timeline,
     pub(crate) open_list: OpenList,
+    pub(crate) max_open_connections: usize,
     /// Packets that wait for their connection's owner.
     pub(crate) hold: Hold,
     pub(crate) hold_time: Nanos,
@@ -101,7 +102,8 @@ impl Engine {
             processes,
             connections,
             timeline,
-            open_list: OpenList::new(config.max_open_connections),
+            open_list: OpenList::empty(),
+            max_open_connections: config.max_open_connections,
             hold: Hold::new(config.max_held_packets, config.max_held_bytes),
             hold_time: config.hold_time,
             expired: ExpiredPackets::default(),

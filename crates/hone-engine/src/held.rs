@@ -30,7 +30,7 @@
 
 use crate::{
     Attribution, ConnectionId, Direction, Engine, EventError, Method, Nanos, NoOwner, OpenConnection,
-    OpenListError, Owner, Packet, ProcessKey, Used, Wait,
+    OpenList, OpenListError, Owner, Packet, ProcessKey, Used, Wait,
     block::Role,
     correction::Correction,
     expired::Expired,
@@ -56,8 +56,16 @@ impl Engine {
         records: &[OpenConnection],
         now: Nanos,
     ) -> Result<(), OpenListError> {
+        let mut list = OpenList::new(records, self.max_open_connections)?;
+        self.exchange_open_connections(&mut list, now);
+        Ok(())
+    }
+
+    /// The same with a list that is made already. `list` is then the former one, to be freed without the lock. Takes time in
+    /// proportion to the packets held.
+    pub fn exchange_open_connections(&mut self, list: &mut OpenList, now: Nanos) {
         self.forget(now);
-        self.open_list.replace(records)?;
+        core::mem::swap(&mut self.open_list, list);
         let mut place = self.hold.walk();
         while let Some(held) = self.hold.at(&place) {
             let connection = held.connection;
@@ -68,7 +76,6 @@ impl Engine {
             self.hold.step(&mut place, Some(connection));
             self.learn(connection, Some(owner), now);
         }
-        Ok(())
     }
 
     /// The process that the open-connection list names for packets with this tuple, if it is known as it was then.

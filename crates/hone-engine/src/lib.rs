@@ -84,7 +84,7 @@ pub use event::{
     ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
 pub use filter::{Filter, PreparedFilter};
-pub use open_list::{Family, OpenConnection};
+pub use open_list::{Family, OpenConnection, OpenList};
 pub use reader::{Detached, Read, ReaderId};
 pub use ring::RingBuffer;
 pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};

@@ -40,7 +40,7 @@ pub struct OpenConnection {
     pub process: ProcessKey,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     family: Family,
     protocol: u8,
@@ -62,21 +62,26 @@ impl Key {
     }
 }
 
-pub(crate) struct OpenList {
+/// An open-connection list, ready to be looked up in. So a shell makes it before it takes its lock, and frees the former one
+/// after it: [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections).
+#[derive(Debug)]
+pub struct OpenList {
     /// `None`: records of several processes say the same, so that nobody knows.
     records: HashMap<Key, Option<ProcessKey>>,
-    most: usize,
 }
 
 impl OpenList {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { records: HashMap::new(), most }
+    pub(crate) fn empty() -> Self {
+        Self { records: HashMap::new() }
     }
 
-    /// Replaces the list, or leaves it as it is.
-    pub(crate) fn replace(&mut self, records: &[OpenConnection]) -> Result<(), OpenListError> {
-        if records.len() > self.most {
-            return Err(OpenListError::TooMany { most: self.most });
+    /// A list of at most `most` records.
+    ///
+    /// # Errors
+    /// There are more, or there is no memory.
+    pub fn new(records: &[OpenConnection], most: usize) -> Result<Self, OpenListError> {
+        if records.len() > most {
+            return Err(OpenListError::TooMany { most });
         }
         let mut list = HashMap::new();
         list.try_reserve(records.len()).map_err(OutOfMemory::from)?;
@@ -85,8 +90,7 @@ impl OpenList {
             let known = list.get(&key).is_some_and(|&process| process != Some(record.process));
             grow::insert(&mut list, key, (!known).then_some(record.process))?;
         }
-        self.records = list;
-        Ok(())
+        Ok(Self { records: list })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -126,8 +130,7 @@ mod tests {
     }
 
     fn owner(records: &[OpenConnection]) -> Option<u32> {
-        let mut list = OpenList::new(9);
-        list.replace(records).expect("there is memory");
+        let list = OpenList::new(records, 9).expect("there is memory");
         list.owner(&PACKET).map(|process| process.pid)
     }
 
@@ -175,12 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn a_list_too_long_leaves_the_old_one() {
-        let mut list = OpenList::new(1);
-        list.replace(&[record(None, None, 1)]).expect("it is short enough");
-        assert_eq!(list.replace(&[record(None, None, 2); 2]), Err(OpenListError::TooMany { most: 1 }));
-        assert_eq!(list.owner(&PACKET).map(|process| process.pid), Some(1));
-        list.replace(&[]).expect("there is memory");
-        assert!(list.is_empty());
+    fn a_list_too_long_is_refused() {
+        let refused = OpenList::new(&[record(None, None, 2); 2], 1);
+        assert_eq!(refused.err(), Some(OpenListError::TooMany { most: 1 }));
+        assert!(OpenList::new(&[], 1).expect("there is memory").is_empty());
     }
 }
