@@ -4,11 +4,10 @@
 //! Called by the engine's tables and readers, under the embedder's one lock.
 
 use alloc::vec::Vec;
-use core::mem;
 
 use hone_pcapng::{Block as Encoded, ByteOrder, ProcessEvent, block::BODY_OFFSET};
 
-use crate::{Nanos, ORDER_TIME, OutOfMemory, grow, spare::Spares, statistics::Kind};
+use crate::{Nanos, ORDER_TIME, OutOfMemory, grow, slab::Slab, spare::Spares, statistics::Kind};
 
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;
@@ -42,18 +41,19 @@ pub(crate) fn cut(text: &[u8]) -> &[u8] {
     &text[..end]
 }
 
-const NONE: BlockIndex = BlockIndex::MAX;
+/// No process.
+const NONE: u32 = u32::MAX;
 /// Most bytes of buffers kept for the next blocks, if a sixteenth of the store's bound is not less.
 const SPARE_TOTAL: usize = 4 << 20;
 
 struct Block {
-    /// The encoded block; nothing in a free slot.
+    /// The encoded block.
     bytes: Vec<u8>,
     at: Nanos,
-    /// How many refer to it; 0: the slot is free.
+    /// How many refer to it.
     references: u32,
-    /// The next free slot, if this one is; of a packet, its process.
-    link: u32,
+    /// Of a packet, its process.
+    process: u32,
     /// The process of a process event; the connection of a packet or a connection event, as far as it fits: 0 is none.
     about: u32,
     kind: Kind,
@@ -96,7 +96,7 @@ impl Block {
         match (self.kind, earlier.kind) {
             (Kind::Packet, Kind::Connection) => self.about == earlier.about && earlier.role == Role::Begins,
             (Kind::Packet, Kind::Process) => {
-                self.link == earlier.about
+                self.process == earlier.about
                     && match earlier.role {
                         Role::Begins => true,
                         Role::Continues => self.role == Role::Read,
@@ -110,8 +110,7 @@ impl Block {
 }
 
 pub(crate) struct Store {
-    blocks: Vec<Block>,
-    free: BlockIndex,
+    blocks: Slab<Block>,
     live: usize,
     /// Bytes taken by the blocks in use, their slots included.
     used: usize,
@@ -124,19 +123,12 @@ impl Store {
     pub(crate) fn new(bound: usize) -> Self {
         let spare_bound = SPARE_TOTAL.min(bound / 16);
         let used_bound = bound - spare_bound;
-        Self {
-            blocks: Vec::new(),
-            free: NONE,
-            live: 0,
-            used: 0,
-            used_bound,
-            spares: Spares::new(spare_bound),
-        }
+        Self { blocks: Slab::new(), live: 0, used: 0, used_bound, spares: Spares::new(spare_bound) }
     }
 
     /// Takes the room for so many blocks, without their bytes.
     pub(crate) fn reserve(&mut self, blocks: usize) -> Result<(), OutOfMemory> {
-        Ok(self.blocks.try_reserve(blocks)?)
+        self.blocks.reserve(blocks)
     }
 
     /// An empty buffer with room for `length` bytes, recycled if possible; give it to [`insert`](Self::insert).
@@ -155,20 +147,8 @@ impl Store {
         if cost > kind.share(self.used_bound).saturating_sub(self.used) {
             return Err(OutOfMemory);
         }
-        let block = Block { bytes, at, references: 1, link: NONE, about: 0, kind, role: Role::Plain };
-        let index = self.free;
-        let index = if let Some(slot) = self.blocks.get_mut(index as usize) {
-            self.free = slot.link;
-            *slot = block;
-            index
-        } else {
-            let index = BlockIndex::try_from(self.blocks.len()).map_err(|_| OutOfMemory)?;
-            if index == NONE {
-                return Err(OutOfMemory);
-            }
-            grow::push(&mut self.blocks, block)?;
-            index
-        };
+        let block = Block { bytes, at, references: 1, process: NONE, about: 0, kind, role: Role::Plain };
+        let index = self.blocks.insert(block)?;
         self.used += cost;
         self.live += 1;
         Ok(index)
@@ -180,58 +160,57 @@ impl Store {
         reason = "two ids that look alike only keep their order of arrival"
     )]
     pub(crate) fn set_about(&mut self, index: BlockIndex, about: About) {
-        let block = &mut self.blocks[index as usize];
+        let block = self.blocks.get_mut(index);
         (block.about, block.role) = (about.subject as u32, about.role);
         if let Some(process) = about.process {
-            block.link = process;
+            block.process = process;
         }
     }
 
     /// Whether a block is a packet of this connection, as far as the [id's low half](Self::set_about) says.
     #[expect(clippy::cast_possible_truncation, reason = "the caller looks at the block itself")]
     pub(crate) fn may_be_packet_of(&self, index: BlockIndex, connection: u64) -> bool {
-        let block = &self.blocks[index as usize];
+        let block = self.blocks.get(index);
         block.kind == Kind::Packet && block.about == connection as u32
     }
 
     /// Refers to the block once more.
     pub(crate) fn hold(&mut self, index: BlockIndex) {
-        self.blocks[index as usize].references += 1;
+        self.blocks.get_mut(index).references += 1;
     }
 
     /// Gives up one reference; the last one frees the block.
     pub(crate) fn release(&mut self, index: BlockIndex) {
-        let block = &mut self.blocks[index as usize];
+        let block = self.blocks.get_mut(index);
         block.references -= 1;
         if block.references > 0 {
             return;
         }
+        let Block { bytes, .. } = self.blocks.remove(index);
         self.live -= 1;
-        self.used -= Self::cost(&block.bytes);
-        self.spares.give(mem::take(&mut block.bytes));
-        block.link = self.free;
-        self.free = index;
+        self.used -= Self::cost(&bytes);
+        self.spares.give(bytes);
     }
 
     pub(crate) fn bytes(&self, index: BlockIndex) -> &[u8] {
-        &self.blocks[index as usize].bytes
+        &self.blocks.get(index).bytes
     }
 
     pub(crate) fn kind(&self, index: BlockIndex) -> Kind {
-        self.blocks[index as usize].kind
+        self.blocks.get(index).kind
     }
 
     /// Whether a live block that comes late goes before one that was queued earlier: it is older, though not by more than
     /// [`ORDER_TIME`], and does not depend on it.
     pub(crate) fn goes_before(&self, late: BlockIndex, queued: BlockIndex) -> bool {
-        let (late, queued) = (&self.blocks[late as usize], &self.blocks[queued as usize]);
+        let (late, queued) = (self.blocks.get(late), self.blocks.get(queued));
         late.at < queued.at && queued.at - late.at <= ORDER_TIME && !late.depends_on(queued)
     }
 
     /// Orders the blocks of a snapshot: by time, at the same time processes before connections and the rest by their
     /// bytes, so that the order does not depend on where the blocks lie.
     pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, &[u8]) {
-        let block = &self.blocks[index as usize];
+        let block = self.blocks.get(index);
         (block.at, block.kind, &block.bytes)
     }
 

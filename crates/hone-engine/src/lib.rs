@@ -61,6 +61,7 @@ mod reader;
 mod ring;
 mod section;
 mod signal;
+mod slab;
 mod spare;
 mod statistics;
 mod table;

@@ -104,6 +104,8 @@ numbers! {
         Stopping = 11,
         /// A fault of the service.
         Fault = 12,
+        /// The client has had its time: a request that did not come whole, or nothing asked for long. The service closes.
+        Timeout = 13,
     }
 }
 
@@ -272,6 +274,8 @@ numbers! {
         IdLists = 6,
         /// Read interface: connections and their buffers.
         Links = 7,
+        /// Read interface: requests that are being received or carried out.
+        Requests = 8,
     }
 }
 
@@ -288,6 +292,7 @@ impl Component {
             Self::Rings => ("queue manager", "ring buffers"),
             Self::IdLists => ("read interface", "id lists"),
             Self::Links => ("read interface", "connections and their buffers"),
+            Self::Requests => ("read interface", "requests on their way"),
         }
     }
 }

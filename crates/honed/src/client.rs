@@ -9,17 +9,20 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use hone_api::ApiVersion;
 use hone_engine::{Read, ReaderId};
 use hone_reader::Refusal;
 use hone_reader::protocol::{HEADER_BYTES, Header, Kind, MAX_BLOCKS_BYTES, MAX_TEXT_BYTES};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::filters::Filters;
-use crate::hub::{Hub, Phase};
+use crate::hub::{Connected, Hub, Phase};
 use crate::input::{Input, Received};
 use crate::peer::Peer;
+use crate::places::{CLOSING_TIME, IDLE_TIME, REQUEST_TIME};
+use crate::requests;
 use crate::statistics;
 use crate::waker::Waker;
 
@@ -80,12 +83,14 @@ pub(crate) struct Client {
     /// Blocks; its buffer is there while the reader is attached.
     stream: Outgoing,
     way: Way,
+    /// When a request was carried out last, the reader was detached, or the last frame was put on its way.
+    active: Instant,
 }
 
 /// Starts the thread of a connection that may read.
 pub(crate) fn start(hub: Arc<Hub>, socket: UnixStream, peer: Peer) -> io::Result<()> {
     let waker = Arc::new(Waker::new()?);
-    hub.connections.lock().push(Arc::clone(&waker));
+    hub.connections.lock().push(Connected { waker: Arc::clone(&waker), user: peer.user() });
     // From here on, dropping the client takes it off the list.
     let mut client = Client {
         hub,
@@ -98,6 +103,7 @@ pub(crate) fn start(hub: Arc<Hub>, socket: UnixStream, peer: Peer) -> io::Result
         answer: Outgoing::default(),
         stream: Outgoing::default(),
         way: Way::Open,
+        active: Instant::now(),
     };
     let serve = move || match client.serve() {
         Ok(()) => tracing::debug!("{} has left", client.peer),
@@ -150,32 +156,77 @@ impl Client {
             } else if quiet {
                 self.wait(PollFlags::empty())?;
             }
+            self.look_at_the_time()?;
         }
+    }
+
+    /// The time that the client has for what it does now, and since when; `None`: any.
+    fn patience(&self) -> Option<(Instant, Duration)> {
+        match (self.way, self.input.began(), self.reader) {
+            (Way::Closing, ..) => Some((self.active, CLOSING_TIME)),
+            // What is not received while an answer waits is not late.
+            (_, Some((began, _)), _) if self.answer.is_empty() => Some((began, REQUEST_TIME)),
+            (_, _, None) => Some((self.active, IDLE_TIME)),
+            _ => None,
+        }
+    }
+
+    /// Ends the connection if it has had its time: a client that has stopped, or that holds on to a place on purpose.
+    fn look_at_the_time(&mut self) -> io::Result<()> {
+        match self.patience() {
+            Some((since, time)) if since.elapsed() >= time => {}
+            _ => return Ok(()),
+        }
+        if self.way == Way::Closing || !self.answer.is_empty() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        let (sequence, text) = match self.input.began() {
+            Some((_, sequence)) => (sequence, format!("the request has not come whole in {REQUEST_TIME:?}")),
+            None => (0, format!("nothing was asked for {IDLE_TIME:?}; connect again")),
+        };
+        tracing::info!("closing the connection of {}: {text}", self.peer);
+        self.answer.set(refusal(Refusal::Timeout, sequence, &text));
+        self.close();
+        Ok(())
+    }
+
+    /// What is put on its way now is the last.
+    fn close(&mut self) {
+        self.way = Way::Closing;
+        self.active = Instant::now();
     }
 
     /// Takes a request, if one is there; false: the client has left.
     fn receive(&mut self) -> io::Result<bool> {
-        match self.input.receive(&mut self.socket)? {
+        let (hub, peer) = (&self.hub, &self.peer);
+        match self.input.receive(&mut self.socket, |asked, code, length| {
+            requests::admit(hub, peer, asked, code, length)
+        })? {
             Received::Nothing => {}
             Received::Closed => return Ok(false),
             Received::Bad { sequence, text } => {
                 tracing::info!("closing the connection of {}: {text}", self.peer);
                 self.answer.set(refusal(Refusal::Frame, sequence, &text));
-                self.way = Way::Closing;
+                self.close();
+            }
+            Received::Refused(Header { code, sequence, .. }, (why, text)) => {
+                self.refuse(code, sequence, why, &text)
             }
             Received::Request(Header { code, sequence, .. }) => {
                 let input = std::mem::take(&mut self.input);
-                let answer = match self.carry_out(code, input.payload()) {
-                    Ok(output) => frame(Kind::Reply, code, sequence, &output),
-                    Err((why, text)) => {
-                        tracing::debug!("refused {}'s {code:#x}: {text}", self.peer);
-                        refusal(why, sequence, &text)
-                    }
-                };
-                self.answer.set(answer);
+                match self.carry_out(code, input.payload()) {
+                    Ok(output) => self.answer.set(frame(Kind::Reply, code, sequence, &output)),
+                    Err((why, text)) => self.refuse(code, sequence, why, &text),
+                }
+                self.active = Instant::now();
             }
         }
         Ok(true)
+    }
+
+    fn refuse(&mut self, code: u16, sequence: u32, why: Refusal, text: &str) {
+        tracing::debug!("refused {}'s {code:#x}: {text}", self.peer);
+        self.answer.set(refusal(why, sequence, text));
     }
 
     /// Copies what waits for the reader into the buffer; whether there was anything.
@@ -233,7 +284,7 @@ impl Client {
         let mut last = self.answer.bytes[self.answer.sent..self.answer.end].to_vec();
         last.extend(frame(Kind::End, 0, 0, short(reason).as_bytes()));
         self.answer.set(last);
-        self.way = Way::Closing;
+        self.close();
     }
 
     /// Waits for the socket, or for the reader's signal.
@@ -242,7 +293,9 @@ impl Client {
         let receives = self.way != Way::Closing && self.answer.is_empty();
         let socket = if receives { what | PollFlags::IN } else { what };
         let mut fds = [PollFd::new(&self.socket, socket), PollFd::new(&self.waker, PollFlags::IN)];
-        match poll(&mut fds, None) {
+        let left = self.patience().map(|(since, time)| time.saturating_sub(since.elapsed()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -275,7 +328,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.detach();
         self.give_up_buffer();
-        self.hub.connections.lock().retain(|waker| !Arc::ptr_eq(waker, &self.waker));
+        self.hub.connections.lock().retain(|connected| !Arc::ptr_eq(&connected.waker, &self.waker));
         self.hub.main.wake();
     }
 }

@@ -172,9 +172,16 @@ fn guid(text: &str) -> Option<[u8; 16]> {
     u128::from_str_radix(&text.replace('-', ""), 16).ok().map(u128::to_be_bytes)
 }
 
+/// The configuration of an empty file.
+#[cfg(test)]
+pub(crate) fn defaults() -> Config {
+    parse(Path::new("hone.toml"), "").unwrap_or_else(|error| panic!("{error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::places::Shares;
 
     fn of(text: &str) -> Result<Config, String> {
         parse(Path::new("hone.toml"), text).map_err(|error| error.to_string())
@@ -197,21 +204,20 @@ mod tests {
         );
     }
 
-    /// Each reader has buffers of 0.5 MiB besides its ring; the rest is tables, as the unit says.
+    /// What clients can take is bounded; the rest is tables and the programs' maps.
     #[test]
     fn the_unit_has_room_for_the_packaged_configuration() {
         let unit = include_str!("../../../packaging/honed.service");
         let set = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect("the unit sets it");
         let config = of("").expect("defaults are allowed");
-        let readers = config.max_readers as usize;
-        let memory = config.block_bytes
-            + config.sensor_bytes as usize
-            + readers * (config.ring_bytes as usize + (512 << 10))
-            + (256 << 20);
-        let gib = set("MemoryMax=").strip_suffix('G').and_then(|number| number.parse::<usize>().ok());
+        let memory = config.block_bytes as u64
+            + u64::from(config.sensor_bytes)
+            + crate::places::most_bytes(&config)
+            + (128 << 20);
+        let gib = set("MemoryMax=").strip_suffix('G').and_then(|number| number.parse::<u64>().ok());
         assert!(memory <= gib.expect("a number of GiB") << 30, "{memory} bytes");
-        // Further connections, which are no readers; each has a thread, and a socket and an eventfd.
-        let connections = readers + 32;
+        // Each has a thread, and a socket and an eventfd.
+        let connections = usize::try_from(Shares::new(&config).connections.all).expect("it is small");
         let number = |key| set(key).parse::<usize>().expect("a number");
         assert!(connections + 2 <= number("TasksMax="));
         assert!(2 * connections + 100 <= number("LimitNOFILE="));

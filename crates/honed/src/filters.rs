@@ -3,7 +3,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use hone_engine::{ConnectionId, Engine, Filter, FilterError, ReaderId};
+use hone_api::limits::MAX_FILTER_IDS;
+use hone_engine::{ConnectionId, Engine, Filter, FilterError, PreparedFilter, ReaderId, UnknownReader};
 
 use crate::hub::Hub;
 
@@ -35,11 +36,24 @@ impl Filters {
         self.set(hub, |filters| &mut filters.include_processes, Vec::new());
     }
 
+    /// The lists as the engine takes them: to be made before the lock is taken, and dropped after it.
+    pub(crate) fn prepare(&self) -> Result<Prepared, FilterError> {
+        let prepare = |filter| PreparedFilter::new(filter, MAX_FILTER_IDS);
+        Ok(Prepared([
+            prepare(Filter::ExcludeConnections(&self.exclude_connections))?,
+            prepare(Filter::ExcludeProcesses(&self.exclude_processes))?,
+            prepare(Filter::IncludeConnections(&self.include_connections))?,
+            prepare(Filter::IncludeProcesses(&self.include_processes))?,
+        ]))
+    }
+}
+
+/// All four, for a reader; then what it had before.
+pub(crate) struct Prepared([PreparedFilter; 4]);
+
+impl Prepared {
     /// Gives them to a reader.
-    pub(crate) fn apply(&self, engine: &mut Engine, reader: ReaderId) -> Result<(), FilterError> {
-        engine.set_filter(reader, Filter::ExcludeConnections(&self.exclude_connections))?;
-        engine.set_filter(reader, Filter::ExcludeProcesses(&self.exclude_processes))?;
-        engine.set_filter(reader, Filter::IncludeConnections(&self.include_connections))?;
-        engine.set_filter(reader, Filter::IncludeProcesses(&self.include_processes))
+    pub(crate) fn exchange(&mut self, engine: &mut Engine, reader: ReaderId) -> Result<(), UnknownReader> {
+        self.0.iter_mut().try_for_each(|filter| engine.exchange_filter(reader, filter))
     }
 }

@@ -7,7 +7,9 @@
 //! * each reader's thread while it copies what waits for its reader into a buffer of its own, and while it carries out a
 //!   request.
 //!
-//! No one waits for a socket, the sensor or another thread while holding it; so a reader that does not read holds up
+//! What takes time in proportion to what a client asks for (a ring buffer, lists, what a reader leaves) is made before the
+//! lock is taken and freed after it, or done in steps between which it is let go of. So no client can hold up the sensor's
+//! thread. No one waits for a socket, the sensor or another thread while holding it; so a reader that does not read holds up
 //! nobody. parking_lot's mutex is used because it is fair now and then: the sensor's thread, which takes the lock again
 //! at once under load, cannot keep the readers out.
 //!
@@ -26,6 +28,7 @@ use hone_linux::{Capture, Mechanism};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::log;
+use crate::places::{Place, Places, Requests, Shares};
 use crate::waker::Waker;
 
 /// Most bytes of blocks that may wait for one reader.
@@ -37,17 +40,26 @@ pub(crate) struct Attached {
     pub(crate) waker: Arc<Waker>,
     /// 0: unlimited.
     pub(crate) snap_length: u32,
-    pub(crate) ring_bytes: u64,
+    pub(crate) place: Place,
+}
+
+/// A connection, as the others need to know it.
+pub(crate) struct Connected {
+    pub(crate) waker: Arc<Waker>,
+    pub(crate) user: u32,
 }
 
 /// What is under the lock.
 pub(crate) struct State {
     pub(crate) engine: Engine,
     pub(crate) readers: Vec<Attached>,
+    pub(crate) places: Places,
     /// `None` until the sensor runs.
     pub(crate) capture: Option<Capture>,
     /// Bytes of blocks that may wait for all readers together.
     pinnable: usize,
+    /// How much of each packet the sensor was told to take last.
+    taken: Option<u32>,
 }
 
 impl State {
@@ -80,8 +92,13 @@ impl State {
         }
         let longest = self.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
         let longest = longest.map(|length| length.wrapping_add(1));
-        if let Some(Err(error)) = self.capture.as_ref().map(|capture| capture.set(longest)) {
-            tracing::error!("{error}");
+        if let Some(capture) = &self.capture
+            && self.taken != longest
+        {
+            match capture.set(longest) {
+                Ok(()) => self.taken = longest,
+                Err(error) => tracing::error!("{error}"),
+            }
         }
     }
 }
@@ -106,7 +123,8 @@ pub(crate) enum Phase {
 pub(crate) struct Hub {
     state: Mutex<State>,
     pub(crate) started: Instant,
-    pub(crate) max_readers: u32,
+    pub(crate) shares: Shares,
+    pub(crate) requests: Arc<Requests>,
     pub(crate) sensor_bytes: u32,
     /// `None`: the best that the kernel permits.
     pub(crate) wanted_mechanism: Option<Mechanism>,
@@ -121,8 +139,8 @@ pub(crate) struct Hub {
     /// Wakes the main thread: a stop is asked for, or a connection has ended.
     pub(crate) main: Waker,
     pub(crate) stop_asked: AtomicBool,
-    /// Wakers of all connections, attached or not.
-    pub(crate) connections: Mutex<Vec<Arc<Waker>>>,
+    /// All connections, attached or not.
+    pub(crate) connections: Mutex<Vec<Connected>>,
     /// Lists that connections have set, and their ids.
     pub(crate) id_lists: AtomicU64,
     pub(crate) ids: AtomicU64,
@@ -135,9 +153,12 @@ impl Hub {
         config: &crate::config::Config,
         wanted_mechanism: Option<Mechanism>,
     ) -> std::io::Result<Self> {
+        let shares = Shares::new(config);
         let state = State {
             engine,
             readers: Vec::new(),
+            places: Places::new(shares),
+            taken: None,
             capture: None,
             // The rest is left to tables, beginnings of sections, and readers that had more when they were fewer.
             pinnable: config.block_bytes / 8 * 5,
@@ -145,7 +166,8 @@ impl Hub {
         Ok(Self {
             state: Mutex::new(state),
             started: Instant::now(),
-            max_readers: config.max_readers,
+            shares,
+            requests: Arc::default(),
             sensor_bytes: config.sensor_bytes,
             wanted_mechanism,
             mechanism: AtomicU64::new(0),
@@ -195,8 +217,8 @@ impl Hub {
     /// Asks every connection to bring its stream to an end.
     pub(crate) fn end(&self) {
         self.advance(Phase::Ending);
-        for waker in self.connections.lock().iter() {
-            waker.wake();
+        for connected in self.connections.lock().iter() {
+            connected.waker.wake();
         }
     }
 

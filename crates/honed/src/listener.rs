@@ -19,9 +19,6 @@ use crate::config::Config;
 use crate::hub::Hub;
 use crate::peer::Peer;
 
-/// Connections besides those of readers: for statistics and a stop when all readers are attached.
-const MORE_CONNECTIONS: usize = 32;
-
 pub(crate) struct Listener {
     socket: UnixListener,
     path: PathBuf,
@@ -110,9 +107,11 @@ impl Listener {
                 "only root and members of honed's group may read (usermod -aG hone USER, then log in again)";
             return refuse(Refusal::Permission, text);
         }
-        let most = hub.max_readers as usize + MORE_CONNECTIONS;
-        if hub.connections.lock().len() >= most {
-            let text = format!("{most} connections are open already; max_readers in hone.toml allows more");
+        let admitted = {
+            let connections = hub.connections.lock();
+            hub.shares.connection(peer.user(), connections.iter().map(|connected| connected.user))
+        };
+        if let Err(text) = admitted {
             return refuse(Refusal::TooMany, &text);
         }
         client::start(Arc::clone(hub), socket, peer)

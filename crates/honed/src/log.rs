@@ -1,13 +1,20 @@
 //! The log: messages on standard error, by the levels of the mask, which may change at any time.
 //!
-//! In systemd's journal each line begins with its priority (sd-daemon(3)), elsewhere with the time. Owns the mask; called
-//! by every thread.
+//! In systemd's journal each line begins with its priority (sd-daemon(3)), elsewhere with the time. A file that
+//! was named is begun anew when it is long, and one former file kept. Owns the mask and the file; called by every thread.
+
+mod limit;
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use hone_reader::LogLevels;
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -16,12 +23,94 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 static MASK: AtomicU32 = AtomicU32::new(LogLevels::ERROR);
 
-/// Sends messages to standard error from now on.
-pub(crate) fn start(levels: LogLevels) {
+/// Where messages go: the file, if one was named, else standard error.
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+enum Output {
+    Journal,
+    Standard,
+    File(Mutex<LogFile>),
+}
+
+/// Bytes of a log file before the next one is begun: with the one before, at most twice as many.
+const FILE_BYTES: u64 = 8 << 20;
+
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    most: u64,
+}
+
+impl LogFile {
+    fn open(path: &Path, most: u64) -> io::Result<Self> {
+        let mut options = File::options();
+        options.create(true).append(true).mode(0o640).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        let file = options.open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, bytes, most })
+    }
+
+    /// Adds a line. Where the next file cannot be begun, the old one goes on.
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        if self.bytes + line.len() as u64 > self.most && self.bytes > 0 {
+            let mut former = self.path.clone().into_os_string();
+            former.push(".1");
+            if let Ok(next) =
+                std::fs::rename(&self.path, former).and_then(|()| Self::open(&self.path, self.most))
+            {
+                *self = next;
+            }
+        }
+        self.bytes += line.len() as u64;
+        self.file.write_all(line.as_bytes())
+    }
+}
+
+/// Sends messages from now on to a file, or to standard error.
+///
+/// # Errors
+/// The file cannot be opened.
+pub(crate) fn start(levels: LogLevels, file: Option<&Path>) -> io::Result<()> {
     set_levels(levels);
-    let subscriber = tracing_subscriber::registry().with(Log { journal: is_journal() });
+    let output = match file {
+        Some(path) => Output::File(Mutex::new(LogFile::open(path, FILE_BYTES)?)),
+        None if is_journal() => Output::Journal,
+        None => Output::Standard,
+    };
+    let _ = OUTPUT.set(output);
+    let subscriber = tracing_subscriber::registry().with(Log);
     // Fails only if it was called before.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// Says how many messages were left out whose time is over, or all that were. To be called now and then.
+pub(crate) fn say_what_was_left_out(all: bool) {
+    for (level, text) in limit::left_out(all) {
+        write(level, &text);
+    }
+}
+
+/// Writes a line: one write, so that lines do not mix. A log that cannot be written is no reason to stop.
+fn write(level: Level, text: &str) {
+    let Some(output) = OUTPUT.get() else { return };
+    let (_, priority, name) = meaning(level);
+    let mut line = String::new();
+    let _ = match output {
+        Output::Journal => write!(line, "<{priority}>"),
+        _ => {
+            // UTC, with microseconds.
+            let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+            write!(line, " honed: {name}")
+        }
+    };
+    line.push_str(text);
+    line.push('\n');
+    let _ = match output {
+        Output::File(file) => file.lock().write(&line),
+        _ => io::stderr().write_all(line.as_bytes()),
+    };
 }
 
 /// Whether standard error is the journal's: a process that systemd did not start may have inherited the variable, but
@@ -58,9 +147,7 @@ const fn meaning(level: Level) -> (u32, u8, &'static str) {
     }
 }
 
-struct Log {
-    journal: bool,
-}
+struct Log;
 
 impl<S: Subscriber> Layer<S> for Log {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
@@ -68,19 +155,20 @@ impl<S: Subscriber> Layer<S> for Log {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let (_, priority, name) = meaning(*event.metadata().level());
+        let metadata = event.metadata();
         let mut line = Line(String::new());
-        let _ = if self.journal {
-            write!(line.0, "<{priority}>")
-        } else {
-            // UTC, with microseconds.
-            let _ = SystemTime.format_time(&mut Writer::new(&mut line.0));
-            write!(line.0, " honed: {name}")
-        };
         event.record(&mut line);
-        line.0.push('\n');
-        // One write a line; a log that cannot be written is no reason to stop.
-        let _ = std::io::stderr().write_all(line.0.as_bytes());
+        // Who asks for the rest wants all of it.
+        if *metadata.level() <= Level::INFO {
+            let (admitted, before) = limit::admit_now(metadata, &line.0);
+            if let Some((level, text)) = before {
+                write(level, &text);
+            }
+            if !admitted {
+                return;
+            }
+        }
+        write(*metadata.level(), &line.0);
     }
 }
 
@@ -98,5 +186,28 @@ impl Visit for Line {
             let text = self.0[start..].replace('\n', " ");
             self.0.replace_range(start.., &text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_file_is_bounded_and_follows_no_link() {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let path = directory.path().join("log");
+        let mut log = LogFile::open(&path, 100).expect("it can be made");
+        for number in 0..30 {
+            log.write(&format!("line {number:04}\n")).expect("there is room");
+        }
+        let read = |path: &Path| std::fs::read_to_string(path).expect("it is there");
+        let (former, now) = (read(&directory.path().join("log.1")), read(&path));
+        assert_eq!((former.len(), now.len()), (100, 100));
+        assert!(former.starts_with("line 0010") && now.ends_with("line 0029\n"), "{former}{now}");
+        assert_eq!(LogFile::open(&path, 100).expect("it goes on").bytes, 100);
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("it can be made");
+        assert!(LogFile::open(&link, 100).is_err());
     }
 }

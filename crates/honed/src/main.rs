@@ -15,6 +15,7 @@ mod log;
 mod memory;
 mod notify;
 mod peer;
+mod places;
 mod privileges;
 mod requests;
 mod sensor;
@@ -59,14 +60,23 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 
+    /// Write messages to FILE, which is begun anew after 8 MiB (FILE.1 is then the former), not to standard error
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+
     /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
     #[arg(long, value_name = "HOW")]
     mechanism: Option<Mechanism>,
 }
 
 fn main() -> ExitCode {
+    memory::share_one_pool();
     let arguments = Arguments::parse();
-    log::start(hone_reader::LogLevels::default());
+    if let Err(error) = log::start(hone_reader::LogLevels::default(), arguments.log.as_deref()) {
+        let log = arguments.log.as_deref().unwrap_or(std::path::Path::new("standard error"));
+        eprintln!("honed: cannot write the log {}: {error}; name another file with --log", log.display());
+        return ExitCode::FAILURE;
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -117,12 +127,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Ok(result) => result.context("the sensor has failed")?,
         Err(_) => anyhow::bail!("the sensor's thread has panicked; please report this"),
     }
+    log::say_what_was_left_out(true);
     tracing::info!("stopped: {}", hub.reason());
     Ok(())
 }
 
 /// Accepts clients and follows signals until the service stops.
 fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: &Arguments, config: &Config) {
+    let mut looked = Instant::now();
     while hub.phase() == Phase::Running {
         let mut fds = [
             PollFd::new(listener, PollFlags::IN),
@@ -130,13 +142,19 @@ fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: 
             PollFd::new(&signals.reload, PollFlags::IN),
             PollFd::new(&hub.main, PollFlags::IN),
         ];
-        if let Err(error) = poll(&mut fds, None)
+        let tick = Timespec::try_from(memory::LOOK_EVERY).ok();
+        if let Err(error) = poll(&mut fds, tick.as_ref())
             && error != rustix::io::Errno::INTR
         {
             hub.stop(format!("cannot wait for clients: {error}"));
             return;
         }
         let [clients, stop, reload, main] = fds.map(|fd| !fd.revents().is_empty());
+        if looked.elapsed() >= memory::LOOK_EVERY {
+            looked = Instant::now();
+            memory::give_back();
+            log::say_what_was_left_out(false);
+        }
         if clients {
             listener.accept(hub);
         }

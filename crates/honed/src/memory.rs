@@ -1,9 +1,11 @@
-//! How much memory the service has allocated: a count around the system's allocator, for the memory report.
+//! How much memory the service has allocated: a count around the system's allocator, for the memory report; and how what
+//! is free goes back to the system.
 //!
 //! Owns two counters that every thread adds to without a lock.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting { allocations: AtomicI64::new(0), bytes: AtomicI64::new(0) };
@@ -25,6 +27,43 @@ impl Counting {
 pub(crate) fn allocated() -> (u64, u64) {
     let level = |counter: &AtomicI64| counter.load(Relaxed).max(0).unsigned_abs();
     (level(&ALLOCATOR.allocations), level(&ALLOCATOR.bytes))
+}
+
+/// How often to look whether much is free.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Free memory that the allocator may keep, besides an eighth of what is allocated.
+const KEEP: u64 = 8 << 20;
+
+/// One pool of memory for all threads. Else glibc makes up to eight for each processor, and what is free in one is of no use
+/// to the threads of another (mallopt(3)). To be called before there are threads.
+pub(crate) fn share_one_pool() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's; no other thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Gives free memory back to the system where there is much of it: after many readers have gone, for example, the allocator
+/// keeps what lies below something that is still in use.
+pub(crate) fn give_back() {
+    let Some(resident) = resident() else { return };
+    let allocated = allocated().1;
+    if resident < allocated + allocated / 8 + KEEP {
+        return;
+    }
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes no pointer, and locks the allocator itself (malloc_trim(3): safe in any thread).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Anonymous memory that is resident, bytes (`RssAnon`, proc_pid_status(5)).
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
 }
 
 // SAFETY: every call goes to the system's allocator with the caller's own arguments; the counters do not touch memory

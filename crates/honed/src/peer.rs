@@ -24,6 +24,10 @@ impl Peer {
         Ok(Self { process: credentials.pid.as_raw_nonzero().get(), user: credentials.uid.as_raw(), groups })
     }
 
+    pub(crate) const fn user(&self) -> u32 {
+        self.user
+    }
+
     pub(crate) const fn is_root(&self) -> bool {
         self.user == 0
     }

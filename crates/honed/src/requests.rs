@@ -3,24 +3,72 @@
 
 use std::sync::Arc;
 
-use hone_api::limits::MAX_SNAP_LENGTH;
+use hone_api::limits::{MAX_OPEN_CONNECTIONS, MAX_SNAP_LENGTH};
 use hone_api::{ApiVersion, ConnectionIds, Family, OpenConnections, Operation, Reply, Request};
 use hone_engine::{
-    AttachError, FilterError, OpenConnection, OpenListError, ProcessKey, ReaderId, ReaderOptions,
-    RestartError,
+    AttachError, FilterError, OpenConnection, OpenList, OpenListError, ProcessKey, ReaderId, ReaderOptions,
+    RestartError, RingBuffer,
 };
 use hone_reader::protocol::{Asked, Attach, Extra, number};
 use hone_reader::{LogLevels, Refusal};
 
 use crate::client::Client;
 use crate::filters::Filters;
-use crate::hub::{Attached, Phase, State};
+use crate::hub::{Attached, Hub, Phase, State};
+use crate::input::Refused;
+use crate::peer::Peer;
+use crate::places::{NoPlace, Place, Room};
 use crate::{log, statistics};
 
 /// The output, or why not.
-type Answer = Result<Vec<u8>, (Refusal, String)>;
+type Answer = Result<Vec<u8>, Refused>;
 
 const NOT_ATTACHED: &str = "the connection is no reader: attach first";
+/// Records of open connections whose processes are looked up under the lock at once.
+const LOOK_UP: usize = 256;
+
+/// Whether a request may come, by its header: with room for its input, or why not.
+pub(crate) fn admit(
+    hub: &Hub,
+    peer: &Peer,
+    asked: Option<Asked>,
+    code: u16,
+    length: usize,
+) -> Result<Room, Refused> {
+    let Some(asked) = asked else {
+        return Err((
+            Refusal::UnknownOperation,
+            format!("no operation has the number {code:#x}; is the client newer than this honed?"),
+        ));
+    };
+    if let Some(what) = of_all_readers(asked)
+        && !peer.is_root()
+    {
+        return Err((
+            Refusal::Permission,
+            format!("{what}: this concerns all readers, so only root may ask for it (sudo)"),
+        ));
+    }
+    hub.requests.room(length).ok_or_else(|| {
+        (
+            Refusal::NoMemory,
+            "other clients' requests take all the memory there is for them; try again".to_owned(),
+        )
+    })
+}
+
+/// What concerns every reader, which is not for one of them to say.
+const fn of_all_readers(asked: Asked) -> Option<&'static str> {
+    Some(match asked {
+        Asked::Control(Operation::SetRingBytes) => "the ring buffer of new readers",
+        Asked::Control(Operation::SetOpenConnections | Operation::SetOpenConnections2) => {
+            "the list of open connections"
+        }
+        Asked::Extra(Extra::SetLogLevels) => "log levels",
+        Asked::Extra(Extra::Stop) => "stop",
+        _ => return None,
+    })
+}
 
 impl Client {
     /// Carries out a request.
@@ -28,22 +76,9 @@ impl Client {
         match Asked::of(code) {
             Some(Asked::Control(operation)) => self.control(operation, input),
             Some(Asked::Extra(extra)) => self.extra(extra, input),
-            None => Err((
-                Refusal::UnknownOperation,
-                format!("no operation has the number {code:#x}; is the client newer than this honed?"),
-            )),
+            // Refused by its header.
+            None => Err((Refusal::UnknownOperation, String::new())),
         }
-    }
-
-    /// What concerns every reader is not for one of them to say.
-    fn root_only(&self, what: &str) -> Result<(), (Refusal, String)> {
-        if self.peer.is_root() {
-            return Ok(());
-        }
-        Err((
-            Refusal::Permission,
-            format!("{what}: this concerns all readers, so only root may ask for it (sudo)"),
-        ))
     }
 
     fn control(&mut self, operation: Operation, input: &[u8]) -> Answer {
@@ -62,7 +97,6 @@ impl Client {
                 })
             }
             Request::SetRingBytes(bytes) => {
-                self.root_only("the ring buffer of new readers")?;
                 let mut state = self.hub.lock("a request");
                 let size = state
                     .engine
@@ -114,10 +148,7 @@ impl Client {
             Request::IncludeProcesses(ids) => {
                 self.set_filter(|filters| &mut filters.include_processes, ids.iter().collect())
             }
-            Request::SetOpenConnections(list) => {
-                self.root_only("the list of open connections")?;
-                self.set_open_connections(list)
-            }
+            Request::SetOpenConnections(list) => self.set_open_connections(list),
             Request::SetDataEvent(_) => Err((
                 Refusal::Unsupported,
                 "there are no event handles on Linux: wait until the socket can be read".to_owned(),
@@ -130,8 +161,13 @@ impl Client {
     /// nothing, and is left out.
     fn set_open_connections(&self, list: OpenConnections<'_>) -> Answer {
         let mut records = Vec::with_capacity(list.len());
-        let mut state = self.hub.lock("a request");
-        for record in list.iter() {
+        let mut state = None;
+        for (index, record) in list.iter().enumerate() {
+            if index % LOOK_UP == 0 {
+                // Others' turn.
+                drop(state.take());
+            }
+            let state = state.get_or_insert_with(|| self.hub.lock("a request"));
             let process = state.engine.process(record.process);
             let same = |process: &ProcessKey| record.process_start.is_none_or(|start| start == process.start);
             let Some(process) = process.filter(same) else { continue };
@@ -147,7 +183,13 @@ impl Client {
                 process,
             });
         }
-        let set = state.engine.set_open_connections(&records, hone_linux::now());
+        drop(state);
+        let mut made = OpenList::new(&records, MAX_OPEN_CONNECTIONS).map_err(|error| match error {
+            OpenListError::TooMany { .. } => (Refusal::Input, error.to_string()),
+            _ => (Refusal::NoMemory, error.to_string()),
+        })?;
+        let mut state = self.hub.lock("a request");
+        state.engine.exchange_open_connections(&mut made, hone_linux::now());
         state.wake();
         drop(state);
         tracing::info!(
@@ -156,10 +198,7 @@ impl Client {
             list.len(),
             records.len()
         );
-        set.map(|()| Vec::new()).map_err(|error| match error {
-            OpenListError::TooMany { .. } => (Refusal::Input, error.to_string()),
-            _ => (Refusal::NoMemory, error.to_string()),
-        })
+        Ok(Vec::new())
     }
 
     fn extra(&mut self, extra: Extra, input: &[u8]) -> Answer {
@@ -180,7 +219,6 @@ impl Client {
             }
             Extra::SetLogLevels => {
                 let mask = number("log levels", input).map_err(wrong)?;
-                self.root_only("log levels")?;
                 let levels = LogLevels::from_mask(mask).map_err(|error| wrong(error.to_string()))?;
                 log::set_levels(levels);
                 tracing::info!("{} sets the log levels to {levels}", self.peer);
@@ -201,7 +239,6 @@ impl Client {
                     1 => true,
                     other => return Err(wrong(format!("stop: {other}; allowed: 0, 1 (force)"))),
                 };
-                self.root_only("stop")?;
                 let readers = self.hub.lock("a request").readers.len();
                 if readers > 0 && !force {
                     let text = format!("{readers} readers are attached; end them, or force the stop");
@@ -221,45 +258,77 @@ impl Client {
         }
         // What cuts nothing is no limit, as for the operation that changes it later.
         let snap_length = if asked.snap_length > MAX_SNAP_LENGTH { 0 } else { asked.snap_length };
+        let (place, ring_bytes) = self.take_place(asked.ring_bytes)?;
+        match self.attach_at(place, ring_bytes, snap_length) {
+            Ok(id) => {
+                // It may be in its long sleep.
+                self.hub.sensor.wake();
+                self.set_attached(Some(id));
+                tracing::info!("reader {} attached: {}", id.get(), self.peer);
+                Ok(id.get().to_le_bytes().to_vec())
+            }
+            Err(refused) => {
+                self.hub.lock("a request").places.give_back(place);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Takes a place for a reader; with the size of its ring buffer. `asked`: bytes; 0: the default.
+    fn take_place(&self, asked: u32) -> Result<(Place, usize), Refused> {
         let mut state = self.hub.lock("a request");
         if self.hub.phase() != Phase::Running {
-            return Err((Refusal::Stopping, "honed is stopping".to_owned()));
+            return Err(stopping());
         }
-        let options = ReaderOptions {
-            ring_bytes: (asked.ring_bytes > 0).then_some(asked.ring_bytes as usize),
-            pinned_bytes: state.share(state.readers.len() + 1),
-            snap_length,
+        let default = state.engine.ring_bytes(None).unwrap_or_default();
+        let bytes = (asked > 0).then_some(asked as usize);
+        let bytes = state.engine.ring_bytes(bytes).map_err(|error| (Refusal::Input, error.to_string()))?;
+        if bytes > default && !self.peer.is_root() {
+            let text = format!(
+                "a ring buffer of {bytes} bytes: only root may have more than new readers have, which is {default} \
+                 (ring_buffer_size in hone.toml; sudo honeutil ring-size)"
+            );
+            return Err((Refusal::Permission, text));
+        }
+        let place = state.places.take(self.peer.user(), bytes as u64);
+        place.map(|place| (place, bytes)).map_err(|full| {
+            let why = match full {
+                NoPlace::Readers(_) => Refusal::TooMany,
+                NoPlace::RingBytes(_) => Refusal::NoMemory,
+            };
+            (why, full.to_string())
+        })
+    }
+
+    fn attach_at(&self, place: Place, ring_bytes: usize, snap_length: u32) -> Result<ReaderId, Refused> {
+        let no_memory = |error: &dyn std::fmt::Display| (Refusal::NoMemory, error.to_string());
+        let ring = RingBuffer::new(ring_bytes).map_err(|error| no_memory(&error))?;
+        let mut filters = self.filters.prepare().map_err(|error| no_memory(&error))?;
+        let mut state = self.hub.lock("a request");
+        if self.hub.phase() != Phase::Running {
+            drop(state);
+            return Err(stopping());
+        }
+        let pinned_bytes = state.share(state.readers.len() + 1);
+        let options = ReaderOptions { ring_bytes: None, pinned_bytes, snap_length };
+        let attached = state.engine.attach_with(ring, &options, hone_linux::now());
+        let id = match attached {
+            Ok(id) => id,
+            Err((error, ring)) => {
+                drop((state, ring));
+                let why =
+                    if error == AttachError::TooManyReaders { Refusal::TooMany } else { Refusal::NoMemory };
+                return Err((why, error.to_string()));
+            }
         };
-        let id = state.engine.attach(&options, hone_linux::now()).map_err(|error| {
-            (
-                match error {
-                    AttachError::TooManyReaders => Refusal::TooMany,
-                    AttachError::RingBytes(_) => Refusal::Input,
-                    _ => Refusal::NoMemory,
-                },
-                match error {
-                    AttachError::TooManyReaders => {
-                        format!("{error} ({}); max_readers in hone.toml allows more", self.hub.max_readers)
-                    }
-                    _ => error.to_string(),
-                },
-            )
-        })?;
-        if let Err(error) = self.filters.apply(&mut state.engine, id) {
-            state.engine.detach(id);
-            return Err((Refusal::NoMemory, error.to_string()));
-        }
-        let ring_bytes = state.engine.reader_statistics(id).map_or(0, |reader| reader.ring_bytes);
+        // It is attached.
+        let _ = filters.exchange(&mut state.engine, id);
         let waker = Arc::clone(&self.waker);
-        state.readers.push(Attached { id, waker, snap_length, ring_bytes });
+        state.readers.push(Attached { id, waker, snap_length, place });
         state.retarget();
         state.wake();
         drop(state);
-        // It may be in its long sleep.
-        self.hub.sensor.wake();
-        self.set_attached(Some(id));
-        tracing::info!("reader {} attached: {}", id.get(), self.peer);
-        Ok(id.get().to_le_bytes().to_vec())
+        Ok(id)
     }
 
     /// Gives up the reader and its filters, if there are any.
@@ -267,10 +336,17 @@ impl Client {
         self.filters.clear(&self.hub);
         let Some(id) = self.reader else { return };
         let mut state = self.hub.lock("a request");
-        state.engine.detach(id);
-        state.readers.retain(|reader| reader.id != id);
+        let detached = state.engine.begin_detach(id);
+        let index = state.readers.iter().position(|reader| reader.id == id);
+        let place = index.map(|index| state.readers.swap_remove(index).place);
         state.retarget();
         drop(state);
+        if let Some(mut detached) = detached {
+            while !self.hub.lock("a request").engine.release_blocks(&mut detached) {}
+        }
+        if let Some(place) = place {
+            self.hub.lock("a request").places.give_back(place);
+        }
         self.set_attached(None);
         tracing::info!("reader {} detached: {}", id.get(), self.peer);
     }
@@ -289,12 +365,17 @@ impl Client {
     fn set_filter<T>(&mut self, list: impl Fn(&mut Filters) -> &mut Vec<T>, ids: Vec<T>) -> Answer {
         self.filters.set(&self.hub, list, ids);
         let Some(reader) = self.reader else { return Ok(Vec::new()) };
-        let applied = self.filters.apply(&mut self.hub.lock("a request").engine, reader);
-        applied.map(|()| Vec::new()).map_err(|error| match error {
+        let mut prepared = self.filters.prepare().map_err(|error| match error {
             FilterError::TooMany { .. } => (Refusal::Input, error.to_string()),
             _ => (Refusal::NoMemory, error.to_string()),
-        })
+        })?;
+        let exchanged = prepared.exchange(&mut self.hub.lock("a request").engine, reader);
+        exchanged.map(|()| Vec::new()).map_err(|error| (Refusal::NotAttached, error.to_string()))
     }
+}
+
+fn stopping() -> Refused {
+    (Refusal::Stopping, "honed is stopping".to_owned())
 }
 
 fn refused_input(error: hone_api::RequestError) -> (Refusal, String) {

@@ -92,7 +92,8 @@ fn counts(kinds: PerKind) -> Counts {
 pub(crate) fn memory(hub: &Hub, state: &State) -> Vec<MemoryRow> {
     let engine = state.engine.statistics();
     let (allocations, allocated) = memory::allocated();
-    let rings: u64 = state.readers.iter().map(|reader| reader.ring_bytes).sum();
+    let rings = state.places.ring_bytes();
+    let requests = hub.requests.level();
     let row = |component: Component, count, bytes| MemoryRow { component: component.number(), count, bytes };
     vec![
         row(Component::All, allocations, allocated),
@@ -103,5 +104,6 @@ pub(crate) fn memory(hub: &Hub, state: &State) -> Vec<MemoryRow> {
         row(Component::Rings, rings / RING_SLOT_BYTES as u64, rings),
         row(Component::IdLists, hub.id_lists.load(Relaxed), hub.ids.load(Relaxed) * 8),
         row(Component::Links, hub.connections.lock().len() as u64, hub.buffer_bytes.load(Relaxed)),
+        row(Component::Requests, requests.0, requests.1),
     ]
 }

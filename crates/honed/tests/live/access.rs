@@ -9,31 +9,45 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 /// A group that every system has, and of which the user below is no member.
-const GROUP: (&str, u32) = ("daemon", 1);
+pub(crate) const GROUP: (&str, u32) = ("daemon", 1);
 const NOBODY: u32 = 65_534;
 
 /// Connects and attaches as an unprivileged user with these groups; only the thread that does so changes.
 fn attach_as(socket: &Path, group: u32, supplementary: &[u32]) -> Result<u64, ReaderError> {
-    connected_as(socket, group, supplementary, |mut connection| connection.attach(&Options::default()))
+    let attach = |mut connection: Connection| connection.attach(&Options::default());
+    member(NOBODY, group, supplementary, || Connection::open(socket).and_then(attach))
 }
 
-/// Connects as an unprivileged user with these groups, and does something.
-fn connected_as<T: Send>(
-    socket: &Path,
+/// Does something as this user with these groups; only the thread that does so changes.
+pub(crate) fn member<T: Send>(
+    user: u32,
     group: u32,
     supplementary: &[u32],
-    act: impl FnOnce(Connection) -> Result<T, ReaderError> + Send,
-) -> Result<T, ReaderError> {
+    act: impl FnOnce() -> T + Send,
+) -> T {
     std::thread::scope(|scope| {
         let client = scope.spawn(|| {
             let groups: Vec<_> = supplementary.iter().map(|group| Gid::from_raw(*group)).collect();
-            let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(group));
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
             set_thread_groups(&groups).expect("root may");
             set_thread_res_gid(group, group, group).expect("root may");
             set_thread_res_uid(user, user, user).expect("root may");
-            act(Connection::open(socket)?)
+            act()
         });
         client.join().expect("the client does not panic")
+    })
+}
+
+/// Connects as this user with these groups, and does something.
+pub(crate) fn connected_as<T: Send>(
+    socket: &Path,
+    user: u32,
+    group: u32,
+    supplementary: &[u32],
+    act: impl FnOnce(Connection) -> T + Send,
+) -> T {
+    member(user, group, supplementary, || {
+        act(Connection::open(socket).expect("a member of the group is served"))
     })
 }
 
@@ -72,10 +86,9 @@ fn only_root_may_ask_for_what_concerns_all_readers() {
     }
     let service = Service::start(&format!("socket_group = '{}'", GROUP.0));
     let asked = |act: Act| {
-        connected_as(&service.socket(), GROUP.1, &[], |mut connection| {
+        connected_as(&service.socket(), NOBODY, GROUP.1, &[], |mut connection| {
             let refusal = act(&mut connection).expect_err("a member of the group may not").refusal();
-            connection.statistics()?;
-            Ok(refusal)
+            connection.statistics().map(|_| refusal)
         })
     };
     let acts: [Act; 3] = [

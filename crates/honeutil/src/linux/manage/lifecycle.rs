@@ -158,6 +158,8 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
             .and_then(|()| std::fs::set_permissions(directory, Permissions::from_mode(0o755)))
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     }
+    // honed's own directory is another one.
+    let log = &std::path::absolute(log).with_context(|| format!("cannot find {}", log.display()))?;
     let mut messages = OpenOptions::new()
         .create(true)
         .append(true)
@@ -167,7 +169,7 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
         .with_context(|| format!("cannot open the log {}", log.display()))?;
     let said_before = messages.seek(SeekFrom::End(0)).unwrap_or(0);
     let mut command = Command::new(std::env::current_exe().context("cannot find out where honeutil is")?);
-    command.args(["start", "--become-honed"]).arg(honed);
+    command.args(["start", "--become-honed"]).arg(honed).arg("--log").arg(log);
     for (option, path) in [("--socket", &place.asked.socket), ("--config", &place.asked.config)] {
         if let Some(path) = path {
             command.arg(option).arg(path);
@@ -219,6 +221,7 @@ fn become_honed(honed: &Path, args: &StartArgs) -> anyhow::Error {
         return anyhow!("cannot leave the terminal's session: {error}");
     }
     let mut command = Command::new(honed);
+    command.arg("--log").arg(&args.log);
     for (option, path) in [("--socket", &args.place.socket), ("--config", &args.place.config)] {
         if let Some(path) = path {
             command.arg(option).arg(path);
