@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use hone_api::limits::{MAX_RING_BYTES, MIN_RING_BYTES};
 use hone_api::{ApiVersion, ControlCode, DataEvent, Family, OpenConnections, Operation, Reply, Request};
-use hone_engine::{Filter, OpenConnection, ProcessKey, Read, ReaderOptions};
+use hone_engine::{Filter, OpenConnection, ProcessKey, Read, ReaderOptions, RingBuffer};
 
 use crate::kernel::{Kernel, Purpose, Signal, log};
 use crate::queue_manager::Attached;
@@ -64,19 +64,26 @@ impl<K: Kernel> Driver<K> {
             }
             is_allowed
         });
-        let number = self.locked(Purpose::Reader, |state| {
-            state.readers.try_reserve(1).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
-            let options = ReaderOptions {
-                ring_bytes: ring_bytes.map(|bytes| bytes as usize),
-                ..ReaderOptions::default()
-            };
-            let id = state.engine.attach(&options, state.now)?;
-            grow::push(&mut state.readers, Attached { id, event: None })?;
+        // To make it takes time in proportion to its size, which nobody is to wait for at DISPATCH_LEVEL.
+        let ring_bytes = ring_bytes.map(|bytes| bytes as usize);
+        let ring_bytes = self.locked(Purpose::Reader, |state| state.engine.ring_bytes(ring_bytes));
+        let ring = RingBuffer::new(ring_bytes.map_err(|_| Status::INVALID_PARAMETER)?)
+            .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+        let attached = self.locked(Purpose::Reader, |state| {
+            if state.readers.try_reserve(1).is_err() {
+                return Err((Status::INSUFFICIENT_RESOURCES, ring));
+            }
+            let attached = state.engine.attach_with(ring, &ReaderOptions::default(), state.now);
+            let id = attached.map_err(|(error, ring)| (error.into(), ring))?;
+            // There is room.
+            let _ = grow::push(&mut state.readers, Attached { id, event: None });
             state.retarget();
             state.wake();
             self.readers.store(state.readers.len(), Relaxed);
-            Ok::<_, Status>(id.get())
-        })?;
+            Ok(id.get())
+        });
+        // What was not used is freed here, without the lock.
+        let number = attached.map_err(|(status, _ring)| status)?;
         log!(K, Information, "reader {number} attaches");
         let number = usize::try_from(number).ok().and_then(|number| number.checked_add(1));
         number.map(Handle).ok_or(Status::INSUFFICIENT_RESOURCES)
@@ -87,14 +94,18 @@ impl<K: Kernel> Driver<K> {
         let closed = self.locked(Purpose::Reader, |state| {
             let place = state.readers.iter().position(|reader| reader.id.get() == handle.reader())?;
             let reader = state.readers.swap_remove(place);
-            state.engine.detach(reader.id);
+            let detached = state.engine.begin_detach(reader.id);
             state.retarget();
             self.readers.store(state.readers.len(), Relaxed);
-            Some(reader)
+            Some((reader, detached))
         });
         log!(K, Information, "reader {} detaches", handle.reader());
-        // The event is let go of here, without the lock.
-        closed.is_some()
+        // The event and the ring buffer are let go of here, without the lock.
+        let Some((_reader, detached)) = closed else { return false };
+        if let Some(mut detached) = detached {
+            while !self.locked(Purpose::Reader, |state| state.engine.release_blocks(&mut detached)) {}
+        }
+        true
     }
 
     /// Fills `buffer` with what waits for the reader, in whole blocks if the buffer has room for the next one; gives how
