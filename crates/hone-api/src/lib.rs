@@ -61,4 +61,4 @@ pub use statistics::{
 };
 
 /// The version of this interface: major and minor number.
-pub const API_VERSION: (u16, u16) = (1, 0);
+pub const API_VERSION: (u16, u16) = (1, 1);

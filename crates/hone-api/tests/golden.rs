@@ -285,7 +285,7 @@ fn kinds_are_at_their_numbers() {
 fn replies() {
     let (all, original) = (statistics(), statistics().to_original());
     let version = ApiVersion::of_service([0, 1, 0, 0]);
-    assert_eq!(version.encode(), [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(version.encode(), [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
     let replies = [
         (Operation::MarkRestart, Reply::Done, vec![]),
         (Operation::GetSnapLength, Reply::SnapLength(96), vec![96, 0, 0, 0]),

@@ -18,6 +18,9 @@ use crate::text::counted;
 /// How often a wait looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Between reports so far apart, the connection is not kept: honed closes one on which nothing is asked for ten minutes.
+const OPEN_AGAIN: Duration = Duration::from_secs(300);
+
 /// What `get-stats` tells.
 #[derive(Debug)]
 pub enum Report {
@@ -82,7 +85,11 @@ pub fn get_stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
         match args.watch {
-            Some(time) if pause(&mut control, time) => {}
+            Some(time) if pause(&mut control, time) => {
+                if time >= OPEN_AGAIN {
+                    service = Service::open(&args.service)?;
+                }
+            }
             _ => return Ok(ExitCode::SUCCESS),
         }
     }
