@@ -192,6 +192,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the reader has a section's beginning yet to read: what ran and was open then is kept in memory for it, be it
+    /// ended since, and is not among the bytes that may wait in its ring. `None` if it is not attached.
+    #[must_use]
+    pub fn keeps_state(&self, reader: ReaderId) -> Option<bool> {
+        self.index(reader).map(|index| self.readers[index].keeps_state())
+    }
+
     /// The reader's snap length; `None` if it is not attached.
     #[must_use]
     pub fn snap_length(&self, reader: ReaderId) -> Option<u32> {

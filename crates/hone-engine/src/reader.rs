@@ -212,6 +212,11 @@ impl Reader {
         self.max_queued_bytes = bytes;
     }
 
+    /// Whether a section that it has yet to read keeps in memory what ran and was open when that began.
+    pub(crate) fn keeps_state(&self) -> bool {
+        self.section.keeps_state() || self.mark.as_ref().is_some_and(|mark| mark.next.keeps_state())
+    }
+
     /// Whether there is nothing to read.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.next(), Next::Nothing)

@@ -69,6 +69,11 @@ impl Section {
         };
     }
 
+    /// Whether it keeps in memory what ran and was open when it began.
+    pub(crate) const fn keeps_state(&self) -> bool {
+        self.state.is_some()
+    }
+
     /// Gives up what is not read yet.
     pub(crate) fn release(self, timeline: &mut Timeline) {
         self.state.into_iter().for_each(|state| timeline.close(state));

@@ -201,3 +201,18 @@ fn story_after(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     }
     told
 }
+
+#[test]
+fn who_keeps_a_beginning_is_known() {
+    let mut engine = known();
+    let reader = attach(&mut engine);
+    assert_eq!(engine.keeps_state(reader), Some(true));
+    bytes(&mut engine, reader);
+    assert_eq!(engine.keeps_state(reader), Some(false));
+    engine.mark_restart(reader, 60).expect("no other mark is set");
+    assert_eq!(engine.keeps_state(reader), Some(true), "of the next section");
+    bytes(&mut engine, reader);
+    assert_eq!(engine.keeps_state(reader), Some(false));
+    engine.detach(reader);
+    assert_eq!(engine.keeps_state(reader), None);
+}

@@ -8,7 +8,7 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use hone_api::ApiVersion;
@@ -77,6 +77,8 @@ pub(crate) struct Client {
     pub(crate) peer: Peer,
     pub(crate) waker: Arc<Waker>,
     pub(crate) reader: Option<ReaderId>,
+    /// Its reader is not to be kept any longer.
+    pub(crate) given_up: Arc<AtomicBool>,
     pub(crate) filters: Filters,
     input: Input,
     answer: Outgoing,
@@ -98,6 +100,7 @@ pub(crate) fn start(hub: Arc<Hub>, socket: UnixStream, peer: Peer) -> io::Result
         peer,
         waker,
         reader: None,
+        given_up: Arc::default(),
         filters: Filters::default(),
         input: Input::default(),
         answer: Outgoing::default(),
@@ -135,6 +138,11 @@ impl Client {
         let hello = ApiVersion::of_service(statistics::version()).encode();
         self.answer.set(frame(Kind::Hello, 0, 0, &hello));
         loop {
+            if self.given_up.load(Relaxed) {
+                let text = "it has not read the beginning of its section, and memory for others ran out";
+                tracing::warn!("ending the stream of {}: {text}", self.peer);
+                return Err(ErrorKind::OutOfMemory.into());
+            }
             if self.way == Way::Open && self.hub.phase() == Phase::Ending {
                 self.begin_end();
             }

@@ -17,11 +17,12 @@
 //!
 //! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it cannot use up
 //! what others need, what may wait for readers is shared out evenly among those attached, anew with each that comes or
-//! goes. What waits already stays; room that is not shared out makes up for that.
+//! goes. What waits already stays; room that is not shared out makes up for that. A reader that does not read the beginning
+//! of its section keeps what has ended since; where that fills the memory, it is given up ([`State::give_up_stuck`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hone_engine::{Engine, ReaderId};
 use hone_linux::{Capture, Mechanism};
@@ -33,6 +34,8 @@ use crate::waker::Waker;
 
 /// Most bytes of blocks that may wait for one reader.
 const MAX_PINNED: usize = 64 << 20;
+/// How long a reader may take for the beginning of a section where memory runs out.
+const STUCK: Duration = Duration::from_secs(20);
 
 /// An attached reader, as the others need to know it.
 pub(crate) struct Attached {
@@ -41,6 +44,10 @@ pub(crate) struct Attached {
     /// 0: unlimited.
     pub(crate) snap_length: u32,
     pub(crate) place: Place,
+    /// Since when it has had a section's beginning to read.
+    pub(crate) beginning: Option<Instant>,
+    /// Tells its thread to end the connection.
+    pub(crate) given_up: Arc<AtomicBool>,
 }
 
 /// A connection, as the others need to know it.
@@ -98,6 +105,23 @@ impl State {
             match capture.set(longest) {
                 Ok(()) => self.taken = longest,
                 Err(error) => tracing::error!("{error}"),
+            }
+        }
+    }
+}
+
+impl State {
+    /// Where memory for blocks runs out, gives up the readers that have not read the beginnings of their sections: these
+    /// keep in memory what has ended since, as much as has begun and ended, and others would have no memory for what
+    /// happens. To be called now and then.
+    pub(crate) fn give_up_stuck(&mut self, max_block_bytes: usize, now: Instant) {
+        let full = self.engine.statistics().block_bytes > max_block_bytes as u64 / 4 * 3;
+        for reader in &mut self.readers {
+            let keeps = self.engine.keeps_state(reader.id) == Some(true);
+            reader.beginning = keeps.then(|| reader.beginning.unwrap_or(now));
+            if full && reader.beginning.is_some_and(|since| now.duration_since(since) >= STUCK) {
+                reader.given_up.store(true, Relaxed);
+                reader.waker.wake();
             }
         }
     }
@@ -233,5 +257,47 @@ impl Hub {
 
     fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as usize, std::sync::atomic::Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hone_engine::{Event, ProcessKey, ProcessStart, ReaderOptions, StartKind};
+
+    use super::*;
+
+    #[test]
+    fn where_memory_runs_out_readers_that_keep_a_beginning_are_given_up() {
+        const BYTES: usize = 1 << 20;
+        let config = hone_engine::Config { max_block_bytes: BYTES, ..hone_engine::Config::default() };
+        let engine = Engine::new(config).expect("there is memory");
+        let hub = Hub::new(engine, &crate::config::defaults(), None).expect("there are descriptors");
+        let mut state = hub.lock("test");
+        let start = |pid| {
+            Event::ProcessStarted(ProcessStart::new(ProcessKey { pid, start: 1 }, 1, StartKind::Started))
+        };
+        state.engine.handle(&start(1)).expect("there is memory");
+        let mut attach = |user| {
+            let id = state.engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
+            let place = state.places.take(user, 1024).expect("there is a place");
+            let waker = Arc::new(Waker::new().expect("there are descriptors"));
+            let given_up = Arc::default();
+            state.readers.push(Attached { id, waker, snap_length: 0, place, beginning: None, given_up });
+            id
+        };
+        let [_stuck, reads] = [1, 2].map(&mut attach);
+        let mut buffer = vec![0; BYTES];
+        while state.engine.read(reads, &mut buffer, 1) != Ok(hone_engine::Read::Empty) {}
+        let given_up = |state: &State| [0, 1].map(|at: usize| state.readers[at].given_up.load(Relaxed));
+        let now = Instant::now();
+        state.give_up_stuck(BYTES, now);
+        state.give_up_stuck(BYTES, now + STUCK);
+        assert_eq!(given_up(&state), [false; 2], "there is memory");
+        let mut pid = 2;
+        while state.engine.handle(&start(pid)).is_ok() {
+            pid += 1;
+        }
+        state.give_up_stuck(BYTES, now + STUCK);
+        assert_eq!(given_up(&state), [true, false]);
     }
 }

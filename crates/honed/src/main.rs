@@ -152,6 +152,7 @@ fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: 
         let [clients, stop, reload, main] = fds.map(|fd| !fd.revents().is_empty());
         if looked.elapsed() >= memory::LOOK_EVERY {
             looked = Instant::now();
+            hub.lock("main").give_up_stuck(hub.max_block_bytes, looked);
             memory::give_back();
             log::say_what_was_left_out(false);
         }

@@ -324,7 +324,8 @@ impl Client {
         // It is attached.
         let _ = filters.exchange(&mut state.engine, id);
         let waker = Arc::clone(&self.waker);
-        state.readers.push(Attached { id, waker, snap_length, place });
+        let given_up = Arc::clone(&self.given_up);
+        state.readers.push(Attached { id, waker, snap_length, place, beginning: None, given_up });
         state.retarget();
         state.wake();
         drop(state);
