@@ -16,10 +16,11 @@
 //! # Memory
 //!
 //! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it cannot use up
-//! what others need, what may wait for readers is shared out evenly among those attached, anew with each that comes or
-//! goes. What waits already stays; room that is not shared out makes up for that. A reader that does not read the beginning
+//! what others need, what may wait for readers is shared out evenly among the users who read, and each user's part among
+//! the readers of that user, anew with each that comes or goes. What waits already stays; room that is not shared out makes up for that. A reader that does not read the beginning
 //! of its section keeps what has ended since; where that fills the memory, it is given up ([`State::give_up_stuck`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -70,9 +71,26 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// How many bytes of blocks may wait for each reader, if there are so many.
-    pub(crate) fn share(&self, readers: usize) -> usize {
-        (self.pinnable / readers.max(1)).min(MAX_PINNED)
+    /// How many bytes of blocks may wait for each reader of this user, if there are `more` of them: each user who reads has
+    /// as much as another.
+    pub(crate) fn share(&self, user: u32, more: usize) -> usize {
+        let readers = self.readers_of_users();
+        let own = readers.get(&user).copied().unwrap_or(0);
+        let users = readers.len() + usize::from(own == 0);
+        self.part(users, own + more)
+    }
+
+    /// Of so many users, the part of each reader of one who has so many.
+    fn part(&self, users: usize, own: usize) -> usize {
+        (self.pinnable / users.max(1) / own.max(1)).min(MAX_PINNED)
+    }
+
+    fn readers_of_users(&self) -> BTreeMap<u32, usize> {
+        let mut readers = BTreeMap::new();
+        for reader in &self.readers {
+            *readers.entry(reader.place.user).or_default() += 1;
+        }
+        readers
     }
 
     pub(crate) fn reader(&mut self, id: ReaderId) -> Option<&mut Attached> {
@@ -92,10 +110,11 @@ impl State {
     /// After a reader has come, gone or changed: shares out the memory, and tells the sensor how much of each packet is
     /// wanted, which is the most that any reader wants.
     pub(crate) fn retarget(&mut self) {
-        let share = self.share(self.readers.len());
+        let of_users = self.readers_of_users();
         for reader in &self.readers {
-            // Each is attached.
-            let _ = self.engine.set_pinned_bytes(reader.id, share);
+            let own = of_users.get(&reader.place.user).copied().unwrap_or(0);
+            // It is attached.
+            let _ = self.engine.set_pinned_bytes(reader.id, self.part(of_users.len(), own));
         }
         let longest = self.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
         let longest = longest.map(|length| length.wrapping_add(1));
@@ -266,26 +285,53 @@ mod tests {
 
     use super::*;
 
+    fn hub(max_block_bytes: usize) -> Hub {
+        let config = hone_engine::Config { max_block_bytes, ..hone_engine::Config::default() };
+        let engine = Engine::new(config).expect("there is memory");
+        Hub::new(engine, &crate::config::defaults(), None).expect("there are descriptors")
+    }
+
+    fn attach(state: &mut State, user: u32) -> ReaderId {
+        let id = state.engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
+        let place = state.places.take(user, 1024).expect("there is a place");
+        let waker = Arc::new(Waker::new().expect("there are descriptors"));
+        state.readers.push(Attached {
+            id,
+            waker,
+            snap_length: 0,
+            place,
+            beginning: None,
+            given_up: Arc::default(),
+        });
+        id
+    }
+
+    #[test]
+    fn many_readers_of_one_user_leave_others_their_part() {
+        let hub = hub(1 << 20);
+        let mut state = hub.lock("test");
+        assert_eq!(state.share(7, 1), MAX_PINNED);
+        for user in [0, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7] {
+            attach(&mut state, user);
+        }
+        let part = state.pinnable / 2;
+        assert_eq!(
+            (state.share(0, 0), state.share(7, 0), state.share(7, 1)),
+            (MAX_PINNED, part / 10, part / 11)
+        );
+        assert_eq!(state.share(8, 1), MAX_PINNED);
+    }
+
     #[test]
     fn where_memory_runs_out_readers_that_keep_a_beginning_are_given_up() {
         const BYTES: usize = 1 << 20;
-        let config = hone_engine::Config { max_block_bytes: BYTES, ..hone_engine::Config::default() };
-        let engine = Engine::new(config).expect("there is memory");
-        let hub = Hub::new(engine, &crate::config::defaults(), None).expect("there are descriptors");
+        let hub = hub(BYTES);
         let mut state = hub.lock("test");
         let start = |pid| {
             Event::ProcessStarted(ProcessStart::new(ProcessKey { pid, start: 1 }, 1, StartKind::Started))
         };
         state.engine.handle(&start(1)).expect("there is memory");
-        let mut attach = |user| {
-            let id = state.engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
-            let place = state.places.take(user, 1024).expect("there is a place");
-            let waker = Arc::new(Waker::new().expect("there are descriptors"));
-            let given_up = Arc::default();
-            state.readers.push(Attached { id, waker, snap_length: 0, place, beginning: None, given_up });
-            id
-        };
-        let [_stuck, reads] = [1, 2].map(&mut attach);
+        let [_stuck, reads] = [0, 7].map(|user| attach(&mut state, user));
         let mut buffer = vec![0; BYTES];
         while state.engine.read(reads, &mut buffer, 1) != Ok(hone_engine::Read::Empty) {}
         let given_up = |state: &State| [0, 1].map(|at: usize| state.readers[at].given_up.load(Relaxed));

@@ -118,7 +118,7 @@ pub(crate) struct Places {
 /// What a reader takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    user: u32,
+    pub(crate) user: u32,
     ring_bytes: u64,
 }
 

@@ -309,7 +309,7 @@ impl Client {
             drop(state);
             return Err(stopping());
         }
-        let pinned_bytes = state.share(state.readers.len() + 1);
+        let pinned_bytes = state.share(self.peer.user(), 1);
         let options = ReaderOptions { ring_bytes: None, pinned_bytes, snap_length };
         let attached = state.engine.attach_with(ring, &options, hone_linux::now());
         let id = match attached {

@@ -66,12 +66,14 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
         statistics.unattributed[reason as usize] = engine.no_owner.get(reason);
     }
     if let Some(got) = reader.and_then(|id| state.engine.reader_statistics(id)) {
+        let own = state.readers.iter().find(|attached| Some(attached.id) == reader);
+        let pinned = own.map_or(0, |own| state.share(own.place.user, 0));
         statistics.reader = ReaderStatistics {
             id: got.id,
             attached: got.attached,
             ring_bytes: got.ring_bytes,
             ring_slots: got.ring_slots,
-            pinned_bytes: state.share(state.readers.len()) as u64,
+            pinned_bytes: pinned as u64,
             queued_bytes: got.queued_bytes,
             snap_length: got.snap_length.into(),
             received: counts(got.received),
