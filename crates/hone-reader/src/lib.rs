@@ -13,6 +13,7 @@ mod error;
 mod frames;
 mod level;
 pub mod protocol;
+pub mod state_file;
 
 pub use connection::{Connection, Options, Read};
 pub use error::ReaderError;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use hone_reader::Refusal;
+use hone_reader::{Refusal, state_file};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::client;
@@ -146,15 +146,7 @@ fn make_directory(directory: &Path) -> anyhow::Result<()> {
 fn lock(socket: &Path) -> anyhow::Result<File> {
     let mut path = socket.as_os_str().to_owned();
     path.push(".lock");
-    let shown = Path::new(&path).display();
-    let mut options = File::options();
-    let mut file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| format!("cannot open {shown}"))?;
+    let mut file = state_file::open(Path::new(&path))?;
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let holder = io::read_to_string(&file).unwrap_or_default();
         let holder = holder.trim();

@@ -8,12 +8,11 @@ mod limit;
 use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use hone_reader::LogLevels;
+use hone_reader::{LogLevels, state_file};
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -44,10 +43,11 @@ struct LogFile {
 
 impl LogFile {
     fn open(path: &Path, most: u64) -> io::Result<Self> {
-        let mut options = File::options();
-        options.create(true).append(true).mode(0o640).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
-        let file = options.open(path)?;
-        let bytes = file.metadata()?.len();
+        let file = state_file::open_log(path).map_err(io::Error::other)?;
+        let found = file.metadata()?;
+        let bytes = found.len();
+        // A device, as /dev/null, is never full, and keeps its name.
+        let most = if found.is_file() { most } else { u64::MAX };
         Ok(Self { path: path.to_owned(), file, bytes, most })
     }
 
@@ -209,5 +209,6 @@ mod tests {
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).expect("it can be made");
         assert!(LogFile::open(&link, 100).is_err());
+        assert_eq!(LogFile::open(Path::new("/dev/null"), 100).expect("it is there").most, u64::MAX);
     }
 }

@@ -6,7 +6,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -315,6 +315,42 @@ fn a_honed_that_cannot_start_says_why() {
         service.run("start", &["--log", &service.log, "--socket", socket.to_str().expect("it is text")], 1);
     assert!(stderr.contains("max_readers = 0; allowed: 1 to 1024"), "{stderr}");
     assert!(service.pid().is_none());
+}
+
+/// Root starts it, perhaps in a directory where others may write.
+#[test]
+fn neither_log_nor_pid_file_is_written_through_a_link() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::new();
+    let path = |name: &str| service.directory.path().join(name);
+    fs::write(path("precious"), "precious").expect("the directory is ours");
+    symlink(path("precious"), &service.log).expect("the directory is ours");
+    let (_, stderr) = service.run("start", &["--log", &service.log], 1);
+    assert!(stderr.contains(&service.log) && stderr.contains("a symbolic link"), "{stderr}");
+    assert!(stderr.contains("--log"), "what to do: {stderr}");
+    service.run("status", &[], 3);
+
+    fs::remove_file(&service.log).expect("the directory is ours");
+    symlink(path("precious"), path("hone.pid")).expect("the directory is ours");
+    let (_, stderr) = service.run("start", &["--log", &service.log], 1);
+    let pid_file = path("hone.pid").display().to_string();
+    assert!(stderr.contains(&pid_file) && stderr.contains("a symbolic link"), "{stderr}");
+    assert!(stderr.contains("honed has started"), "{stderr}");
+    service.run("stop", &[], 0);
+    assert_eq!(fs::read(path("precious")).expect("it is there"), b"precious");
+}
+
+#[test]
+fn installing_writes_through_no_link() {
+    let root = Root::new();
+    fs::create_dir_all(root.path("usr/local/bin")).expect("the directory is ours");
+    fs::write(root.path("precious"), "precious").expect("the directory is ours");
+    symlink(root.path("precious"), root.path("usr/local/bin/.honed.new")).expect("the directory is ours");
+    root.install(&[], 0);
+    assert_eq!(fs::read(root.path("precious")).expect("it is there"), b"precious");
+    assert_eq!(fs::read(root.path("usr/local/bin/honed")).expect("it is there"), b"first");
 }
 
 /// Runs it where systemd seems to run, with a `systemctl` that succeeds and notes what it is told; gives exit status,

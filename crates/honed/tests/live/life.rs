@@ -130,6 +130,34 @@ fn one_service_at_a_time() {
     assert!(log.contains("another program already listens"), "{log}");
 }
 
+/// Whoever may write in the directory must not have root write into another file.
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    if !ready(&[]) {
+        return;
+    }
+    let directory = hone_testing::directory();
+    let socket = hone_testing::socket(directory.path());
+    let text = format!("socket = '{}'", socket.display());
+    std::fs::write(directory.path().join("hone.toml"), text).expect("the directory is ours");
+    let (precious, lock) = (directory.path().join("precious"), directory.path().join("hone.sock.lock"));
+    std::fs::write(&precious, "precious").expect("the directory is ours");
+    for (link, word) in [(true, "a symbolic link"), (false, "a hard link")] {
+        if link {
+            std::os::unix::fs::symlink(&precious, &lock).expect("the directory is ours");
+        } else {
+            std::fs::hard_link(&precious, &lock).expect("the directory is ours");
+        }
+        let mut honed = Guarded::spawn(&mut command(directory.path()));
+        assert_eq!(honed.wait("it refuses").code(), Some(1));
+        let log = std::fs::read_to_string(directory.path().join("log")).expect("it has a log");
+        assert!(log.contains(&lock.display().to_string()) && log.contains(word), "{log}");
+        assert!(log.contains("remove it"), "what to do: {log}");
+        assert_eq!(std::fs::read(&precious).expect("it is there"), b"precious");
+        std::fs::remove_file(&lock).expect("the directory is ours");
+    }
+}
+
 #[test]
 fn a_stop_request_is_refused_while_readers_are_attached() {
     if !ready(&[]) {

@@ -1,6 +1,6 @@
 //! Installs the service by hand: files, group, systemd's knowledge of them. Can be run again: then it mends.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -198,7 +198,10 @@ fn write(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
     temporary.push(name);
     temporary.push(".new");
     let temporary = directory.join(temporary);
-    let written = std::fs::write(&temporary, content)
+    // What an installation that was killed has left. A link is removed, not followed.
+    let _ = std::fs::remove_file(&temporary);
+    let written = File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(content))
         .and_then(|()| std::fs::set_permissions(&temporary, Permissions::from_mode(mode)))
         .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {

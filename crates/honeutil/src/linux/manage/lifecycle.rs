@@ -1,16 +1,16 @@
 //! Starts and stops honed. Without systemd, `start` runs itself once more as the child that leaves the terminal's
 //! session and then becomes honed, so that honed's process id is the child's.
 
-use std::fs::{OpenOptions, Permissions};
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::Permissions;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use hone_reader::{Connection, ReaderError, Refusal};
+use hone_reader::{Connection, ReaderError, Refusal, state_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -160,13 +160,8 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
     }
     // honed's own directory is another one.
     let log = &std::path::absolute(log).with_context(|| format!("cannot find {}", log.display()))?;
-    let mut messages = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .read(true)
-        .mode(0o640)
-        .open(log)
-        .with_context(|| format!("cannot open the log {}", log.display()))?;
+    let mut messages = state_file::open_log(log)
+        .map_err(|error| anyhow!("cannot log (--log names another file): {error}"))?;
     let said_before = messages.seek(SeekFrom::End(0)).unwrap_or(0);
     let mut command = Command::new(std::env::current_exe().context("cannot find out where honeutil is")?);
     command.args(["start", "--become-honed"]).arg(honed).arg("--log").arg(log);
@@ -186,10 +181,17 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
         let _ = messages.take(MOST_LOG).read_to_string(&mut said);
         anyhow!("{error}; its log {} says: {}", log.display(), said.trim())
     })?;
-    let file = place.pid_file();
-    std::fs::write(&file, format!("{}\n", child.id()))
-        .with_context(|| format!("honed has started, but {} cannot be written", file.display()))?;
+    write_pid_file(&place.pid_file(), child.id()).map_err(|error| {
+        anyhow!("honed has started (process {}), without a pid file: {error}", child.id())
+    })?;
     Ok(child.id())
+}
+
+fn write_pid_file(path: &Path, pid: u32) -> anyhow::Result<()> {
+    let mut file = state_file::open(path)?;
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{pid}"))
+        .map_err(|error| anyhow!("cannot write {}: {error}", path.display()))
 }
 
 fn wait_until_it_serves(child: &mut Child, socket: &Path) -> anyhow::Result<()> {
