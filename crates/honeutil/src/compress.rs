@@ -1,25 +1,26 @@
 //! One finished file into one compressed file, all or nothing.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::system::file::{FileId, create_new, rename_new};
+use crate::part::{self, Part, with_suffix};
+use crate::system::file::FileId;
 
 /// zstd's own default: a fifth of its size for text, at some hundred MiB a second.
 const LEVEL: i32 = 3;
 const CHUNK_BYTES: usize = 1 << 20;
+/// What a compressed file ends with.
+const SUFFIX: &str = ".zst";
 
 /// What the compressed file of `path` is called.
 pub(crate) fn compressed_name(path: &Path) -> PathBuf {
-    with_suffix(path, ".zst")
+    with_suffix(path, SUFFIX)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+/// The name of the plain file, of the name of a compressed one in the making.
+pub(crate) fn plain_name(part: &str) -> Option<&str> {
+    part.strip_suffix(part::SUFFIX)?.strip_suffix(SUFFIX)
 }
 
 /// Compresses the file, which has this identity, and removes it then. Gives up when `wanted`, asked now and then, says
@@ -31,34 +32,32 @@ pub(crate) fn compress(
     wanted: &mut dyn FnMut() -> bool,
 ) -> io::Result<Option<(PathBuf, u64)>> {
     let name = compressed_name(path);
-    let part = with_suffix(&name, ".part");
-    let plain = File::open(path)?;
+    let plain = File::open(path).map_err(said)?;
     if FileId::of(&plain)? != id {
         return Err(io::Error::other("there is another file of its name now"));
     }
-    let out = create_new(&part)?;
-    let result = fill(plain, out, wanted).and_then(|length| match length {
-        // Never over a file of that name.
-        Some(length) => rename_new(&part, &name).map_err(said).map(|()| Some((name.clone(), length))),
-        None => Ok(None),
-    });
-    if !matches!(result, Ok(Some(_))) {
-        let _ = fs::remove_file(&part);
-    } else if id.is_at(path) {
+    let part = Part::create(&name)?;
+    if !fill(plain, part.file(), wanted)? {
+        return Ok(None);
+    }
+    let length = part.file().metadata()?.len();
+    // Never over a file of that name.
+    part.finish().map_err(said)?;
+    if id.is_at(path) {
         fs::remove_file(path)?;
     }
-    result
+    Ok(Some((name, length)))
 }
 
-/// Writes the compressed file and has it reach the disk; its length, or `None` if it is no longer wanted.
-fn fill(mut plain: File, out: File, wanted: &mut dyn FnMut() -> bool) -> io::Result<Option<u64>> {
+/// Writes the compressed file; false if it is no longer wanted.
+fn fill(mut plain: File, out: &File, wanted: &mut dyn FnMut() -> bool) -> io::Result<bool> {
     let data = plain.metadata()?;
     let mut encoder = zstd::stream::write::Encoder::new(out, LEVEL)?;
     encoder.include_checksum(true)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         if !wanted() {
-            return Ok(None);
+            return Ok(false);
         }
         match plain.read(&mut chunk) {
             Ok(0) => break,
@@ -67,10 +66,8 @@ fn fill(mut plain: File, out: File, wanted: &mut dyn FnMut() -> bool) -> io::Res
             Err(error) => return Err(error),
         }
     }
-    let out = encoder.finish()?;
-    out.set_permissions(data.permissions())?;
-    out.sync_all()?;
-    out.metadata().map(|data| Some(data.len()))
+    encoder.finish()?.set_permissions(data.permissions())?;
+    Ok(true)
 }
 
 fn said(error: io::Error) -> io::Error {
@@ -78,6 +75,7 @@ fn said(error: io::Error) -> io::Error {
         kind @ io::ErrorKind::AlreadyExists => {
             io::Error::new(kind, "there is a compressed file of its name already")
         }
+        kind @ io::ErrorKind::NotFound => io::Error::new(kind, "it is no longer there"),
         _ => error,
     }
 }
@@ -124,5 +122,14 @@ mod tests {
         assert!(compress(&path, id, &mut || true).unwrap_err().to_string().contains("already"));
         assert_eq!(names(&directory), ["a.pcapng", "a.pcapng.zst"]);
         assert_eq!(fs::read(compressed_name(&path)).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn what_a_killed_recorder_left_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, id) = plain(&directory);
+        fs::write(directory.path().join("a.pcapng.zst.part"), "half").unwrap();
+        assert!(compress(&path, id, &mut || true).unwrap().is_some());
+        assert_eq!(names(&directory), ["a.pcapng.zst"]);
     }
 }

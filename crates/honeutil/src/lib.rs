@@ -21,6 +21,7 @@ mod ip;
 pub mod naming;
 mod notes;
 pub mod output;
+mod part;
 pub mod peers;
 pub mod progress;
 pub mod read;

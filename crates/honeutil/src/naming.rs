@@ -1,6 +1,6 @@
 //! What recordings are called.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -11,21 +11,51 @@ const MAX_HOST: usize = 64;
 /// `HOST_YYYYMMDD_HHMMSS.pcapng`, of a time in nanoseconds since 1970, UTC.
 #[must_use]
 pub fn by_time(host: &str, nanos: u64) -> String {
+    let host = prefix(host);
+    let seconds = nanos / NANOS_PER_SECOND;
+    let (year, month, day) = date(seconds / SECONDS_PER_DAY);
+    let time = seconds % SECONDS_PER_DAY;
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{host}{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}.pcapng")
+}
+
+/// Whether a name is one that [`by_time`] makes for this host, perhaps with a number.
+#[must_use]
+pub fn is_by_time(host: &str, name: &str) -> bool {
+    let digits = |text: &str, length: usize| text.len() == length && is_number(text);
+    let time = name.strip_prefix(&prefix(host)).and_then(|rest| rest.strip_suffix(".pcapng"));
+    let Some((day, rest)) = time.and_then(|time| time.split_once('_')) else { return false };
+    let (time, number) = rest.split_once('_').unwrap_or((rest, "0"));
+    digits(day, 8) && digits(time, 6) && is_number(number)
+}
+
+/// Whether a name is that of `path`, perhaps with a number.
+#[must_use]
+pub fn is_numbered(path: &Path, name: &str) -> bool {
+    let part =
+        |part: Option<&OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let dot = path.extension().map_or("", |_| ".");
+    let end = format!("{dot}{}", part(path.extension()));
+    let between = name.strip_prefix(&part(path.file_stem())).and_then(|rest| rest.strip_suffix(&end));
+    between.is_some_and(|number| number.is_empty() || number.strip_prefix('_').is_some_and(is_number))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What the names of a host's recordings begin with.
+fn prefix(host: &str) -> String {
     let host: String = host
         .chars()
         .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '_' })
         .take(MAX_HOST)
         .collect();
     // Neither a hidden file nor one that looks like an option.
-    let host = match host.trim_start_matches(['.', '-']) {
-        "" => "host",
-        host => host,
-    };
-    let seconds = nanos / NANOS_PER_SECOND;
-    let (year, month, day) = date(seconds / SECONDS_PER_DAY);
-    let time = seconds % SECONDS_PER_DAY;
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    format!("{host}_{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}.pcapng")
+    match host.trim_start_matches(['.', '-']) {
+        "" => "host_".to_owned(),
+        host => format!("{host}_"),
+    }
 }
 
 /// `path` itself for 0, else with `_number` before the extension.
@@ -87,5 +117,33 @@ mod tests {
         assert_eq!(numbered("a/b.pcapng", 1), Path::new("a/b_1.pcapng"));
         assert_eq!(numbered("b", 12), Path::new("b_12"));
         assert_eq!(numbered("h.example_2026.pcapng", 2), Path::new("h.example_2026_2.pcapng"));
+    }
+
+    #[test]
+    fn names_of_recordings_are_known_again() {
+        for host in ["box", "web-1.example", "a_b", "..", ""] {
+            let name = by_time(host, 7_000_000_000);
+            assert!(is_by_time(host, &name), "{name}");
+            let numbered = numbered(Path::new(&name), 12);
+            assert!(is_by_time(host, numbered.to_str().unwrap()), "{numbered:?}");
+        }
+        for other in [
+            "box.pcapng",
+            "other_19700101_000007.pcapng",
+            "box_1970_000007.pcapng",
+            "box_19700101_000007_.pcapng",
+        ] {
+            assert!(!is_by_time("box", other), "{other}");
+        }
+        for (path, name, expected) in [
+            ("x/a.pcapng", "a.pcapng", true),
+            ("x/a.pcapng", "a_12.pcapng", true),
+            ("x/a.pcapng", "ab.pcapng", false),
+            ("x/a.pcapng", "a_b.pcapng", false),
+            ("x/a.pcapng", "a_1.txt", false),
+            ("a", "a_1", true),
+        ] {
+            assert_eq!(is_numbered(Path::new(path), name), expected, "{name}");
+        }
     }
 }

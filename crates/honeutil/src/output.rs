@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::{Archive, Keep, Report};
-use crate::compress::compressed_name;
+use crate::compress::{compressed_name, plain_name};
 use crate::control::Control;
 use crate::file::RegularFile;
 use crate::naming;
+use crate::part;
 use crate::stream::{PATIENCE, Stream, StreamError};
 use crate::system::file::{self, create_new, open_existing};
 use crate::text::printable;
@@ -131,6 +132,10 @@ pub struct Output {
     name: String,
     first_name: String,
     files: u32,
+    /// The name without a number that the current file has, and the number. Counts on, so that no name is used twice:
+    /// the files in the order of their names are then in the order of time.
+    base: PathBuf,
+    number: u32,
     /// Bytes in the files before this one.
     earlier: u64,
     archive: Option<Archive>,
@@ -152,9 +157,16 @@ impl Output {
     /// # Errors
     /// [`OutputError`].
     pub fn open(target: Target, host: &str, now: u64, control: &mut Control) -> Result<Self, OutputError> {
+        let (mut base, mut number) = (PathBuf::new(), 0);
         let (sink, name) = match &target {
-            Target::Directory(directory) => create_numbered(&directory.join(naming::by_time(host, now)), 0)?,
-            Target::File(path) => (open_file(path, control)?, shown(path)),
+            Target::Directory(directory) => {
+                base = directory.join(naming::by_time(host, now));
+                create_numbered(&base, &mut number)?
+            }
+            Target::File(path) => {
+                base.clone_from(path);
+                (open_file(path, control)?, shown(path))
+            }
             Target::Stdout => {
                 let name = "standard output".to_owned();
                 let sink = file::standard_output().and_then(|file| sink_for(file, RegularFile::inherited));
@@ -173,6 +185,8 @@ impl Output {
             first_name: name.clone(),
             name,
             files: 1,
+            base,
+            number,
             earlier: 0,
             archive: None,
             report: None,
@@ -194,8 +208,40 @@ impl Output {
     /// [`OutputError::NotAFile`], [`OutputError::Thread`].
     pub fn keep(&mut self, keep: Keep) -> Result<(), OutputError> {
         self.require_files()?;
+        if keep.compress {
+            self.remove_left_behind();
+        }
         self.archive = Some(Archive::start(keep).map_err(OutputError::Thread)?);
         Ok(())
+    }
+
+    /// Removes what compressing recorders of the same names have left behind when they were killed: files in the making
+    /// of which the plain one is there.
+    fn remove_left_behind(&self) {
+        let (directory, is_ours): (_, &dyn Fn(&str) -> bool) = match &self.target {
+            Target::Directory(directory) => {
+                (directory.as_path(), &|name| naming::is_by_time(&self.host, name))
+            }
+            Target::File(path) => {
+                (path.parent().unwrap_or(Path::new("")), &|name| naming::is_numbered(path, name))
+            }
+            Target::Stdout => return,
+        };
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(plain) = name.to_str().and_then(plain_name) else { continue };
+            if !is_ours(plain) || !directory.join(plain).exists() {
+                continue;
+            }
+            match part::remove_left_behind(&entry.path()) {
+                Ok(()) => {
+                    tracing::info!("removed {}, which a killed recorder has left", shown(&entry.path()));
+                }
+                // Another recorder's, most likely.
+                Err(error) => tracing::info!("{error}"),
+            }
+        }
     }
 
     /// Ends the output, and waits for what is still to be removed or compressed.
@@ -249,13 +295,14 @@ impl Output {
     /// # Errors
     /// [`OutputError::Open`].
     pub fn rotate(&mut self, now: u64) -> Result<(), OutputError> {
-        let (sink, name) = match (&self.target, &self.sink) {
+        let base = match (&self.target, &self.sink) {
             (Target::Stdout, _) | (_, Sink::Stream(_)) => return Ok(()),
-            (Target::Directory(directory), _) => {
-                create_numbered(&directory.join(naming::by_time(&self.host, now)), 0)?
-            }
-            (Target::File(path), _) => create_numbered(path, self.files)?,
+            (Target::Directory(directory), _) => directory.join(naming::by_time(&self.host, now)),
+            (Target::File(path), _) => path.clone(),
         };
+        let mut number = if base == self.base { self.number + 1 } else { 0 };
+        let (sink, name) = create_numbered(&base, &mut number)?;
+        (self.base, self.number) = (base, number);
         self.earlier += self.sink.written();
         let before = std::mem::replace(&mut self.sink, sink);
         if let (Sink::File(file), Some(archive)) = (before, &self.archive)
@@ -314,11 +361,11 @@ fn shown(path: &Path) -> String {
     printable(&path.to_string_lossy(), MAX_SHOWN)
 }
 
-/// Makes the first of `path` with numbers from `first` on that does not exist yet.
-fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputError> {
-    let mut number = first;
+/// Makes the first of `path` with numbers from `number` on that does not exist yet; `number` is then the one it has.
+fn create_numbered(path: &Path, number: &mut u32) -> Result<(Sink, String), OutputError> {
+    let first = *number;
     loop {
-        let candidate = naming::numbered(path, number);
+        let candidate = naming::numbered(path, *number);
         // The name of a file that was compressed is taken as well.
         let opened = match compressed_name(&candidate).try_exists() {
             Ok(true) => Err(ErrorKind::AlreadyExists.into()),
@@ -329,8 +376,8 @@ fn create_numbered(path: &Path, first: u32) -> Result<(Sink, String), OutputErro
                 let name = shown(&candidate);
                 return Ok((Sink::File(RegularFile::new(file, candidate)), name));
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && number - first < MAX_NUMBER => {
-                number += 1
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && *number - first < MAX_NUMBER => {
+                *number += 1
             }
             Err(source) => return Err(OutputError::Open { name: shown(&candidate), source }),
         }

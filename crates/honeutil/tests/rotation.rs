@@ -184,6 +184,61 @@ fn only_the_newest_files_of_this_recording_are_kept() {
     }
 }
 
+/// Many files a second, of which only the last stay: their names are in the order in which they were made.
+#[test]
+fn no_name_is_used_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    // Taken by others, so that the number runs ahead of the count.
+    for number in 1..=4 {
+        fs::write(directory.path().join(format!("box_20260730_120000_{number}.pcapng")), "precious").unwrap();
+    }
+    let keep = Keep { max_files: NonZeroU32::new(1), compress: false };
+    let target = Target::Directory(directory.path().to_owned());
+    let ((_, _, result), output) = record(traffic(20_000), target, by_size(MIB), keep);
+    result.unwrap();
+    let report = output.report().unwrap();
+    let last = format!("box_20260730_120000_{}.pcapng", 4 + report.removed);
+    assert!(report.removed > 4, "{report:?}");
+    assert_eq!(report.kept, [directory.path().join(last)]);
+}
+
+#[test]
+fn what_killed_recorders_left_is_removed_and_nothing_else() {
+    for (target, of_ours, others) in [
+        (
+            None,
+            ["box_20260101_000000.pcapng", "box_20260101_000000_3.pcapng"],
+            ["other_20260101_000000.pcapng", "box.pcapng"],
+        ),
+        (Some("a.pcapng"), ["a_1.pcapng", "a_22.pcapng"], ["ab.pcapng", "a_b.pcapng"]),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for plain in of_ours.iter().chain(&others) {
+            fs::write(path(plain), "whole").unwrap();
+            fs::write(path(&format!("{plain}.zst.part")), "half").unwrap();
+        }
+        // Nothing but this is left of its recording.
+        fs::write(path("a_7.pcapng.zst.part"), "half").unwrap();
+        fs::write(path("box_20260101_000007.pcapng.zst.part"), "half").unwrap();
+        let target = target
+            .map_or_else(|| Target::Directory(directory.path().to_owned()), |name| Target::File(path(name)));
+        let mut output = Output::open(target, "box", NOON, &mut Control::new()).unwrap();
+        output.keep(Keep { max_files: None, compress: true }).unwrap();
+        output.finish(&mut Control::new());
+        let mut left: Vec<_> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".part"))
+            .collect();
+        left.sort();
+        let mut expected = others.map(|name| format!("{name}.zst.part")).to_vec();
+        expected.extend(["a_7.pcapng.zst.part", "box_20260101_000007.pcapng.zst.part"].map(str::to_owned));
+        expected.sort();
+        assert_eq!(left, expected);
+    }
+}
+
 /// Names go by the clock, but which file is the oldest does not; and nothing waits for a time to come again.
 #[test]
 fn a_clock_set_back_loses_no_packet_and_removes_no_new_file() {
