@@ -1,10 +1,12 @@
 //! Files: private ones, which of them is which, and what a handle stands for.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::windows::ffi::OsStringExt;
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 
 use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree};
@@ -15,7 +17,8 @@ use windows_sys::Win32::Security::{PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES};
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
     FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_TYPE,
-    FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileInformationByHandle, GetFileType, MoveFileExW,
+    FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileInformationByHandle, GetFileType, GetFinalPathNameByHandleW,
+    MoveFileExW,
 };
 
 use crate::check;
@@ -24,6 +27,9 @@ use crate::text::{wide, wide_path};
 /// Full access for the owner, Administrators and SYSTEM, for nobody else, and nothing from the folder (security descriptor
 /// definition language: `D:P` is a protected list).
 const PRIVATE: &str = "D:P(A;;FA;;;OW)(A;;FA;;;BA)(A;;FA;;;SY)";
+
+/// Longest name of a file, in UTF-16 units, and the NUL that ends it.
+const LONGEST_NAME: usize = 1 << 15;
 
 /// A security descriptor in memory of Windows' own.
 pub(crate) struct Descriptor(PSECURITY_DESCRIPTOR);
@@ -101,11 +107,49 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Windows can't tell, as of pipes.
 pub fn id(file: &File) -> io::Result<(u64, u64)> {
+    let information = information(file)?;
+    let index = u64::from(information.nFileIndexHigh) << 32 | u64::from(information.nFileIndexLow);
+    Ok((information.dwVolumeSerialNumber.into(), index))
+}
+
+fn information(file: &File) -> io::Result<BY_HANDLE_FILE_INFORMATION> {
     let mut information = BY_HANDLE_FILE_INFORMATION::default();
     // SAFETY: the file is open, and there is room for the structure.
     check(unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut information) })?;
-    let index = u64::from(information.nFileIndexHigh) << 32 | u64::from(information.nFileIndexLow);
-    Ok((information.dwVolumeSerialNumber.into(), index))
+    Ok(information)
+}
+
+/// How many names an open file has (`GetFileInformationByHandle`). One that is being deleted may keep its last until it is
+/// closed.
+///
+/// # Errors
+/// Windows can't tell, as of pipes.
+pub fn names_left(file: &File) -> io::Result<u64> {
+    information(file).map(|information| information.nNumberOfLinks.into())
+}
+
+/// The full name that an open file has now (`GetFinalPathNameByHandleW`).
+///
+/// # Errors
+/// It is being deleted, or its file system has no such names.
+pub fn name(file: &File) -> io::Result<PathBuf> {
+    let mut name = vec![0; LONGEST_NAME];
+    let room = u32::try_from(name.len()).expect("it is small");
+    // SAFETY: the file is open, and there is room for so many characters.
+    let length = unsafe { GetFinalPathNameByHandleW(file.as_raw_handle(), name.as_mut_ptr(), room, 0) };
+    match name.get(..length as usize) {
+        Some([]) => Err(io::Error::last_os_error()),
+        Some(name) => Ok(OsString::from_wide(name).into()),
+        None => Err(io::ErrorKind::InvalidFilename.into()),
+    }
+}
+
+/// [`id`] of what that name leads to, be it through links.
+///
+/// # Errors
+/// There is nothing, or it can't be looked at.
+pub fn id_behind(path: &Path) -> io::Result<(u64, u64)> {
+    id(&OpenOptions::new().access_mode(0).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)?)
 }
 
 /// [`id`] of what has that name: of a link itself, not of what it leads to.

@@ -55,6 +55,8 @@ pub struct Report {
     pub kept: Vec<PathBuf>,
     /// How many were removed.
     pub removed: u64,
+    /// How many others have removed, moved or replaced after they were finished.
+    pub taken: u64,
     /// Bytes of the compressed files.
     pub compressed_bytes: u64,
     /// How many could not be compressed or removed.
@@ -78,6 +80,9 @@ impl Report {
             0 => {}
             1 => text.push_str("; 1 older one was removed"),
             count => text.push_str(&format!("; {} older ones were removed", thousands(count))),
+        }
+        if self.taken > 0 {
+            text.push_str(&format!("; {} finished before are there no more", thousands(self.taken)));
         }
         text
     }
@@ -172,7 +177,13 @@ impl Keeper {
             }
             self.look();
         }
-        self.report.kept = self.files.into_iter().map(|entry| entry.file.path).collect();
+        for Entry { file, .. } in self.files {
+            if file.id.is_behind(&file.path).unwrap_or(false) {
+                self.report.kept.push(file.path);
+            } else {
+                self.report.taken += 1;
+            }
+        }
         self.report
     }
 
@@ -216,6 +227,7 @@ impl Keeper {
     fn remove(&mut self, file: &Finished) {
         // Moved away, or another of its name: not ours to remove.
         if !file.id.is_at(&file.path) {
+            self.report.taken += 1;
             return;
         }
         match std::fs::remove_file(&file.path) {
@@ -251,7 +263,7 @@ impl Keeper {
             Ok(None) => {}
             Err(error) => {
                 self.report.failures += 1;
-                tracing::warn!("cannot compress {}: {error}. It stays as it is", path.display());
+                tracing::warn!("cannot compress {}: {error}", path.display());
             }
         }
     }

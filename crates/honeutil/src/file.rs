@@ -1,4 +1,4 @@
-//! One regular file that always ends at a whole block.
+//! One regular file that always ends at a whole block. Others may move or remove it while it is written.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
@@ -6,7 +6,18 @@ use std::path::PathBuf;
 
 use crate::archive::Finished;
 use crate::blocks;
-use crate::system::file::FileId;
+use crate::system::file::{self, FileId};
+
+/// Where an open file is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where it was opened, or that cannot be known.
+    Same,
+    /// Somebody has moved it here.
+    Moved(PathBuf),
+    /// Under no name that can be found: it was deleted, or another file has its place. When it is closed, it is lost.
+    Nowhere,
+}
 
 /// A regular file being written. Owned by [`Output`](crate::output::Output).
 #[derive(Debug)]
@@ -20,22 +31,56 @@ pub(crate) struct RegularFile {
     path: Option<PathBuf>,
     /// We made it. It is removed if nothing gets written.
     made: bool,
+    /// It had a name when it was opened, so that it is noticed when it has none any more.
+    named: bool,
 }
 
 impl RegularFile {
     /// A file that was just made at `path`. It vanishes again if nothing is written.
     pub(crate) fn new(file: File, path: PathBuf) -> Self {
-        Self { file, written: 0, overwrites: false, path: Some(path), made: true }
+        let mut new = Self::inherited(file);
+        (new.path, new.made) = (Some(path), true);
+        new
     }
 
     /// An existing file; what it holds is removed at the first write.
     pub(crate) fn overwrite(file: File, path: PathBuf) -> Self {
-        Self { file, written: 0, overwrites: true, path: Some(path), made: false }
+        let mut old = Self::inherited(file);
+        (old.path, old.overwrites) = (Some(path), true);
+        old
     }
 
     /// A file that somebody else opened, written from where it stands.
     pub(crate) fn inherited(file: File) -> Self {
-        Self { file, written: 0, overwrites: false, path: None, made: false }
+        let named = file::names_left(&file).is_ok_and(|names| names > 0);
+        Self { file, written: 0, overwrites: false, path: None, made: false, named }
+    }
+
+    /// Where it is now.
+    pub(crate) fn place(&self) -> Place {
+        if !self.named {
+            return Place::Same;
+        }
+        // The system may also say that it does not know the file any more, as of one on a file server.
+        if file::names_left(&self.file).unwrap_or(0) == 0 {
+            return Place::Nowhere;
+        }
+        let (Some(path), Ok(id)) = (&self.path, FileId::of(&self.file)) else { return Place::Same };
+        match id.is_behind(path) {
+            Ok(true) => Place::Same,
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Place::Same
+            }
+            _ => match file::current_name(&self.file).filter(|name| id.is_at(name)) {
+                Some(name) => Place::Moved(name),
+                None => Place::Nowhere,
+            },
+        }
+    }
+
+    /// How what is in it can be saved while it has no name, if it can.
+    pub(crate) fn rescue(&self) -> Option<String> {
+        file::rescue(&self.file)
     }
 
     pub(crate) fn written(&self) -> u64 {
@@ -86,6 +131,7 @@ impl Drop for RegularFile {
         if let Some(path) = &self.path
             && self.made
             && self.written == 0
+            && FileId::of(&self.file).is_ok_and(|id| id.is_at(path))
         {
             let _ = std::fs::remove_file(path);
         }

@@ -6,20 +6,24 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::archive::{Archive, Keep, Report};
+use crate::archive::{Archive, Finished, Keep, Report};
 use crate::compress::{compressed_name, plain_name};
 use crate::control::Control;
-use crate::file::RegularFile;
+use crate::file::{Place, RegularFile};
 use crate::naming;
 use crate::part;
 use crate::stream::{PATIENCE, Stream, StreamError};
 use crate::system::file::{self, create_new, open_existing};
-use crate::text::printable;
+use crate::text::{bytes, printable, thousands};
 
 /// Longest file name shown, in characters.
 const MAX_SHOWN: usize = 4096;
+/// How often a file is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Files that are gone, named one by one.
+const MAX_NAMED: usize = 4;
 /// How many taken names are tried for one file.
 const MAX_NUMBER: u32 = 9999;
 
@@ -98,6 +102,14 @@ pub enum OutputError {
         /// Which.
         name: String,
     },
+    /// Files were deleted or replaced while they were written.
+    #[error("{names} deleted or replaced while recording: {} of it are lost", bytes(*lost))]
+    Gone {
+        /// Which, and a verb.
+        names: String,
+        /// Bytes that they held.
+        lost: u64,
+    },
     /// The reader of the stream closed it: the usual end of a pipe, nothing to tell.
     #[error("the reader of {name} closed it")]
     Closed {
@@ -123,6 +135,20 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// What others did to files while they were written.
+#[derive(Debug, Default)]
+struct Mishaps {
+    /// The first few that are gone.
+    gone_names: Vec<String>,
+    gone: u64,
+    gone_bytes: u64,
+    moved: u64,
+    /// Where the last one that was moved is now.
+    moved_to: String,
+    /// That the current file is gone has been said.
+    noticed: bool,
+}
+
 /// The open output.
 #[derive(Debug)]
 pub struct Output {
@@ -140,6 +166,8 @@ pub struct Output {
     earlier: u64,
     archive: Option<Archive>,
     report: Option<Report>,
+    mishaps: Mishaps,
+    looked: Instant,
 }
 
 #[derive(Debug)]
@@ -190,6 +218,8 @@ impl Output {
             earlier: 0,
             archive: None,
             report: None,
+            mishaps: Mishaps::default(),
+            looked: Instant::now(),
         })
     }
 
@@ -245,14 +275,61 @@ impl Output {
     }
 
     /// Ends the output, and waits for what is still to be removed or compressed.
-    pub fn finish(&mut self, control: &mut Control) {
-        let Some(archive) = self.archive.take() else { return };
+    ///
+    /// # Errors
+    /// [`OutputError::Gone`]: others have deleted files, or put others in their places, while they were written.
+    pub fn finish(&mut self, control: &mut Control) -> Result<(), OutputError> {
         self.earlier += self.sink.written();
-        let last = match std::mem::replace(&mut self.sink, Sink::Ended) {
-            Sink::File(file) => file.finish(),
-            Sink::Stream(_) | Sink::Ended => None,
-        };
-        self.report = Some(archive.finish(last, control));
+        let last = std::mem::replace(&mut self.sink, Sink::Ended);
+        let last = self.finished(last);
+        if let Some(archive) = self.archive.take() {
+            self.report = Some(archive.finish(last, control));
+        }
+        let Mishaps { gone_names, gone, gone_bytes: lost, .. } = &self.mishaps;
+        let (names, lost) = (gone_names.join(", "), *lost);
+        match *gone {
+            0 => Ok(()),
+            1 => Err(OutputError::Gone { names: format!("{names} was"), lost }),
+            _ if gone_names.len() as u64 == *gone => {
+                Err(OutputError::Gone { names: format!("{names} were"), lost })
+            }
+            count => Err(OutputError::Gone {
+                names: format!("{} files ({names} and others) were", thousands(count)),
+                lost,
+            }),
+        }
+    }
+
+    /// A file that is written to its end, for the archive; `None` if there is nothing in it, or not where it was made.
+    fn finished(&mut self, sink: Sink) -> Option<Finished> {
+        let Sink::File(file) = sink else { return None };
+        let mishaps = &mut self.mishaps;
+        mishaps.noticed = false;
+        let (name, written) = (&self.name, file.written());
+        match file.place() {
+            _ if written == 0 => return None,
+            Place::Same => return file.finish(),
+            Place::Moved(to) => {
+                mishaps.moved += 1;
+                mishaps.moved_to = shown(&to);
+                tracing::warn!("{name} was moved while recording: it is {} now", mishaps.moved_to);
+            }
+            Place::Nowhere => {
+                mishaps.gone += 1;
+                mishaps.gone_bytes += written;
+                if mishaps.gone_names.len() < MAX_NAMED {
+                    mishaps.gone_names.push(name.clone());
+                }
+                // The last one is said by the error.
+                if !matches!(self.sink, Sink::Ended) {
+                    tracing::warn!(
+                        "{name} was deleted or replaced while recording: its {} are lost",
+                        bytes(written)
+                    );
+                }
+            }
+        }
+        None
     }
 
     /// What became of finished files; `None` before the end, and if they were left alone.
@@ -305,9 +382,8 @@ impl Output {
         (self.base, self.number) = (base, number);
         self.earlier += self.sink.written();
         let before = std::mem::replace(&mut self.sink, sink);
-        if let (Sink::File(file), Some(archive)) = (before, &self.archive)
-            && let Some(finished) = file.finish()
-        {
+        let finished = self.finished(before);
+        if let (Some(finished), Some(archive)) = (finished, &self.archive) {
             archive.add(finished);
         }
         self.name = name;
@@ -315,11 +391,26 @@ impl Output {
         Ok(())
     }
 
+    /// Looks whether what is written arrives anywhere. Says so once if the current file is gone; it is written on, for its
+    /// data can still be saved.
+    ///
     /// # Errors
     /// [`OutputError::Closed`] if the reader of a stream is gone.
-    pub fn check(&self) -> Result<(), OutputError> {
+    pub fn check(&mut self) -> Result<(), OutputError> {
         match &self.sink {
             Sink::Stream(stream) if stream.closed() => Err(OutputError::Closed { name: self.name.clone() }),
+            Sink::File(file) if !self.mishaps.noticed && self.looked.elapsed() >= LOOK_EVERY => {
+                self.looked = Instant::now();
+                if file.written() > 0 && file.place() == Place::Nowhere {
+                    self.mishaps.noticed = true;
+                    let rescue = file.rescue().map_or_else(String::new, |rescue| format!("; {rescue}"));
+                    tracing::warn!(
+                        "{} was deleted or replaced: what is recorded is lost when this file ends{rescue}",
+                        self.name
+                    );
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -339,11 +430,25 @@ impl Output {
     /// The file or files written, fit to be shown.
     #[must_use]
     pub fn names(&self) -> String {
-        match (&self.report, self.files) {
+        let Mishaps { gone, moved, moved_to, .. } = &self.mishaps;
+        match (&self.report, self.files, gone, moved) {
+            (_, 1, 1, _) => return format!("{}, which was deleted or replaced", self.name),
+            (_, 1, _, 1) => return format!("{moved_to} (was {})", self.name),
+            _ => {}
+        }
+        let mut text = match (&self.report, self.files) {
             (Some(report), _) => report.names(),
             (None, 1) => self.name.clone(),
             (None, files) => format!("{files} files, {} to {}", self.first_name, self.name),
+        };
+        for (count, what) in [(*gone, "deleted or replaced"), (*moved, "moved")] {
+            match count {
+                0 => {}
+                1 => text.push_str(&format!("; 1 was {what} while recording")),
+                count => text.push_str(&format!("; {} were {what} while recording", thousands(count))),
+            }
         }
+        text
     }
 }
 

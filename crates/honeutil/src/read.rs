@@ -153,7 +153,13 @@ impl<'a, F: Feed> Recorder<'a, F> {
             result = result.and(held.and_then(|()| self.end_section()));
         }
         self.progress.erase();
-        self.output.finish(self.control);
+        if let Err(error) = self.output.finish(self.control) {
+            if result.is_ok() {
+                result = Err(error.into());
+            } else {
+                tracing::warn!("{error}");
+            }
+        }
         let outcome = Outcome {
             elapsed,
             files: self.output.names(),

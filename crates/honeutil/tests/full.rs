@@ -72,7 +72,7 @@ fn a_disk_that_fills_while_compressing_leaves_the_plain_file() {
     output.keep(Keep { max_files: None, compress: true }).unwrap();
     let stream = incompressible(1_500_000);
     output.write(&stream, &mut control).unwrap();
-    output.finish(&mut control);
+    output.finish(&mut control).unwrap();
     let report = output.report().unwrap();
     assert_eq!((report.failures, &report.kept[..]), (1, &[path.clone()][..]));
     assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 1);

@@ -225,7 +225,7 @@ fn what_killed_recorders_left_is_removed_and_nothing_else() {
             .map_or_else(|| Target::Directory(directory.path().to_owned()), |name| Target::File(path(name)));
         let mut output = Output::open(target, "box", NOON, &mut Control::new()).unwrap();
         output.keep(Keep { max_files: None, compress: true }).unwrap();
-        output.finish(&mut Control::new());
+        output.finish(&mut Control::new()).unwrap();
         let mut left: Vec<_> = fs::read_dir(&directory)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -286,7 +286,7 @@ fn a_file_that_took_a_removed_ones_name_is_left_alone() {
     fs::write(&path, "somebody else's").unwrap();
     output.rotate(NOON).unwrap();
     output.write(&section(), &mut control).unwrap();
-    output.finish(&mut control);
+    output.finish(&mut control).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"somebody else's");
     assert!(directory.path().join("mine").exists());
 }
@@ -328,7 +328,7 @@ fn a_recording_with_nothing_in_it_leaves_no_file() {
     let target = Target::Directory(directory.path().to_owned());
     let mut output = Output::open(target, "box", NOON, &mut control).unwrap();
     output.keep(Keep { max_files: None, compress: true }).unwrap();
-    output.finish(&mut control);
+    output.finish(&mut control).unwrap();
     assert_eq!(output.report().unwrap().kept, Vec::<PathBuf>::new());
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
 }

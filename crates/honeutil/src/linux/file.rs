@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -134,6 +135,41 @@ impl FileId {
     pub fn is_at(self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|data| Self { device: data.dev(), inode: data.ino() } == self)
     }
+
+    /// Whether this name still leads to this file, be it through links.
+    ///
+    /// # Errors
+    /// As stat(2) has them.
+    pub fn is_behind(self, path: &Path) -> io::Result<bool> {
+        fs::metadata(path).map(|data| Self { device: data.dev(), inode: data.ino() } == self)
+    }
+}
+
+/// How many names an open file has.
+///
+/// # Errors
+/// As fstat(2) has them; a file server may say so that it has removed the file.
+pub fn names_left(file: &File) -> io::Result<u64> {
+    file.metadata().map(|data| data.nlink())
+}
+
+/// The name that an open file has now, if the kernel knows it.
+#[must_use]
+pub fn current_name(file: &File) -> Option<PathBuf> {
+    let path = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    // What NFS and FUSE call a file that was deleted while it is open.
+    let name = path.file_name()?.as_bytes();
+    (![&b".nfs"[..], b".fuse_hidden"].iter().any(|begin| name.starts_with(begin))).then_some(path)
+}
+
+/// How what is in a file without a name can be saved as long as this program has it open.
+#[must_use]
+pub fn rescue(file: &File) -> Option<String> {
+    Some(format!(
+        "until then, `cp /proc/{}/fd/{} FILE` saves what is in it",
+        std::process::id(),
+        file.as_raw_fd()
+    ))
 }
 
 /// Waits until a pipe takes something without blocking; false: the time has passed, or a signal came.

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::os::windows::io::AsHandle as _;
-use std::path::{Component, Path, Prefix};
+use std::path::{Component, Path, PathBuf, Prefix};
 use std::time::Duration;
 
 use hone_windows::{files, pipes, process};
@@ -149,6 +149,34 @@ impl FileId {
     pub fn is_at(self, path: &Path) -> bool {
         files::id_at(path).is_ok_and(|id| id == self.0)
     }
+
+    /// Whether this name still leads to this file, be it through links.
+    ///
+    /// # Errors
+    /// There is nothing, or it can't be looked at.
+    pub fn is_behind(self, path: &Path) -> io::Result<bool> {
+        files::id_behind(path).map(|id| id == self.0)
+    }
+}
+
+/// How many names an open file has.
+///
+/// # Errors
+/// Windows can't tell.
+pub fn names_left(file: &File) -> io::Result<u64> {
+    files::names_left(file)
+}
+
+/// The name that an open file has now; `None`: it is being deleted, or on a file system without such names.
+#[must_use]
+pub fn current_name(file: &File) -> Option<PathBuf> {
+    files::name(file).ok()
+}
+
+/// How what is in a file without a name can be saved: on Windows it can't.
+#[must_use]
+pub const fn rescue(_file: &File) -> Option<String> {
+    None
 }
 
 /// Waits until a pipe takes something without blocking: Windows can't tell, so that the write itself waits.
