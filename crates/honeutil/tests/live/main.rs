@@ -32,5 +32,6 @@ mod honed;
 mod opening;
 mod order;
 mod programs;
+mod taken;
 mod top;
 mod wireshark;

@@ -110,7 +110,8 @@ impl Recorder {
         recorded(self.directory.path())
     }
 
-    fn stderr(&self) -> String {
+    /// What it has said so far.
+    pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(self.directory.path().join(STDERR)).unwrap_or_default()
     }
 
