@@ -145,7 +145,9 @@ impl Reader {
         if self.unread().is_empty() { Ok(()) } else { Err(self.error(ReadErrorKind::Truncated)) }
     }
 
-    fn unread(&self) -> &[u8] {
+    /// The bytes that were fed and are in no block that was returned.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
         &self.buffer[self.consumed..]
     }
 

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use crate::archive::Keep;
 use crate::notes::{NOTES, SHOW_NOTES};
+use crate::repair::{self, RepairArgs};
 use crate::rotation::Rotation;
 use crate::service_args::{ConnsArgs, StatsArgs, TOP_NOTES, TopArgs};
 use crate::show::expression::Expression;
@@ -90,6 +91,9 @@ pub enum Command {
     /// Show recordings as text or JSON, one event a line
     #[command(after_long_help = format!("{SHOW_NOTES}{SHOW_EXAMPLES}"))]
     Show(ShowArgs),
+    /// Keep the whole blocks of a recording whose end is torn
+    #[command(after_long_help = repair::NOTES)]
+    Repair(RepairArgs),
     /// Show live who sends and receives how much
     #[command(after_long_help = TOP_NOTES)]
     Top(TopArgs),
@@ -260,14 +264,16 @@ pub struct ReadArgs {
 
     /// Keep at most N files of this recording: remove its oldest when a new one begins
     ///
-    /// A file that was there before, and that -w overwrote, is not counted and never removed.
+    /// A file that was there before, and that -w overwrote, is not counted and never removed. Nor is one that somebody
+    /// has moved. While one is compressed, there is one more, FILE.zst.part.
     #[arg(long, value_name = "N", value_parser = max_files)]
     pub max_files: Option<NonZeroU32>,
 
     /// Compress each finished file with zstd, into FILE.zst
     ///
-    /// This happens beside the recording, one file at a time; the plain file is removed once the compressed one is
-    /// whole. `honeutil show` reads both.
+    /// This happens beside the recording, one file at a time, as FILE.zst.part; the plain file is removed once the
+    /// compressed one is whole. `honeutil show` reads both. What a recorder of the same names has left half compressed
+    /// when it was killed is removed; its plain file stays as it is.
     #[arg(long)]
     pub compress: bool,
 

@@ -13,6 +13,7 @@ use crate::generate;
 use crate::output::{Output, OutputError, Target};
 use crate::progress::{Messages, Progress};
 use crate::read::{Options, RecordError};
+use crate::repair::repair;
 use crate::service;
 use crate::service_args::TopArgs;
 use crate::show::input::Input;
@@ -33,6 +34,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read(&args),
         Command::Show(args) => Ok(show(&args)),
+        Command::Repair(args) => repair(&args),
         Command::Top(args) => top(&args),
         Command::GetStats(args) => service::get_stats(&args),
         Command::SendConns(args) => service::send_conns(&args),
@@ -101,7 +103,13 @@ fn show(args: &ShowArgs) -> ExitCode {
         if let Err(error) = show.show(input) {
             status = ExitCode::FAILURE;
             if !matches!(error, ShowError::Closed) {
-                let _ = writeln!(Messages, "honeutil: {error}");
+                let remedy = match input {
+                    Input::File(_) if error.is_of_torn_file() => {
+                        ". What comes before is shown; `honeutil repair FILE` writes a file of what is whole"
+                    }
+                    _ => "",
+                };
+                let _ = writeln!(Messages, "honeutil: {error}{remedy}");
             }
             if !error.is_of_input() {
                 break;

@@ -26,6 +26,7 @@ pub mod peers;
 pub mod progress;
 pub mod read;
 mod recent;
+pub mod repair;
 pub mod rotation;
 pub mod service;
 pub mod service_args;

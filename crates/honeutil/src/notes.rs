@@ -43,7 +43,8 @@ Exit status:
   0    everything was shown
   1    something could not be read to its end; standard error says what, where
        and why, and what came before it was shown. Without a message: the
-       pipe's reader closed it.
+       pipe's reader closed it. `honeutil repair` keeps what is whole of a file
+       with a torn end.
   2    the command line is wrong
   130  a second Ctrl-C; the first one, while a pipe is read, lets its writer
        end the stream";

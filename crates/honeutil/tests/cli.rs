@@ -106,6 +106,7 @@ fn help_and_version_are_for_standard_output() {
         (&["read", "-h"], "--snap-length"),
         (&["read", "--help"], "Exit status:"),
         (&["show", "--help"], "Exit status:"),
+        (&["repair", "--help"], "Exit status:"),
         (&["--help"], "NO_COLOR"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
@@ -122,7 +123,7 @@ fn completions_know_every_command_and_option() {
         let output = run(&["completions", shell]);
         assert!(output.status.success() && output.stderr.is_empty(), "{shell}");
         let text = String::from_utf8(output.stdout).unwrap();
-        for word in ["show", "completions", "rotate-size", "snap-length", "filter"] {
+        for word in ["show", "repair", "in-place", "completions", "rotate-size", "snap-length", "filter"] {
             assert!(text.contains(word), "{shell}: {word}");
         }
     }
@@ -142,6 +143,7 @@ fn man_pages_are_made_of_the_help() {
         ("honeutil.1", &["honeutil\\-read(1)", "Exit status"][..]),
         ("honeutil-read.1", &["rotate\\-size", "Signals", "Exit status", "Examples"]),
         ("honeutil-show.1", &["community", "Exit status"][1..]),
+        ("honeutil-repair.1", &["in\\-place", "skip\\-damage", "Exit status", "Examples"]),
     ] {
         let text = fs::read_to_string(directory.path().join(page)).unwrap();
         for word in words {

@@ -10,6 +10,13 @@ Signals:
                       a pipe gets a new section. When the terminal itself
                       hangs up, the recording ends.
 
+Files:
+  If a file is deleted or replaced while it is written, a warning says so
+  within a second, and how to save what is in it. It is written on, the next
+  file begins when it is due, and the exit status is 1. A file that is moved,
+  as logrotate does it, is whole: the summary has its new name. Neither is
+  compressed or removed. What was finished before may be taken at any time.
+
 honed:
   If honed runs, its stream is recorded; if not, honeutil loads the sensor
   itself, which takes root. -v says which. If honed is there and refuses,
@@ -18,8 +25,9 @@ honed:
 
 Exit status:
   0    the recording ended as asked
-  1    something failed; standard error says what, and files end at their
-       last whole block. Without a message: the pipe's reader closed it.
+  1    something failed, or a file was deleted or replaced meanwhile; standard
+       error says what, and files end at their last whole block. Without a
+       message: the pipe's reader closed it.
   2    the command line is wrong; nothing was started
   130  a second Ctrl-C ended it while its output was stuck
 

@@ -25,6 +25,14 @@ pub enum Input {
     Stdin,
 }
 
+/// An input that is open.
+pub(crate) struct Opened {
+    /// What it holds, decompressed.
+    pub(crate) stream: Box<dyn Read>,
+    /// It was compressed.
+    pub(crate) compressed: bool,
+}
+
 impl Input {
     /// The input that an argument names: `-` is standard input.
     #[must_use]
@@ -51,6 +59,11 @@ impl Input {
 
     /// Opens it; a compressed one is read as what it was.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Read>> {
+        self.open_noting().map(|opened| opened.stream)
+    }
+
+    /// Opens it, and says whether it is compressed.
+    pub(crate) fn open_noting(&self) -> io::Result<Opened> {
         match self {
             Self::File(path) => {
                 let file = File::open(path)?;
@@ -75,20 +88,21 @@ impl Input {
 }
 
 /// The stream itself, or what it holds if it is compressed. Waits for its first four bytes, no more.
-fn decompressed(mut stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+fn decompressed(mut stream: impl Read + 'static) -> io::Result<Opened> {
     let mut begin = Vec::with_capacity(ZSTD_MAGIC.len());
     stream.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin)?;
     let (zstd, gzip) = (begin == ZSTD_MAGIC, begin.starts_with(&GZIP_MAGIC));
     let whole = io::Cursor::new(begin).chain(stream);
-    if zstd {
+    let stream: Box<dyn Read> = if zstd {
         let mut decoder = zstd::stream::read::Decoder::new(whole)?;
         decoder.window_log_max(MAX_WINDOW_LOG)?;
-        Ok(Box::new(decoder))
+        Box::new(decoder)
     } else if gzip {
-        Ok(Box::new(flate2::read::MultiGzDecoder::new(whole)))
+        Box::new(flate2::read::MultiGzDecoder::new(whole))
     } else {
-        Ok(Box::new(whole))
-    }
+        Box::new(whole)
+    };
+    Ok(Opened { stream, compressed: zstd || gzip })
 }
 
 #[cfg(test)]
@@ -99,7 +113,7 @@ mod tests {
 
     fn read(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        decompressed(io::Cursor::new(bytes))?.read_to_end(&mut out)?;
+        decompressed(io::Cursor::new(bytes))?.stream.read_to_end(&mut out)?;
         Ok(out)
     }
 

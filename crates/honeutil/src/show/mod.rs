@@ -84,6 +84,16 @@ impl ShowError {
         !matches!(self, Self::Write(_) | Self::Closed)
     }
 
+    /// Whether `honeutil repair` may make it readable to its end, if it is a file: it began as a recording does.
+    #[must_use]
+    pub fn is_of_torn_file(&self) -> bool {
+        match self {
+            Self::Read { offset, source, .. } => *offset > 0 && source.raw_os_error().is_none(),
+            Self::Malformed { source: StreamError::Blocks(error), .. } => error.offset > 0,
+            _ => false,
+        }
+    }
+
     fn writing(error: io::Error) -> Self {
         if is_pipe_closed(&error) { Self::Closed } else { Self::Write(error) }
     }

@@ -11,6 +11,13 @@ Keys:
   When the window is closed, the user logs off or the computer shuts down, the
   recording ends as with Ctrl-C.
 
+Files:
+  If a file is deleted or replaced while it is written, a warning says so
+  within a second. It is written on, the next file begins when it is due, and
+  the exit status is 1. A file that is moved is whole: the summary has its new
+  name. Neither is compressed or removed. What was finished before may be taken
+  at any time.
+
 Pipes:
   -w \\\\.\\pipe\\NAME makes the pipe if nobody has, waits until a program opens it,
   and records until that closes it. One program of this computer can open it,
@@ -24,8 +31,8 @@ the size was reached.
 
 Exit status:
   0    the recording ended as asked
-  1    something failed; standard error says what, and files end at their
-       last whole block. Without a message: the pipe's reader closed it,
+  1    something failed, or a file was deleted or replaced meanwhile; standard
+       error says what, and files end at their last whole block. Without a message: the pipe's reader closed it,
        which the next block that is written shows.
   2    the command line is wrong; nothing was started
   130  a second Ctrl-C ended it while its output was stuck
