@@ -231,7 +231,7 @@ fn damage_in_the_middle_is_told_and_skipped_only_when_asked() {
     assert_eq!(fs::read(&path).unwrap(), damaged);
     let said = place.run(&["repair", "--skip-damage", "web.pcapng"], 0);
     assert_eq!(said.lines().filter(|line| line.starts_with("Left out")).count(), 2, "{said}");
-    assert!(said.contains("Cut off") && said.contains(": 3 bytes from offset"), "{said}");
+    assert!(said.contains("Cut off     3 bytes from offset"), "{said}");
     let kept = [&whole[..ends[20]], &whole[ends[21]..ends[90]], &whole[ends[91]..]].concat();
     assert_eq!(fs::read(place.path("web.repaired.pcapng")).unwrap(), kept);
     assert_eq!(packets(&place.path("web.repaired.pcapng")), 198);

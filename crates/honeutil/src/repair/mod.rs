@@ -190,15 +190,9 @@ fn check_kept(name: &str, found: &Examined, compressed: bool, skip_damage: bool)
 
 /// Where it is damaged, and how.
 fn place(damage: &Damage) -> String {
-    let bytes = damage.bytes.end - damage.bytes.start;
-    let what = if damage.zeros { ", all zero," } else { "" };
-    format!(
-        "{}: {}{what} from offset {} to {}",
-        damage.why,
-        counted(bytes, "byte"),
-        damage.bytes.start,
-        damage.bytes.end
-    )
+    let (from, to) = (damage.bytes.start, damage.bytes.end);
+    let zeros = if damage.zeros { ", all zero," } else { "" };
+    format!("{}{zeros} from offset {from} to {to}: {}", counted(to - from, "byte"), damage.why)
 }
 
 /// Writes what is kept to a new file, all or nothing.
