@@ -22,6 +22,7 @@ mod ring;
 mod run;
 mod scenarios;
 mod score;
+mod soak;
 mod sockets;
 mod stage;
 mod table;
@@ -74,6 +75,14 @@ enum Command {
     /// Exit status 1 if any packet has the wrong owner, none although it has one, stands before its process, is missing
     /// or recorded twice, or if a falsified owner is not found. What is not installed is skipped.
     Apps(AppsArguments),
+    /// Run honed and readers under mixed load, and see that nothing grows, leaks or goes uncounted
+    ///
+    /// Processes, connections, readers and a honed come and go; everything is in network namespaces of its own. Exit status
+    /// 1 if memory, descriptors, threads, BPF objects or tables grow, if counts do not balance, or if something is left.
+    Soak(soak::SoakArguments),
+    /// A part of the load of `soak`, which starts it
+    #[command(hide = true)]
+    SoakLoad(soak::LoadArguments),
     /// A server that uses io_uring; `apps` starts it
     #[command(hide = true)]
     ServeUring { address: SocketAddr },
@@ -230,6 +239,8 @@ fn act(command: Command) -> Result<bool> {
             Ok(print(&scores, json))
         }
         Command::Apps(arguments) => run_apps(arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
+        Command::SoakLoad(arguments) => soak::play(arguments).map(|()| true),
         Command::ServeUring { address } => apps::uring::serve(address).map(|()| true),
         Command::Actor { facts, scenario, words } => {
             scenarios::continued(&facts, &scenario, &words)?;

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -212,4 +213,102 @@ fn family(name: &str) -> Result<u16> {
     number
         .map(|number| u16_at(number, 0))
         .with_context(|| format!("generic netlink has no number for {name}"))?
+}
+
+/// The cookies of all sockets of the calling thread's network namespace that the kernel shows (linux/inet_diag.h): of
+/// TCP, UDP and their like, and raw ones, whatever their state.
+///
+/// # Errors
+/// The kernel does not answer.
+pub(crate) fn cookies() -> Result<Vec<u64>> {
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
+    /// `struct inet_diag_req_v2` has a `struct inet_diag_sockid` of 48 bytes behind these.
+    const ID: usize = 48;
+    /// Where `struct inet_diag_msg` has the cookie.
+    const COOKIE: usize = 44;
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for protocol in [
+            libc::IPPROTO_TCP,
+            libc::IPPROTO_UDP,
+            libc::IPPROTO_UDPLITE,
+            libc::IPPROTO_SCTP,
+            libc::IPPROTO_RAW,
+        ] {
+            let mut head = vec![u8::try_from(family)?, u8::try_from(protocol)?, 0, 0];
+            // All states.
+            head.extend([0xff; 4]);
+            head.extend([0; ID]);
+            let request = Request::new(SOCK_DIAG_BY_FAMILY, libc::NLM_F_DUMP, &head)?;
+            dump(libc::NETLINK_SOCK_DIAG, &request.finished()?, |message| {
+                found.extend(
+                    message.get(COOKIE..).and_then(<[u8]>::first_chunk).copied().map(u64::from_ne_bytes),
+                );
+            })?;
+        }
+    }
+    Ok(found)
+}
+
+/// Sends a request for a list and hands on each message, without its netlink header. What the kernel has no list of has
+/// no messages.
+fn dump(protocol: libc::c_int, request: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
+    let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(protocol)))?;
+    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+    ensure!(socket.send(request)? == request.len(), "a netlink request was cut");
+    let mut answer = vec![0; 1 << 16];
+    loop {
+        let length = (&socket).read(&mut answer).context("netlink does not answer")?;
+        let mut rest = &answer[..length];
+        while rest.len() >= HEADER {
+            let size = rest.first_chunk().map(|word| u32::from_ne_bytes(*word)).unwrap_or_default();
+            let size = usize::try_from(size)?;
+            let message = rest.get(HEADER..size).context("a netlink answer is too short")?;
+            match i32::from(u16_at(rest, 4)?) {
+                libc::NLMSG_DONE | libc::NLMSG_ERROR => return Ok(()),
+                _ => each(message),
+            }
+            rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+/// The cookies of the sockets that a process has descriptors of; none, if it has ended.
+pub(crate) fn descriptor_cookies(process: u32) -> Vec<u64> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return Vec::new() };
+    // SAFETY: the call takes two numbers and touches no memory.
+    let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };
+    let Some(handle) = owned(handle) else { return Vec::new() };
+    let sockets = entries.flatten().filter(|entry| {
+        std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    });
+    let numbers = sockets.filter_map(|entry| entry.file_name().to_str()?.parse::<libc::c_int>().ok());
+    let copies = numbers.filter_map(|number| {
+        // SAFETY: the call takes numbers and touches no memory.
+        owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, handle.as_raw_fd(), number, 0) })
+    });
+    copies.filter_map(|socket| cookie(&socket)).collect()
+}
+
+/// A descriptor that a system call has returned.
+fn owned(result: libc::c_long) -> Option<OwnedFd> {
+    let number = libc::c_int::try_from(result).ok().filter(|number| *number >= 0)?;
+    // SAFETY: the kernel has just made this descriptor for its caller, who hands it over here.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn cookie(socket: &OwnedFd) -> Option<u64> {
+    let mut value = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of_val(&value)).ok()?;
+    // SAFETY: the value is a u64 that lives longer than the call, and the length is that of a u64.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(value)
 }

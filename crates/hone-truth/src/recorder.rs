@@ -44,6 +44,10 @@ impl Running {
         Ok(Self { child, words })
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.words).unwrap_or_default().trim_end().to_owned()
     }
@@ -64,6 +68,14 @@ impl Running {
     pub(crate) fn stop(mut self, signal: Signal, what: &str) -> Result<String> {
         self.still_runs(what)?;
         kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
+        self.ended(what)
+    }
+
+    /// Waits until it has ended well; what it has said.
+    ///
+    /// # Errors
+    /// It does not end, or not well.
+    pub(crate) fn ended(mut self, what: &str) -> Result<String> {
         let mut status = None;
         wait_for(format!("{what} ends"), || {
             status = self.child.try_wait()?;
@@ -143,6 +155,14 @@ impl Recorder {
 
 /// A honed of the run's own, with socket and configuration in its directory.
 fn honed(plan: &Plan, directory: &Path) -> Result<Running> {
+    serving(&mut honed_command(plan, directory)?, directory)
+}
+
+/// How to start a honed with socket and configuration in this directory; writes the configuration.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn honed_command(plan: &Plan, directory: &Path) -> Result<Command> {
     let (socket, config) = (directory.join("hone.sock"), directory.join("hone.toml"));
     let mut text = format!("socket = '{}'\nsocket_group = ''\nsensor_buffer = 128\n", socket.display());
     if let Some(name) = &plan.mechanism {
@@ -151,7 +171,15 @@ fn honed(plan: &Plan, directory: &Path) -> Result<Running> {
     std::fs::write(&config, text)?;
     let mut command = Command::new(beside("honed"));
     command.arg("--config").arg(&config).env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
-    let mut honed = Running::start(&mut command, directory.join("honed.log"))?;
+    Ok(command)
+}
+
+/// Starts a honed, and returns when it serves.
+///
+/// # Errors
+/// It ends, or does not come to that.
+pub(crate) fn serving(command: &mut Command, directory: &Path) -> Result<Running> {
+    let mut honed = Running::start(command, directory.join("honed.log"))?;
     wait_for("honed serves", || {
         honed.still_runs("honed")?;
         Ok(honed.said().contains("serving readers"))
@@ -160,7 +188,7 @@ fn honed(plan: &Plan, directory: &Path) -> Result<Running> {
 }
 
 /// A program that was built along with this one, or else whichever is on the path.
-fn beside(name: &str) -> PathBuf {
+pub(crate) fn beside(name: &str) -> PathBuf {
     let sibling = std::env::current_exe().map(|path| path.with_file_name(name));
     sibling.ok().filter(|path| path.exists()).unwrap_or_else(|| name.into())
 }

@@ -46,13 +46,15 @@ fn fits(pattern: &str, name: &str) -> bool {
 }
 
 /// A directory for one run; removed when dropped, unless it was to be kept.
-struct Place {
-    path: PathBuf,
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
     keep: bool,
 }
 
 impl Place {
-    fn new(keep: Option<&Path>) -> Result<Self> {
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn new(keep: Option<&Path>) -> Result<Self> {
         let path = match keep {
             Some(path) => path.to_owned(),
             None => std::env::temp_dir().join(format!("hone-truth-{}", std::process::id())),

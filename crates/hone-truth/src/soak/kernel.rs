@@ -1,0 +1,157 @@
+//! What honed believes to be there, and what the kernel has: running processes, and sockets in all network namespaces.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sched::{CloneFlags, setns};
+
+use super::client::{Client, Frame};
+use super::stream::Stream;
+use crate::netlink;
+use crate::network::Namespace;
+use crate::stage::PATIENCE;
+
+/// How often it is tried: what other programs of the host begin and end meanwhile is no difference.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(700);
+
+/// What is on one side only, in every try.
+#[derive(Debug)]
+pub(super) struct Differences {
+    /// Processes that honed has and the kernel has not.
+    pub(super) ended: HashSet<u32>,
+    /// Processes that the kernel has and honed has not.
+    pub(super) unknown: HashSet<u32>,
+    /// Sockets that honed has and the kernel has not, with their processes.
+    pub(super) closed: HashMap<u64, u32>,
+    /// What honed had at the last try: processes, connections.
+    pub(super) had: [usize; 2],
+}
+
+impl Differences {
+    fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.unknown.is_empty() && self.closed.is_empty()
+    }
+
+    /// One line for each side that has any.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let Self { ended, unknown, closed, .. } = self;
+        let some = |numbers: Vec<String>| numbers.into_iter().take(10).collect::<Vec<_>>().join(", ");
+        let processes = |set: &HashSet<u32>| some(set.iter().map(u32::to_string).collect());
+        let mut faults = Vec::new();
+        if !ended.is_empty() {
+            faults.push(format!("{} processes run in honed only: {}", ended.len(), processes(ended)));
+        }
+        if !unknown.is_empty() {
+            faults.push(format!("{} processes are unknown to honed: {}", unknown.len(), processes(unknown)));
+        }
+        if !closed.is_empty() {
+            let list =
+                some(closed.iter().map(|(id, process)| format!("{id} of process {process}")).collect());
+            faults.push(format!("{} connections are open in honed only: {list}", closed.len()));
+        }
+        faults
+    }
+}
+
+/// Compares until there is no difference, or too often.
+///
+/// # Errors
+/// honed or the kernel does not answer.
+pub(super) fn compare(socket: &Path, namespaces: &[&Namespace]) -> Result<Differences> {
+    let mut found = once(socket, namespaces)?;
+    for _ in 1..TRIES {
+        if found.is_empty() {
+            break;
+        }
+        std::thread::sleep(BETWEEN);
+        let again = once(socket, namespaces)?;
+        found.ended.retain(|process| again.ended.contains(process));
+        found.unknown.retain(|process| again.unknown.contains(process));
+        found.closed.retain(|id, _| again.closed.contains_key(id));
+        found.had = again.had;
+    }
+    Ok(found)
+}
+
+fn once(socket: &Path, namespaces: &[&Namespace]) -> Result<Differences> {
+    let before = (processes()?, cookies(namespaces)?);
+    let state = state(socket)?;
+    let after = (processes()?, cookies(namespaces)?);
+    let ended =
+        state.processes.iter().filter(|process| !before.0.contains(process) && !after.0.contains(process));
+    let unknown = before.0.intersection(&after.0).filter(|process| !state.processes.contains(process));
+    let closed = state.connections.iter();
+    let closed = closed.filter(|(id, _)| !before.1.contains(id) && !after.1.contains(id));
+    // sock_diag does not show a socket that is neither bound nor connected.
+    let closed = closed.filter(|(id, process)| !netlink::descriptor_cookies(**process).contains(id));
+    Ok(Differences {
+        ended: ended.copied().collect(),
+        unknown: unknown.copied().collect(),
+        closed: closed.map(|(id, process)| (*id, *process)).collect(),
+        had: [state.processes.len(), state.connections.len()],
+    })
+}
+
+/// The state that a section begins with.
+fn state(socket: &Path) -> Result<Stream> {
+    let mut client = Client::open(socket)?;
+    client.attach(0)?;
+    client.mark()?;
+    let mut stream = Stream::default();
+    loop {
+        match client.next(PATIENCE)? {
+            Some(Frame::Blocks(bytes)) => stream.feed(&bytes)?,
+            Some(Frame::SectionEnd) => return Ok(stream),
+            Some(Frame::End(why)) => bail!("honed ends the stream: {why}"),
+            None => bail!("honed does not end a section"),
+        }
+    }
+}
+
+/// Every process that has not ended.
+fn processes() -> Result<HashSet<u32>> {
+    let mut found = HashSet::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // Behind the name, which may have anything in it.
+        let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        if !matches!(state, Some('Z' | 'X')) {
+            found.insert(process);
+        }
+    }
+    Ok(found)
+}
+
+/// The cookies of all sockets that the kernel shows, in these network namespaces and in those of all processes.
+fn cookies(namespaces: &[&Namespace]) -> Result<HashSet<u64>> {
+    let mut files = BTreeMap::new();
+    for namespace in namespaces {
+        files.insert(u64::from(namespace.number()?), File::open(namespace.path())?);
+    }
+    for process in processes()? {
+        // It may have ended meanwhile.
+        let Ok(file) = File::open(format!("/proc/{process}/ns/net")) else { continue };
+        let Ok(data) = file.metadata() else { continue };
+        files.entry(data.ino()).or_insert(file);
+    }
+    let mut found = HashSet::new();
+    for file in files.values() {
+        let cookies = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(file.as_fd(), CloneFlags::CLONE_NEWNET).context("cannot enter a network namespace")?;
+                netlink::cookies()
+            });
+            thread.join().map_err(|_| anyhow::anyhow!("a thread in a network namespace panicked"))?
+        });
+        found.extend(cookies?);
+    }
+    Ok(found)
+}

@@ -1,0 +1,235 @@
+//! Looks at a stream of blocks, or a file, for what must balance: each section's statistics are the sum of its blocks, and
+//! each section begins with the state that the last one ended with.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use hone_pcapng::{Block, ConnectionEventKind, EventCounts, ProcessEventKind, Reader, Statistics};
+
+use super::client::Kinds;
+use super::load::{COUNTED, MARK};
+use crate::packet::{Packet, Protocol};
+
+/// Faults that are kept; more say nothing new.
+const MOST_FAULTS: usize = 20;
+
+/// The load's own traffic, as it was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traffic {
+    /// Datagrams of the counted flow, outbound and inbound.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// Programs with the load's mark that started, and ended.
+    pub(super) started: u64,
+    pub(super) ended: u64,
+}
+
+/// What a stream has been so far.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    reader: Reader,
+    /// Where the counted datagrams go to.
+    to: Vec<IpAddr>,
+    /// Blocks since the beginning, and of this section: packets, process events, connection events.
+    pub(super) blocks: Kinds,
+    section: Kinds,
+    /// What was there at the beginnings of sections, which no reader's numbers count.
+    pub(super) restated: Kinds,
+    pub(super) sections: u64,
+    /// Sections that have no statistics: they broke off.
+    pub(super) unfinished: u64,
+    open: bool,
+    pub(super) processes: HashSet<u32>,
+    /// With the process that opened or accepted it.
+    pub(super) connections: HashMap<u64, u32>,
+    /// How much state the next section must begin with, if nothing was lost.
+    expected: Option<[u64; 2]>,
+    marked: HashSet<u32>,
+    pub(super) traffic: Traffic,
+    /// Packets, process events and connection events that the statistics say were lost.
+    pub(super) lost: u64,
+    pub(super) faults: Vec<String>,
+    /// What ended without a beginning: a fault, unless something was lost.
+    pub(super) strange: Vec<String>,
+}
+
+impl Stream {
+    /// # Arguments
+    /// `to`: the addresses of the counted datagrams' receiver.
+    pub(super) fn new(to: Vec<IpAddr>) -> Self {
+        Self { to, ..Self::default() }
+    }
+
+    /// Looks at a whole file, compressed or not; `cut`: it may end within a block, as of a recorder that was killed.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not sound.
+    pub(super) fn of_file(path: &Path, cut: bool) -> Result<Self> {
+        let place = || path.display().to_string();
+        let bytes = std::fs::read(path).with_context(place)?;
+        let compressed = path.extension().is_some_and(|extension| extension == "zst");
+        let bytes = if compressed { zstd::decode_all(&bytes[..]).with_context(place)? } else { bytes };
+        let mut stream = Self::default();
+        stream.feed(&bytes).with_context(place)?;
+        stream.end_section();
+        let reader = std::mem::take(&mut stream.reader);
+        if !cut {
+            reader.finish().with_context(place)?;
+        }
+        Ok(stream)
+    }
+
+    /// Looks at more of the stream.
+    ///
+    /// # Errors
+    /// It is not sound.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        // The reader's blocks borrow from it, and the rest of this looks at them.
+        let mut reader = std::mem::take(&mut self.reader);
+        let result = (|| {
+            reader.feed(bytes)?;
+            while let Some(item) = reader.next_block()? {
+                self.look(&item.block);
+            }
+            Ok(())
+        })();
+        self.reader = reader;
+        result
+    }
+
+    fn look(&mut self, block: &Block<'_>) {
+        match block {
+            Block::Section(_) => {
+                self.end_section();
+                self.open = true;
+                self.sections += 1;
+            }
+            Block::Packet(packet) => {
+                self.count(0);
+                self.recognize(packet);
+            }
+            Block::Process(event) => {
+                self.count(1);
+                if event.kind == ProcessEventKind::Ended {
+                    if !self.processes.remove(&event.process) {
+                        self.strange.push(format!("process {} ended, but had not started", event.process));
+                    }
+                    self.traffic.ended += u64::from(self.marked.remove(&event.process));
+                } else {
+                    self.processes.insert(event.process);
+                    let marked = event.arguments.as_ref();
+                    if event.kind == ProcessEventKind::Started
+                        && marked.is_some_and(|words| words.windows(MARK.len()).any(|word| word == MARK.as_bytes()))
+                        // Restated at the beginning of another section, it is no other.
+                        && self.marked.insert(event.process)
+                    {
+                        self.traffic.started += 1;
+                    }
+                }
+            }
+            Block::Connection(event) => {
+                self.count(2);
+                match event.kind {
+                    ConnectionEventKind::Opened => {
+                        self.connections.insert(event.connection, event.process);
+                    }
+                    ConnectionEventKind::Closed if self.connections.remove(&event.connection).is_none() => {
+                        self.strange
+                            .push(format!("connection {} closed, but was not open", event.connection));
+                    }
+                    _ => {}
+                }
+            }
+            Block::Statistics(statistics) => self.balance(statistics),
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, kind: usize) {
+        self.blocks[kind] += 1;
+        self.section[kind] += 1;
+    }
+
+    fn fault(&mut self, fault: impl FnOnce() -> String) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(fault());
+        }
+    }
+
+    fn recognize(&mut self, packet: &hone_pcapng::Packet<'_>) {
+        let Some(parsed) = Packet::parse(&packet.data) else { return };
+        let to = parsed.destination;
+        if parsed.protocol != Protocol::Udp || to.port() != COUNTED || !self.to.contains(&to.ip()) {
+            return;
+        }
+        match packet.flags.map(|flags| flags & 3) {
+            Some(1) => self.traffic.received += 1,
+            Some(2) => self.traffic.sent += 1,
+            _ => self.fault(|| "a packet has no direction".to_owned()),
+        }
+    }
+
+    /// The section's statistics are those of its blocks.
+    fn balance(&mut self, statistics: &Statistics<'_>) {
+        let packets = EventCounts {
+            // What the reader's filters left out is not accepted.
+            received: statistics.accepted.or(statistics.received),
+            dropped_by_source: statistics.dropped_by_source,
+            dropped_by_ring: statistics.dropped_by_ring,
+            delivered: statistics.delivered,
+        };
+        let mut lost = 0;
+        let mut restated = [0; 3];
+        for (kind, counts) in [packets, statistics.processes, statistics.connections].into_iter().enumerate()
+        {
+            let name = ["packets", "process events", "connection events"][kind];
+            let EventCounts { received, dropped_by_source, dropped_by_ring, delivered } = counts;
+            let (Some(received), Some(delivered)) = (received, delivered) else {
+                self.fault(|| format!("a section does not say how many {name} it has"));
+                continue;
+            };
+            let dropped = dropped_by_ring.unwrap_or_default();
+            lost += dropped_by_source.unwrap_or_default() + dropped;
+            if received != delivered + dropped {
+                self.fault(|| {
+                    format!("{received} {name} received are not {delivered} delivered + {dropped} dropped")
+                });
+            }
+            let found = self.section[kind];
+            match found.checked_sub(delivered) {
+                Some(more) if kind > 0 || more == 0 => restated[kind] = more,
+                _ => self.fault(|| format!("a section has {found} {name}, its statistics say {delivered}")),
+            }
+        }
+        if let Some([processes, connections]) = self.expected
+            && self.lost == 0
+            && lost == 0
+            && restated[1..] != [processes, connections]
+        {
+            self.fault(|| {
+                format!(
+                    "a section begins with {} processes and {} connections, the last one ended with {processes} and \
+                     {connections}",
+                    restated[1], restated[2]
+                )
+            });
+        }
+        self.lost += lost;
+        self.restated = std::array::from_fn(|kind| self.restated[kind] + restated[kind]);
+        self.expected = Some([self.processes.len() as u64, self.connections.len() as u64]);
+        self.open = false;
+    }
+
+    fn end_section(&mut self) {
+        if self.open {
+            self.unfinished += 1;
+            self.expected = None;
+        }
+        self.open = false;
+        self.section = [0; 3];
+        self.processes.clear();
+        self.connections.clear();
+    }
+}
