@@ -86,6 +86,7 @@ fn once(socket: &Path, namespaces: &[&Namespace]) -> Result<Differences> {
     let ended =
         state.processes.iter().filter(|process| !before.0.contains(process) && !after.0.contains(process));
     let unknown = before.0.intersection(&after.0).filter(|process| !state.processes.contains(process));
+    let unknown = unknown.filter(|process| !is_hidden(**process));
     let closed = state.connections.iter();
     let closed = closed.filter(|(id, _)| !before.1.contains(id) && !after.1.contains(id));
     // sock_diag does not show a socket that is neither bound nor connected.
@@ -112,6 +113,12 @@ fn state(socket: &Path) -> Result<Stream> {
             None => bail!("honed does not end a section"),
         }
     }
+}
+
+/// Whether a policy of this machine keeps a process even from root, and so from the sensor.
+fn is_hidden(process: u32) -> bool {
+    let program = std::fs::read_link(format!("/proc/{process}/exe"));
+    program.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// Every process that has not ended.

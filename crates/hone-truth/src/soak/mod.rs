@@ -46,8 +46,10 @@ use crate::recorder::{Plan, Running, beside, honed_command, serving};
 use crate::run::Place;
 use crate::stage::wait_for;
 
-/// Between the steps of the soak: enough for what was sent to be recorded, and for what has ended to be reported.
+/// Before the load: until what the soak itself has started is at rest.
 const SETTLE: Duration = Duration::from_secs(3);
+/// After it: honed remembers for ten seconds what has ended.
+const LINGER: Duration = Duration::from_secs(13);
 /// Samples before and after the load, one a second.
 const SETTLED_SAMPLES: u32 = 5;
 /// How often a line is printed.
@@ -278,6 +280,8 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<bool> {
     ensure!(nix::unistd::geteuid().is_root(), "network namespaces and honed need root");
     follow_signals()?;
     let place = Place::new(arguments.keep.as_deref())?;
+    let empty = std::fs::read_dir(&place.path)?.next().is_none();
+    ensure!(empty, "{} is not empty", place.path.display());
     let length = Duration::from_secs(60) * u32::from(arguments.minutes);
     let mut soak = Soak::start(&place.path)?;
     soak.settle(false)?;
@@ -329,7 +333,6 @@ impl Load {
 
 impl Soak {
     fn start(place: &Path) -> Result<Self> {
-        let _ = std::fs::remove_file(place.join("stop"));
         let network = Network::new(0)?;
         let stays = Honed::start(place.join("stays"))?;
         let restarted = Honed::start(place.join("restarted"))?;
@@ -364,7 +367,7 @@ impl Soak {
 
     /// Waits until nothing changes any more, and samples.
     fn settle(&mut self, after_load: bool) -> Result<()> {
-        sleep(SETTLE)?;
+        sleep(if after_load { LINGER } else { SETTLE })?;
         for _ in 0..SETTLED_SAMPLES {
             self.sample(|series, value| series.settled(after_load, value))?;
             sleep(Duration::from_secs(1))?;
@@ -491,7 +494,11 @@ impl Soak {
         let mut left_out = 0;
         for (name, found) in self.readers.stop() {
             let outcome = found.map(|found| {
-                self.table.note(name, format!("{} rounds", found.rounds));
+                let torn = match found.torn {
+                    0 => String::new(),
+                    torn => format!("; {torn} files end within a block"),
+                };
+                self.table.note(name, format!("{} rounds{torn}", found.rounds));
                 if name == LEAVES_OUT {
                     left_out = found.numbers.filtered[0];
                 }

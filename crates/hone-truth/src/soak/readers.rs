@@ -29,6 +29,8 @@ pub(super) struct Found {
     pub(super) faults: Vec<String>,
     /// How often it came, or what else it counts.
     pub(super) rounds: u64,
+    /// Files that end within a block.
+    pub(super) torn: u64,
     pub(super) stream: Stream,
     pub(super) numbers: ReaderNumbers,
     /// What honed says was lost for everybody.
@@ -143,7 +145,8 @@ pub(super) fn never_reads(socket: &Path, stop: &AtomicBool) -> Result<Found> {
     Ok(found)
 }
 
-/// honeutil records, and is killed. What it has written up to then is whole blocks.
+/// honeutil records, and is killed. What it has written up to then is sound; the last block can be cut, for the kernel
+/// ends a write(2) of a killed process at the end of a page.
 ///
 /// # Errors
 /// It does not record, or its file is not sound.
@@ -167,7 +170,8 @@ pub(super) fn is_killed(socket: &Path, directory: &Path, stop: &AtomicBool) -> R
         reader.wait()?;
         ensure!(early.is_none() && written(), "honeutil does not record: {early:?}");
         found.rounds += 1;
-        let mut stream = Stream::of_file(&file, false)?;
+        let mut stream = Stream::of_file(&file, true)?;
+        found.torn += u64::from(stream.torn);
         found.faults.append(&mut stream.faults);
         std::fs::remove_file(&file)?;
     }

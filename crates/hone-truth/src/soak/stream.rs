@@ -38,6 +38,8 @@ pub(super) struct Stream {
     /// What was there at the beginnings of sections, which no reader's numbers count.
     pub(super) restated: Kinds,
     pub(super) sections: u64,
+    /// The file ends within a block.
+    pub(super) torn: bool,
     /// Sections that have no statistics: they broke off.
     pub(super) unfinished: u64,
     open: bool,
@@ -75,8 +77,9 @@ impl Stream {
         stream.feed(&bytes).with_context(place)?;
         stream.end_section();
         let reader = std::mem::take(&mut stream.reader);
-        if !cut {
-            reader.finish().with_context(place)?;
+        match reader.finish() {
+            Err(_) if cut => stream.torn = true,
+            finished => finished.with_context(place)?,
         }
         Ok(stream)
     }
