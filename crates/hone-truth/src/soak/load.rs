@@ -23,8 +23,6 @@ use crate::sockets::{quiet_listener, quiet_udp};
 
 /// Port of the datagrams that are counted.
 pub(super) const COUNTED: u16 = 7400;
-/// An argument of programs that are counted.
-pub(super) const MARK: &str = "hone-soak-mark";
 
 const SERVER: u16 = 7401;
 const SHARED_DATAGRAMS: u16 = 7402;
@@ -94,6 +92,9 @@ pub(crate) struct LoadArguments {
     /// Where it writes what it has done
     #[arg(long)]
     result: PathBuf,
+    /// An argument of the programs that it starts, by which they are counted
+    #[arg(long)]
+    mark: String,
     /// And ends after so many seconds at the latest
     #[arg(long)]
     seconds: u64,
@@ -233,7 +234,7 @@ fn serve(load: &Load) -> Result<Value> {
             accepted += 1;
             // The other end may have reset it.
             let _ = answer(&mut stream);
-            if accepted % 3 == 0 {
+            if accepted.is_multiple_of(3) {
                 reset(stream);
             }
         }
@@ -256,14 +257,14 @@ fn connect(load: &Load) -> Result<Value> {
         for peer in load.peer(SERVER) {
             let Ok(mut stream) = TcpStream::connect_timeout(&peer, IMPATIENCE) else { continue };
             connected += 1;
-            if number % 5 > 0 {
+            if !number.is_multiple_of(5) {
                 let _ = ask(&mut stream);
             }
             if number % 5 == 1 {
                 reset(stream);
             }
         }
-        if number % 20 == 0 {
+        if number.is_multiple_of(20) {
             for peer in load.peer(CLOSED) {
                 refused += u64::from(TcpStream::connect_timeout(&peer, IMPATIENCE).is_err());
             }
@@ -386,7 +387,8 @@ fn processes(load: &Load) -> Result<Value> {
         })?;
         forked += 2;
         let mut program = std::process::Command::new("true");
-        let status = program.arg(MARK).stdin(Stdio::null()).status().context("cannot start `true`")?;
+        let status =
+            program.arg(&load.arguments.mark).stdin(Stdio::null()).status().context("cannot start `true`")?;
         if !status.success() {
             bail!("`true` ended with {status}");
         }

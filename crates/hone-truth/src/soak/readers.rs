@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::client::{Client, Frame, ReaderNumbers};
+use super::parts::tied;
 use super::stream::Stream;
-use super::tied;
 use crate::recorder::beside;
 use crate::stage::PATIENCE;
 
@@ -101,11 +101,13 @@ fn finish(client: &mut Client, found: &mut Found) -> Result<()> {
 /// honed refuses.
 pub(super) fn comes_and_goes(socket: &Path, stop: &AtomicBool) -> Result<Found> {
     let mut all = Found::default();
-    while !stop.load(Relaxed) {
+    for ring in RINGS.into_iter().cycle() {
+        if stop.load(Relaxed) {
+            break;
+        }
         let mut client = Client::open(socket)?;
-        let round = all.rounds as usize;
         all.rounds += 1;
-        client.attach(RINGS[round % RINGS.len()])?;
+        client.attach(ring)?;
         let mut found = Found::default();
         let begun = Instant::now();
         while begun.elapsed() < LOOK {
@@ -118,7 +120,7 @@ pub(super) fn comes_and_goes(socket: &Path, stop: &AtomicBool) -> Result<Found> 
         finish(&mut client, &mut found)?;
         all.faults.append(&mut found.faults);
         all.faults.append(&mut found.stream.faults);
-        if round % 2 == 0 {
+        if all.rounds.is_multiple_of(2) {
             client.detach()?;
             client.attach(0)?;
         }

@@ -94,3 +94,9 @@ pub(super) fn left(objects: &BTreeSet<Object>) -> Vec<Object> {
 pub(super) fn files(directory: &Path) -> u64 {
     std::fs::read_dir(directory).map_or(0, |entries| entries.count() as u64)
 }
+
+/// How many bytes they have.
+pub(super) fn bytes(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
+}

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use hone_pcapng::{Block, ConnectionEventKind, EventCounts, ProcessEventKind, Reader, Statistics};
 
 use super::client::Kinds;
-use super::load::{COUNTED, MARK};
+use super::load::COUNTED;
 use crate::packet::{Packet, Protocol};
 
 /// Faults that are kept; more say nothing new.
@@ -32,6 +32,8 @@ pub(super) struct Stream {
     reader: Reader,
     /// Where the counted datagrams go to.
     to: Vec<IpAddr>,
+    /// What the arguments of the counted programs have.
+    mark: String,
     /// Blocks since the beginning, and of this section: packets, process events, connection events.
     pub(super) blocks: Kinds,
     section: Kinds,
@@ -59,9 +61,9 @@ pub(super) struct Stream {
 
 impl Stream {
     /// # Arguments
-    /// `to`: the addresses of the counted datagrams' receiver.
-    pub(super) fn new(to: Vec<IpAddr>) -> Self {
-        Self { to, ..Self::default() }
+    /// `to`: the addresses of the counted datagrams' receiver. `mark`: an argument of the counted programs.
+    pub(super) fn new(to: Vec<IpAddr>, mark: String) -> Self {
+        Self { to, mark, ..Self::default() }
     }
 
     /// Looks at a whole file, compressed or not; `cut`: it may end within a block, as of a recorder that was killed.
@@ -122,9 +124,8 @@ impl Stream {
                     self.traffic.ended += u64::from(self.marked.remove(&event.process));
                 } else {
                     self.processes.insert(event.process);
-                    let marked = event.arguments.as_ref();
                     if event.kind == ProcessEventKind::Started
-                        && marked.is_some_and(|words| words.windows(MARK.len()).any(|word| word == MARK.as_bytes()))
+                        && event.arguments.as_ref().is_some_and(|arguments| self.is_marked(arguments))
                         // Restated at the beginning of another section, it is no other.
                         && self.marked.insert(event.process)
                     {
@@ -148,6 +149,10 @@ impl Stream {
             Block::Statistics(statistics) => self.balance(statistics),
             _ => {}
         }
+    }
+
+    fn is_marked(&self, arguments: &[u8]) -> bool {
+        !self.mark.is_empty() && arguments.split(|byte| *byte == 0).any(|word| word == self.mark.as_bytes())
     }
 
     fn count(&mut self, kind: usize) {
