@@ -241,3 +241,81 @@ impl Stream {
         self.connections.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hone_pcapng::{
+        ByteOrder, ConnectionEvent, Interface, Packet as Block, ProcessEvent, Resolution, Section,
+    };
+
+    use super::*;
+
+    const ORDER: ByteOrder = ByteOrder::NATIVE;
+
+    /// A section with so many packets, that begins with the processes 1 and `restated` others and one connection, and sees
+    /// a process start; statistics that say something else about the packets by `more`.
+    fn section(packets: u64, restated: u32, more: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        Section::default().emit(ORDER, &mut out).unwrap();
+        let interface = Interface {
+            link_type: 101,
+            snap_length: 0,
+            description: None,
+            resolution: Resolution::NANOS,
+            offset_seconds: 0,
+            other: Vec::new(),
+        };
+        interface.emit(ORDER, &mut out).unwrap();
+        for process in 1..=1 + restated {
+            ProcessEvent { process, ..ProcessEvent::default() }.emit(ORDER, &mut out).unwrap();
+        }
+        ConnectionEvent { connection: 7, ..ConnectionEvent::default() }.emit(ORDER, &mut out).unwrap();
+        for _ in 0..packets {
+            Block::default().emit(ORDER, &mut out).unwrap();
+        }
+        ProcessEvent { process: 100, ..ProcessEvent::default() }.emit(ORDER, &mut out).unwrap();
+        let counts =
+            |count| EventCounts { received: Some(count), delivered: Some(count), ..EventCounts::default() };
+        let packets = Some(packets + more);
+        let (processes, connections) = (counts(1), counts(0));
+        Statistics {
+            received: packets,
+            accepted: packets,
+            delivered: packets,
+            processes,
+            connections,
+            ..Statistics::default()
+        }
+        .emit(ORDER, &mut out)
+        .unwrap();
+        out
+    }
+
+    fn faults(sections: &[Vec<u8>]) -> Vec<String> {
+        let mut stream = Stream::default();
+        stream.feed(&sections.concat()).unwrap();
+        stream.end_section();
+        assert_eq!((stream.sections, stream.unfinished), (sections.len() as u64, 0));
+        stream.faults
+    }
+
+    #[test]
+    fn sections_that_say_what_they_have_and_go_on_where_the_last_one_ended_are_right() {
+        // Two processes at first, then three.
+        assert_eq!(faults(&[section(5, 1, 0), section(0, 2, 0)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_packet_too_few_is_found() {
+        assert_eq!(faults(&[section(5, 1, 1)]), ["a section has 5 packets, its statistics say 6"]);
+    }
+
+    #[test]
+    fn a_process_that_is_forgotten_between_sections_is_found() {
+        let found = faults(&[section(5, 1, 0), section(5, 1, 0)]);
+        assert_eq!(
+            found,
+            ["a section begins with 2 processes and 1 connections, the last one ended with 3 and 1"]
+        );
+    }
+}
