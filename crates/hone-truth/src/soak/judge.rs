@@ -196,8 +196,8 @@ mod tests {
         // 200 KB a second.
         let leak = series(120, |second| mib(20) + u64::from(second) * 200_000);
         assert_eq!(leak.faults(rule).len(), 1);
-        // Slower, found by a longer run: 2 KB a second, an hour.
-        assert_eq!(series(3600, |second| mib(20) + u64::from(second) * 2000).faults(rule).len(), 1);
+        // Slower, found by a longer run: 5 KB a second, an hour.
+        assert_eq!(series(3600, |second| mib(20) + u64::from(second) * 5000).faults(rule).len(), 1);
     }
 
     #[test]
