@@ -43,8 +43,8 @@ pub(super) struct Numbers {
     pub(super) readers: u64,
     pub(super) processes: u64,
     pub(super) connections: u64,
-    /// Lost between kernel and honed, or because honed had no room.
-    pub(super) lost: Kinds,
+    /// Lost between kernel and honed; and because honed had no room.
+    pub(super) lost: [Kinds; 2],
     pub(super) held: u64,
     pub(super) blocks: u64,
     pub(super) block_bytes: u64,
@@ -178,12 +178,11 @@ impl Client {
         let reply = self.request(0x906, &[])?;
         let at = |offset| u64_at(&reply, offset);
         let kinds = |offset| Ok::<_, anyhow::Error>([at(offset)?, at(offset + 8)?, at(offset + 16)?]);
-        let (source, full) = (kinds(152)?, kinds(176)?);
         Ok(Numbers {
             readers: at(40)?,
             processes: at(104)?,
             connections: at(128)?,
-            lost: [0, 1, 2].map(|kind| source[kind] + full[kind]),
+            lost: [kinds(152)?, kinds(176)?],
             held: at(232)?,
             blocks: at(528)?,
             block_bytes: at(536)?,

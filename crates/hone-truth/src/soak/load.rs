@@ -36,6 +36,11 @@ const LATE: Duration = Duration::from_secs(1);
 /// Processes that share a socket.
 const SHARERS: usize = 3;
 
+/// The argument of a counted program. The load's own processes have the mark itself as an argument.
+pub(super) fn counted(mark: &str) -> String {
+    format!("{mark}-counted")
+}
+
 /// What a part of the load does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -387,8 +392,11 @@ fn processes(load: &Load) -> Result<Value> {
         })?;
         forked += 2;
         let mut program = std::process::Command::new("true");
-        let status =
-            program.arg(&load.arguments.mark).stdin(Stdio::null()).status().context("cannot start `true`")?;
+        let status = program
+            .arg(counted(&load.arguments.mark))
+            .stdin(Stdio::null())
+            .status()
+            .context("cannot start `true`")?;
         if !status.success() {
             bail!("`true` ended with {status}");
         }

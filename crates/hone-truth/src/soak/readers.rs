@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::client::{Client, Frame, ReaderNumbers};
+use super::client::{Client, Frame, Kinds, ReaderNumbers};
 use super::parts::tied;
 use super::stream::Stream;
 use crate::recorder::beside;
@@ -33,8 +33,8 @@ pub(super) struct Found {
     pub(super) torn: u64,
     pub(super) stream: Stream,
     pub(super) numbers: ReaderNumbers,
-    /// What honed says was lost for everybody.
-    pub(super) lost: [u64; 3],
+    /// What honed says was lost for everybody: between kernel and honed, and because honed had no room.
+    pub(super) lost: [Kinds; 2],
 }
 
 /// Reads until it is told to stop, in sections, and then to the end of one.
@@ -164,10 +164,11 @@ pub(super) fn is_killed(socket: &Path, directory: &Path, stop: &AtomicBool) -> R
         let written = || file.metadata().is_ok_and(|data| data.len() > 0);
         // Longer each time, so that it is killed at all stages.
         let stay = Duration::from_millis(100 + found.rounds % 10 * 150);
-        while begun.elapsed() < stay || !written() && begun.elapsed() < PATIENCE {
+        let mut early = None;
+        while early.is_none() && (begun.elapsed() < stay || !written() && begun.elapsed() < PATIENCE) {
             std::thread::sleep(LOOK / 4);
+            early = reader.try_wait()?;
         }
-        let early = reader.try_wait()?;
         let _ = reader.kill();
         reader.wait()?;
         ensure!(early.is_none() && written(), "honeutil does not record: {early:?}");

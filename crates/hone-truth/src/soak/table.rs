@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::judge::{Rule, Series};
+use super::judge::{Allowed, Rule, Series};
 
 /// All series, faults and notes.
 #[derive(Debug, Default)]
@@ -30,6 +30,22 @@ impl Table {
             self.rows.len() - 1
         });
         &mut self.rows[at].series
+    }
+
+    fn row(&mut self, who: &str, what: &str) -> Option<&mut Row> {
+        self.rows.iter_mut().find(|row| row.who == who && row.what == what)
+    }
+
+    /// The greatest value so far of a number; 0 if there is none.
+    pub(super) fn peak(&mut self, who: &str, what: &str) -> u64 {
+        self.row(who, what).and_then(|row| row.series.peak()).unwrap_or_default()
+    }
+
+    /// Says how much of a number may remain after the load, where that depends on others.
+    pub(super) fn remains(&mut self, who: &str, what: &str, allowed: Allowed) {
+        if let Some(row) = self.row(who, what) {
+            row.rule.remains = Some(allowed);
+        }
     }
 
     pub(super) fn faults(&mut self, who: &str, faults: Vec<String>) {
