@@ -38,24 +38,28 @@ impl Differences {
         self.ended.is_empty() && self.unknown.is_empty() && self.closed.is_empty()
     }
 
-    /// One line for each side that has any.
-    pub(super) fn faults(&self) -> Vec<String> {
+    /// One line for each side that has any: faults, and what is explained by events that were counted as lost, of which
+    /// there are so many of processes and of connections.
+    pub(super) fn lines(&self, lost: [u64; 2]) -> (Vec<String>, Vec<String>) {
         let Self { ended, unknown, closed, .. } = self;
         let some = |numbers: Vec<String>| numbers.into_iter().take(10).collect::<Vec<_>>().join(", ");
         let processes = |set: &HashSet<u32>| some(set.iter().map(u32::to_string).collect());
-        let mut faults = Vec::new();
-        if !ended.is_empty() {
-            faults.push(format!("{} processes run in honed only: {}", ended.len(), processes(ended)));
+        let connections =
+            some(closed.iter().map(|(id, process)| format!("{id} of process {process}")).collect());
+        let lines = [
+            (ended.len(), lost[0], "processes run in honed only", processes(ended)),
+            (unknown.len(), lost[0], "processes are unknown to honed", processes(unknown)),
+            (closed.len(), lost[1], "connections are open in honed only", connections),
+        ];
+        let (mut faults, mut explained) = (Vec::new(), Vec::new());
+        for (count, lost, what, which) in lines.into_iter().filter(|(count, ..)| *count > 0) {
+            if count as u64 > lost {
+                faults.push(format!("{count} {what}: {which}"));
+            } else {
+                explained.push(format!("{count} {what}, for {lost} events were lost: {which}"));
+            }
         }
-        if !unknown.is_empty() {
-            faults.push(format!("{} processes are unknown to honed: {}", unknown.len(), processes(unknown)));
-        }
-        if !closed.is_empty() {
-            let list =
-                some(closed.iter().map(|(id, process)| format!("{id} of process {process}")).collect());
-            faults.push(format!("{} connections are open in honed only: {list}", closed.len()));
-        }
-        faults
+        (faults, explained)
     }
 }
 

@@ -334,11 +334,14 @@ impl Soak {
         self.table.remains("honed", "memory besides blocks", remains);
         let namespaces = [self.network.at(End::A), self.network.at(End::B)];
         let differences = kernel::compare(&self.stays.socket(), &namespaces);
+        let lost = self.monitor.numbers()?.lost;
         let differences = differences.map(|differences| {
             let [processes, connections] = differences.had;
             self.table
                 .note("honed and the kernel", format!("{processes} processes, {connections} connections"));
-            differences.faults()
+            let (faults, explained) = differences.lines([1, 2].map(|kind| lost[0][kind] + lost[1][kind]));
+            explained.into_iter().for_each(|line| self.table.note("honed and the kernel", line));
+            faults
         });
         self.table.outcome("honed and the kernel", differences);
 

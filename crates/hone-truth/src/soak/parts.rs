@@ -38,8 +38,8 @@ pub(super) fn tied(mut command: Command) -> Command {
 /// Ends the threads of readers, also when the soak fails.
 #[derive(Default)]
 pub(super) struct Readers {
-    pub(super) stop: Arc<AtomicBool>,
-    pub(super) threads: Vec<(&'static str, JoinHandle<Result<Found>>)>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<(&'static str, JoinHandle<Result<Found>>)>,
 }
 
 impl Readers {
