@@ -326,6 +326,9 @@ impl Soak {
         if left_out == 0 {
             self.table.faults(LEAVES_OUT, vec!["no packet was left out".to_owned()]);
         }
+        for (part, running) in &load.parts {
+            self.table.note("load", format!("{} was process {}", part.name(), running.process()));
+        }
         let done = load.end()?;
         self.settle(true)?;
 
@@ -335,7 +338,9 @@ impl Soak {
         let namespaces = [self.network.at(End::A), self.network.at(End::B)];
         let differences = kernel::compare(&self.stays.socket(), &namespaces);
         let lost = self.monitor.numbers()?.lost;
+        let mut open = Vec::new();
         let differences = differences.map(|differences| {
+            open.extend(differences.closed.keys().copied());
             let [processes, connections] = differences.had;
             self.table
                 .note("honed and the kernel", format!("{processes} processes, {connections} connections"));
@@ -355,6 +360,7 @@ impl Soak {
                     found.stream.sections, found.lost[0], found.lost[1], found.numbers.dropped
                 );
                 self.table.note(name, note);
+                open.iter().for_each(|id| self.table.note(name, found.stream.history(*id)));
                 found.faults.append(&mut balance(&done, &found));
                 found.faults
             });

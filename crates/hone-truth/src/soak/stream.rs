@@ -2,7 +2,7 @@
 //! each section begins with the state that the last one ended with.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -24,6 +24,17 @@ pub(super) struct Traffic {
     /// Programs with the load's mark that started, and ended.
     pub(super) started: u64,
     pub(super) ended: u64,
+}
+
+/// The last packet of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    nanos: u64,
+    outbound: bool,
+    source: SocketAddr,
+    destination: SocketAddr,
+    /// Of TCP.
+    flags: u8,
 }
 
 /// What a stream has been so far.
@@ -48,6 +59,8 @@ pub(super) struct Stream {
     pub(super) processes: HashSet<u32>,
     /// With the process that opened or accepted it.
     pub(super) connections: HashMap<u64, u32>,
+    /// Of open connections.
+    last_packets: HashMap<u64, Last>,
     /// How much state the next section must begin with, if nothing was lost.
     expected: Option<[u64; 2]>,
     marked: HashSet<u32>,
@@ -96,7 +109,7 @@ impl Stream {
         let result = (|| {
             reader.feed(bytes)?;
             while let Some(item) = reader.next_block()? {
-                self.look(&item.block);
+                self.look(&item.block, item.nanos.unwrap_or_default());
             }
             Ok(())
         })();
@@ -104,7 +117,7 @@ impl Stream {
         result
     }
 
-    fn look(&mut self, block: &Block<'_>) {
+    fn look(&mut self, block: &Block<'_>, nanos: u64) {
         match block {
             Block::Section(_) => {
                 self.end_section();
@@ -113,7 +126,7 @@ impl Stream {
             }
             Block::Packet(packet) => {
                 self.count(0);
-                self.recognize(packet);
+                self.recognize(packet, nanos);
             }
             Block::Process(event) => {
                 self.count(1);
@@ -135,6 +148,9 @@ impl Stream {
             }
             Block::Connection(event) => {
                 self.count(2);
+                if event.kind == ConnectionEventKind::Closed {
+                    self.last_packets.remove(&event.connection);
+                }
                 match event.kind {
                     ConnectionEventKind::Opened => {
                         self.connections.insert(event.connection, event.process);
@@ -166,9 +182,28 @@ impl Stream {
         }
     }
 
-    fn recognize(&mut self, packet: &hone_pcapng::Packet<'_>) {
+    /// What is known of a connection that is open, to find out why it still is.
+    pub(super) fn history(&self, connection: u64) -> String {
+        let Some(Last { nanos, outbound, source, destination, flags }) = self.last_packets.get(&connection)
+        else {
+            return format!("connection {connection}: no packet since it is open");
+        };
+        let direction = if *outbound { "outbound" } else { "inbound" };
+        format!(
+            "connection {connection}: its last packet: {direction}, from {source} to {destination}, TCP flags {flags:#x}, at \
+             {nanos}"
+        )
+    }
+
+    fn recognize(&mut self, packet: &hone_pcapng::Packet<'_>, nanos: u64) {
         let Some(parsed) = Packet::parse(&packet.data) else { return };
         let to = parsed.destination;
+        if let Some(id) = packet.connection.filter(|id| self.connections.contains_key(id)) {
+            let outbound = packet.flags.is_some_and(|flags| flags & 3 == 2);
+            let flags = parsed.tcp.map(|tcp| tcp.flags).unwrap_or_default();
+            let last = Last { nanos, outbound, source: parsed.source, destination: to, flags };
+            self.last_packets.insert(id, last);
+        }
         if parsed.protocol != Protocol::Udp || to.port() != COUNTED || !self.to.contains(&to.ip()) {
             return;
         }
