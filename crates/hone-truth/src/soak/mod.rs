@@ -276,6 +276,7 @@ impl Soak {
         put(honed, "threads", same, stays.threads);
         put(honed, "BPF maps", same, stays.maps());
         put(honed, "BPF programs and links", same, stays.programs());
+        put(honed, "BPF runs missed", Rule::default(), stays.missed);
         put(honed, "readers", same, numbers.readers);
         // Other programs of the host come and go, too; what the kernel has is compared at the end.
         put(honed, "processes", trend(20, 50), numbers.processes);

@@ -24,6 +24,9 @@ pub(super) struct Sample {
     pub(super) descriptors: u64,
     pub(super) threads: u64,
     pub(super) objects: BTreeSet<Object>,
+    /// How often its BPF programs were not run, because they were running on the same processor already: the kernel's own
+    /// count, in which what a program would have seen is lost.
+    pub(super) missed: u64,
 }
 
 impl Sample {
@@ -46,6 +49,7 @@ impl Sample {
                 let line = text.lines().find_map(|line| line.strip_prefix(name));
                 line.and_then(|line| line.trim().parse::<u32>().ok())
             };
+            sample.missed += number("recursion_misses:").map_or(0, u64::from);
             let object = number("link_id:").map(Object::Link).or_else(|| number("map_id:").map(Object::Map));
             sample.objects.extend(object.or_else(|| number("prog_id:").map(Object::Program)));
         }
