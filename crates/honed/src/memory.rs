@@ -32,7 +32,7 @@ pub(crate) fn allocated() -> (u64, u64) {
 /// How often to look whether much is free.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Free memory that the allocator may keep, besides an eighth of what is allocated.
-const KEEP: u64 = 8 << 20;
+const KEEP: u64 = 4 << 20;
 
 /// One pool of memory for all threads. Else glibc makes up to eight for each processor, and what is free in one is of no use
 /// to the threads of another (mallopt(3)). To be called before there are threads.

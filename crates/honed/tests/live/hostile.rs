@@ -292,7 +292,8 @@ fn memory_goes_back_to_the_system_after_a_storm() {
     wait_for("what waited is read", || {
         matches!(left.read(&mut buffer, Duration::from_millis(200)), Ok(Read::Empty)).then_some(())
     });
-    let allowed = before + before / 5 + 8 * MIB;
+    // What is kept for the next blocks, and pages that are used in part.
+    let allowed = before + before / 5 + 12 * MIB;
     wait_for("memory goes back", || (resident(&service) <= allowed).then_some(()));
     drop(left);
     service.stop();
