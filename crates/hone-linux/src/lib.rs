@@ -12,6 +12,8 @@ mod clock;
 mod container;
 mod decoder;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod names;
 mod preflight;

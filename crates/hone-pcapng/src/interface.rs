@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::block::INTERFACE;
 use crate::emit::{Layout, Sink, emits};
-use crate::option::{OptionList, Options};
+use crate::option::{OptionList, Options, is_kept};
 use crate::{ByteOrder, RawOption, ReadErrorKind};
 
 /// Link type of packets that begin with their IPv4 or IPv6 header.
@@ -156,10 +156,11 @@ impl Layout for Interface<'_> {
         sink.words([sink.order().pair(self.link_type, 0), self.snap_length]);
         let mut options = OptionList::new(sink);
         options.bytes(DESCRIPTION, "interface description", self.description.as_deref());
-        if self.resolution != Resolution::MICROS {
+        if self.resolution != Resolution::MICROS || is_kept(&self.other, RESOLUTION) {
             options.bytes(RESOLUTION, "timestamp resolution", Some(&[self.resolution.0]));
         }
-        options.u64(OFFSET, (self.offset_seconds != 0).then_some(self.offset_seconds.cast_unsigned()));
+        let has_offset = self.offset_seconds != 0 || is_kept(&self.other, OFFSET);
+        options.u64(OFFSET, has_offset.then_some(self.offset_seconds.cast_unsigned()));
         options.finish(&self.other);
     }
 }

@@ -34,6 +34,12 @@ pub struct RawOption<'a> {
     pub value: Cow<'a, [u8]>,
 }
 
+/// Whether an option of this code was kept. Its block's own field then is no default that can be left out: the one kept
+/// would be read in its place.
+pub(crate) fn is_kept(other: &[RawOption<'_>], code: u16) -> bool {
+    other.iter().any(|option| option.code == code)
+}
+
 /// One option of a body that is being parsed.
 #[derive(Clone, Copy)]
 pub(crate) struct ParsedOption<'a> {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::block::PROCESS;
 use crate::emit::{Layout, Sink, emits};
 use crate::memory::concatenate;
-use crate::option::{OptionList, Options};
+use crate::option::{OptionList, Options, is_kept};
 use crate::order::{join, split};
 use crate::{ByteOrder, RawOption, ReadErrorKind};
 
@@ -159,7 +159,7 @@ impl Layout for ProcessEvent<'_> {
         let [high, low] = split(self.timestamp);
         sink.words([self.process, high, low]);
         let mut options = OptionList::new(sink);
-        options.u32(KIND, Some(self.kind.into()).filter(|kind| *kind != 0));
+        options.u32(KIND, Some(self.kind.into()).filter(|kind| *kind != 0 || is_kept(&self.other, KIND)));
         options.repeated(PATH, self.path.as_deref());
         options.repeated(ARGUMENTS, self.arguments.as_deref());
         options.u32(PARENT, self.parent);

@@ -3,13 +3,54 @@
 
 mod common;
 
+use std::borrow::Cow;
+
 use common::{connection, emit, order, read, sections};
-use hone_pcapng::{Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Dialect, ReadErrorKind, Reader};
+use hone_pcapng::{
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Dialect, ProcessEventKind, RawOption, ReadErrorKind,
+    Reader,
+};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 fn stream_of(sections: &[(ByteOrder, Vec<Block<'_>>)]) -> Vec<u8> {
     sections.iter().flat_map(|(order, blocks)| emit(blocks, *order)).collect()
+}
+
+/// What is at its default is left out, unless another option of the same code was kept: that one would be read instead.
+#[test]
+fn an_option_that_is_said_twice_does_not_stand_in_for_a_default() {
+    let value = |value: &[u8]| Cow::Owned(value.to_vec());
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let process = |kind| hone_pcapng::ProcessEvent {
+            kind,
+            other: vec![RawOption { code: 2, value: value(&[1; 4]) }],
+            ..Default::default()
+        };
+        let interface = hone_pcapng::Interface {
+            link_type: 101,
+            snap_length: 0,
+            description: None,
+            resolution: hone_pcapng::Resolution::MICROS,
+            offset_seconds: 0,
+            other: vec![
+                RawOption { code: 9, value: value(&[9]) },
+                RawOption { code: 14, value: value(&[1; 8]) },
+            ],
+        };
+        let blocks = [
+            Block::Section(hone_pcapng::Section::default()),
+            Block::Interface(interface),
+            Block::Process(process(ProcessEventKind::Started)),
+            Block::Process(process(ProcessEventKind::Ended)),
+        ];
+        let mut seen = 0;
+        let ended = read(&emit(&blocks, order), &[usize::MAX], |_, block, _, _| {
+            assert_eq!(block, &blocks[seen]);
+            seen += 1;
+        });
+        assert_eq!((ended, seen), (Ok(()), blocks.len()));
+    }
 }
 
 proptest! {

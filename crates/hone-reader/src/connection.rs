@@ -67,6 +67,14 @@ impl Connection {
             io::ErrorKind::PermissionDenied => ReaderError::Permission { path: path.to_owned() },
             _ => ReaderError::Io { what: "cannot connect to honed", source },
         })?;
+        Self::over(socket)
+    }
+
+    /// Takes over a socket that is connected to the service already.
+    ///
+    /// # Errors
+    /// The service refuses, or is another one than this program expects.
+    pub fn over(socket: UnixStream) -> Result<Self, ReaderError> {
         socket.set_nonblocking(true).map_err(ReaderError::io("cannot set up the socket"))?;
         let mut connection = Self {
             socket,

@@ -95,7 +95,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, ConfigError> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let file: File = toml::from_str(text).map_err(|error| ConfigError::Syntax {
         file: path.to_owned(),
         text: error.to_string().trim_end().to_owned(),

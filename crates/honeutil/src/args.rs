@@ -380,6 +380,30 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be 1ms to 365d: a number, then ms, s (or nothing), m, h or d".to_owned())
 }
 
+/// What options take as their values, for the fuzz targets (`hone-fuzz`): which of them take this text.
+#[doc(hidden)]
+#[must_use]
+pub fn values(text: &str) -> [bool; 10] {
+    if let Ok(time) = duration(text) {
+        assert!(time <= MAX_DURATION);
+    }
+    if let Ok(bytes) = rotate_size(text) {
+        assert!((MIN_FILE_BYTES..=MAX_FILE_BYTES).contains(&bytes));
+    }
+    [
+        snap_length(text).is_ok(),
+        count(text).is_ok(),
+        rotate_size(text).is_ok(),
+        rotate_time(text).is_ok(),
+        max_files(text).is_ok(),
+        process_id(text).is_ok(),
+        connection_id(text).is_ok(),
+        port(text).is_ok(),
+        duration(text).is_ok(),
+        text.parse::<Network>().is_ok(),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

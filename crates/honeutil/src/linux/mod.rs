@@ -5,6 +5,8 @@
 pub(crate) mod accounts;
 pub mod args;
 pub mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod manage;
 mod memory;
 pub mod notes;

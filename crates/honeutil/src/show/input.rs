@@ -88,7 +88,7 @@ impl Input {
 }
 
 /// The stream itself, or what it holds if it is compressed. Waits for its first four bytes, no more.
-fn decompressed(mut stream: impl Read + 'static) -> io::Result<Opened> {
+pub(super) fn decompressed(mut stream: impl Read + 'static) -> io::Result<Opened> {
     let mut begin = Vec::with_capacity(ZSTD_MAGIC.len());
     stream.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin)?;
     let (zstd, gzip) = (begin == ZSTD_MAGIC, begin.starts_with(&GZIP_MAGIC));

@@ -11,6 +11,8 @@ mod community;
 mod corrections;
 mod event;
 pub mod expression;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod input;
 mod json;
 mod line;

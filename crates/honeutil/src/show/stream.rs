@@ -251,8 +251,8 @@ mod tests {
     use hone_pcapng::{ByteOrder, Interface, ObsoletePacket, Resolution, Section, SimplePacket};
 
     use super::*;
-    use crate::show::json::Objects;
-    use crate::show::line::Lines;
+    use crate::show::fuzzing::{Told, show};
+    use crate::show::select::Selection;
 
     /// Files with a packet of each kind, of many link types.
     fn seeds() -> Vec<Vec<u8>> {
@@ -313,36 +313,17 @@ mod tests {
         seeds
     }
 
-    /// How many events there are, in chunks of this length.
-    fn shown(bytes: &[u8], chunk: usize) -> (usize, String) {
-        let mut stream = Stream::new();
-        let (mut lines, mut objects, mut out) = (Lines::default(), Objects::default(), Vec::new());
-        let mut ended = Ok(());
-        let mut events = 0;
-        for chunk in bytes.chunks(chunk) {
-            ended = stream.feed(chunk).and_then(|()| {
-                stream.drain(|shown| {
-                    lines.write(&shown, &mut out);
-                    objects.write(&shown, &mut out).unwrap();
-                    events += 1;
-                    Ok::<_, StreamError>(())
-                })
-            });
-            if ended.is_err() {
-                break;
-            }
-        }
-        let ended = ended.and_then(|()| stream.finish());
-        assert!(String::from_utf8(out).is_ok());
-        (events, ended.map_or_else(|error| error.to_string(), |()| String::new()))
+    /// What it is shown as, in chunks of this length.
+    fn shown(bytes: &[u8], chunk: usize) -> Told {
+        show(bytes, chunk, &Selection::default())
     }
 
     #[test]
     fn any_bytes_are_events_or_an_error_in_whatever_chunks_they_come() {
         let seeds = seeds();
         for seed in &seeds {
-            let (events, ended) = shown(seed, usize::MAX);
-            assert!(ended.is_empty() && events >= 2, "{ended}");
+            let told = shown(seed, usize::MAX);
+            assert!(told.end.is_empty() && told.events >= 2, "{}", told.end);
         }
         let mut state = 1_u32;
         let mut random = |below: usize| {

@@ -46,7 +46,7 @@ impl Manifest {
         text
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         let mut manifest = Self::default();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (kind, value) = line.split_once(' ').unwrap_or((line, ""));

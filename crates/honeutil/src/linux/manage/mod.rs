@@ -5,6 +5,7 @@
 //! ([`manifest`]), and the pid file.
 
 mod files;
+pub(in crate::system) mod fuzzing;
 mod install;
 mod lifecycle;
 mod manifest;

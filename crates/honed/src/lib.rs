@@ -2,12 +2,16 @@
 //!
 //! Threads: this one (signals, the socket, the end), the sensor's ([`sensor`]), and one per connection ([`client`]).
 //! They share the [`hub::Hub`], which says what its lock guards and who takes it when.
+//!
+//! A library only so that the fuzz targets can drive its parts; nobody else is meant to use it.
 
 #![cfg(target_os = "linux")]
 
 mod client;
 mod config;
 mod filters;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 mod input;
 mod listener;
@@ -69,7 +73,9 @@ struct Arguments {
     mechanism: Option<Mechanism>,
 }
 
-fn main() -> ExitCode {
+/// What the program does.
+#[must_use]
+pub fn main() -> ExitCode {
     memory::share_one_pool();
     let arguments = Arguments::parse();
     if let Err(error) = log::start(hone_reader::LogLevels::default(), arguments.log.as_deref()) {

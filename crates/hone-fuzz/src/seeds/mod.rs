@@ -1,5 +1,7 @@
 //! Inputs to start from: sound ones, from which a fuzzer finds its way to those that are not.
 
+mod outside;
+
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,6 +14,11 @@ use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface,
     ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, SimplePacket,
     Statistics,
+};
+
+pub use outside::{
+    client_frames, configuration, filter_expression, kernel_records, local_files, option_values, server_frames,
+    server_session, show_compressed, show_stream,
 };
 
 /// For [`pcapng_reader`](crate::pcapng_reader): one section with every kind of block, and its beginning, in either byte

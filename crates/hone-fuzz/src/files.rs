@@ -1,0 +1,98 @@
+//! Files that others have written to what reads them: recordings and captures in whatever form, configuration, lists.
+
+use std::path::{Component, Path};
+use std::sync::LazyLock;
+
+use honeutil::show::fuzzing::{contents, matches, show};
+use honeutil::show::select::Selection;
+use honeutil::system::fuzzing::{listed_sockets, manifest};
+
+/// What is shown of the streams.
+static SELECTIONS: LazyLock<[Selection; 3]> = LazyLock::new(|| {
+    let expression = "ip[8] < 65 and (tcp[tcpflags] & tcp-syn != 0 or udp port 53 or icmp6 or greater 40)";
+    [
+        Selection::default(),
+        Selection { expression: Some(expression.parse().expect("it is sound")), ..Selection::default() },
+        Selection {
+            names: vec!["a".into(), r"\x1b".into()],
+            users: vec!["0".into(), "root".into()],
+            containers: vec!["w".into()],
+            ..Selection::default()
+        },
+    ]
+});
+
+/// The first byte says how long the chunks are, the second what is selected; the rest is a recording, or a capture of
+/// another program. Chunks make no difference, and what is shown is printable text and JSON.
+pub fn show_stream(input: &[u8]) {
+    let Some((&[chunk, selection], stream)) = input.split_first_chunk() else { return };
+    let selection = &SELECTIONS[usize::from(selection) % SELECTIONS.len()];
+    let whole = show(stream, usize::MAX, selection);
+    let chunk = usize::from(chunk).max(stream.len() / 32).max(1);
+    assert_eq!(show(stream, chunk, selection), whole, "in chunks of {chunk}");
+    for object in whole.objects.lines() {
+        let object = serde_json::from_str::<serde_json::Value>(object);
+        assert!(object.is_ok_and(|object| object.is_object()), "{}", whole.objects);
+    }
+}
+
+/// A file that may be compressed. What is not is as it was; what is, is read to a bound.
+pub fn show_compressed(input: &[u8]) {
+    const MOST: u64 = 1 << 16;
+    let compressed = input.starts_with(&[0x1F, 0x8B, 8]) || input.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]);
+    match contents(input.to_vec(), MOST) {
+        Ok(out) if compressed => assert!(out.len() as u64 <= MOST),
+        Ok(out) => assert_eq!(out, input),
+        Err(error) => assert!(compressed && !error.to_string().is_empty()),
+    }
+}
+
+/// An expression, NUL, and a packet that is looked at whole and cut off. An expression that is refused says why.
+pub fn filter_expression(input: &[u8]) {
+    let end = input.iter().position(|&byte| byte == 0).unwrap_or(input.len());
+    let (text, packet) = input.split_at(end);
+    let packet = packet.get(1..).unwrap_or_default();
+    match String::from_utf8_lossy(text).parse() {
+        Ok(expression) => {
+            for end in [packet.len(), packet.len() / 2, 20.min(packet.len())] {
+                let _ = matches(&expression, &packet[..end]);
+            }
+        }
+        Err(error) => assert!(!error.to_string().is_empty(), "{error:?}"),
+    }
+}
+
+/// A value of an option.
+pub fn option_values(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let _ = honeutil::args::values(&text);
+    if let Ok(levels) = text.parse::<hone_reader::LogLevels>() {
+        assert_eq!(levels.to_string().parse(), Ok(levels));
+    }
+}
+
+/// honed's configuration. What is refused names the file.
+pub fn configuration(input: &[u8]) {
+    if let Err(error) = honed::fuzzing::configuration(&String::from_utf8_lossy(input)) {
+        assert!(error.starts_with("hone.toml: "), "{error}");
+    }
+}
+
+/// The first byte says which of the kernel's lists of sockets it is, or that it is an installation's manifest. Sockets
+/// have an inode; a manifest names files by plain absolute paths, and is read as it was written.
+pub fn local_files(input: &[u8]) {
+    let Some((&which, text)) = input.split_first() else { return };
+    let text = String::from_utf8_lossy(text);
+    if which < 128 {
+        for (_, local, remote, inode) in listed_sockets(which, &text) {
+            assert!(inode != 0);
+            assert!(remote.is_none_or(|remote| !remote.ip().is_unspecified()), "{local} {remote:?}");
+        }
+    } else if let Some((paths, again)) = manifest(&text) {
+        let is_plain = |path: &Path| {
+            path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+        };
+        assert!(paths.iter().all(|path| path.is_absolute() && is_plain(path)), "{paths:?}");
+        assert_eq!(manifest(&again), Some((paths, again)));
+    }
+}

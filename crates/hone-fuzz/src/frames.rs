@@ -1,0 +1,126 @@
+//! The reader protocol, from both sides.
+
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use hone_api::Request;
+use hone_pcapng::Reader;
+use hone_reader::protocol::{HEADER_BYTES, Header, Kind, MAX_UNKNOWN_BYTES};
+use hone_reader::{Connection, Read, ReaderError, Refusal};
+use honed::fuzzing::{MOST, requests, session};
+
+/// The first byte says how long the pieces are, the rest is what a client sends to honed. Pieces make no difference,
+/// and what is taken for requests are the bytes that came.
+pub fn server_frames(input: &[u8]) {
+    let Some((&piece, bytes)) = input.split_first() else { return };
+    let bytes = &bytes[..bytes.len().min(MOST)];
+    let piece = usize::from(piece).max(bytes.len() / 32).max(1);
+    let (found, bad) = requests(bytes, piece);
+    let mut rest = bytes;
+    for (header, payload) in &found {
+        rest = rest.strip_prefix(&header.encode()).expect("it came so");
+        rest = match payload {
+            Some(payload) => {
+                assert_eq!(payload.len(), header.length as usize);
+                rest.strip_prefix(&payload[..]).expect("it came so")
+            }
+            None => rest.get(header.length as usize..).unwrap_or_default(),
+        };
+    }
+    if let Some(text) = &bad {
+        assert!(!text.is_empty() && rest.len() >= HEADER_BYTES);
+    } else if let Some((head, rest)) = rest.split_first_chunk() {
+        let header = Header::decode(head);
+        assert!(header.kind == Kind::Request.number() && rest.len() < header.length as usize);
+    }
+    assert_eq!(requests(bytes, usize::MAX), (found, bad), "in pieces of {piece}");
+}
+
+/// What a client sends to a honed that serves it. Each request is answered once, in order; what is none is refused, and
+/// that is the end; all that comes is in whole frames, and what is in them is sound.
+pub fn server_session(input: &[u8]) {
+    let input = &input[..input.len().min(MOST)];
+    let (asked, bad) = requests(input, usize::MAX);
+    let got = session(input);
+    let mut answers = Vec::new();
+    let mut stream = Reader::new();
+    let mut rest = &got[..];
+    while let Some((head, after)) = rest.split_first_chunk() {
+        let header = Header::decode(head);
+        let kind = Kind::try_from(header.kind).expect("honed sends frames that it knows");
+        // The client has left while it was sent.
+        let Some((payload, after)) = after.split_at_checked(header.length as usize) else { break };
+        let is_first = rest.len() == got.len();
+        rest = after;
+        assert_eq!(kind == Kind::Hello, is_first);
+        match kind {
+            Kind::Hello | Kind::SectionEnd => {}
+            Kind::Blocks => {
+                stream.feed(payload).expect("there is memory");
+                while stream.next_block().expect("every block is sound").is_some() {}
+            }
+            Kind::Reply => answers.push((header.sequence, Ok(header.code))),
+            Kind::Refusal => {
+                assert!(str::from_utf8(payload).is_ok_and(|text| !text.is_empty()));
+                answers.push((header.sequence, Err(Refusal::try_from(header.code).expect("it is one"))));
+            }
+            _ => panic!("a {kind:?} that nobody asked for"),
+        }
+    }
+    if bad.is_some() {
+        assert_eq!(answers.pop().map(|(_, answer)| answer), Some(Err(Refusal::Frame)));
+    }
+    assert_eq!(answers.len(), asked.len(), "{asked:?}");
+    for ((sequence, answer), (header, payload)) in answers.into_iter().zip(asked) {
+        assert_eq!(sequence, header.sequence);
+        assert!(answer.is_err() || (answer == Ok(header.code) && payload.is_some()));
+        assert_ne!(answer, Err(Refusal::Fault));
+    }
+}
+
+/// The first byte says when the client asks for something and how much it reads at once, the rest is what a service
+/// sends. The client ends with an error that says why, having read no more than came.
+pub fn client_frames(input: &[u8]) {
+    let Some((&how, bytes)) = input.split_first() else { return };
+    let bytes = &bytes[..bytes.len().min(MAX_UNKNOWN_BYTES)];
+    let (socket, mut service) = UnixStream::pair().expect("there are sockets");
+    service.write_all(bytes).expect("a socket has room");
+    service.shutdown(Shutdown::Write).expect("a socket can be shut down");
+    let error = match Connection::over(socket) {
+        Ok(connection) => talk(connection, how, bytes.len()),
+        Err(error) => error,
+    };
+    assert!(!error.to_string().is_empty());
+}
+
+fn talk(mut connection: Connection, how: u8, most: usize) -> ReaderError {
+    let mut buffer = [0; 256];
+    let size = usize::from(how >> 2) * 4 + 1;
+    let mut total = 0;
+    for round in 0.. {
+        if round < 4 && how >> round & 1 != 0 {
+            let asked = match round {
+                0 => connection.statistics().map(drop),
+                1 => connection.control(&Request::GetVersion).map(drop),
+                2 => connection.memory().map(drop),
+                _ => connection.log_levels().map(drop),
+            };
+            match asked {
+                // What it asked is over; the stream goes on.
+                Ok(()) | Err(ReaderError::Refused { .. }) => {}
+                Err(ReaderError::Ended { .. }) => continue,
+                Err(error) => return error,
+            }
+        }
+        match connection.read(&mut buffer[..size], Duration::ZERO) {
+            Ok(Read::Bytes(count)) => total += count,
+            Ok(Read::SectionEnd) => {}
+            Ok(Read::Empty) => panic!("the service has closed"),
+            Err(error) => return error,
+        }
+        assert!(total <= most && round <= most, "no more than came");
+    }
+    unreachable!("it ends with an error")
+}

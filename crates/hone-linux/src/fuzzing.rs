@@ -1,0 +1,37 @@
+//! What takes bytes from the kernel, for the fuzz targets (`hone-fuzz`).
+
+use hone_engine::Event;
+
+use crate::decoder::Decoder;
+use crate::record::{Process, Record};
+
+/// Turns records into events.
+#[derive(Debug)]
+pub struct Records(Decoder);
+
+impl Records {
+    /// With clocks as they are now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Decoder::start())
+    }
+
+    /// Hands the events of the records that stand one behind the other in `bytes` to `sink`; how many bytes they have,
+    /// up to the first that is none.
+    ///
+    /// Users and groups are a handful: who they are is asked of the system.
+    pub fn deliver(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> usize {
+        let mut rest = bytes;
+        while let Ok((mut record, length)) = Record::parse(rest) {
+            if let Record::ProcessForked(Process { user, group, .. })
+            | Record::ProcessStarted(Process { user, group, .. }) = &mut record
+            {
+                *user %= 4;
+                *group %= 4;
+            }
+            self.0.deliver(record, sink);
+            rest = &rest[length..];
+        }
+        bytes.len() - rest.len()
+    }
+}

@@ -1,0 +1,105 @@
+//! What takes bytes from outside, for the fuzz targets (`hone-fuzz`) and the tests of [`super::stream`].
+
+use std::io::{self, Read as _};
+
+use super::corrections::Corrections;
+use super::event::Packet;
+use super::expression::{Expression, Subject};
+use super::input::decompressed;
+use super::json::Objects;
+use super::line::Lines;
+use super::select::Selection;
+use super::stream::{Stream, StreamError};
+use crate::text::prints;
+
+/// What a stream is shown as: how many events, their lines and objects, and why it is not sound, if it is not.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Events that the selection admits.
+    pub events: usize,
+    /// Text, a line for each event.
+    pub lines: String,
+    /// JSON, an object a line for each event.
+    pub objects: String,
+    /// Empty: it is sound to its end.
+    pub end: String,
+}
+
+/// Shows a stream that comes in chunks of this length: corrections are collected first, then what is selected is shown.
+///
+/// # Panics
+/// What is shown is not what a terminal or a reader of JSON may be given.
+#[must_use]
+pub fn show(bytes: &[u8], chunk: usize, selection: &Selection) -> Told {
+    let mut corrections = Corrections::default();
+    corrections.begin(0);
+    let mut stream = Stream::new();
+    for chunk in bytes.chunks(chunk) {
+        let fed = stream.feed(chunk);
+        stream.skip_packets();
+        let collected = fed.and_then(|()| {
+            stream.drain(|shown| {
+                corrections.collect(&shown);
+                Ok::<_, StreamError>(())
+            })
+        });
+        if collected.is_err() {
+            break;
+        }
+    }
+    corrections.begin(0);
+    let mut stream = Stream::new();
+    let (mut lines, mut objects) = (Lines::default(), Objects::default());
+    let (mut text, mut json, mut events) = (Vec::new(), Vec::new(), 0);
+    let mut ended = Ok(());
+    for chunk in bytes.chunks(chunk) {
+        ended = stream.feed(chunk).and_then(|()| {
+            stream.drain(|shown| {
+                let shown = corrections.apply(shown);
+                if selection.admits(&shown) {
+                    lines.write(&shown, &mut text);
+                    objects.write(&shown, &mut json).expect("memory takes what is written");
+                    events += 1;
+                }
+                Ok::<_, StreamError>(())
+            })
+        });
+        if ended.is_err() {
+            break;
+        }
+    }
+    let end = ended.and_then(|()| stream.finish()).map_or_else(|error| error.to_string(), |()| String::new());
+    let [lines, objects] = [text, json].map(|bytes| printable(bytes, events));
+    Told { events, lines, objects, end }
+}
+
+/// A line for each event, of characters that print.
+fn printable(bytes: Vec<u8>, events: usize) -> String {
+    let text = String::from_utf8(bytes).expect("it is text");
+    assert_eq!(text.lines().count(), events);
+    if let Some(char) = text.chars().find(|&char| char != '\n' && !prints(char)) {
+        panic!("{char:?} is shown: {text:?}");
+    }
+    text
+}
+
+/// Whether a packet, from its IP header on, meets an expression.
+#[must_use]
+pub fn matches(expression: &Expression, ip: &[u8]) -> bool {
+    /// IP without a link layer's header (LINKTYPE_RAW).
+    const RAW: u32 = 101;
+    let length = u32::try_from(ip.len()).unwrap_or(u32::MAX);
+    let packet = Packet::new(RAW, ip, length);
+    let subject = Subject { ip: packet.ip, headers: packet.headers, length, direction: packet.direction() };
+    expression.matches(&subject)
+}
+
+/// The first `most` bytes of what a file holds, compressed or not.
+///
+/// # Errors
+/// What is compressed is not sound.
+pub fn contents(file: Vec<u8>, most: u64) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    decompressed(io::Cursor::new(file))?.stream.take(most).read_to_end(&mut out)?;
+    Ok(out)
+}
