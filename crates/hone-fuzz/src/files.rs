@@ -28,7 +28,7 @@ pub fn show_stream(input: &[u8]) {
     let Some((&[chunk, selection], stream)) = input.split_first_chunk() else { return };
     let selection = &SELECTIONS[usize::from(selection) % SELECTIONS.len()];
     let whole = show(stream, usize::MAX, selection);
-    let chunk = usize::from(chunk).max(stream.len() / 32).max(1);
+    let chunk = usize::from(chunk).max(stream.len() / 16).max(1);
     assert_eq!(show(stream, chunk, selection), whole, "in chunks of {chunk}");
     for object in whole.objects.lines() {
         let object = serde_json::from_str::<serde_json::Value>(object);

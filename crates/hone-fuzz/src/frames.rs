@@ -16,7 +16,7 @@ use honed::fuzzing::{MOST, requests, session};
 pub fn server_frames(input: &[u8]) {
     let Some((&piece, bytes)) = input.split_first() else { return };
     let bytes = &bytes[..bytes.len().min(MOST)];
-    let piece = usize::from(piece).max(bytes.len() / 32).max(1);
+    let piece = usize::from(piece).max(bytes.len() / 8).max(1);
     let (found, bad) = requests(bytes, piece);
     let mut rest = bytes;
     for (header, payload) in &found {

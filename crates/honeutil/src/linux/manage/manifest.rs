@@ -50,6 +50,9 @@ impl Manifest {
         let mut manifest = Self::default();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (kind, value) = line.split_once(' ').unwrap_or((line, ""));
+            if line.contains(char::is_control) {
+                bail!("{line:?} is not understood");
+            }
             let path = PathBuf::from(value);
             // It says what root removes.
             let plain =
