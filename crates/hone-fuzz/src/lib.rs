@@ -6,6 +6,8 @@
 //! what sound input looks like; `fuzz/corpus` keeps what libFuzzer has found beyond them, `fuzz/regressions` what failed
 //! once. The driver's requests have their target beside the driver: `driver/kernel/hone-driver/tests/hostile`.
 
+#![forbid(unsafe_code)]
+
 mod api;
 pub mod bounded;
 mod engine;

@@ -6,6 +6,7 @@
 //!
 //! A connection is one socket and belongs to one thread at a time. No thread is started and no lock is held here.
 
+#![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 mod connection;

@@ -5,6 +5,8 @@
 //! the folder `sample` beside it. A part begins with one line on standard output: its process id, then the addresses
 //! where it serves. Everything is bounded: sockets give up after [`PATIENCE`], and a server ends with its standard input.
 
+#![forbid(unsafe_code)]
+
 mod echo;
 
 use std::fmt::Display;

@@ -5,6 +5,7 @@
 //! For tests only, which is why everything here panics when it fails. Live tests need root and a kernel from 6.1. Where
 //! something is missing they say `skipped: ` and why; with `HONE_LIVE=required` in the environment that is a failure.
 
+#![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 mod disk;

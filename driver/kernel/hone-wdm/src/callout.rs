@@ -176,6 +176,7 @@ fn functions<C: Classify>() -> [sys::FWPS_CALLOUT_CLASSIFY_FN1; COUNT] {
     ]
 }
 
+// SAFETY: WFP alone calls it, with what its documentation of `FWPS_CALLOUT_CLASSIFY_FN1` says.
 unsafe extern "system" fn classify<C: Classify, const PLACE: usize>(
     values: *const sys::FWPS_INCOMING_VALUES0,
     metadata: *const sys::FWPS_INCOMING_METADATA_VALUES0,
@@ -201,6 +202,7 @@ unsafe extern "system" fn classify<C: Classify, const PLACE: usize>(
 }
 
 /// Filters that use a callout come and go; that is nothing to it.
+// SAFETY: it looks at nothing that it is passed.
 unsafe extern "system" fn notify(_: u32, _: *const GUID, _: *mut c_void) -> NTSTATUS {
     sys::STATUS_SUCCESS
 }

@@ -83,6 +83,7 @@ fn id(handle: HANDLE) -> Option<u32> {
     u32::try_from(handle.addr()).ok()
 }
 
+// SAFETY: the kernel alone calls it, as `PsSetCreateProcessNotifyRoutineEx` says.
 unsafe extern "system" fn process<P: Processes>(
     _: *mut c_void,
     pid: HANDLE,
@@ -99,6 +100,7 @@ unsafe extern "system" fn process<P: Processes>(
     P::started(&Started { pid, parent: id(info.ParentProcessId).unwrap_or(0), path, command_line });
 }
 
+// SAFETY: the kernel alone calls it, as `PsSetLoadImageNotifyRoutine` says.
 unsafe extern "system" fn image<P: Processes>(path: *const UNICODE_STRING, pid: HANDLE, _: *mut c_void) {
     // SAFETY: the text is the kernel's, as long as the call; it may be null.
     let path = unsafe { unicode::units(path) };

@@ -68,6 +68,7 @@ impl Drop for Running {
     }
 }
 
+// SAFETY: it looks at nothing that it is passed.
 unsafe extern "system" fn call<T: Tick>(_: *mut KDPC, _: *mut c_void, _: *mut c_void, _: *mut c_void) {
     T::tick();
 }

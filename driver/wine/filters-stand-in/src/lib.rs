@@ -32,11 +32,15 @@ fn with(session: Session, work: impl FnOnce(&mut Store) -> Result<(), i32>) -> u
 }
 
 /// A key that may be missing.
+///
+/// # Safety
+/// `key` is null or points to a key.
 unsafe fn key(key: *const GUID) -> Option<GUID> {
     // SAFETY: the caller passes null or a key.
     unsafe { key.as_ref() }.copied()
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpmEngineOpen0(
     _: *const u16,
@@ -51,6 +55,7 @@ pub unsafe extern "system" fn FwpmEngineOpen0(
     0
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpmEngineClose0(session: Session) -> u32 {
     // SAFETY: the caller closes once what `FwpmEngineOpen0` gave.
@@ -58,21 +63,25 @@ pub unsafe extern "system" fn FwpmEngineClose0(session: Session) -> u32 {
     0
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub extern "system" fn FwpmTransactionBegin0(session: Session, _: u32) -> u32 {
     with(session, Store::begin)
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub extern "system" fn FwpmTransactionCommit0(session: Session) -> u32 {
     with(session, Store::commit)
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub extern "system" fn FwpmTransactionAbort0(session: Session) -> u32 {
     with(session, Store::abort)
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpmProviderAdd0(
     session: Session,
@@ -85,6 +94,7 @@ pub unsafe extern "system" fn FwpmProviderAdd0(
     with(session, |store| store.add(object))
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpmSubLayerAdd0(
     session: Session,
@@ -99,6 +109,7 @@ pub unsafe extern "system" fn FwpmSubLayerAdd0(
     with(session, |store| store.add(object))
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpmCalloutAdd0(
     session: Session,
@@ -115,6 +126,7 @@ pub unsafe extern "system" fn FwpmCalloutAdd0(
     with(session, |store| store.add(object))
 }
 
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpmFilterAdd0(
     session: Session,
@@ -138,6 +150,7 @@ pub unsafe extern "system" fn FwpmFilterAdd0(
 macro_rules! delete {
     ($($function:ident: $kind:ident,)+) => {
         $(
+            // SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
             #[unsafe(no_mangle)]
             pub unsafe extern "system" fn $function(session: Session, object: *const GUID) -> u32 {
                 // SAFETY: the caller passes a key.

@@ -68,6 +68,7 @@ pub unsafe extern "system" fn FwpsCalloutRegister1(
 }
 
 /// The driver's.
+// SAFETY: the name and the signature are those of fwpsk.h; the driver alone calls it.
 #[unsafe(no_mangle)]
 pub extern "system" fn FwpsCalloutUnregisterById0(id: u32) -> NtStatus {
     classify::unregister(id)

@@ -14,6 +14,7 @@ const PAGE_READWRITE: u32 = 4;
 const PROCESS_DUP_HANDLE: u32 = 0x40;
 const DUPLICATE_SAME_ACCESS: u32 = 2;
 
+// SAFETY: the signatures are those of libloaderapi.h and of the other headers of Windows that declare them.
 #[link(name = "kernel32")]
 unsafe extern "system" {
     fn GetModuleHandleA(name: *const c_char) -> *mut u8;

@@ -4,6 +4,8 @@
 //!
 //! One driver runs at a time: a test has it as long as it holds a [`Driver`].
 
+#![forbid(unsafe_code)]
+
 mod driver;
 mod honeutil;
 mod native;

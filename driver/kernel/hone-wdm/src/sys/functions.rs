@@ -12,6 +12,7 @@ pub type PROCESS_NOTIFY = unsafe extern "system" fn(*mut c_void, HANDLE, *mut PS
 pub type IMAGE_NOTIFY = unsafe extern "system" fn(*const UNICODE_STRING, HANDLE, *mut c_void);
 pub type DEFERRED_ROUTINE = unsafe extern "system" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void);
 
+// SAFETY: the signatures are those of wdm.h and ntifs.h.
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     pub fn IoCreateDevice(
@@ -133,6 +134,7 @@ unsafe extern "system" {
     pub static ExEventObjectType: *mut c_void;
 }
 
+// SAFETY: the signatures are those of wdm.h and of the C library.
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "C" {
     pub fn DbgPrintEx(component: u32, level: u32, format: *const u8, ...) -> u32;
@@ -145,6 +147,7 @@ unsafe extern "C" {
     pub fn memcmp(one: *const c_void, other: *const c_void, bytes: usize) -> i32;
 }
 
+// SAFETY: the signatures are those of fwpsk.h.
 #[link(name = "fwpkclnt.sys", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     pub fn FwpsCalloutRegister1(
