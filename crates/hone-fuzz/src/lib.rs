@@ -4,7 +4,7 @@
 //! Three things run them: `fuzz/` under libFuzzer, which needs a nightly compiler; `tests/smoke.rs`, a bounded part of
 //! `cargo test`; and, for one input that failed, the example `replay`. The seeds are made here, by the code that knows
 //! what sound input looks like; `fuzz/corpus` keeps what libFuzzer has found beyond them, `fuzz/regressions` what failed
-//! once. The driver's requests have their target beside the driver: `driver/kernel/hone-driver/tests/hostile`.
+//! once. The driver's requests have their target beside the driver: `driver/kernel/hone-driver/tests/hostile.rs`.
 
 #![forbid(unsafe_code)]
 

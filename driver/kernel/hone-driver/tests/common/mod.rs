@@ -1,6 +1,8 @@
 //! A fake kernel, fake indications, and what a reader reads, in words.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod hostile;
+
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::num::NonZeroU64;
@@ -77,7 +79,7 @@ impl Kernel for Fake {
     }
 
     fn event(handle: NonZeroU64) -> Result<FakeEvent, Status> {
-        let place = usize::try_from(handle.get() / 4 - 1).unwrap_or(usize::MAX);
+        let place = usize::try_from((handle.get() / 4).wrapping_sub(1)).unwrap_or(usize::MAX);
         let event = EVENTS.with_borrow(|events| events.get(place).cloned());
         event.map(FakeEvent).ok_or(Status::INVALID_HANDLE)
     }

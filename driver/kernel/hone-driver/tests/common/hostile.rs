@@ -1,0 +1,94 @@
+//! What the fuzz target of the driver's requests does with its bytes: the bounded test beside this and `fuzz/` run it.
+
+use hone_api::Operation;
+use hone_driver::{Control, Driver};
+
+use super::{Fake, driver, open};
+
+thread_local! {
+    /// Kept: a driver reserves its tables' memory when it is made.
+    static DRIVER: Driver<Fake> = driver();
+}
+
+/// Bytes as a supply of small decisions; zeros once there are none left.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn u8(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn bytes(&mut self, most: usize) -> &'a [u8] {
+        let (bytes, rest) = self.0.split_at(most.min(self.0.len()));
+        self.0 = rest;
+        bytes
+    }
+}
+
+/// A reader that comes, asks for things, reads, and goes, while processes start and end. Each request is answered within
+/// the buffer that it gave.
+pub(crate) fn driver_requests(input: &[u8]) {
+    DRIVER.with(|driver| {
+        let reader = open(driver);
+        let mut input = Input(input);
+        for _ in 0..64 {
+            if input.0.is_empty() {
+                break;
+            }
+            match input.u8() % 5 {
+                0..=2 => {
+                    let which = usize::from(input.u8());
+                    let code = match Operation::ALL.get(which % (Operation::ALL.len() + 1)) {
+                        Some(operation) => operation.control_code().0,
+                        None => u32::from_le_bytes(std::array::from_fn(|_| input.u8())),
+                    };
+                    let (length, output) = (usize::from(input.u8()) * 2, usize::from(input.u8()) * 8);
+                    // The I/O manager's buffer has room for both; what a program says it has, may be wrong.
+                    let short = usize::from(input.u8() & 3 == 3);
+                    let mut buffer = vec![0; length.max(output).saturating_sub(short)];
+                    let given = input.bytes(length.min(buffer.len()));
+                    buffer[..given.len()].copy_from_slice(given);
+                    let room = output.min(buffer.len());
+                    let control = Control { code, buffer: &mut buffer, input: length, output };
+                    if let Ok(bytes) = driver.control(reader, control) {
+                        assert!(bytes <= room, "{bytes} bytes of output, room for {room}");
+                    }
+                }
+                3 => {
+                    let mut buffer = vec![0; usize::from(input.u8()) * 16];
+                    let read = driver.read(reader, &mut buffer);
+                    assert!(read.is_ok_and(|bytes| bytes <= buffer.len()) || buffer.is_empty());
+                }
+                _ => {
+                    let pid = u32::from(input.u8() & 7) + 100;
+                    if input.u8() & 1 == 0 {
+                        super::start(driver, pid);
+                    } else {
+                        driver.process_ended(pid);
+                    }
+                }
+            }
+        }
+        assert!(driver.close(reader), "it was attached");
+    });
+}
+
+/// What the target starts from: each operation with inputs of several lengths, led by events and followed by a read.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for operation in 0..=Operation::ALL.len() {
+        for (length, first) in [(0, 0), (2, 96), (4, 1), (38, 1)] {
+            let mut seed = vec![4, 1, 0, 0, operation.try_into().expect("there are few")];
+            if operation == Operation::ALL.len() {
+                seed.extend([0xFF, 0, 0x22, 0]);
+            }
+            seed.extend([length, 255, 0, first]);
+            seed.resize(seed.len() + usize::from(length) * 2, 0);
+            seed.extend([3, 255, 4, 1, 1, 3, 255]);
+            seeds.push(seed);
+        }
+    }
+    seeds
+}

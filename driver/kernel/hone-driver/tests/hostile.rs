@@ -1,0 +1,21 @@
+//! Requests of any bytes, as `fuzz/` gives them without a bound: a bounded number of them, the same on each run.
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what the test itself allocates may abort"
+)]
+
+#[allow(unreachable_pub, reason = "it is a module of another crate")]
+#[path = "../../../../crates/hone-fuzz/src/bounded.rs"]
+mod bounded;
+mod common;
+
+use std::path::Path;
+
+#[test]
+fn driver_requests() {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz");
+    let target = common::hostile::driver_requests;
+    bounded::run("driver_requests", target, &common::hostile::seeds(), 10_000, &kept);
+}
