@@ -22,9 +22,7 @@ pub mod seeds;
 
 pub use api::api_request;
 pub use engine::engine_events;
-pub use files::{
-    configuration, filter_expression, local_files, option_values, show_compressed, show_stream,
-};
+pub use files::{configuration, filter_expression, local_files, option_values, show_compressed, show_stream};
 pub use frames::{client_frames, server_frames, server_session};
 pub use kernel::kernel_records;
 pub use packet::packet_checksums;

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use common::{connection, emit, order, read, sections};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Dialect, ProcessEventKind, RawOption, ReadErrorKind,
-    Reader,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Dialect, ProcessEventKind, RawOption,
+    ReadErrorKind, Reader,
 };
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;

@@ -17,8 +17,8 @@ use hone_pcapng::{
 };
 
 pub use outside::{
-    client_frames, configuration, filter_expression, kernel_records, local_files, option_values, server_frames,
-    server_session, show_compressed, show_stream,
+    client_frames, configuration, filter_expression, kernel_records, local_files, option_values,
+    server_frames, server_session, show_compressed, show_stream,
 };
 
 /// For [`pcapng_reader`](crate::pcapng_reader): one section with every kind of block, and its beginning, in either byte

@@ -12,7 +12,8 @@ use hone_reader::protocol::{Attach, Extra, Header, Kind, MemoryRow};
 
 /// An IPv4 packet with UDP, an IPv6 packet with a hop-by-hop header and TCP.
 const V4: &[u8] = b"\x45\0\0\x20\0\x01\0\0\x40\x11\0\0\x0a\0\0\x01\x0a\0\0\x02\x04\xd2\0\x35\0\x0c\0\0xxxx";
-const V6: &[u8] = b"\x60\0\0\0\0\x1d\0\x40\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\
+const V6: &[u8] =
+    b"\x60\0\0\0\0\x1d\0\x40\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\
     \x06\0\x01\x04\0\0\0\0\0\x50\x9c\x40\0\0\0\x01\0\0\0\x01\x50\x12\x01\0\0\0\0\0y";
 
 /// Each link type that is read, one that is not, and what stands before the IP header.
@@ -58,7 +59,11 @@ pub fn show_stream() -> Vec<Vec<u8>> {
             timestamp: 1,
             kind: ConnectionEventKind::Correction,
             correction: Some(Correction {
-                packets: if number % 2 == 0 { Corrected::Time(0) } else { Corrected::Bytes { from: 1, to: 9 } },
+                packets: if number % 2 == 0 {
+                    Corrected::Time(0)
+                } else {
+                    Corrected::Bytes { from: 1, to: 9 }
+                },
                 outbound: false,
                 how: Some(How::Reader),
             }),
@@ -147,8 +152,25 @@ pub fn filter_expression() -> Vec<Vec<u8>> {
 #[must_use]
 pub fn option_values() -> Vec<Vec<u8>> {
     let values = [
-        "0.5", "250ms", "10s", "1.5h", "365d", "1M", "1048576", "3g", "16T", "262144", "65535", "4294967295",
-        "18446744073709551615", "10.0.0.0/8", "fe80::/10", "0x1f", "warning,information", "Lock Status", "all",
+        "0.5",
+        "250ms",
+        "10s",
+        "1.5h",
+        "365d",
+        "1M",
+        "1048576",
+        "3g",
+        "16T",
+        "262144",
+        "65535",
+        "4294967295",
+        "18446744073709551615",
+        "10.0.0.0/8",
+        "fe80::/10",
+        "0x1f",
+        "warning,information",
+        "Lock Status",
+        "all",
     ];
     values.map(|value| value.as_bytes().to_vec()).to_vec()
 }
@@ -160,7 +182,9 @@ pub fn configuration() -> Vec<Vec<u8>> {
         max_readers = 128\nblock_memory = 512\nsensor_buffer = 64\ncomment = \"\\u0041\"\n\
         host_id = '{00112233-4455-6677-8899-aabbccddeeff}'\nlog_level = ['warning', 'verbose']\n";
     let packaged = include_str!("../../../../packaging/hone.toml");
-    [every, "log_level = 0x1f\nhost_id = 'web-7'\n", "", packaged].map(|text| text.as_bytes().to_vec()).to_vec()
+    [every, "log_level = 0x1f\nhost_id = 'web-7'\n", "", packaged]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec()
 }
 
 /// For [`local_files`](crate::local_files): each list with a socket, and a manifest.
@@ -170,7 +194,8 @@ pub fn local_files() -> Vec<Vec<u8>> {
     let v6 = "   2: 0000000000000000FFFF00000100007F:0016 0000000000000000FFFF00000100007F:9C40 01 00000000:00000000 \
         00:00000000 00000000 0 0 32 2 ffff 0\n";
     let mut seeds: Vec<_> = (0..10).map(|list| [&[list], v4.as_bytes(), v6.as_bytes()].concat()).collect();
-    let manifest = "# What `honeutil install` has made.\ndirectory /etc/hone\nfile /usr/local/bin/honed\ngroup hone\n";
+    let manifest =
+        "# What `honeutil install` has made.\ndirectory /etc/hone\nfile /usr/local/bin/honed\ngroup hone\n";
     seeds.push([&[128], manifest.as_bytes()].concat());
     seeds
 }
@@ -203,7 +228,12 @@ fn requests() -> Vec<Vec<u8>> {
         frame(Kind::Request, request.operation().number(), number, &input[..length])
     }));
     let list = Operation::SetOpenConnections2.number();
-    frames.push(frame(Kind::Request, list, 20, &1_u32.to_le_bytes().iter().copied().chain([0; 72]).collect::<Vec<_>>()));
+    frames.push(frame(
+        Kind::Request,
+        list,
+        20,
+        &1_u32.to_le_bytes().iter().copied().chain([0; 72]).collect::<Vec<_>>(),
+    ));
     for (extra, input) in [
         (Extra::GetMemory, &[][..]),
         (Extra::GetLogLevels, &[]),
@@ -270,7 +300,8 @@ pub fn kernel_records() -> Vec<Vec<u8>> {
     };
     let socket = |kind, flags| words(&[kind, flags, 77, 0, 9, 0, task[0], task[1], 5, 6]);
     let process = |kind, flags| {
-        let (cgroup, path, arguments) = (&b"docker-3f\0system.slice\0"[..], &b"curl\0bin\0usr\0"[..], &b"curl\0-v\0"[..]);
+        let (cgroup, path, arguments) =
+            (&b"docker-3f\0system.slice\0"[..], &b"curl\0bin\0usr\0"[..], &b"curl\0-v\0"[..]);
         let lengths = [path, arguments, cgroup].map(|part| u32::try_from(part.len()).expect("it is short"));
         let [path_length, arguments_length, cgroup_length] = lengths;
         let mut record = words(&[kind, 1, 77, 0, task[0], task[1], 1000, 100, path_length, arguments_length]);
@@ -278,7 +309,8 @@ pub fn kernel_records() -> Vec<Vec<u8>> {
         record.extend([cgroup, path, arguments].concat());
         record
     };
-    let mut seeds: Vec<_> = (0..=14).map(|method| packet(1 + method % 2, method, method % 4, method % 5)).collect();
+    let mut seeds: Vec<_> =
+        (0..=14).map(|method| packet(1 + method % 2, method, method % 4, method % 5)).collect();
     seeds.extend((2..=3).map(|kind| socket(kind, 0)));
     seeds.extend((1..=6).map(|settles| socket(7, settles | 40 << 8)));
     seeds.extend([1, 2].map(|corrects| socket(8, corrects | 1 << 8 | 14 << 16)));
