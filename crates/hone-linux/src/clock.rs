@@ -9,10 +9,13 @@ pub fn now() -> Nanos {
     nanos(clock_gettime(ClockId::Realtime))
 }
 
-/// The distance from the boot clock to the wall clock. Slewing (NTP) moves both alike; only a step changes it.
+/// The distance from the kernel's boot clock, which BPF programs read, to the wall clock. Slewing (NTP) moves both alike;
+/// only a step changes it.
 #[derive(Debug)]
 pub(crate) struct WallClock {
     offset: u64,
+    /// What this process's boot clock shows more than the kernel's: 0, but in a time namespace that says otherwise.
+    namespace: u64,
 }
 
 /// A difference below this is the noise of reading two clocks one after the other, not a step of the wall clock.
@@ -20,12 +23,14 @@ const STEP: u64 = 1_000_000;
 
 impl WallClock {
     pub(crate) fn start() -> Self {
-        Self { offset: measure() }
+        let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+        let namespace = boot_offset(&offsets).unwrap_or(0);
+        Self { offset: measure().wrapping_add(namespace), namespace }
     }
 
     /// Follows a wall clock that was set; called now and then.
     pub(crate) fn follow(&mut self) {
-        let offset = measure();
+        let offset = measure().wrapping_add(self.namespace);
         if offset.abs_diff(self.offset) > STEP {
             self.offset = offset;
         }
@@ -37,7 +42,16 @@ impl WallClock {
     }
 }
 
-/// Wall clock minus boot clock, in ns: of a few readings the one with the least time between them.
+/// The boot clock's offset in a time namespace, in ns, from `/proc/PID/timens_offsets` (time_namespaces(7)): lines of
+/// clock, seconds, nanoseconds, where the seconds may be negative. `None`: a kernel without time namespaces.
+fn boot_offset(offsets: &str) -> Option<u64> {
+    let mut words = offsets.lines().find_map(|line| line.strip_prefix("boottime"))?.split_whitespace();
+    let seconds: i64 = words.next()?.parse().ok()?;
+    let nanos: i64 = words.next()?.parse().ok()?;
+    Some(seconds.wrapping_mul(1_000_000_000).wrapping_add(nanos).cast_unsigned())
+}
+
+/// Wall clock minus this process's boot clock, in ns: of a few readings the one with the least time between them.
 fn measure() -> u64 {
     let mut best = (u64::MAX, 0);
     for _ in 0..5 {
@@ -71,11 +85,18 @@ mod tests {
     }
 
     #[test]
+    fn the_offset_of_a_time_namespace_is_read() {
+        let offsets = "monotonic           0         0\nboottime       -86400 500000000\n";
+        assert_eq!(boot_offset(offsets), Some((-86_399_500_000_000_i64).cast_unsigned()));
+        assert_eq!(boot_offset(""), None);
+    }
+
+    #[test]
     fn a_clock_that_is_set_is_followed() {
         const HOUR: u64 = 3_600_000_000_000;
         // As it was before the clock was set back, or forward, by an hour.
         for offset in [measure().wrapping_add(HOUR), measure().wrapping_sub(HOUR)] {
-            let mut clock = WallClock { offset };
+            let mut clock = WallClock { offset, namespace: 0 };
             clock.follow();
             assert!(clock.offset.abs_diff(measure()) < STEP, "it still goes by {offset}");
         }
