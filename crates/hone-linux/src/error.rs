@@ -38,26 +38,23 @@ pub enum SensorError {
     )]
     NoCgroup2,
     /// The kernel refuses BPF programs, or a needed kind of them.
-    #[error(
-        "the kernel refuses the BPF programs ({step}): {source}. Security policy (lockdown, seccomp, a container) \
-         can be the cause; `dmesg` and `bpftool feature` tell more"
-    )]
+    #[error("the kernel refuses the BPF programs ({step}): {cause:#}{}", remedy(cause))]
     Refused {
         /// What was being done.
         step: String,
-        /// The kernel's answer.
-        source: libbpf_rs::Error,
+        /// The kernel's answer, which the text has in it.
+        cause: libbpf_rs::Error,
     },
     /// The kernel has no tracepoints that tell who uses a socket.
     #[error("this kernel has no tracepoints that tell who uses a socket (6.3 has them): use trampolines")]
     TooFewTracepoints,
     /// A file or system call failed.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     Io {
         /// What was being done.
         what: String,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer, which the text has in it.
+        cause: io::Error,
     },
     /// A setting is out of range.
     #[error("{what} is {found}; it must be {range}")]
@@ -77,12 +74,22 @@ pub enum SensorError {
     },
 }
 
+/// What can be the cause, where the kernel's answer leaves that open.
+fn remedy(refused: &libbpf_rs::Error) -> &'static str {
+    match refused.kind() {
+        libbpf_rs::ErrorKind::OutOfMemory => ": free some memory, or take a smaller kernel buffer",
+        _ => {
+            ". Security policy (lockdown, seccomp, a container) can be the cause; `dmesg` and `bpftool feature` tell more"
+        }
+    }
+}
+
 impl SensorError {
-    pub(crate) fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
-        Self::Io { what: what.into(), source: source.into() }
+    pub(crate) fn io(what: impl Into<String>, cause: impl Into<io::Error>) -> Self {
+        Self::Io { what: what.into(), cause: cause.into() }
     }
 
-    pub(crate) fn refused(step: impl Into<String>, source: libbpf_rs::Error) -> Self {
-        Self::Refused { step: step.into(), source }
+    pub(crate) fn refused(step: impl Into<String>, cause: libbpf_rs::Error) -> Self {
+        Self::Refused { step: step.into(), cause }
     }
 }
