@@ -26,6 +26,9 @@ pub const RING_BYTES: std::ops::RangeInclusive<u32> = (1 << 20)..=(1 << 30);
 /// The ring buffer's size where nothing else is said: 64 MiB.
 pub const DEFAULT_RING_BYTES: u32 = 64 << 20;
 
+/// How often in a row the loss counters may be unreadable: some seconds, as often as they are asked for.
+const MAX_UNREAD: u32 = 50;
+
 /// How to start the sensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SensorConfig {
@@ -49,6 +52,9 @@ pub struct Sensor {
     ring: RingBuffer<'static>,
     lender: Lender,
     losses: MapHandle,
+    /// As they were read last, and how often in a row they could not be since.
+    drops: SourceDrops,
+    unread: u32,
     capture: Capture,
     snap_length: Option<u32>,
     decoder: Decoder,
@@ -96,6 +102,8 @@ impl Sensor {
             ring,
             lender,
             losses,
+            drops: SourceDrops::default(),
+            unread: 0,
             capture,
             snap_length,
             decoder: Decoder::start(),
@@ -155,11 +163,11 @@ impl Sensor {
         };
         let result = self.lender.lend(&mut handler, || match ring.consume_raw_n(most) {
             0 if !timeout.is_zero() => {
-                wait(ring.epoll_fd(), timeout)?;
-                Ok(ring.consume_raw_n(most))
+                wait(ring.epoll_fd(), timeout);
+                ring.consume_raw_n(most)
             }
-            result => Ok(result),
-        })?;
+            result => result,
+        });
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -174,10 +182,23 @@ impl Sensor {
 
     /// Packets and events that found no room in the ring buffer so far. Also follows a wall clock that was set.
     ///
+    /// Reading a counter takes memory of the kernel's. That it has none for a moment is no reason to end a recording: then
+    /// the counters are as they were read last.
+    ///
     /// # Errors
-    /// If the kernel's counters cannot be read.
+    /// If the kernel's counters cannot be read time after time.
     pub fn drops(&mut self) -> Result<SourceDrops, SensorError> {
         self.decoder.clock.follow();
+        // Whoever asks last, at the end of a section, is to have them: so once more at once.
+        match self.read_drops().or_else(|_| self.read_drops()) {
+            Ok(drops) => (self.drops, self.unread) = (drops, 0),
+            Err(error) if self.unread >= MAX_UNREAD => return Err(error),
+            Err(_) => self.unread += 1,
+        }
+        Ok(self.drops)
+    }
+
+    fn read_drops(&self) -> Result<SourceDrops, SensorError> {
         let total = |kind: u32| {
             let values = self
                 .losses
@@ -221,16 +242,13 @@ impl AsFd for Sensor {
 }
 
 /// Waits until the ring buffer asks for it (at a quarter full) or the time is over. A signal ends it early.
-fn wait(epoll: i32, timeout: Duration) -> Result<(), SensorError> {
+fn wait(epoll: i32, timeout: Duration) {
     let mut event = libc::pollfd { fd: epoll, events: libc::POLLIN, revents: 0 };
     let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one valid pollfd, alive for the call.
     let result = unsafe { libc::poll(&raw mut event, 1, milliseconds) };
-    if result < 0 {
-        let error = std::io::Error::last_os_error();
-        if error.kind() != std::io::ErrorKind::Interrupted {
-            return Err(SensorError::io("cannot wait for the ring buffer", error));
-        }
+    if result < 0 && std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
+        // The kernel has no memory for it, which passes. The records are looked at either way.
+        std::thread::sleep(timeout);
     }
-    Ok(())
 }
