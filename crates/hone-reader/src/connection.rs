@@ -282,7 +282,7 @@ impl Connection {
         request.extend_from_slice(input);
         let deadline = Instant::now() + PATIENCE;
         let mut sent = 0;
-        let mut broken = false;
+        let mut broken = None;
         loop {
             if sent < request.len() {
                 match self.socket.write(&request[sent..]) {
@@ -290,7 +290,7 @@ impl Connection {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     // A service that refuses and closes has said why before.
-                    Err(_) => (sent, broken) = (request.len(), true),
+                    Err(error) => (sent, broken) = (request.len(), Some(error)),
                 }
             }
             let unsent = if sent < request.len() { PollFlags::OUT } else { PollFlags::empty() };
@@ -300,8 +300,10 @@ impl Connection {
             }
             let (kind, header) = match self.incoming.head(&mut self.socket)? {
                 Got::All(head) => head,
-                Got::Blocked if broken => return Err(ReaderError::Lost),
                 Got::Blocked => {
+                    if let Some(error) = broken {
+                        return Err(ReaderError::io("cannot send honed a request")(error));
+                    }
                     if !self.wait(PollFlags::IN | unsent, deadline)? {
                         return Err(silent());
                     }
