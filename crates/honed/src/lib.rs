@@ -45,6 +45,9 @@ use hub::{Hub, Phase};
 use listener::Listener;
 use notify::notify;
 
+/// How often in a row waiting for clients may fail, for lack of memory, and how long it is between.
+const WAITS: u32 = 100;
+const WAIT_AGAIN: Duration = Duration::from_millis(100);
 /// How long readers have to take the end of their streams.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -116,7 +119,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     notify("READY=1");
     tracing::info!("serving readers on {}", config.socket.display());
 
-    serve(&hub, &listener, &mut signals, arguments, &config);
+    let served = serve(&hub, &listener, &mut signals, arguments, &config);
 
     notify("STOPPING=1");
     drop(listener);
@@ -135,12 +138,19 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     log::say_what_was_left_out(true);
     tracing::info!("stopped: {}", hub.reason());
-    Ok(())
+    served
 }
 
 /// Accepts clients and follows signals until the service stops.
-fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: &Arguments, config: &Config) {
+fn serve(
+    hub: &Arc<Hub>,
+    listener: &Listener,
+    signals: &mut Signals,
+    arguments: &Arguments,
+    config: &Config,
+) -> anyhow::Result<()> {
     let mut looked = Instant::now();
+    let mut failures = 0;
     while hub.phase() == Phase::Running {
         let mut fds = [
             PollFd::new(listener, PollFlags::IN),
@@ -149,11 +159,21 @@ fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: 
             PollFd::new(&hub.main, PollFlags::IN),
         ];
         let tick = Timespec::try_from(memory::LOOK_EVERY).ok();
-        if let Err(error) = poll(&mut fds, tick.as_ref())
-            && error != rustix::io::Errno::INTR
-        {
-            hub.stop(format!("cannot wait for clients: {error}"));
-            return;
+        match poll(&mut fds, tick.as_ref()) {
+            Ok(_) => failures = 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) if failures < WAITS => {
+                if failures == 0 {
+                    tracing::warn!("cannot wait for clients: {error}; trying again");
+                }
+                failures += 1;
+                std::thread::sleep(WAIT_AGAIN);
+                continue;
+            }
+            Err(error) => {
+                hub.stop(format!("honed cannot wait for clients: {error}"));
+                return Err(error).context("cannot wait for clients");
+            }
         }
         let [clients, stop, reload, main] = fds.map(|fd| !fd.revents().is_empty());
         if looked.elapsed() >= memory::LOOK_EVERY {
@@ -179,6 +199,7 @@ fn serve(hub: &Arc<Hub>, listener: &Listener, signals: &mut Signals, arguments: 
             hub.stop("honed was stopped on request".to_owned());
         }
     }
+    Ok(())
 }
 
 /// Reads the configuration again, and takes over what can change.
