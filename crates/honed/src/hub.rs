@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) places: Places,
     /// `None` until the sensor runs.
     pub(crate) capture: Option<Capture>,
+    /// The sensor could not be told how much of each packet is wanted. It is told again.
+    pub(crate) untold: bool,
     /// Bytes of blocks that may wait for all readers together.
     pinnable: usize,
     /// How much of each packet the sensor was told to take last.
@@ -118,12 +120,16 @@ impl State {
         }
         let longest = self.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
         let longest = longest.map(|length| length.wrapping_add(1));
-        if let Some(capture) = &self.capture
-            && self.taken != longest
-        {
-            match capture.set(longest) {
-                Ok(()) => self.taken = longest,
-                Err(error) => tracing::error!("{error}"),
+        let Some(capture) = self.capture.as_ref().filter(|_| self.taken != longest) else {
+            self.untold = false;
+            return;
+        };
+        match capture.set(longest) {
+            Ok(()) => (self.taken, self.untold) = (longest, false),
+            Err(error) => {
+                if !std::mem::replace(&mut self.untold, true) {
+                    tracing::error!("{error}; trying again");
+                }
             }
         }
     }
@@ -203,6 +209,7 @@ impl Hub {
             places: Places::new(shares),
             taken: None,
             capture: None,
+            untold: false,
             // The rest is left to tables, beginnings of sections, and readers that had more when they were fewer.
             pinnable: config.block_bytes / 8 * 5,
         };

@@ -135,7 +135,11 @@ fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), Se
 
 fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     let drops = sensor.drops()?;
-    hub.lock("sensor").engine.report_source_drops(drops);
+    let mut state = hub.lock("sensor");
+    state.engine.report_source_drops(drops);
+    if state.untold {
+        state.retarget();
+    }
     Ok(())
 }
 
