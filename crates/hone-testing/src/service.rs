@@ -9,6 +9,7 @@ use hone_reader::{Connection, Options};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::faults::Faults;
 use crate::guard::{Guarded, wait_for};
 
 /// A honed; killed when dropped, and its directory removed.
@@ -40,12 +41,49 @@ impl Service {
         service
     }
 
+    /// Starts one whose calls can fail.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_with(faults: &Faults, config: &str) -> Self {
+        let mut service = Self { honed: None, directory: directory() };
+        service.configure(config);
+        let mut command = command(service.directory());
+        faults.load(&mut command);
+        service.spawn(&mut command);
+        service
+    }
+
+    /// Starts one after a line of shell, such as one that sets limits.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_limited(script: &str, config: &str) -> Self {
+        let mut service = Self { honed: None, directory: directory() };
+        service.configure(config);
+        let honed = command(service.directory());
+        let mut shell = Command::new("sh");
+        shell.arg("-ec").arg(format!("{script}\nexec \"$0\" \"$@\""));
+        shell.arg(honed.get_program()).args(honed.get_args());
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(service.directory()));
+        shell.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+        service.spawn(&mut shell);
+        service
+    }
+
     /// Starts it again after it has ended.
     ///
     /// # Panics
     /// It does not start.
     pub fn start_again(&mut self) {
-        let mut honed = Guarded::spawn(&mut command(self.directory()));
+        let mut command = command(self.directory());
+        self.spawn(&mut command);
+    }
+
+    fn spawn(&mut self, command: &mut Command) {
+        let mut honed = Guarded::spawn(command);
         wait_for("honed serves", || {
             let log = self.log();
             if let Some(status) = honed.ended() {
@@ -66,6 +104,12 @@ impl Service {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         socket(self.directory())
+    }
+
+    /// How it has ended, if it has.
+    #[must_use]
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.honed.as_mut().and_then(Guarded::ended)
     }
 
     fn honed(&self) -> &Guarded {
@@ -181,12 +225,15 @@ pub fn socket(directory: &Path) -> PathBuf {
 /// It is not built, or the log cannot be made.
 #[must_use]
 pub fn command(directory: &Path) -> Command {
-    let log = File::create(directory.join("log")).expect("the directory is ours");
     let mut command = Command::new(honed());
     command.arg("--config").arg(directory.join("hone.toml"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(directory));
     command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
     command
+}
+
+fn log(directory: &Path) -> File {
+    File::create(directory.join("log")).expect("the directory is ours")
 }
 
 /// The program, which cargo puts above the directory of the test's own; but builds it only with its package.

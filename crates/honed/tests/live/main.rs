@@ -17,6 +17,7 @@ mod traffic;
 // The tests.
 mod access;
 mod client;
+mod faults;
 mod hostile;
 mod life;
 mod memory;
