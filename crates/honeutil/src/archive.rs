@@ -226,12 +226,9 @@ impl Keeper {
 
     fn remove(&mut self, file: &Finished) {
         // Moved away, or another of its name: not ours to remove.
-        if !file.id.is_at(&file.path) {
-            self.report.taken += 1;
-            return;
-        }
-        match std::fs::remove_file(&file.path) {
-            Ok(()) => self.report.removed += 1,
+        match file.id.remove_at(&file.path) {
+            Ok(false) => self.report.taken += 1,
+            Ok(true) => self.report.removed += 1,
             Err(error) => {
                 self.report.failures += 1;
                 tracing::warn!("cannot remove {}: {error}", file.path.display());

@@ -43,8 +43,10 @@ pub(crate) fn compress(
     let length = part.file().metadata()?.len();
     // Never over a file of that name.
     part.finish().map_err(said)?;
-    if id.is_at(path) {
-        fs::remove_file(path)?;
+    if let Err(error) = id.remove_at(path) {
+        // Not both of them.
+        let _ = fs::remove_file(&name);
+        return Err(error);
     }
     Ok(Some((name, length)))
 }

@@ -136,6 +136,19 @@ impl FileId {
         fs::symlink_metadata(path).is_ok_and(|data| Self { device: data.dev(), inode: data.ino() } == self)
     }
 
+    /// Removes this file if it still has this name; whether it had.
+    ///
+    /// # Errors
+    /// As lstat(2) and unlink(2) have them, but that there is nothing of the name.
+    pub fn remove_at(self, path: &Path) -> io::Result<bool> {
+        match fs::symlink_metadata(path) {
+            Ok(data) if (Self { device: data.dev(), inode: data.ino() }) != self => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(_) => fs::remove_file(path).map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether this name still leads to this file, be it through links.
     ///
     /// # Errors

@@ -150,6 +150,19 @@ impl FileId {
         files::id_at(path).is_ok_and(|id| id == self.0)
     }
 
+    /// Removes this file if it still has this name; whether it had.
+    ///
+    /// # Errors
+    /// It cannot be looked at, though there is something of the name, or not be removed.
+    pub fn remove_at(self, path: &Path) -> io::Result<bool> {
+        match files::id_at(path) {
+            Ok(id) if id != self.0 => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(_) => std::fs::remove_file(path).map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether this name still leads to this file, be it through links.
     ///
     /// # Errors
