@@ -202,7 +202,10 @@ pub fn points(class: Class, calls: u64, most: u64) -> Vec<(u64, Fault)> {
         None => most,
     };
     let most = most.min(calls);
-    let spread = |index: u64| 1 + index * (calls - 1) / (most - 1).max(1);
+    let spread = |index: u64| match most {
+        1 => calls.div_ceil(2),
+        _ => 1 + index * (calls - 1) / (most - 1),
+    };
     // The ways in turn.
     (0..most).zip(faults.iter().cycle()).map(|(index, fault)| (spread(index), *fault)).collect()
 }

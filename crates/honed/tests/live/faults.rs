@@ -102,7 +102,7 @@ fn a_start_that_fails_says_why_and_leaves_nothing_behind() {
     start(&faults, None);
     let calls = Class::ALL.map(|class| (class, faults.calls(class)));
     for (class, calls) in calls {
-        let most = if matches!(class, Class::Write | Class::Map) { 1 } else { 2 };
+        let most = if matches!(class, Class::Descriptor | Class::Name | Class::Bpf) { 2 } else { 1 };
         for (nth, fault) in points(class, calls, most) {
             start(&faults, Some((class, nth, fault)));
         }
