@@ -30,6 +30,8 @@ const HELD_AT_MOST: Duration = Duration::from_millis(800);
 const HELD_TICK: Duration = Duration::from_millis(20);
 /// What is read from the feed and written at once.
 const BUFFER_BYTES: usize = 1 << 20;
+/// From how much on it is written, though more is there.
+const WRITE_BYTES: usize = BUFFER_BYTES / 2;
 
 /// What to record.
 #[derive(Debug, Clone, Copy, Default)]
@@ -290,32 +292,48 @@ impl<'a, F: Feed> Recorder<'a, F> {
         self.drain()
     }
 
-    /// Writes and counts whatever waits for the reader, up to the section's end.
+    /// Writes and counts whatever waits for the reader, up to the section's end. Much at once: the service's blocks come in
+    /// many small portions, and each write may take its time.
     fn drain(&mut self) -> Result<(), RecordError> {
         loop {
-            match self.feed.read(&mut self.buffer[self.filled..])? {
-                Read::Bytes(count) => self.filled += count,
+            let read = self.feed.read(&mut self.buffer[self.filled..]);
+            if let Ok(Read::Bytes(count)) = read {
+                self.filled += count;
+                if self.filled < WRITE_BYTES {
+                    continue;
+                }
+            }
+            self.write()?;
+            match read? {
+                Read::Bytes(_) => {}
                 Read::Empty | Read::SectionEnd => return Ok(()),
             }
-            let whole = blocks::whole(&self.buffer[..self.filled]);
-            if whole == 0 && self.filled == self.buffer.len() {
+        }
+    }
+
+    /// Writes and counts the whole blocks that were read.
+    fn write(&mut self) -> Result<(), RecordError> {
+        let whole = blocks::whole(&self.buffer[..self.filled]);
+        if whole == 0 {
+            if self.filled == self.buffer.len() {
                 // A block larger than the buffer; the format bounds it.
                 self.buffer.resize(self.buffer.len() * 2, 0);
-                continue;
             }
-            let wanted = match &mut self.surplus {
-                Some(surplus) => surplus.remove(&mut self.buffer, whole),
-                None => whole,
-            };
-            let before = self.output.written();
-            let written = self.output.write(&self.buffer[..wanted], self.control);
-            // Of a write that failed, the tally takes what is in the file.
-            let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
-            self.tally.add(&self.buffer[..kept]);
-            written?;
-            self.buffer.copy_within(whole..self.filled, 0);
-            self.filled -= whole;
+            return Ok(());
         }
+        let wanted = match &mut self.surplus {
+            Some(surplus) => surplus.remove(&mut self.buffer, whole),
+            None => whole,
+        };
+        let before = self.output.written();
+        let written = self.output.write(&self.buffer[..wanted], self.control);
+        // Of a write that failed, the tally takes what is in the file.
+        let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
+        self.tally.add(&self.buffer[..kept]);
+        written?;
+        self.buffer.copy_within(whole..self.filled, 0);
+        self.filled -= whole;
+        Ok(())
     }
 }
 
