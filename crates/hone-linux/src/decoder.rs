@@ -1,11 +1,13 @@
 //! Turns records of the BPF programs into events of the engine.
 
-use hone_engine::{Corrected, Event, Packet, ProcessStart, StartKind};
+use hone_engine::{Corrected, Event, Packet, ProcessStart, SourceDrops, StartKind};
 
 use crate::clock::WallClock;
 use crate::container;
+use crate::error::SensorError;
 use crate::names::Names;
 use crate::record::{Process, Record, join_path};
+use crate::unreadable::Tally;
 
 /// Turns records into events.
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub(crate) struct Decoder {
     pub(crate) clock: WallClock,
     names: Names,
     path: Vec<u8>,
+    unreadable: Tally,
 }
 
 /// epb_flags of the pcapng draft: bit 9 "checksum not ready", bit 11 "TCP segmentation offload".
@@ -21,10 +24,43 @@ const FLAG_SEGMENTATION_OFFLOAD: u32 = 1 << 11;
 
 impl Decoder {
     pub(crate) fn start() -> Self {
-        Self { clock: WallClock::start(), names: Names::default(), path: Vec::new() }
+        Self {
+            clock: WallClock::start(),
+            names: Names::default(),
+            path: Vec::new(),
+            unreadable: Tally::default(),
+        }
     }
 
-    pub(crate) fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
+    /// Hands what the record at the start of `bytes` reports to `sink`; one that cannot be read is lost, and counted.
+    /// Returns how many bytes it has, unless that is not known.
+    ///
+    /// # Errors
+    /// Too many could not be read.
+    pub(crate) fn take(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Option<usize>, SensorError> {
+        match Record::parse(bytes) {
+            Ok((record, length)) => {
+                self.unreadable.readable();
+                self.deliver(record, sink);
+                Ok(Some(length))
+            }
+            Err(fault) => {
+                self.unreadable.unreadable(&fault, bytes)?;
+                Ok(fault.length)
+            }
+        }
+    }
+
+    /// What could not be read so far.
+    pub(crate) const fn lost(&self) -> SourceDrops {
+        self.unreadable.lost()
+    }
+
+    fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
         match record {
             Record::Packet { time, connection, owner, direction, offload, length, data } => {
                 let mut flags = 0;

@@ -66,11 +66,14 @@ pub enum SensorError {
         /// The values allowed.
         range: &'static str,
     },
-    /// A record of the programs is not as this build expects: a fault in Hone.
-    #[error("a record of {bytes} bytes from the BPF programs cannot be read: please report this")]
-    Record {
-        /// Its length.
-        bytes: usize,
+    /// Most records of the programs are not as this build expects: a fault in Hone. A few are only counted as lost.
+    #[error(
+        "most of what the BPF programs send cannot be read ({records} records so far): please report this, \
+         with the messages about such records before this one"
+    )]
+    Records {
+        /// How many could not be read since the sensor started.
+        records: u64,
     },
 }
 

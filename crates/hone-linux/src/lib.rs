@@ -22,6 +22,7 @@ mod record;
 mod ring;
 mod sensor;
 mod trace_fs;
+mod unreadable;
 
 pub use capture::Capture;
 pub use clock::now;

@@ -2,8 +2,6 @@
 
 use hone_engine::{Attribution, Corrected, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
 
-use crate::error::SensorError;
-
 /// One record, borrowed from the ring buffer. Times are ns of the boot clock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
@@ -194,32 +192,72 @@ impl<'a> Fields<'a> {
 
 impl<'a> Record<'a> {
     /// Reads the record at the start of `bytes`, and how many bytes it has (the ring's own records may be longer).
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<(Self, usize), SensorError> {
-        parse(&Fields(bytes)).ok_or(SensorError::Record { bytes: bytes.len() })
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Unreadable> {
+        let fields = Fields(bytes);
+        let length = length(&fields).filter(|&length| length <= bytes.len());
+        length
+            .and_then(|length| Some((content(&fields)?, length)))
+            .ok_or_else(|| Unreadable { subject: Subject::of(&fields), length })
     }
 }
 
-fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
+/// What a record is about, by its kind alone: as what it is counted when the rest cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Packet,
+    Process,
+    Connection,
+    /// Of no kind that this build knows.
+    Unknown,
+}
+
+impl Subject {
+    fn of(fields: &Fields<'_>) -> Self {
+        match fields.u32(0) {
+            Some(1) => Self::Packet,
+            Some(2 | 3 | 7 | 8) => Self::Connection,
+            Some(4..=6) => Self::Process,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A record that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    pub(crate) subject: Subject,
+    /// How many bytes it has; `None` if it does not say so, or is cut off before.
+    pub(crate) length: Option<usize>,
+}
+
+/// How many bytes the record says that it has.
+fn length(fields: &Fields<'_>) -> Option<usize> {
+    let part = |at| usize::try_from(fields.u32(at)?).ok();
+    match Subject::of(fields) {
+        Subject::Packet => Some(PACKET_HEAD + part(4)?),
+        Subject::Connection => Some(SOCKET_RECORD),
+        Subject::Process => Some(PROCESS_HEAD + part(32)? + part(36)? + part(44)?),
+        Subject::Unknown => None,
+    }
+}
+
+fn content<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
     let time = fields.u64(8)?;
     Some(match fields.u32(0)? {
-        1 => {
-            let data = fields.bytes(PACKET_HEAD, fields.u32(4)?)?;
-            let record = Record::Packet {
-                time,
-                connection: fields.u64(16)?,
-                owner: owner(fields.u64(24)?, fields.u8(37)?, fields.u8(39)?.into(), fields.u64(40)?)?,
-                direction: direction(fields.u8(36)?.into())?,
-                offload: fields.u8(38)?,
-                length: fields.u32(32)?,
-                data,
-            };
-            (record, PACKET_HEAD + data.len())
-        }
+        1 => Record::Packet {
+            time,
+            connection: fields.u64(16)?,
+            owner: owner(fields.u64(24)?, fields.u8(37)?, fields.u8(39)?.into(), fields.u64(40)?)?,
+            direction: direction(fields.u8(36)?.into())?,
+            offload: fields.u8(38)?,
+            length: fields.u32(32)?,
+            data: fields.bytes(PACKET_HEAD, fields.u32(4)?)?,
+        },
         kind @ (2 | 3 | 7 | 8) => {
             let (flags, connection, word) = (fields.u32(4)?, fields.u64(16)?, fields.u64(24)?);
             let task = task(word);
             let ticket = fields.u64(32)?;
-            let record = match kind {
+            match kind {
                 2 => Record::SocketOpened {
                     time,
                     connection,
@@ -241,21 +279,16 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
                 },
                 _ if flags == SETTLES_DROPPED => Record::DatagramDropped { time, connection, ticket },
                 _ => Record::SocketUsed { time, connection, task: task?, used: used(flags, ticket)? },
-            };
-            (record, SOCKET_RECORD)
+            }
         }
         kind @ 4..=6 => {
             let task = task(fields.u64(16)?)?;
-            let mut length = PROCESS_HEAD;
-            let [cgroup, path, arguments] = [44, 32, 36].map(|at| {
-                let part = fields.bytes(length, fields.u32(at)?)?;
-                length += part.len();
-                Some(part)
-            });
-            let (cgroup, path, arguments) = (cgroup?, path?, arguments?);
             if kind == 6 {
-                return Some((Record::ProcessEnded { time, task }, length));
+                return Some(Record::ProcessEnded { time, task });
             }
+            let cgroup = fields.bytes(PROCESS_HEAD, fields.u32(44)?)?;
+            let path = fields.bytes(PROCESS_HEAD + cgroup.len(), fields.u32(32)?)?;
+            let arguments = fields.bytes(PROCESS_HEAD + cgroup.len() + path.len(), fields.u32(36)?)?;
             let process = Process {
                 time,
                 task,
@@ -269,9 +302,7 @@ fn parse<'a>(fields: &Fields<'a>) -> Option<(Record<'a>, usize)> {
                 arguments,
                 kernel_thread: fields.u32(40)? & PROCESS_KERNEL_THREAD != 0,
             };
-            let record =
-                if kind == 4 { Record::ProcessForked(process) } else { Record::ProcessStarted(process) };
-            (record, length)
+            if kind == 4 { Record::ProcessForked(process) } else { Record::ProcessStarted(process) }
         }
         _ => return None,
     })
@@ -408,6 +439,34 @@ mod tests {
         let mut beyond = record(1, PACKET_HEAD);
         beyond[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
         assert!(Record::parse(&beyond).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_it_is_about_and_where_the_next_begins() {
+        let fault = |bytes: &[u8]| Record::parse(bytes).expect_err("it cannot be read");
+        // Complete, but a last sender is named and nobody is he; of three captured bytes, in the room for 256.
+        let mut packet = record(1, PACKET_HEAD + 256);
+        (packet[4], packet[36], packet[37], packet[39]) = (3, 1, 2, 1);
+        let length = Some(PACKET_HEAD + 3);
+        assert_eq!(fault(&packet), Unreadable { subject: Subject::Packet, length });
+        let cut = Unreadable { subject: Subject::Packet, length: None };
+        assert_eq!(fault(&packet[..PACKET_HEAD + 2]), cut);
+        assert_eq!(fault(&packet[..5]), cut);
+        // A use by nobody.
+        let used = Unreadable { subject: Subject::Connection, length: Some(SOCKET_RECORD) };
+        assert_eq!(fault(&record(7, SOCKET_RECORD + 9)), used);
+        // No process.
+        let mut process = record(5, PROCESS_HEAD + 4);
+        process[36] = 4;
+        let length = Some(PROCESS_HEAD + 4);
+        assert_eq!(fault(&process), Unreadable { subject: Subject::Process, length });
+        for length in [32, 36, 44] {
+            process[length..length + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        }
+        assert_eq!(fault(&process), Unreadable { subject: Subject::Process, length: None });
+        for bytes in [&[][..], &[1, 0, 0], &record(0, 64), &record(9, 64), &[0xFF; 304]] {
+            assert_eq!(fault(bytes), Unreadable { subject: Subject::Unknown, length: None }, "{bytes:x?}");
+        }
     }
 
     #[test]

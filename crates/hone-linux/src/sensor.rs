@@ -14,7 +14,6 @@ use crate::capture::Capture;
 use crate::decoder::Decoder;
 use crate::error::SensorError;
 use crate::programs::{self, Mechanism, Programs};
-use crate::record::Record;
 use crate::ring::Lender;
 
 /// The most that is captured of a packet, in bytes: what stock readers of the file accept at most.
@@ -129,8 +128,10 @@ impl Sensor {
                 .map_err(|error| SensorError::io(format!("cannot list the {what}"), error))?;
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
-                let (record, length) = Record::parse(rest)?;
-                self.decoder.deliver(record, sink);
+                let Some(length) = self.decoder.take(rest, sink)? else {
+                    tracing::warn!("the rest of the list of the {what} is lost: {} bytes", rest.len());
+                    break;
+                };
                 rest = &rest[length..];
             }
         }
@@ -143,7 +144,8 @@ impl Sensor {
     /// Waits up to `timeout` for records, then hands at most `most` of them to `sink`. Returns how many.
     ///
     /// # Errors
-    /// If the ring buffer cannot be read, or holds what this build doesn't know.
+    /// If the ring buffer cannot be read, or most of what it holds. A single record that cannot be read is counted among the
+    /// [drops](Self::drops).
     pub fn poll(
         &mut self,
         timeout: Duration,
@@ -154,10 +156,7 @@ impl Sensor {
         let mut seen = 0;
         let mut fault = None;
         let mut handler = |bytes: &[u8]| {
-            match Record::parse(bytes) {
-                Ok((record, _)) => decoder.deliver(record, sink),
-                Err(error) => fault = Some(error),
-            }
+            fault = decoder.take(bytes, sink).err();
             seen += 1;
             fault.is_none()
         };
@@ -180,7 +179,7 @@ impl Sensor {
         Ok(seen)
     }
 
-    /// Packets and events that found no room in the ring buffer so far. Also follows a wall clock that was set.
+    /// Packets and events that found no room in the ring buffer, or could not be read from it, so far. Also follows a wall clock that was set.
     ///
     /// Reading a counter takes memory of the kernel's. That it has none for a moment is no reason to end a recording: then
     /// the counters are as they were read last.
@@ -205,13 +204,15 @@ impl Sensor {
                 .lookup_percpu(&kind.to_ne_bytes(), MapFlags::ANY)
                 .map_err(|error| SensorError::refused("reading the loss counters", error))?;
             let values = values.unwrap_or_default();
-            Ok(values
-                .iter()
-                .filter_map(|value| value.first_chunk())
-                .map(|value| u64::from_ne_bytes(*value))
-                .sum())
+            let values = values.iter().filter_map(|value| value.first_chunk());
+            Ok(values.map(|value| u64::from_ne_bytes(*value)).sum::<u64>())
         };
-        Ok(SourceDrops { packets: total(0)?, processes: total(1)?, connections: total(2)? })
+        let unreadable = self.decoder.lost();
+        Ok(SourceDrops {
+            packets: total(0)? + unreadable.packets,
+            processes: total(1)? + unreadable.processes,
+            connections: total(2)? + unreadable.connections,
+        })
     }
 
     /// What sets how much of each packet is captured, also from other threads.
@@ -252,3 +253,6 @@ fn wait(epoll: i32, timeout: Duration) {
         std::thread::sleep(timeout);
     }
 }
+
+#[cfg(test)]
+mod tests;

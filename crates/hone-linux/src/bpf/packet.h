@@ -132,6 +132,16 @@ static __always_inline void kernel_owns(struct packet_record *head, struct view 
 		head->connection = 0;
 }
 
+/*
+ * To be called last: a method that names a task without one is none. A holder is nobody when the kernel itself has made the
+ * socket; or while another CPU, or the interrupted program, has made its state and has not filled it in yet.
+ */
+static __always_inline void name_somebody(struct packet_record *head)
+{
+	if (!head->task && head->method != METHOD_SHARED)
+		head->method = head->wait ? METHOD_SHARED : METHOD_UNKNOWN;
+}
+
 /* Which bytes of a stream a TCP packet has. */
 struct segment {
 	__u32 from;
@@ -358,8 +368,7 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 			head->method = METHOD_SHARED;
 		}
 	}
-	if (!head->task && !head->wait && head->method != METHOD_SHARED)
-		head->method = METHOD_UNKNOWN;
+	name_somebody(head);
 }
 
 SEC("cgroup_skb/ingress")
@@ -474,8 +483,7 @@ int packet_sent(struct __sk_buff *skb)
 			sender_of(skb, &view, &head, state, running);
 		}
 	}
-	if (!head.task && !head.wait && head.method != METHOD_SHARED)
-		head.method = METHOD_UNKNOWN;
+	name_somebody(&head);
 	send_packet(skb, &head);
 	note_shown(view.buffer, &head);
 	wait_on(&head, &view, state);
