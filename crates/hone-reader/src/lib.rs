@@ -10,6 +10,7 @@
 #![cfg(target_os = "linux")]
 
 mod connection;
+mod credentials;
 mod error;
 mod frames;
 mod level;
@@ -17,6 +18,7 @@ pub mod protocol;
 pub mod state_file;
 
 pub use connection::{Connection, Options, Read};
+pub use credentials::Credentials;
 pub use error::ReaderError;
 pub use hone_api as api;
 pub use level::{LogLevels, UnknownLevel};

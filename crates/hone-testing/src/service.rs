@@ -16,6 +16,8 @@ use crate::guard::{Guarded, wait_for};
 #[derive(Debug)]
 pub struct Service {
     honed: Option<Guarded>,
+    /// The program that runs it, with its arguments; none: it runs by itself.
+    inside: Vec<String>,
     directory: TempDir,
 }
 
@@ -35,7 +37,22 @@ impl Service {
     /// It does not start.
     #[must_use]
     pub fn start_in(directory: TempDir, config: &str) -> Self {
-        let mut service = Self { honed: None, directory };
+        Self::start_as(directory, config, &[])
+    }
+
+    /// Starts one through another program, such as `unshare` with its options: the pid is that program's, which gets the
+    /// signals.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn start_inside(config: &str, program: &[&str]) -> Self {
+        Self::start_as(directory(), config, program)
+    }
+
+    fn start_as(directory: TempDir, config: &str, inside: &[&str]) -> Self {
+        let inside = inside.iter().map(|&word| word.to_owned()).collect();
+        let mut service = Self { honed: None, inside, directory };
         service.configure(config);
         service.start_again();
         service
@@ -78,7 +95,7 @@ impl Service {
     /// # Panics
     /// It does not start.
     pub fn start_again(&mut self) {
-        let mut command = command(self.directory());
+        let mut command = command_inside(&self.inside, self.directory());
         self.spawn(&mut command);
     }
 
@@ -225,7 +242,18 @@ pub fn socket(directory: &Path) -> PathBuf {
 /// It is not built, or the log cannot be made.
 #[must_use]
 pub fn command(directory: &Path) -> Command {
-    let mut command = Command::new(honed());
+    command_inside(&[], directory)
+}
+
+fn command_inside(inside: &[String], directory: &Path) -> Command {
+    let mut command = match inside {
+        [] => Command::new(honed()),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(honed());
+            command
+        }
+    };
     command.arg("--config").arg(directory.join("hone.toml"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(directory));
     command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");

@@ -5,31 +5,32 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 
+use hone_reader::Credentials;
+
 /// Most supplementary groups that are looked at: the kernel's own limit.
 const MAX_GROUPS: usize = 65_536;
 
 /// The process at the other end, as it was when it connected.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    process: i32,
-    user: u32,
+    credentials: Credentials,
     groups: Vec<u32>,
 }
 
 impl Peer {
     pub(crate) fn of(socket: &UnixStream) -> io::Result<Self> {
-        let credentials = rustix::net::sockopt::socket_peercred(socket)?;
+        let credentials = Credentials::of(socket)?;
         let mut groups = supplementary_groups(socket)?;
-        groups.push(credentials.gid.as_raw());
-        Ok(Self { process: credentials.pid.as_raw_nonzero().get(), user: credentials.uid.as_raw(), groups })
+        groups.push(credentials.group);
+        Ok(Self { credentials, groups })
     }
 
     pub(crate) const fn user(&self) -> u32 {
-        self.user
+        self.credentials.user
     }
 
     pub(crate) const fn is_root(&self) -> bool {
-        self.user == 0
+        self.user() == 0
     }
 
     /// Root, or a member of the group.
@@ -40,7 +41,7 @@ impl Peer {
 
 impl Display for Peer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} of user {}", self.process, self.user)
+        self.credentials.fmt(f)
     }
 }
 
@@ -81,7 +82,10 @@ mod tests {
 
     #[test]
     fn root_and_members_of_the_group_may_read() {
-        let peer = |user| Peer { process: 1, user, groups: vec![100, 7] };
+        let peer = |user| {
+            let credentials = Credentials { process: Some(1), user, group: 100 };
+            Peer { credentials, groups: vec![100, 7] }
+        };
         assert!(peer(0).may_read(None));
         assert!(peer(1000).may_read(Some(7)));
         assert!(!peer(1000).may_read(Some(8)));
@@ -92,7 +96,7 @@ mod tests {
     fn the_other_end_of_a_pair_is_this_process() {
         let (socket, _other) = UnixStream::pair().expect("a pair can be made");
         let peer = Peer::of(&socket).expect("it has credentials");
-        assert_eq!(peer.process.unsigned_abs(), std::process::id());
-        assert_eq!(peer.user, rustix::process::getuid().as_raw());
+        assert_eq!(peer.credentials.process, Some(std::process::id()));
+        assert_eq!(peer.is_root(), rustix::process::geteuid().is_root());
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use hone_reader::{Connection, Options, ReaderError, Refusal};
-use hone_testing::{Service, ready};
+use hone_testing::{Service, ready, wait_for};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -140,4 +140,29 @@ fn a_running_service_has_no_capabilities() {
     }
     assert!(threads >= 3, "main, sensor and connection");
     service.stop();
+}
+
+/// The kernel gives such a peer the process id 0, which is no process id.
+#[test]
+fn a_reader_from_outside_its_pid_namespace_is_served_and_named() {
+    if !ready(&["unshare"]) {
+        return;
+    }
+    let unshare = ["unshare", "--pid", "--fork", "--kill-child"];
+    let service = Service::start_inside("log_level = ['verbose', 'information']", &unshare);
+    let socket = service.socket();
+    let refused =
+        || member(NOBODY, NOBODY, &[], || Connection::open(&socket)).expect_err("nobody may not read");
+    std::fs::set_permissions(service.socket(), std::fs::Permissions::from_mode(0o666)).expect("it is ours");
+    service.reader(&Options::default());
+    assert_eq!(refused().refusal(), Some(Refusal::Permission));
+    let log = wait_for("it has logged both", || {
+        let log = service.log();
+        let both = [0, NOBODY].map(|user| format!("a process outside this pid namespace, of user {user}"));
+        both.iter().all(|peer| log.contains(peer)).then_some(log)
+    });
+    assert!(!log.contains("Unknown error"), "{log}");
+    service.connect().stop_service(true).expect("root may");
+    let (status, log, _directory) = service.wait();
+    assert!(status.success(), "honed ended with {status}: {log}");
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use hone_reader::{Connection, ReaderError, Refusal, state_file};
+use hone_reader::{Connection, Credentials, ReaderError, Refusal, state_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -139,9 +139,9 @@ pub(super) fn find_honed(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cannot find honed: it belongs beside {}", own.display()))
 }
 
-/// The process that listens.
-pub(super) fn process(connection: &Connection) -> Option<Pid> {
-    rustix::net::sockopt::socket_peercred(connection).ok().map(|credentials| credentials.pid)
+/// The process that listens, unless it is outside this pid namespace.
+fn process(connection: &Connection) -> Option<Pid> {
+    Credentials::of(connection).ok()?.process.and_then(|pid| Pid::from_raw(pid.cast_signed()))
 }
 
 fn of_process(pid: Option<Pid>) -> String {

@@ -5,10 +5,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hone_reader::ReaderError;
+use hone_reader::{Credentials, ReaderError};
 
 use super::place::Place;
-use super::{lifecycle, systemd};
+use super::systemd;
 use crate::system::args::StatusArgs;
 use crate::text;
 
@@ -44,8 +44,9 @@ fn look(place: &Place) -> (String, u8) {
             let since = text::utc(statistics.now.saturating_sub(statistics.loaded));
             let for_long = text::duration(Duration::from_nanos(statistics.loaded));
             row(&mut report, "honed", &format!("runs since {since}, for {for_long}"));
-            if let Some(pid) = lifecycle::process(&connection) {
-                row(&mut report, "process", &pid.as_raw_nonzero().to_string());
+            if let Ok(listens) = Credentials::of(&connection) {
+                let outside = "outside this pid namespace".to_owned();
+                row(&mut report, "process", &listens.process.map_or(outside, |pid| pid.to_string()));
             }
             let version = connection.version();
             let [major, minor, micro, _] = version.service;
