@@ -2,27 +2,34 @@
 //!
 //! The stream and the answers to requests come over the same socket. What a request finds of the stream before its
 //! answer is kept and read first; that is little, for the service answers before it sends more than what it has begun.
+//!
+//! Each wait can be given up at any byte: what was sent and received by then is kept, and the next call goes on from there.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hone_api::{API_VERSION, ApiVersion, OriginalStatistics, Request, Statistics};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::error::ReaderError;
 use crate::frames::{Got, Incoming};
 use crate::level::LogLevels;
+use crate::patience::{Wait, Watch, Watcher};
 use crate::protocol::{Attach, Extra, Header, Kind, MemoryRow, Refusal};
 
 /// What a reader asks for when it attaches.
 pub type Options = Attach;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often to look whether a service whose queue of clients is full takes one more.
+const QUEUE_TICK: Duration = Duration::from_millis(20);
+/// Bytes by which the buffer for a frame's payload grows: what a frame says of its length is not believed before they come.
+const GROWTH: usize = 64 << 10;
 
 /// What a read gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +50,37 @@ enum Kept {
     End(String),
 }
 
+/// A request that nobody waits for.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    sequence: u32,
+    since: Instant,
+}
+
+/// How long a read may wait.
+enum Limit<'a> {
+    Until(Instant),
+    /// As long as an answer may take.
+    Patience(&'a mut Wait),
+}
+
 /// A connection to the service: after [`attach`](Self::attach), a reader.
 #[derive(Debug)]
 pub struct Connection {
     socket: UnixStream,
+    watcher: Watcher,
     incoming: Incoming,
+    /// The frame of which the payload is being received, and, but for blocks that are read, what of it is there.
+    current: Option<(Kind, Header)>,
+    payload: Vec<u8>,
     kept: VecDeque<Kept>,
+    /// Requests that have not been sent to their end.
+    outgoing: Vec<u8>,
     version: ApiVersion,
     sequence: u32,
+    asked: Option<Asked>,
+    /// What the request that nobody waited for has brought.
+    answer: Option<Vec<u8>>,
 }
 
 impl Connection {
@@ -59,15 +89,20 @@ impl Connection {
     /// # Errors
     /// Nobody listens, there is no permission, or the service is another one than this program expects.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReaderError> {
-        let path = path.as_ref();
-        let socket = UnixStream::connect(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ReaderError::NoService { path: path.to_owned() }
-            }
-            io::ErrorKind::PermissionDenied => ReaderError::Permission { path: path.to_owned() },
-            _ => ReaderError::Io { what: "cannot connect to honed", source },
-        })?;
-        Self::over(socket)
+        Self::open_with(path.as_ref(), Watcher::default())
+    }
+
+    /// The same; while this connection waits for the service, now and later, `watch` looks on.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and `watch` gives up.
+    pub fn open_watched(path: impl AsRef<Path>, watch: Watch) -> Result<Self, ReaderError> {
+        Self::open_with(path.as_ref(), Watcher::new(watch))
+    }
+
+    fn open_with(path: &Path, mut watcher: Watcher) -> Result<Self, ReaderError> {
+        let socket = UnixStream::from(connected(path, &mut watcher)?);
+        Self::greeted(socket, watcher)
     }
 
     /// Takes over a socket that is connected to the service already.
@@ -76,16 +111,30 @@ impl Connection {
     /// The service refuses, or is another one than this program expects.
     pub fn over(socket: UnixStream) -> Result<Self, ReaderError> {
         socket.set_nonblocking(true).map_err(ReaderError::io("cannot set up the socket"))?;
+        Self::greeted(socket, Watcher::default())
+    }
+
+    fn greeted(socket: UnixStream, watcher: Watcher) -> Result<Self, ReaderError> {
         let mut connection = Self {
             socket,
+            watcher,
             incoming: Incoming::default(),
+            current: None,
+            payload: Vec::new(),
             kept: VecDeque::new(),
+            outgoing: Vec::new(),
             version: ApiVersion::of_service([0; 4]),
             sequence: 0,
+            asked: None,
+            answer: None,
         };
-        let deadline = Instant::now() + PATIENCE;
-        let (kind, header) = connection.head(deadline)?;
-        let payload = connection.whole(deadline)?;
+        let mut wait = Wait::new("to greet");
+        let (kind, header, payload) = loop {
+            match connection.frame()? {
+                Got::All(frame) => break frame,
+                Got::Blocked => connection.wait(&mut Limit::Patience(&mut wait)).map(drop)?,
+            }
+        };
         match kind {
             Kind::Hello => {}
             Kind::Refusal => return Err(refused(header.code, payload)),
@@ -110,7 +159,7 @@ impl Connection {
     /// # Errors
     /// The service refuses (too many readers, a size out of range), or the connection fails.
     pub fn attach(&mut self, options: &Options) -> Result<u64, ReaderError> {
-        let reply = self.extra(Extra::Attach, &options.encode())?;
+        let reply = self.call(Extra::Attach.number(), &options.encode(), "to attach this reader")?;
         let number = reply.first_chunk().ok_or_else(|| ReaderError::protocol("no number after attaching"))?;
         Ok(u64::from_le_bytes(*number))
     }
@@ -135,34 +184,56 @@ impl Connection {
     /// # Panics
     /// `buffer` is empty.
     pub fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<Read, ReaderError> {
+        self.read_within(buffer, Limit::Until(Instant::now() + timeout))
+    }
+
+    /// The same where something must come, as after [`mark_restart`](Self::mark_restart): waits as long as for an answer, and
+    /// is looked on ([`Watch`]) as at that. `what` the service is to do, such as "to end the section".
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and nothing has come in time.
+    ///
+    /// # Panics
+    /// `buffer` is empty.
+    pub fn await_read(&mut self, buffer: &mut [u8], what: &'static str) -> Result<Read, ReaderError> {
+        self.read_within(buffer, Limit::Patience(&mut Wait::new(what)))
+    }
+
+    fn read_within(&mut self, buffer: &mut [u8], mut limit: Limit<'_>) -> Result<Read, ReaderError> {
         assert!(!buffer.is_empty(), "a buffer without room for a byte reads nothing");
         if let Some(read) = self.read_kept(buffer) {
             return read;
         }
-        let deadline = Instant::now() + timeout;
         loop {
-            if self.incoming.left() > 0 {
+            let _ = self.send();
+            let blocks = matches!(self.begun()?, Got::All((Kind::Blocks, _)));
+            let got = if blocks && self.incoming.left() > 0 {
                 match self.incoming.payload(&mut self.socket, buffer)? {
-                    Got::All(0) => {}
+                    Got::All(0) => continue,
                     Got::All(count) => return Ok(Read::Bytes(count)),
-                    Got::Blocked if !self.wait(PollFlags::IN, deadline)? => return Ok(Read::Empty),
-                    Got::Blocked => {}
+                    Got::Blocked => Got::Blocked,
                 }
-                continue;
-            }
-            match self.incoming.head(&mut self.socket)? {
-                Got::Blocked if !self.wait(PollFlags::IN, deadline)? => return Ok(Read::Empty),
-                Got::Blocked | Got::All((Kind::Blocks, _)) => {}
-                Got::All((Kind::SectionEnd, _)) => return Ok(Read::SectionEnd),
-                Got::All((Kind::End, _)) => {
-                    let reason = text(self.whole(Instant::now() + PATIENCE)?);
+            } else {
+                self.frame()?
+            };
+            let (kind, header, payload) = match got {
+                Got::All(frame) => frame,
+                Got::Blocked if self.wait(&mut limit)? => continue,
+                Got::Blocked => return Ok(Read::Empty),
+            };
+            match kind {
+                Kind::Blocks => {}
+                Kind::SectionEnd => return Ok(Read::SectionEnd),
+                Kind::End => {
+                    let reason = text(payload);
                     self.kept.push_back(Kept::End(reason.clone()));
                     return Err(ReaderError::Ended { reason });
                 }
-                Got::All((Kind::Refusal, header)) => {
-                    return Err(refused(header.code, self.whole(Instant::now() + PATIENCE)?));
+                Kind::Refusal if header.sequence == 0 => return Err(refused(header.code, payload)),
+                Kind::Reply | Kind::Refusal if self.is_sent(header.sequence) => {
+                    self.take_answer(kind, header, payload);
                 }
-                Got::All((kind, _)) => {
+                Kind::Reply | Kind::Refusal | Kind::Hello | Kind::Request => {
                     return Err(ReaderError::protocol(format!("a {kind:?} that nobody asked for")));
                 }
             }
@@ -188,7 +259,7 @@ impl Connection {
             input.resize(error.needed, 0);
             request.encode(&mut input).expect("the buffer has what encode asked for");
         }
-        self.call(request.operation().number(), &input)
+        self.call(request.operation().number(), &input, "to answer")
     }
 
     /// Sets the snap length, bytes of each packet; 0: all there is.
@@ -223,6 +294,35 @@ impl Connection {
     pub fn statistics(&mut self) -> Result<Statistics, ReaderError> {
         let reply = self.control(&Request::GetStatistics2)?;
         Statistics::parse(&reply).map_err(|error| ReaderError::protocol(error.to_string()))
+    }
+
+    /// Asks for the statistics and does not wait for them: reads take them in, and
+    /// [`asked_statistics`](Self::asked_statistics) has them then. Nothing happens while they are awaited.
+    ///
+    /// # Errors
+    /// The connection fails.
+    pub fn ask_statistics(&mut self) -> Result<(), ReaderError> {
+        if self.asked.is_none() {
+            let sequence = self.request(Request::GetStatistics2.operation().number(), &[]);
+            self.asked = Some(Asked { sequence, since: Instant::now() });
+            let _ = self.send();
+        }
+        Ok(())
+    }
+
+    /// The statistics that were asked for, once they have come.
+    ///
+    /// # Errors
+    /// They are not understood.
+    pub fn asked_statistics(&mut self) -> Result<Option<Statistics>, ReaderError> {
+        let Some(reply) = self.answer.take() else { return Ok(None) };
+        Statistics::parse(&reply).map(Some).map_err(|error| ReaderError::protocol(error.to_string()))
+    }
+
+    /// How long the statistics that were asked for have not come; `None`: they have, or were not asked for.
+    #[must_use]
+    pub fn silent_for(&self) -> Option<Duration> {
+        self.asked.map(|asked| asked.since.elapsed())
     }
 
     /// What of it the original's statistics can say.
@@ -271,46 +371,69 @@ impl Connection {
     }
 
     fn extra(&mut self, operation: Extra, input: &[u8]) -> Result<Vec<u8>, ReaderError> {
-        self.call(operation.number(), input)
+        self.call(operation.number(), input, "to answer")
+    }
+
+    /// Puts a request behind what is still to be sent; gives its number.
+    fn request(&mut self, code: u16, input: &[u8]) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        self.outgoing.extend(Header::new(Kind::Request, code, self.sequence, input.len()).encode());
+        self.outgoing.extend(input);
+        self.sequence
+    }
+
+    /// Whether it is the number of a request that was sent.
+    const fn is_sent(&self, sequence: u32) -> bool {
+        sequence != 0 && self.sequence.wrapping_sub(sequence) < 1 << 31
+    }
+
+    /// Sends what the socket takes. Where it fails, there is nothing more to send.
+    fn send(&mut self) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < self.outgoing.len() {
+            match self.socket.write(&self.outgoing[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A service that refuses and closes has said why before.
+                Err(error) => {
+                    self.outgoing.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.outgoing.drain(..sent);
+        Ok(())
+    }
+
+    /// Takes the answer to a request that nobody waits for; or that was given up, then it is dropped.
+    fn take_answer(&mut self, kind: Kind, header: Header, payload: Vec<u8>) {
+        if self.asked.is_some_and(|asked| asked.sequence == header.sequence) {
+            self.asked = None;
+            self.answer = (kind == Kind::Reply).then_some(payload);
+        }
     }
 
     /// Sends a request and waits for its answer, keeping what comes of the stream before.
-    fn call(&mut self, code: u16, input: &[u8]) -> Result<Vec<u8>, ReaderError> {
-        self.sequence = self.sequence.wrapping_add(1).max(1);
-        let sequence = self.sequence;
-        let mut request = Header::new(Kind::Request, code, sequence, input.len()).encode().to_vec();
-        request.extend_from_slice(input);
-        let deadline = Instant::now() + PATIENCE;
-        let mut sent = 0;
+    fn call(&mut self, code: u16, input: &[u8], what: &'static str) -> Result<Vec<u8>, ReaderError> {
+        let sequence = self.request(code, input);
+        let mut wait = Wait::new(what);
         let mut broken = None;
         loop {
-            if sent < request.len() {
-                match self.socket.write(&request[sent..]) {
-                    Ok(count) => sent += count,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    // A service that refuses and closes has said why before.
-                    Err(error) => (sent, broken) = (request.len(), Some(error)),
-                }
-            }
-            let unsent = if sent < request.len() { PollFlags::OUT } else { PollFlags::empty() };
-            if self.incoming.left() > 0 {
-                let bytes = self.whole(deadline)?;
-                self.kept.push_back(Kept::Blocks { bytes, read: 0 });
-            }
-            let (kind, header) = match self.incoming.head(&mut self.socket)? {
-                Got::All(head) => head,
+            broken = broken.or(self.send().err());
+            let (kind, header, payload) = match self.frame()? {
+                Got::All(frame) => frame,
                 Got::Blocked => {
                     if let Some(error) = broken {
                         return Err(ReaderError::io("cannot send honed a request")(error));
                     }
-                    if !self.wait(PollFlags::IN | unsent, deadline)? {
-                        return Err(silent());
+                    if let Err(error) = self.wait(&mut Limit::Patience(&mut wait)) {
+                        self.keep_begun();
+                        return Err(error);
                     }
                     continue;
                 }
             };
-            let payload = self.whole(deadline)?;
             match kind {
                 Kind::Reply if header.sequence == sequence => return Ok(payload),
                 Kind::Refusal if header.sequence == sequence || header.sequence == 0 => {
@@ -323,12 +446,18 @@ impl Connection {
                     self.kept.push_back(Kept::End(reason.clone()));
                     return Err(ReaderError::Ended { reason });
                 }
-                // The late answer to a request that was given up.
-                Kind::Reply | Kind::Refusal => {}
+                Kind::Reply | Kind::Refusal => self.take_answer(kind, header, payload),
                 Kind::Hello | Kind::Request => {
                     return Err(ReaderError::protocol(format!("a {kind:?} that nobody asked for")));
                 }
             }
+        }
+    }
+
+    /// Of blocks that were being received, what is there is read before the rest.
+    fn keep_begun(&mut self) {
+        if matches!(self.current, Some((Kind::Blocks, _))) && !self.payload.is_empty() {
+            self.kept.push_back(Kept::Blocks { bytes: std::mem::take(&mut self.payload), read: 0 });
         }
     }
 
@@ -357,39 +486,71 @@ impl Connection {
         }
     }
 
-    /// Waits for the next frame's head.
-    fn head(&mut self, deadline: Instant) -> Result<(Kind, Header), ReaderError> {
-        loop {
-            match self.incoming.head(&mut self.socket)? {
-                Got::All(head) => return Ok(head),
-                Got::Blocked if !self.wait(PollFlags::IN, deadline)? => return Err(silent()),
-                Got::Blocked => {}
-            }
+    /// The head of the frame that comes, or is being received.
+    fn begun(&mut self) -> Result<Got<(Kind, Header)>, ReaderError> {
+        if self.current.is_none() {
+            let Got::All(head) = self.incoming.head(&mut self.socket)? else { return Ok(Got::Blocked) };
+            self.current = Some(head);
         }
+        Ok(self.current.map_or(Got::Blocked, Got::All))
     }
 
-    /// The rest of the current frame's payload, which is bounded.
-    fn whole(&mut self, deadline: Instant) -> Result<Vec<u8>, ReaderError> {
-        let mut payload = vec![0; self.incoming.left()];
-        let mut filled = 0;
-        while filled < payload.len() {
-            match self.incoming.payload(&mut self.socket, &mut payload[filled..])? {
-                Got::All(count) => filled += count,
-                Got::Blocked if !self.wait(PollFlags::IN, deadline)? => return Err(silent()),
-                Got::Blocked => {}
+    /// The frame that comes, or the rest of the one that is being received, once it is there.
+    fn frame(&mut self) -> Result<Got<(Kind, Header, Vec<u8>)>, ReaderError> {
+        let Got::All((kind, header)) = self.begun()? else { return Ok(Got::Blocked) };
+        while self.incoming.left() > 0 {
+            let filled = self.payload.len();
+            self.payload.resize(filled + self.incoming.left().min(GROWTH), 0);
+            let got = self.incoming.payload(&mut self.socket, &mut self.payload[filled..]);
+            self.payload.truncate(filled + if let Ok(Got::All(count)) = got { count } else { 0 });
+            if matches!(got?, Got::Blocked) {
+                return Ok(Got::Blocked);
             }
         }
-        Ok(payload)
+        self.current = None;
+        Ok(Got::All((kind, header, std::mem::take(&mut self.payload))))
     }
 
-    /// Waits for the socket; false if the time is over. A signal ends no wait.
-    fn wait(&self, what: PollFlags, deadline: Instant) -> Result<bool, ReaderError> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    /// Waits until there may be something to receive, or to send; false if the time is over. A signal ends no wait.
+    fn wait(&mut self, limit: &mut Limit<'_>) -> Result<bool, ReaderError> {
+        let left = match limit {
+            Limit::Until(deadline) => deadline.saturating_duration_since(Instant::now()),
+            Limit::Patience(wait) => wait.next(&mut self.watcher)?,
+        };
         let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-        match poll(&mut [PollFd::new(&self.socket, what)], Some(&timeout)) {
-            Ok(count) => Ok(count > 0),
-            Err(rustix::io::Errno::INTR) => Ok(!left.is_zero()),
+        let unsent = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+        let is_patient = matches!(limit, Limit::Patience(_));
+        match poll(&mut [PollFd::new(&self.socket, PollFlags::IN | unsent)], Some(&timeout)) {
+            Ok(count) => Ok(count > 0 || is_patient),
+            Err(Errno::INTR) => Ok(!left.is_zero()),
             Err(error) => Err(ReaderError::io("cannot wait for honed")(error.into())),
+        }
+    }
+}
+
+/// A socket that is connected, and does not block. A service that does not take its clients has a queue of them; a socket that
+/// blocks would wait for ever once that is full.
+fn connected(path: &Path, watcher: &mut Watcher) -> Result<OwnedFd, ReaderError> {
+    let failed = |errno: Errno| {
+        let source = io::Error::from(errno);
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ReaderError::NoService { path: path.to_owned() }
+            }
+            io::ErrorKind::PermissionDenied => ReaderError::Permission { path: path.to_owned() },
+            _ => ReaderError::Io { what: "cannot connect to honed", source },
+        }
+    };
+    let address = SocketAddrUnix::new(path).map_err(failed)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let mut wait = Wait::new("to take one more client");
+    loop {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+        match connect(&socket, &address) {
+            Ok(()) => return Ok(socket),
+            Err(Errno::AGAIN) => std::thread::sleep(wait.next(watcher)?.min(QUEUE_TICK)),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(failed(error)),
         }
     }
 }
@@ -400,10 +561,6 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-fn silent() -> ReaderError {
-    ReaderError::Silent { seconds: PATIENCE.as_secs() }
 }
 
 fn text(payload: Vec<u8>) -> String {

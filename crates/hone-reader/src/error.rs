@@ -60,11 +60,20 @@ pub enum ReaderError {
     Lost,
     /// The service does not answer.
     #[error(
-        "honed has not answered for {seconds} s: is the machine overloaded, or honed stopped by a debugger?"
+        "honed took longer than {seconds} s {what}: it is stopped (`kill -CONT` its process), or hangs, or the machine is \
+         overloaded"
     )]
     Silent {
+        /// What it was to do.
+        what: &'static str,
         /// How long was waited.
         seconds: u64,
+    },
+    /// This program no longer wanted to wait: see [`Watch`](crate::Watch).
+    #[error("stopped while waiting for honed {what}")]
+    GivenUp {
+        /// What honed was to do.
+        what: &'static str,
     },
     /// What came is not the protocol.
     #[error("what listens on the socket does not speak honed's protocol: {what}")]

@@ -6,7 +6,6 @@
 //!
 //! A connection is one socket and belongs to one thread at a time. No thread is started and no lock is held here.
 
-#![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 mod connection;
@@ -14,6 +13,7 @@ mod credentials;
 mod error;
 mod frames;
 mod level;
+mod patience;
 pub mod protocol;
 pub mod state_file;
 
@@ -22,4 +22,5 @@ pub use credentials::Credentials;
 pub use error::ReaderError;
 pub use hone_api as api;
 pub use level::{LogLevels, UnknownLevel};
+pub use patience::{Waiting, Watch};
 pub use protocol::{Component, MemoryRow, Refusal};

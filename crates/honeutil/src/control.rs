@@ -3,8 +3,8 @@
 //! Signal handlers only raise the flags held here; the one thread of the program looks at them between its steps.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::system;
@@ -15,12 +15,17 @@ pub(crate) const FORCE_AFTER: Duration = Duration::from_millis(500);
 /// Exit status after a forced end, as a shell reports SIGINT.
 pub(crate) const FORCED_STATUS: i32 = 130;
 
-/// The flags, and the time at which to stop.
-#[derive(Debug, Default)]
+/// The flags, and the time at which to stop. A clone is the same control.
+#[derive(Debug, Clone, Default)]
 pub struct Control {
     stop: Arc<AtomicBool>,
     restart: Arc<AtomicBool>,
     force: Arc<AtomicBool>,
+    times: Arc<Mutex<Times>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
     deadline: Option<Instant>,
     stopping_since: Option<Instant>,
 }
@@ -61,7 +66,7 @@ impl Control {
 
     /// Stop so much later than now.
     pub fn stop_after(&mut self, duration: Duration) {
-        self.deadline = Instant::now().checked_add(duration);
+        self.times().deadline = Instant::now().checked_add(duration);
     }
 
     /// Stop now.
@@ -72,12 +77,13 @@ impl Control {
     /// How long ago a stop was first seen; `None` while there is no reason to stop.
     pub fn stopping(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        if self.stopping_since.is_none()
-            && (self.stop.load(Ordering::Relaxed) || self.deadline.is_some_and(|deadline| now >= deadline))
+        let mut times = self.times();
+        if times.stopping_since.is_none()
+            && (self.stop.load(Ordering::Relaxed) || times.deadline.is_some_and(|deadline| now >= deadline))
         {
-            self.stopping_since = Some(now);
+            times.stopping_since = Some(now);
         }
-        let since = now - self.stopping_since?;
+        let since = now - times.stopping_since?;
         if since >= FORCE_AFTER {
             self.force.store(true, Ordering::Relaxed);
         }
@@ -87,7 +93,14 @@ impl Control {
     /// `most`, or less if the time to stop comes before.
     #[must_use]
     pub fn wait_at_most(&self, most: Duration) -> Duration {
-        self.deadline.map_or(most, |deadline| most.min(deadline.saturating_duration_since(Instant::now())))
+        self.times()
+            .deadline
+            .map_or(most, |deadline| most.min(deadline.saturating_duration_since(Instant::now())))
+    }
+
+    /// One thread alone uses it, so nobody ever waits for it.
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the next file is to be started; true once for each request.

@@ -24,6 +24,8 @@ use crate::text;
 const WAIT: Duration = Duration::from_millis(50);
 /// How often the output is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// After what time catching up is reported.
+const QUIET_CATCH_UP: Duration = Duration::from_secs(2);
 /// How long packets are held back for their owners, at the most: the engine's half a second, until that is looked at.
 const HELD_AT_MOST: Duration = Duration::from_millis(800);
 /// How often to look whether they are.
@@ -251,10 +253,17 @@ impl<'a, F: Feed> Recorder<'a, F> {
     /// Collects what happened before the stop and is still on its way.
     fn catch_up(&mut self) -> Result<(), RecordError> {
         let (stop, now) = (Instant::now(), self.feed.now());
+        let mut told = false;
         while self.remaining() != Some(0) {
+            // A further Ctrl-C ends the program at once.
+            self.control.stopping();
             let fetched = self.step(Duration::ZERO)?;
             if fetched.all || fetched.latest >= now {
                 break;
+            }
+            if stop.elapsed() >= QUIET_CATCH_UP && !told {
+                told = true;
+                tracing::warn!("writing what happened before the stop; a further Ctrl-C ends without it");
             }
             if stop.elapsed() >= F::CATCH_UP {
                 if fetched.latest > 0 {
@@ -276,6 +285,7 @@ impl<'a, F: Feed> Recorder<'a, F> {
     fn await_held(&mut self) -> Result<(), RecordError> {
         let begun = Instant::now();
         while self.feed.holds_back() && begun.elapsed() < HELD_AT_MOST {
+            self.control.stopping();
             self.step(HELD_TICK)?;
         }
         Ok(())

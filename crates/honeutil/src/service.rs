@@ -61,12 +61,16 @@ fn pause(control: &mut Control, time: Duration) -> bool {
 /// # Errors
 /// The service does not run or refuses, or standard output cannot be written.
 pub fn get_stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
-    let mut service = Service::open(&args.service)?;
     let mut control = if args.watch.is_some() { Control::with_signals()? } else { Control::new() };
+    let mut service = Service::open(&args.service, &control)?;
     let mut earlier = None;
     let mut first = true;
     loop {
-        let now = service.report(args)?;
+        let now = match service.report(args) {
+            // It was to end anyway.
+            Err(_) if control.stopping().is_some() => return Ok(ExitCode::SUCCESS),
+            report => report?,
+        };
         let mut text = match now {
             Report::Statistics(now) if args.json => stats::json(&now).to_string() + "\n",
             Report::Statistics(now) => {
@@ -87,7 +91,10 @@ pub fn get_stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
         match args.watch {
             Some(time) if pause(&mut control, time) => {
                 if time >= OPEN_AGAIN {
-                    service = Service::open(&args.service)?;
+                    service = match Service::open(&args.service, &control) {
+                        Err(_) if control.stopping().is_some() => return Ok(ExitCode::SUCCESS),
+                        opened => opened?,
+                    };
                 }
             }
             _ => return Ok(ExitCode::SUCCESS),
@@ -101,7 +108,7 @@ pub fn get_stats(args: &StatsArgs) -> anyhow::Result<ExitCode> {
 /// As [`get_stats`].
 pub fn send_conns(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
     // Before looking around: a service that isn't there is told at once.
-    let service = if args.dry_run { None } else { Some(Service::open(&args.service)?) };
+    let service = if args.dry_run { None } else { Some(Service::open(&args.service, &Control::new())?) };
     let found = system::open_connections()?;
     if found.unreadable > 0 {
         let _ = writeln!(

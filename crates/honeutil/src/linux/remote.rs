@@ -1,21 +1,23 @@
 //! The service as a recording's feed: finds it, attaches, reads its stream, comes back to it when it was restarted.
 //! Owns the connection.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hone_api::Statistics;
 use hone_engine::{Nanos, Read};
-use hone_reader::{Connection, Options, ReaderError, Refusal, protocol};
+use hone_reader::{Connection, Options, ReaderError, Refusal, Waiting, Watch, protocol};
 
 use crate::control::Control;
 use crate::feed::{Account, Feed, Fetched};
+use crate::progress::Messages;
 use crate::read::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;
-/// How long the service may take to bring the section's end, once it was asked for.
-const END_PATIENCE: Duration = Duration::from_secs(30);
+/// After what time a wait for the service is reported.
+pub(in crate::system) const QUIET_WAIT: Duration = Duration::from_secs(2);
 /// How often the service's statistics are asked for.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// How long a service that goes may let others connect.
@@ -46,20 +48,41 @@ impl Which {
 }
 
 /// Connects to the service. One that ends right now, or was just killed, still has its socket open for a moment: that is
-/// waited for.
+/// waited for. A stop that comes while the service is waited for, now or later, ends that wait.
 ///
 /// # Errors
 /// It does not run, or refuses; with what to do.
-pub(super) fn connect(socket: Option<&Path>) -> Result<Connection, ReaderError> {
+pub(super) fn connect(socket: Option<&Path>, control: &Control) -> Result<Connection, ReaderError> {
     let asked = Instant::now();
     loop {
-        match Connection::open(socket.unwrap_or(Path::new(protocol::SOCKET))) {
+        let path = socket.unwrap_or(Path::new(protocol::SOCKET));
+        match Connection::open_watched(path, watch(control.clone())) {
             Err(ReaderError::Lost) if asked.elapsed() < GOING_PATIENCE => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             opened => return opened,
         }
     }
+}
+
+/// Says what is waited for, once that takes long, and ends the wait when a stop comes meanwhile. What is waited for after a
+/// stop is needed for a proper end: a further Ctrl-C ends the program at once.
+fn watch(mut control: Control) -> Watch {
+    let (mut told, mut was_stopping) = (false, false);
+    Box::new(move |Waiting { what, waited, at_most }| {
+        let is_stopping = control.stopping().is_some();
+        if waited.is_zero() {
+            (told, was_stopping) = (false, is_stopping);
+        } else if waited >= QUIET_WAIT && !told {
+            told = true;
+            let most = at_most.as_secs();
+            let _ = writeln!(
+                Messages,
+                "honeutil: waiting for honed {what}, for at most {most} s; Ctrl-C gives up"
+            );
+        }
+        was_stopping || !is_stopping
+    })
 }
 
 /// A reader of the service.
@@ -72,8 +95,12 @@ pub(super) struct Remote {
     /// How long the round's next read may wait, and how many bytes the round may still read.
     wait: Duration,
     room: usize,
-    /// When to give up waiting for the end of the section, if it was asked for.
-    ending: Option<Instant>,
+    /// Whether the end of the section was asked for, and has not come.
+    ending: bool,
+    /// Why the statistics did not come at the end: then nothing else will.
+    failed: Option<ReaderError>,
+    /// Whether it was reported that honed does not answer.
+    silent: bool,
     /// What was counted when this reader attached, and at last.
     began: Statistics,
     counted: Statistics,
@@ -98,7 +125,7 @@ impl Remote {
         }
         let mut told = false;
         loop {
-            match attach(which.path(), snap_length) {
+            match attach(which.path(), snap_length, control) {
                 Ok((connection, began)) => {
                     return Ok(Some(Self {
                         which,
@@ -107,7 +134,9 @@ impl Remote {
                         attached: true,
                         wait: Duration::ZERO,
                         room: 0,
-                        ending: None,
+                        ending: false,
+                        failed: None,
+                        silent: false,
                         counted: began,
                         began,
                         counted_at: Instant::now(),
@@ -130,13 +159,39 @@ impl Remote {
         }
     }
 
-    /// Asks for the statistics. If that fails the old ones stay: whoever reads on learns why.
+    /// Takes in the statistics that have come, and asks anew. What is recorded does not wait for them.
     fn count(&mut self) {
-        self.counted_at = Instant::now();
-        if self.attached
-            && let Ok(statistics) = self.connection.statistics()
-        {
+        // If that fails the old ones stay: whoever reads on learns why.
+        if let Ok(Some(statistics)) = self.connection.asked_statistics() {
             self.counted = statistics;
+        }
+        if let Some(silence) = self.connection.silent_for() {
+            if silence >= QUIET_WAIT && !self.silent {
+                self.silent = true;
+                tracing::warn!(
+                    "honed has not answered for {silence:.0?}: it is stopped, or hangs. Recording goes on when it does"
+                );
+            }
+        } else if self.silent {
+            self.silent = false;
+            tracing::warn!("honed answers again");
+        } else if self.counted_at.elapsed() >= COUNTS_EVERY {
+            self.counted_at = Instant::now();
+            let _ = self.connection.ask_statistics();
+        }
+    }
+
+    /// Waits for the statistics.
+    fn count_now(&mut self) {
+        if self.attached && self.failed.is_none() {
+            match self.connection.statistics() {
+                Ok(statistics) => self.counted = statistics,
+                Err(error @ (ReaderError::Silent { .. } | ReaderError::GivenUp { .. })) => {
+                    self.failed = Some(error);
+                }
+                // Whoever reads on learns why.
+                Err(_) => {}
+            }
         }
     }
 
@@ -146,8 +201,8 @@ impl Remote {
     }
 }
 
-fn attach(path: &Path, snap_length: u32) -> Result<(Connection, Statistics), ReaderError> {
-    let mut connection = connect(Some(path))?;
+fn attach(path: &Path, snap_length: u32, control: &Control) -> Result<(Connection, Statistics), ReaderError> {
+    let mut connection = connect(Some(path), control)?;
     connection.attach(&Options { snap_length, ring_bytes: 0 })?;
     let statistics = connection.statistics()?;
     Ok((connection, statistics))
@@ -164,27 +219,29 @@ impl Feed for Remote {
     const CATCH_UP: Duration = Duration::from_millis(120);
 
     fn fetch(&mut self, wait: Duration, _most: usize) -> Result<Fetched, RecordError> {
+        if self.attached && !self.ending {
+            self.count();
+        }
         (self.wait, self.room) = (wait.max(Duration::from_millis(1)), ROUND_BYTES);
         Ok(Fetched { all: false, latest: 0 })
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<Read, RecordError> {
-        let wait = match self.ending {
-            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-            None if self.room == 0 => return Ok(Read::Empty),
-            None => std::mem::take(&mut self.wait),
+        let read = if self.ending {
+            self.connection.await_read(buffer, "to end the section")
+        } else if self.room == 0 {
+            return Ok(Read::Empty);
+        } else {
+            self.connection.read(buffer, std::mem::take(&mut self.wait))
         };
-        match self.connection.read(buffer, wait) {
+        match read {
             Ok(hone_reader::Read::Bytes(count)) => {
                 self.room = self.room.saturating_sub(count);
                 Ok(Read::Bytes(count))
             }
-            Ok(hone_reader::Read::Empty) if self.ending.is_some() => {
-                Err(self.lost(ReaderError::Silent { seconds: END_PATIENCE.as_secs() }))
-            }
             Ok(hone_reader::Read::Empty) => Ok(Read::Empty),
             Ok(hone_reader::Read::SectionEnd) => {
-                self.ending = None;
+                self.ending = false;
                 Ok(Read::SectionEnd)
             }
             Err(error) => Err(self.lost(error)),
@@ -192,20 +249,23 @@ impl Feed for Remote {
     }
 
     fn end_section(&mut self) -> Result<(), RecordError> {
+        if let Some(error) = self.failed.take() {
+            return Err(self.lost(error));
+        }
         match self.connection.mark_restart() {
             // A service that stops ends the section by itself: what came of it is still to be read.
             Ok(()) | Err(ReaderError::Ended { .. }) => {}
             Err(error) if error.refusal() == Some(Refusal::Busy) => {}
             Err(error) => return Err(self.lost(error)),
         }
-        self.ending = Some(Instant::now() + END_PATIENCE);
-        self.count();
-        Ok(())
+        self.ending = true;
+        self.count_now();
+        self.failed.take().map_or(Ok(()), |error| Err(self.lost(error)))
     }
 
     fn holds_back(&mut self) -> bool {
-        self.count();
-        self.counted.held.waiting > 0
+        self.count_now();
+        self.failed.is_none() && self.counted.held.waiting > 0
     }
 
     fn now(&self) -> Nanos {
@@ -214,13 +274,6 @@ impl Feed for Remote {
 
     fn account(&mut self) -> Account {
         self.before.plus(&Account::between(&self.began, &self.counted))
-    }
-
-    fn dropped_packets(&mut self) -> u64 {
-        if self.counted_at.elapsed() >= COUNTS_EVERY && self.ending.is_none() {
-            self.count();
-        }
-        self.account().packets()
     }
 
     fn is_attached(&self) -> bool {
@@ -235,11 +288,11 @@ impl Feed for Remote {
             error => return Err(error),
         }
         while control.stopping().is_none() {
-            match attach(self.which.path(), self.snap_length) {
+            match attach(self.which.path(), self.snap_length, control) {
                 Ok((connection, began)) => {
                     self.before = self.account();
                     self.connection = connection;
-                    (self.attached, self.ending) = (true, None);
+                    (self.attached, self.ending, self.failed, self.silent) = (true, false, None, false);
                     self.counted = began;
                     self.began = began;
                     tracing::warn!("honed is back: recording goes on with a new section");
@@ -249,6 +302,8 @@ impl Feed for Remote {
                 Err(error) if is_away(&error) || matches!(error, ReaderError::Permission { .. }) => {
                     std::thread::sleep(LOOK_EVERY);
                 }
+                // The loop ends: it is to stop.
+                Err(ReaderError::GivenUp { .. }) => {}
                 Err(error) => return Err(RecordError::Service(error)),
             }
         }

@@ -8,6 +8,7 @@ use hone_reader::{Connection, ReaderError};
 use super::args::{LogLevelArgs, RingSizeArgs, ServiceArgs};
 use super::memory;
 use super::remote::connect;
+use crate::control::Control;
 use crate::service::{Report, print};
 use crate::service_args::StatsArgs;
 use crate::text::{bytes, counted};
@@ -17,12 +18,12 @@ use crate::text::{bytes, counted};
 pub struct Service(Connection);
 
 impl Service {
-    /// Connects.
+    /// Connects. A stop ends waits for it.
     ///
     /// # Errors
     /// honed does not run, or refuses; with what to do.
-    pub fn open(args: &ServiceArgs) -> Result<Self, ReaderError> {
-        connect(args.socket.as_deref()).map(Self)
+    pub fn open(args: &ServiceArgs, control: &Control) -> Result<Self, ReaderError> {
+        connect(args.socket.as_deref(), control).map(Self)
     }
 
     /// What `get-stats` is to tell.
@@ -57,7 +58,7 @@ fn status(is_written: bool) -> ExitCode {
 /// # Errors
 /// As [`crate::service::get_stats`].
 pub fn log_level(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref())?;
+    let mut connection = connect(args.service.socket.as_deref(), &Control::new())?;
     if let Some(levels) = args.levels {
         connection.set_log_levels(levels)?;
     }
@@ -70,7 +71,7 @@ pub fn log_level(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As [`crate::service::get_stats`].
 pub fn ring_size(args: &RingSizeArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref())?;
+    let mut connection = connect(args.service.socket.as_deref(), &Control::new())?;
     if let Some(bytes) = args.bytes {
         connection.set_ring_bytes(bytes)?;
     }

@@ -5,6 +5,7 @@ use hone_windows::device::Device;
 
 use super::args::ServiceArgs;
 use super::driver::{self, DriverError};
+use crate::control::Control;
 use crate::service::Report;
 use crate::service_args::StatsArgs;
 
@@ -17,7 +18,7 @@ impl Service {
     ///
     /// # Errors
     /// The driver does not run, or refuses; with what to do.
-    pub fn open(_args: &ServiceArgs) -> Result<Self, DriverError> {
+    pub fn open(_args: &ServiceArgs, _control: &Control) -> Result<Self, DriverError> {
         driver::open().map(Self)
     }
 

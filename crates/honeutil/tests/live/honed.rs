@@ -147,6 +147,70 @@ fn follow_goes_on_with_a_new_section_when_honed_is_back() {
     }
 }
 
+/// As a debugger, a frozen container or a hung machine stops it.
+#[test]
+fn a_recording_goes_on_when_a_honed_that_was_stopped_goes_on() {
+    if !ready(&[]) {
+        return;
+    }
+    // The tests that run at the same time flood it meanwhile.
+    let (service, network) = (Service::configured("ring_buffer_size = 16777216"), Network::new());
+    let mut recorder = Recorder::start_through(&service, &[]);
+    service.signal(Signal::STOP);
+    let truth = Truth::told(datagrams(&network, 100, 200).map(Traffic::finish));
+    recorder.await_text("honed has not answered for");
+    service.signal(Signal::CONT);
+    recorder.await_text("honed answers again");
+    recorder.signal(Signal::INT);
+    // Nothing is missing.
+    truth.check(&network, &recorder.wait().recording(), Closing::ByOwner);
+}
+
+#[test]
+fn a_recording_through_a_honed_that_hangs_ends_in_time_or_at_the_second_ctrl_c() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::start();
+    let limited = Recorder::start_through(&service, &["--duration", "1"]);
+    let mut hurried = Recorder::start_through(&service, &[]);
+    service.signal(Signal::STOP);
+    hurried.signal(Signal::INT);
+    hurried.await_text("waiting for honed to answer, for at most 10 s; Ctrl-C gives up");
+    hurried.signal(Signal::INT);
+    let ended = hurried.wait();
+    assert_eq!(ended.status.code(), Some(130), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("took longer"), "{}", ended.stderr);
+    assert!(Recording::read_cut_short(&ended.files[0]).statistics.is_none());
+    let ended = limited.wait();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    for said in ["waiting for honed to answer", "honed took longer than 10 s to answer", "Written"] {
+        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+    }
+    assert!(Recording::read_cut_short(&ended.files[0]).statistics.is_none());
+    service.signal(Signal::CONT);
+}
+
+#[test]
+fn a_honed_outside_the_pid_namespace_is_named_so() {
+    if !ready(&["unshare"]) {
+        return;
+    }
+    let service = Service::start();
+    let run = |command: &str| {
+        let mut inside = Command::new("unshare");
+        inside.args(["--pid", "--fork", HONEUTIL, command, "--socket", &service.socket()]);
+        let output = inside.stdin(Stdio::null()).output().expect("unshare can be started");
+        let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat();
+        assert!(output.status.success(), "{command}: {said}");
+        said
+    };
+    let said = run("status");
+    assert!(said.contains("process  outside this pid namespace\n"), "{said}");
+    let said = run("stop");
+    assert!(said.contains("honed has stopped\n"), "{said}");
+}
+
 /// Nobody's packets are recorded in another way behind somebody's back.
 #[test]
 fn who_may_not_read_is_told_so_and_nothing_is_recorded() {

@@ -115,6 +115,16 @@ impl Recorder {
         std::fs::read_to_string(self.directory.path().join(STDERR)).unwrap_or_default()
     }
 
+    /// Waits until it says this on standard error.
+    pub(crate) fn await_text(&mut self, text: &str) {
+        wait_for(text, || {
+            let ended = self.honeutil.ended();
+            let said = self.stderr();
+            assert!(ended.is_none() || said.contains(text), "honeutil has ended: {said}");
+            said.contains(text).then_some(())
+        });
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn wait(mut self) -> Ended {
         let status = self.honeutil.wait("honeutil ends");

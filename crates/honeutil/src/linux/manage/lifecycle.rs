@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::place::Place;
 use super::{require_root, systemd, tell};
 use crate::system::args::{StartArgs, StopArgs};
+use crate::system::remote::QUIET_WAIT;
 
 /// Where honed's messages go when nobody keeps a journal.
 pub(in crate::system) const LOG: &str = "/var/log/honed.log";
@@ -97,22 +98,28 @@ pub(super) fn end(place: &Place, force: bool) -> anyhow::Result<Option<Option<Pi
         _ => error.into(),
     })?;
     drop(connection);
-    let asked = Instant::now();
-    let has_ended = match &ended {
+    let has_ended = |patience: Duration| match &ended {
         Some(ended) => {
-            let patience = Timespec::try_from(STOP_PATIENCE).ok();
+            let patience = Timespec::try_from(patience).ok();
             poll(&mut [PollFd::new(ended, PollFlags::IN)], patience.as_ref()).is_ok_and(|ready| ready > 0)
         }
         // Of a process in another namespace only the socket can be seen.
-        None => loop {
-            if !place.socket.exists() {
-                break true;
+        None => {
+            let asked = Instant::now();
+            loop {
+                if !place.socket.exists() {
+                    break true;
+                }
+                if asked.elapsed() > patience {
+                    break false;
+                }
+                std::thread::sleep(TICK);
             }
-            if asked.elapsed() > STOP_PATIENCE {
-                break false;
-            }
-            std::thread::sleep(TICK);
-        },
+        }
+    };
+    let has_ended = has_ended(QUIET_WAIT) || {
+        tell(format!("waiting for honed{} to end, for at most {STOP_PATIENCE:?}", of_process(pid)));
+        has_ended(STOP_PATIENCE)
     };
     if !has_ended {
         bail!("honed{} was told to stop, and has not in {STOP_PATIENCE:?}", of_process(pid));
@@ -209,7 +216,7 @@ fn wait_until_it_serves(child: &mut Child, socket: &Path) -> anyhow::Result<()> 
             let _ = child.wait();
             bail!("honed did not start in {START_PATIENCE:?}, and was killed");
         }
-        if !told && started.elapsed() > Duration::from_secs(5) {
+        if !told && started.elapsed() > QUIET_WAIT {
             tell("waiting for honed to load its programs ...");
             told = true;
         }

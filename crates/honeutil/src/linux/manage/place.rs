@@ -6,6 +6,7 @@ use hone_reader::{Connection, ReaderError, protocol};
 use serde::Deserialize;
 
 use super::systemd;
+use crate::control::Control;
 use crate::system::args::PlaceArgs;
 use crate::system::remote;
 
@@ -42,7 +43,7 @@ impl Place {
 
     /// Connects to it.
     pub(super) fn connect(&self) -> Result<Connection, ReaderError> {
-        remote::connect(Some(&self.socket))
+        remote::connect(Some(&self.socket), &Control::new())
     }
 
     /// Whether systemd manages it.
