@@ -45,6 +45,20 @@ pub enum SensorError {
         /// The kernel's answer, which the text has in it.
         cause: libbpf_rs::Error,
     },
+    /// Another program, of somebody else's, is attached where it permits no second one.
+    #[error(
+        "another BPF program is attached to {} so that it permits no other there ({kind}): {}. \
+         Attach that one with BPF_F_ALLOW_MULTI (`bpftool cgroup attach ... multi`), or detach it \
+         (`bpftool cgroup detach {} {kind} id ID`)", cgroup.display(), programs.join(", "), cgroup.display()
+    )]
+    Exclusive {
+        /// Where.
+        cgroup: PathBuf,
+        /// What kind of program, as bpftool calls it.
+        kind: &'static str,
+        /// Name and id of each.
+        programs: Vec<String>,
+    },
     /// The kernel has no tracepoints that tell who uses a socket.
     #[error("this kernel has no tracepoints that tell who uses a socket (6.3 has them): use trampolines")]
     TooFewTracepoints,

@@ -7,6 +7,8 @@
 //!
 //! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
 
+#[cfg(test)]
+mod assembler;
 mod capture;
 mod clock;
 mod container;
@@ -14,6 +16,7 @@ mod decoder;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod exclusive;
 mod host;
 mod names;
 mod preflight;

@@ -11,6 +11,7 @@ use libbpf_rs::btf::types::{Func, Struct, Typedef};
 use libbpf_rs::{Link, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramMut};
 
 use crate::error::SensorError;
+use crate::exclusive;
 use crate::preflight;
 use crate::trace_fs::TraceFs;
 
@@ -199,11 +200,28 @@ fn attach(
     let (mut processes, mut sockets) = (None, None);
     for program in object.progs_mut() {
         if program.autoload() {
-            attach_one(&program, &directory, &tracefs, notes, &mut links, (&mut processes, &mut sockets))?;
+            attach_one(
+                &program,
+                (cgroup, &directory),
+                &tracefs,
+                notes,
+                &mut links,
+                (&mut processes, &mut sockets),
+            )?;
         }
     }
     let missing = "the object is built with both iterators";
     Ok((links, [processes.expect(missing), sockets.expect(missing)]))
+}
+
+/// What bpftool calls the programs of a section on a cgroup.
+fn kind(section: &str) -> &'static str {
+    match section {
+        "cgroup_skb/ingress" => "ingress",
+        "cgroup_skb/egress" => "egress",
+        "cgroup/sock_create" => "sock_create",
+        _ => "sock_release",
+    }
 }
 
 /// What is not known where a system call cannot be watched.
@@ -217,7 +235,7 @@ fn without(call: &str) -> &'static str {
 
 fn attach_one(
     program: &ProgramMut<'_>,
-    cgroup: &File,
+    (cgroup, directory): (&Path, &File),
     tracefs: &Result<TraceFs, SensorError>,
     notes: &mut Vec<String>,
     links: &mut Vec<Link>,
@@ -226,7 +244,14 @@ fn attach_one(
     let section = program.section().to_string_lossy();
     let refused = |error| SensorError::refused(format!("attaching {section}"), error);
     if section.starts_with("cgroup") {
-        links.push(program.attach_cgroup(cgroup.as_raw_fd()).map_err(refused)?);
+        links.push(program.attach_cgroup(directory.as_raw_fd()).map_err(|error| {
+            match exclusive::on(directory, program.attach_type() as u32) {
+                Some(programs) => {
+                    SensorError::Exclusive { cgroup: cgroup.to_owned(), kind: kind(&section), programs }
+                }
+                None => refused(error),
+            }
+        })?);
     } else if let Some(event) = section.strip_prefix("tp/") {
         let link = match tracefs {
             Ok(tracefs) => tracefs.attach(program, event).map_err(|error| error.to_string()),
@@ -245,4 +270,91 @@ fn attach_one(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use libbpf_rs::libbpf_sys;
+
+    use super::*;
+    use crate::assembler;
+
+    /// A cgroup of the test's own below the root; removed when dropped.
+    struct Cgroup(PathBuf);
+
+    impl Cgroup {
+        fn new(name: &str) -> Self {
+            let root = preflight::check().expect("the sensor can run here");
+            let cgroup = root.join(format!("hone-test-{name}-{}", std::process::id()));
+            std::fs::create_dir(&cgroup).expect("root may make a cgroup");
+            Self(cgroup)
+        }
+    }
+
+    impl Drop for Cgroup {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir(&self.0);
+        }
+    }
+
+    /// Attaches a program that lets everything pass, so that no other may be there; whether the kernel permits it.
+    fn attach_exclusively(cgroup: &Path, program: &impl AsRawFd) -> bool {
+        let cgroup = File::open(cgroup).expect("it is there");
+        let kind = libbpf_sys::BPF_CGROUP_INET_EGRESS;
+        // SAFETY: a call with numbers alone.
+        let result = unsafe { libbpf_sys::bpf_prog_attach(program.as_raw_fd(), cgroup.as_raw_fd(), kind, 0) };
+        result == 0
+    }
+
+    #[test]
+    fn a_program_that_permits_no_other_is_named_and_not_taken_for_a_policy() {
+        if !hone_testing::ready(&[]) {
+            return;
+        }
+        let cgroup = Cgroup::new("exclusive");
+        let passes = assembler::load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SKB,
+            c"firewall_7",
+            &[
+                assembler::code(0xB7, 0, 0, 1), // r0 = 1
+                assembler::code(0x95, 0, 0, 0), // return
+            ],
+        );
+        assert!(attach_exclusively(&cgroup.0, &passes), "it is the first");
+        let kernel = Kernel::look().expect("the kernel has BTF");
+        let object = load(kernel, Mechanism::Tracepoints, 1 << 20).expect("the programs are loaded");
+        let error = attach(&object, &cgroup.0, &mut Vec::new()).map(drop).expect_err("it permits no other");
+        let text = error.to_string();
+        let detach = format!("bpftool cgroup detach {} egress id", cgroup.0.display());
+        for part in ["another BPF program", "\"firewall_7\" (id ", "BPF_F_ALLOW_MULTI", &detach] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("lockdown"), "{text}");
+    }
+
+    /// What docs/limits.md says of others' programs.
+    #[test]
+    fn others_may_attach_exclusively_below_hone_and_not_beside_it() {
+        if !hone_testing::ready(&[]) {
+            return;
+        }
+        let cgroup = Cgroup::new("beside");
+        let below = Cgroup(cgroup.0.join("below"));
+        std::fs::create_dir(&below.0).expect("root may make a cgroup");
+        let passes = assembler::load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SKB,
+            c"firewall_8",
+            &[assembler::code(0xB7, 0, 0, 1), assembler::code(0x95, 0, 0, 0)],
+        );
+        let kernel = Kernel::look().expect("the kernel has BTF");
+        let object = load(kernel, Mechanism::Tracepoints, 1 << 20).expect("the programs are loaded");
+        let attached = attach(&object, &cgroup.0, &mut Vec::new()).expect("nobody is in the way");
+        assert!(!attach_exclusively(&cgroup.0, &passes), "beside Hone's");
+        assert!(attach_exclusively(&below.0, &passes), "below Hone's");
+        drop(attached);
+        assert!(attach_exclusively(&cgroup.0, &passes), "Hone has gone");
+        drop(below);
+    }
 }

@@ -1,13 +1,14 @@
 //! Live: the real programs and the real ring buffer, into which a program of the test's own writes what is no record.
 
 use std::net::UdpSocket;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::Instant;
 
 use hone_engine::{NoOwner, Owner, Wait};
 use libbpf_rs::libbpf_sys;
 
 use super::*;
+use crate::assembler::{self, code};
 
 fn start() -> Option<Sensor> {
     if !hone_testing::ready(&[]) {
@@ -27,10 +28,6 @@ fn map(sensor: &Sensor, name: &str) -> MapHandle {
 /// A program that writes these bytes into the ring buffer each time it is run: `bpf_ringbuf_output()` from its stack.
 fn injector(ring: &MapHandle, bytes: &[u8]) -> OwnedFd {
     assert!(bytes.len() <= 512 && bytes.len().is_multiple_of(8), "a program's stack has 512 bytes, in words");
-    // Opcodes of linux/bpf.h and bpf_common.h; an instruction is opcode, registers, offset, immediate (RFC 9669).
-    let code = |opcode: u64, registers: u64, offset: i64, immediate: i64| {
-        opcode | registers << 8 | (offset as u64 & 0xFFFF) << 16 | (immediate as u64 & 0xFFFF_FFFF) << 32
-    };
     let start = -i64::try_from(bytes.len()).expect("it is short");
     let mut program: Vec<u64> = bytes
         .chunks_exact(4)
@@ -51,21 +48,7 @@ fn injector(ring: &MapHandle, bytes: &[u8]) -> OwnedFd {
         code(0xB7, 0, 0, 0),         // r0 = 0
         code(0x95, 0, 0, 0),         // return
     ]);
-    // SAFETY: libbpf reads `program.len()` instructions of 8 bytes each, which are there, the two strings, which end
-    // with NUL, and no options.
-    let fd = unsafe {
-        libbpf_sys::bpf_prog_load(
-            libbpf_sys::BPF_PROG_TYPE_SCHED_CLS,
-            c"inject".as_ptr(),
-            c"GPL".as_ptr(),
-            program.as_ptr().cast(),
-            program.len() as libbpf_sys::size_t,
-            std::ptr::null_mut(),
-        )
-    };
-    assert!(fd >= 0, "the program is loaded: {}", std::io::Error::last_os_error());
-    // SAFETY: the call has just returned this descriptor, and nobody else has it.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    assembler::load(libbpf_sys::BPF_PROG_TYPE_SCHED_CLS, c"inject", &program)
 }
 
 fn inject(program: &OwnedFd) {
