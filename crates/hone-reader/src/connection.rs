@@ -21,7 +21,7 @@ use crate::error::ReaderError;
 use crate::frames::{Got, Incoming};
 use crate::level::LogLevels;
 use crate::patience::{Wait, Watch, Watcher};
-use crate::protocol::{Attach, Extra, Header, Kind, MemoryRow, Refusal};
+use crate::protocol::{Attach, Extra, Header, Kind, MAX_TEXT_BYTES, MemoryRow, Refusal};
 
 /// What a reader asks for when it attaches.
 pub type Options = Attach;
@@ -137,7 +137,7 @@ impl Connection {
         };
         match kind {
             Kind::Hello => {}
-            Kind::Refusal => return Err(refused(header.code, payload)),
+            Kind::Refusal => return Err(refused(header.code, &payload)),
             _ => return Err(ReaderError::protocol("it begins without a hello")),
         }
         connection.version = ApiVersion::parse(&payload)
@@ -225,11 +225,11 @@ impl Connection {
                 Kind::Blocks => {}
                 Kind::SectionEnd => return Ok(Read::SectionEnd),
                 Kind::End => {
-                    let reason = text(payload);
+                    let reason = text(&payload);
                     self.kept.push_back(Kept::End(reason.clone()));
                     return Err(ReaderError::Ended { reason });
                 }
-                Kind::Refusal if header.sequence == 0 => return Err(refused(header.code, payload)),
+                Kind::Refusal if header.sequence == 0 => return Err(refused(header.code, &payload)),
                 Kind::Reply | Kind::Refusal if self.is_sent(header.sequence) => {
                     self.take_answer(kind, header, payload);
                 }
@@ -437,12 +437,12 @@ impl Connection {
             match kind {
                 Kind::Reply if header.sequence == sequence => return Ok(payload),
                 Kind::Refusal if header.sequence == sequence || header.sequence == 0 => {
-                    return Err(refused(header.code, payload));
+                    return Err(refused(header.code, &payload));
                 }
                 Kind::Blocks => self.kept.push_back(Kept::Blocks { bytes: payload, read: 0 }),
                 Kind::SectionEnd => self.kept.push_back(Kept::SectionEnd),
                 Kind::End => {
-                    let reason = text(payload);
+                    let reason = text(&payload);
                     self.kept.push_back(Kept::End(reason.clone()));
                     return Err(ReaderError::Ended { reason });
                 }
@@ -563,10 +563,20 @@ impl AsFd for Connection {
     }
 }
 
-fn text(payload: Vec<u8>) -> String {
-    String::from_utf8_lossy(&payload).into_owned()
+/// What the service says, which ends up on terminals: on one line, and whatever does not print, or changes how its neighbours
+/// print, escaped.
+fn text(payload: &[u8]) -> String {
+    let said = String::from_utf8_lossy(&payload[..payload.len().min(MAX_TEXT_BYTES)]);
+    let mut text = String::with_capacity(said.len());
+    for char in said.chars() {
+        match char {
+            '"' | '\'' | '\\' => text.push(char),
+            _ => text.extend(char.escape_debug()),
+        }
+    }
+    text
 }
 
-fn refused(code: u16, payload: Vec<u8>) -> ReaderError {
+fn refused(code: u16, payload: &[u8]) -> ReaderError {
     ReaderError::Refused { refusal: Refusal::try_from(code).ok(), text: text(payload) }
 }

@@ -32,7 +32,7 @@ pub enum ReaderError {
     Refused {
         /// Why; `None`: for a reason that this version does not know.
         refusal: Option<Refusal>,
-        /// Why, as text.
+        /// Why, as text: one line, in which what does not print is escaped.
         text: String,
     },
     /// The service speaks another protocol.
@@ -49,7 +49,7 @@ pub enum ReaderError {
     /// The service ended the stream, at the end of a section.
     #[error("honed has ended the stream: {reason}")]
     Ended {
-        /// Why.
+        /// Why: one line, in which what does not print is escaped.
         reason: String,
     },
     /// The connection broke off.

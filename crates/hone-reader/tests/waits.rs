@@ -147,3 +147,21 @@ fn an_answer_to_what_was_never_asked_is_refused() {
         assert!(matches!(error, ReaderError::Protocol { .. }), "{kind:?}: {error}");
     }
 }
+
+/// Whoever listens on the socket: it need not be honed.
+#[test]
+fn what_the_service_says_cannot_steer_a_terminal() {
+    let hostile = "no\x1b[2J\x07 \u{202e}\u{2066}\u{200b}e\u{301}\r\nhoneutil: \"all's\" well\0";
+    let shown = "no\\u{1b}[2J\\u{7} \\u{202e}\\u{2066}\\u{200b}e\\u{301}\\r\\nhoneutil: \"all's\" well\\0";
+    for kind in [Kind::Refusal, Kind::End] {
+        let mut ends = Ends::new();
+        ends.send(&frame(kind, 0, hostile.as_bytes()));
+        let error = ends.client.read(&mut [0; 8], LONG).expect_err("the stream ends").to_string();
+        assert!(error.ends_with(shown), "{error}");
+
+        let mut ends = Ends::new();
+        ends.send(&frame(kind, 0, &[0xFF; 100_000]));
+        let error = ends.client.snap_length().expect_err("the stream ends").to_string();
+        assert!(error.contains('\u{fffd}') && error.len() < 5000, "{} bytes", error.len());
+    }
+}

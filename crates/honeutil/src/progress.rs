@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::system::terminal;
+use crate::text::printable_lines;
 
 const REDRAW: Duration = Duration::from_millis(250);
 const DEFAULT_WIDTH: usize = 80;
@@ -80,14 +81,15 @@ fn fit(text: &str, width: usize) -> String {
     line
 }
 
-/// Standard error for messages: on lines of their own, and never a reason to fail.
+/// Standard error for messages: on lines of their own, and never a reason to fail. Whatever they quote (a path, a name from
+/// the kernel, a log), it cannot steer the terminal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Messages;
 
 impl Write for Messages {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         erase();
-        let _ = io::stderr().write_all(bytes);
+        let _ = io::stderr().write_all(printable_lines(&String::from_utf8_lossy(bytes)).as_bytes());
         Ok(bytes.len())
     }
 

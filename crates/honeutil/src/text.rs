@@ -83,19 +83,33 @@ pub fn printable(name: &str, most: usize) -> String {
     let mut length = 0;
     for char in name.chars() {
         let before = out.len();
-        if prints(char) {
-            out.push(char);
-        } else {
-            let _ = match char {
-                '\0' | '\t' | '\n' | '\r' => write!(out, "{}", char.escape_debug()),
-                _ => write!(out, "{}", char.escape_unicode()),
-            };
-        }
+        push_printable(char, &mut out);
         length += out[before..].chars().count();
         if length > most {
             while out.chars().count() + 2 > most && out.pop().is_some() {}
             out.push_str("..");
             break;
+        }
+    }
+    out
+}
+
+fn push_printable(char: char, out: &mut String) {
+    match char {
+        _ if prints(char) => out.push(char),
+        '\0' | '\t' | '\n' | '\r' => out.extend(char.escape_debug()),
+        _ => out.extend(char.escape_unicode()),
+    }
+}
+
+/// Text of several lines, fit for a terminal: as [`printable`], but for the ends of its lines.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\n' => out.push(char),
+            _ => push_printable(char, &mut out),
         }
     }
     out
@@ -234,6 +248,12 @@ mod tests {
             escaped("a\u{202e}b\u{a0}c\u{85}\u{2028}".as_bytes()),
             "a\\u{202e}b\\u{a0}c\\u{85}\\u{2028}"
         );
+    }
+
+    #[test]
+    fn lines_stay_and_cannot_steer_the_terminal() {
+        assert_eq!(printable_lines("a: \u{e9}\n  b\n"), "a: \u{e9}\n  b\n");
+        assert_eq!(printable_lines("a\x1b[2J\r\u{202e}\nb"), "a\\u{1b}[2J\\r\\u{202e}\nb");
     }
 
     #[test]

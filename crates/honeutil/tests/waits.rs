@@ -175,3 +175,21 @@ fn a_full_queue_of_clients_is_waited_for_and_said() {
     assert_eq!(ended.code(), Some(1), "{said}");
     assert!(said.contains("stopped while waiting for honed to take one more client"), "{said}");
 }
+
+#[test]
+fn what_honed_says_and_where_it_is_cannot_steer_a_terminal() {
+    let hostile = "\x1b[2J\u{202e}\nhoneutil: all is well";
+    let service = Mute::new(frame(Kind::Refusal, hostile.as_bytes()));
+    let nowhere = service.directory.path().join(hostile);
+    for arguments in [&["status"][..], &["get-stats"], &["stop"], &["read", "-w", "file.pcapng"]] {
+        for (socket, shown) in
+            [(&socket(&service.directory), "\\u{1b}[2J\\u{202e}\\nhoneutil"), (&nowhere, "\\u{1b}[2J")]
+        {
+            let (status, said) = Running::start(socket, arguments).end();
+            assert!(!said.contains(['\x1b', '\u{202e}']), "{arguments:?}: {said:?}");
+            // `stop` has nothing to do where nobody listens.
+            let is_shown = said.contains(shown) || (arguments == ["stop"] && status.success());
+            assert!(is_shown, "{arguments:?}: {said:?}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ Exit status:
        error says what, and files end at their last whole block. Without a
        message: the pipe's reader closed it.
   2    the command line is wrong; nothing was started
-  130  a second Ctrl-C ended it while its output was stuck
+  130  a second Ctrl-C ended it while its output was stuck, or honed hung
 
 Examples:
   sudo honeutil read --duration 10

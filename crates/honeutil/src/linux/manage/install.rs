@@ -13,6 +13,7 @@ use super::lifecycle::find_honed;
 use super::manifest::{MANIFEST, Manifest, below};
 use super::{require_root, systemd, tell};
 use crate::system::args::InstallArgs;
+use crate::text::printable_lines;
 
 /// Whose members may read.
 pub(super) const GROUP: &str = "hone";
@@ -45,7 +46,7 @@ impl Actions {
         if self.dry_run && self.unread {
             Ok(())
         } else if self.dry_run {
-            match writeln!(std::io::stdout(), "{text}") {
+            match writeln!(std::io::stdout(), "{}", printable_lines(text)) {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.unread = true,
                 written => written.context("cannot write standard output")?,
             }

@@ -16,6 +16,8 @@ use crate::text;
 const DEAD_WITH_PID_FILE: u8 = 1;
 const NOT_RUNNING: u8 = 3;
 const UNKNOWN: u8 = 4;
+/// Longest value shown, in characters: more than a path has.
+const MAX_VALUE: usize = 8192;
 
 /// Shows it on standard output; the exit status says the same.
 ///
@@ -76,5 +78,6 @@ fn look(place: &Place) -> (String, u8) {
 }
 
 fn row(report: &mut String, name: &str, value: &str) {
-    let _ = writeln!(report, "{name:<9}{value}");
+    // A path or a word of systemd's can be anything.
+    let _ = writeln!(report, "{name:<9}{}", text::printable(value, MAX_VALUE));
 }
