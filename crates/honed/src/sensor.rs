@@ -63,6 +63,12 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
 
 /// Loads the sensor, takes in the state of the host, and gives up what that took.
 fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
+    // This thread alone: what readers ask for, and how often, must not come before it.
+    if let Err(error) = hone_linux::raise_priority() {
+        tracing::warn!(
+            "when all processors are busy, packets can be lost: no permission for a priority ({error})"
+        );
+    }
     let mut sensor = Sensor::start(&SensorConfig {
         snap_length: None,
         ring_bytes: hub.sensor_bytes,

@@ -39,6 +39,9 @@ pub fn record(
     control: &mut Control,
     progress: &mut Progress,
 ) -> anyhow::Result<(Outcome, Tally, Result<(), RecordError>)> {
+    if let Err(error) = hone_linux::raise_priority() {
+        tracing::debug!("the priority stays as it is: {error}");
+    }
     let service = Remote::find(args.way.which(args.follow), options.snap_length, control)
         .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
     if let Some(service) = service {
