@@ -5,7 +5,7 @@
 
 use std::io;
 
-use rustix::process::{getpid, getpriority_process, getsid, setpriority_process};
+use rustix::process::{getpid, getpriority_process, setpriority_process};
 
 /// The nice value of a recorder: nine times the weight of 0 (sched(7)), and no real-time priority.
 const RAISED: i32 = -10;
@@ -20,7 +20,9 @@ pub fn raise_priority() -> io::Result<()> {
         return Ok(());
     }
     setpriority_process(None, RAISED)?;
-    if getsid(None)? == getpid() {
+    // SAFETY: a call with a number alone. rustix's type cannot hold the 0 of a session from outside the pid namespace.
+    let session = unsafe { libc::getsid(0) };
+    if session == getpid().as_raw_nonzero().get() {
         // Missing where the kernel does not do this.
         let _ = std::fs::write("/proc/self/autogroup", RAISED.to_string());
     }

@@ -205,16 +205,18 @@ impl Connection {
             return read;
         }
         loop {
+            // A service that refuses and closes has said why before.
             let _ = self.send();
-            let blocks = matches!(self.begun()?, Got::All((Kind::Blocks, _)));
-            let got = if blocks && self.incoming.left() > 0 {
-                match self.incoming.payload(&mut self.socket, buffer)? {
-                    Got::All(0) => continue,
-                    Got::All(count) => return Ok(Read::Bytes(count)),
-                    Got::Blocked => Got::Blocked,
+            let got = match self.begun()? {
+                Got::All((Kind::Blocks, _)) if self.incoming.left() > 0 => {
+                    match self.incoming.payload(&mut self.socket, buffer)? {
+                        Got::All(0) => continue,
+                        Got::All(count) => return Ok(Read::Bytes(count)),
+                        Got::Blocked => Got::Blocked,
+                    }
                 }
-            } else {
-                self.frame()?
+                Got::All(_) => self.frame()?,
+                Got::Blocked => Got::Blocked,
             };
             let (kind, header, payload) = match got {
                 Got::All(frame) => frame,

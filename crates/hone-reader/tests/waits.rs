@@ -148,6 +148,35 @@ fn an_answer_to_what_was_never_asked_is_refused() {
     }
 }
 
+/// Bytes come between any two looks at the socket.
+#[test]
+fn a_stream_that_comes_byte_by_byte_is_read_whole() {
+    const FRAMES: u32 = 20_000;
+    let mut ends = Ends::new();
+    let mut service = ends.service.try_clone().expect("it is ours");
+    let sending = std::thread::spawn(move || {
+        for number in 0..FRAMES {
+            let bytes = frame(Kind::Blocks, 0, &number.to_le_bytes());
+            let (first, second) = bytes.split_at(number as usize % bytes.len());
+            service.write_all(first).expect("the client is there");
+            service.write_all(second).expect("the client is there");
+        }
+    });
+    for number in 0..FRAMES {
+        let (mut bytes, mut filled) = ([0; 4], 0);
+        while filled < bytes.len() {
+            // Looks all the time, and so also right before the bytes come.
+            match ends.client.read(&mut bytes[filled..], Duration::ZERO).expect("the stream goes on") {
+                Read::Bytes(count) => filled += count,
+                Read::Empty => {}
+                Read::SectionEnd => panic!("no section ends"),
+            }
+        }
+        assert_eq!(bytes, number.to_le_bytes());
+    }
+    sending.join().expect("it sends");
+}
+
 /// Whoever listens on the socket: it need not be honed.
 #[test]
 fn what_the_service_says_cannot_steer_a_terminal() {
