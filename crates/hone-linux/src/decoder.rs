@@ -60,7 +60,7 @@ impl Decoder {
         self.unreadable.lost()
     }
 
-    fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
+    pub(crate) fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
         match record {
             Record::Packet { time, connection, owner, direction, offload, length, data } => {
                 let mut flags = 0;

@@ -14,9 +14,9 @@ mod clock;
 mod container;
 mod decoder;
 mod error;
+mod exclusive;
 #[doc(hidden)]
 pub mod fuzzing;
-mod exclusive;
 mod host;
 mod names;
 mod preflight;

@@ -64,7 +64,7 @@ impl Service {
     /// It does not start.
     #[must_use]
     pub fn start_with(faults: &Faults, config: &str) -> Self {
-        let mut service = Self { honed: None, directory: directory() };
+        let mut service = Self { honed: None, inside: Vec::new(), directory: directory() };
         service.configure(config);
         let mut command = command(service.directory());
         faults.load(&mut command);
@@ -78,7 +78,7 @@ impl Service {
     /// It does not start.
     #[must_use]
     pub fn start_limited(script: &str, config: &str) -> Self {
-        let mut service = Self { honed: None, directory: directory() };
+        let mut service = Self { honed: None, inside: Vec::new(), directory: directory() };
         service.configure(config);
         let honed = command(service.directory());
         let mut shell = Command::new("sh");
