@@ -172,7 +172,7 @@ impl<S: Subscriber> Layer<S> for Log {
     }
 }
 
-/// A message without line ends within it.
+/// A message without line ends, or anything else that could steer a terminal, within it.
 struct Line(String);
 
 impl Visit for Line {
@@ -182,8 +182,13 @@ impl Visit for Line {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, " {name}={value:?}"),
         };
-        if self.0[start..].contains('\n') {
-            let text = self.0[start..].replace('\n', " ");
+        // Control characters, and those that turn the direction of writing (Unicode, bidirectional formatting).
+        let steers = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        };
+        if self.0[start..].contains(steers) {
+            let text = self.0[start..].replace(steers, " ");
             self.0.replace_range(start.., &text);
         }
     }
