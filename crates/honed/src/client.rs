@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use hone_api::ApiVersion;
@@ -89,12 +90,12 @@ pub(crate) struct Client {
     active: Instant,
 }
 
-/// Starts the thread of a connection that may read.
-pub(crate) fn start(hub: Arc<Hub>, socket: UnixStream, peer: Peer) -> io::Result<()> {
-    let waker = Arc::new(Waker::new()?);
+/// Starts the thread of a connection that may read. A client for which there is no thread or descriptor is refused.
+pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Result<()> {
+    let waker = Arc::new(Waker::new().inspect_err(|error| refuse_without(&mut socket, error))?);
     hub.connections.lock().push(Connected { waker: Arc::clone(&waker), user: peer.user() });
     // From here on, dropping the client takes it off the list.
-    let mut client = Client {
+    let client = Client {
         hub,
         socket,
         peer,
@@ -108,11 +109,34 @@ pub(crate) fn start(hub: Arc<Hub>, socket: UnixStream, peer: Peer) -> io::Result
         way: Way::Open,
         active: Instant::now(),
     };
-    let serve = move || match client.serve() {
-        Ok(()) => tracing::debug!("{} has left", client.peer),
-        Err(error) => tracing::debug!("{} is gone: {error}", client.peer),
+    // Handed over when there is a thread, so that it can be refused when there is none.
+    let (hand_over, handed_over) = sync_channel::<Client>(1);
+    let serve = move || {
+        let Ok(mut client) = handed_over.recv() else { return };
+        match client.serve() {
+            Ok(()) => tracing::debug!("{} has left", client.peer),
+            Err(error) => tracing::debug!("{} is gone: {error}", client.peer),
+        }
     };
-    std::thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(serve).map(drop)
+    match std::thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(serve) {
+        Ok(_) => {
+            // It waits for this.
+            let _ = hand_over.send(client);
+            Ok(())
+        }
+        Err(error) => {
+            let mut client = client;
+            refuse_without(&mut client.socket, &error);
+            Err(error)
+        }
+    }
+}
+
+/// Tells a client that there is not what one more takes.
+fn refuse_without(socket: &mut UnixStream, error: &io::Error) {
+    let text = format!("honed has no room for one more client: {error}. Try again; see its log");
+    // What the socket does not take at once, the client will not miss.
+    let _ = socket.write(&refusal(Refusal::NoMemory, 0, &text));
 }
 
 /// A frame.

@@ -247,6 +247,23 @@ fn a_reader_gets_its_packets_though_the_sensor_could_not_be_told_at_once() {
     assert!(status.success(), "{status}: {log}");
 }
 
+#[test]
+fn a_client_for_whom_there_is_no_thread_is_told() {
+    if !ready(&[]) {
+        return;
+    }
+    let Some(faults) = Faults::build() else { return };
+    let service = Service::start_with(&faults, "");
+    faults.arm(Class::Thread, 1, 1, Fault::Error(rustix::io::Errno::AGAIN));
+    let refused = hone_reader::Connection::open(service.socket()).err().and_then(|error| error.refusal());
+    assert_eq!(refused, Some(hone_reader::Refusal::NoMemory), "{}", service.log());
+    faults.disarm();
+    drop(service.connect());
+    service.signal(Signal::TERM);
+    let (status, log, _directory) = service.wait();
+    assert!(status.success(), "{status}: {log}");
+}
+
 /// Clients take all descriptors: honed goes on for those that it has, and serves others when these are gone.
 #[test]
 fn clients_that_take_all_descriptors_end_nobody_else() {
