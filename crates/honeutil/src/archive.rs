@@ -114,8 +114,11 @@ impl Archive {
             ended: false,
             report: Report::default(),
         };
-        let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(|| {
-            lower_priority();
+        let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
+            // Compression may wait; removal may not, where every processor is busy.
+            if keep.compress {
+                lower_priority();
+            }
             keeper.work()
         })?;
         Ok(Self { sender, thread })
