@@ -33,6 +33,7 @@ fn every_packet_has_the_right_owner() {
         }
     }
     let bad: Vec<_> = scores.iter().filter(|score| score["good"] != true).collect();
-    assert!(bad.is_empty() && output.status.success(), "{}: {bad:#?}", output.status);
+    let lost = said.lines().find(|line| line.contains("lost")).unwrap_or("nothing is said to be lost");
+    assert!(bad.is_empty() && output.status.success(), "{}, {lost}: {bad:#?}", output.status);
     assert!(played >= 80, "only {played} scenarios could play here");
 }
