@@ -252,6 +252,14 @@ fn attach_one(
                 None => refused(error),
             }
         })?);
+    } else if section == "sockops" {
+        // The tracepoint tells nearly all that it tells.
+        match program.attach_cgroup(directory.as_raw_fd()) {
+            Ok(link) => links.push(link),
+            Err(error) => notes.push(format!(
+                "{section} is not watched ({error}): connections that end in an interrupt may stay open"
+            )),
+        }
     } else if let Some(event) = section.strip_prefix("tp/") {
         let link = match tracefs {
             Ok(tracefs) => tracefs.attach(program, event).map_err(|error| error.to_string()),

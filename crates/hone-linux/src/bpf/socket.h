@@ -194,6 +194,18 @@ static __always_inline void settle_opening(struct socket_state *state, __u64 coo
 	state->flags &= ~SOCKET_OPENED_BY_DATA;
 }
 
+/* TCP is done with a connection. Told once: by the first that sees it. */
+static __always_inline void connection_done(struct socket_state *state, __u64 cookie)
+{
+	if (state->cookie != cookie)
+		adopt_accepted(state, cookie);
+	__u32 before = __sync_fetch_and_or(&state->ended, END_CLOSED);
+	if (before & END_CLOSED)
+		return;
+	if (before & END_RELEASED || state->cookie != cookie)
+		send_socket(RECORD_SOCKET_CLOSED, cookie, state->holder.task, 0, 0);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state)
 {
@@ -213,19 +225,46 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 	if (!established && new_state != TCP_CLOSE)
 		return 0;
 	__u64 cookie = bpf_get_socket_cookie(sk);
+	if (new_state == TCP_CLOSE) {
+		connection_done(state, cookie);
+		return 0;
+	}
 	if (state->cookie != cookie)
 		adopt_accepted(state, cookie);
-	struct last_packet *last = established ? last_packet() : NULL;
+	struct last_packet *last = last_packet();
 	if (last && is_opened_by(sk, last))
 		note_opening(last, state, cookie);
-	bool unaccepted = state->cookie != cookie;
-	if (established && unaccepted)
+	if (state->cookie != cookie)
 		send_socket(RECORD_SOCKET_OPENED, cookie, is_sure(&state->holder) ? state->holder.task : 0, 0, 0);
-	if (new_state != TCP_CLOSE)
-		return 0;
-	if (__sync_fetch_and_or(&state->ended, END_CLOSED) & END_RELEASED || unaccepted)
-		send_socket(RECORD_SOCKET_CLOSED, cookie, state->holder.task, 0, 0);
 	return 0;
+}
+
+/*
+ * The kernel leaves a tracepoint's program out where it interrupts itself, as timers and packets do that end connections:
+ * then nobody would ever be told of the end. Programs on cgroups are never left out, so of connections that begin while
+ * this runs, it tells as well; whichever comes second says nothing. `reply` stays 0, which changes no setting of TCP.
+ */
+SEC("sockops")
+int connection_changed(struct bpf_sock_ops *change)
+{
+	switch (change->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		bpf_sock_ops_cb_flags_set(change, change->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+		return 1;
+	case BPF_SOCK_OPS_STATE_CB:
+		break;
+	default:
+		return 1;
+	}
+	struct bpf_sock *socket = change->sk;
+	if (change->args[1] != TCP_CLOSE || !socket)
+		return 1;
+	struct socket_state *state = bpf_sk_storage_get(&sockets, socket, 0, 0);
+	if (state)
+		connection_done(state, bpf_get_socket_cookie(change));
+	return 1;
 }
 
 /* What a descriptor of the running process stands for; NULL: nothing. */
