@@ -17,7 +17,7 @@ use crate::{
     section,
     signal::Signals,
     statistics::Kind,
-    table::Table,
+    table::{self, Table},
     takes::Takes,
     timeline::Timeline,
 };
@@ -212,7 +212,8 @@ impl Engine {
     /// happened has been told, or packets are given up whose process is known already. Gives when the next packet
     /// held has had its time, which is when to call this again at the latest; `None` if none is held.
     pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
-        self.expire(now);
+        self.expire_held(now);
+        self.let_go(now, table::LEAVE_WHEN_IDLE);
         self.hold.oldest().map(|(_, at)| at.saturating_add(self.hold_time))
     }
 
@@ -250,9 +251,14 @@ impl Engine {
 
     /// Lets go of what has lingered long enough.
     pub(crate) fn forget(&mut self, now: Nanos) {
+        self.let_go(now, table::LEAVE_WITH_EVENT);
+    }
+
+    /// The same, of each table at most so many entries.
+    fn let_go(&mut self, now: Nanos, at_once: usize) {
         self.now = self.now.max(now);
-        self.processes.expire(now, &mut self.store);
-        self.connections.expire(now, &mut self.store);
+        self.processes.expire(now, at_once, &mut self.store);
+        self.connections.expire(now, at_once, &mut self.store);
         self.timeline.sweep(&mut self.store);
     }
 

@@ -296,7 +296,7 @@ impl Both {
             Step::Signals => self.signals(),
             Step::Tick => {
                 let due = self.engine.tick(self.model.now());
-                self.model.expire(self.model.now());
+                self.model.idle(self.model.now());
                 assert_eq!(due, self.model.due());
             }
             Step::Read(reader, room) => {
@@ -377,7 +377,7 @@ impl Both {
         // What only sections that nobody reads any more referred to is let go of a few at a time.
         for _ in 0..1000 {
             self.engine.tick(self.model.now());
-            self.model.expire(self.model.now());
+            self.model.idle(self.model.now());
         }
         assert_eq!(self.engine.statistics().blocks, self.model.blocks());
     }

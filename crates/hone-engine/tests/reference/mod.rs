@@ -204,18 +204,32 @@ impl Model {
     }
 
     pub(crate) fn expire(&mut self, now: u64) {
+        self.expire_held(now);
+        self.forget(now);
+    }
+
+    /// What a call for when nothing happens does.
+    pub(crate) fn idle(&mut self, now: u64) {
+        self.expire_held(now);
+        self.leave(now, 64);
+    }
+
+    fn expire_held(&mut self, now: u64) {
         for _ in 0..64 {
             if self.held.front().is_some_and(|held| held.at.abs_diff(now) >= self.bounds.hold_time) {
                 self.give_up_at(0, NoOwner::HoldExpired);
             }
         }
-        self.forget(now);
     }
 
     /// What a read does, too.
     pub(crate) fn forget(&mut self, now: u64) {
-        self.processes.expire(now);
-        self.connections.expire(now);
+        self.leave(now, 2);
+    }
+
+    fn leave(&mut self, now: u64, at_once: usize) {
+        self.processes.expire(now, at_once);
+        self.connections.expire(now, at_once);
     }
 
     /// Whether the event is recorded, or ignored as nothing new.

@@ -26,8 +26,8 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         true
     }
 
-    pub(super) fn expire(&mut self, now: u64) {
-        for _ in 0..2 {
+    pub(super) fn expire(&mut self, now: u64, at_once: usize) {
+        for _ in 0..at_once {
             if self.leaving.front().is_some_and(|front| front.1 + self.linger <= now) {
                 self.leave();
             }
