@@ -15,6 +15,7 @@
 //! A server is ready when its endpoint is told. Everything is bounded: sockets give up after [`PATIENCE`], and servers
 //! end after the number of connections or datagrams they were started for.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
@@ -39,6 +40,8 @@ usage: traffic SCENARIO; endpoints are IP:PORT, port 0 is any
   tcp-client LOCAL SERVER CONNECTIONS REQUESTS BYTES       small requests, then one whose answer has BYTES
   tcp-dismiss LISTEN CONNECTIONS                           accept and close at once
   tcp-await  LOCAL SERVER CONNECTIONS                      connect and wait for the server to close
+  tcp-late   LISTEN CONNECTIONS                            answer a byte each, and close long after the client
+  tcp-leave  LOCAL SERVER CONNECTIONS                      connect, ask and close at once
   udp-server LISTEN DATAGRAMS echo|sink                    take so many or up to the last, answer each or none
   udp-client LOCAL SERVER DATAGRAMS BYTES connected|unconnected
                                                            send so many, each after the answer to the one before;
@@ -76,6 +79,8 @@ fn main() -> ExitCode {
         }
         ["tcp-dismiss", listen, connections] => tcp_dismiss(listen, connections),
         ["tcp-await", local, server, connections] => tcp_await(local, server, connections),
+        ["tcp-late", listen, connections] => tcp_late(listen, connections),
+        ["tcp-leave", local, server, connections] => tcp_leave(local, server, connections),
         ["udp-server", listen, datagrams, mode @ ("echo" | "sink")] => {
             udp_server(listen, datagrams, mode == "echo")
         }
@@ -259,6 +264,37 @@ fn tcp_await(local: &str, server: &str, connections: &str) -> Outcome {
         let mut stream = tcp_connect(local, server)?;
         tell(&[&"endpoint", &"tcp", &stream.local_addr()?, &id()]);
         stream.read_exact(&mut [0]).err().ok_or("the server should only close")?;
+    }
+    Ok(())
+}
+
+fn tcp_late(listen: &str, connections: &str) -> Outcome {
+    /// Connections that are open here at most.
+    const KEPT: usize = 500;
+    let (listen, connections) = (parse::<SocketAddr>(listen)?, parse::<usize>(connections)?);
+    tell_self()?;
+    let listener = TcpListener::bind(listen)?;
+    tell(&[&"endpoint", &"tcp", &listener.local_addr()?, &id()]);
+    let mut kept = VecDeque::new();
+    for _ in 0..connections {
+        let (mut stream, _) = listener.accept()?;
+        stream.read_exact(&mut [0])?;
+        stream.write_all(b"!")?;
+        kept.push_back(stream);
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+    Ok(())
+}
+
+fn tcp_leave(local: &str, server: &str, connections: &str) -> Outcome {
+    let (local, server) = (parse::<SocketAddr>(local)?, parse::<SocketAddr>(server)?);
+    tell_self()?;
+    for _ in 0..parse::<usize>(connections)? {
+        let mut stream = tcp_connect(local, server)?;
+        stream.write_all(b"?")?;
+        stream.read_exact(&mut [0])?;
     }
     Ok(())
 }

@@ -140,6 +140,27 @@ fn connections_that_are_accepted_and_closed_at_once() {
     assert_eq!(pids.map(|pid| recording.opened_and_closed_by(pid).1.len()), [COUNT + 1, COUNT]);
 }
 
+/// Their process has closed them, and the other end acknowledges that late: on a timer's tick, whatever runs then.
+#[test]
+fn connections_whose_end_is_acknowledged_late_are_closed() {
+    if !ready(&[]) {
+        return;
+    }
+    const COUNT: usize = 4000;
+    let network = Network::new();
+    let recorder = Recorder::start(&["--snap-length", "60"]);
+    let (a, b) = (network.v4(End::A), network.v4(End::B));
+    let (server, address) = Traffic::server(&network, End::B, &format!("tcp-late {b}:0 {COUNT}"));
+    let client = Traffic::start(&network, End::A, &format!("tcp-leave {a}:0 {address} {COUNT}"));
+    let pid = client.pid();
+    client.finish();
+    server.finish();
+    let (opened, closed) = recorder.stop().opened_and_closed_by(pid);
+    assert_eq!(opened.len(), COUNT);
+    let open: Vec<_> = opened.difference(&closed).collect();
+    assert!(open.is_empty(), "connections that stay open: {open:?}");
+}
+
 /// What comes in on a socket that several processes hold is the process's that read from it last.
 #[test]
 fn an_inherited_socket_is_its_readers() {
