@@ -160,7 +160,11 @@ int socket_released(struct bpf_sock *socket)
 	bool lives_on = tcp && socket->state != TCP_CLOSE && socket->state != TCP_LISTEN;
 	if (state && lives_on && !(__sync_fetch_and_or(&state->ended, END_RELEASED) & END_CLOSED))
 		return 1;
-	send_socket(RECORD_SOCKET_CLOSED, bpf_get_socket_cookie(socket), current_task_word(), 0, 0);
+	__u64 cookie = bpf_get_socket_cookie(socket);
+	/* Its other end may have closed it before it was accepted, and nothing passes since. */
+	if (tcp && (!state || state->cookie != cookie))
+		bpf_map_delete_elem(&accepted, &cookie);
+	send_socket(RECORD_SOCKET_CLOSED, cookie, current_task_word(), 0, 0);
 	return 1;
 }
 

@@ -162,7 +162,10 @@ int packet_dropped(__u64 *context)
 SEC("tp_btf/consume_skb")
 int BPF_PROG(packet_consumed, struct sk_buff *buffer)
 {
-	return buffer->skb_iif ? kernel_took(buffer) : 0;
+	if (!buffer->skb_iif)
+		return 0;
+	forget_datagram((__u64)buffer);
+	return kernel_took(buffer);
 }
 
 /* What a listener is answering to a new connection over IPv6. */

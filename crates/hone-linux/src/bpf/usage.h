@@ -77,13 +77,13 @@ static __always_inline bool is_datagram(struct sock *sk)
 }
 
 /* The oldest datagram that waits for its reader and is still there: its number; 0: there is one that does not wait. */
-static __always_inline __u64 oldest_waiting(struct sock *sk, bool udp)
+static __always_inline __u64 oldest_waiting(struct sock *sk, __u64 cookie, bool udp)
 {
 	__u64 oldest = oldest_unread(sk, udp);
 	if (!oldest)
 		return ~0ULL;
 	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &oldest);
-	return datagram ? datagram->ticket : 0;
+	return datagram && datagram->connection == cookie ? datagram->ticket : 0;
 }
 
 /* A process receives; `read`: it has just taken so many bytes out; negative: it has not, or not yet. */
@@ -106,7 +106,7 @@ static __always_inline int socket_receives(struct sock *sk, int read)
 	/* Which datagram of the other kinds, datagram_read tells. */
 	if (gone && udp)
 		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_NEXT_DATAGRAM | read << SETTLES_LENGTH,
-			    oldest_waiting(sk, udp));
+			    oldest_waiting(sk, state->cookie, udp));
 	else
 		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_USE, 0);
 	return 0;
@@ -224,6 +224,16 @@ static __always_inline void settle_datagram(__u64 buffer, __u64 task, bool udp)
 	send_socket(RECORD_SOCKET_USED, datagram->connection, task, task ? SETTLES_DATAGRAM : SETTLES_DROPPED,
 		    datagram->ticket);
 	bpf_map_delete_elem(&waiting_datagrams, &buffer);
+}
+
+/*
+ * The kernel is done with a buffer, which was read if it waited: its memory may be used for another one, that does not
+ * wait. Whoever read it is told elsewhere.
+ */
+static __always_inline void forget_datagram(__u64 buffer)
+{
+	if (any_datagram_waits && bpf_map_lookup_elem(&waiting_datagrams, &buffer))
+		bpf_map_delete_elem(&waiting_datagrams, &buffer);
 }
 
 /* A process copies a datagram from a raw or ping socket. (UDP comes here only with long ones.) */
