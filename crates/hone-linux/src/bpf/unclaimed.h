@@ -162,10 +162,7 @@ int packet_dropped(__u64 *context)
 SEC("tp_btf/consume_skb")
 int BPF_PROG(packet_consumed, struct sk_buff *buffer)
 {
-	if (!buffer->skb_iif)
-		return 0;
-	forget_datagram((__u64)buffer);
-	return kernel_took(buffer);
+	return buffer->skb_iif ? kernel_took(buffer) : 0;
 }
 
 /* What a listener is answering to a new connection over IPv6. */

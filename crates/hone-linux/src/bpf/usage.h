@@ -76,12 +76,23 @@ static __always_inline bool is_datagram(struct sock *sk)
 	return sk->sk_type == SOCK_DGRAM || sk->sk_type == SOCK_RAW;
 }
 
-/* The oldest datagram that waits for its reader and is still there: its number; 0: there is one that does not wait. */
+/*
+ * The oldest datagram that waits for its reader and is still there: its number; 0: there is one that does not wait. As the
+ * socket has noted it: a number in `waiting_datagrams` may be of a datagram that was read, in whose memory this one lies.
+ */
 static __always_inline __u64 oldest_waiting(struct sock *sk, __u64 cookie, bool udp)
 {
 	__u64 oldest = oldest_unread(sk, udp);
 	if (!oldest)
 		return ~0ULL;
+	struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, 0);
+	__u32 count = came ? came->count : 0;
+	for (__u32 back = 1; came && back <= ARRIVALS; back++) {
+		struct arrival *latest = arrival(came, count - back);
+		if (latest->buffer == oldest)
+			return latest->time & ARRIVAL_WAITS ? latest->time & ~ARRIVAL_WAITS : 0;
+	}
+	/* More have come since than are noted there. */
 	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &oldest);
 	return datagram && datagram->connection == cookie ? datagram->ticket : 0;
 }
@@ -224,16 +235,6 @@ static __always_inline void settle_datagram(__u64 buffer, __u64 task, bool udp)
 	send_socket(RECORD_SOCKET_USED, datagram->connection, task, task ? SETTLES_DATAGRAM : SETTLES_DROPPED,
 		    datagram->ticket);
 	bpf_map_delete_elem(&waiting_datagrams, &buffer);
-}
-
-/*
- * The kernel is done with a buffer, which was read if it waited: its memory may be used for another one, that does not
- * wait. Whoever read it is told elsewhere.
- */
-static __always_inline void forget_datagram(__u64 buffer)
-{
-	if (any_datagram_waits && bpf_map_lookup_elem(&waiting_datagrams, &buffer))
-		bpf_map_delete_elem(&waiting_datagrams, &buffer);
 }
 
 /* A process copies a datagram from a raw or ping socket. (UDP comes here only with long ones.) */

@@ -50,9 +50,8 @@ const LINGER: Duration = Duration::from_secs(13);
 /// How long readers may take to catch up; then what waits is no more than what the host itself does.
 const CATCH_UP: Duration = Duration::from_secs(180);
 const FEW_BLOCKS: u64 = 10_000;
-/// Hash tables of the BPF programs that are empty when nothing happens: an entry that stays is found by what has nothing to
-/// do with it. What other programs of the host do is left to them.
-const EMPTIED: [&str; 2] = ["waiting_datagrams", "accepted"];
+/// A hash table of the BPF programs that is empty when nothing happens, but for what other programs of the host do.
+const EMPTIED: &str = "accepted";
 const FEW_ENTRIES: u64 = 20;
 /// Samples before and after the load, one a second.
 const SETTLED_SAMPLES: u32 = 5;
@@ -303,8 +302,7 @@ impl Soak {
         put(honed, "bytes of blocks", trend(20, 16 * MIB), numbers.block_bytes);
         for (name, entries, most) in stays.tables() {
             // They are of a fixed size, and most keep what nobody asks for until others need the room.
-            let emptied = EMPTIED.iter().any(|emptied| emptied.starts_with(&name));
-            let remains = emptied.then_some(Allowed { percent: 0, slack: FEW_ENTRIES });
+            let remains = (name == EMPTIED).then_some(Allowed { percent: 0, slack: FEW_ENTRIES });
             put(
                 honed,
                 &format!("BPF table {name}"),
