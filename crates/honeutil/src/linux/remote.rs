@@ -214,6 +214,12 @@ fn is_away(error: &ReaderError) -> bool {
         || error.refusal() == Some(Refusal::Stopping)
 }
 
+/// Whether a service that is waited for may still come. Before a new socket is open to its group, there is a moment when it
+/// isn't; and a service that loads its programs listens already, and greets when it has, which takes a slow machine long.
+fn may_come_back(error: &ReaderError) -> bool {
+    is_away(error) || matches!(error, ReaderError::Permission { .. } | ReaderError::Silent { .. })
+}
+
 impl Feed for Remote {
     // The service's stream is at most 50 ms late.
     const CATCH_UP: Duration = Duration::from_millis(120);
@@ -298,8 +304,7 @@ impl Feed for Remote {
                     tracing::warn!("honed is back: recording goes on with a new section");
                     return Ok(true);
                 }
-                // Before a new socket is open to its group, there is a moment when it isn't.
-                Err(error) if is_away(&error) || matches!(error, ReaderError::Permission { .. }) => {
+                Err(error) if may_come_back(&error) => {
                     std::thread::sleep(LOOK_EVERY);
                 }
                 // The loop ends: it is to stop.
@@ -308,5 +313,17 @@ impl Feed for Remote {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_takes_long_to_load_is_waited_for() {
+        assert!(may_come_back(&ReaderError::Silent { what: "to greet", seconds: 10 }));
+        assert!(may_come_back(&ReaderError::Lost));
+        assert!(!may_come_back(&ReaderError::Version { found: 9, known: 1 }));
     }
 }
