@@ -21,8 +21,8 @@ impl Engine {
         self.attach_with(ring, options, now).map_err(|(error, _)| error)
     }
 
-    /// The same with a ring buffer that is there already; that of `options` is not looked at. Takes time in proportion to
-    /// nothing.
+    /// The same with a ring buffer that is there already; that of `options` is not looked at. Takes the same
+    /// time whatever its size.
     ///
     /// # Errors
     /// There are too many readers, or there is no memory. Gives the ring buffer back, to be freed without the lock.
