@@ -13,9 +13,9 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use hone_api::ApiVersion;
+use hone_client::Refusal;
+use hone_client::protocol::{HEADER_BYTES, Header, Kind, MAX_BLOCKS_BYTES, MAX_TEXT_BYTES};
 use hone_engine::{Read, ReaderId};
-use hone_reader::Refusal;
-use hone_reader::protocol::{HEADER_BYTES, Header, Kind, MAX_BLOCKS_BYTES, MAX_TEXT_BYTES};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::filters::Filters;

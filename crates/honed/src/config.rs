@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use hone_api::limits::{HARD_MAX_RING_BYTES, MIN_RING_BYTES};
+use hone_client::{LogLevels, protocol};
 use hone_engine::{HostIdentity, MAX_HOST_NAME};
-use hone_reader::{LogLevels, protocol};
 use serde::Deserialize;
 
 /// Where the configuration is unless told otherwise.
@@ -140,7 +140,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         Level::Names(names) => names.clone(),
         Level::List(names) => names.join(","),
     };
-    let log_levels = level.parse().map_err(|error: hone_reader::UnknownLevel| {
+    let log_levels = level.parse().map_err(|error: hone_client::UnknownLevel| {
         wrong("log_level", &format!("{level:?}"), error.to_string())
     })?;
     Ok(Config {

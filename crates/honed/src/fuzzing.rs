@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use hone_client::protocol::Header;
 use hone_engine::Engine;
-use hone_reader::protocol::Header;
 
 use crate::hub::Hub;
 use crate::input::{Input, Received};

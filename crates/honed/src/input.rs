@@ -6,8 +6,8 @@ use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use hone_reader::Refusal;
-use hone_reader::protocol::{Asked, HEADER_BYTES, Header, Kind, MAX_UNKNOWN_BYTES};
+use hone_client::Refusal;
+use hone_client::protocol::{Asked, HEADER_BYTES, Header, Kind, MAX_UNKNOWN_BYTES};
 
 use crate::places::Room;
 

@@ -81,7 +81,7 @@ struct Arguments {
 pub fn main() -> ExitCode {
     memory::share_one_pool();
     let arguments = Arguments::parse();
-    if let Err(error) = log::start(hone_reader::LogLevels::default(), arguments.log.as_deref()) {
+    if let Err(error) = log::start(hone_client::LogLevels::default(), arguments.log.as_deref()) {
         let log = arguments.log.as_deref().unwrap_or(std::path::Path::new("standard error"));
         eprintln!("honed: cannot write the log {}: {error}; name another file with --log", log.display());
         return ExitCode::FAILURE;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use hone_reader::{Refusal, state_file};
+use hone_client::{Refusal, state_file};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::client;

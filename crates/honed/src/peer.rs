@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 
-use hone_reader::Credentials;
+use hone_client::Credentials;
 
 /// Most supplementary groups that are looked at: the kernel's own limit.
 const MAX_GROUPS: usize = 65_536;

@@ -217,7 +217,7 @@ impl Drop for Room {
 #[cfg(test)]
 pub(crate) fn most_bytes(config: &Config) -> u64 {
     use hone_api::limits::MAX_FILTER_IDS;
-    use hone_reader::protocol::{HEADER_BYTES, MAX_BLOCKS_BYTES};
+    use hone_client::protocol::{HEADER_BYTES, MAX_BLOCKS_BYTES};
 
     let shares = Shares::new(config);
     // Four lists, kept by the connection and, sorted, by the reader.

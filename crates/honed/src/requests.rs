@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use hone_api::limits::{MAX_OPEN_CONNECTIONS, MAX_SNAP_LENGTH};
 use hone_api::{ApiVersion, ConnectionIds, Family, OpenConnections, Operation, Reply, Request};
+use hone_client::protocol::{Asked, Attach, Extra, number};
+use hone_client::{LogLevels, Refusal};
 use hone_engine::{
     AttachError, FilterError, OpenConnection, OpenList, OpenListError, ProcessKey, ReaderId, ReaderOptions,
     RestartError, RingBuffer,
 };
-use hone_reader::protocol::{Asked, Attach, Extra, number};
-use hone_reader::{LogLevels, Refusal};
 
 use crate::client::Client;
 use crate::filters::Filters;

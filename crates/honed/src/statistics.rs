@@ -2,8 +2,8 @@
 //! Called by a connection's thread under the lock.
 
 use hone_api::{Counts, Held, NO_READER, ReaderStatistics, Statistics};
+use hone_client::{Component, MemoryRow};
 use hone_engine::{Method, NoOwner, PerKind, RING_SLOT_BYTES, ReaderId};
-use hone_reader::{Component, MemoryRow};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::hub::{Hub, State, nanos};

@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use hone_reader::{Connection, Options};
+use hone_client::{Connection, Options};
 use hone_testing::ready;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;

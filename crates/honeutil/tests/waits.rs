@@ -10,8 +10,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use hone_reader::api::ApiVersion;
-use hone_reader::protocol::{Header, Kind};
+use hone_client::api::ApiVersion;
+use hone_client::protocol::{Header, Kind};
 use hone_testing::{Guarded, wait_for};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;

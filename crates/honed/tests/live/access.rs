@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use hone_reader::{Connection, Options, ReaderError, Refusal};
+use hone_client::{Connection, Options, ReaderError, Refusal};
 use hone_testing::{Service, ready, wait_for};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -94,7 +94,7 @@ fn only_root_may_ask_for_what_concerns_all_readers() {
     let acts: [Act; 3] = [
         |connection| connection.stop_service(true),
         |connection| connection.set_ring_bytes(1 << 20),
-        |connection| connection.set_log_levels(hone_reader::LogLevels::default()),
+        |connection| connection.set_log_levels(hone_client::LogLevels::default()),
     ];
     for act in acts {
         assert_eq!(asked(act).expect("the connection goes on"), Some(Refusal::Permission));

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use hone_reader::{Connection, Options, Read, ReaderError};
+use hone_client::{Connection, Options, Read, ReaderError};
 use hone_testing::{Class, Failed, Fault, Faults, Guarded, Service, command, points, ready, wait_for};
 use rustix::process::Signal;
 
@@ -255,8 +255,8 @@ fn a_client_for_whom_there_is_no_thread_is_told() {
     let Some(faults) = Faults::build() else { return };
     let service = Service::start_with(&faults, "");
     faults.arm(Class::Thread, 1, 1, Fault::Error(rustix::io::Errno::AGAIN));
-    let refused = hone_reader::Connection::open(service.socket()).err().and_then(|error| error.refusal());
-    assert_eq!(refused, Some(hone_reader::Refusal::NoMemory), "{}", service.log());
+    let refused = hone_client::Connection::open(service.socket()).err().and_then(|error| error.refusal());
+    assert_eq!(refused, Some(hone_client::Refusal::NoMemory), "{}", service.log());
     faults.disarm();
     drop(service.connect());
     service.signal(Signal::TERM);

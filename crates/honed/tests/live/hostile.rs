@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hone_reader::{Component, Connection, Options, Read, ReaderError, Refusal};
+use hone_client::{Component, Connection, Options, Read, ReaderError, Refusal};
 use hone_testing::{Service, ready, wait_for};
 
 use crate::access::{GROUP, connected_as, member};

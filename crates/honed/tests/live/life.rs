@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use hone_reader::{Connection, LogLevels, Options, Read, ReaderError, Refusal};
+use hone_client::{Connection, LogLevels, Options, Read, ReaderError, Refusal};
 use hone_testing::{Guarded, Service, command, ready, wait_for};
 use rustix::process::Signal;
 

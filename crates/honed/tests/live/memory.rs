@@ -1,7 +1,7 @@
 //! What comes and goes leaves nothing.
 
-use hone_reader::api::{List, Request};
-use hone_reader::{Component, Connection, MemoryRow, Options};
+use hone_client::api::{List, Request};
+use hone_client::{Component, Connection, MemoryRow, Options};
 use hone_testing::{Service, ready, wait_for};
 
 use crate::traffic::{new_tag, send};

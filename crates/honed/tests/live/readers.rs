@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hone_reader::api::{List, Request};
-use hone_reader::{Options, Read};
+use hone_client::api::{List, Request};
+use hone_client::{Options, Read};
 use hone_testing::{Guarded, Service, ready, wait_for};
 use rustix::process::Signal;
 
@@ -234,7 +234,7 @@ fn more_readers_than_allowed_are_refused() {
     let readers = [(); 2].map(|()| service.reader(&Options::default()));
     let mut third = service.connect();
     let error = third.attach(&Options::default()).expect_err("there are two already");
-    assert_eq!(error.refusal(), Some(hone_reader::Refusal::TooMany));
+    assert_eq!(error.refusal(), Some(hone_client::Refusal::TooMany));
     assert!(error.to_string().contains("max_readers"), "{error}");
     assert_eq!(third.statistics().expect("honed answers").readers, 2);
     drop(readers);
@@ -242,13 +242,13 @@ fn more_readers_than_allowed_are_refused() {
     // Connections are bounded, too: by the readers and 32 more.
     let mut others = Vec::new();
     let refused = loop {
-        match hone_reader::Connection::open(service.socket()) {
+        match hone_client::Connection::open(service.socket()) {
             Ok(connection) => others.push(connection),
             Err(error) => break error,
         }
         assert!(others.len() < 40, "connections have no bound");
     };
-    assert_eq!(refused.refusal(), Some(hone_reader::Refusal::TooMany));
+    assert_eq!(refused.refusal(), Some(hone_client::Refusal::TooMany));
     drop((third, others));
     service.stop();
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 
-use hone_reader::api::{Family, List, OpenConnection, OpenConnections, Request};
+use hone_client::api::{Family, List, OpenConnection, OpenConnections, Request};
 use hone_testing::{Service, ready, wait_for};
 
 use crate::raw::Raw;
@@ -131,7 +131,7 @@ fn requests_cut_short_and_in_pieces() {
     }
     let service = Service::start("");
     let mut watcher = service.connect();
-    let open = |watcher: &mut hone_reader::Connection| {
+    let open = |watcher: &mut hone_client::Connection| {
         let rows = watcher.memory().expect("honed answers");
         rows.iter().find(|row| row.component == 7).map(|row| row.count)
     };
@@ -173,7 +173,7 @@ fn requests_cut_short_and_in_pieces() {
     service.stop();
 }
 
-fn allocated(watcher: &mut hone_reader::Connection) -> u64 {
+fn allocated(watcher: &mut hone_client::Connection) -> u64 {
     let rows = watcher.memory().expect("honed answers");
     rows.iter().find(|row| row.component == 0).map_or(0, |row| row.bytes)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hone_reader::{Connection, Read};
+use hone_client::{Connection, Read};
 use hone_testing::PATIENCE;
 
 use crate::traffic::tag_of;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use hone_client::LogLevels;
+use hone_client::api::limits::{HARD_MAX_RING_BYTES, MIN_RING_BYTES};
 use hone_linux::Mechanism;
-use hone_reader::LogLevels;
-use hone_reader::api::limits::{HARD_MAX_RING_BYTES, MIN_RING_BYTES};
 
 use super::remote::Which;
 
@@ -184,7 +184,7 @@ fn buffer_size(text: &str) -> Result<u32, String> {
 }
 
 fn log_levels(text: &str) -> Result<LogLevels, String> {
-    text.parse().map_err(|error: hone_reader::UnknownLevel| error.to_string())
+    text.parse().map_err(|error: hone_client::UnknownLevel| error.to_string())
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hone_reader::{Component, MemoryRow};
+use hone_client::{Component, MemoryRow};
 use serde_json::{Value, json};
 
 use crate::text::thousands;

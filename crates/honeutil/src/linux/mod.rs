@@ -18,8 +18,8 @@ pub mod signals;
 mod sockets;
 pub mod terminal;
 
+pub use hone_client::ReaderError as ServiceError;
 pub use hone_linux::now;
-pub use hone_reader::ReaderError as ServiceError;
 pub use open::find as open_connections;
 pub use service::Service;
 pub use std::env::args_os as arguments;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hone_api::Statistics;
+use hone_client::{Connection, Options, ReaderError, Refusal, Waiting, Watch, protocol};
 use hone_engine::{Nanos, Read};
-use hone_reader::{Connection, Options, ReaderError, Refusal, Waiting, Watch, protocol};
 
 use crate::control::Control;
 use crate::feed::{Account, Feed, Fetched};
@@ -241,12 +241,12 @@ impl Feed for Remote {
             self.connection.read(buffer, std::mem::take(&mut self.wait))
         };
         match read {
-            Ok(hone_reader::Read::Bytes(count)) => {
+            Ok(hone_client::Read::Bytes(count)) => {
                 self.room = self.room.saturating_sub(count);
                 Ok(Read::Bytes(count))
             }
-            Ok(hone_reader::Read::Empty) => Ok(Read::Empty),
-            Ok(hone_reader::Read::SectionEnd) => {
+            Ok(hone_client::Read::Empty) => Ok(Read::Empty),
+            Ok(hone_client::Read::SectionEnd) => {
                 self.ending = false;
                 Ok(Read::SectionEnd)
             }

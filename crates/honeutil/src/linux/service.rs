@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use hone_api::Request;
-use hone_reader::{Connection, ReaderError};
+use hone_client::{Connection, ReaderError};
 
 use super::args::{LogLevelArgs, RingSizeArgs, ServiceArgs};
 use super::memory;

@@ -1,4 +1,4 @@
-//! Requests of any bytes, as `fuzz/` gives them without a bound: a bounded number of them, the same on each run.
+//! Requests of any bytes, as `testing/fuzz/` gives them without a bound: a bounded number of them, the same on each run.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -7,7 +7,7 @@
 )]
 
 #[allow(unreachable_pub, reason = "it is a module of another crate")]
-#[path = "../../../../crates/hone-fuzz/src/bounded.rs"]
+#[path = "../../../../testing/hone-fuzz/src/bounded.rs"]
 mod bounded;
 mod common;
 
@@ -15,7 +15,7 @@ use std::path::Path;
 
 #[test]
 fn driver_requests() {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../testing/fuzz");
     let target = common::hostile::driver_requests;
     bounded::run("driver_requests", target, &common::hostile::seeds(), 10_000, &kept);
 }

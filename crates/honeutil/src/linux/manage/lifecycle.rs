@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use hone_reader::{Connection, Credentials, ReaderError, Refusal, state_file};
+use hone_client::{Connection, Credentials, ReaderError, Refusal, state_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hone_reader::{Connection, ReaderError, protocol};
+use hone_client::{Connection, ReaderError, protocol};
 use serde::Deserialize;
 
 use super::systemd;

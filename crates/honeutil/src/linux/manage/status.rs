@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hone_reader::{Credentials, ReaderError};
+use hone_client::{Credentials, ReaderError};
 
 use super::place::Place;
 use super::systemd;

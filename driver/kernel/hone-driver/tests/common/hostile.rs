@@ -1,4 +1,4 @@
-//! What the fuzz target of the driver's requests does with its bytes: the bounded test beside this and `fuzz/` run it.
+//! What the fuzz target of the driver's requests does with its bytes: the bounded test beside this and `testing/fuzz/` run it.
 
 use hone_api::Operation;
 use hone_driver::{Control, Driver};

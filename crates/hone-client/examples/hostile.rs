@@ -10,10 +10,10 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use hone_reader::api::limits::MAX_FILTER_IDS;
-use hone_reader::api::{ConnectionIds, List, Request};
-use hone_reader::protocol::{Header, Kind};
-use hone_reader::{Connection, Options};
+use hone_client::api::limits::MAX_FILTER_IDS;
+use hone_client::api::{ConnectionIds, List, Request};
+use hone_client::protocol::{Header, Kind};
+use hone_client::{Connection, Options};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();

@@ -1,9 +1,9 @@
 //! What the fuzz targets do with their bytes. Each target takes any bytes at all, and panics where what it drives does
 //! not keep a promise.
 //!
-//! Three things run them: `fuzz/` under libFuzzer, which needs a nightly compiler; `tests/smoke.rs`, a bounded part of
+//! Three things run them: `testing/fuzz/` under libFuzzer, which needs a nightly compiler; `tests/smoke.rs`, a bounded part of
 //! `cargo test`; and, for one input that failed, the example `replay`. The seeds are made here, by the code that knows
-//! what sound input looks like; `fuzz/corpus` keeps what libFuzzer has found beyond them, `fuzz/regressions` what failed
+//! what sound input looks like; `testing/fuzz/corpus` keeps what libFuzzer has found beyond them, `testing/fuzz/regressions` what failed
 //! once. The driver's requests have their target beside the driver: `driver/kernel/hone-driver/tests/hostile.rs`.
 
 #![forbid(unsafe_code)]
@@ -31,7 +31,7 @@ pub use pcapng::pcapng_reader;
 /// A target: its name, what it does with bytes, and its seeds.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-/// All targets, each by the name it has in `fuzz/fuzz_targets`.
+/// All targets, each by the name it has in `testing/fuzz/fuzz_targets`.
 pub const TARGETS: [Target; 14] = [
     ("pcapng_reader", pcapng_reader, seeds::pcapng_reader),
     ("api_request", api_request, seeds::api_request),

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::io::Write as _;
 
 use hone_api::{List, Operation, Request};
+use hone_client::protocol::{Attach, Extra, Header, Kind, MemoryRow};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, How, Interface, Packet,
     Resolution, Section,
 };
-use hone_reader::protocol::{Attach, Extra, Header, Kind, MemoryRow};
 
 /// An IPv4 packet with UDP, an IPv6 packet with a hop-by-hop header and TCP.
 const V4: &[u8] = b"\x45\0\0\x20\0\x01\0\0\x40\x11\0\0\x0a\0\0\x01\x0a\0\0\x02\x04\xd2\0\x35\0\x0c\0\0xxxx";

@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use hone_api::Request;
+use hone_client::protocol::{HEADER_BYTES, Header, Kind, MAX_UNKNOWN_BYTES};
+use hone_client::{Connection, Read, ReaderError, Refusal};
 use hone_pcapng::Reader;
-use hone_reader::protocol::{HEADER_BYTES, Header, Kind, MAX_UNKNOWN_BYTES};
-use hone_reader::{Connection, Read, ReaderError, Refusal};
 use honed::fuzzing::{MOST, requests, session};
 
 /// The first byte says how long the pieces are, the rest is what a client sends to honed. Pieces make no difference,

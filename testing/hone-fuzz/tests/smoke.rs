@@ -7,7 +7,7 @@ use hone_fuzz::{TARGETS, bounded};
 fn run(name: &str, mutations: u32) {
     let (_, target, seeds) =
         TARGETS.into_iter().find(|(target, ..)| *target == name).expect("there is such a target");
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
     bounded::run(name, target, &seeds(), mutations, &kept);
 }
 
@@ -21,7 +21,7 @@ macro_rules! targets {
         #[test]
         fn every_target_is_run_here_and_under_libfuzzer() {
             assert_eq!(TARGETS.map(|(name, ..)| name), [$(stringify!($name)),+]);
-            let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/Cargo.toml");
+            let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/Cargo.toml");
             let manifest = std::fs::read_to_string(manifest).expect("the file can be read");
             for (name, ..) in TARGETS {
                 assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use hone_reader::api::{ApiVersion, Statistics};
-use hone_reader::protocol::{HEADER_BYTES, Header, Kind};
-use hone_reader::{Connection, Read, ReaderError};
+use hone_client::api::{ApiVersion, Statistics};
+use hone_client::protocol::{HEADER_BYTES, Header, Kind};
+use hone_client::{Connection, Read, ReaderError};
 
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(60);

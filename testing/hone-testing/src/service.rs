@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use hone_reader::{Connection, Options};
+use hone_client::{Connection, Options};
 use rustix::process::Signal;
 use tempfile::TempDir;
 

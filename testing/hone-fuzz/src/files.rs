@@ -66,7 +66,7 @@ pub fn filter_expression(input: &[u8]) {
 pub fn option_values(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = honeutil::args::values(&text);
-    if let Ok(levels) = text.parse::<hone_reader::LogLevels>() {
+    if let Ok(levels) = text.parse::<hone_client::LogLevels>() {
         assert_eq!(levels.to_string().parse(), Ok(levels));
     }
 }

@@ -19,7 +19,7 @@ fn main() {
         .build();
     if let Err(error) = result {
         panic!(
-            "the BPF programs in crates/hone-truth/src/apps/bpf did not compile: {error:#}\n\
+            "the BPF programs in testing/hone-truth/src/apps/bpf did not compile: {error:#}\n\
              On Debian and Ubuntu: apt-get install clang libelf-dev zlib1g-dev pkg-config"
         );
     }
