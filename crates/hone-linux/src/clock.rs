@@ -28,6 +28,11 @@ impl WallClock {
         Self { offset: measure().wrapping_add(namespace), namespace }
     }
 
+    /// Says of every time what it is by the boot clock.
+    pub(crate) const fn since_boot() -> Self {
+        Self { offset: 0, namespace: 0 }
+    }
+
     /// Follows a wall clock that was set; called now and then.
     pub(crate) fn follow(&mut self) {
         let offset = measure().wrapping_add(self.namespace);

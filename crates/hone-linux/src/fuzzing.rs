@@ -1,7 +1,8 @@
-//! What takes bytes from the kernel, for the fuzz targets (`hone-fuzz`).
+//! What takes bytes from the kernel, for `hone-fuzz`: the fuzz targets, and the golden recordings.
 
 use hone_engine::Event;
 
+use crate::clock::WallClock;
 use crate::decoder::Decoder;
 use crate::record::{Process, Record};
 
@@ -14,6 +15,14 @@ impl Records {
     #[must_use]
     pub fn start() -> Self {
         Self(Decoder::start())
+    }
+
+    /// With times as the records have them, since boot: the same events whenever it runs.
+    #[must_use]
+    pub fn since_boot() -> Self {
+        let mut decoder = Decoder::start();
+        decoder.clock = WallClock::since_boot();
+        Self(decoder)
     }
 
     /// Hands the events of the records that stand one behind the other in `bytes` to `sink`; how many bytes they have,
