@@ -1,44 +1,21 @@
 //! The command line of Hone. A library only so that tests can drive its parts; nobody else is meant to use it.
 //!
-//! `honeutil read`: [`args`] says what may be asked for, [`command`] acts on it, [`read`] is the loop that takes
-//! events from a [`source`] through the engine to the [`output`], until the [`control`] says stop. The [`tally`] sees
-//! the same blocks as the output, and [`summary`] and [`progress`] show it.
+//! [`cli`] has a file for each command: its options, its help, and what it does. What several commands need is in the
+//! other modules. `honeutil read` is the longest way: [`record`] takes blocks from a feed to the [`output`], and
+//! [`traffic`] counts the same blocks for the summary. [`show`] and [`repair`] read recordings, [`top`] draws a feed,
+//! [`service`] has what is said about a running service, and [`platform`] what Linux and Windows do each in its own way.
 
 #![forbid(unsafe_code)]
 
-pub mod archive;
-pub mod args;
-pub mod blocks;
-pub mod command;
-mod compress;
-pub mod conns;
-pub mod control;
-mod count;
-pub mod feed;
-mod file;
-mod generate;
-mod ip;
-pub mod naming;
-mod notes;
+pub mod cli;
+pub mod messages;
 pub mod output;
-mod part;
-pub mod peers;
-pub mod progress;
-pub mod read;
-mod recent;
+pub mod platform;
+pub mod record;
 pub mod repair;
-pub mod rotation;
 pub mod service;
-pub mod service_args;
 pub mod show;
-pub mod source;
-pub mod stats;
-mod stream;
-pub mod summary;
-#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
-#[cfg_attr(windows, path = "windows/mod.rs")]
-pub mod system;
-pub mod tally;
 pub mod text;
 pub mod top;
+pub mod traffic;
 mod users;

@@ -3,13 +3,13 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use honeutil::args::Cli;
-use honeutil::progress::Messages;
-use honeutil::system;
+use honeutil::cli::Cli;
+use honeutil::messages::Messages;
+use honeutil::platform;
 
 fn main() -> ExitCode {
     let Cli { command, pause } = Cli::checked();
-    let status = honeutil::command::run(command).unwrap_or_else(|error| {
+    let status = honeutil::cli::command::run(command).unwrap_or_else(|error| {
         let _ = writeln!(Messages, "honeutil: {error}");
         ExitCode::FAILURE
     });
@@ -22,6 +22,6 @@ fn main() -> ExitCode {
 fn wait_for_enter() {
     if std::io::stdin().is_terminal() {
         let _ = write!(Messages, "\nPress Enter to exit ... ");
-        system::terminal::wait_for_enter();
+        platform::terminal::wait_for_enter();
     }
 }

@@ -57,7 +57,7 @@ pub fn duration(duration: Duration) -> String {
 #[must_use]
 pub fn utc(nanos: u64) -> String {
     let seconds = nanos / 1_000_000_000;
-    let (year, month, day) = crate::naming::date(seconds / 86_400);
+    let (year, month, day) = crate::output::file_names::date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::system::accounts;
+use crate::platform::accounts;
 
 /// How an identifier begins.
 const SID: &str = "S-1-";

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use common::{NOON, Script, Step, contents_of, record};
 use hone_testing::SmallDisk;
-use honeutil::archive::Keep;
-use honeutil::control::Control;
+use honeutil::output::archive::Keep;
 use honeutil::output::{Output, Target};
-use honeutil::read::Options;
-use honeutil::system::signals::ignore_file_size_signal;
+use honeutil::platform::signals::ignore_file_size_signal;
+use honeutil::record::control::Control;
+use honeutil::record::recorder::Options;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Records more than fits into `path`, and checks what is left.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use common::{NOON, Script, Step, contents_of, packets, record};
 use hone_engine::PerKind;
-use honeutil::control::Control;
 use honeutil::output::{Output, OutputError, Target};
-use honeutil::read::{Options, RecordError};
-use honeutil::summary;
+use honeutil::record::control::Control;
+use honeutil::record::recorder::{Options, RecordError};
+use honeutil::record::summary;
 
 fn names(directory: &tempfile::TempDir) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();

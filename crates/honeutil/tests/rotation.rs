@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{Contents, NOON, Recorded, Script, Step, contents, contents_of, packets, record_to};
-use honeutil::archive::Keep;
-use honeutil::control::Control;
+use honeutil::output::archive::Keep;
 use honeutil::output::{Output, OutputError, Target};
-use honeutil::read::Options;
-use honeutil::rotation::Rotation;
-use honeutil::summary;
+use honeutil::record::control::Control;
+use honeutil::record::recorder::Options;
+use honeutil::record::rotation::Rotation;
+use honeutil::record::summary;
 
 const MIB: u64 = 1 << 20;
 const HOUR: Duration = Duration::from_secs(3600);

@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{NOON, Script, Step, contents, packets, record};
-use honeutil::control::Control;
 use honeutil::output::{Output, OutputError, Target};
-use honeutil::read::{Options, RecordError};
+use honeutil::record::control::Control;
+use honeutil::record::recorder::{Options, RecordError};
 use rustix::fs::{CWD, FileType, Mode};
 
 fn pipe(directory: &tempfile::TempDir) -> PathBuf {

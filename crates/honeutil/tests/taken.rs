@@ -8,11 +8,11 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use common::{NOON, Script, Step, contents_of, packets, record_to};
-use honeutil::archive::Keep;
-use honeutil::control::Control;
+use honeutil::output::archive::Keep;
 use honeutil::output::{Output, OutputError, Target};
-use honeutil::read::Options;
-use honeutil::summary;
+use honeutil::record::control::Control;
+use honeutil::record::recorder::Options;
+use honeutil::record::summary;
 
 /// An open output with something in it.
 fn begun(target: Target, keep: Keep) -> Output {

@@ -3,9 +3,9 @@
 use std::path::{Component, Path};
 use std::sync::LazyLock;
 
+use honeutil::platform::fuzzing::{listed_sockets, manifest};
 use honeutil::show::fuzzing::{contents, matches, show};
 use honeutil::show::select::Selection;
-use honeutil::system::fuzzing::{listed_sockets, manifest};
 
 /// What is shown of the streams.
 static SELECTIONS: LazyLock<[Selection; 3]> = LazyLock::new(|| {
@@ -65,7 +65,7 @@ pub fn filter_expression(input: &[u8]) {
 /// A value of an option.
 pub fn option_values(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let _ = honeutil::args::values(&text);
+    let _ = honeutil::cli::values(&text);
     if let Ok(levels) = text.parse::<hone_client::LogLevels>() {
         assert_eq!(levels.to_string().parse(), Ok(levels));
     }

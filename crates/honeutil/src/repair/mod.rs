@@ -18,9 +18,9 @@ use anyhow::{anyhow, bail};
 use hone_pcapng::block::SECTION;
 
 use self::examine::{Damage, Examined, examine};
-use crate::part::Part;
+use crate::output::part_file::Part;
 use crate::service::print;
-use crate::show::classic;
+use crate::show::classic_pcap;
 use crate::show::input::Input;
 use crate::text::{counted, printable, thousands};
 
@@ -134,7 +134,7 @@ fn beside(path: &Path) -> PathBuf {
 /// Whether it begins as PCAP-NG does, perhaps torn or lost.
 fn check_format(begin: &[u8]) -> Result<(), &'static str> {
     match begin.first_chunk() {
-        Some(&magic) if classic::is_magic(magic) => Err(
+        Some(&magic) if classic_pcap::is_magic(magic) => Err(
             "it is a libpcap file, and only PCAP-NG is repaired: `honeutil show` shows it as far as it is sound",
         ),
         Some(magic) if *magic != SECTION.to_le_bytes() && *magic != [0; 4] => {

@@ -4,7 +4,7 @@ use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, How, ProcessEvent, 
 
 use super::link::{Carries, Link};
 use super::processes::Process;
-use crate::ip::{self, Headers};
+use crate::traffic::ip::{self, Headers};
 
 /// What happened.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
-use crate::system;
+use crate::platform;
 use crate::text::printable;
 
 /// How a gzip member begins (RFC 1952): with deflate, the only method.
@@ -78,8 +78,8 @@ impl Input {
             Self::Stdin => {
                 // Ctrl-C goes to every program of a pipeline: the recorder before this one ends its stream then, and the
                 // end is still to be shown.
-                if system::file::is_input_piped()? {
-                    system::signals::outlast_one_interrupt()?;
+                if platform::file::is_input_piped()? {
+                    platform::signals::outlast_one_interrupt()?;
                 }
                 decompressed(io::stdin().lock())
             }

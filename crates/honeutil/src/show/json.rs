@@ -13,13 +13,13 @@ use hone_pcapng::{
 use hone_pcapng::{Section, Statistics};
 use serde::Serialize;
 
-use super::community::Flow;
+use super::community_id::Flow;
 use super::event::{Direction, Event, Packet, Shown};
 use super::line::guid_text;
 use super::processes::Process;
 use super::time::Times;
-use crate::ip::{self, Headers};
 use crate::text::prints;
+use crate::traffic::ip::{self, Headers};
 
 /// The version of the schema whose names these are.
 const ECS_VERSION: &str = "8.17.0";

@@ -19,8 +19,8 @@ use hone_pcapng::{ProcessEventKind, Section, Statistics};
 use super::event::{Direction, Event, Packet, Shown};
 use super::processes::Process;
 use super::time::Times;
-use crate::ip;
 use crate::text::{escape, known};
+use crate::traffic::ip;
 
 /// Writes lines; keeps its buffers from one to the next.
 #[derive(Debug, Default)]

@@ -2,12 +2,12 @@
 //!
 //! Bounded memory; two passes over files, for [`corrections`] that stand behind what they correct, one over everything
 //! else. [`input`] opens what is to be shown, [`stream`] parts it into the blocks of PCAP-NG or the
-//! packets of the [`classic`] format, each becomes an event ([`event`]) with what [`processes`] knows of its process and
+//! packets of the [`classic_pcap`] format, each becomes an event ([`event`]) with what [`processes`] knows of its process and
 //! what [`link`] finds behind its link layer's header, [`select`] decides, and [`line`] or [`json`] writes. Whatever was
 //! written is out before more input is waited for, so live input flows.
 
-pub mod classic;
-mod community;
+pub mod classic_pcap;
+mod community_id;
 mod corrections;
 mod event;
 pub mod expression;
@@ -31,8 +31,8 @@ use self::json::Objects;
 use self::line::Lines;
 use self::select::Selection;
 use self::stream::{Stream, StreamError};
-use crate::progress::Messages;
-use crate::system::file::is_pipe_closed;
+use crate::messages::Messages;
+use crate::platform::file::is_pipe_closed;
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 << 10;

@@ -5,7 +5,7 @@ use std::fmt;
 use hone_pcapng::block::SECTION;
 use hone_pcapng::{Block, ConnectionEvent, Corrected, Interface, Item, ReadError};
 
-use super::classic::{self, ClassicError};
+use super::classic_pcap::{self, ClassicError};
 use super::event::{Event, Packet, Shown};
 use super::processes::Processes;
 
@@ -61,7 +61,7 @@ impl std::error::Error for Foreign {}
 pub(crate) enum Stream {
     Undecided(Vec<u8>),
     Blocks(Box<hone_pcapng::Reader>, SectionState),
-    Classic(classic::Reader),
+    Classic(classic_pcap::Reader),
 }
 
 impl Stream {
@@ -84,8 +84,8 @@ impl Stream {
                 let begin = std::mem::take(begin);
                 *self = match begin.first_chunk() {
                     None => Self::Undecided(begin),
-                    Some(&magic) if classic::is_magic(magic) => {
-                        let mut reader = classic::Reader::default();
+                    Some(&magic) if classic_pcap::is_magic(magic) => {
+                        let mut reader = classic_pcap::Reader::default();
                         reader.feed(&begin);
                         Self::Classic(reader)
                     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::naming::date;
+use crate::output::file_names::date;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const SECONDS_PER_DAY: u64 = 86_400;

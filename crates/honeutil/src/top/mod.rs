@@ -12,9 +12,9 @@ use hone_engine::Read;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
-use crate::blocks;
-use crate::control::Control;
-use crate::feed::Feed;
+use crate::record::control::Control;
+use crate::record::feed::Feed;
+use crate::traffic::blocks;
 use model::Model;
 use view::{Sort, Table, View};
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use hone_pcapng::{ConnectionEvent, Correction, block};
 
-use crate::blocks::{self, PacketFields, blocks};
-use crate::peers::Peer;
-use crate::tally::{Tally, Traffic};
 use crate::text::printable;
+use crate::traffic::blocks::{self, PacketFields, blocks};
+use crate::traffic::peers::Peer;
+use crate::traffic::tally::{Tally, Traffic};
 use crate::users;
 
 /// Most connections kept apart.

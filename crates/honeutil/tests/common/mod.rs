@@ -13,13 +13,13 @@ use hone_engine::{
     StartKind,
 };
 use hone_pcapng::{Block, Reader};
-use honeutil::control::Control;
+use honeutil::messages::Progress;
 use honeutil::output::{Output, Target};
-use honeutil::progress::Progress;
-use honeutil::read::{Options, RecordError, Recorder};
-use honeutil::source::{Source, SourceError};
-use honeutil::summary::Outcome;
-use honeutil::tally::Tally;
+use honeutil::record::control::Control;
+use honeutil::record::recorder::{Options, RecordError, Recorder};
+use honeutil::record::source::{Source, SourceError};
+use honeutil::record::summary::Outcome;
+use honeutil::traffic::tally::Tally;
 
 /// 2026-07-30 12:00:00 UTC.
 pub(crate) const NOON: u64 = 1_785_412_800_000_000_000;

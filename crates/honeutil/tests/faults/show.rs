@@ -4,7 +4,7 @@ use std::process::Command;
 
 use hone_testing::{Faults, points};
 use honeutil::output::Target;
-use honeutil::read::Options;
+use honeutil::record::recorder::Options;
 
 use crate::common::{self, Script, Step};
 use crate::run::{HONEUTIL, count, run};

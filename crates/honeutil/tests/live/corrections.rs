@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hone_testing::Guarded;
-use honeutil::tally::Tally;
+use honeutil::traffic::tally::Tally;
 use serde_json::Value;
 
 use crate::guard::ready;

@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use super::event::Direction;
 use super::select::Network;
-use crate::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
+use crate::traffic::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,274 @@
+//! What becomes of finished files: the oldest are removed when there are too many, the others compressed.
+//!
+//! A thread of its own, so that neither holds up the recording; it owns the list of files and does one thing at a
+//! time. It removes only files that this recording made, and only while they are where it made them.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::output::compress::compress;
+use crate::platform::file::{FileId, lower_priority};
+use crate::record::control::Control;
+use crate::text::{printable, thousands};
+
+/// Longest file name shown, in characters.
+const MAX_SHOWN: usize = 4096;
+/// Files named one by one; of more, the first and the last.
+const MAX_NAMED: usize = 4;
+/// How often a wait for the thread looks at the control.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What is to become of finished files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Most files, the one being written included.
+    pub max_files: Option<NonZeroU32>,
+    /// Compress them.
+    pub compress: bool,
+}
+
+impl Keep {
+    /// Whether files are left alone.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A file of this recording that is written to its end.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) path: PathBuf,
+    pub(crate) id: FileId,
+    /// This recording made it. One that it found and overwrote is never removed.
+    pub(crate) made: bool,
+}
+
+/// What became of the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The files that are there, oldest first.
+    pub kept: Vec<PathBuf>,
+    /// How many were removed.
+    pub removed: u64,
+    /// How many others have removed, moved or replaced after they were finished.
+    pub taken: u64,
+    /// Bytes of the compressed files.
+    pub compressed_bytes: u64,
+    /// How many could not be compressed or removed.
+    pub failures: u64,
+}
+
+impl Report {
+    /// The files, fit to be shown.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let shown = |path: &PathBuf| printable(&path.to_string_lossy(), MAX_SHOWN);
+        let mut text = match &self.kept[..] {
+            [] => "no file".to_owned(),
+            [one] => shown(one),
+            few if few.len() <= MAX_NAMED => few.iter().map(shown).collect::<Vec<_>>().join(", "),
+            [first, .., last] => {
+                format!("{} files, {} to {}", thousands(self.kept.len() as u64), shown(first), shown(last))
+            }
+        };
+        match self.removed {
+            0 => {}
+            1 => text.push_str("; 1 older one was removed"),
+            count => text.push_str(&format!("; {} older ones were removed", thousands(count))),
+        }
+        if self.taken > 0 {
+            text.push_str(&format!("; {} finished before are there no more", thousands(self.taken)));
+        }
+        text
+    }
+}
+
+enum Message {
+    /// A file is finished, and another one is being written.
+    Finished(Finished),
+    /// The last file is finished.
+    Last(Finished),
+}
+
+/// The thread, as the output sees it.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    sender: Sender<Message>,
+    thread: JoinHandle<Report>,
+}
+
+impl Archive {
+    pub(crate) fn start(keep: Keep) -> std::io::Result<Self> {
+        let (sender, receiver) = channel();
+        let keeper = Keeper {
+            keep,
+            receiver,
+            files: VecDeque::new(),
+            next: 0,
+            writing: true,
+            ended: false,
+            report: Report::default(),
+        };
+        let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
+            // Compression may wait; removal may not, where every processor is busy.
+            if keep.compress {
+                lower_priority();
+            }
+            keeper.work()
+        })?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Hands over a file while the next one is being written.
+    pub(crate) fn add(&self, file: Finished) {
+        let _ = self.sender.send(Message::Finished(file));
+    }
+
+    /// Hands over the last file, if there is one, and waits until all is done. Meanwhile the control is looked at, so
+    /// that a second Ctrl-C ends the program.
+    pub(crate) fn finish(self, last: Option<Finished>, control: &mut Control) -> Report {
+        if let Some(last) = last {
+            let _ = self.sender.send(Message::Last(last));
+        }
+        drop(self.sender);
+        while !self.thread.is_finished() {
+            control.stopping();
+            std::thread::sleep(TICK);
+        }
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+/// A file and what was done with it.
+struct Entry {
+    number: u64,
+    file: Finished,
+    /// Nothing more is to be done with it.
+    done: bool,
+}
+
+/// The thread's own.
+struct Keeper {
+    keep: Keep,
+    receiver: Receiver<Message>,
+    /// Oldest first.
+    files: VecDeque<Entry>,
+    next: u64,
+    /// A further file is being written.
+    writing: bool,
+    /// There will be no more messages.
+    ended: bool,
+    report: Report,
+}
+
+impl Keeper {
+    fn work(mut self) -> Report {
+        loop {
+            let next = self.files.iter().find(|entry| !entry.done).map(|entry| entry.number);
+            match next {
+                Some(number) => self.compress(number),
+                None if self.ended => break,
+                None => match self.receiver.recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => self.ended = true,
+                },
+            }
+            self.look();
+        }
+        for Entry { file, .. } in self.files {
+            if file.id.is_behind(&file.path).unwrap_or(false) {
+                self.report.kept.push(file.path);
+            } else {
+                self.report.taken += 1;
+            }
+        }
+        self.report
+    }
+
+    /// Takes the messages that are there, and removes what is too many.
+    fn look(&mut self) {
+        loop {
+            match self.receiver.try_recv() {
+                Ok(message) => self.take(message),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    self.ended = true;
+                    break;
+                }
+            }
+        }
+        let Some(most) = self.keep.max_files else { return };
+        let most = most.get() as usize - usize::from(self.writing);
+        // One that was overwritten is neither counted nor removed.
+        let mut made = self.files.iter().filter(|entry| entry.file.made).count();
+        while made > most {
+            let oldest = self.files.iter().position(|entry| entry.file.made);
+            if let Some(entry) = oldest.and_then(|oldest| self.files.remove(oldest)) {
+                self.remove(&entry.file);
+            }
+            made -= 1;
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let file = match message {
+            Message::Finished(file) => file,
+            Message::Last(file) => {
+                self.writing = false;
+                file
+            }
+        };
+        self.files.push_back(Entry { number: self.next, file, done: !self.keep.compress });
+        self.next += 1;
+    }
+
+    fn remove(&mut self, file: &Finished) {
+        // Moved away, or another of its name: not ours to remove.
+        match file.id.remove_at(&file.path) {
+            Ok(false) => self.report.taken += 1,
+            Ok(true) => self.report.removed += 1,
+            Err(error) => {
+                self.report.failures += 1;
+                tracing::warn!("cannot remove {}: {error}", file.path.display());
+            }
+        }
+    }
+
+    fn compress(&mut self, number: u64) {
+        let Some(entry) = self.entry(number) else { return };
+        entry.done = true;
+        let (path, id) = (entry.file.path.clone(), entry.file.id);
+        // While it goes on, the file itself may become one too many.
+        let compressed = compress(&path, id, &mut || {
+            self.look();
+            self.entry(number).is_some()
+        });
+        let compressed = compressed.and_then(|compressed| {
+            let Some((name, length)) = compressed else { return Ok(None) };
+            FileId::of(&std::fs::File::open(&name)?).map(|id| Some((name, id, length)))
+        });
+        match compressed {
+            Ok(Some((name, id, length))) => {
+                self.report.compressed_bytes += length;
+                if let Some(entry) = self.entry(number) {
+                    // What replaces a file that was overwritten is one that this recording made.
+                    entry.file = Finished { path: name, id, made: true };
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.report.failures += 1;
+                tracing::warn!("cannot compress {}: {error}", path.display());
+            }
+        }
+    }
+
+    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+        self.files.iter_mut().find(|entry| entry.number == number)
+    }
+}

@@ -1,0 +1,116 @@
+//! The files that an installation by hand consists of. Packages have the same ones below /usr (Cargo.toml of honed).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap_complete::Shell;
+
+use super::manifest::below;
+use super::place::CONFIG;
+use crate::cli::generate;
+
+/// Where the packages put honed, which is what the unit says.
+const PACKAGED_HONED: &str = "/usr/bin/honed";
+const HONED: &str = "/usr/local/bin/honed";
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// Where it belongs, absolute.
+    pub(super) path: PathBuf,
+    pub(super) mode: u32,
+    pub(super) content: Vec<u8>,
+    /// Somebody may have changed it: then it stays.
+    pub(super) is_config: bool,
+}
+
+impl Piece {
+    fn new(path: impl Into<PathBuf>, content: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), mode: 0o644, content: content.into(), is_config: false }
+    }
+
+    fn program(path: &str, from: &Path) -> anyhow::Result<Self> {
+        let content = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        Ok(Self { mode: 0o755, ..Self::new(path, content) })
+    }
+}
+
+/// Every file, from these two programs; systemd's only where it is wanted, Wireshark's where it is found below the root.
+pub(super) fn pieces(
+    honed: &Path,
+    honeutil: &Path,
+    systemd: bool,
+    root: &Path,
+) -> anyhow::Result<Vec<Piece>> {
+    let mut pieces = vec![
+        Piece::program(HONED, honed)?,
+        Piece::program("/usr/local/bin/honeutil", honeutil)?,
+        Piece {
+            is_config: true,
+            ..Piece::new(CONFIG, include_str!("../../../../../../packaging/hone.toml"))
+        },
+        Piece::new("/usr/local/share/man/man8/honed.8", include_str!("../../../../../../packaging/honed.8")),
+        Piece::new(
+            "/usr/local/share/bash-completion/completions/honeutil",
+            generate::completions(Shell::Bash),
+        ),
+        Piece::new("/usr/local/share/zsh/site-functions/_honeutil", generate::completions(Shell::Zsh)),
+        Piece::new(
+            "/usr/local/share/fish/vendor_completions.d/honeutil.fish",
+            generate::completions(Shell::Fish),
+        ),
+    ];
+    for (name, page) in generate::man_pages().context("cannot make the man pages")? {
+        pieces.push(Piece::new(format!("/usr/local/share/man/man1/{name}"), page));
+    }
+    if systemd {
+        let unit = include_str!("../../../../../../packaging/honed.service").replace(PACKAGED_HONED, HONED);
+        pieces.extend([
+            Piece::new("/etc/systemd/system/honed.service", unit),
+            Piece::new(
+                "/etc/sysusers.d/honed.conf",
+                include_str!("../../../../../../packaging/honed.sysusers"),
+            ),
+            Piece::new(
+                "/etc/tmpfiles.d/honed.conf",
+                include_str!("../../../../../../packaging/honed.tmpfiles"),
+            ),
+        ]);
+    }
+    pieces.extend(wireshark_directories(root).into_iter().map(|directory| Piece {
+        mode: 0o755,
+        ..Piece::new(directory.join("hone"), include_str!("../../../../../../packaging/hone.extcap"))
+    }));
+    Ok(pieces)
+}
+
+/// Where the Wireshark that is installed below the root looks for interfaces; which of these directories it is depends
+/// on its version and its packager (`tshark -G folders` says). It looks nowhere in /usr/local unless it is there itself.
+fn wireshark_directories(root: &Path) -> Vec<PathBuf> {
+    let multiarch = std::fs::read_dir(below(root, Path::new("/usr/lib"))).into_iter().flatten().flatten();
+    let mut libraries: Vec<_> =
+        multiarch.map(|entry| Path::new("/usr/lib").join(entry.file_name())).collect();
+    libraries.sort();
+    let others = ["/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/local/libexec"];
+    libraries.extend(others.map(PathBuf::from));
+    let directories = libraries.iter().flat_map(|library| {
+        ["wireshark/extcap", "wireshark/extcap/wireshark"].map(|directory| library.join(directory))
+    });
+    directories.filter(|directory| below(root, directory).is_dir()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_starts_the_honed_that_is_installed() {
+        let program = std::env::current_exe().expect("it runs");
+        let pieces = pieces(&program, &program, true, Path::new("/")).expect("everything can be made");
+        let unit = pieces.iter().find(|piece| piece.path.ends_with("honed.service")).expect("there is one");
+        let unit = String::from_utf8(unit.content.clone()).expect("it is text");
+        assert!(unit.contains("\nExecStart=/usr/local/bin/honed\n"), "{unit}");
+        assert!(!unit.contains(PACKAGED_HONED), "{unit}");
+        assert!(pieces.iter().all(|piece| piece.path.is_absolute()));
+    }
+}

@@ -1,0 +1,36 @@
+//! The service on this machine: installed and removed ([`install`]), started and stopped ([`lifecycle`]), asked whether
+//! it runs ([`status`]). Where systemd runs it does the work; where not, the same is done by hand.
+//!
+//! Called by [`crate::cli::command`], from one thread. Owns no state but files: those that the manifest lists
+//! ([`manifest`]), and the pid file.
+
+mod files;
+pub(in crate::platform::linux) mod fuzzing;
+mod install;
+mod lifecycle;
+mod manifest;
+mod place;
+mod status;
+mod systemd;
+mod uninstall;
+
+pub use install::install;
+pub(in crate::platform::linux) use lifecycle::LOG;
+pub use lifecycle::{start, stop};
+pub use status::status;
+pub use uninstall::uninstall;
+
+use std::io::Write as _;
+
+use crate::messages::Messages;
+
+/// Tells a person something, on standard error.
+fn tell(text: impl AsRef<str>) {
+    let _ = writeln!(Messages, "{}", text.as_ref());
+}
+
+/// Fails for everybody but root, with what to type instead.
+fn require_root(command: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(rustix::process::geteuid().is_root(), "this takes root: `sudo honeutil {command}`");
+    Ok(())
+}

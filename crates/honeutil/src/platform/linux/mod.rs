@@ -1,0 +1,31 @@
+//! Linux: honed or the sensor as the source of a recording ([`open_source`]), honed installed and started ([`manage`]),
+//! signals, files, terminals.
+
+pub(crate) mod accounts;
+pub mod args;
+pub mod file;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod manage;
+pub mod notes;
+mod open_connections;
+pub mod open_source;
+mod proc_net;
+pub mod service;
+mod service_feed;
+pub mod signals;
+pub mod terminal;
+
+pub use hone_client::ReaderError as ServiceError;
+pub use hone_linux::now;
+pub use open_connections::find as open_connections;
+pub use service::Service;
+pub use std::env::args_os as arguments;
+
+/// What records and is read from, as messages name it.
+pub const SERVICE: &str = "honed";
+/// Where it loses something, and what to do: before it, and in its ring buffers.
+pub(crate) const SERVICE_DROPS: (&str, &str) = (
+    "by the full kernel buffer (a larger sensor_buffer in hone.toml can help)",
+    "by the reader's full ring buffer in honed (a smaller -s or a larger `honeutil ring-size` can help)",
+);

@@ -1,0 +1,29 @@
+//! Windows: the driver as the source of a recording ([`open_source`]), installed and started ([`manage`]), the console's
+//! signals, files, terminals. What is unsafe is in `hone-windows`.
+
+pub(crate) mod accounts;
+pub mod args;
+pub mod file;
+pub mod manage;
+pub mod notes;
+mod open_connections;
+pub mod open_source;
+pub mod service;
+mod service_feed;
+pub mod signals;
+pub mod terminal;
+
+pub use open_connections::find as open_connections;
+pub use open_source::now;
+pub use service::Service;
+pub use service_feed::DriverError as ServiceError;
+/// The command line: Windows' shells leave `*.pcapng` to programs.
+pub use wild::args_os as arguments;
+
+/// What records and is read from, as messages name it.
+pub const SERVICE: &str = "the driver";
+/// Where it loses something, and what to do: before it, and in its ring buffers.
+pub(crate) const SERVICE_DROPS: (&str, &str) = (
+    "before the driver",
+    "by the reader's full ring buffer in the driver (a smaller -s or a larger RingBufferSize in the registry can help)",
+);

@@ -1,0 +1,110 @@
+//! When to stop and when to start the next file: signals, the time asked for, or the recording loop itself.
+//!
+//! Signal handlers only raise the flags held here; the one thread of the program looks at them between its steps.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::platform;
+
+/// How long a stop goes on before a further Ctrl-C or SIGTERM ends the program at once.
+/// Not zero, for `timeout` and terminals may send the same signal twice.
+pub(crate) const FORCE_AFTER: Duration = Duration::from_millis(500);
+/// Exit status after a forced end, as a shell reports SIGINT.
+pub(crate) const FORCED_STATUS: i32 = 130;
+
+/// The flags, and the time at which to stop. A clone is the same control.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    stop: Arc<AtomicBool>,
+    restart: Arc<AtomicBool>,
+    force: Arc<AtomicBool>,
+    times: Arc<Mutex<Times>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    deadline: Option<Instant>,
+    stopping_since: Option<Instant>,
+}
+
+impl Control {
+    /// A control that no signal reaches.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A control that Ctrl-C and its like reach: see `signals` of each system.
+    ///
+    /// # Errors
+    /// If the system refuses a handler.
+    pub fn with_signals() -> io::Result<Self> {
+        let control = Self::new();
+        platform::signals::register(&control)?;
+        Ok(control)
+    }
+
+    /// A flag that stops the recording when raised.
+    #[must_use]
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// A flag that starts the next file when raised.
+    #[must_use]
+    pub fn restart_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.restart)
+    }
+
+    /// A flag that is up once a further signal ends the program at once.
+    pub(crate) fn force_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.force)
+    }
+
+    /// Stop so much later than now.
+    pub fn stop_after(&mut self, duration: Duration) {
+        self.times().deadline = Instant::now().checked_add(duration);
+    }
+
+    /// Stop now.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// How long ago a stop was first seen; `None` while there is no reason to stop.
+    pub fn stopping(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let mut times = self.times();
+        if times.stopping_since.is_none()
+            && (self.stop.load(Ordering::Relaxed) || times.deadline.is_some_and(|deadline| now >= deadline))
+        {
+            times.stopping_since = Some(now);
+        }
+        let since = now - times.stopping_since?;
+        if since >= FORCE_AFTER {
+            self.force.store(true, Ordering::Relaxed);
+        }
+        Some(since)
+    }
+
+    /// `most`, or less if the time to stop comes before.
+    #[must_use]
+    pub fn wait_at_most(&self, most: Duration) -> Duration {
+        self.times()
+            .deadline
+            .map_or(most, |deadline| most.min(deadline.saturating_duration_since(Instant::now())))
+    }
+
+    /// One thread alone uses it, so nobody ever waits for it.
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the next file is to be started; true once for each request.
+    pub fn take_restart(&mut self) -> bool {
+        self.restart.swap(false, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,97 @@
+//! An exact number of packets, of a stream that may bring more: the service's stream runs on until the section's end
+//! has been asked for.
+
+use hone_engine::BYTE_ORDER;
+use hone_pcapng::{Statistics, block};
+
+use crate::traffic::blocks::{self, blocks};
+
+/// Leaves out packets beyond a number, and makes the section's statistics say what is there.
+#[derive(Debug)]
+pub(crate) struct Surplus {
+    /// Packets still wanted.
+    left: u64,
+    /// Packets of the section that were left out.
+    out: u64,
+}
+
+impl Surplus {
+    pub(crate) fn new(packets: u64) -> Self {
+        Self { left: packets, out: 0 }
+    }
+
+    /// Takes what is too much out of the `whole` bytes of blocks at the start of `bytes`; how many bytes stay.
+    pub(crate) fn remove(&mut self, bytes: &mut [u8], whole: usize) -> usize {
+        let lengths: Vec<(u32, usize)> =
+            blocks(&bytes[..whole]).map(|block| (blocks::kind(block), block.len())).collect();
+        let (mut from, mut to) = (0, 0);
+        for (kind, length) in lengths {
+            let keep = match kind {
+                block::PACKET if self.left == 0 => {
+                    self.out += 1;
+                    false
+                }
+                block::PACKET => {
+                    self.left -= 1;
+                    true
+                }
+                block::STATISTICS if self.out > 0 => {
+                    self.correct(&mut bytes[from..from + length]);
+                    self.out = 0;
+                    true
+                }
+                _ => true,
+            };
+            if keep {
+                if from != to {
+                    bytes.copy_within(from..from + length, to);
+                }
+                to += length;
+            }
+            from += length;
+        }
+        to
+    }
+
+    /// A section that ended before the packets that were left out.
+    fn correct(&self, block: &mut [u8]) {
+        let mut corrected = Vec::new();
+        let Ok(mut statistics) = Statistics::parse(blocks::body(block), BYTE_ORDER) else { return };
+        for count in [&mut statistics.received, &mut statistics.accepted, &mut statistics.delivered] {
+            *count = count.map(|count| count.saturating_sub(self.out));
+        }
+        // Numbers have a fixed length, so it has the room that it had.
+        if statistics.emit(BYTE_ORDER, &mut corrected).is_ok() && corrected.len() == block.len() {
+            block.copy_from_slice(&corrected);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hone_pcapng::Packet;
+
+    use super::*;
+
+    fn stream(packets: u32, told: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        for original_length in 0..packets {
+            Packet { original_length, ..Packet::default() }.emit(BYTE_ORDER, &mut out).unwrap();
+        }
+        let statistics = Statistics { received: Some(told), delivered: Some(told), ..Statistics::default() };
+        statistics.emit(BYTE_ORDER, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn packets_beyond_the_number_go_and_the_statistics_agree() {
+        for wanted in 0..6 {
+            let mut surplus = Surplus::new(wanted);
+            let mut bytes = stream(5, 5);
+            let whole = bytes.len();
+            let kept = surplus.remove(&mut bytes, whole);
+            let there = wanted.min(5);
+            assert_eq!(bytes[..kept], stream(u32::try_from(there).unwrap(), there));
+        }
+    }
+}

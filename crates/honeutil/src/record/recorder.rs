@@ -1,0 +1,358 @@
+//! The recording loop: blocks from a [`Feed`], the engine in this process or the service, to output and tally.
+//!
+//! One thread owns all of it, so there is no lock. While a write blocks, the feed's own buffer is the cushion.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use hone_engine::{AttachError, OutOfMemory, Read, ReadError, RestartError, SectionInfo};
+
+use crate::messages::Progress;
+use crate::output::{Output, OutputError};
+use crate::platform::ServiceError;
+use crate::record::control::Control;
+use crate::record::feed::{Feed, Fetched, Local};
+use crate::record::packet_limit::Surplus;
+use crate::record::rotation::{Due, Rotation};
+use crate::record::source::{Source, SourceError};
+use crate::record::summary::Outcome;
+use crate::text;
+use crate::traffic::blocks;
+use crate::traffic::tally::Tally;
+
+/// Longest wait for records: how late a block reaches the output when there is little traffic.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often the output is looked at.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// After what time catching up is reported.
+const QUIET_CATCH_UP: Duration = Duration::from_secs(2);
+/// How long packets are held back for their owners, at the most: the engine's half a second, until that is looked at.
+const HELD_AT_MOST: Duration = Duration::from_millis(800);
+/// How often to look whether they are.
+const HELD_TICK: Duration = Duration::from_millis(20);
+/// What is read from the feed and written at once.
+const BUFFER_BYTES: usize = 1 << 20;
+/// From how much on it is written, though more is there.
+const WRITE_BYTES: usize = BUFFER_BYTES / 2;
+
+/// What to record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Most bytes of each packet; 0: all.
+    pub snap_length: u32,
+    /// How long.
+    pub duration: Option<Duration>,
+    /// How many packets.
+    pub count: Option<NonZeroU64>,
+    /// When to begin the next file, besides on request.
+    pub rotation: Rotation,
+}
+
+/// Why a recording failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The source failed.
+    #[error(transparent)]
+    Source(SourceError),
+    /// The service failed, or ended the stream.
+    #[error(transparent)]
+    Service(ServiceError),
+    /// The output failed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// No memory for the engine.
+    #[error("cannot start recording: {0}")]
+    Memory(#[from] OutOfMemory),
+    /// The engine refuses the reader.
+    #[error("cannot start recording: {0}")]
+    Attach(#[from] AttachError),
+    /// The engine refuses to be read: a fault in Hone.
+    #[error("cannot read the engine's blocks: {0}; please report this")]
+    Read(#[from] ReadError),
+    /// The section cannot be ended.
+    #[error("cannot end the section with its statistics: {0}")]
+    Restart(#[from] RestartError),
+}
+
+/// A recording.
+#[derive(Debug)]
+pub struct Recorder<'a, F> {
+    feed: F,
+    output: &'a mut Output,
+    control: &'a mut Control,
+    progress: &'a mut Progress,
+    options: Options,
+    /// What was read; the first `filled` bytes are a block of which the rest is still to be read.
+    buffer: Vec<u8>,
+    filled: usize,
+    surplus: Option<Surplus>,
+    tally: Tally,
+    due: Due,
+    started: Instant,
+    checked: Instant,
+}
+
+impl<'a, S: Source> Recorder<'a, Local<'a, S>> {
+    /// A recording in this process: collects the state of the host and attaches the reader. From here on, what happens
+    /// is recorded.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn start(
+        source: &'a mut S,
+        section: SectionInfo,
+        options: Options,
+        output: &'a mut Output,
+        control: &'a mut Control,
+        progress: &'a mut Progress,
+    ) -> Result<Self, RecordError> {
+        let feed = Local::start(source, section, options.snap_length)?;
+        Ok(Self::of(feed, options, output, control, progress))
+    }
+}
+
+impl<'a, F: Feed> Recorder<'a, F> {
+    /// A recording of what a feed brings.
+    #[must_use]
+    pub fn of(
+        feed: F,
+        options: Options,
+        output: &'a mut Output,
+        control: &'a mut Control,
+        progress: &'a mut Progress,
+    ) -> Self {
+        if let Some(duration) = options.duration {
+            control.stop_after(duration);
+        }
+        let most_of_packet = match options.snap_length {
+            0 => hone_engine::MAX_PACKET_BYTES,
+            length => length,
+        };
+        let now = Instant::now();
+        Self {
+            feed,
+            output,
+            control,
+            progress,
+            options,
+            buffer: vec![0; BUFFER_BYTES],
+            filled: 0,
+            surplus: options.count.map(|count| Surplus::new(count.get())),
+            tally: Tally::new(),
+            due: Due::new(options.rotation, most_of_packet),
+            started: now,
+            checked: now,
+        }
+    }
+
+    /// Records until it is to stop, and ends the last section. Says what it came to, also when it failed.
+    pub fn run(mut self) -> (Outcome, Tally, Result<(), RecordError>) {
+        let mut result = self.record();
+        let elapsed = self.started.elapsed();
+        // An output that failed takes no more; else what is there is brought to a proper end.
+        if !matches!(result, Err(RecordError::Output(_))) && self.feed.is_attached() {
+            self.control.stop();
+            let held = if self.options.count.is_none() { self.await_held() } else { Ok(()) };
+            result = result.and(held.and_then(|()| self.end_section()));
+        }
+        self.progress.erase();
+        if let Err(error) = self.output.finish(self.control) {
+            if result.is_ok() {
+                result = Err(error.into());
+            } else {
+                tracing::warn!("{error}");
+            }
+        }
+        let outcome = Outcome {
+            elapsed,
+            files: self.output.names(),
+            written: self.output.written(),
+            compressed: self.output.report().map_or(0, |report| report.compressed_bytes),
+            missing: self.feed.account(),
+        };
+        (outcome, self.tally, result)
+    }
+
+    /// Records until it is to stop, however often the stream begins anew.
+    fn record(&mut self) -> Result<(), RecordError> {
+        loop {
+            match self.record_stream() {
+                Err(error @ RecordError::Service(_)) => {
+                    self.progress.erase();
+                    if !self.feed.reattach(error, self.control)? {
+                        return Ok(());
+                    }
+                    // The rest of that block never comes.
+                    self.filled = 0;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    fn record_stream(&mut self) -> Result<(), RecordError> {
+        self.drain()?;
+        self.due.begin(self.output.file_bytes());
+        while self.control.stopping().is_none() {
+            if self.remaining() == Some(0) {
+                return Ok(());
+            }
+            self.step(self.due.wait_at_most(self.control.wait_at_most(WAIT)))?;
+            let asked = self.control.take_restart();
+            if asked && self.progress.hung_up() {
+                return Ok(());
+            }
+            if asked || self.due.now(self.output.file_bytes()) {
+                self.next_file()?;
+            }
+        }
+        self.catch_up()
+    }
+
+    /// Ends the file, and begins the next one with a section that stands alone.
+    fn next_file(&mut self) -> Result<(), RecordError> {
+        match self.end_section() {
+            Err(RecordError::Restart(error)) => {
+                // Nothing is lost if the section just goes on.
+                tracing::warn!("no new file: {error}");
+                self.due.postpone();
+                return Ok(());
+            }
+            ended => ended?,
+        }
+        self.output.rotate(self.feed.now())?;
+        tracing::info!("recording goes on in {}", self.output.name());
+        self.drain()?;
+        self.due.begin(self.output.file_bytes());
+        Ok(())
+    }
+
+    /// Takes one batch to the output. Says whether nothing more waits, and the latest time in it.
+    fn step(&mut self, wait: Duration) -> Result<Fetched, RecordError> {
+        // A record is at most one packet, so the count is never exceeded; nor is the file's size.
+        let most = self.remaining().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+        let most = self.due.room(self.output.file_bytes()).map_or(most, |room| most.min(room.max(1)));
+        let fetched = self.feed.fetch(wait, most)?;
+        if self.checked.elapsed() >= CHECK_EVERY {
+            self.checked = Instant::now();
+            self.output.check()?;
+        }
+        self.drain()?;
+        self.progress.update(|| {
+            progress_line(
+                self.started.elapsed(),
+                &self.tally,
+                self.feed.dropped_packets(),
+                self.output.name(),
+            )
+        });
+        Ok(fetched)
+    }
+
+    /// Collects what happened before the stop and is still on its way.
+    fn catch_up(&mut self) -> Result<(), RecordError> {
+        let (stop, now) = (Instant::now(), self.feed.now());
+        let mut told = false;
+        while self.remaining() != Some(0) {
+            // A further Ctrl-C ends the program at once.
+            self.control.stopping();
+            let fetched = self.step(Duration::ZERO)?;
+            if fetched.all || fetched.latest >= now {
+                break;
+            }
+            if stop.elapsed() >= QUIET_CATCH_UP && !told {
+                told = true;
+                tracing::warn!("writing what happened before the stop; a further Ctrl-C ends without it");
+            }
+            if stop.elapsed() >= F::CATCH_UP {
+                if fetched.latest > 0 {
+                    let missing = Duration::from_nanos(now - fetched.latest);
+                    tracing::warn!(
+                        "what happened in the last {missing:.1?} is missing: recording was too far behind"
+                    );
+                }
+                break;
+            }
+            if self.due.now(self.output.file_bytes()) {
+                self.next_file()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for packets that the feed holds back: else they would be in nobody's file.
+    fn await_held(&mut self) -> Result<(), RecordError> {
+        let begun = Instant::now();
+        while self.feed.holds_back() && begun.elapsed() < HELD_AT_MOST {
+            self.control.stopping();
+            self.step(HELD_TICK)?;
+        }
+        Ok(())
+    }
+
+    /// Packets still to be recorded, if they are counted.
+    fn remaining(&self) -> Option<u64> {
+        self.options.count.map(|count| count.get().saturating_sub(self.tally.total.packets()))
+    }
+
+    /// Ends the section at this moment, with its statistics, and writes it out.
+    fn end_section(&mut self) -> Result<(), RecordError> {
+        self.feed.end_section()?;
+        self.drain()
+    }
+
+    /// Writes and counts whatever waits for the reader, up to the section's end. Much at once: the service's blocks come in
+    /// many small portions, and each write may take its time.
+    fn drain(&mut self) -> Result<(), RecordError> {
+        loop {
+            let read = self.feed.read(&mut self.buffer[self.filled..]);
+            if let Ok(Read::Bytes(count)) = read {
+                self.filled += count;
+                if self.filled < WRITE_BYTES {
+                    continue;
+                }
+            }
+            self.write()?;
+            match read? {
+                Read::Bytes(_) => {}
+                Read::Empty | Read::SectionEnd => return Ok(()),
+            }
+        }
+    }
+
+    /// Writes and counts the whole blocks that were read.
+    fn write(&mut self) -> Result<(), RecordError> {
+        let whole = blocks::whole(&self.buffer[..self.filled]);
+        if whole == 0 {
+            if self.filled == self.buffer.len() {
+                // A block larger than the buffer; the format bounds it.
+                self.buffer.resize(self.buffer.len() * 2, 0);
+            }
+            return Ok(());
+        }
+        let wanted = match &mut self.surplus {
+            Some(surplus) => surplus.remove(&mut self.buffer, whole),
+            None => whole,
+        };
+        let before = self.output.written();
+        let written = self.output.write(&self.buffer[..wanted], self.control);
+        // Of a write that failed, the tally takes what is in the file.
+        let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
+        self.tally.add(&self.buffer[..kept]);
+        written?;
+        self.buffer.copy_within(whole..self.filled, 0);
+        self.filled -= whole;
+        Ok(())
+    }
+}
+
+fn progress_line(elapsed: Duration, tally: &Tally, dropped: u64, file: &str) -> String {
+    format!(
+        "{}   {}   {}   {} dropped   {file}",
+        text::duration(elapsed),
+        text::counted(tally.total.packets(), "packet"),
+        text::bytes(tally.total.bytes()),
+        text::thousands(dropped),
+    )
+}

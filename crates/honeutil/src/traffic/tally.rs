@@ -1,0 +1,546 @@
+//! Who talked to whom, counted from the blocks as they pass by. Cheap per packet, and bounded however many processes
+//! and peers there are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hone_engine::BYTE_ORDER;
+use hone_pcapng::block;
+use hone_pcapng::{ConnectionEvent, Correction, How, ProcessEvent, ProcessEventKind};
+
+use crate::text::base_name;
+use crate::traffic::blocks::{self, PacketFields, blocks};
+use crate::traffic::ip::{self, Headers};
+use crate::traffic::peers::{Peer, Peers};
+use crate::traffic::recent_packets::{Counted, Owner, Recent};
+use crate::users;
+
+/// Most processes kept apart; when they are more, the half with least traffic is added up as others.
+const MAX_PROCESSES: usize = 8192;
+/// Longest name kept, in bytes.
+const MAX_NAME: usize = 256;
+
+/// Packets and bytes on the wire, both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Packets received.
+    pub packets_in: u64,
+    /// Packets sent.
+    pub packets_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+}
+
+impl Traffic {
+    /// Packets both ways.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets_in + self.packets_out
+    }
+
+    /// Bytes both ways.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes_in + self.bytes_out
+    }
+
+    pub(crate) fn count(&mut self, outbound: bool, bytes: u64) {
+        let (packets, sum) = if outbound {
+            (&mut self.packets_out, &mut self.bytes_out)
+        } else {
+            (&mut self.packets_in, &mut self.bytes_in)
+        };
+        *packets += 1;
+        *sum += bytes;
+    }
+
+    fn uncount(&mut self, outbound: bool, bytes: u64) {
+        let (packets, sum) = if outbound {
+            (&mut self.packets_out, &mut self.bytes_out)
+        } else {
+            (&mut self.packets_in, &mut self.bytes_in)
+        };
+        *packets = packets.saturating_sub(1);
+        *sum = sum.saturating_sub(bytes);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.packets_in += other.packets_in;
+        self.packets_out += other.packets_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+    }
+}
+
+/// One process, for as long as it lives; another one with the same id is another entry.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// The process id.
+    pub pid: u32,
+    /// The executable's file name as others chose it; empty if unknown.
+    pub name: String,
+    /// The user's name, number where it has none, or security identifier; empty if unknown.
+    pub user: String,
+    /// Its packets.
+    pub traffic: Traffic,
+    /// With whom.
+    pub peers: Peers,
+    /// Its packets when they were last looked at, for who shows rates.
+    pub(crate) seen: Traffic,
+    /// Its index before the processes were put in another order.
+    place: usize,
+    ended: bool,
+}
+
+impl Process {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+}
+
+/// The counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// All packets.
+    pub total: Traffic,
+    /// Why packets have no process: how many for which reason. A recording of another version may not say.
+    pub reasons: BTreeMap<How, u64>,
+    /// Packets without a process.
+    pub nobody: Traffic,
+    /// With whom those were.
+    pub nobody_peers: Peers,
+    /// Processes that are no longer kept apart.
+    pub others: Traffic,
+    /// How many those are.
+    pub others_count: u64,
+    /// Corrections of packets that were counted too long ago to be moved.
+    pub missed_corrections: u64,
+    /// Packets whose counts can be moved.
+    recent: Recent,
+    processes: Vec<Process>,
+    by_pid: HashMap<u32, usize>,
+    /// The process of the last packet, and its place: packets come in runs.
+    last: Option<(u32, usize)>,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts whole blocks.
+    pub fn add(&mut self, stream: &[u8]) {
+        for block in blocks(stream) {
+            match blocks::kind(block) {
+                block::PACKET => {
+                    if let Some(packet) = blocks::packet(block) {
+                        self.packet(&packet);
+                    }
+                }
+                block::PROCESS => {
+                    if let Ok(event) = ProcessEvent::parse(blocks::body(block), BYTE_ORDER) {
+                        self.process(&event);
+                    }
+                }
+                block::CONNECTION => {
+                    if let Some((event, correction)) = blocks::correction(block) {
+                        self.correct(&event, &correction);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The processes with most bytes, most first; at most `most` of them.
+    #[must_use]
+    pub fn busiest(&self, most: usize) -> Vec<&Process> {
+        let mut processes: Vec<_> = self.processes.iter().filter(|p| p.traffic.packets() > 0).collect();
+        processes.sort_by_key(|p| (std::cmp::Reverse(p.traffic.bytes()), p.pid));
+        processes.truncate(most);
+        processes
+    }
+
+    /// The processes that had traffic, in no order.
+    pub(crate) fn with_traffic(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.processes.iter_mut().filter(|p| p.traffic.packets() > 0)
+    }
+
+    /// How many processes had traffic.
+    #[must_use]
+    pub fn process_count(&self) -> u64 {
+        self.others_count + self.processes.iter().filter(|p| p.traffic.packets() > 0).count() as u64
+    }
+
+    fn packet(&mut self, packet: &PacketFields<'_>) {
+        self.total.count(packet.outbound, packet.original_length.into());
+        let headers = Headers::parse(packet.data).ok();
+        let counted = Counted {
+            owner: packet.process.map_or(Owner::Nobody, |pid| self.owner_of(pid)),
+            how: packet.how,
+            outbound: packet.outbound,
+            bytes: packet.original_length,
+            peer: headers.as_ref().map(|headers| Peer::of_headers(headers, packet.outbound)),
+        };
+        self.count(&counted);
+        if let Some(connection) = packet.connection {
+            let payload = headers.and_then(|it| ip::tcp_payload(packet.data, &it, packet.original_length));
+            self.recent.push(connection, packet.timestamp, payload, &counted);
+        }
+    }
+
+    /// Moves the counts of packets that were counted before, as far as they are remembered.
+    fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
+        let owner = if correction.has_process() { self.owner_of(event.process) } else { Owner::Nobody };
+        let how = correction.how;
+        let mut recent = std::mem::take(&mut self.recent);
+        let is_complete = recent.find(event.connection, correction, |counted| {
+            if (counted.owner, counted.how) != (owner, how) {
+                self.uncount(counted);
+                (counted.owner, counted.how) = (owner, how);
+                self.count(counted);
+            }
+        });
+        self.recent = recent;
+        self.missed_corrections += u64::from(!is_complete);
+    }
+
+    #[inline]
+    fn count(&mut self, counted: &Counted) {
+        if counted.owner == Owner::Nobody {
+            *self.reasons.entry(counted.reason()).or_default() += 1;
+        }
+        let bytes = counted.bytes.into();
+        let (traffic, peers) = self.of(counted.owner);
+        traffic.count(counted.outbound, bytes);
+        if let Some((peers, peer)) = peers.zip(counted.peer) {
+            peers.count(peer, bytes);
+        }
+    }
+
+    /// Takes a packet back.
+    fn uncount(&mut self, counted: &Counted) {
+        if counted.owner == Owner::Nobody
+            && let Some(count) = self.reasons.get_mut(&counted.reason())
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.reasons.remove(&counted.reason());
+            }
+        }
+        let bytes = counted.bytes.into();
+        let (traffic, peers) = self.of(counted.owner);
+        traffic.uncount(counted.outbound, bytes);
+        if let Some((peers, peer)) = peers.zip(counted.peer) {
+            peers.uncount(peer, bytes);
+        }
+    }
+
+    #[inline]
+    fn of(&mut self, owner: Owner) -> (&mut Traffic, Option<&mut Peers>) {
+        match owner {
+            Owner::At(index) => {
+                let process = &mut self.processes[index as usize];
+                (&mut process.traffic, Some(&mut process.peers))
+            }
+            Owner::Others => (&mut self.others, None),
+            Owner::Nobody => (&mut self.nobody, Some(&mut self.nobody_peers)),
+        }
+    }
+
+    fn process(&mut self, event: &ProcessEvent<'_>) {
+        let pid = event.process;
+        if event.kind == ProcessEventKind::Ended {
+            if let Some(&index) = self.by_pid.get(&pid) {
+                self.processes[index].ended = true;
+            }
+            return;
+        }
+        // The id of an ended process is used again: another process, so another entry.
+        if let Some(&index) = self.by_pid.get(&pid)
+            && self.processes[index].ended
+        {
+            if self.processes[index].traffic.packets() > 0 {
+                self.by_pid.remove(&pid);
+                self.last = None;
+            } else {
+                self.processes[index] = Process { pid, ..Process::default() };
+            }
+        }
+        let parent =
+            event.parent.and_then(|parent| self.by_pid.get(&parent)).map(|&index| &self.processes[index]);
+        let inherited = parent.map(|parent| (parent.name.clone(), parent.user.clone()));
+        let index = self.index_of(pid);
+        let process = &mut self.processes[index];
+        // A child runs its parent's program, as its user, until it says otherwise.
+        if let Some((name, user)) = inherited.filter(|_| event.kind == ProcessEventKind::Forked) {
+            (process.name, process.user) = (name, user);
+        }
+        if let Some(path) = &event.path {
+            process.name = lossy(base_name(path));
+        }
+        match (&event.user_name, event.user, &event.security_id) {
+            (Some(name), ..) => process.user = lossy(name),
+            (None, Some(user), _) => process.user = user.to_string(),
+            (None, None, Some(sid)) => {
+                process.user = lossy(sid);
+                // So that its name is known by the time that it is shown.
+                let _ = users::shown(&process.user);
+            }
+            (None, None, None) => {}
+        }
+    }
+
+    /// The process of this id, as the owner of packets.
+    fn owner_of(&mut self, pid: u32) -> Owner {
+        owner_at(self.index_of(pid))
+    }
+
+    /// Where the process of this id is; made if it is not known.
+    fn index_of(&mut self, pid: u32) -> usize {
+        if let Some((last, index)) = self.last
+            && last == pid
+        {
+            return index;
+        }
+        let index = match self.by_pid.get(&pid) {
+            Some(&index) => index,
+            None => {
+                if self.processes.len() == MAX_PROCESSES {
+                    self.compact();
+                }
+                self.processes.push(Process { pid, ..Process::default() });
+                self.by_pid.insert(pid, self.processes.len() - 1);
+                self.processes.len() - 1
+            }
+        };
+        self.last = Some((pid, index));
+        index
+    }
+
+    /// Makes room: the half with least traffic becomes others.
+    fn compact(&mut self) {
+        for (index, process) in self.processes.iter_mut().enumerate() {
+            process.place = index;
+        }
+        self.processes.sort_by_key(|p| (std::cmp::Reverse(p.traffic.bytes()), p.ended));
+        let mut moved = vec![Owner::Others; self.processes.len()];
+        for (index, process) in self.processes.iter().enumerate().take(MAX_PROCESSES / 2) {
+            moved[process.place] = owner_at(index);
+        }
+        self.recent.relocate(|owner| match owner {
+            Owner::At(index) => moved[index as usize],
+            owner => owner,
+        });
+        for process in self.processes.drain(MAX_PROCESSES / 2..) {
+            if process.traffic.packets() > 0 {
+                self.others.add(&process.traffic);
+                self.others_count += 1;
+            }
+        }
+        self.by_pid.clear();
+        self.last = None;
+        for (index, process) in self.processes.iter().enumerate() {
+            let newest = self.by_pid.entry(process.pid).or_insert(index);
+            if self.processes[*newest].ended {
+                *newest = index;
+            }
+        }
+    }
+}
+
+/// The process at this index; there are never as many as 2^32.
+fn owner_at(index: usize) -> Owner {
+    Owner::At(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use hone_pcapng::{ConnectionEventKind, Corrected, Packet};
+
+    use super::*;
+
+    fn packet(tally: &mut Tally, pid: u32, bytes: u32) {
+        let mut out = Vec::new();
+        let packet =
+            Packet { original_length: bytes, flags: Some(2), process: Some(pid), ..Packet::default() };
+        packet.emit(BYTE_ORDER, &mut out).unwrap();
+        tally.add(&out);
+    }
+
+    /// A received TCP packet of connection 5 with ten bytes of payload, from 192.0.2.1 to port 80 or from port 53.
+    fn segment(tally: &mut Tally, owner: Result<u32, How>, sequence: u32, from: u16) {
+        let mut data = [0; 50];
+        (data[0], data[9], data[32]) = (0x45, 6, 0x50);
+        data[12..16].copy_from_slice(&[192, 0, 2, 1]);
+        data[20..22].copy_from_slice(&from.to_be_bytes());
+        data[22..24].copy_from_slice(&80_u16.to_be_bytes());
+        data[24..28].copy_from_slice(&sequence.to_be_bytes());
+        let packet = Packet {
+            timestamp: sequence.into(),
+            original_length: 50,
+            // As short as a snap length makes it: what is counted is on the wire.
+            data: Cow::Borrowed(&data[..40]),
+            flags: Some(1),
+            connection: Some(5),
+            process: owner.ok(),
+            how: Some(owner.err().unwrap_or(How::LastReceiver)),
+            ..Packet::default()
+        };
+        let mut out = Vec::new();
+        packet.emit(BYTE_ORDER, &mut out).unwrap();
+        tally.add(&out);
+    }
+
+    fn correction(tally: &mut Tally, process: u32, packets: Corrected, how: How) {
+        let event = ConnectionEvent {
+            connection: 5,
+            process,
+            kind: ConnectionEventKind::Correction,
+            correction: Some(Correction { packets, outbound: false, how: Some(how) }),
+            ..ConnectionEvent::default()
+        };
+        let mut out = Vec::new();
+        event.emit(BYTE_ORDER, &mut out).unwrap();
+        tally.add(&out);
+    }
+
+    fn event(tally: &mut Tally, pid: u32, kind: ProcessEventKind, path: Option<&'static str>, parent: u32) {
+        let mut out = Vec::new();
+        let event = ProcessEvent {
+            process: pid,
+            kind,
+            path: path.map(|path| Cow::Borrowed(path.as_bytes())),
+            parent: Some(parent),
+            user: path.map(|_| 1000),
+            ..ProcessEvent::default()
+        };
+        event.emit(BYTE_ORDER, &mut out).unwrap();
+        tally.add(&out);
+    }
+
+    fn names(tally: &Tally) -> Vec<(u32, &str, u64)> {
+        tally.busiest(10).iter().map(|p| (p.pid, p.name.as_str(), p.traffic.bytes())).collect()
+    }
+
+    #[test]
+    fn a_name_may_come_after_the_first_packet_and_change() {
+        let mut tally = Tally::new();
+        packet(&mut tally, 5, 100);
+        assert_eq!(names(&tally), [(5, "", 100)]);
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/sh"), 1);
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/usr/bin/curl"), 1);
+        packet(&mut tally, 5, 100);
+        assert_eq!(names(&tally), [(5, "curl", 200)]);
+        assert_eq!(tally.busiest(1)[0].user, "1000");
+    }
+
+    #[test]
+    fn a_child_has_its_parents_name() {
+        let mut tally = Tally::new();
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/sh"), 1);
+        event(&mut tally, 6, ProcessEventKind::Forked, None, 5);
+        packet(&mut tally, 6, 1);
+        assert_eq!(names(&tally), [(6, "sh", 1)]);
+    }
+
+    #[test]
+    fn a_process_id_used_again_is_another_process() {
+        let mut tally = Tally::new();
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/first"), 1);
+        packet(&mut tally, 5, 100);
+        event(&mut tally, 5, ProcessEventKind::Ended, None, 1);
+        packet(&mut tally, 5, 10);
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/second"), 1);
+        packet(&mut tally, 5, 1);
+        assert_eq!(names(&tally), [(5, "first", 110), (5, "second", 1)]);
+    }
+
+    #[test]
+    fn many_processes_are_bounded_and_nothing_is_lost_from_the_sums() {
+        let mut tally = Tally::new();
+        packet(&mut tally, 0, 1_000_000);
+        event(&mut tally, 0, ProcessEventKind::Started, Some("/bin/busy"), 1);
+        let count = 3 * u32::try_from(MAX_PROCESSES).unwrap();
+        for pid in 1..=count {
+            event(&mut tally, pid, ProcessEventKind::Started, Some("/bin/short"), 0);
+            packet(&mut tally, pid, 1);
+            event(&mut tally, pid, ProcessEventKind::Ended, None, 0);
+        }
+        assert!(tally.processes.len() <= MAX_PROCESSES);
+        assert_eq!(tally.process_count(), u64::from(count) + 1);
+        assert_eq!(tally.total.bytes(), 1_000_000 + u64::from(count));
+        let kept: u64 = tally.processes.iter().map(|p| p.traffic.bytes()).sum();
+        assert_eq!(kept + tally.others.bytes(), tally.total.bytes());
+        assert_eq!(names(&tally)[0], (0, "busy", 1_000_000));
+        packet(&mut tally, 0, 1);
+        assert_eq!(names(&tally)[0].2, 1_000_001, "it is still found by its id");
+    }
+
+    #[test]
+    fn a_correction_moves_what_was_counted() {
+        let mut tally = Tally::new();
+        event(&mut tally, 7, ProcessEventKind::Started, Some("/usr/sbin/server"), 1);
+        segment(&mut tally, Ok(7), 100, 40_000);
+        segment(&mut tally, Ok(7), 110, 53);
+        segment(&mut tally, Err(How::Shared), 120, 53);
+        event(&mut tally, 8, ProcessEventKind::Forked, None, 7);
+        let bytes = Corrected::Bytes { from: 110, to: 130 };
+        for _ in 0..2 {
+            correction(&mut tally, 8, bytes, How::Reader);
+            assert_eq!(names(&tally), [(8, "server", 100), (7, "server", 50)]);
+            assert_eq!((tally.nobody, tally.reasons.len()), (Traffic::default(), 0));
+        }
+        let peers = |tally: &Tally| {
+            let of = |peers: &Peers| peers.busiest(9).iter().map(ToString::to_string).collect::<Vec<_>>();
+            tally.busiest(9).iter().map(|process| of(&process.peers)).collect::<Vec<_>>()
+        };
+        assert_eq!(peers(&tally), [["192.0.2.1:53 tcp"], ["192.0.2.1 to local port 80 tcp"]]);
+        // One of them was dropped after all.
+        correction(&mut tally, 0, Corrected::Time(110), How::Filtered);
+        assert_eq!(names(&tally), [(7, "server", 50), (8, "server", 50)]);
+        assert_eq!(tally.reasons, BTreeMap::from([(How::Filtered, 1)]));
+        assert_eq!(tally.nobody, Traffic { packets_in: 1, bytes_in: 50, ..Traffic::default() });
+        assert_eq!((tally.total.bytes_in, tally.total.packets_in), (150, 3));
+        assert_eq!(tally.missed_corrections, 0);
+        correction(&mut tally, 8, Corrected::Bytes { from: 100, to: 110 }, How::Reader);
+        correction(&mut tally, 8, Corrected::Time(110), How::Reader);
+        assert_eq!(names(&tally), [(8, "server", 150)]);
+        assert_eq!((tally.process_count(), tally.reasons.len()), (1, 0), "nothing is left of the other one");
+    }
+
+    #[test]
+    fn packets_are_moved_also_from_those_that_are_no_longer_kept_apart() {
+        let mut tally = Tally::new();
+        let count = 2 * u32::try_from(MAX_PROCESSES).unwrap();
+        for number in 0..count {
+            segment(&mut tally, Ok(1000 + number), number * 10, 53);
+        }
+        assert!(tally.others_count > 0);
+        correction(&mut tally, 7, Corrected::Bytes { from: 0, to: count * 10 }, How::Reader);
+        assert_eq!(names(&tally), [(7, "", 50 * u64::from(count))]);
+        assert_eq!(tally.others, Traffic::default());
+        assert_eq!(tally.missed_corrections, 0);
+    }
+
+    #[test]
+    fn running_processes_without_traffic_are_not_told() {
+        let mut tally = Tally::new();
+        for pid in 0..u32::try_from(MAX_PROCESSES).unwrap() * 2 {
+            event(&mut tally, pid, ProcessEventKind::Started, Some("/bin/idle"), 1);
+        }
+        assert_eq!((tally.process_count(), tally.others_count), (0, 0));
+        assert!(tally.busiest(10).is_empty());
+    }
+}
