@@ -41,36 +41,19 @@
 
 extern crate alloc;
 
-mod block;
+mod blocks;
 mod config;
-mod connection;
-mod control;
-mod correction;
 mod engine;
 mod error;
 mod event;
-mod expired;
-mod filter;
-mod grow;
+mod fallible;
 mod held;
-mod hold;
-mod open_list;
-mod packet;
-mod process;
-mod reader;
-mod ring;
-mod section;
-mod signal;
-mod slab;
-mod spare;
+mod readers;
 mod statistics;
-mod table;
-mod takes;
-mod timeline;
-mod trim;
+mod tables;
 mod tuple;
 
-pub use block::BYTE_ORDER;
+pub use blocks::BYTE_ORDER;
 pub use config::{
     Config, DEFAULT_RING_BYTES, HostIdentity, MAX_HOST_NAME, MAX_PACKET_BYTES, MAX_RING_BYTES,
     MIN_RING_BYTES, ORDER_BLOCKS, ORDER_TIME, READ_BLOCKS, RING_SLOT_BYTES, ReaderOptions, SectionInfo,
@@ -84,8 +67,8 @@ pub use event::{
     Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
     ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
-pub use filter::{Filter, PreparedFilter};
-pub use open_list::{Family, OpenConnection, OpenList};
-pub use reader::{Detached, Read, ReaderId};
-pub use ring::RingBuffer;
+pub use readers::filter::{Filter, PreparedFilter};
+pub use readers::reader::{Detached, Read, ReaderId};
+pub use readers::ring::RingBuffer;
 pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};
+pub use tables::open_list::{Family, OpenConnection, OpenList};

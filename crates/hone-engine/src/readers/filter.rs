@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::mem::swap;
 
-use crate::{ConnectionId, FilterError, grow};
+use crate::{ConnectionId, FilterError, fallible};
 
 /// One of a reader's four filters, with the list it is to have from now on; an empty list turns it off.
 ///
@@ -66,7 +66,7 @@ impl<T: Copy + Ord> Ids<T> {
         if ids.len() > most {
             return Err(FilterError::TooMany { most });
         }
-        let mut sorted = grow::copied(ids)?;
+        let mut sorted = fallible::copied(ids)?;
         sorted.sort_unstable();
         Ok(Self(sorted))
     }

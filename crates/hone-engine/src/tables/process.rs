@@ -7,7 +7,7 @@ use hone_pcapng::{Block, ProcessEvent, ProcessEventKind};
 
 use crate::{
     Engine, EventError, Nanos, ProcessKey, ProcessStart, StartKind,
-    block::{About, Role, cut, encode, parse_process},
+    blocks::{About, Role, cut, encode, parse_process},
     engine::Running,
     statistics::Kind,
 };

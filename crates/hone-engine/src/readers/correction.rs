@@ -13,10 +13,10 @@ use hone_pcapng::{
 
 use crate::{
     Attribution, ConnectionId, Corrected, Direction, Engine, EventError, Nanos, NoOwner, OutOfMemory,
-    block::{About, BYTE_ORDER, BlockIndex, Role, Store, encode},
-    grow,
-    hold::Held,
-    packet::DIRECTION,
+    blocks::{About, BYTE_ORDER, BlockIndex, Role, Store, encode},
+    engine::attribution::DIRECTION,
+    fallible,
+    held::queue::Held,
     statistics::Kind,
     tuple::payload_of_tcp,
 };
@@ -143,7 +143,7 @@ impl Renewed {
         let renewed = encode(&Block::Packet(packet))?;
         let renewed = store.insert(renewed, Kind::Packet, at)?;
         store.set_about(renewed, About { subject: correction.connection, process, role: Role::Read });
-        if grow::push(&mut self.0, (queued, renewed)).is_err() {
+        if fallible::push(&mut self.0, (queued, renewed)).is_err() {
             store.release(renewed);
             return Err(OutOfMemory);
         }

@@ -20,8 +20,8 @@ use alloc::vec::Vec;
 
 use crate::{
     OutOfMemory,
-    block::{BlockIndex, Store},
-    grow,
+    blocks::{BlockIndex, Store},
+    fallible,
 };
 
 /// Index of a place in the [`Timeline`].
@@ -159,7 +159,7 @@ impl Timeline {
             return Ok(None);
         }
         let number = self.moments;
-        grow::push(&mut self.open, number)?;
+        fallible::push(&mut self.open, number)?;
         self.moments += 1;
         let front = self.first_below(self.root, number);
         let front = if self.at(front).is_seen(number) { front } else { self.following(front, number) };
@@ -214,14 +214,14 @@ impl Timeline {
         let first =
             self.chunks.len().checked_mul(CHUNK as usize).and_then(|first| PlaceIndex::try_from(first).ok());
         let first = first.filter(|&first| first < NONE - CHUNK).ok_or(OutOfMemory)?;
-        let mut chunk = grow::vec(CHUNK as usize)?;
+        let mut chunk = fallible::vec(CHUNK as usize)?;
         for index in first + 1..=first + CHUNK {
-            grow::push(&mut chunk, Place { next: index, ..Place::FREE })?;
+            fallible::push(&mut chunk, Place { next: index, ..Place::FREE })?;
         }
         if let Some(last) = chunk.last_mut() {
             last.next = self.free;
         }
-        grow::push(&mut self.chunks, chunk)?;
+        fallible::push(&mut self.chunks, chunk)?;
         self.free = first;
         Ok(())
     }

@@ -5,7 +5,7 @@ use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind};
 
 use crate::{
     ConnectionId, Engine, EventError, Method, Nanos, NoOwner, ProcessKey,
-    block::{About, Role, encode},
+    blocks::{About, Role, encode},
     statistics::Kind,
 };
 

@@ -1,6 +1,6 @@
 //! A stored block as one reader sees it: a packet's data cut to the reader's snap length, an interface with the
 //! reader's snap length, the rest as it is. Borrows the stored block for the length of one copy; called by
-//! [`Reader`](crate::reader::Reader), under the embedder's lock.
+//! [`Reader`](crate::readers::reader::Reader), under the embedder's lock.
 //!
 //! ```text
 //! enhanced packet block            what a shorter snap length changes

@@ -1,25 +1,28 @@
 //! The engine: what a sensor calls. Owns the tables, the block store, the readers and the counts; the work on events is
 //! in `process`, `connection` and `packet`, what readers call in `control`, the work on sections in `section`.
 
+pub(crate) mod attribution;
+mod control;
+
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{
     Config, ConnectionId, DEFAULT_RING_BYTES, Event, EventError, MAX_PACKET_BYTES, MIN_RING_BYTES, Nanos,
     OutOfMemory, ProcessKey, RING_SLOT_BYTES, SourceDrops, Statistics,
-    block::{About, BlockIndex, Role, Store},
-    correction::Correction,
-    expired::ExpiredPackets,
-    filter::Subject,
-    hold::Hold,
-    open_list::OpenList,
-    reader::Reader,
-    section,
-    signal::Signals,
+    blocks::{About, BlockIndex, Role, Store},
+    held::datagram_reads::Takes,
+    held::expired::ExpiredPackets,
+    held::queue::Hold,
+    readers::correction::Correction,
+    readers::filter::Subject,
+    readers::reader::Reader,
+    readers::section,
+    readers::signal::Signals,
     statistics::Kind,
-    table::{self, Table},
-    takes::Takes,
-    timeline::Timeline,
+    tables::open_list::OpenList,
+    tables::table::{self, Table},
+    tables::timeline::Timeline,
 };
 
 /// What tells a process apart from others with the same id, and since when it is known.

@@ -13,15 +13,15 @@ use core::fmt;
 
 use crate::{
     ConnectionId, Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
-    block::{BlockIndex, Store},
-    correction::{Correction, Coverage, Found, RECALL_BLOCKS, RECALL_PACKETS, Renewed},
-    filter::{Filters, Subject},
-    ring::{Ring, Slot},
-    section::Section,
-    signal::Turn,
+    blocks::trim::Trimmed,
+    blocks::{BlockIndex, Store},
+    readers::correction::{Correction, Coverage, Found, RECALL_BLOCKS, RECALL_PACKETS, Renewed},
+    readers::filter::{Filters, Subject},
+    readers::ring::{Ring, Slot},
+    readers::section::Section,
+    readers::signal::Turn,
     statistics::Kind,
-    timeline::Timeline,
-    trim::Trimmed,
+    tables::timeline::Timeline,
 };
 
 /// Names an attached reader; never used again for another.

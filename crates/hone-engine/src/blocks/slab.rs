@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{OutOfMemory, grow};
+use crate::{OutOfMemory, fallible};
 
 /// Places in a chunk.
 const CHUNK: usize = 1 << BITS;
@@ -73,8 +73,8 @@ impl<T> Slab<T> {
         if chunk >= NONE >> BITS {
             return Err(OutOfMemory);
         }
-        let places = grow::vec(CHUNK)?;
-        grow::push(&mut self.chunks, Chunk { places, free: NONE, live: 0, before: NONE, after: NONE })?;
+        let places = fallible::vec(CHUNK)?;
+        fallible::push(&mut self.chunks, Chunk { places, free: NONE, live: 0, before: NONE, after: NONE })?;
         self.empty += 1;
         self.link_first(chunk);
         Ok(())
@@ -88,7 +88,7 @@ impl<T> Slab<T> {
         let number = self.first;
         let chunk = &mut self.chunks[number as usize];
         if !chunk.has_memory() {
-            chunk.places = grow::vec(CHUNK)?;
+            chunk.places = fallible::vec(CHUNK)?;
             self.empty += 1;
         }
         let place = match chunk.places.get_mut(chunk.free as usize) {
@@ -101,7 +101,7 @@ impl<T> Slab<T> {
                 place
             }
             None => {
-                grow::push_reserved(&mut chunk.places, Place::Used(value));
+                fallible::push_reserved(&mut chunk.places, Place::Used(value));
                 #[expect(clippy::cast_possible_truncation, reason = "no more than places of a chunk")]
                 let place = chunk.places.len() as u32 - 1;
                 place

@@ -1,7 +1,7 @@
 //! The search tree of a [`Timeline`]: places put in, taken out and looked for in order.
 
 use super::{NONE, Place, PlaceIndex, Timeline};
-use crate::block::Store;
+use crate::blocks::Store;
 
 impl Timeline {
     /// The next place that is seen from a moment at which there is one more to come.

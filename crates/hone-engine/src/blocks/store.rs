@@ -5,41 +5,10 @@
 
 use alloc::vec::Vec;
 
-use hone_pcapng::{Block as Encoded, ByteOrder, ProcessEvent, block::BODY_OFFSET};
-
-use crate::{Nanos, ORDER_TIME, OutOfMemory, grow, slab::Slab, spare::Spares, statistics::Kind};
+use crate::{Nanos, ORDER_TIME, OutOfMemory, blocks::buffers::Spares, blocks::slab::Slab, statistics::Kind};
 
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;
-
-/// The byte order of every block, whatever the machine: trimming a stored packet relies on it.
-pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
-/// Most bytes of one option.
-const OPTION_BYTES: usize = 65_535;
-
-/// The bytes of a block, in a buffer of exactly their length. A block longer than the format allows is answered as one
-/// for which there is no memory.
-pub(crate) fn encode(block: &Encoded<'_>) -> Result<Vec<u8>, OutOfMemory> {
-    let mut bytes = grow::vec(block.emitted_length().map_err(|_| OutOfMemory)?)?;
-    block.emit(BYTE_ORDER, &mut bytes).map_err(|_| OutOfMemory)?;
-    Ok(bytes)
-}
-
-/// The process event that [`encode`] made `block` of.
-pub(crate) fn parse_process(block: &[u8]) -> Option<ProcessEvent<'_>> {
-    ProcessEvent::parse(block.get(BODY_OFFSET..block.len().checked_sub(4)?)?, BYTE_ORDER).ok()
-}
-
-/// As much of a text in UTF-8 as one option takes, in whole characters.
-pub(crate) fn cut(text: &[u8]) -> &[u8] {
-    let Some(rest) = text.get(OPTION_BYTES..) else { return text };
-    if rest.is_empty() {
-        return text;
-    }
-    let is_continued = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
-    let end = (OPTION_BYTES - 3..=OPTION_BYTES).rev().find(|&at| !is_continued(at)).unwrap_or(OPTION_BYTES);
-    &text[..end]
-}
 
 /// No process.
 const NONE: u32 = u32::MAX;
@@ -232,9 +201,10 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fallible;
 
     fn block(store: &mut Store, length: usize, kind: Kind) -> Result<BlockIndex, OutOfMemory> {
-        let bytes = grow::filled(7, length)?;
+        let bytes = fallible::filled(7, length)?;
         store.insert(bytes, kind, 0)
     }
 
@@ -277,17 +247,5 @@ mod tests {
             store.release(index);
         }
         assert!(store.bytes_taken() <= 1000, "spare buffers are bounded too");
-    }
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        let mut text = grow::filled(b'a', OPTION_BYTES + 10).expect("there is memory");
-        assert_eq!(cut(&text).len(), OPTION_BYTES);
-        assert_eq!(cut(&text[..OPTION_BYTES]).len(), OPTION_BYTES);
-        assert_eq!(cut(b"short"), b"short");
-        text[OPTION_BYTES - 2..OPTION_BYTES + 2].copy_from_slice("\u{1F980}".as_bytes());
-        assert_eq!(cut(&text).len(), OPTION_BYTES - 2);
-        text.fill(0x80);
-        assert_eq!(cut(&text).len(), OPTION_BYTES, "not UTF-8 at all");
     }
 }

@@ -71,7 +71,7 @@ impl Case {
     }
 
     fn begin(&mut self, at: Nanos, content: u8) -> PlaceIndex {
-        let bytes = grow::filled(content, 4).expect("there is memory");
+        let bytes = fallible::filled(content, 4).expect("there is memory");
         let block = self.store.insert(bytes, Kind::Process, at).expect("there is room");
         let place = self.timeline.begin(block, &mut self.store).expect("there is memory");
         self.store.release(block);

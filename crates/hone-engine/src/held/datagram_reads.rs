@@ -11,7 +11,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{ConnectionId, Nanos, ProcessKey, grow};
+use crate::{ConnectionId, Nanos, ProcessKey, fallible};
 
 /// Most reads that are remembered, of all connections. Beyond, the oldest is forgotten, and its datagram has no process.
 const MOST: usize = 128;
@@ -76,7 +76,7 @@ impl Takes {
             self.0.remove(0);
         }
         // Without memory its datagram has no process.
-        let _ = grow::push(&mut self.0, take);
+        let _ = fallible::push(&mut self.0, take);
     }
 
     /// How many reads of a connection are not settled.

@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{OutOfMemory, ReaderId, grow};
+use crate::{OutOfMemory, ReaderId, fallible};
 
 /// When a reader's signal was raised last: a turn of [`Signals`].
 pub(crate) type Turn = u64;
@@ -35,7 +35,7 @@ impl Signals {
     pub(crate) fn raise(&mut self, reader: ReaderId, last: &mut Turn) {
         if *last != self.turn {
             *last = self.turn;
-            let reserved = grow::push(&mut self.raised, reader);
+            let reserved = fallible::push(&mut self.raised, reader);
             debug_assert!(reserved.is_ok(), "room is reserved when a reader attaches");
         }
     }

@@ -7,7 +7,8 @@
 use crate::{
     AttachError, Detached, Engine, Filter, FilterError, MIN_RING_BYTES, Nanos, OutOfMemory, PerKind,
     PreparedFilter, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBuffer,
-    RingBytesError, UnknownReader, grow, packet::kept_bytes, reader::Reader, section, statistics::Kind,
+    RingBytesError, UnknownReader, engine::attribution::kept_bytes, fallible, readers::reader::Reader,
+    readers::section, statistics::Kind,
 };
 
 impl Engine {
@@ -45,7 +46,7 @@ impl Engine {
         if self.readers.is_empty() {
             self.logging_since = self.now;
         }
-        grow::push_reserved(&mut self.readers, reader);
+        fallible::push_reserved(&mut self.readers, reader);
         self.counts.readers_total += 1;
         self.keep = self.keep.max(kept_bytes(options.snap_length));
         Ok(id)

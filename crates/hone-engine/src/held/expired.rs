@@ -3,7 +3,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, grow, hold::Held};
+use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, fallible, held::queue::Held};
 
 /// Most packets that are remembered, of all connections: the latest. So few that looking through them is cheap.
 const MOST: usize = 512;
@@ -63,7 +63,7 @@ impl ExpiredPackets {
         {
             self.forgot(oldest.connection, expired.at);
         }
-        if grow::push_back(&mut self.packets, expired).is_err() {
+        if fallible::push_back(&mut self.packets, expired).is_err() {
             self.forgot(expired.connection, expired.at);
         }
     }

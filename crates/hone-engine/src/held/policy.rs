@@ -31,12 +31,12 @@
 use crate::{
     Attribution, ConnectionId, Direction, Engine, EventError, Method, Nanos, NoOwner, OpenConnection,
     OpenList, OpenListError, Owner, Packet, ProcessKey, Used, Wait,
-    block::Role,
-    correction::Correction,
-    expired::Expired,
-    hold::{Awaited, Held, Place},
+    blocks::Role,
+    held::datagram_reads::{Lengths, SOONEST, Take},
+    held::expired::Expired,
+    held::queue::{Awaited, Held, Place},
+    readers::correction::Correction,
     statistics::Kind,
-    takes::{Lengths, SOONEST, Take},
     tuple::Tuple,
 };
 
@@ -186,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// A process took a datagram out; see [`takes`](crate::takes).
+    /// A process took a datagram out; see [`takes`](crate::held::datagram_reads).
     fn datagram_taken(&mut self, take: Take, before: u64) {
         let Take { connection, at, .. } = take;
         self.takes.add(take, at.saturating_sub(self.hold_time));

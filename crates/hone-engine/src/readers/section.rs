@@ -7,11 +7,11 @@ use hone_pcapng::{Block, EventCounts, HostId, Interface, RawOption, Resolution, 
 
 use crate::{
     Engine, HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo,
-    block::{BlockIndex, Store, cut, encode},
-    grow,
-    reader::Totals,
+    blocks::{BlockIndex, Store, cut, encode},
+    fallible,
+    readers::reader::Totals,
     statistics::Kind,
-    timeline::{Moment, Timeline},
+    tables::timeline::{Moment, Timeline},
 };
 
 /// `opt_comment`, an option of every block.
@@ -99,7 +99,7 @@ pub(crate) fn frames(info: &SectionInfo, store: &mut Store) -> Result<[BlockInde
 fn header(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
     let mut other = Vec::new();
     if let Some(value) = text(&info.comment) {
-        grow::push(&mut other, RawOption { code: COMMENT, value })?;
+        fallible::push(&mut other, RawOption { code: COMMENT, value })?;
     }
     encode(&Block::Section(hone_pcapng::Section {
         hardware: text(&info.hardware),

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 
 use crate::{
-    Attribution, ConnectionId, Direction, Nanos, NoOwner, OutOfMemory, Packet, Wait, grow,
+    Attribution, ConnectionId, Direction, Nanos, NoOwner, OutOfMemory, Packet, Wait, fallible,
     tuple::{Tuple, payload_of_udp},
 };
 
@@ -62,7 +62,7 @@ impl Held {
     ) -> Result<Self, OutOfMemory> {
         let Packet { at, direction, flags, data, .. } = *packet;
         let (original_length, tuple) = (packet.original_length(), Tuple::of(data, direction));
-        let data = grow::copied(&data[..kept])?;
+        let data = fallible::copied(&data[..kept])?;
         Ok(Self { at, connection, awaited, direction, flags, original_length, tuple, data })
     }
 }
@@ -170,7 +170,7 @@ impl Hold {
             index
         } else {
             let index = Index::try_from(self.slots.len()).map_err(|_| OutOfMemory)?;
-            grow::push(&mut self.slots, slot)?;
+            fallible::push(&mut self.slots, slot)?;
             index
         };
         match self.slots.get_mut(self.newest as usize) {
@@ -182,7 +182,7 @@ impl Hold {
             self.slots[line.last as usize].next = index;
             line.last = index;
         } else {
-            grow::insert(&mut self.lines, connection, Line { first: index, last: index })?;
+            fallible::insert(&mut self.lines, connection, Line { first: index, last: index })?;
         }
         self.count += 1;
         self.bytes += cost;

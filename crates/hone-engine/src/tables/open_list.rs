@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use crate::{OpenListError, OutOfMemory, ProcessKey, grow, tuple::Tuple};
+use crate::{OpenListError, OutOfMemory, ProcessKey, fallible, tuple::Tuple};
 
 /// Version of the internet protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +88,7 @@ impl OpenList {
         for record in records {
             let key = Key::of(record);
             let known = list.get(&key).is_some_and(|&process| process != Some(record.process));
-            grow::insert(&mut list, key, (!known).then_some(record.process))?;
+            fallible::insert(&mut list, key, (!known).then_some(record.process))?;
         }
         Ok(Self { records: list })
     }

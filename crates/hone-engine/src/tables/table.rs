@@ -12,9 +12,9 @@ use hashbrown::HashMap;
 
 use crate::{
     EventError, Nanos, OutOfMemory,
-    block::{BlockIndex, Store},
-    grow,
-    timeline::{PlaceIndex, Timeline},
+    blocks::{BlockIndex, Store},
+    fallible,
+    tables::timeline::{PlaceIndex, Timeline},
 };
 
 /// Most entries that leave with one event, so that none takes long. One event ends at most one entry.
@@ -98,7 +98,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         let placed = timeline.begin(block, store);
         let inserted = placed.and_then(|place| {
             let entry = Entry { identity, block, place, ended: None };
-            grow::insert(&mut self.entries, key, entry).inspect_err(|_| timeline.end(place, store))
+            fallible::insert(&mut self.entries, key, entry).inspect_err(|_| timeline.end(place, store))
         });
         match inserted {
             Ok(old) => {
@@ -130,7 +130,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         {
             self.remove_ended(oldest, ended, store);
         }
-        if grow::push_back(&mut self.leaving, (key, at)).is_err() {
+        if fallible::push_back(&mut self.leaving, (key, at)).is_err() {
             self.remove_ended(key, at, store);
         }
     }
@@ -176,7 +176,7 @@ mod tests {
 
         fn begin(&mut self, key: u32) -> Result<(), EventError> {
             self.table.make_room(key, &mut self.store)?;
-            let block = self.store.insert(grow::vec(4)?, Kind::Process, 0)?;
+            let block = self.store.insert(fallible::vec(4)?, Kind::Process, 0)?;
             self.table.insert(key, (), block, &mut self.store, &mut self.timeline)?;
             Ok(())
         }

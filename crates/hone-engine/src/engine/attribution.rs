@@ -8,9 +8,9 @@ use hone_pcapng as pcapng;
 use crate::{
     Attribution, ConnectionId, Direction, Engine, EventError, MAX_PACKET_BYTES, Method, Nanos, NoOwner,
     Owner, Packet, ProcessKey,
-    block::{About, BYTE_ORDER, Role},
-    filter::Subject,
-    hold::Awaited,
+    blocks::{About, BYTE_ORDER, Role},
+    held::queue::Awaited,
+    readers::filter::Subject,
     statistics::Kind,
     tuple::Tuple,
 };

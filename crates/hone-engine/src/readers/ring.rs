@@ -1,9 +1,9 @@
 //! A reader's ring buffer: which blocks wait for it, and how each is to be cut. Owns the slots; the references to blocks
-//! are its reader's. Called by [`Reader`](crate::reader::Reader), under the embedder's one lock.
+//! are its reader's. Called by [`Reader`](crate::readers::reader::Reader), under the embedder's one lock.
 
 use alloc::vec::Vec;
 
-use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, block::BlockIndex, grow};
+use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, blocks::BlockIndex, fallible};
 
 /// A ring buffer for a reader that is to be attached. To make and to free one takes time in proportion to its size; so a
 /// shell makes it before it takes its lock: [`Engine::attach_with`](crate::Engine::attach_with).
@@ -49,7 +49,7 @@ impl Ring {
     /// `slots` is a power of two.
     pub(crate) fn new(slots: usize) -> Result<Self, OutOfMemory> {
         debug_assert!(slots.is_power_of_two());
-        Ok(Self { slots: grow::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
+        Ok(Self { slots: fallible::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the mask keeps only bits that index a slot")]

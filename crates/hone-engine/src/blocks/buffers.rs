@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{OutOfMemory, grow};
+use crate::{OutOfMemory, fallible};
 
 /// The smallest and the largest buffers kept, as powers of two: 64 bytes; the largest packet with what surrounds it.
 const SMALLEST: u32 = 6;
@@ -37,9 +37,9 @@ impl Spares {
     /// An empty buffer with room for `length` bytes, kept or new.
     pub(crate) fn take(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
         let length = round_up(length);
-        let Some(class) = class(length) else { return grow::vec(length) };
+        let Some(class) = class(length) else { return fallible::vec(length) };
         let kept = self.classes.get_mut(class).and_then(Vec::pop);
-        let Some(buffer) = kept else { return grow::vec(length) };
+        let Some(buffer) = kept else { return fallible::vec(length) };
         self.bytes -= Self::cost(&buffer);
         Ok(buffer)
     }
@@ -58,13 +58,13 @@ impl Spares {
 
     fn keep(&mut self, class: usize, buffer: Vec<u8>) -> Result<(), OutOfMemory> {
         if self.classes.is_empty() {
-            let mut classes = grow::vec(CLASSES)?;
+            let mut classes = fallible::vec(CLASSES)?;
             for _ in 0..CLASSES {
-                grow::push(&mut classes, Vec::new())?;
+                fallible::push(&mut classes, Vec::new())?;
             }
             self.classes = classes;
         }
-        grow::push(&mut self.classes[class], buffer)
+        fallible::push(&mut self.classes[class], buffer)
     }
 
     fn cost(buffer: &Vec<u8>) -> usize {
@@ -122,7 +122,7 @@ mod tests {
         let again = spares.take(97).expect("there is memory");
         assert_eq!((again.as_ptr(), spares.bytes()), (place, 0));
         for _ in 0..9 {
-            spares.give(grow::vec(100).expect("there is memory"));
+            spares.give(fallible::vec(100).expect("there is memory"));
         }
         assert_eq!(spares.bytes(), 3 * (100 + size_of::<Vec<u8>>()));
         assert!(spares.take(100).expect("there is memory").capacity() >= 112, "100 bytes are kept as 96");

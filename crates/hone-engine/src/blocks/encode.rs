@@ -1,0 +1,53 @@
+//! How a block becomes bytes, and a stored process event is read back. Holds no state.
+
+use alloc::vec::Vec;
+
+use hone_pcapng::{Block, ByteOrder, ProcessEvent, block::BODY_OFFSET};
+
+use crate::{OutOfMemory, fallible};
+
+/// The byte order of every block, whatever the machine: trimming a stored packet relies on it.
+pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
+/// Most bytes of one option.
+const OPTION_BYTES: usize = 65_535;
+
+/// The bytes of a block, in a buffer of exactly their length. A block longer than the format allows is answered as one
+/// for which there is no memory.
+pub(crate) fn encode(block: &Block<'_>) -> Result<Vec<u8>, OutOfMemory> {
+    let mut bytes = fallible::vec(block.emitted_length().map_err(|_| OutOfMemory)?)?;
+    block.emit(BYTE_ORDER, &mut bytes).map_err(|_| OutOfMemory)?;
+    Ok(bytes)
+}
+
+/// The process event that [`encode`] made `block` of.
+pub(crate) fn parse_process(block: &[u8]) -> Option<ProcessEvent<'_>> {
+    ProcessEvent::parse(block.get(BODY_OFFSET..block.len().checked_sub(4)?)?, BYTE_ORDER).ok()
+}
+
+/// As much of a text in UTF-8 as one option takes, in whole characters.
+pub(crate) fn cut(text: &[u8]) -> &[u8] {
+    let Some(rest) = text.get(OPTION_BYTES..) else { return text };
+    if rest.is_empty() {
+        return text;
+    }
+    let is_continued = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
+    let end = (OPTION_BYTES - 3..=OPTION_BYTES).rev().find(|&at| !is_continued(at)).unwrap_or(OPTION_BYTES);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let mut text = fallible::filled(b'a', OPTION_BYTES + 10).expect("there is memory");
+        assert_eq!(cut(&text).len(), OPTION_BYTES);
+        assert_eq!(cut(&text[..OPTION_BYTES]).len(), OPTION_BYTES);
+        assert_eq!(cut(b"short"), b"short");
+        text[OPTION_BYTES - 2..OPTION_BYTES + 2].copy_from_slice("\u{1F980}".as_bytes());
+        assert_eq!(cut(&text).len(), OPTION_BYTES - 2);
+        text.fill(0x80);
+        assert_eq!(cut(&text).len(), OPTION_BYTES, "not UTF-8 at all");
+    }
+}

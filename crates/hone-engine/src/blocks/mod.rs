@@ -1,0 +1,11 @@
+//! Blocks: their bytes, made once, kept once and shared by all readers.
+
+pub(crate) mod buffers;
+mod encode;
+pub(crate) mod slab;
+mod store;
+pub(crate) mod trim;
+
+pub use encode::BYTE_ORDER;
+pub(crate) use encode::{cut, encode, parse_process};
+pub(crate) use store::{About, BlockIndex, Role, Store};
