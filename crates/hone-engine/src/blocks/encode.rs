@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use hone_pcapng::{Block, ByteOrder, ProcessEvent, block::BODY_OFFSET};
 
-use crate::{OutOfMemory, fallible};
+use crate::{Direction, OutOfMemory, Packet, fallible};
 
 /// The byte order of every block, whatever the machine: trimming a stored packet relies on it.
 pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
@@ -33,6 +33,28 @@ pub(crate) fn cut(text: &[u8]) -> &[u8] {
     let is_continued = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
     let end = (OPTION_BYTES - 3..=OPTION_BYTES).rev().find(|&at| !is_continued(at)).unwrap_or(OPTION_BYTES);
     &text[..end]
+}
+
+/// The direction's bits of `epb_flags`.
+pub(crate) const DIRECTION: u32 = 0b11;
+const INBOUND: u32 = 1;
+const OUTBOUND: u32 = 2;
+
+impl Direction {
+    /// Bits 0-1 of `epb_flags`.
+    pub(crate) const fn bits(self) -> u32 {
+        match self {
+            Self::Inbound => INBOUND,
+            Self::Outbound => OUTBOUND,
+        }
+    }
+}
+
+impl Packet<'_> {
+    /// Bytes on the wire: as told, but not less than there are.
+    pub(crate) fn original_length(&self) -> u32 {
+        self.original_length.max(u32::try_from(self.data.len()).unwrap_or(u32::MAX))
+    }
 }
 
 #[cfg(test)]

@@ -1,104 +1,29 @@
-//! Packets: the hot path. Finds out whose a packet is, and queues it. Called by [`Engine::handle`], under the
-//! embedder's one lock.
-
-use alloc::{borrow::Cow, vec::Vec};
-
-use hone_pcapng as pcapng;
+//! How a packet is attributed: the hot path. Called by [`Engine::handle`], under the embedder's one lock.
 
 use crate::{
-    Attribution, ConnectionId, Direction, Engine, EventError, MAX_PACKET_BYTES, Method, Nanos, NoOwner,
-    Owner, Packet, ProcessKey,
-    blocks::{About, BYTE_ORDER, Role},
-    held::queue::Awaited,
-    readers::filter::Subject,
-    statistics::Kind,
-    tuple::Tuple,
+    Attribution, ConnectionId, Engine, EventError, Method, Nanos, NoOwner, Owner, Packet, ProcessKey,
+    blocks::Role, held::queue::Awaited, tuple::Tuple,
 };
-
-/// The direction's bits of `epb_flags`.
-pub(crate) const DIRECTION: u32 = 0b11;
-const INBOUND: u32 = 1;
-const OUTBOUND: u32 = 2;
-
-impl Direction {
-    /// Bits 0-1 of `epb_flags`.
-    pub(crate) const fn bits(self) -> u32 {
-        match self {
-            Self::Inbound => INBOUND,
-            Self::Outbound => OUTBOUND,
-        }
-    }
-}
-
-/// Most bytes of a packet that are kept for a reader with this snap length.
-pub(crate) const fn kept_bytes(snap_length: u32) -> u32 {
-    if snap_length == 0 || snap_length > MAX_PACKET_BYTES { MAX_PACKET_BYTES } else { snap_length }
-}
 
 /// What is to be done with a packet.
 enum Verdict {
     Queue(Attribution),
-    /// It waits for what this connection's users do.
+    /// It is held for what shows its owner.
     Hold(ConnectionId, Awaited),
 }
 
 impl Engine {
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
-        self.counts.packet_bytes += u64::from(packet.original_length());
+    pub(super) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
+        self.queues.counts.packet_bytes += u64::from(packet.original_length());
         match self.correlate(packet) {
-            Verdict::Queue(attribution) => self.queue(packet, attribution, Role::Plain),
-            Verdict::Hold(connection, awaited) => self.hold(packet, connection, awaited),
+            Verdict::Queue(attribution) => self.queues.queue(packet, attribution, Role::Plain),
+            Verdict::Hold(connection, awaited) => {
+                self.held.hold(packet, connection, awaited, &self.tables, &mut self.queues)
+            }
         }
     }
 
-    /// Counts a packet by its attribution and queues it for the readers.
-    pub(crate) fn queue(
-        &mut self,
-        packet: &Packet<'_>,
-        attribution: Attribution,
-        role: Role,
-    ) -> Result<(), EventError> {
-        match attribution {
-            Ok((_, method)) => self.counts.methods.count(method),
-            Err(reason) => self.counts.no_owner.count(reason),
-        }
-        if self.readers.is_empty() {
-            return Ok(());
-        }
-
-        let process = attribution.ok().map(|(process, _)| process.pid);
-        let subject = Subject { connection: packet.connection, process };
-        let block = pcapng::Packet {
-            interface: 0,
-            timestamp: packet.at,
-            original_length: packet.original_length(),
-            data: Cow::Borrowed(&packet.data[..self.kept(packet.data)]),
-            flags: Some(packet.flags & !DIRECTION | packet.direction.bits()),
-            connection: packet.connection,
-            process,
-            how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
-            other: Vec::new(),
-        };
-        let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
-        if !self.readers.iter().any(|reader| reader.takes(subject, length)) {
-            self.readers.iter_mut().for_each(|reader| reader.refuse(subject));
-            return Ok(());
-        }
-        let mut bytes = self.store.buffer(length)?;
-        block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
-        let block = self.store.insert(bytes, Kind::Packet, packet.at)?;
-        self.store.set_about(block, About { subject: packet.connection.unwrap_or(0), process, role });
-        self.offer_packet(block, subject);
-        self.store.release(block);
-        Ok(())
-    }
-
-    /// How much of a packet's data is kept.
-    pub(crate) fn kept(&self, data: &[u8]) -> usize {
-        data.len().min(usize::try_from(self.keep).unwrap_or(usize::MAX))
-    }
-
-    /// Finds out whose a packet is.
+    /// Finds the packet's process, or the reason why it has none.
     fn correlate(&mut self, packet: &Packet<'_>) -> Verdict {
         let (named, attribution) = match packet.owner {
             Owner::Process(process, method) => (Some(process), Ok((process, method))),
@@ -121,16 +46,17 @@ impl Engine {
         Verdict::Queue(attribution)
     }
 
-    /// The same, where the sensor does not say.
+    /// The same, where the sensor leaves it to the tables: the connection's owner, else the process that the open-connection
+    /// list names, else the packet waits.
     fn ask(&mut self, packet: &Packet<'_>) -> Verdict {
-        let known = packet.connection.and_then(|connection| self.connections.get(connection)?.identity);
+        let known = packet.connection.and_then(|connection| self.tables.connection(connection)?.identity);
         if let Some(process) = known {
             return Verdict::Queue(Ok((process, Method::Connection)));
         }
-        let listed = (!self.open_list.is_empty())
+        let listed = (self.tables.has_open_list())
             .then(|| Tuple::of(packet.data, packet.direction))
             .flatten()
-            .and_then(|tuple| self.listed(&tuple));
+            .and_then(|tuple| self.tables.listed(&tuple));
         if let Some(connection) = packet.connection {
             self.learn(connection, listed, packet.at);
         }
@@ -148,26 +74,18 @@ impl Engine {
 
     /// Whether a packet of this connection may be held at all.
     fn waits(&self, connection: ConnectionId) -> bool {
-        let is_open = self.connections.get(connection).is_some_and(|known| known.ended.is_none());
-        is_open && self.hold_time > 0 && !self.readers.is_empty()
+        self.tables.is_open(connection) && self.held.is_on() && self.queues.has_readers()
     }
 
-    /// Opens a connection that is not known, so that every connection that a packet names has been opened, and gives
-    /// an open one without an owner to `owner`.
-    pub(crate) fn learn(&mut self, connection: ConnectionId, owner: Option<ProcessKey>, at: Nanos) {
+    /// Opens a connection that is not known, so that every connection that a packet names has been opened. An open one
+    /// without an owner becomes `owner`'s.
+    pub(super) fn learn(&mut self, connection: ConnectionId, owner: Option<ProcessKey>, at: Nanos) {
         let is_new = self
-            .connections
-            .get(connection)
+            .tables
+            .connection(connection)
             .is_none_or(|known| owner.is_some() && known.identity.is_none() && known.ended.is_none());
         if is_new && self.connection_opened(connection, owner, at).is_err() {
-            self.counts.unopened += 1;
+            self.queues.counts.unopened += 1;
         }
-    }
-}
-
-impl Packet<'_> {
-    /// Bytes on the wire: as told, but not less than there are.
-    pub(crate) fn original_length(&self) -> u32 {
-        self.original_length.max(u32::try_from(self.data.len()).unwrap_or(u32::MAX))
     }
 }

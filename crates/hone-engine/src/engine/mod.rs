@@ -1,76 +1,31 @@
-//! The engine: what a sensor calls. Owns the tables, the block store, the readers and the counts; the work on events is
-//! in `process`, `connection` and `packet`, what readers call in `control`, the work on sections in `section`.
+//! The engine: what a sensor calls ([`handle`](Engine::handle), [`tick`](Engine::tick)) and, in `control`, what readers
+//! call. Owns the tables, the held packets and the queue manager, and leads each event through them; how a packet is
+//! attributed is in `attribution`.
 
-pub(crate) mod attribution;
+mod attribution;
 mod control;
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::{
-    Config, ConnectionId, DEFAULT_RING_BYTES, Event, EventError, MAX_PACKET_BYTES, MIN_RING_BYTES, Nanos,
-    OutOfMemory, ProcessKey, RING_SLOT_BYTES, SourceDrops, Statistics,
-    blocks::{About, BlockIndex, Role, Store},
-    held::datagram_reads::Takes,
-    held::expired::ExpiredPackets,
-    held::queue::Hold,
-    readers::correction::Correction,
-    readers::filter::Subject,
-    readers::reader::Reader,
-    readers::section,
-    readers::signal::Signals,
+    Config, ConnectionId, Event, EventError, Method, Nanos, NoOwner, OutOfMemory, ProcessKey, SourceDrops,
+    Statistics,
+    held::policy::HeldPackets,
+    readers::{correction::Correction, queues::Queues},
     statistics::Kind,
-    tables::open_list::OpenList,
-    tables::table::{self, Table},
-    tables::timeline::Timeline,
+    tables::{Tables, table},
 };
-
-/// What tells a process apart from others with the same id, and since when it is known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Running {
-    /// [`ProcessKey::start`].
-    pub(crate) start: Nanos,
-    /// When the first event of it was.
-    pub(crate) born: Nanos,
-}
 
 /// Ties packets to connections and processes, and queues them as blocks for any number of readers.
 ///
 /// No method blocks, reads a clock or aborts when memory runs out. Times are [`Nanos`]; each `now` and each event's
-/// time should not go backwards by much, else what lingers stays longer, or leaves earlier.
+/// time should not go backwards by much, else what lingers expires later, or earlier.
 pub struct Engine {
-    pub(crate) store: Store,
-    /// By process id.
-    pub(crate) processes: Table<u32, Running>,
-    /// By connection id; with the owner.
-    pub(crate) connections: Table<ConnectionId, Option<ProcessKey>>,
-    /// What of both has not ended, for sections to begin with.
-    pub(crate) timeline: Timeline,
-    pub(crate) open_list: OpenList,
-    pub(crate) max_open_connections: usize,
-    /// Packets that wait for their connection's owner.
-    pub(crate) hold: Hold,
-    pub(crate) hold_time: Nanos,
-    /// Packets that have waited in vain.
-    pub(crate) expired: ExpiredPackets,
-    /// Reads of datagrams of which it is not known yet which they took.
-    pub(crate) takes: Takes,
-    pub(crate) readers: Vec<Reader>,
-    pub(crate) signals: Signals,
-    /// Most bytes of a packet's data that any reader wants.
-    pub(crate) keep: u32,
-    /// The section header and the interface, the same for all sections.
-    pub(crate) frames: [BlockIndex; 2],
-    pub(crate) counts: Statistics,
-    /// The latest time told.
-    pub(crate) now: Nanos,
-    /// Since when there are readers, if there are.
-    pub(crate) logging_since: Nanos,
-    /// Ring buffer of readers that do not ask for a size, bytes.
-    pub(crate) ring_bytes: usize,
-    pub(crate) max_readers: u32,
-    pub(crate) max_ring_bytes: usize,
-    pub(crate) max_filter_ids: usize,
+    tables: Tables,
+    held: HeldPackets,
+    queues: Queues,
+    /// Most ids in one list of a reader's filters.
+    max_filter_ids: usize,
 }
 
 impl fmt::Debug for Engine {
@@ -85,44 +40,9 @@ impl Engine {
     /// # Errors
     /// There is no memory for a section header and an interface.
     pub fn new(config: Config) -> Result<Self, OutOfMemory> {
-        let mut store = Store::new(config.max_block_bytes);
-        let frames = section::frames(&config.section, &mut store)?;
-        let max_ring_bytes = 1 << config.max_ring_bytes.max(MIN_RING_BYTES).ilog2();
-        let (processes, connections) = (config.max_processes, config.max_connections);
-        let mut processes = Table::new(processes, config.process_linger, EventError::TooManyProcesses);
-        let mut connections =
-            Table::new(connections, config.connection_linger, EventError::TooManyConnections);
-        let mut timeline = Timeline::new();
-        if config.reserve {
-            processes.reserve()?;
-            connections.reserve()?;
-            let known = processes.bound().saturating_add(connections.bound());
-            timeline.reserve(known)?;
-            store.reserve(known.saturating_add(max_ring_bytes / RING_SLOT_BYTES))?;
-        }
-        Ok(Self {
-            store,
-            processes,
-            connections,
-            timeline,
-            open_list: OpenList::empty(),
-            max_open_connections: config.max_open_connections,
-            hold: Hold::new(config.max_held_packets, config.max_held_bytes),
-            hold_time: config.hold_time,
-            expired: ExpiredPackets::default(),
-            takes: Takes::default(),
-            readers: Vec::new(),
-            signals: Signals::new(),
-            keep: 0,
-            frames,
-            counts: Statistics { loaded: config.loaded, ..Statistics::default() },
-            now: 0,
-            logging_since: 0,
-            ring_bytes: DEFAULT_RING_BYTES.min(max_ring_bytes),
-            max_readers: config.max_readers,
-            max_ring_bytes,
-            max_filter_ids: config.max_filter_ids,
-        })
+        let tables = Tables::new(&config)?;
+        let queues = Queues::new(&config, tables.bound())?;
+        Ok(Self { tables, held: HeldPackets::new(&config), queues, max_filter_ids: config.max_filter_ids })
     }
 
     /// Takes in what happened, and queues it for every reader. What says nothing new is ignored and counted: the end of
@@ -134,44 +54,44 @@ impl Engine {
         self.expire(event.at());
         let (kind, result) = match *event {
             Event::Packet(ref packet) => {
-                self.counts.received.packets += 1;
+                self.queues.counts.received.packets += 1;
                 (Kind::Packet, self.packet(packet))
             }
             Event::ProcessStarted(ref start) => {
-                self.counts.received.processes += 1;
-                self.counts.process_starts += 1;
-                (Kind::Process, self.process_started(start))
+                self.queues.counts.received.processes += 1;
+                self.queues.counts.process_starts += 1;
+                (Kind::Process, self.tables.process_started(start, &mut self.queues))
             }
             Event::ProcessEnded { process, at } => {
-                self.counts.received.processes += 1;
-                self.counts.process_ends += 1;
-                (Kind::Process, self.process_ended(process, at))
+                self.queues.counts.received.processes += 1;
+                self.queues.counts.process_ends += 1;
+                (Kind::Process, self.tables.process_ended(process, at, &mut self.queues))
             }
             Event::ConnectionOpened { connection, owner, at } => {
-                self.counts.received.connections += 1;
-                self.counts.connection_opens += 1;
+                self.queues.counts.received.connections += 1;
+                self.queues.counts.connection_opens += 1;
                 (Kind::Connection, self.connection_opened(connection, owner, at))
             }
             Event::ConnectionUsed { connection, process, used, at } => {
-                self.used(connection, process, used, at);
+                self.held.used(connection, process, used, at, &self.tables, &mut self.queues);
                 return Ok(());
             }
             Event::Corrected { connection, direction, packets, attribution, at } => {
                 let correction = Correction { connection, direction, packets, attribution };
-                (Kind::Connection, self.corrected(&correction, at))
+                (Kind::Connection, self.held.correct(&correction, at, &self.tables, &mut self.queues))
             }
             Event::DatagramDropped { connection, number, .. } => {
-                self.datagram_dropped(connection, number);
+                self.held.datagram_dropped(connection, number, &self.tables, &mut self.queues);
                 return Ok(());
             }
             Event::ConnectionClosed { connection, process, at } => {
-                self.counts.received.connections += 1;
-                self.counts.connection_closes += 1;
+                self.queues.counts.received.connections += 1;
+                self.queues.counts.connection_closes += 1;
                 (Kind::Connection, self.connection_closed(connection, process, at))
             }
         };
         if result.is_err() {
-            self.counts.lost.add(kind);
+            self.queues.counts.lost.add(kind);
         }
         result
     }
@@ -185,21 +105,21 @@ impl Engine {
     /// Those of [`handle`](Self::handle).
     pub fn restate(&mut self, event: &Event<'_>) -> Result<(), EventError> {
         match *event {
-            Event::ProcessStarted(ref start) if self.processes.get(start.process.pid).is_some() => {
-                self.counts.received.processes += 1;
-                self.counts.process_starts += 1;
-                self.counts.ignored.processes += 1;
+            Event::ProcessStarted(ref start) if self.tables.process(start.process.pid).is_some() => {
+                self.queues.counts.received.processes += 1;
+                self.queues.counts.process_starts += 1;
+                self.queues.counts.ignored.processes += 1;
                 Ok(())
             }
             Event::ConnectionOpened { connection, .. }
                 if self
-                    .connections
-                    .get(connection)
+                    .tables
+                    .connection(connection)
                     .is_some_and(|known| known.ended.is_some() || known.identity.is_some()) =>
             {
-                self.counts.received.connections += 1;
-                self.counts.connection_opens += 1;
-                self.counts.ignored.connections += 1;
+                self.queues.counts.received.connections += 1;
+                self.queues.counts.connection_opens += 1;
+                self.queues.counts.ignored.connections += 1;
                 Ok(())
             }
             _ => self.handle(event),
@@ -208,95 +128,74 @@ impl Engine {
 
     /// Notes how much the platform has lost so far: running totals, not what is new.
     pub const fn report_source_drops(&mut self, totals: SourceDrops) {
-        self.counts.dropped_by_source = totals;
+        self.queues.counts.dropped_by_source = totals;
     }
 
-    /// Lets go of what has had its time at `now`: for when nothing happens. `now` is a time until which all that
-    /// happened has been told, or packets are given up whose process is known already. Gives when the next packet
-    /// held has had its time, which is when to call this again at the latest; `None` if none is held.
+    /// Expires what has had its time at `now`: for when nothing happens. `now` must not be later than the last instant of
+    /// which everything has been reported, else packets expire whose owner is about to be reported. Returns when the next
+    /// held packet expires, which is when to call this again at the latest; `None` if none is held.
     pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
-        self.expire_held(now);
-        self.let_go(now, table::LEAVE_WHEN_IDLE);
-        self.hold.oldest().map(|(_, at)| at.saturating_add(self.hold_time))
+        self.held.expire(now, &self.tables, &mut self.queues);
+        self.expire_tables(now, table::LEAVE_WHEN_IDLE);
+        self.held.next_expiry()
+    }
+
+    /// Gives up waiting for the owners of all held packets: at the end of a recording, so that they are still in it.
+    /// Also done when the last reader detaches.
+    pub fn release_held(&mut self) {
+        self.held.give_up_all(&self.tables, &mut self.queues);
     }
 
     /// The running process with this id.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessKey> {
-        let known = self.processes.get(pid).filter(|known| known.ended.is_none())?;
+        let known = self.tables.process(pid).filter(|known| known.ended.is_none())?;
         Some(ProcessKey { pid, start: known.identity.start })
     }
 
     /// What the engine did so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let logging = if self.readers.is_empty() { 0 } else { self.now.saturating_sub(self.logging_since) };
-        Statistics {
-            logging_time: self.counts.logging_time + logging,
-            held: self.hold.count() as u64,
-            held_bytes: self.hold.bytes() as u64,
-            ring_bytes: self.ring_bytes as u64,
-            snap_length: if self.keep == MAX_PACKET_BYTES { 0 } else { self.keep },
-            processes: self.processes.live() as u64,
-            connections: self.connections.live() as u64,
-            readers: self.readers.len() as u64,
-            blocks: self.store.live() as u64,
-            block_bytes: self.store.bytes_taken() as u64,
-            ..self.counts
-        }
+        self.tables.statistics(self.held.statistics(self.queues.statistics()))
     }
 
-    /// Lets go of what has lingered or been held long enough.
+    /// Expires what has lingered or been held long enough.
     fn expire(&mut self, now: Nanos) {
-        self.expire_held(now);
-        self.forget(now);
+        self.held.expire(now, &self.tables, &mut self.queues);
+        self.expire_tables(now, table::LEAVE_WITH_EVENT);
     }
 
-    /// Lets go of what has lingered long enough.
-    pub(crate) fn forget(&mut self, now: Nanos) {
-        self.let_go(now, table::LEAVE_WITH_EVENT);
+    /// Expires what has lingered long enough, of each table at most `at_once` entries.
+    fn expire_tables(&mut self, now: Nanos, at_once: usize) {
+        self.queues.advance(now);
+        self.tables.expire(now, at_once, &mut self.queues.store);
     }
 
-    /// The same, of each table at most so many entries.
-    fn let_go(&mut self, now: Nanos, at_once: usize) {
-        self.now = self.now.max(now);
-        self.processes.expire(now, at_once, &mut self.store);
-        self.connections.expire(now, at_once, &mut self.store);
-        self.timeline.sweep(&mut self.store);
-    }
-
-    /// Queues a block for every reader.
-    pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind) {
-        let bytes = self.store.bytes(block).len();
-        for reader in &mut self.readers {
-            if reader.offer(block, kind, bytes, &mut self.store) {
-                self.signals.raise(reader.id, &mut reader.signalled);
-            }
-        }
-    }
-
-    /// Queues a packet for every reader whose filters it passes.
-    pub(crate) fn offer_packet(&mut self, block: BlockIndex, packet: Subject) {
-        let bytes = self.store.bytes(block).len();
-        for reader in &mut self.readers {
-            if reader.offer_packet(block, packet, bytes, &mut self.store) {
-                self.signals.raise(reader.id, &mut reader.signalled);
-            }
-        }
-    }
-
-    /// Queues an event of which nothing else is kept, about this process or connection.
-    pub(crate) fn tell(
+    /// A connection was opened, or goes to another owner. Held packets that waited for its owner follow.
+    fn connection_opened(
         &mut self,
-        bytes: Vec<u8>,
-        kind: Kind,
-        about: u64,
+        connection: ConnectionId,
+        owner: Option<ProcessKey>,
         at: Nanos,
-    ) -> Result<(), OutOfMemory> {
-        let block = self.store.insert(bytes, kind, at)?;
-        self.store.set_about(block, About::event(about, Role::Plain));
-        self.offer(block, kind);
-        self.store.release(block);
-        Ok(())
+    ) -> Result<(), EventError> {
+        let result = self.tables.connection_opened(connection, owner, at, &mut self.queues);
+        if let Some(owner) = owner {
+            let owner = (owner, Method::Connection);
+            self.held.hand_over_asked(connection, owner, &self.tables, &mut self.queues);
+        }
+        result
+    }
+
+    /// A connection was closed. Its held packets leave before that.
+    fn connection_closed(
+        &mut self,
+        connection: ConnectionId,
+        process: Option<ProcessKey>,
+        at: Nanos,
+    ) -> Result<(), EventError> {
+        if self.tables.is_open(connection) {
+            self.held.give_up(connection, NoOwner::UnknownSocket, &self.tables, &mut self.queues);
+        }
+        self.tables.connection_closed(connection, process, at, &mut self.queues)
     }
 }

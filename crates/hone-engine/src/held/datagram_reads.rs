@@ -22,7 +22,7 @@ pub(crate) const SOONEST: Nanos = 1000;
 
 /// One read.
 #[derive(Clone, Copy)]
-pub(crate) struct Take {
+pub(crate) struct DatagramRead {
     pub(crate) connection: ConnectionId,
     pub(crate) process: ProcessKey,
     /// Bytes returned.
@@ -66,17 +66,17 @@ impl Lengths {
 }
 
 #[derive(Default)]
-pub(crate) struct Takes(Vec<Take>);
+pub(crate) struct DatagramReads(Vec<DatagramRead>);
 
-impl Takes {
+impl DatagramReads {
     /// Remembers a read; forgets those that are older than `oldest`.
-    pub(crate) fn add(&mut self, take: Take, oldest: Nanos) {
+    pub(crate) fn add(&mut self, read: DatagramRead, oldest: Nanos) {
         self.0.retain(|known| known.at >= oldest);
         if self.0.len() >= MOST {
             self.0.remove(0);
         }
         // Without memory its datagram has no process.
-        let _ = fallible::push(&mut self.0, take);
+        let _ = fallible::push(&mut self.0, read);
     }
 
     /// How many reads of a connection are not settled.
@@ -93,21 +93,21 @@ impl Takes {
         alike: usize,
     ) -> Option<ProcessKey> {
         let first = self.of(connection).next()?.process;
-        if self.of(connection).all(|take| take.process == first) {
+        if self.of(connection).all(|read| read.process == first) {
             return Some(first);
         }
-        let mut same = self.of(connection).filter(|take| Some(take.length) == length);
+        let mut same = self.of(connection).filter(|read| Some(read.length) == length);
         let count = same.clone().count();
         let first = same.next()?.process;
-        (count == alike && same.all(|take| take.process == first)).then_some(first)
+        (count == alike && same.all(|read| read.process == first)).then_some(first)
     }
 
     /// Forgets the reads of a connection: they are settled.
     pub(crate) fn settle(&mut self, connection: ConnectionId) {
-        self.0.retain(|take| take.connection != connection);
+        self.0.retain(|read| read.connection != connection);
     }
 
-    fn of(&self, connection: ConnectionId) -> impl Iterator<Item = &Take> + Clone {
-        self.0.iter().filter(move |take| take.connection == connection)
+    fn of(&self, connection: ConnectionId) -> impl Iterator<Item = &DatagramRead> + Clone {
+        self.0.iter().filter(move |read| read.connection == connection)
     }
 }

@@ -3,7 +3,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, fallible, held::queue::Held};
+use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, fallible, held::queue::HeldPacket};
 
 /// Most packets that are remembered, of all connections: the latest. So few that looking through them is cheap.
 const MOST: usize = 512;
@@ -27,8 +27,8 @@ pub(crate) struct Expired {
 
 impl Expired {
     /// A packet that waited for this; `None` where any use of its connection would have done.
-    pub(crate) fn new(held: &Held, wait: Wait) -> Option<Self> {
-        let &Held { connection, direction, at, .. } = held;
+    pub(crate) fn new(held: &HeldPacket, wait: Wait) -> Option<Self> {
+        let &HeldPacket { connection, direction, at, .. } = held;
         (wait != Wait::Use).then(|| Self {
             connection,
             direction,

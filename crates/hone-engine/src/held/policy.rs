@@ -29,59 +29,76 @@
 //! never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
 
 use crate::{
-    Attribution, ConnectionId, Direction, Engine, EventError, Method, Nanos, NoOwner, OpenConnection,
-    OpenList, OpenListError, Owner, Packet, ProcessKey, Used, Wait,
+    Attribution, Config, ConnectionId, Direction, EventError, Method, Nanos, NoOwner, Owner, Packet,
+    ProcessKey, Statistics, Used, Wait,
     blocks::Role,
-    held::datagram_reads::{Lengths, SOONEST, Take},
-    held::expired::Expired,
-    held::queue::{Awaited, Held, Place},
-    readers::correction::Correction,
+    held::{
+        datagram_reads::{DatagramRead, DatagramReads, Lengths, SOONEST},
+        expired::{Expired, ExpiredPackets},
+        queue::{Awaited, Cursor, HeldPacket, HeldQueue},
+    },
+    readers::{correction::Correction, queues::Queues},
     statistics::Kind,
-    tuple::Tuple,
+    tables::Tables,
 };
 
 /// Most packets given up in one call because their time is over, so that no call takes long. One call holds at most one.
 const EXPIRE_AT_ONCE: usize = 64;
 
-impl Engine {
-    /// Replaces the open-connection list with `records` and gives the connections of the packets held their owners.
-    /// The list names the process of packets for which the sensor says [`Owner::Ask`] and whose
-    /// connection has no owner; the connection is then that process's. Takes time in proportion to the records and the
-    /// packets held.
-    ///
-    /// # Errors
-    /// There are more than [`Config::max_open_connections`](crate::Config::max_open_connections) records, or there is no memory. The list stays as it was.
-    pub fn set_open_connections(
-        &mut self,
-        records: &[OpenConnection],
-        now: Nanos,
-    ) -> Result<(), OpenListError> {
-        let mut list = OpenList::new(records, self.max_open_connections)?;
-        self.exchange_open_connections(&mut list, now);
-        Ok(())
-    }
+/// The packets that wait, and what is remembered of those that have waited.
+pub(crate) struct HeldPackets {
+    queue: HeldQueue,
+    /// How long a packet is held at most.
+    hold_time: Nanos,
+    /// Packets that have waited in vain.
+    expired: ExpiredPackets,
+    /// Reads of datagrams of which it is not known yet which datagrams they took.
+    reads: DatagramReads,
+    counts: Counts,
+}
 
-    /// The same with a list that is made already. `list` is then the former one, to be freed without the lock. Takes time in
-    /// proportion to the packets held.
-    pub fn exchange_open_connections(&mut self, list: &mut OpenList, now: Nanos) {
-        self.forget(now);
-        core::mem::swap(&mut self.open_list, list);
-        let mut place = self.hold.walk();
-        while let Some(held) = self.hold.at(&place) {
-            let connection = held.connection;
-            let Some(owner) = held.tuple.and_then(|tuple| self.listed(&tuple)) else {
-                self.hold.step(&mut place, None);
-                continue;
-            };
-            self.hold.step(&mut place, Some(connection));
-            self.learn(connection, Some(owner), now);
+#[derive(Default)]
+struct Counts {
+    total: u64,
+    attributed: u64,
+    unattributed: u64,
+}
+
+impl HeldPackets {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            queue: HeldQueue::new(config.max_held_packets, config.max_held_bytes),
+            hold_time: config.hold_time,
+            expired: ExpiredPackets::default(),
+            reads: DatagramReads::default(),
+            counts: Counts::default(),
         }
     }
 
-    /// The process that the open-connection list names for packets with this tuple, if it is known as it was then.
-    pub(crate) fn listed(&self, tuple: &Tuple) -> Option<ProcessKey> {
-        let owner = self.open_list.owner(tuple)?;
-        self.processes.get(owner.pid).filter(|known| known.identity.start == owner.start).map(|_| owner)
+    /// `counts`, with what was and is held.
+    pub(crate) const fn statistics(&self, counts: Statistics) -> Statistics {
+        Statistics {
+            held_total: self.counts.total,
+            held_attributed: self.counts.attributed,
+            held_unattributed: self.counts.unattributed,
+            held: self.queue.count() as u64,
+            held_bytes: self.queue.bytes() as u64,
+            ..counts
+        }
+    }
+
+    /// Whether packets are held at all.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.hold_time > 0
+    }
+
+    pub(crate) const fn queue(&self) -> &HeldQueue {
+        &self.queue
+    }
+
+    /// When the next packet has waited for its time; `None` if none is held.
+    pub(crate) fn next_expiry(&self) -> Option<Nanos> {
+        self.queue.oldest().map(|(_, at)| at.saturating_add(self.hold_time))
     }
 
     /// Lets a packet of an open connection wait.
@@ -90,79 +107,122 @@ impl Engine {
         packet: &Packet<'_>,
         connection: ConnectionId,
         awaited: Awaited,
+        tables: &Tables,
+        queues: &mut Queues,
     ) -> Result<(), EventError> {
-        let kept = self.kept(packet.data);
-        if self.hold.can_hold(kept) {
-            while !self.hold.has_room(kept) {
-                let oldest = self.hold.oldest().map_or(connection, |(oldest, _)| oldest);
-                let leaves = if self.hold.has(connection) { connection } else { oldest };
-                self.give_up_first(leaves, NoOwner::HoldFull);
+        let kept = queues.kept(packet.data);
+        if self.queue.can_hold(kept) {
+            while !self.queue.has_room(kept) {
+                let oldest = self.queue.oldest().map_or(connection, |(oldest, _)| oldest);
+                let leaves = if self.queue.has(connection) { connection } else { oldest };
+                self.give_up_first(leaves, NoOwner::HoldFull, tables, queues);
             }
-            if let Ok(held) = Held::new(packet, connection, awaited, kept)
-                && self.hold.push(held).is_ok()
+            if let Ok(held) = HeldPacket::new(packet, connection, awaited, kept)
+                && self.queue.push(held).is_ok()
             {
-                self.counts.held_total += 1;
+                self.counts.total += 1;
                 return Ok(());
             }
         }
-        self.give_up(connection, NoOwner::HoldFull);
+        self.give_up(connection, NoOwner::HoldFull, tables, queues);
         self.expired.forgot(connection, packet.at);
-        let attribution = self.still(awaited.given_up(NoOwner::HoldFull), packet.at);
-        self.queue(packet, attribution, Role::Plain)
+        let attribution = still_owned(awaited.given_up(NoOwner::HoldFull), packet.at, tables);
+        queues.queue(packet, attribution, Role::Plain)
     }
 
     /// Gives the packets of a connection that wait for its owner to the readers.
-    pub(crate) fn release_asked(&mut self, connection: ConnectionId, owner: (ProcessKey, Method)) {
-        self.release(connection, Role::Plain, |held| held.awaited.wait.is_none().then_some(Ok(owner)));
+    pub(crate) fn hand_over_asked(
+        &mut self,
+        connection: ConnectionId,
+        owner: (ProcessKey, Method),
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
+        self.hand_over(
+            connection,
+            Role::Plain,
+            |held| held.awaited.wait.is_none().then_some(Ok(owner)),
+            tables,
+            queues,
+        );
     }
 
     /// Gives up waiting for all packets of a connection.
-    pub(crate) fn give_up(&mut self, connection: ConnectionId, reason: NoOwner) {
-        self.release(connection, Role::Plain, |held| Some(held.awaited.given_up(reason)));
-        self.takes.settle(connection);
+    pub(crate) fn give_up(
+        &mut self,
+        connection: ConnectionId,
+        reason: NoOwner,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
+        self.hand_over(connection, Role::Plain, |held| Some(held.awaited.given_up(reason)), tables, queues);
+        self.reads.settle(connection);
         self.expired.forget(connection);
     }
 
     /// A process used a connection: the packets that waited for just that are its own.
-    pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
+    pub(crate) fn used(
+        &mut self,
+        connection: ConnectionId,
+        process: ProcessKey,
+        used: Used,
+        at: Nanos,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
         let late = self.expired.has(connection);
-        if !late && !self.hold.has(connection) {
+        if !late && !self.queue.has(connection) {
             return;
         }
         if let Used::NextDatagram { before, length } = used {
-            self.datagram_taken(Take { connection, process, length, at }, before);
+            self.datagram_taken(DatagramRead { connection, process, length, at }, before, tables, queues);
         } else if late {
-            self.used_late(connection, process, used, at);
+            self.used_late(connection, process, used, at, tables, queues);
         }
-        let born = self.born(process);
+        let born = tables.same_process(process).map(|known| known.identity.born);
         // Nobody sends before he exists. (Who receives may be younger than what he reads.)
-        let unborn =
-            |held: &Held| held.direction == Direction::Outbound && born.is_some_and(|born| born > held.at);
+        let unborn = |held: &HeldPacket| {
+            held.direction == Direction::Outbound && born.is_some_and(|born| born > held.at)
+        };
         if used == Used::Accepted {
-            self.hold.for_each(connection, |held| {
+            self.queue.for_each(connection, |held| {
                 if held.awaited.wait.is_some() && !unborn(held) {
                     held.awaited.otherwise = Ok((process, Method::Accepted));
                 }
             });
         }
-        self.release(connection, Role::Read, |held| {
-            let method = match (used, held.awaited.wait?) {
-                (Used::Accepted, _) => return None,
-                (Used::Handshake(accepted), Wait::Handshake(number)) if accepted == number => {
-                    Method::Accepted
-                }
-                (Used::Handshake(_), _) | (_, Wait::Handshake(_)) => return None,
-                (Used::Alone, _) | (_, Wait::Use) => Method::LastReceiver,
-                (Used::Datagram(read), Wait::Datagram(number)) if read == number => Method::Reader,
-                (Used::Stream(read), Wait::Stream(end)) if !is_after(end, read) => Method::Reader,
-                _ => return None,
-            };
-            Some(if unborn(held) { held.awaited.otherwise } else { Ok((process, method)) })
-        });
+        self.hand_over(
+            connection,
+            Role::Read,
+            |held| {
+                let method = match (used, held.awaited.wait?) {
+                    (Used::Accepted, _) => return None,
+                    (Used::Handshake(accepted), Wait::Handshake(number)) if accepted == number => {
+                        Method::Accepted
+                    }
+                    (Used::Handshake(_), _) | (_, Wait::Handshake(_)) => return None,
+                    (Used::Alone, _) | (_, Wait::Use) => Method::LastReceiver,
+                    (Used::Datagram(read), Wait::Datagram(number)) if read == number => Method::Reader,
+                    (Used::Stream(read), Wait::Stream(end)) if !is_after(end, read) => Method::Reader,
+                    _ => return None,
+                };
+                Some(if unborn(held) { held.awaited.otherwise } else { Ok((process, method)) })
+            },
+            tables,
+            queues,
+        );
     }
 
     /// The same, for packets that have waited in vain: they are corrected.
-    fn used_late(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
+    fn used_late(
+        &mut self,
+        connection: ConnectionId,
+        process: ProcessKey,
+        used: Used,
+        at: Nanos,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
         let settles = |expired: &Expired| match (used, expired.wait) {
             (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
             (Used::Handshake(accepted), Wait::Handshake(number)) => accepted == number,
@@ -172,42 +232,63 @@ impl Engine {
         };
         let method = if matches!(used, Used::Handshake(_)) { Method::Accepted } else { Method::Reader };
         while let Some(expired) = self.expired.take(connection, settles) {
-            self.correct_late(expired, (process, method), at);
+            self.correct_late(expired, (process, method), at, tables, queues);
         }
     }
 
-    /// What has waited in vain is this process's after all.
-    fn correct_late(&mut self, expired: Expired, owner: (ProcessKey, Method), at: Nanos) {
+    /// Corrects packets: held ones leave with the right attribution, queued ones are queued anew.
+    pub(crate) fn correct(
+        &mut self,
+        correction: &Correction,
+        at: Nanos,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) -> Result<(), EventError> {
+        let &Correction { connection, attribution, .. } = correction;
+        let known = |held: &HeldPacket| correction.is_about_held(held).then_some(attribution);
+        self.hand_over(connection, Role::Read, known, tables, queues);
+        queues.correct(correction, at)
+    }
+
+    /// A packet that has waited in vain is this process's after all.
+    fn correct_late(
+        &mut self,
+        expired: Expired,
+        owner: (ProcessKey, Method),
+        at: Nanos,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
         let Expired { connection, direction, .. } = expired;
         let correction =
             Correction { connection, direction, packets: expired.packets(), attribution: Ok(owner) };
-        if self.corrected(&correction, at).is_err() {
-            self.counts.lost.add(Kind::Connection);
+        if self.correct(&correction, at, tables, queues).is_err() {
+            queues.counts.lost.add(Kind::Connection);
         }
     }
 
     /// A process took a datagram out; see [`takes`](crate::held::datagram_reads).
-    fn datagram_taken(&mut self, take: Take, before: u64) {
-        let Take { connection, at, .. } = take;
-        self.takes.add(take, at.saturating_sub(self.hold_time));
+    fn datagram_taken(&mut self, taken: DatagramRead, before: u64, tables: &Tables, queues: &mut Queues) {
+        let DatagramRead { connection, at, .. } = taken;
+        self.reads.add(taken, at.saturating_sub(self.hold_time));
         let gone = move |wait: Option<Wait>, came: Nanos| {
             matches!(wait, Some(Wait::Datagram(number)) if number < before)
                 && came.saturating_add(SOONEST) <= at
         };
-        let held_gone = move |held: &Held| gone(held.awaited.wait, held.at);
+        let held_gone = move |held: &HeldPacket| gone(held.awaited.wait, held.at);
         let late_gone = move |late: &Expired| gone(Some(late.wait), late.at);
         // Where it was read long ago, the read was not reported.
         self.expired.see_gone(connection, at, late_gone);
         let mut lengths = Lengths::default();
         let count = self.expired.count(connection, late_gone);
-        self.hold.for_each(connection, |held| {
+        self.queue.for_each(connection, |held| {
             if held_gone(held) {
                 lengths.add(held.payload());
             }
         });
         let count = count + lengths.count();
         let is_known = !self.expired.has_forgotten(connection, at.saturating_sub(self.hold_time));
-        if is_known && count > self.takes.count(connection) {
+        if is_known && count > self.reads.count(connection) {
             return;
         }
         self.expired.count(connection, |late| {
@@ -216,118 +297,122 @@ impl Engine {
             }
             false
         });
-        let takes = core::mem::take(&mut self.takes);
+        let reads = core::mem::take(&mut self.reads);
         let reader = |length: Option<u32>| {
-            let reader = takes.reader(connection, length, lengths.alike(length));
+            let reader = reads.reader(connection, length, lengths.alike(length));
             Some((reader.filter(|_| is_known)?, Method::Reader))
         };
-        let mut place = Place::begin();
-        while let Some(held) = self.hold.take(connection, &mut place, held_gone) {
+        let mut cursor = Cursor::start();
+        while let Some(held) = self.queue.take(connection, &mut cursor, held_gone) {
             let attribution = reader(held.payload()).map_or(held.awaited.otherwise, Ok);
-            self.leave(&held, attribution, Role::Read);
+            self.leave(&held, attribution, Role::Read, tables, queues);
         }
         while let Some(late) = self.expired.take(connection, late_gone) {
             if let Some(reader) = reader(late.payload) {
-                self.correct_late(late, reader, at);
+                self.correct_late(late, reader, at, tables, queues);
             }
         }
-        self.takes = takes;
-        self.takes.settle(connection);
+        self.reads = reads;
+        self.reads.settle(connection);
     }
 
     /// Nobody will read a datagram.
-    pub(crate) fn datagram_dropped(&mut self, connection: ConnectionId, dropped: u64) {
+    pub(crate) fn datagram_dropped(
+        &mut self,
+        connection: ConnectionId,
+        dropped: u64,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
         self.expired.take(connection, |expired| expired.wait == Wait::Datagram(dropped));
-        self.release(connection, Role::Plain, |held| match held.awaited.wait {
-            Some(Wait::Datagram(number)) if number == dropped => Some(held.awaited.otherwise),
-            _ => None,
-        });
+        self.hand_over(
+            connection,
+            Role::Plain,
+            |held| match held.awaited.wait {
+                Some(Wait::Datagram(number)) if number == dropped => Some(held.awaited.otherwise),
+                _ => None,
+            },
+            tables,
+            queues,
+        );
     }
 
     /// Gives those packets held of a connection to the readers whose attribution is known. `role`: what they are to the
     /// order of blocks, if they are received.
-    pub(crate) fn release(
+    pub(crate) fn hand_over(
         &mut self,
         connection: ConnectionId,
         role: Role,
-        known: impl Fn(&Held) -> Option<Attribution>,
+        known: impl Fn(&HeldPacket) -> Option<Attribution>,
+        tables: &Tables,
+        queues: &mut Queues,
     ) {
-        let mut place = Place::begin();
-        while let Some(held) = self.hold.take(connection, &mut place, |held| known(held).is_some()) {
+        let mut cursor = Cursor::start();
+        while let Some(held) = self.queue.take(connection, &mut cursor, |held| known(held).is_some()) {
             if let Some(attribution) = known(&held) {
-                self.leave(&held, attribution, role);
+                self.leave(&held, attribution, role, tables, queues);
             }
-        }
-    }
-
-    /// When the first event of a process was; `None` if it is not known.
-    fn born(&self, process: ProcessKey) -> Option<Nanos> {
-        let known = self.processes.get(process.pid)?.identity;
-        (known.start == process.start).then_some(known.born)
-    }
-
-    /// The attribution of a packet that has waited in vain: a process that had ended before cannot have it, unless it is an
-    /// answer to what that process has sent.
-    fn still(&self, attribution: Attribution, at: Nanos) -> Attribution {
-        let (process, method) = attribution?;
-        match self.processes.get(process.pid) {
-            Some(known)
-                if method != Method::LastSender
-                    && known.identity.start == process.start
-                    && known.ended.is_some_and(|ended| ended < at) =>
-            {
-                Err(NoOwner::Shared)
-            }
-            _ => attribution,
         }
     }
 
     /// Gives up packets that have waited too long at `now`, some at a time.
-    pub(crate) fn expire_held(&mut self, now: Nanos) {
+    pub(crate) fn expire(&mut self, now: Nanos, tables: &Tables, queues: &mut Queues) {
         for _ in 0..EXPIRE_AT_ONCE {
-            match self.hold.oldest() {
+            match self.queue.oldest() {
                 // A clock set back must not make anything wait for ever.
                 Some((connection, at)) if now.abs_diff(at) >= self.hold_time => {
-                    self.give_up_first(connection, NoOwner::HoldExpired);
+                    self.give_up_first(connection, NoOwner::HoldExpired, tables, queues);
                 }
                 _ => return,
             }
         }
     }
 
-    /// Gives up waiting for all packets held: for the end of a recording, so that they are still in it. Also done when
-    /// nobody reads any more.
-    pub fn release_held(&mut self) {
-        while let Some((connection, _)) = self.hold.oldest() {
-            self.give_up(connection, NoOwner::UnknownSocket);
+    /// Gives up waiting for all packets.
+    pub(crate) fn give_up_all(&mut self, tables: &Tables, queues: &mut Queues) {
+        while let Some((connection, _)) = self.queue.oldest() {
+            self.give_up(connection, NoOwner::UnknownSocket, tables, queues);
         }
     }
 
-    /// Gives up the first packet of a connection.
-    fn give_up_first(&mut self, connection: ConnectionId, reason: NoOwner) {
-        if let Some(held) = self.hold.pop(connection) {
+    /// Gives up waiting for the first packet of a connection.
+    fn give_up_first(
+        &mut self,
+        connection: ConnectionId,
+        reason: NoOwner,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
+        if let Some(held) = self.queue.pop(connection) {
             if let Some(expired) = held.awaited.wait.and_then(|wait| Expired::new(&held, wait)) {
                 self.expired.add(expired);
             }
-            self.leave(&held, held.awaited.given_up(reason), Role::Plain);
+            self.leave(&held, held.awaited.given_up(reason), Role::Plain, tables, queues);
         }
     }
 
     /// A packet that was held goes to the readers.
-    fn leave(&mut self, held: &Held, attribution: Attribution, role: Role) {
-        let attribution = self.still(attribution, held.at);
+    fn leave(
+        &mut self,
+        held: &HeldPacket,
+        attribution: Attribution,
+        role: Role,
+        tables: &Tables,
+        queues: &mut Queues,
+    ) {
+        let attribution = still_owned(attribution, held.at, tables);
         if attribution.is_ok() {
-            self.counts.held_attributed += 1;
+            self.counts.attributed += 1;
         } else {
-            self.counts.held_unattributed += 1;
+            self.counts.unattributed += 1;
         }
-        let &Held { at, connection, direction, flags, original_length, ref data, .. } = held;
+        let &HeldPacket { at, connection, direction, flags, original_length, ref data, .. } = held;
         let (connection, owner) = (Some(connection), Owner::Ask);
         let packet = Packet { at, connection, owner, direction, flags, original_length, data };
         // What is sent was sent before, whatever its process has executed since.
         let role = if direction == Direction::Inbound { role } else { Role::Plain };
-        if self.queue(&packet, attribution, role).is_err() {
-            self.counts.lost.add(Kind::Packet);
+        if queues.queue(&packet, attribution, role).is_err() {
+            queues.counts.lost.add(Kind::Packet);
         }
     }
 }
@@ -335,4 +420,13 @@ impl Engine {
 /// Whether one sequence number is behind another, modulo 2^32 (RFC 9293, section 3.4).
 const fn is_after(one: u32, other: u32) -> bool {
     other.wrapping_sub(one) > u32::MAX / 2
+}
+
+/// The attribution of a packet that leaves now: a process that had ended before the packet came does not own it, unless the
+/// packet answers what that process has sent.
+fn still_owned(attribution: Attribution, at: Nanos, tables: &Tables) -> Attribution {
+    let (process, method) = attribution?;
+    let had_ended =
+        tables.same_process(process).is_some_and(|known| known.ended.is_some_and(|ended| ended < at));
+    if had_ended && method != Method::LastSender { Err(NoOwner::Shared) } else { attribution }
 }

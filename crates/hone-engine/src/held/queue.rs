@@ -40,7 +40,7 @@ impl Awaited {
 }
 
 /// A packet that waits.
-pub(crate) struct Held {
+pub(crate) struct HeldPacket {
     pub(crate) at: Nanos,
     pub(crate) connection: ConnectionId,
     pub(crate) awaited: Awaited,
@@ -52,7 +52,7 @@ pub(crate) struct Held {
     pub(crate) data: Vec<u8>,
 }
 
-impl Held {
+impl HeldPacket {
     /// Copies `kept` bytes of a packet, no more than there are.
     pub(crate) fn new(
         packet: &Packet<'_>,
@@ -67,7 +67,7 @@ impl Held {
     }
 }
 
-impl Held {
+impl HeldPacket {
     /// Bytes of payload of a UDP datagram, if the bytes that are kept say it.
     pub(crate) fn payload(&self) -> Option<u32> {
         payload_of_udp(&self.data, self.original_length)
@@ -80,7 +80,7 @@ const NONE: Index = Index::MAX;
 
 struct Slot {
     /// `None`: the slot is free.
-    held: Option<Held>,
+    held: Option<HeldPacket>,
     /// The neighbours in the order of arrival; of a free slot, `newer` is the next free one.
     older: Index,
     newer: Index,
@@ -95,15 +95,15 @@ struct Line {
 }
 
 /// A place in a line: behind the packet in this slot, or at the beginning.
-pub(crate) struct Place(Index);
+pub(crate) struct Cursor(Index);
 
-impl Place {
-    pub(crate) const fn begin() -> Self {
+impl Cursor {
+    pub(crate) const fn start() -> Self {
         Self(NONE)
     }
 }
 
-pub(crate) struct Hold {
+pub(crate) struct HeldQueue {
     slots: Vec<Slot>,
     free: Index,
     oldest: Index,
@@ -115,7 +115,7 @@ pub(crate) struct Hold {
     max_bytes: usize,
 }
 
-impl Hold {
+impl HeldQueue {
     /// Holds at most `max_count` packets, which with what surrounds them take at most `max_bytes` bytes.
     pub(crate) fn new(max_count: u32, max_bytes: usize) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl Hold {
     }
 
     /// Adds a packet, for which there [is room](Self::has_room), at the end of its connection.
-    pub(crate) fn push(&mut self, held: Held) -> Result<(), OutOfMemory> {
+    pub(crate) fn push(&mut self, held: HeldPacket) -> Result<(), OutOfMemory> {
         self.lines.try_reserve(1)?;
         let (connection, cost) = (held.connection, Self::cost(held.data.len()));
         let slot = Slot { held: Some(held), older: self.newest, newer: NONE, next: NONE };
@@ -190,39 +190,39 @@ impl Hold {
     }
 
     /// Takes out the first packet of a connection.
-    pub(crate) fn pop(&mut self, connection: ConnectionId) -> Option<Held> {
-        self.take(connection, &mut Place::begin(), |_| true)
+    pub(crate) fn pop(&mut self, connection: ConnectionId) -> Option<HeldPacket> {
+        self.take(connection, &mut Cursor::start(), |_| true)
     }
 
     /// Takes out the first packet of a connection, from this place in its line on, that is wanted. Goes on there.
     pub(crate) fn take(
         &mut self,
         connection: ConnectionId,
-        place: &mut Place,
-        wanted: impl Fn(&Held) -> bool,
-    ) -> Option<Held> {
+        cursor: &mut Cursor,
+        wanted: impl Fn(&HeldPacket) -> bool,
+    ) -> Option<HeldPacket> {
         if self.count == 0 {
             return None;
         }
         let line = self.lines.get_mut(&connection)?;
-        let mut index = self.slots.get(place.0 as usize).map_or(line.first, |before| before.next);
+        let mut index = self.slots.get(cursor.0 as usize).map_or(line.first, |before| before.next);
         loop {
             let slot = self.slots.get(index as usize)?;
             if slot.held.as_ref().is_some_and(&wanted) {
                 break;
             }
-            (*place, index) = (Place(index), slot.next);
+            (*cursor, index) = (Cursor(index), slot.next);
         }
         let slot = &mut self.slots[index as usize];
         let (held, older, newer, next) = (slot.held.take()?, slot.older, slot.newer, slot.next);
         slot.newer = self.free;
         self.free = index;
-        match self.slots.get_mut(place.0 as usize) {
+        match self.slots.get_mut(cursor.0 as usize) {
             Some(before) => before.next = next,
             None => line.first = next,
         }
         if next == NONE {
-            line.last = place.0;
+            line.last = cursor.0;
         }
         if line.first == NONE {
             self.lines.remove(&connection);
@@ -241,7 +241,7 @@ impl Hold {
     }
 
     /// Looks at all packets of a connection, in order.
-    pub(crate) fn for_each(&mut self, connection: ConnectionId, mut visit: impl FnMut(&mut Held)) {
+    pub(crate) fn for_each(&mut self, connection: ConnectionId, mut visit: impl FnMut(&mut HeldPacket)) {
         let mut index = self.lines.get(&connection).map_or(NONE, |line| line.first);
         while let Some(slot) = self.slots.get_mut(index as usize) {
             if let Some(held) = &mut slot.held {
@@ -257,21 +257,21 @@ impl Hold {
     }
 
     /// The packet at this place.
-    pub(crate) fn at(&self, place: &Walk) -> Option<&Held> {
-        self.get(place.0)
+    pub(crate) fn at(&self, cursor: &Walk) -> Option<&HeldPacket> {
+        self.get(cursor.0)
     }
 
     /// Goes on to the next packet; past all of `skip` in between, which may then be taken out.
-    pub(crate) fn step(&self, place: &mut Walk, skip: Option<ConnectionId>) {
-        while let Some(slot) = self.slots.get(place.0 as usize) {
-            place.0 = slot.newer;
-            if skip.is_none() || self.at(place).map(|held| held.connection) != skip {
+    pub(crate) fn step(&self, cursor: &mut Walk, skip: Option<ConnectionId>) {
+        while let Some(slot) = self.slots.get(cursor.0 as usize) {
+            cursor.0 = slot.newer;
+            if skip.is_none() || self.at(cursor).map(|held| held.connection) != skip {
                 return;
             }
         }
     }
 
-    fn get(&self, index: Index) -> Option<&Held> {
+    fn get(&self, index: Index) -> Option<&HeldPacket> {
         self.slots.get(index as usize)?.held.as_ref()
     }
 
@@ -281,7 +281,7 @@ impl Hold {
     }
 }
 
-/// A place among the held packets; see [`Hold::walk`].
+/// A place among the held packets; see [`HeldQueue::walk`].
 pub(crate) struct Walk(Index);
 
 #[cfg(test)]
@@ -289,8 +289,8 @@ mod tests {
     use super::*;
     use crate::Owner;
 
-    fn hold(max_count: u32, packets: &[(ConnectionId, Nanos)]) -> Hold {
-        let mut hold = Hold::new(max_count, 10_000);
+    fn hold(max_count: u32, packets: &[(ConnectionId, Nanos)]) -> HeldQueue {
+        let mut hold = HeldQueue::new(max_count, 10_000);
         for &(connection, at) in packets {
             let packet = Packet {
                 at,
@@ -302,13 +302,13 @@ mod tests {
                 data: &[0; 10],
             };
             let awaited = Awaited { wait: None, otherwise: Err(NoOwner::UnknownSocket) };
-            let held = Held::new(&packet, connection, awaited, 10).expect("there is memory");
+            let held = HeldPacket::new(&packet, connection, awaited, 10).expect("there is memory");
             hold.push(held).expect("there is memory");
         }
         hold
     }
 
-    fn walk(hold: &Hold) -> impl Iterator<Item = Nanos> {
+    fn walk(hold: &HeldQueue) -> impl Iterator<Item = Nanos> {
         let mut place = hold.walk();
         core::iter::from_fn(move || {
             let at = hold.at(&place)?.at;
@@ -340,7 +340,7 @@ mod tests {
             (hold.has_room(left), hold.has_room(left + 1), hold.can_hold(left + 1)),
             (true, false, true)
         );
-        assert_eq!((hold.can_hold(10_000), Hold::new(0, 10_000).can_hold(0)), (false, false));
+        assert_eq!((hold.can_hold(10_000), HeldQueue::new(0, 10_000).can_hold(0)), (false, false));
         assert!(!super::tests::hold(2, &[(1, 1), (1, 2)]).has_room(0));
     }
 

@@ -1,9 +1,8 @@
-//! Corrections: packets that were handed over before are another process's, or nobody's. Called by
-//! [`Engine::handle`], under the embedder's one lock.
+//! Corrections: packets that were queued before are another process's, or nobody's. Called by the queue manager and by
+//! readers, under the embedder's one lock.
 //!
-//! A packet that is held leaves with its right attribution. One that is queued is queued anew, for each reader that has
-//! not read it. A reader that may have read one of them is sent a correction, a connection event; so it is never
-//! needed for what a reader reads as it should be.
+//! A held packet leaves with its right attribution. A queued one is replaced in the ring of each reader that has not read
+//! it. Only a reader that may have read one of them as it was is queued a correction, a connection event.
 
 use alloc::vec::Vec;
 
@@ -12,11 +11,10 @@ use hone_pcapng::{
 };
 
 use crate::{
-    Attribution, ConnectionId, Corrected, Direction, Engine, EventError, Nanos, NoOwner, OutOfMemory,
-    blocks::{About, BYTE_ORDER, BlockIndex, Role, Store, encode},
-    engine::attribution::DIRECTION,
+    Attribution, ConnectionId, Corrected, Direction, Nanos, NoOwner, OutOfMemory,
+    blocks::{About, BYTE_ORDER, BlockIndex, DIRECTION, Role, Store, encode},
     fallible,
-    held::queue::Held,
+    held::queue::HeldPacket,
     statistics::Kind,
     tuple::payload_of_tcp,
 };
@@ -35,42 +33,14 @@ pub(crate) struct Correction {
     pub(crate) attribution: Attribution,
 }
 
-impl Engine {
-    pub(crate) fn corrected(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
-        let &Correction { connection, attribution, .. } = correction;
-        self.release(connection, Role::Read, |held| correction.is_about_held(held).then_some(attribution));
-        let (mut renewed, mut event) = (Renewed::default(), None);
-        let mut result = Ok(());
-        for index in 0..self.readers.len() {
-            let (reader, store) = (&mut self.readers[index], &mut self.store);
-            if !reader.takes_connection(connection) || reader.correct(correction, &mut renewed, store) {
-                continue;
-            }
-            let made = event.map_or_else(|| correction.event(at, store), Ok);
-            let Ok(block) = made else {
-                result = Err(EventError::OutOfMemory);
-                break;
-            };
-            event = Some(block);
-            let bytes = store.bytes(block).len();
-            if reader.offer(block, Kind::Connection, bytes, store) {
-                self.signals.raise(reader.id, &mut reader.signalled);
-            }
-        }
-        renewed.release(&mut self.store);
-        event.into_iter().for_each(|block| self.store.release(block));
-        result
-    }
-}
-
 impl Correction {
-    fn is_about_held(&self, held: &Held) -> bool {
+    pub(crate) fn is_about_held(&self, held: &HeldPacket) -> bool {
         let first = payload_of_tcp(&held.data, held.original_length).map(|(first, _)| first);
         held.direction == self.direction && self.packets.includes(held.at, first)
     }
 
-    /// The event that says it.
-    fn event(&self, timestamp: Nanos, store: &mut Store) -> Result<BlockIndex, OutOfMemory> {
+    /// The connection event for readers.
+    pub(crate) fn event(&self, timestamp: Nanos, store: &mut Store) -> Result<BlockIndex, OutOfMemory> {
         let told = Told {
             packets: self.packets,
             outbound: self.direction == Direction::Outbound,
@@ -109,7 +79,7 @@ pub(crate) enum Found {
 pub(crate) type Span = Option<(u32, u32)>;
 
 impl Renewed {
-    fn release(self, store: &mut Store) {
+    pub(crate) fn release(self, store: &mut Store) {
         for (queued, renewed) in self.0 {
             store.release(queued);
             store.release(renewed);

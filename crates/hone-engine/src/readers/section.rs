@@ -1,12 +1,12 @@
-//! What a section consists of besides live blocks: header, interface, the state restated, statistics. Called by
-//! [`Engine::new`], [`Engine::attach`], [`Engine::mark_restart`] and readers, under the embedder's one lock.
+//! What a section consists of besides live blocks: header, interface, the snapshot of the state, statistics. Called by the
+//! queue manager and by readers, under the embedder's one lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
 use hone_pcapng::{Block, EventCounts, HostId, Interface, RawOption, Resolution, interface::LINKTYPE_RAW};
 
 use crate::{
-    Engine, HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo,
+    HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo,
     blocks::{BlockIndex, Store, cut, encode},
     fallible,
     readers::reader::Totals,
@@ -17,7 +17,7 @@ use crate::{
 /// `opt_comment`, an option of every block.
 const COMMENT: u16 = 1;
 /// Blocks of a section before the state, the same for all sections: header and interface.
-const FRAMES: usize = 2;
+pub(crate) const FRAMES: usize = 2;
 
 /// What a section begins with, as far as it is to be read: header, interface, and the state at one moment.
 #[derive(Default)]
@@ -37,6 +37,15 @@ pub(crate) struct Section {
 const INTERFACE: usize = 1;
 
 impl Section {
+    /// A section that begins with a snapshot of the state as it is now, for a reader with this snap length.
+    pub(crate) fn begin(
+        [header, interface]: [BlockIndex; FRAMES],
+        timeline: &mut Timeline,
+        snap_length: u32,
+    ) -> Result<Self, OutOfMemory> {
+        Ok(Self { front: Some(header), read: 0, interface, state: timeline.moment()?, snap_length })
+    }
+
     /// What the section's interface says, or is going to say.
     pub(crate) const fn snap_length(&self) -> u32 {
         self.snap_length
@@ -77,14 +86,6 @@ impl Section {
     /// Gives up what is not read yet.
     pub(crate) fn release(self, timeline: &mut Timeline) {
         self.state.into_iter().for_each(|state| timeline.close(state));
-    }
-}
-
-impl Engine {
-    /// A section that begins with the state as it is now, for a reader with this snap length.
-    pub(crate) fn section(&mut self, snap_length: u32) -> Result<Section, OutOfMemory> {
-        let ([header, interface], state) = (self.frames, self.timeline.moment()?);
-        Ok(Section { front: Some(header), read: 0, interface, state, snap_length })
     }
 }
 

@@ -1,51 +1,41 @@
-//! Connection events: what they do to the connection table and what readers are told. Called by [`Engine::handle`],
-//! under the embedder's one lock.
+//! Connection events: how they change the connection table, and which blocks they become. Called by
+//! [`Engine::handle`](crate::Engine::handle), under the embedder's one lock.
 
 use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind};
 
 use crate::{
-    ConnectionId, Engine, EventError, Method, Nanos, NoOwner, ProcessKey,
+    ConnectionId, EventError, Nanos, ProcessKey,
     blocks::{About, Role, encode},
+    readers::queues::Queues,
     statistics::Kind,
+    tables::Tables,
 };
 
 /// What connection events name when no process is known; also the kernel's own id.
 const NO_PROCESS: u32 = 0;
 
-impl Engine {
-    /// A connection was opened, or goes to another owner. What was held for want of one follows.
+impl Tables {
+    /// A connection was opened, or goes to another owner.
     pub(crate) fn connection_opened(
         &mut self,
         connection: ConnectionId,
         owner: Option<ProcessKey>,
         at: Nanos,
-    ) -> Result<(), EventError> {
-        let result = self.open(connection, owner, at);
-        if let Some(owner) = owner {
-            self.release_asked(connection, (owner, Method::Connection));
-        }
-        result
-    }
-
-    fn open(
-        &mut self,
-        connection: ConnectionId,
-        owner: Option<ProcessKey>,
-        at: Nanos,
+        queues: &mut Queues,
     ) -> Result<(), EventError> {
         let known = self.connections.get(connection);
         let was_open = known.is_some_and(|known| known.ended.is_none());
         if was_open && known.is_some_and(|known| owner.is_none() || owner == known.identity) {
-            self.counts.ignored.connections += 1;
+            queues.counts.ignored.connections += 1;
             return Ok(());
         }
         let bytes = encode(&event(connection, owner, at, ConnectionEventKind::Opened))?;
-        self.connections.make_room(connection, &mut self.store)?;
-        let block = self.store.insert(bytes, Kind::Connection, at)?;
+        self.connections.make_room(connection, &mut queues.store)?;
+        let block = queues.store.insert(bytes, Kind::Connection, at)?;
         let role = if was_open { Role::Plain } else { Role::Begins };
-        self.store.set_about(block, About::event(connection, role));
-        self.connections.insert(connection, owner, block, &mut self.store, &mut self.timeline)?;
-        self.offer(block, Kind::Connection);
+        queues.store.set_about(block, About::event(connection, role));
+        self.connections.insert(connection, owner, block, &mut queues.store, &mut self.timeline)?;
+        queues.offer(block, Kind::Connection);
         Ok(())
     }
 
@@ -55,19 +45,19 @@ impl Engine {
         connection: ConnectionId,
         process: Option<ProcessKey>,
         at: Nanos,
+        queues: &mut Queues,
     ) -> Result<(), EventError> {
-        let Some(known) = self.connections.get(connection).filter(|known| known.ended.is_none()) else {
-            self.counts.ignored.connections += 1;
+        let Some(known) = self.connection(connection).filter(|known| known.ended.is_none()) else {
+            queues.counts.ignored.connections += 1;
             return Ok(());
         };
         let process = process.or(known.identity);
-        self.give_up(connection, NoOwner::UnknownSocket);
-        self.connections.end(connection, at, &mut self.store, &mut self.timeline);
-        if self.readers.is_empty() {
+        self.connections.end(connection, at, &mut queues.store, &mut self.timeline);
+        if !queues.has_readers() {
             return Ok(());
         }
         let bytes = encode(&event(connection, process, at, ConnectionEventKind::Closed))?;
-        self.tell(bytes, Kind::Connection, connection, at)?;
+        queues.offer_event(bytes, Kind::Connection, connection, at)?;
         Ok(())
     }
 }

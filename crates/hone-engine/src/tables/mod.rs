@@ -1,6 +1,118 @@
-//! Tables.
+//! What is known: running processes, open connections, both in the order of time, and the open-connection list. `process` and
+//! `connection` have what events do to them; readers are told of it through the queue manager.
+
 mod connection;
 pub(crate) mod open_list;
 mod process;
 pub(crate) mod table;
 pub(crate) mod timeline;
+
+use crate::{
+    Config, ConnectionId, EventError, Nanos, OutOfMemory, ProcessKey, Statistics, blocks::Store, tuple::Tuple,
+};
+use open_list::OpenList;
+use table::{Entry, Table};
+use timeline::Timeline;
+
+/// What distinguishes a process from others with the same id, and since when it is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// [`ProcessKey::start`].
+    pub(crate) start: Nanos,
+    /// The time of its first event.
+    pub(crate) born: Nanos,
+}
+
+pub(crate) struct Tables {
+    /// By process id.
+    processes: Table<u32, Running>,
+    /// By connection id; with the owner.
+    connections: Table<ConnectionId, Option<ProcessKey>>,
+    /// What of both has not ended: the snapshot with which a section begins.
+    timeline: Timeline,
+    open_list: OpenList,
+    max_open_connections: usize,
+}
+
+impl Tables {
+    pub(crate) fn new(config: &Config) -> Result<Self, OutOfMemory> {
+        let (processes, connections) = (config.max_processes, config.max_connections);
+        let mut tables = Self {
+            processes: Table::new(processes, config.process_linger, EventError::TooManyProcesses),
+            connections: Table::new(connections, config.connection_linger, EventError::TooManyConnections),
+            timeline: Timeline::new(),
+            open_list: OpenList::empty(),
+            max_open_connections: config.max_open_connections,
+        };
+        if config.reserve {
+            tables.processes.reserve()?;
+            tables.connections.reserve()?;
+            tables.timeline.reserve(tables.bound())?;
+        }
+        Ok(tables)
+    }
+
+    /// Most processes and connections.
+    pub(crate) const fn bound(&self) -> usize {
+        self.processes.bound().saturating_add(self.connections.bound())
+    }
+
+    /// Removes what has ended and lingered long enough, of each table at most `at_once` entries.
+    pub(crate) fn expire(&mut self, now: Nanos, at_once: usize, store: &mut Store) {
+        self.processes.expire(now, at_once, store);
+        self.connections.expire(now, at_once, store);
+        self.timeline.sweep(store);
+    }
+
+    /// `counts`, with the levels of the tables.
+    pub(crate) const fn statistics(&self, counts: Statistics) -> Statistics {
+        Statistics {
+            processes: self.processes.live() as u64,
+            connections: self.connections.live() as u64,
+            ..counts
+        }
+    }
+
+    pub(crate) const fn timeline(&mut self) -> &mut Timeline {
+        &mut self.timeline
+    }
+
+    /// What is known of a process id, ended or not.
+    pub(crate) fn process(&self, pid: u32) -> Option<&Entry<Running>> {
+        self.processes.get(pid)
+    }
+
+    /// What is known of exactly this process.
+    pub(crate) fn same_process(&self, process: ProcessKey) -> Option<&Entry<Running>> {
+        self.process(process.pid).filter(|known| known.identity.start == process.start)
+    }
+
+    /// What is known of a connection, closed or not.
+    pub(crate) fn connection(&self, connection: ConnectionId) -> Option<&Entry<Option<ProcessKey>>> {
+        self.connections.get(connection)
+    }
+
+    pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {
+        self.connection(connection).is_some_and(|known| known.ended.is_none())
+    }
+
+    pub(crate) const fn max_open_connections(&self) -> usize {
+        self.max_open_connections
+    }
+
+    /// Replaces the open-connection list; `list` is then the former one.
+    pub(crate) const fn exchange_open_list(&mut self, list: &mut OpenList) {
+        core::mem::swap(&mut self.open_list, list);
+    }
+
+    /// Whether the open-connection list has any record.
+    pub(crate) fn has_open_list(&self) -> bool {
+        !self.open_list.is_empty()
+    }
+
+    /// The process that the open-connection list names for packets with this tuple, if it is known as it was then.
+    pub(crate) fn listed(&self, tuple: &Tuple) -> Option<ProcessKey> {
+        let owner = self.open_list.owner(tuple)?;
+        self.same_process(owner).map(|_| owner)
+    }
+}

@@ -1,35 +1,40 @@
-//! Process events: what they do to the process table and what readers are told. Called by [`Engine::handle`], under
-//! the embedder's one lock.
+//! Process events: how they change the process table, and which blocks they become. Called by
+//! [`Engine::handle`](crate::Engine::handle), under the embedder's one lock.
 
 use alloc::borrow::Cow;
 
 use hone_pcapng::{Block, ProcessEvent, ProcessEventKind};
 
 use crate::{
-    Engine, EventError, Nanos, ProcessKey, ProcessStart, StartKind,
+    EventError, Nanos, ProcessKey, ProcessStart, StartKind,
     blocks::{About, Role, cut, encode, parse_process},
-    engine::Running,
+    readers::queues::Queues,
     statistics::Kind,
+    tables::{Running, Tables},
 };
 
-impl Engine {
+impl Tables {
     /// A process starts, forks, or executes a new image.
-    pub(crate) fn process_started(&mut self, start: &ProcessStart<'_>) -> Result<(), EventError> {
+    pub(crate) fn process_started(
+        &mut self,
+        start: &ProcessStart<'_>,
+        queues: &mut Queues,
+    ) -> Result<(), EventError> {
         let ProcessKey { pid, start: since } = start.process;
         match self.processes.get(pid) {
-            // It has ended, or its fork is told after what it executed.
+            // It has ended, or its fork is reported after what it executed.
             Some(known)
                 if known.identity.start == since
                     && (known.ended.is_some() || start.kind == StartKind::Forked) =>
             {
-                self.counts.ignored.processes += 1;
+                queues.counts.ignored.processes += 1;
                 return Ok(());
             }
-            // The id is another process's now: nobody told that the first one ended.
+            // The id is another process's now: the end of the first one was not reported.
             Some(known) if known.identity.start != since && known.ended.is_none() => {
                 let unseen = ProcessKey { pid, start: known.identity.start };
-                if self.process_ended(unseen, start.at).is_err() {
-                    self.counts.lost.processes += 1;
+                if self.process_ended(unseen, start.at, queues).is_err() {
+                    queues.counts.lost.processes += 1;
                 }
             }
             _ => {}
@@ -37,36 +42,37 @@ impl Engine {
 
         let base = match start.kind {
             StartKind::Forked => start.parent.and_then(|parent| self.processes.get(parent)),
-            StartKind::Supplemented => self.processes.get(pid).filter(|known| known.identity.start == since),
+            StartKind::Supplemented => self.same_process(start.process),
             StartKind::Started | StartKind::KernelThread => None,
         };
-        let base = base.and_then(|base| parse_process(self.store.bytes(base.block)));
+        let base = base.and_then(|base| parse_process(queues.store.bytes(base.block)));
         let bytes = encode(&Block::Process(started(start, base.unwrap_or_default())))?;
 
-        self.processes.make_room(pid, &mut self.store)?;
-        let block = self.store.insert(bytes, Kind::Process, start.at)?;
-        let known = self.processes.get(pid).filter(|known| known.identity.start == since);
+        self.processes.make_room(pid, &mut queues.store)?;
+        let block = queues.store.insert(bytes, Kind::Process, start.at)?;
+        let known = self.same_process(start.process);
         let running = known.map_or(Running { start: since, born: start.at }, |known| known.identity);
         let role = if known.is_some() { Role::Continues } else { Role::Begins };
-        self.store.set_about(block, About::event(pid.into(), role));
-        self.processes.insert(pid, running, block, &mut self.store, &mut self.timeline)?;
-        self.offer(block, Kind::Process);
+        queues.store.set_about(block, About::event(pid.into(), role));
+        self.processes.insert(pid, running, block, &mut queues.store, &mut self.timeline)?;
+        queues.offer(block, Kind::Process);
         Ok(())
     }
 
     /// A process ended. It stays known for a while.
-    pub(crate) fn process_ended(&mut self, process: ProcessKey, at: Nanos) -> Result<(), EventError> {
-        let ProcessKey { pid, start } = process;
-        if !self
-            .processes
-            .get(pid)
-            .is_some_and(|known| known.identity.start == start && known.ended.is_none())
-        {
-            self.counts.ignored.processes += 1;
+    pub(crate) fn process_ended(
+        &mut self,
+        process: ProcessKey,
+        at: Nanos,
+        queues: &mut Queues,
+    ) -> Result<(), EventError> {
+        let pid = process.pid;
+        if self.same_process(process).is_none_or(|known| known.ended.is_some()) {
+            queues.counts.ignored.processes += 1;
             return Ok(());
         }
-        self.processes.end(pid, at, &mut self.store, &mut self.timeline);
-        if self.readers.is_empty() {
+        self.processes.end(pid, at, &mut queues.store, &mut self.timeline);
+        if !queues.has_readers() {
             return Ok(());
         }
         let event = ProcessEvent {
@@ -75,13 +81,13 @@ impl Engine {
             kind: ProcessEventKind::Ended,
             ..ProcessEvent::default()
         };
-        self.tell(encode(&Block::Process(event))?, Kind::Process, pid.into(), at)?;
+        queues.offer_event(encode(&Block::Process(event))?, Kind::Process, pid.into(), at)?;
         Ok(())
     }
 }
 
-/// The event of a start. What it does not say itself is as in `base`: the last of its parent, whose image it runs, or of
-/// itself, of which more is known now.
+/// The event of a start. What it does not say itself comes from `base`: the parent's last event for a fork, which runs the
+/// same image; the process's own last event where more of it is known now.
 fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent<'a> {
     let text = |own: Option<&'a [u8]>, base| own.map(|own| Cow::Borrowed(cut(own))).or(base);
     let kind = match start.kind {
@@ -90,7 +96,7 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         StartKind::Forked => ProcessEventKind::Forked,
         StartKind::KernelThread => ProcessEventKind::KernelThread,
     };
-    // Whose child a process is, and what it is in, is not its parent's.
+    // A fork does not inherit its parent's parent, container or namespaces.
     let itself = if start.kind == StartKind::Supplemented { Some(&base) } else { None };
     let parent = start.parent.or_else(|| itself?.parent);
     let namespace_pid = start.namespace_pid.or_else(|| itself?.namespace_pid);

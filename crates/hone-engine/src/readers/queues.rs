@@ -1,0 +1,350 @@
+//! The queue manager: queues each block for the readers that are to have it. Owns the block store, the readers with their
+//! ring buffers, their signals, and the counts. Called by the engine, the tables and the held packets, under the
+//! embedder's one lock.
+
+use alloc::{borrow::Cow, vec::Vec};
+
+use hone_pcapng as pcapng;
+
+use crate::{
+    AttachError, Attribution, Config, DEFAULT_RING_BYTES, Detached, EventError, MAX_PACKET_BYTES,
+    MIN_RING_BYTES, Nanos, NoOwner, OutOfMemory, Packet, PerKind, RING_SLOT_BYTES, Read, ReadError, ReaderId,
+    ReaderOptions, RestartError, RingBuffer, RingBytesError, Statistics, UnknownReader,
+    blocks::{About, BYTE_ORDER, BlockIndex, DIRECTION, Role, Store},
+    fallible,
+    readers::{
+        correction::{Correction, Renewed},
+        filter::Subject,
+        reader::Reader,
+        section::{self, Section},
+        signal::Signals,
+    },
+    statistics::Kind,
+    tables::timeline::Timeline,
+};
+
+/// Most bytes of a packet that are kept for a reader with this snap length.
+const fn kept_bytes(snap_length: u32) -> u32 {
+    if snap_length == 0 || snap_length > MAX_PACKET_BYTES { MAX_PACKET_BYTES } else { snap_length }
+}
+
+pub(crate) struct Queues {
+    pub(crate) store: Store,
+    pub(crate) counts: Statistics,
+    readers: Vec<Reader>,
+    signals: Signals,
+    /// Most bytes of a packet's data that any reader wants.
+    keep: u32,
+    /// The section header and the interface, the same for all sections.
+    frames: [BlockIndex; section::FRAMES],
+    /// The latest time reported to the engine.
+    now: Nanos,
+    /// Since when there are readers, if there are.
+    logging_since: Nanos,
+    /// Ring buffer of readers that do not ask for a size, bytes.
+    default_ring_bytes: usize,
+    max_ring_bytes: usize,
+    max_readers: usize,
+}
+
+impl Queues {
+    /// Without readers. `known`: most processes and connections.
+    pub(crate) fn new(config: &Config, known: usize) -> Result<Self, OutOfMemory> {
+        let mut store = Store::new(config.max_block_bytes);
+        let frames = section::frames(&config.section, &mut store)?;
+        let max_ring_bytes = 1 << config.max_ring_bytes.max(MIN_RING_BYTES).ilog2();
+        if config.reserve {
+            store.reserve(known.saturating_add(max_ring_bytes / RING_SLOT_BYTES))?;
+        }
+        Ok(Self {
+            store,
+            counts: Statistics { loaded: config.loaded, ..Statistics::default() },
+            readers: Vec::new(),
+            signals: Signals::new(),
+            keep: 0,
+            frames,
+            now: 0,
+            logging_since: 0,
+            default_ring_bytes: DEFAULT_RING_BYTES.min(max_ring_bytes),
+            max_ring_bytes,
+            max_readers: usize::try_from(config.max_readers).unwrap_or(usize::MAX),
+        })
+    }
+
+    pub(crate) const fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
+    }
+
+    pub(crate) fn advance(&mut self, now: Nanos) {
+        self.now = self.now.max(now);
+    }
+
+    /// The counts, with the levels of store and readers.
+    pub(crate) fn statistics(&self) -> Statistics {
+        let logging = if self.has_readers() { self.now.saturating_sub(self.logging_since) } else { 0 };
+        Statistics {
+            logging_time: self.counts.logging_time + logging,
+            ring_bytes: self.default_ring_bytes as u64,
+            snap_length: if self.keep == MAX_PACKET_BYTES { 0 } else { self.keep },
+            readers: self.readers.len() as u64,
+            blocks: self.store.live() as u64,
+            block_bytes: self.store.bytes_taken() as u64,
+            ..self.counts
+        }
+    }
+
+    /// Counts a packet by its attribution and queues it for the readers.
+    pub(crate) fn queue(
+        &mut self,
+        packet: &Packet<'_>,
+        attribution: Attribution,
+        role: Role,
+    ) -> Result<(), EventError> {
+        match attribution {
+            Ok((_, method)) => self.counts.methods.count(method),
+            Err(reason) => self.counts.no_owner.count(reason),
+        }
+        if self.readers.is_empty() {
+            return Ok(());
+        }
+
+        let process = attribution.ok().map(|(process, _)| process.pid);
+        let subject = Subject { connection: packet.connection, process };
+        let block = pcapng::Packet {
+            interface: 0,
+            timestamp: packet.at,
+            original_length: packet.original_length(),
+            data: Cow::Borrowed(&packet.data[..self.kept(packet.data)]),
+            flags: Some(packet.flags & !DIRECTION | packet.direction.bits()),
+            connection: packet.connection,
+            process,
+            how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+            other: Vec::new(),
+        };
+        let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
+        if !self.readers.iter().any(|reader| reader.takes(subject, length)) {
+            self.readers.iter_mut().for_each(|reader| reader.refuse(subject));
+            return Ok(());
+        }
+        let mut bytes = self.store.buffer(length)?;
+        block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
+        let block = self.store.insert(bytes, Kind::Packet, packet.at)?;
+        self.store.set_about(block, About { subject: packet.connection.unwrap_or(0), process, role });
+        self.offer_packet(block, subject);
+        self.store.release(block);
+        Ok(())
+    }
+
+    /// How many bytes of a packet's data are kept.
+    pub(crate) fn kept(&self, data: &[u8]) -> usize {
+        data.len().min(usize::try_from(self.keep).unwrap_or(usize::MAX))
+    }
+
+    /// Queues a packet for every reader whose filters it passes.
+    fn offer_packet(&mut self, block: BlockIndex, packet: Subject) {
+        let bytes = self.store.bytes(block).len();
+        for reader in &mut self.readers {
+            if reader.offer_packet(block, packet, bytes, &mut self.store) {
+                self.signals.raise(reader.id, &mut reader.signalled);
+            }
+        }
+    }
+
+    /// Queues a block for every reader.
+    pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind) {
+        let bytes = self.store.bytes(block).len();
+        for reader in &mut self.readers {
+            if reader.offer(block, kind, bytes, &mut self.store) {
+                self.signals.raise(reader.id, &mut reader.signalled);
+            }
+        }
+    }
+
+    /// Queues an event about this process or connection, of which the tables keep nothing.
+    pub(crate) fn offer_event(
+        &mut self,
+        bytes: Vec<u8>,
+        kind: Kind,
+        subject: u64,
+        at: Nanos,
+    ) -> Result<(), OutOfMemory> {
+        let block = self.store.insert(bytes, kind, at)?;
+        self.store.set_about(block, About::event(subject, Role::Plain));
+        self.offer(block, kind);
+        self.store.release(block);
+        Ok(())
+    }
+
+    /// Corrects queued packets; a reader that may have read one of them is queued a correction.
+    pub(crate) fn correct(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
+        let (mut renewed, mut event) = (Renewed::default(), None);
+        let mut result = Ok(());
+        let store = &mut self.store;
+        for reader in &mut self.readers {
+            if !reader.takes_connection(correction.connection)
+                || reader.correct(correction, &mut renewed, store)
+            {
+                continue;
+            }
+            let made = event.map_or_else(|| correction.event(at, store), Ok);
+            let Ok(block) = made else {
+                result = Err(EventError::OutOfMemory);
+                break;
+            };
+            event = Some(block);
+            let bytes = store.bytes(block).len();
+            if reader.offer(block, Kind::Connection, bytes, store) {
+                self.signals.raise(reader.id, &mut reader.signalled);
+            }
+        }
+        renewed.release(store);
+        event.into_iter().for_each(|block| store.release(block));
+        result
+    }
+
+    pub(crate) fn reader(&self, id: ReaderId) -> Option<&Reader> {
+        self.readers.iter().find(|reader| reader.id == id)
+    }
+
+    pub(crate) fn reader_mut(&mut self, id: ReaderId) -> Result<&mut Reader, UnknownReader> {
+        self.readers.iter_mut().find(|reader| reader.id == id).ok_or(UnknownReader)
+    }
+
+    /// Makes room in the lists of readers for one more.
+    pub(crate) fn room_for_reader(&mut self) -> Result<(), AttachError> {
+        if self.readers.len() >= self.max_readers {
+            return Err(AttachError::TooManyReaders);
+        }
+        self.readers.try_reserve(1).map_err(OutOfMemory::from)?;
+        Ok(self.signals.reserve(self.readers.len() + 1)?)
+    }
+
+    /// See [`Engine::attach_with`](crate::Engine::attach_with).
+    pub(crate) fn attach(
+        &mut self,
+        ring: RingBuffer,
+        options: &ReaderOptions,
+        timeline: &mut Timeline,
+        now: Nanos,
+    ) -> Result<ReaderId, (AttachError, RingBuffer)> {
+        let section = self
+            .room_for_reader()
+            .and_then(|()| Ok(Section::begin(self.frames, timeline, options.snap_length)?));
+        let section = match section {
+            Ok(section) => section,
+            Err(error) => return Err((error, ring)),
+        };
+        let id = ReaderId(self.counts.readers_total);
+        let mut reader = Reader::new(id, ring.0, options.pinned_bytes, options.snap_length, now);
+        reader.begin(section, self.dropped_before());
+        self.signals.raise(id, &mut reader.signalled);
+        self.advance(now);
+        if self.readers.is_empty() {
+            self.logging_since = self.now;
+        }
+        fallible::push_reserved(&mut self.readers, reader);
+        self.counts.readers_total += 1;
+        self.keep = self.keep.max(kept_bytes(options.snap_length));
+        Ok(id)
+    }
+
+    /// See [`Engine::read`](crate::Engine::read).
+    pub(crate) fn read(
+        &mut self,
+        reader: ReaderId,
+        buffer: &mut [u8],
+        timeline: &mut Timeline,
+    ) -> Result<Read, ReadError> {
+        let reader = self.readers.iter_mut().find(|candidate| candidate.id == reader);
+        let reader = reader.ok_or(ReadError::UnknownReader)?;
+        if buffer.is_empty() {
+            return Err(ReadError::EmptyBuffer);
+        }
+        Ok(reader.read(buffer, &mut self.store, timeline))
+    }
+
+    /// See [`Engine::mark_restart`](crate::Engine::mark_restart).
+    pub(crate) fn mark_restart(
+        &mut self,
+        reader: ReaderId,
+        timeline: &mut Timeline,
+        now: Nanos,
+    ) -> Result<(), RestartError> {
+        let dropped_before = self.dropped_before();
+        let reader = self.readers.iter_mut().find(|candidate| candidate.id == reader);
+        let reader = reader.ok_or(RestartError::UnknownReader)?;
+        if reader.is_marked() {
+            return Err(RestartError::Pending);
+        }
+        let (began, totals) = reader.section_totals(dropped_before);
+        let statistics = section::statistics(began, now, &totals)?;
+        let next = Section::begin(self.frames, timeline, reader.snap_length)?;
+        match self.store.insert(statistics, Kind::Frame, now) {
+            Ok(statistics) => {
+                if reader.is_empty() {
+                    self.signals.raise(reader.id, &mut reader.signalled);
+                }
+                reader.mark(statistics, next, dropped_before, now);
+                Ok(())
+            }
+            Err(error) => {
+                next.release(timeline);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Detaches a reader; `None`: it is not attached.
+    pub(crate) fn detach(&mut self, reader: ReaderId, timeline: &mut Timeline) -> Option<Detached> {
+        let index = self.readers.iter().position(|candidate| candidate.id == reader)?;
+        let detached = self.readers.swap_remove(index).detach(&mut self.store, timeline);
+        self.signals.forget(reader);
+        self.keep_longest();
+        if self.readers.is_empty() {
+            self.counts.logging_time += self.now.saturating_sub(self.logging_since);
+        }
+        Some(detached)
+    }
+
+    /// See [`Engine::set_snap_length`](crate::Engine::set_snap_length).
+    pub(crate) fn set_snap_length(
+        &mut self,
+        reader: ReaderId,
+        snap_length: u32,
+    ) -> Result<(), UnknownReader> {
+        self.reader_mut(reader)?.set_snap_length(snap_length);
+        self.keep_longest();
+        Ok(())
+    }
+
+    fn keep_longest(&mut self) {
+        self.keep = self.readers.iter().map(|reader| kept_bytes(reader.snap_length)).max().unwrap_or(0);
+    }
+
+    /// See [`Engine::ring_bytes`](crate::Engine::ring_bytes).
+    pub(crate) fn ring_bytes(&self, asked: Option<usize>) -> Result<usize, RingBytesError> {
+        let Some(bytes) = asked else { return Ok(self.default_ring_bytes) };
+        let (min, max) = (MIN_RING_BYTES, self.max_ring_bytes);
+        if (min..=max).contains(&bytes) {
+            Ok(bytes.next_power_of_two())
+        } else {
+            Err(RingBytesError { min, max })
+        }
+    }
+
+    /// See [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
+    pub(crate) fn set_default_ring_bytes(&mut self, bytes: usize) -> Result<usize, RingBytesError> {
+        self.default_ring_bytes = self.ring_bytes(Some(bytes))?;
+        Ok(self.default_ring_bytes)
+    }
+
+    /// See [`Engine::take_signals`](crate::Engine::take_signals).
+    pub(crate) fn take_signals(&mut self, wake: impl FnMut(ReaderId)) {
+        self.signals.take(wake);
+    }
+
+    /// Everything that was lost before it could be queued for any reader.
+    fn dropped_before(&self) -> PerKind {
+        self.counts.dropped_by_source.plus(self.counts.lost)
+    }
+}
