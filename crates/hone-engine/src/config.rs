@@ -6,7 +6,7 @@ use crate::Nanos;
 
 /// Smallest ring buffer of a reader, bytes.
 pub const MIN_RING_BYTES: usize = 1024;
-/// Ring buffer of a reader that does not ask for another size, bytes, unless the engine is told otherwise.
+/// Ring buffer of a reader that does not ask for another size, bytes, until [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
 pub const DEFAULT_RING_BYTES: usize = 16_384;
 /// Largest ring buffer of a reader unless [`Config::max_ring_bytes`] allows more, bytes.
 pub const MAX_RING_BYTES: usize = 131_072;
@@ -14,11 +14,11 @@ pub const MAX_RING_BYTES: usize = 131_072;
 pub const RING_SLOT_BYTES: usize = 8;
 /// Most packet data kept of one packet, bytes: what common readers accept as a packet at all.
 pub const MAX_PACKET_BYTES: u32 = 262_144;
-/// Most blocks that one read gives, so that none takes long, however small they are.
+/// Most blocks that one read returns, so that none takes long, however small they are.
 pub const READ_BLOCKS: usize = 1024;
 /// How far a block that comes late goes back in a reader's ring buffer, blocks: past so many later ones at most.
 pub const ORDER_BLOCKS: usize = 256;
-/// How late it may come, nanoseconds. What is older has not come late: the clock was set, or it is state restated.
+/// How late it may come, nanoseconds. An older block has not come late: the clock was set, or it is part of a snapshot.
 pub const ORDER_TIME: Nanos = SECOND;
 
 /// Most bytes of a host's name in a section header.
@@ -96,7 +96,7 @@ pub struct Config {
     pub process_linger: Nanos,
     /// How long a closed connection stays known to late packets, nanoseconds.
     pub connection_linger: Nanos,
-    /// Most packets held at once until somebody names their connection's owner; 0: none is held.
+    /// Most packets held at once until their owner is known; 0: none is held.
     pub max_held_packets: u32,
     /// Most bytes that they and what surrounds them take.
     pub max_held_bytes: usize,

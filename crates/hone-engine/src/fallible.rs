@@ -1,4 +1,5 @@
-//! The only code that grows a collection: reserve, then add. Holds no state; called by every table and ring.
+//! The only code that grows a collection: it reserves first, then adds, and returns a failed reservation as
+//! [`OutOfMemory`]. Holds no state; called by every table and ring.
 #![expect(
     clippy::disallowed_methods,
     reason = "each call comes after the reservation that keeps it from allocating"
@@ -52,7 +53,7 @@ pub(crate) fn push_back<T>(to: &mut VecDeque<T>, value: T) -> Result<(), OutOfMe
     Ok(())
 }
 
-/// Sets `key` to `value`; gives the value it had.
+/// Sets `key` to `value`; returns the value it had.
 pub(crate) fn insert<K: Eq + Hash, V>(
     to: &mut HashMap<K, V>,
     key: K,

@@ -14,15 +14,22 @@
 //!                                                        └──► signal
 //! ```
 //!
-//! Each reader has its own ring buffer, snap length, filters ([`Filter`]), restart mark and counts, all in `control` and
-//! `reader`. A packet whose process nobody can name yet is held until somebody does, for a bounded time (`held`); the
-//! open-connection list ([`Engine::set_open_connections`]) helps with connections older than the sensor. Who waits for
-//! data is told by [`Engine::take_signals`] when to read. A packet that turns out to be another process's than was said is
-//! corrected, also after it was read (`correction`).
+//! | room | what is in it |
+//! |---|---|
+//! | `engine` | what sensors and readers call; how a packet is attributed (`attribution`) |
+//! | `tables` | processes, connections, the snapshots of both (`timeline`), the open-connection list |
+//! | `held` | packets that wait until their owner is known: when they leave (`policy`), what a use shows (`used`) |
+//! | `readers` | the queue manager (`queues`), and of each reader: ring buffer, section, filters, signal; corrections |
+//! | `blocks` | the bytes of each block, stored once, and cut to a reader's snap length |
 //!
-//! The engine does no I/O, reads no clock and holds no lock: times are arguments, and whoever embeds an [`Engine`]
-//! keeps it under one lock of his own or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what
-//! does not fit, and what cannot be allocated, is counted by kind and answered as an error, never by an abort.
+//! Each reader has its own ring buffer, snap length, filters ([`Filter`]), restart mark and counts. A packet without a known
+//! owner is held for a bounded time; the open-connection list ([`Engine::set_open_connections`]) helps with connections
+//! older than the sensor. [`Engine::take_signals`] returns the readers that are to read. A packet whose attribution turns out
+//! to be wrong is corrected, also after it was read.
+//!
+//! The engine does no I/O, reads no clock and holds no lock: times are arguments, and the embedder of an [`Engine`] keeps it
+//! under one lock or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what does not fit, and what
+//! cannot be allocated, is counted by kind and returned as an error, never by an abort.
 //! `clippy.toml` holds that line, and `tests/out_of_memory.rs` tries every allocation.
 //!
 //! # A section
@@ -30,9 +37,9 @@
 //! Section header, interface (link type raw IP, nanoseconds), one process event per running process and one connection
 //! event per open connection sorted by time, live blocks, and, once a restart mark ends it, statistics.
 //!
-//! What a packet's connection id means is told in the same section before the packet, with two exceptions: its open
-//! event did not fit (then connection events are counted as dropped), or the connection was closed before the section
-//! began and this is a packet that comes late. A packet that was held may be older than the section's beginning.
+//! The open event of a packet's connection is in the same section before the packet, with two exceptions: it did not fit
+//! (then connection events are counted as dropped), or the connection was closed before the section began and this packet
+//! comes late. A packet that was held may be older than the section's beginning.
 //!
 //! Live blocks are in the order of time, equal times in the order in which they were handled. What is handled late goes
 //! before the later ones that wait in a reader's ring, within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`].

@@ -193,7 +193,7 @@ fn who_has_ended_is_not_named_for_what_came_later() {
     let (mut engine, reader) = beginning();
     let holder = Owner::Wait(Wait::Use, Ok((PROCESS, Method::Creator)));
     handle(&mut engine, &[inbound(holder, 10, &[]), ended(PROCESS, 11), inbound(holder, 12, &[])]);
-    engine.release_held();
+    engine.flush_held();
     let told = news(&mut engine, reader);
     assert_eq!(told, ["10: packet of 7, 0 of 0", "11: process 7 ended", "12: packet of nobody, 0 of 0"]);
 }
@@ -209,7 +209,7 @@ fn a_handshake_is_its_acceptors() {
     // Whoever uses the listener otherwise has not accepted it.
     handle(&mut engine, &[used(PROCESS, Used::Alone, 13), used(OTHER, Used::Handshake(1), 14)]);
     assert_eq!(news(&mut engine, reader), ["10: packet of 8, 0 of 0", "12: packet of 8, 0 of 0"]);
-    engine.release_held();
+    engine.flush_held();
     assert_eq!(news(&mut engine, reader), ["11: packet of nobody, 0 of 0"]);
     assert_eq!(engine.statistics().methods.get(Method::Accepted), 2);
 }

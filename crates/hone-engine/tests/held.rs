@@ -216,7 +216,7 @@ fn held_packets_are_for_those_who_read_when_they_leave() {
 fn what_is_held_at_the_end_of_a_recording_is_in_it() {
     let (mut engine, reader) = reading(Config::default());
     handle(&mut engine, &[ask(5, 1)]);
-    engine.release_held();
+    engine.flush_held();
     assert_eq!(news(&mut engine, reader)[1], "1: packet of nobody, 24 of 24");
     assert_eq!((held(&engine), released(&engine, NoOwner::UnknownSocket)), ((0, 0, 1), 1));
 }

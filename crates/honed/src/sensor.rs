@@ -55,7 +55,7 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
         hub.stop(format!("the sensor has failed: {error}"));
     }
     // Nothing comes any more that could name their owners.
-    hub.lock("sensor").engine.release_held();
+    hub.lock("sensor").engine.flush_held();
     hub.end();
     hub.main.wake();
     result

@@ -94,7 +94,7 @@ impl Play {
     }
 
     fn end(&mut self) {
-        self.engine.release_held();
+        self.engine.flush_held();
         for reader in &self.readers {
             let _ = self.engine.mark_restart(reader.id, self.now);
         }

@@ -1,4 +1,4 @@
-//! Spare buffers: those of freed blocks, kept for the next blocks, by size. Owns them. Called by the block store, under
+//! Spare buffers: the memory of released blocks, kept for the next ones, by size. Owns them. Called by the block store, under
 //! the embedder's one lock.
 //!
 //! Sizes go in steps of a quarter of a power of two: a buffer is made a fifth larger than needed at most, and each one

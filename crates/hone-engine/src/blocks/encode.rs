@@ -51,7 +51,7 @@ impl Direction {
 }
 
 impl Packet<'_> {
-    /// Bytes on the wire: as told, but not less than there are.
+    /// Bytes on the wire: as reported, but not less than were captured.
     pub(crate) fn original_length(&self) -> u32 {
         self.original_length.max(u32::try_from(self.data.len()).unwrap_or(u32::MAX))
     }

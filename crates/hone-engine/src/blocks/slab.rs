@@ -138,7 +138,7 @@ impl<T> Slab<T> {
         value
     }
 
-    /// A chunk has nothing in it any more: it is used again after all others, or gives up its memory.
+    /// A chunk has nothing in it any more: it is used again after all others, or its memory is freed.
     fn emptied(&mut self, number: u32) {
         self.unlink(number);
         let keeps = self.empty < self.keep;

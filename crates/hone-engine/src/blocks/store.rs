@@ -1,5 +1,5 @@
-//! The block store: every block in memory, once, however many readers wait for it. Owns their bytes and counts who
-//! refers to them: tables (the latest start or open event), readers' sections and readers' rings.
+//! The block store: every block in memory, once, however many readers wait for it. Owns their bytes and counts the
+//! references to them: of tables (the latest start or open event), readers' sections and readers' rings.
 //!
 //! Called by the engine's tables and readers, under the embedder's one lock.
 
@@ -59,8 +59,8 @@ impl About {
 }
 
 impl Block {
-    /// Events about one process or connection stay in the order in which they were told: a clock set back must not close
-    /// a connection before it opens. And what opens a connection, or begins a process, comes before its packets.
+    /// Events about one process or connection stay in the order in which they were reported: a clock set back must not
+    /// close a connection before it opens. And what opens a connection, or begins a process, comes before its packets.
     fn depends_on(&self, earlier: &Self) -> bool {
         match (self.kind, earlier.kind) {
             (Kind::Packet, Kind::Connection) => self.about == earlier.about && earlier.role == Role::Begins,
@@ -100,7 +100,7 @@ impl Store {
         self.blocks.reserve(blocks)
     }
 
-    /// An empty buffer with room for `length` bytes, recycled if possible; give it to [`insert`](Self::insert).
+    /// An empty buffer with room for `length` bytes, recycled if possible; for [`insert`](Self::insert).
     pub(crate) fn buffer(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
         self.spares.take(length)
     }
@@ -148,7 +148,7 @@ impl Store {
         self.blocks.get_mut(index).references += 1;
     }
 
-    /// Gives up one reference; the last one frees the block.
+    /// Releases one reference; the last one frees the block.
     pub(crate) fn release(&mut self, index: BlockIndex) {
         let block = self.blocks.get_mut(index);
         block.references -= 1;

@@ -98,7 +98,7 @@ impl<'a> Trimmed<'a> {
         self.length
     }
 
-    /// Copies from byte `from` on as much as `to` takes; gives how much that was.
+    /// Copies from byte `from` on as much as `to` takes; returns how many bytes that was.
     pub(crate) fn copy(&self, from: usize, to: &mut [u8]) -> usize {
         let Some(cut) = &self.cut else { return Copy { skip: from, to, done: 0 }.part(self.body).done };
         Copy { skip: from, to, done: 0 }

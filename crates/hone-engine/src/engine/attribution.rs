@@ -17,9 +17,7 @@ impl Engine {
         self.queues.counts.packet_bytes += u64::from(packet.original_length());
         match self.correlate(packet) {
             Verdict::Queue(attribution) => self.queues.queue(packet, attribution, Role::Plain),
-            Verdict::Hold(connection, awaited) => {
-                self.held.hold(packet, connection, awaited, &self.tables, &mut self.queues)
-            }
+            Verdict::Hold(connection, awaited) => self.policy().hold(packet, connection, awaited),
         }
     }
 

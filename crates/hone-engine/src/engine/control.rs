@@ -65,7 +65,7 @@ impl Engine {
     /// # Errors
     /// The reader is not attached, or `buffer` is empty.
     pub fn read(&mut self, reader: ReaderId, buffer: &mut [u8], now: Nanos) -> Result<Read, ReadError> {
-        self.expire_tables(now, table::LEAVE_WITH_EVENT);
+        self.expire_tables(now, table::EXPIRE_WITH_EVENT);
         self.queues.read(reader, buffer, self.tables.timeline())
     }
 
@@ -92,7 +92,7 @@ impl Engine {
     pub fn begin_detach(&mut self, reader: ReaderId) -> Option<Detached> {
         let detached = self.queues.detach(reader, self.tables.timeline())?;
         if !self.queues.has_readers() {
-            self.release_held();
+            self.flush_held();
         }
         Some(detached)
     }
@@ -123,7 +123,7 @@ impl Engine {
     /// The same with a list that exists already. `list` is then the former one, to be freed without the lock. Takes time in
     /// proportion to the held packets.
     pub fn exchange_open_connections(&mut self, list: &mut OpenList, now: Nanos) {
-        self.expire_tables(now, table::LEAVE_WITH_EVENT);
+        self.expire_tables(now, table::EXPIRE_WITH_EVENT);
         self.tables.exchange_open_list(list);
         let mut walk = self.held.queue().walk();
         while let Some(held) = self.held.queue().at(&walk) {

@@ -10,7 +10,7 @@ use core::fmt;
 use crate::{
     Config, ConnectionId, Event, EventError, Method, Nanos, NoOwner, OutOfMemory, ProcessKey, SourceDrops,
     Statistics,
-    held::policy::HeldPackets,
+    held::{HeldPackets, Policy},
     readers::{correction::Correction, queues::Queues},
     statistics::Kind,
     tables::{Tables, table},
@@ -45,11 +45,11 @@ impl Engine {
         Ok(Self { tables, held: HeldPackets::new(&config), queues, max_filter_ids: config.max_filter_ids })
     }
 
-    /// Takes in what happened, and queues it for every reader. What says nothing new is ignored and counted: the end of
-    /// what is not known or has ended, a fork of what is known, the opening of what is open with the same owner.
+    /// Records what happened, and queues it for every reader. An event that reports nothing new is ignored and counted: the
+    /// end of what is not known or has ended, a fork of what is known, the opening of what is open with the same owner.
     ///
     /// # Errors
-    /// The event could not be recorded, and is counted as lost; the tables still agree with what readers were told.
+    /// The event could not be recorded, and is counted as lost. The tables still agree with the events that readers read.
     pub fn handle(&mut self, event: &Event<'_>) -> Result<(), EventError> {
         self.expire(event.at());
         let (kind, result) = match *event {
@@ -73,15 +73,15 @@ impl Engine {
                 (Kind::Connection, self.connection_opened(connection, owner, at))
             }
             Event::ConnectionUsed { connection, process, used, at } => {
-                self.held.used(connection, process, used, at, &self.tables, &mut self.queues);
+                self.policy().used(connection, process, used, at);
                 return Ok(());
             }
             Event::Corrected { connection, direction, packets, attribution, at } => {
                 let correction = Correction { connection, direction, packets, attribution };
-                (Kind::Connection, self.held.correct(&correction, at, &self.tables, &mut self.queues))
+                (Kind::Connection, self.policy().correct(&correction, at))
             }
             Event::DatagramDropped { connection, number, .. } => {
-                self.held.datagram_dropped(connection, number, &self.tables, &mut self.queues);
+                self.policy().datagram_dropped(connection, number);
                 return Ok(());
             }
             Event::ConnectionClosed { connection, process, at } => {
@@ -96,10 +96,10 @@ impl Engine {
         result
     }
 
-    /// Takes in a running process or an open connection that a listing shows, at the sensor's start. It is recorded as
-    /// by [`handle`](Self::handle) unless the process id or the connection is known at all, be it as ended: what was
-    /// seen happening is newer than what was listed. But an open connection without an owner takes the one listed. List within the linger time of [`Config`], or what ended since
-    /// the listing comes back. Other events are handled.
+    /// Records a running process or an open connection from a listing that was made at the sensor's start, like
+    /// [`handle`](Self::handle). But it is ignored if the process id or the connection is known already, even as ended: what
+    /// was seen to happen is newer than the listing. Only an open connection without an owner takes the listed one. List
+    /// within the linger time of [`Config`], else what has ended since the listing comes back. Other events are handled.
     ///
     /// # Errors
     /// Those of [`handle`](Self::handle).
@@ -126,7 +126,7 @@ impl Engine {
         }
     }
 
-    /// Notes how much the platform has lost so far: running totals, not what is new.
+    /// Sets how much the platform has lost so far: running totals, not differences.
     pub const fn report_source_drops(&mut self, totals: SourceDrops) {
         self.queues.counts.dropped_by_source = totals;
     }
@@ -135,15 +135,15 @@ impl Engine {
     /// which everything has been reported, else packets expire whose owner is about to be reported. Returns when the next
     /// held packet expires, which is when to call this again at the latest; `None` if none is held.
     pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
-        self.held.expire(now, &self.tables, &mut self.queues);
-        self.expire_tables(now, table::LEAVE_WHEN_IDLE);
+        self.policy().expire(now);
+        self.expire_tables(now, table::EXPIRE_WHEN_IDLE);
         self.held.next_expiry()
     }
 
-    /// Gives up waiting for the owners of all held packets: at the end of a recording, so that they are still in it.
+    /// Ends the wait of all held packets: at the end of a recording, so that they are still in it.
     /// Also done when the last reader detaches.
-    pub fn release_held(&mut self) {
-        self.held.give_up_all(&self.tables, &mut self.queues);
+    pub fn flush_held(&mut self) {
+        self.policy().give_up_all();
     }
 
     /// The running process with this id.
@@ -159,10 +159,14 @@ impl Engine {
         self.tables.statistics(self.held.statistics(self.queues.statistics()))
     }
 
+    const fn policy(&mut self) -> Policy<'_> {
+        Policy { held: &mut self.held, tables: &self.tables, queues: &mut self.queues }
+    }
+
     /// Expires what has lingered or been held long enough.
     fn expire(&mut self, now: Nanos) {
-        self.held.expire(now, &self.tables, &mut self.queues);
-        self.expire_tables(now, table::LEAVE_WITH_EVENT);
+        self.policy().expire(now);
+        self.expire_tables(now, table::EXPIRE_WITH_EVENT);
     }
 
     /// Expires what has lingered long enough, of each table at most `at_once` entries.
@@ -181,7 +185,7 @@ impl Engine {
         let result = self.tables.connection_opened(connection, owner, at, &mut self.queues);
         if let Some(owner) = owner {
             let owner = (owner, Method::Connection);
-            self.held.hand_over_asked(connection, owner, &self.tables, &mut self.queues);
+            self.policy().hand_over_asked(connection, owner);
         }
         result
     }
@@ -194,7 +198,7 @@ impl Engine {
         at: Nanos,
     ) -> Result<(), EventError> {
         if self.tables.is_open(connection) {
-            self.held.give_up(connection, NoOwner::UnknownSocket, &self.tables, &mut self.queues);
+            self.policy().give_up(connection, NoOwner::UnknownSocket);
         }
         self.tables.connection_closed(connection, process, at, &mut self.queues)
     }

@@ -1,13 +1,13 @@
-//! Reads of datagrams from a socket that several processes read, where the system does not say which datagram a read
-//! took. Owns the reads that are not settled yet. Called by `held`, under the embedder's one lock.
+//! Reads of datagrams from a socket that several processes read, where the system does not report which datagram a read
+//! took. Owns the reads that are not settled yet. Called by `used`, under the embedder's one lock.
 //!
-//! Datagrams are read in the order in which they came, but the processes that read them can return in another order. Of
-//! each read is known before which datagram all have been read by then. As long as more datagrams have been read than
-//! reads are known, some reads are still under way. Once there are as many, each datagram is one of theirs:
+//! Datagrams are read in the order in which they came, but the reads can be reported in another order. Each report names a
+//! datagram before which all have been read. As long as more datagrams have been read than reads are reported, some reports
+//! are still under way. Once there are as many, each datagram belongs to one of the reads:
 //!
-//! * all reads are one process's: so are the datagrams;
-//! * else a datagram is the process's whose reads alone have its length;
-//! * else nobody can know, and nobody is named.
+//! * all reads are by one process: it owns all the datagrams;
+//! * else, only one process's reads have the datagram's length: that process owns it;
+//! * else the owner cannot be known, and none is named.
 
 use alloc::vec::Vec;
 
@@ -16,8 +16,8 @@ use crate::{ConnectionId, Nanos, ProcessKey, fallible};
 /// Most reads that are remembered, of all connections. Beyond, the oldest is forgotten, and its datagram has no process.
 const MOST: usize = 128;
 
-/// A datagram is not read sooner after it came than this: less lies between only if it came while another one, read
-/// before, was being returned.
+/// No datagram is read sooner than this after it came. Where less time lies between, the read took another datagram, and
+/// this one came while that read was returning.
 pub(crate) const SOONEST: Nanos = 1000;
 
 /// One read.
@@ -30,7 +30,7 @@ pub(crate) struct DatagramRead {
     pub(crate) at: Nanos,
 }
 
-/// Most different lengths of datagrams that are told apart at once.
+/// Most different lengths of datagrams that are distinguished at once.
 const MOST_LENGTHS: usize = 16;
 
 /// How many datagrams there are of each length of payload.
@@ -59,7 +59,7 @@ impl Lengths {
         self.count
     }
 
-    /// How many have this length; 0 of more lengths than are told apart.
+    /// How many have this length; 0 for a length beyond those that are distinguished.
     pub(crate) fn alike(&self, length: Option<u32>) -> usize {
         self.known[..self.lengths].iter().find(|(other, _)| *other == length).map_or(0, |(_, alike)| *alike)
     }
@@ -84,8 +84,8 @@ impl DatagramReads {
         self.of(connection).count()
     }
 
-    /// Whose a datagram with so many bytes of payload is, of which there are `alike` with the same length; `None`: nobody
-    /// can know.
+    /// The process that read a datagram with `length` bytes of payload, of which there are `alike`; `None`: it cannot be
+    /// known.
     pub(crate) fn reader(
         &self,
         connection: ConnectionId,

@@ -1,5 +1,6 @@
-//! Packets that have waited in vain for who reads, or accepts, what they bring, and were recorded without that. It may
-//! still happen: then they are corrected. Owns a note of each, no packet. Called by `held`, under the embedder's one lock.
+//! Expired packets: they have waited in vain until a process reads, or accepts, what they bring, and were recorded without
+//! it. It may still happen: then they are corrected. Owns a note of each, no packet data. Called by `policy` and `used`,
+//! under the embedder's one lock.
 
 use alloc::collections::VecDeque;
 
@@ -21,7 +22,7 @@ pub(crate) struct Expired {
     pub(crate) wait: Wait,
     /// Bytes of payload of a UDP datagram, if it is known.
     pub(crate) payload: Option<u32>,
-    /// Since when it is known to have been read, though not by whom.
+    /// Since when it is known to have been read, though not by which process.
     gone: Option<Nanos>,
 }
 

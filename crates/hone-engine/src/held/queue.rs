@@ -1,6 +1,5 @@
-//! Held packets: those that wait for somebody to name their connection's owner. Owns copies of them, in the order of
-//! their arrival and, of each connection, apart. Decides nothing; `held` does. Called by the engine, under the
-//! embedder's one lock.
+//! The queue of held packets. Owns copies of them, linked twice: all in the order of arrival, and those of each connection.
+//! Decides nothing; `policy` does. Called under the embedder's one lock.
 //!
 //! ```text
 //!  all:           oldest ► a1 ◄► b1 ◄► a2 ◄► c1 ◄ newest
@@ -21,25 +20,25 @@ use crate::{
 /// What a packet waits for.
 #[derive(Clone, Copy)]
 pub(crate) struct Awaited {
-    /// `None`: that anybody names its connection's owner.
+    /// `None`: that an event or a list names its connection's owner.
     pub(crate) wait: Option<Wait>,
-    /// What is so if that does not happen.
+    /// The attribution if that does not happen.
     pub(crate) otherwise: Attribution,
 }
 
 impl Awaited {
-    /// Whose it is if it cannot wait any longer, for this reason.
+    /// The attribution of a packet that cannot wait any longer, for this reason.
     pub(crate) fn given_up(self, reason: NoOwner) -> Attribution {
         match (self.wait, reason) {
             (None, _) => Err(reason),
-            // There is a better reason than that it had no room only if it had its time.
+            // A packet evicted early reports HoldFull; only one that waited its full time keeps its own reason.
             (Some(_), NoOwner::HoldFull) => self.otherwise.map_err(|_| reason),
             (Some(_), _) => self.otherwise,
         }
     }
 }
 
-/// A packet that waits.
+/// A packet that is held.
 pub(crate) struct HeldPacket {
     pub(crate) at: Nanos,
     pub(crate) connection: ConnectionId,
@@ -68,7 +67,7 @@ impl HeldPacket {
 }
 
 impl HeldPacket {
-    /// Bytes of payload of a UDP datagram, if the bytes that are kept say it.
+    /// Payload bytes of a UDP datagram, if the kept bytes include its header.
     pub(crate) fn payload(&self) -> Option<u32> {
         payload_of_udp(&self.data, self.original_length)
     }
@@ -94,7 +93,7 @@ struct Line {
     last: Index,
 }
 
-/// A place in a line: behind the packet in this slot, or at the beginning.
+/// A position in the packets of one connection: behind the packet in this slot, or at the beginning.
 pub(crate) struct Cursor(Index);
 
 impl Cursor {
@@ -194,7 +193,7 @@ impl HeldQueue {
         self.take(connection, &mut Cursor::start(), |_| true)
     }
 
-    /// Takes out the first packet of a connection, from this place in its line on, that is wanted. Goes on there.
+    /// Takes out the first packet of a connection that is `wanted`, from the cursor on; the cursor is then where it was.
     pub(crate) fn take(
         &mut self,
         connection: ConnectionId,
@@ -240,7 +239,7 @@ impl HeldQueue {
         Some(held)
     }
 
-    /// Looks at all packets of a connection, in order.
+    /// Visits all packets of a connection, in order.
     pub(crate) fn for_each(&mut self, connection: ConnectionId, mut visit: impl FnMut(&mut HeldPacket)) {
         let mut index = self.lines.get(&connection).map_or(NONE, |line| line.first);
         while let Some(slot) = self.slots.get_mut(index as usize) {
@@ -251,17 +250,17 @@ impl HeldQueue {
         }
     }
 
-    /// A place in the order of arrival: at the oldest packet.
+    /// A walk in the order of arrival, at the oldest packet.
     pub(crate) const fn walk(&self) -> Walk {
         Walk(self.oldest)
     }
 
-    /// The packet at this place.
+    /// The packet where the walk is.
     pub(crate) fn at(&self, cursor: &Walk) -> Option<&HeldPacket> {
         self.get(cursor.0)
     }
 
-    /// Goes on to the next packet; past all of `skip` in between, which may then be taken out.
+    /// Goes on to the next packet that is not of `skip`, so that those may be taken out.
     pub(crate) fn step(&self, cursor: &mut Walk, skip: Option<ConnectionId>) {
         while let Some(slot) = self.slots.get(cursor.0 as usize) {
             cursor.0 = slot.newer;
@@ -281,7 +280,7 @@ impl HeldQueue {
     }
 }
 
-/// A place among the held packets; see [`HeldQueue::walk`].
+/// A position among the held packets; see [`HeldQueue::walk`].
 pub(crate) struct Walk(Index);
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use crate::{
 
 /// Most blocks of a reader's ring that are looked at, the latest: so that no call takes long.
 pub(crate) const RECALL_BLOCKS: u64 = 1024;
-/// Most of them that are looked at closely, as they may be packets of the connection: who hands sockets on all the time must
-/// not keep the sensor from others' packets.
+/// Most of them that are parsed, as they may be packets of the connection: a process that hands sockets on all the time must
+/// not delay others' packets.
 pub(crate) const RECALL_PACKETS: usize = 64;
 
 /// What was wrong, and is right.
@@ -69,7 +69,7 @@ pub(crate) struct Renewed(Vec<(BlockIndex, BlockIndex)>);
 pub(crate) enum Found {
     /// Nothing.
     Other,
-    /// It has these bytes of the stream, and is right, or not corrected.
+    /// It has these bytes of the stream, and is right, or not what is corrected.
     Right(Span),
     /// The same, and this is to stand in its place.
     Wrong(Span, BlockIndex),

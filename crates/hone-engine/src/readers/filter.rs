@@ -22,8 +22,8 @@ pub enum Filter<'a> {
     IncludeProcesses(&'a [u32]),
 }
 
-/// A [`Filter`] with its list copied and sorted. So a shell does what takes time in proportion to the list before it takes
-/// its lock, and frees the former list after it: [`Engine::exchange_filter`](crate::Engine::exchange_filter).
+/// A [`Filter`] with its list copied and sorted. That takes time in proportion to the list; so a shell makes it before it
+/// takes its lock, and frees the former list after it: [`Engine::exchange_filter`](crate::Engine::exchange_filter).
 #[derive(Debug)]
 pub struct PreparedFilter(Prepared);
 

@@ -1,13 +1,13 @@
-//! One reader: its ring buffer, its place in its section, and what it was told. Owns a reference to each block that it
-//! has yet to read.
+//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block that it has yet to
+//! read.
 //!
-//! A reader reads, in this order: the blocks its section begins with (header, interface, the state restated), its ring
-//! buffer up to the restart mark if there is one, the statistics of the section. Then the next section begins.
+//! A reader reads, in this order: the blocks its section begins with (header, interface, snapshot), its ring buffer up to
+//! the restart mark if there is one, the statistics of the section. Then the next section begins.
 //!
 //! Its ring buffer is kept in the order of time: a block that comes late goes before those that are later and not yet
 //! read, within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME).
 //!
-//! Called by the engine, under the embedder's one lock. Reading allocates nothing.
+//! Called by the queue manager, under the embedder's one lock. Reading allocates nothing.
 
 use core::fmt;
 
@@ -24,7 +24,7 @@ use crate::{
     tables::timeline::Timeline,
 };
 
-/// Names an attached reader; never used again for another.
+/// Identifies an attached reader; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReaderId(pub(crate) u64);
 
@@ -36,7 +36,7 @@ impl ReaderId {
     }
 }
 
-/// What a read gave.
+/// What a read returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// So many bytes at the start of the buffer are filled, at least one.
@@ -54,7 +54,7 @@ pub(crate) struct Totals {
     pub(crate) delivered: PerKind,
     pub(crate) dropped_by_ring: PerKind,
     pub(crate) filtered: PerKind,
-    /// What the platform and the engine itself lost, of which no reader was told.
+    /// What the platform and the engine lost before it could be queued for any reader.
     pub(crate) dropped_before: PerKind,
 }
 
@@ -212,7 +212,7 @@ impl Reader {
         self.max_queued_bytes = bytes;
     }
 
-    /// Whether a section that it has yet to read keeps in memory what ran and was open when that began.
+    /// Whether it has yet to read the snapshot of a section, whose blocks stay in memory for that.
     pub(crate) fn keeps_state(&self) -> bool {
         self.section.keeps_state() || self.mark.as_ref().is_some_and(|mark| mark.next.keeps_state())
     }
@@ -329,7 +329,7 @@ impl Reader {
         }
     }
 
-    /// Where in the ring a block goes: behind all that it may not go before, as far as [`ORDER_BLOCKS`] looks.
+    /// The position in the ring where a block goes: behind all that must stay before it, at most [`ORDER_BLOCKS`] back.
     fn place(&self, block: BlockIndex, store: &Store) -> u64 {
         let first = self.first_movable().max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
         let mut place = self.ring.tail();
@@ -402,7 +402,7 @@ impl Reader {
         Read::Bytes(filled)
     }
 
-    /// Gives up its sections; what is in its ring buffer is yet to be released.
+    /// Releases its sections; the blocks in its ring buffer are yet to be released.
     pub(crate) fn detach(self, store: &mut Store, timeline: &mut Timeline) -> Detached {
         self.section.release(timeline);
         if let Some(mark) = self.mark {

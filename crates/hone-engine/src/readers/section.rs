@@ -19,7 +19,7 @@ const COMMENT: u16 = 1;
 /// Blocks of a section before the state, the same for all sections: header and interface.
 pub(crate) const FRAMES: usize = 2;
 
-/// What a section begins with, as far as it is to be read: header, interface, and the state at one moment.
+/// What a section begins with, as far as it is yet to be read: header, interface, and the snapshot of one moment.
 #[derive(Default)]
 pub(crate) struct Section {
     /// What is read next of it.
@@ -28,8 +28,8 @@ pub(crate) struct Section {
     read: usize,
     interface: BlockIndex,
     state: Option<Moment>,
-    /// What the interface says: no packet of the section is longer (0: no limit), as far as that is known when the
-    /// interface is read. Some programs refuse longer ones.
+    /// The interface block's snap length: no packet of the section is longer (0: no limit), as far as that is known when
+    /// the block is read. Some programs refuse longer packets.
     snap_length: u32,
 }
 
@@ -78,12 +78,12 @@ impl Section {
         };
     }
 
-    /// Whether it keeps in memory what ran and was open when it began.
+    /// Whether its snapshot is yet to be read, and kept in memory.
     pub(crate) const fn keeps_state(&self) -> bool {
         self.state.is_some()
     }
 
-    /// Gives up what is not read yet.
+    /// Releases what is not read yet.
     pub(crate) fn release(self, timeline: &mut Timeline) {
         self.state.into_iter().for_each(|state| timeline.close(state));
     }

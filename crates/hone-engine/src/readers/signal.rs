@@ -1,12 +1,12 @@
-//! Which readers are to be woken: those whose empty queue has got something to read since they were last asked for.
-//! Owns the list of them. Called by the engine, under the embedder's one lock.
+//! Which readers are to be woken: those that had nothing to read, and have something since the signals were last taken.
+//! Owns the list of them. Called by the queue manager, under the embedder's one lock.
 //!
 //! # No wake-up is lost
 //!
 //! A reader reads until [`Read::Empty`](crate::Read::Empty), then waits for its signal. The engine raises the signal in
-//! the call that ends the emptiness, whichever that is, and the embedder takes it before he lets go of the lock of that
-//! call. So what came before the empty read was read, and what came after it wakes the reader. Who waits on something
-//! that remembers a signal, such as an event or an eventfd, may let go of the lock between the empty read and the wait.
+//! the call that ends the emptiness, whichever that is, and the embedder takes it before unlocking the lock of that call. So
+//! what came before the empty read was read, and what came after it wakes the reader. A reader that waits on something that
+//! remembers a signal, such as an event or an eventfd, may unlock between the empty read and the wait.
 
 use alloc::vec::Vec;
 

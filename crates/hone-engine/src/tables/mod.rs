@@ -1,5 +1,5 @@
-//! What is known: running processes, open connections, both in the order of time, and the open-connection list. `process` and
-//! `connection` have what events do to them; readers are told of it through the queue manager.
+//! What is known: running processes, open connections, both in the order of time, and the open-connection list. `process`
+//! and `connection` have how events change them; what changes is queued for the readers.
 
 mod connection;
 pub(crate) mod open_list;

@@ -1,5 +1,5 @@
-//! The open-connection list: who owned which connection when somebody with a view of the whole host looked, sent by
-//! `send-conns`. Owns the list. Called by the engine, under the embedder's one lock.
+//! The open-connection list: which process owned which connection when a program that sees the whole host listed them, sent
+//! by `send-conns`. Owns the list. Called by the engine, under the embedder's one lock.
 
 use core::net::IpAddr;
 
@@ -22,8 +22,8 @@ impl Family {
     }
 }
 
-/// One record of the open-connection list. It stands for the packets that agree with all that it says, and counts as
-/// long as its process is known.
+/// One record of the open-connection list. It matches the packets that agree with all its fields, as long as its process is
+/// known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenConnection {
     /// Version of the internet protocol; that of an address wins.
@@ -36,7 +36,7 @@ pub struct OpenConnection {
     pub local_address: Option<IpAddr>,
     /// The other end; `None`, the unspecified address or port 0: any.
     pub remote: Option<(IpAddr, u16)>,
-    /// Whose it is; see [`Engine::process`](crate::Engine::process).
+    /// Its owner; see [`Engine::process`](crate::Engine::process).
     pub process: ProcessKey,
 }
 
@@ -50,7 +50,7 @@ struct Key {
 }
 
 impl Key {
-    /// What `record` stands for. An address that IPv6 maps to IPv4 is IPv4's, as packets show it.
+    /// What `record` matches. An address that IPv6 maps to IPv4 is IPv4's, as packets show it.
     fn of(record: &OpenConnection) -> Self {
         let specified = |address: &IpAddr| !address.is_unspecified();
         let local_address = record.local_address.map(|address| address.to_canonical()).filter(specified);
@@ -62,11 +62,10 @@ impl Key {
     }
 }
 
-/// An open-connection list, ready to be looked up in. So a shell makes it before it takes its lock, and frees the former one
-/// after it: [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections).
+/// An open-connection list, ready for look-ups. A shell makes it before it takes its lock, and frees the former one after it: [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections).
 #[derive(Debug)]
 pub struct OpenList {
-    /// `None`: records of several processes say the same, so that nobody knows.
+    /// `None`: several processes have this record, so that the owner is not known.
     records: HashMap<Key, Option<ProcessKey>>,
 }
 
@@ -97,7 +96,7 @@ impl OpenList {
         self.records.is_empty()
     }
 
-    /// Whose packet this is, by the record that says most about it.
+    /// The owner of a packet, by the most specific record.
     pub(crate) fn owner(&self, packet: &Tuple) -> Option<ProcessKey> {
         let Tuple { protocol, local, remote } = *packet;
         let key = |local_address, remote| {

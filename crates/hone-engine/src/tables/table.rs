@@ -1,9 +1,9 @@
 //! A bounded table of what lives for a while: processes by id, connections by id. Owns its entries, the order in which
-//! ended ones leave, and one reference to each entry's block: the latest event that says how it began. That of one that
+//! ended ones expire, and one reference to each entry's block: its latest start or open event. The block of an entry that
 //! has not ended also has its place in the [`Timeline`].
 //!
-//! An ended entry lingers, so that late events still find it, and leaves after its time, or earlier when a new one
-//! needs the room. Called by the engine, under the embedder's one lock.
+//! An ended entry lingers, so that late events still find it. It expires after its time, or is evicted earlier when a new
+//! one needs the room. Called under the embedder's one lock.
 
 use alloc::collections::VecDeque;
 use core::hash::Hash;
@@ -17,10 +17,10 @@ use crate::{
     tables::timeline::{PlaceIndex, Timeline},
 };
 
-/// Most entries that leave with one event, so that none takes long. One event ends at most one entry.
-pub(crate) const LEAVE_WITH_EVENT: usize = 2;
-/// Most that leave in a call for when nothing happens: what lingers after a load goes without events.
-pub(crate) const LEAVE_WHEN_IDLE: usize = 64;
+/// Most entries that expire with one event, so that none takes long. One event ends at most one entry.
+pub(crate) const EXPIRE_WITH_EVENT: usize = 2;
+/// Most that expire in a call for when nothing happens: what lingers after a load expires without events.
+pub(crate) const EXPIRE_WHEN_IDLE: usize = 64;
 
 pub(crate) struct Entry<I> {
     /// What else identifies it: a process's start, a connection's owner.
@@ -34,7 +34,7 @@ pub(crate) struct Entry<I> {
 
 pub(crate) struct Table<K, I> {
     entries: HashMap<K, Entry<I>>,
-    /// Ended entries, the first to leave in front. An entry that began anew has left this order: its time differs.
+    /// Ended entries, the first to expire in front. An entry that began anew is no longer in this order: its time differs.
     leaving: VecDeque<(K, Nanos)>,
     live: usize,
     bound: usize,
@@ -43,7 +43,7 @@ pub(crate) struct Table<K, I> {
 }
 
 impl<K: Copy + Eq + Hash, I> Table<K, I> {
-    /// A table of at most `bound` entries, that answers `full` to one more.
+    /// A table of at most `bound` entries, that returns `full` for one more.
     pub(crate) fn new(bound: u32, linger: Nanos, full: EventError) -> Self {
         Self {
             entries: HashMap::new(),
@@ -135,7 +135,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
-    /// Lets go of entries whose time is over at `now`, at most so many.
+    /// Removes entries that have lingered long enough at `now`, at most `at_once`.
     pub(crate) fn expire(&mut self, now: Nanos, at_once: usize, store: &mut Store) {
         for _ in 0..at_once {
             match self.leaving.front() {
@@ -214,9 +214,9 @@ mod tests {
         case.begin(1).expect("there is room");
         case.end(1, 5);
         case.end(1, 6);
-        case.table.expire(14, LEAVE_WITH_EVENT, &mut case.store);
+        case.table.expire(14, EXPIRE_WITH_EVENT, &mut case.store);
         assert_eq!(case.counts(), (1, 0, 1));
-        case.table.expire(15, LEAVE_WITH_EVENT, &mut case.store);
+        case.table.expire(15, EXPIRE_WITH_EVENT, &mut case.store);
         assert_eq!(case.counts(), (0, 0, 0));
     }
 
@@ -226,7 +226,7 @@ mod tests {
         case.begin(1).expect("there is room");
         case.end(1, 5);
         case.begin(1).expect("there is room");
-        case.table.expire(100, LEAVE_WITH_EVENT, &mut case.store);
+        case.table.expire(100, EXPIRE_WITH_EVENT, &mut case.store);
         assert_eq!(case.counts(), (1, 1, 1));
     }
 
@@ -256,9 +256,9 @@ mod tests {
             case.begin(key).expect("there is room");
             case.end(key, 0);
         }
-        case.table.expire(100, LEAVE_WITH_EVENT, &mut case.store);
+        case.table.expire(100, EXPIRE_WITH_EVENT, &mut case.store);
         assert_eq!(case.counts(), (148, 0, 148));
-        case.table.expire(100, LEAVE_WHEN_IDLE, &mut case.store);
+        case.table.expire(100, EXPIRE_WHEN_IDLE, &mut case.store);
         assert_eq!(case.counts(), (84, 0, 84));
     }
 }

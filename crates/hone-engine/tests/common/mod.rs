@@ -127,6 +127,6 @@ pub(crate) fn story_of(events: &[Event<'_>]) -> Vec<String> {
     let mut engine = engine();
     let reader = attach(&mut engine);
     handle(&mut engine, events);
-    engine.release_held();
+    engine.flush_held();
     story(&mut engine, reader).split_off(2)
 }

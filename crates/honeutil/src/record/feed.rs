@@ -202,7 +202,7 @@ impl<S: Source> Feed for Local<'_, S> {
     }
 
     fn holds_back(&mut self) -> bool {
-        self.engine.release_held();
+        self.engine.flush_held();
         false
     }
 

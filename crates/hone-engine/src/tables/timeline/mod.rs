@@ -1,6 +1,6 @@
-//! What runs and is open, in the order of time, and what ran and was open at each moment with which a section begins. So
-//! a section begins at once, however much is known: its blocks are looked up as they are read. Owns the places in that
-//! order, and of each one reference to its block. Called by tables, readers and the engine, under the embedder's one lock.
+//! What runs and is open, in the order of time, and the same for each earlier moment at which a section began: its snapshot.
+//! So a section begins at once, however much is known: its blocks are looked up as they are read. Owns the places in that
+//! order, and one reference to the block of each. Called by tables and readers, under the embedder's one lock.
 //!
 //! The places make a search tree, in which each lies above another by a number drawn from its index: on average no deeper
 //! than twice the natural logarithm of how many there are (a treap, Seidel and Aragon, 1996). A place keeps the numbers of
@@ -54,8 +54,8 @@ struct Place {
     last_ended: u64,
 }
 
-/// The moment with which a section begins, and how far its places are read. To be given back:
-/// [`advance`](Timeline::advance) does at the end, [`close`](Timeline::close) before it.
+/// The moment of a section's snapshot, and how far it has been read. To be returned:
+/// [`advance`](Timeline::advance) does so at the end, [`close`](Timeline::close) before it.
 pub(crate) struct Moment {
     number: u64,
     front: PlaceIndex,
@@ -138,7 +138,7 @@ impl Timeline {
         self.push_ended(index);
     }
 
-    /// Lets go of places that nobody will read any more, some at a time.
+    /// Removes places that no reader will read any more, some at a time.
     pub(crate) fn sweep(&mut self, store: &mut Store) {
         for _ in 0..SWEEP_AT_ONCE.min(self.unswept) {
             self.unswept -= 1;

@@ -19,7 +19,7 @@ impl Timeline {
         before.map_or_else(|| first(self.root), |before| self.at(before).after)
     }
 
-    /// Checks that all is in order from here down; gives how many there are, and how deep they lie.
+    /// Checks that all is in order from here down; returns how many there are, and how deep they lie.
     fn check(&self, index: PlaceIndex, store: &Store, before: &mut Option<PlaceIndex>) -> (usize, usize) {
         if index == NONE {
             return (0, 0);
@@ -94,7 +94,7 @@ impl Case {
     }
 }
 
-/// A moment that is being read, and what it should still give.
+/// A moment that is being read, and what it should still return.
 struct Reading {
     moment: Option<Moment>,
     expected: Vec<(Nanos, u8)>,

@@ -75,7 +75,7 @@ impl Timeline {
         }
     }
 
-    /// Takes a place out, and gives up its block.
+    /// Takes a place out, and releases its block.
     pub(super) fn remove(&mut self, index: PlaceIndex, store: &mut Store) {
         let Place { before, after, .. } = *self.at(index);
         self.join(before, after);
