@@ -5,7 +5,11 @@
 
 use alloc::vec::Vec;
 
-use crate::{Nanos, ORDER_TIME, OutOfMemory, blocks::buffers::Spares, blocks::slab::Slab, statistics::Kind};
+use crate::{
+    Nanos, ORDER_TIME, OutOfMemory,
+    blocks::{buffers::Spares, slab::Slab},
+    statistics::Kind,
+};
 
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;

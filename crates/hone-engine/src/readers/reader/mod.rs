@@ -4,25 +4,29 @@
 //! A reader reads, in this order: the blocks its section begins with (header, interface, snapshot), its ring buffer up to
 //! the restart mark if there is one, the statistics of the section. Then the next section begins.
 //!
-//! Its ring buffer is kept in the order of time: a block that comes late goes before those that are later and not yet
-//! read, within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME).
+//! Where in its ring buffer a block goes, and how queued packets are corrected, is in `order`.
 //!
 //! Called by the queue manager, under the embedder's one lock. Reading allocates nothing.
+
+mod order;
+mod totals;
 
 use core::fmt;
 
 use crate::{
-    ConnectionId, Nanos, ORDER_BLOCKS, OutOfMemory, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
-    blocks::trim::Trimmed,
-    blocks::{BlockIndex, Store},
-    readers::correction::{Correction, Coverage, Found, RECALL_BLOCKS, RECALL_PACKETS, Renewed},
-    readers::filter::{Filters, Subject},
-    readers::ring::{Ring, Slot},
-    readers::section::Section,
-    readers::signal::Turn,
+    ConnectionId, Nanos, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
+    blocks::{BlockIndex, Store, trim::Trimmed},
+    readers::{
+        filter::{Filters, Subject},
+        ring::{Ring, Slot},
+        section::Section,
+        signal::Turn,
+    },
     statistics::Kind,
     tables::timeline::Timeline,
 };
+
+pub(crate) use totals::Totals;
 
 /// Identifies an attached reader; never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,29 +49,6 @@ pub enum Read {
     Empty,
     /// The section up to the last restart mark has been read to its end; the next read begins the next section.
     SectionEnd,
-}
-
-/// Totals since the reader was attached, or, as a difference, those of one section.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Totals {
-    pub(crate) received: PerKind,
-    pub(crate) delivered: PerKind,
-    pub(crate) dropped_by_ring: PerKind,
-    pub(crate) filtered: PerKind,
-    /// What the platform and the engine lost before it could be queued for any reader.
-    pub(crate) dropped_before: PerKind,
-}
-
-impl Totals {
-    pub(crate) fn minus(self, other: Self) -> Self {
-        Self {
-            received: self.received.minus(other.received),
-            delivered: self.delivered.minus(other.delivered),
-            dropped_by_ring: self.dropped_by_ring.minus(other.dropped_by_ring),
-            filtered: self.filtered.minus(other.filtered),
-            dropped_before: self.dropped_before.minus(other.dropped_before),
-        }
-    }
 }
 
 /// Where the reader's section ends and the next begins.
@@ -276,67 +257,6 @@ impl Reader {
     /// Whether the reader's filters leave packets of this connection to it.
     pub(crate) fn takes_connection(&self, connection: ConnectionId) -> bool {
         self.filters.pass_connection(connection)
-    }
-
-    /// Queues packets anew that are corrected; whether the reader will read none of them as it was.
-    pub(crate) fn correct(
-        &mut self,
-        correction: &Correction,
-        renewed: &mut Renewed,
-        store: &mut Store,
-    ) -> bool {
-        let mut coverage = Coverage::new(correction.packets);
-        let first = self.first_movable().max(self.ring.tail().saturating_sub(RECALL_BLOCKS));
-        let mut at = self.ring.tail();
-        let mut looks = 0;
-        while at > first && !coverage.is_complete() {
-            at -= 1;
-            let slot = self.ring.slot(at);
-            if !store.may_be_packet_of(slot.block, correction.connection) {
-                continue;
-            }
-            looks += 1;
-            if looks > RECALL_PACKETS {
-                return false;
-            }
-            match renewed.look(correction, slot.block, store) {
-                Err(OutOfMemory) => return false,
-                Ok(Found::Other) => {}
-                Ok(Found::Right(span)) => coverage.add(span, false),
-                Ok(Found::Wrong(span, block)) => {
-                    coverage.add(span, true);
-                    self.ring.remove(at);
-                    self.queued_bytes += store.bytes(block).len();
-                    self.queued_bytes -= store.bytes(slot.block).len();
-                    store.release(slot.block);
-                    store.hold(block);
-                    // It comes late now: behind the start of its process.
-                    self.ring.insert(self.place(block, store), Slot { block, ..slot });
-                }
-            }
-        }
-        coverage.is_complete()
-    }
-
-    /// The first position in the ring whose block can still be moved.
-    fn first_movable(&self) -> u64 {
-        match &self.mark {
-            // What is behind the mark is in another section.
-            Some(mark) => mark.position,
-            // The front has been read in part.
-            None if self.section.front.is_none() && self.offset > 0 => self.ring.head() + 1,
-            None => self.ring.head(),
-        }
-    }
-
-    /// The position in the ring where a block goes: behind all that must stay before it, at most [`ORDER_BLOCKS`] back.
-    fn place(&self, block: BlockIndex, store: &Store) -> u64 {
-        let first = self.first_movable().max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
-        let mut place = self.ring.tail();
-        while place > first && store.goes_before(block, self.ring.block(place - 1)) {
-            place -= 1;
-        }
-        place
     }
 
     fn next(&self) -> Next {
