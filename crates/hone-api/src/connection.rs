@@ -2,29 +2,21 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hone_types::Family;
+
 use crate::layout::{Bytes, layout};
 use crate::{Allowed, List, OriginalConnection};
 
-/// An address family, in Windows' numbers on every system: the original's records have them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// `AF_INET`.
-    V4 = 2,
-    /// `AF_INET6`. Linux's own number is another one.
-    V6 = 23,
-}
+/// `AF_INET`.
+const V4: u8 = 2;
+/// `AF_INET6` of Windows. Linux's own number is another one.
+const V6: u8 = 23;
 
-impl TryFrom<u8> for Family {
-    type Error = u8;
-
-    /// # Errors
-    /// The number, if it is none of these.
-    fn try_from(number: u8) -> Result<Self, u8> {
-        match number {
-            2 => Ok(Self::V4),
-            23 => Ok(Self::V6),
-            _ => Err(number),
-        }
+/// An address family in Windows' numbers, on every system: the original's records have them.
+const fn number(family: Family) -> u8 {
+    match family {
+        Family::V4 => V4,
+        Family::V6 => V6,
     }
 }
 
@@ -40,7 +32,7 @@ mod known {
 layout! {
     /// One open connection with its full tuple: Hone's own record. [`OpenConnection`] is its meaning.
     pub struct ConnectionRecord, 72 bytes {
-        /// [`Family`].
+        /// Address family, in Windows' numbers: 2 IPv4, 23 IPv6.
         [0] family: u8,
         /// Protocol number.
         [1] protocol: u8,
@@ -97,8 +89,11 @@ pub struct OpenConnection {
 pub(crate) type Flaw = (&'static str, usize, u64, Allowed);
 
 fn family(number: u8, at: usize) -> Result<Family, Flaw> {
-    Family::try_from(number)
-        .map_err(|number| ("address family", at, number.into(), Allowed::OneOf("2 (IPv4), 23 (IPv6)")))
+    match number {
+        V4 => Ok(Family::V4),
+        V6 => Ok(Family::V6),
+        _ => Err(("address family", at, number.into(), Allowed::OneOf("2 (IPv4), 23 (IPv6)"))),
+    }
 }
 
 fn address(family: Family, bytes: [u8; 16]) -> IpAddr {
@@ -173,7 +168,7 @@ impl OpenConnection {
         let remote = self.remote.filter(|remote| fits(&remote.ip()));
         let bit = |bit: u8, known: bool| if known { bit } else { 0 };
         ConnectionRecord {
-            family: self.family as u8,
+            family: number(self.family),
             protocol: self.protocol,
             known: bit(known::LOCAL, local.is_some())
                 | bit(known::REMOTE, remote.is_some())
@@ -197,7 +192,7 @@ impl OpenConnection {
     pub const fn original(&self) -> OriginalConnection {
         OriginalConnection {
             local_port: self.local_port,
-            family: self.family as u8,
+            family: number(self.family),
             protocol: self.protocol,
             process: self.process,
             opened: OriginalConnection::filetime(self.opened),

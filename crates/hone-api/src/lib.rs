@@ -48,17 +48,16 @@ mod reply;
 mod request;
 mod statistics;
 
-pub use connection::{ConnectionRecord, Family, OpenConnection, OpenConnections};
+pub use connection::{ConnectionRecord, OpenConnection, OpenConnections};
 pub use error::{Allowed, BufferTooSmall, ReplyError, RequestError};
+pub use hone_types::{Family, Mechanism, Method, NoOwner, PerKind};
 pub use layout::Fixed;
 pub use list::List;
 pub use operation::{Access, ControlCode, Operation, Transfer, UnknownOperation};
 pub use original::{OriginalConnection, OriginalStatistics};
 pub use reply::{ApiVersion, Reply, snap_length};
 pub use request::{ConnectionIds, DataEvent, Request};
-pub use statistics::{
-    Attribution, Counts, Held, Mechanism, NO_READER, ReaderStatistics, Statistics, Unattributed,
-};
+pub use statistics::{Held, NO_READER, ReaderStatistics, Statistics};
 
 /// The version of this interface: major and minor number.
 pub const API_VERSION: (u16, u16) = (1, 1);

@@ -1,22 +1,12 @@
 //! Statistics with everything Hone counts, in 64 bits.
 
-use crate::layout::{Bytes, layout, numbered};
+use hone_types::{Mechanism, Method, NoOwner, PerKind};
+
+use crate::layout::{Bytes, layout};
 use crate::{Operation, ReplyError};
 
 /// [`ReaderStatistics::id`] of a client that is no reader.
 pub const NO_READER: u64 = u64::MAX;
-
-layout! {
-    /// One number for each kind of block.
-    pub struct Counts, 24 bytes {
-        /// Packets.
-        [0] packets: u64,
-        /// Process events.
-        [8] processes: u64,
-        /// Connection events.
-        [16] connections: u64,
-    }
-}
 
 layout! {
     /// Packets that waited, or wait, until it shows whose they are: total = attributed + unattributed + waiting.
@@ -52,15 +42,15 @@ layout! {
         /// Its snap length, bytes; 0: unlimited.
         [48] snap_length: u64,
         /// Blocks offered to it.
-        [56] received: Counts,
+        [56] received: PerKind,
         /// Blocks read to their end.
-        [80] delivered: Counts,
+        [80] delivered: PerKind,
         /// Blocks that found the ring buffer full.
-        [104] dropped: Counts,
+        [104] dropped: PerKind,
         /// Blocks that its filters left out: only ever packets.
-        [128] filtered: Counts,
+        [128] filtered: PerKind,
         /// Level: blocks that wait in the ring buffer.
-        [152] queued: Counts,
+        [152] queued: PerKind,
     }
 }
 
@@ -91,7 +81,7 @@ layout! {
         /// Longest snap length of any reader, bytes; 0: unlimited.
         [56] max_snap_length: u64,
         /// Events that the queue manager got.
-        [64] received: Counts,
+        [64] received: PerKind,
         /// Bytes on the wire of the packets among them.
         [88] packet_bytes: u64,
         /// Level: running processes.
@@ -107,18 +97,18 @@ layout! {
         /// Connection close events; may be more than open events.
         [136] connection_closes: u64,
         /// Events lost before the queue manager saw them.
-        [144] dropped_by_source: Counts,
+        [144] dropped_by_source: PerKind,
         /// Events that the queue manager could not record: no memory, or a full table.
-        [168] lost: Counts,
+        [168] lost: PerKind,
         /// Events that said nothing new.
-        [192] ignored: Counts,
+        [192] ignored: PerKind,
         /// Packets recorded with a connection of which no open event could be recorded.
         [216] unopened: u64,
         /// Packets that waited for the owner of their connection.
         [224] held: Held,
-        /// Packets with a process, by how it is known: each at the number of its [`Attribution`].
+        /// Packets with a process, by how it is known: each at its [`Method::index`].
         [264] methods: [u64; KINDS],
-        /// Packets without a process, by the reason: each at the number of its [`Unattributed`].
+        /// Packets without a process, by the reason: each at its [`NoOwner::index`].
         [392] unattributed: [u64; KINDS],
         /// Level: blocks in memory.
         [520] blocks: u64,
@@ -128,76 +118,56 @@ layout! {
         [536] max_block_bytes: u64,
         /// What the reader that asks got.
         [544] reader: ReaderStatistics,
-        /// How the sensor learns who uses a socket: the number of a [`Mechanism`].
+        /// How the sensor learns who uses a socket: [`mechanism_number`](Self::mechanism_number).
         [720] mechanism: u64,
     }
 }
 
-numbered! {
-    /// How a packet's process is known.
-    pub enum Attribution, 10 {
-        /// The packet was seen while its process was running in the system call that sent or received it.
-        CurrentTask = "current task",
-        /// The process that last sent on the packet's socket.
-        LastSender = "last sender",
-        /// The process that last received from the packet's socket.
-        LastReceiver = "last receiver",
-        /// The process that created the socket.
-        Creator = "creator",
-        /// The process that accepted the socket.
-        Accepted = "acceptor",
-        /// The process whose listening socket the packet arrived at.
-        Listener = "listener",
-        /// The owner of the packet's connection, from its open event.
-        Connection = "connection",
-        /// The owner of the packet's connection, from the list of open connections.
-        Listed = "open-connection list",
-        /// The process that was seen to read this very packet.
-        Reader = "reader",
-        /// The process that wrote the packet's first byte.
-        Writer = "writer",
-    }
-}
+impl Bytes for PerKind {
+    const BYTES: usize = <[u64; 3]>::BYTES;
 
-numbered! {
-    /// Why a packet has no process.
-    pub enum Unattributed, 9 {
-        /// The kernel itself sends or consumes it.
-        Kernel = "kernel",
-        /// No socket of this host belongs to it.
-        NoSocket = "no socket",
-        /// It has a socket, of which no user has been seen.
-        UnknownSocket = "unknown socket",
-        /// It has a socket, and nobody named the user while the packet waited for that.
-        HoldExpired = "hold expired",
-        /// The same, but it could not wait for its time: others needed the room, or there was no memory.
-        HoldFull = "hold full",
-        /// Its connection has ended, and only the kernel remembers it.
-        TimeWait = "time-wait",
-        /// The host only passes it on.
-        Forwarded = "forwarded",
-        /// A firewall rule dropped it before it reached a socket.
-        Filtered = "firewall",
-        /// Several processes can use its socket, and none was seen to read it in time.
-        Shared = "shared socket",
+    fn put(&self, to: &mut [u8]) {
+        [self.packets, self.processes, self.connections].put(to);
     }
-}
 
-numbered! {
-    /// How the sensor learns who uses a socket.
-    pub enum Mechanism, 4 {
-        /// It does not say.
-        Unknown = "unknown",
-        /// Programs at the beginning of kernel functions, and tracepoints.
-        Trampolines = "trampolines",
-        /// Tracepoints only.
-        Tracepoints = "tracepoints",
-        /// The Windows Filtering Platform's callouts.
-        Callouts = "callouts",
+    fn get(from: &[u8]) -> Self {
+        let [packets, processes, connections] = Bytes::get(from);
+        Self { packets, processes, connections }
     }
 }
 
 impl Statistics {
+    /// Packets whose process is known by `method`.
+    #[must_use]
+    pub const fn attributed_by(&self, method: Method) -> u64 {
+        self.methods[method.index()]
+    }
+
+    /// Packets that have no process for this reason.
+    #[must_use]
+    pub const fn without_owner(&self, reason: NoOwner) -> u64 {
+        self.unattributed[reason.index()]
+    }
+
+    /// How the sensor learns who uses a socket; `None`: it does not say, or in a way that a later version knows.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        Mechanism::ALL
+            .into_iter()
+            .find(|&mechanism| Self::mechanism_number(Some(mechanism)) == self.mechanism)
+    }
+
+    /// The number in [`mechanism`](Self#structfield.mechanism).
+    #[must_use]
+    pub const fn mechanism_number(mechanism: Option<Mechanism>) -> u64 {
+        match mechanism {
+            None => 0,
+            Some(Mechanism::Trampolines) => 1,
+            Some(Mechanism::Tracepoints) => 2,
+            Some(Mechanism::Callouts) => 3,
+        }
+    }
+
     /// The layout number of the reply.
     pub const LAYOUT: u16 = 2;
     /// How long the reply is, bytes.

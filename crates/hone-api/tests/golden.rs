@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use hone_api::{
-    Access, ApiVersion, Attribution, ControlCode, Counts, Fixed, Held, NO_READER, OpenConnection, Operation,
-    OriginalConnection, OriginalStatistics, ReaderStatistics, Reply, ReplyError, Request, Statistics,
-    Transfer, Unattributed, UnknownOperation, limits,
+    Access, ApiVersion, ControlCode, Fixed, Held, Mechanism, Method, NO_READER, NoOwner, OpenConnection,
+    Operation, OriginalConnection, OriginalStatistics, PerKind, ReaderStatistics, Reply, ReplyError, Request,
+    Statistics, Transfer, UnknownOperation, limits,
 };
 use hone_api::{BufferTooSmall, ConnectionIds, ConnectionRecord, DataEvent, Family, List, OpenConnections};
 
@@ -126,7 +126,7 @@ fn statistics() -> Statistics {
     };
     macro_rules! counts {
         () => {
-            Counts { packets: next(), processes: next(), connections: next() }
+            PerKind { packets: next(), processes: next(), connections: next() }
         };
     }
     Statistics {
@@ -269,16 +269,22 @@ fn original_statistics_stop_at_their_limits() {
 
 #[test]
 fn kinds_are_at_their_numbers() {
-    for (number, attribution) in Attribution::ALL.into_iter().enumerate() {
-        assert_eq!(attribution.number(), number);
-        assert_eq!(Attribution::try_from(number), Ok(attribution));
-    }
-    assert_eq!(Attribution::try_from(Attribution::ALL.len()), Err(10));
+    let methods: Vec<_> = Method::ALL.iter().map(|method| format!("{method:?}")).collect();
     assert_eq!(
-        Unattributed::ALL.map(Unattributed::name).join(", "),
-        "kernel, no socket, unknown socket, hold expired, hold full, time-wait, forwarded, firewall, shared socket"
+        methods.join(", "),
+        "CurrentTask, LastSender, LastReceiver, Creator, Accepted, Listener, Connection, Listed, Reader, Writer"
     );
-    assert!(Attribution::ALL.len().max(Unattributed::ALL.len()) <= statistics().methods.len());
+    let reasons: Vec<_> = NoOwner::ALL.iter().map(|reason| format!("{reason:?}")).collect();
+    assert_eq!(
+        reasons.join(", "),
+        "Kernel, NoSocket, UnknownSocket, HoldExpired, HoldFull, TimeWait, Forwarded, Filtered, Shared"
+    );
+    assert!(Method::ALL.len().max(NoOwner::ALL.len()) <= statistics().methods.len());
+    let mechanism = |mechanism| Statistics { mechanism, ..Statistics::default() }.mechanism();
+    let known = [Mechanism::Trampolines, Mechanism::Tracepoints, Mechanism::Callouts].map(Some);
+    assert_eq!([1, 2, 3].map(mechanism), known);
+    assert_eq!([0, 4, u64::MAX].map(mechanism), [None; 3]);
+    assert_eq!(Statistics::mechanism_number(None), 0);
 }
 
 #[test]

@@ -39,14 +39,7 @@ pub enum Layer {
     OutboundTransport,
 }
 
-/// Version of the internet protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
+pub use hone_types::Family;
 
 /// One callout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

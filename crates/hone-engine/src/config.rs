@@ -2,18 +2,20 @@
 
 use alloc::vec::Vec;
 
+use hone_types::limits;
+
 use crate::Nanos;
 
 /// Smallest ring buffer of a reader, bytes.
-pub const MIN_RING_BYTES: usize = 1024;
+pub const MIN_RING_BYTES: usize = limits::MIN_RING_BYTES as usize;
 /// Ring buffer of a reader that does not ask for another size, bytes, until [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
-pub const DEFAULT_RING_BYTES: usize = 16_384;
+pub const DEFAULT_RING_BYTES: usize = limits::DEFAULT_RING_BYTES as usize;
 /// Largest ring buffer of a reader unless [`Config::max_ring_bytes`] allows more, bytes.
-pub const MAX_RING_BYTES: usize = 131_072;
+pub const MAX_RING_BYTES: usize = limits::MAX_RING_BYTES as usize;
 /// Bytes of ring buffer that one queued block takes.
 pub const RING_SLOT_BYTES: usize = 8;
 /// Most packet data kept of one packet, bytes: what common readers accept as a packet at all.
-pub const MAX_PACKET_BYTES: u32 = 262_144;
+pub const MAX_PACKET_BYTES: u32 = limits::MAX_SNAP_LENGTH;
 /// Most blocks that one read returns, so that none takes long, however small they are.
 pub const READ_BLOCKS: usize = 1024;
 /// How far a block that comes late goes back in a reader's ring buffer, blocks: past so many later ones at most.
@@ -118,7 +120,7 @@ impl Default for Config {
             max_connections: 524_288,
             max_readers: 64,
             max_ring_bytes: MAX_RING_BYTES,
-            max_filter_ids: 4096,
+            max_filter_ids: limits::MAX_FILTER_IDS,
             max_block_bytes: 256 << 20,
             process_linger: 10 * SECOND,
             connection_linger: 10 * SECOND,

@@ -74,8 +74,9 @@ pub use event::{
     Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
     ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
+pub use hone_types::PerKind;
 pub use readers::filter::{Filter, PreparedFilter};
 pub use readers::reader::{Detached, Read, ReaderId};
 pub use readers::ring::RingBuffer;
-pub use statistics::{Methods, NoOwners, PerKind, ReaderStatistics, SourceDrops, Statistics};
+pub use statistics::{Methods, NoOwners, ReaderStatistics, SourceDrops, Statistics};
 pub use tables::open_list::{Family, OpenConnection, OpenList};

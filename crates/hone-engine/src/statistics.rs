@@ -1,17 +1,8 @@
 //! What is counted. Every number is 64 bits wide and only grows, unless it says that it is a level.
 
-use crate::{Method, Nanos, NoOwner};
+use hone_types::PerKind;
 
-/// One number for each kind of block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PerKind {
-    /// Packets.
-    pub packets: u64,
-    /// Process events.
-    pub processes: u64,
-    /// Connection events.
-    pub connections: u64,
-}
+use crate::{Method, Nanos, NoOwner};
 
 /// What a block is about. The order is that of a snapshot's events at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,44 +25,27 @@ impl Kind {
             Self::Frame | Self::Interface | Self::Process | Self::Connection => bound,
         }
     }
-}
 
-impl PerKind {
-    pub(crate) const fn add(&mut self, kind: Kind) {
-        if let Some(count) = self.of(kind) {
+    /// Adds one to this kind's number.
+    pub(crate) const fn count(self, counts: &mut PerKind) {
+        if let Some(count) = self.of(counts) {
             *count += 1;
         }
     }
 
-    /// For a level: takes back what [`add`](Self::add) counted.
-    pub(crate) const fn take(&mut self, kind: Kind) {
-        if let Some(count) = self.of(kind) {
+    /// For a level: takes back what [`count`](Self::count) added.
+    pub(crate) const fn uncount(self, counts: &mut PerKind) {
+        if let Some(count) = self.of(counts) {
             *count -= 1;
         }
     }
 
-    const fn of(&mut self, kind: Kind) -> Option<&mut u64> {
-        match kind {
-            Kind::Frame | Kind::Interface => None,
-            Kind::Process => Some(&mut self.processes),
-            Kind::Connection => Some(&mut self.connections),
-            Kind::Packet => Some(&mut self.packets),
-        }
-    }
-
-    pub(crate) fn plus(self, other: Self) -> Self {
-        self.zip(other, u64::saturating_add)
-    }
-
-    pub(crate) fn minus(self, other: Self) -> Self {
-        self.zip(other, u64::saturating_sub)
-    }
-
-    fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
-        Self {
-            packets: with(self.packets, other.packets),
-            processes: with(self.processes, other.processes),
-            connections: with(self.connections, other.connections),
+    const fn of(self, counts: &mut PerKind) -> Option<&mut u64> {
+        match self {
+            Self::Frame | Self::Interface => None,
+            Self::Process => Some(&mut counts.processes),
+            Self::Connection => Some(&mut counts.connections),
+            Self::Packet => Some(&mut counts.packets),
         }
     }
 }
@@ -146,7 +120,7 @@ impl Methods {
     /// Packets whose process is known by `method`.
     #[must_use]
     pub const fn get(&self, method: Method) -> u64 {
-        self.0[method as usize]
+        self.0[method.index()]
     }
 
     /// Packets whose process is known.
@@ -156,7 +130,7 @@ impl Methods {
     }
 
     pub(crate) fn count(&mut self, method: Method) {
-        self.0[method as usize] += 1;
+        self.0[method.index()] += 1;
     }
 }
 
@@ -168,7 +142,7 @@ impl NoOwners {
     /// Packets without a process for `reason`.
     #[must_use]
     pub const fn get(&self, reason: NoOwner) -> u64 {
-        self.0[reason as usize]
+        self.0[reason.index()]
     }
 
     /// Packets without a process.
@@ -178,7 +152,7 @@ impl NoOwners {
     }
 
     pub(crate) fn count(&mut self, reason: NoOwner) {
-        self.0[reason as usize] += 1;
+        self.0[reason.index()] += 1;
     }
 }
 

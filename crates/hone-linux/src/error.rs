@@ -62,6 +62,9 @@ pub enum SensorError {
     /// The kernel has no tracepoints that tell who uses a socket.
     #[error("this kernel has no tracepoints that tell who uses a socket (6.3 has them): use trampolines")]
     TooFewTracepoints,
+    /// Callouts are asked for, which only Windows has.
+    #[error("callouts are the mechanism of Windows; Linux has trampolines and tracepoints")]
+    Callouts,
     /// A file or system call failed.
     #[error("{what}: {cause}")]
     Io {

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::str::FromStr;
 
+use hone_types::Mechanism;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, Struct, Typedef};
 use libbpf_rs::{Link, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramMut};
@@ -18,35 +18,15 @@ use crate::trace_fs::TraceFs;
 /// The compiled programs, built by `build.rs`.
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sensor.bpf.o"));
 
-/// How the kernel tells who uses a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mechanism {
-    /// Programs at the beginning of kernel functions (fentry), and tracepoints.
-    Trampolines,
-    /// Tracepoints only: kernels from 6.3.
-    Tracepoints,
-}
-
-impl Mechanism {
-    /// In words, for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Trampolines => "trampolines",
-            Self::Tracepoints => "tracepoints",
-        }
-    }
-}
-
-impl FromStr for Mechanism {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Trampolines, Self::Tracepoints]
-            .into_iter()
-            .find(|mechanism| mechanism.name() == text)
-            .ok_or_else(|| "it must be trampolines or tracepoints".to_owned())
-    }
+/// The mechanism with this name, of those that Linux has.
+///
+/// # Errors
+/// There is none; the text says which there are.
+pub fn mechanism(name: &str) -> Result<Mechanism, String> {
+    [Mechanism::Trampolines, Mechanism::Tracepoints]
+        .into_iter()
+        .find(|mechanism| mechanism.words() == name)
+        .ok_or_else(|| "it must be trampolines or tracepoints".to_owned())
 }
 
 /// What the running kernel has, from its BTF.
@@ -120,6 +100,7 @@ pub(crate) fn start(mechanism: Option<Mechanism>, ring_bytes: u32) -> Result<Pro
     let try_with = |mechanism| attempt(kernel, mechanism, &cgroup, ring_bytes);
     match mechanism {
         Some(Mechanism::Tracepoints) if !kernel.tells_use => Err(SensorError::TooFewTracepoints),
+        Some(Mechanism::Callouts) => Err(SensorError::Callouts),
         Some(mechanism) => try_with(mechanism),
         None if !kernel.tells_use => try_with(Mechanism::Trampolines),
         None => try_with(Mechanism::Trampolines).or_else(|refused| {
@@ -151,7 +132,7 @@ fn attempt(
 }
 
 fn load(kernel: Kernel, mechanism: Mechanism, ring_bytes: u32) -> Result<Object, SensorError> {
-    let refused = |error| SensorError::refused(format!("loading (with {})", mechanism.name()), error);
+    let refused = |error| SensorError::refused(format!("loading (with {})", mechanism.words()), error);
     let mut object: OpenObject = ObjectBuilder::default()
         .name("hone")
         .and_then(|builder| builder.open_memory(OBJECT))

@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use hone_engine::{Event, SourceDrops};
+use hone_types::Mechanism;
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, Object, RingBuffer, RingBufferBuilder};
 
 use crate::capture::Capture;
 use crate::decoder::Decoder;
 use crate::error::SensorError;
-use crate::programs::{self, Mechanism, Programs};
+use crate::programs::{self, Programs};
 use crate::ring::Lender;
 
 /// The most that is captured of a packet, in bytes: what stock readers of the file accept at most.

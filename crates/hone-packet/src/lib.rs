@@ -36,22 +36,4 @@ pub use header::{HeaderBytes, IpHeader};
 pub use headers::Headers;
 pub use packet::{PacketChecksums, packet_checksums};
 
-/// Protocol numbers (IANA, "Assigned Internet Protocol Numbers") of the segments that this crate looks into.
-pub mod protocol {
-    /// ICMP, over IPv4 (RFC 792).
-    pub const ICMP: u8 = 1;
-    /// TCP (RFC 9293).
-    pub const TCP: u8 = 6;
-    /// UDP (RFC 768).
-    pub const UDP: u8 = 17;
-    /// DCCP (RFC 4340).
-    pub const DCCP: u8 = 33;
-    /// ICMPv6, over IPv6 (RFC 4443).
-    pub const ICMPV6: u8 = 58;
-    /// What an IPv6 header names that nothing follows (RFC 8200, section 4.7).
-    pub const NO_NEXT_HEADER: u8 = 59;
-    /// SCTP (RFC 9260).
-    pub const SCTP: u8 = 132;
-    /// UDP-Lite (RFC 3828).
-    pub const UDP_LITE: u8 = 136;
-}
+pub use hone_types::protocol;

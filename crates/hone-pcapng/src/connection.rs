@@ -15,10 +15,7 @@ use crate::block::CONNECTION;
 use crate::emit::{Layout, Sink, emits};
 use crate::option::{OptionList, Options};
 use crate::order::{join, split};
-use crate::{ByteOrder, Correction, RawOption, ReadErrorKind, correction};
-
-/// A connection's number, unique while the connection lasts.
-pub type ConnectionId = u64;
+use crate::{ByteOrder, ConnectionId, Correction, RawOption, ReadErrorKind, correction};
 
 const KIND: u16 = 2;
 /// Like that of a close, it runs past the block's end in the wrong dialect; see the module.

@@ -9,15 +9,12 @@ use alloc::vec::Vec;
 use crate::emit::Sink;
 use crate::memory::push;
 use crate::option::{OptionList, ParsedOption};
-use crate::{How, RawOption, ReadErrorKind};
+use crate::{Direction, How, RawOption, ReadErrorKind, attribution, packet};
 
 const DIRECTION: u16 = 3;
 const BYTES: u16 = 4;
 const TIME: u16 = 5;
 const HOW: u16 = 6;
-
-/// Bits 0-1 of `epb_flags`.
-const OUTBOUND: u32 = 2;
 
 /// Which packets of the event's connection are corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +52,8 @@ impl Corrected {
 pub struct Correction {
     /// Which packets.
     pub packets: Corrected,
-    /// They were sent by this host, not received.
-    pub outbound: bool,
+    /// Which way they go.
+    pub direction: Direction,
     /// How their process is known, or why they have none. `None` where a later version wrote a code that this one does
     /// not know; the code is then among the event's other options.
     pub how: Option<How>,
@@ -86,8 +83,8 @@ impl<'a> Parsing<'a> {
                 self.packets = Some(Corrected::Bytes { from, to });
             }
             TIME if self.packets.is_none() => self.packets = Some(Corrected::Time(option.time()?)),
-            HOW if self.how.is_none() && How::from_code(option.u8()?).is_some() => {
-                self.how = How::from_code(option.u8()?);
+            HOW if self.how.is_none() && attribution::from_code(option.u8()?).is_some() => {
+                self.how = attribution::from_code(option.u8()?);
             }
             _ => return option.keep(other),
         }
@@ -98,7 +95,11 @@ impl<'a> Parsing<'a> {
     pub(crate) fn finish(self, other: &mut Vec<RawOption<'a>>) -> Result<Option<Correction>, ReadErrorKind> {
         let Self { direction, packets, how, seen } = self;
         match packets {
-            Some(packets) => Ok(Some(Correction { packets, outbound: direction == Some(OUTBOUND), how })),
+            Some(packets) => {
+                let outbound = direction == Some(packet::direction_flags(Direction::Outbound));
+                let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
+                Ok(Some(Correction { packets, direction, how }))
+            }
             None => {
                 seen.into_iter().try_for_each(|option| push(other, option))?;
                 Ok(None)
@@ -111,16 +112,16 @@ impl Correction {
     /// Whether the packets have a process: the event's. Not known of a `how` that a later version wrote: they have.
     #[must_use]
     pub fn has_process(&self) -> bool {
-        self.how.is_none_or(How::has_process)
+        self.how.is_none_or(|how| how.is_ok())
     }
 
     pub(crate) fn emit(self, options: &mut OptionList<'_, impl Sink>) {
-        options.u32(DIRECTION, Some(if self.outbound { OUTBOUND } else { 1 }));
+        options.u32(DIRECTION, Some(packet::direction_flags(self.direction)));
         match self.packets {
             Corrected::Bytes { from, to } => options.two_words(BYTES, [from, to]),
             Corrected::Time(time) => options.time(TIME, Some(time)),
         }
-        options.u8(HOW, self.how.map(How::code));
+        options.u8(HOW, self.how.map(attribution::code));
     }
 }
 

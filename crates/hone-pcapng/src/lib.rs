@@ -32,12 +32,12 @@
 
 extern crate alloc;
 
+pub mod attribution;
 pub mod block;
 pub mod connection;
 mod correction;
 mod emit;
 mod error;
-mod how;
 pub mod interface;
 mod memory;
 mod obsolete;
@@ -51,10 +51,10 @@ mod simple;
 pub mod statistics;
 
 pub use block::Block;
-pub use connection::{ConnectionEvent, ConnectionEventKind, ConnectionId, Dialect};
+pub use connection::{ConnectionEvent, ConnectionEventKind, Dialect};
 pub use correction::{Corrected, Correction};
 pub use error::{EmitError, ReadError, ReadErrorKind};
-pub use how::How;
+pub use hone_types::{ConnectionId, Direction, How, Method, NoOwner, words};
 pub use interface::{Interface, Resolution};
 pub use obsolete::ObsoletePacket;
 pub use option::RawOption;

@@ -7,7 +7,7 @@ use crate::block::{PACKET, padded};
 use crate::emit::{Layout, Sink, emits};
 use crate::option::{OptionList, Options};
 use crate::order::{join, split};
-use crate::{ByteOrder, ConnectionId, Dialect, How, RawOption, ReadErrorKind};
+use crate::{ByteOrder, ConnectionId, Dialect, Direction, How, RawOption, ReadErrorKind, attribution};
 
 /// Where the captured length (u32) is in an emitted packet, in bytes from the block's beginning.
 pub const CAPTURED_LENGTH_OFFSET: usize = 20;
@@ -17,6 +17,11 @@ pub const CAPTURED_LENGTH_OFFSET: usize = 20;
 /// the block.
 pub const DATA_OFFSET: usize = 28;
 
+/// The direction's bits of `epb_flags`.
+pub const DIRECTION: u32 = 0b11;
+const INBOUND: u32 = 1;
+const OUTBOUND: u32 = 2;
+
 const FLAGS: u16 = 2;
 const CONNECTION: u16 = 257;
 const PROCESS: u16 = 258;
@@ -24,6 +29,25 @@ const HOW: u16 = 259;
 
 /// How the Windows original says that it does not know the process.
 const UNKNOWN_PROCESS: u32 = u32::MAX;
+
+/// The bits of `epb_flags` that say this direction.
+#[must_use]
+pub const fn direction_flags(direction: Direction) -> u32 {
+    match direction {
+        Direction::Inbound => INBOUND,
+        Direction::Outbound => OUTBOUND,
+    }
+}
+
+/// The direction that `epb_flags` says, if it says one.
+#[must_use]
+pub const fn direction(flags: u32) -> Option<Direction> {
+    match flags & DIRECTION {
+        INBOUND => Some(Direction::Inbound),
+        OUTBOUND => Some(Direction::Outbound),
+        _ => None,
+    }
+}
 
 /// Enhanced packet block.
 ///
@@ -47,7 +71,7 @@ pub struct Packet<'a> {
     pub original_length: u32,
     /// What was captured of the packet.
     pub data: Cow<'a, [u8]>,
-    /// `epb_flags`; bits 0-1 are the direction: 1 inbound, 2 outbound.
+    /// `epb_flags`; bits 0-1 are the [`direction`].
     pub flags: Option<u32>,
     /// The connection, by the number that its connection events have.
     pub connection: Option<ConnectionId>,
@@ -103,7 +127,7 @@ impl<'a> Packet<'a> {
                 }
                 HOW if packet.how.is_none() => {
                     if let &[code] = option.value {
-                        packet.how = How::from_code(code);
+                        packet.how = attribution::from_code(code);
                     }
                     if packet.how.is_none() {
                         option.keep(&mut packet.other)?;
@@ -137,7 +161,7 @@ impl Layout for Packet<'_> {
             narrow => options.u32(CONNECTION, narrow.and_then(Result::ok)),
         }
         options.u32(PROCESS, self.process);
-        options.u8(HOW, self.how.map(How::code));
+        options.u8(HOW, self.how.map(attribution::code));
         options.finish(&self.other);
     }
 }

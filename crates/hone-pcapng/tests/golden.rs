@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use common::{Bytes, emit, hex, read};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
-    Interface, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section,
-    SimplePacket, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
+    HostId, How, Interface, Method, NoOwner, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind,
+    RawOption, Resolution, Section, SimplePacket, Statistics,
 };
 
 const SECTION: &str = "
@@ -155,13 +155,13 @@ fn text(text: &'static str) -> Option<Bytes> {
     Some(Cow::Borrowed(text.as_bytes()))
 }
 
-fn correction(process: u32, packets: Corrected, outbound: bool, how: How) -> Block<'static> {
+fn correction(process: u32, packets: Corrected, direction: Direction, how: How) -> Block<'static> {
     Block::Connection(ConnectionEvent {
         connection: 7,
         process,
         timestamp: TIME,
         kind: ConnectionEventKind::Correction,
-        correction: Some(Correction { packets, outbound, how: Some(how) }),
+        correction: Some(Correction { packets, direction, how: Some(how) }),
         other: vec![],
     })
 }
@@ -210,7 +210,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 flags: Some(1),
                 connection: Some(7),
                 process: Some(42),
-                how: Some(How::Reader),
+                how: Some(Ok(Method::Reader)),
                 other: vec![RawOption { code: 1, value: Cow::Borrowed(b"hi") }],
             }),
         ),
@@ -256,8 +256,19 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
         ),
         (CONNECTION_CLOSED, Block::Connection(closed)),
         (CONNECTION_OPENED, Block::Connection(opened)),
-        (BYTES_CORRECTED, correction(43, Corrected::Bytes { from: 0xFFFF_FFF0, to: 16 }, false, How::Reader)),
-        (TIME_CORRECTED, correction(0, Corrected::Time(TIME - 1), true, How::Filtered)),
+        (
+            BYTES_CORRECTED,
+            correction(
+                43,
+                Corrected::Bytes { from: 0xFFFF_FFF0, to: 16 },
+                Direction::Inbound,
+                Ok(Method::Reader),
+            ),
+        ),
+        (
+            TIME_CORRECTED,
+            correction(0, Corrected::Time(TIME - 1), Direction::Outbound, Err(NoOwner::Filtered)),
+        ),
         (
             STATISTICS,
             Block::Statistics(Statistics {

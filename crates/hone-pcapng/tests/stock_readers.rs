@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{emit, hex, interface};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface, Packet,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Method, Packet,
     ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
 };
 
@@ -36,7 +36,7 @@ fn section(order: ByteOrder) -> Vec<u8> {
             flags: Some(2),
             connection,
             process,
-            how: Some(How::CurrentTask),
+            how: Some(Ok(Method::CurrentTask)),
             other: vec![RawOption { code: 1, value: Cow::Borrowed(b"seen by Hone") }],
         })
     };

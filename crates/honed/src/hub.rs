@@ -177,7 +177,7 @@ pub(crate) struct Hub {
     pub(crate) sensor_bytes: u32,
     /// `None`: the best that the kernel permits.
     pub(crate) wanted_mechanism: Option<Mechanism>,
-    /// Number of the [`hone_api::Mechanism`] in use.
+    /// The mechanism in use: [`hone_api::Statistics::mechanism`].
     pub(crate) mechanism: AtomicU64,
     pub(crate) max_block_bytes: usize,
     phase: AtomicUsize,

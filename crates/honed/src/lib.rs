@@ -72,7 +72,7 @@ struct Arguments {
     log: Option<PathBuf>,
 
     /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", value_parser = hone_linux::mechanism)]
     mechanism: Option<Mechanism>,
 }
 

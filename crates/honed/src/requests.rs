@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hone_api::limits::{MAX_OPEN_CONNECTIONS, MAX_SNAP_LENGTH};
-use hone_api::{ApiVersion, ConnectionIds, Family, OpenConnections, Operation, Reply, Request};
+use hone_api::{ApiVersion, ConnectionIds, OpenConnections, Operation, Reply, Request};
 use hone_client::protocol::{Asked, Attach, Extra, number};
 use hone_client::{LogLevels, Refusal};
 use hone_engine::{
@@ -172,10 +172,7 @@ impl Client {
             let same = |process: &ProcessKey| record.process_start.is_none_or(|start| start == process.start);
             let Some(process) = process.filter(same) else { continue };
             records.push(OpenConnection {
-                family: match record.family {
-                    Family::V4 => hone_engine::Family::V4,
-                    Family::V6 => hone_engine::Family::V6,
-                },
+                family: record.family,
                 protocol: record.protocol,
                 local_port: record.local_port,
                 local_address: record.local,

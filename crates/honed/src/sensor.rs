@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use hone_api::Statistics;
 use hone_engine::Nanos;
-use hone_linux::{Mechanism, Sensor, SensorConfig, SensorError};
+use hone_linux::{Sensor, SensorConfig, SensorError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::hub::{Hub, Phase};
@@ -74,12 +75,9 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
         ring_bytes: hub.sensor_bytes,
         mechanism: hub.wanted_mechanism,
     })?;
-    let mechanism = match sensor.mechanism() {
-        Mechanism::Trampolines => hone_api::Mechanism::Trampolines,
-        Mechanism::Tracepoints => hone_api::Mechanism::Tracepoints,
-    };
-    tracing::info!("the kernel tells who uses a socket by {}", mechanism.name());
-    hub.mechanism.store(mechanism.number() as u64, Relaxed);
+    let mechanism = sensor.mechanism();
+    tracing::info!("the kernel tells who uses a socket by {}", mechanism.words());
+    hub.mechanism.store(Statistics::mechanism_number(Some(mechanism)), Relaxed);
     let capture = sensor.capture();
     let mut state = hub.lock("sensor");
     state.capture = Some(capture);

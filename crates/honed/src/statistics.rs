@@ -1,9 +1,9 @@
 //! The reports: what the engine counts in the form that crosses the socket, and what memory is used for.
 //! Called by a connection's thread under the lock.
 
-use hone_api::{Counts, Held, NO_READER, ReaderStatistics, Statistics};
+use hone_api::{Held, NO_READER, ReaderStatistics, Statistics};
 use hone_client::{Component, MemoryRow};
-use hone_engine::{Method, NoOwner, PerKind, RING_SLOT_BYTES, ReaderId};
+use hone_engine::{Method, NoOwner, RING_SLOT_BYTES, ReaderId};
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::hub::{Hub, State, nanos};
@@ -32,7 +32,7 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
         readers_total: engine.readers_total,
         ring_bytes: engine.ring_bytes,
         max_snap_length: engine.snap_length.into(),
-        received: counts(engine.received),
+        received: engine.received,
         packet_bytes: engine.packet_bytes,
         processes: engine.processes,
         process_starts: engine.process_starts,
@@ -40,9 +40,9 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
         connections: engine.connections,
         connection_opens: engine.connection_opens,
         connection_closes: engine.connection_closes,
-        dropped_by_source: counts(engine.dropped_by_source),
-        lost: counts(engine.lost),
-        ignored: counts(engine.ignored),
+        dropped_by_source: engine.dropped_by_source,
+        lost: engine.lost,
+        ignored: engine.ignored,
         unopened: engine.unopened,
         held: Held {
             waiting: engine.held,
@@ -58,12 +58,11 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
         reader: ReaderStatistics { id: NO_READER, ..ReaderStatistics::default() },
         ..Statistics::default()
     };
-    // The engine's numbers are the interface's (hone-fuzz's tests/agreement.rs).
     for method in Method::ALL {
-        statistics.methods[method as usize] = engine.methods.get(method);
+        statistics.methods[method.index()] = engine.methods.get(method);
     }
     for reason in NoOwner::ALL {
-        statistics.unattributed[reason as usize] = engine.no_owner.get(reason);
+        statistics.unattributed[reason.index()] = engine.no_owner.get(reason);
     }
     if let Some(got) = reader.and_then(|id| state.engine.reader_statistics(id)) {
         let own = state.readers.iter().find(|attached| Some(attached.id) == reader);
@@ -76,18 +75,14 @@ pub(crate) fn statistics(hub: &Hub, state: &State, reader: Option<ReaderId>) -> 
             pinned_bytes: pinned as u64,
             queued_bytes: got.queued_bytes,
             snap_length: got.snap_length.into(),
-            received: counts(got.received),
-            delivered: counts(got.delivered),
-            dropped: counts(got.dropped_by_ring),
-            filtered: counts(got.filtered),
-            queued: counts(got.queued),
+            received: got.received,
+            delivered: got.delivered,
+            dropped: got.dropped_by_ring,
+            filtered: got.filtered,
+            queued: got.queued,
         };
     }
     statistics
-}
-
-fn counts(kinds: PerKind) -> Counts {
-    Counts { packets: kinds.packets, processes: kinds.processes, connections: kinds.connections }
 }
 
 /// What memory is used for.

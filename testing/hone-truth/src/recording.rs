@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, ConnectionId, ProcessEventKind, Reader};
+use hone_pcapng::{
+    Block, ConnectionEvent, ConnectionEventKind, ConnectionId, ProcessEventKind, Reader, attribution,
+};
 
 use crate::packet::{Direction, Packet};
 use crate::told::{self, Flow, Reason};
@@ -84,7 +86,7 @@ impl Recording {
                                 _ => None,
                             },
                             process: packet.process,
-                            how: packet.how.map(|how| Reason(how.code())),
+                            how: packet.how.map(|how| Reason(attribution::code(how))),
                             connection: packet.connection,
                             data: packet.data.into_owned(),
                             ..Record::default()
@@ -137,8 +139,11 @@ impl Recording {
     /// the recording.
     fn apply(&mut self, event: &ConnectionEvent<'_>) {
         let Some(correction) = event.correction else { return };
-        let direction = if correction.outbound { Direction::Out } else { Direction::In };
-        let how = correction.how.map(|how| Reason(how.code()));
+        let direction = match correction.direction {
+            hone_pcapng::Direction::Inbound => Direction::In,
+            hone_pcapng::Direction::Outbound => Direction::Out,
+        };
+        let how = correction.how.map(|how| Reason(attribution::code(how)));
         let process = how.is_none_or(|how| how < Reason::KERNEL).then_some(event.process);
         for at in self.of_connection.get(&(event.connection, direction)).cloned().unwrap_or_default() {
             let record = &self.records[at];
@@ -209,7 +214,7 @@ pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
 mod tests {
     use super::*;
     use crate::craft::Segment;
-    use hone_pcapng::{Corrected, Correction, How, ProcessEvent};
+    use hone_pcapng::{Corrected, Correction, Method, NoOwner, ProcessEvent};
 
     const LONG: u16 = 100;
 
@@ -280,7 +285,8 @@ mod tests {
         recording.add(Record { connection: Some(8), ..packet(Direction::In, 1, 11, first) });
         start(&mut recording, 2, ProcessEventKind::Started, 20, b"second\0");
         let correct = |recording: &mut Recording, packets, process, how| {
-            let correction = Some(Correction { packets, outbound: false, how: Some(how) });
+            let correction =
+                Some(Correction { packets, direction: hone_pcapng::Direction::Inbound, how: Some(how) });
             let kind = ConnectionEventKind::Correction;
             let event =
                 ConnectionEvent { connection: 7, process, kind, correction, ..ConnectionEvent::default() };
@@ -288,16 +294,16 @@ mod tests {
         };
         // Only the second begins within: the last begins where the range ends, the third goes the other way.
         let (from, to) = (first.wrapping_add(1), first.wrapping_add(3 * u32::from(LONG)));
-        correct(&mut recording, Corrected::Bytes { from, to }, 2, How::Reader);
+        correct(&mut recording, Corrected::Bytes { from, to }, 2, Ok(Method::Reader));
         let found = |recording: &Recording| -> Vec<_> {
             recording.records.iter().map(|record| (record.process, record.arguments)).collect()
         };
         let (one, two) = ((Some(1), Some(0)), (Some(2), Some(1)));
         assert_eq!(found(&recording), [one, two, one, one, one]);
-        correct(&mut recording, Corrected::Time(13), 2, How::Filtered);
+        correct(&mut recording, Corrected::Time(13), 2, Err(NoOwner::Filtered));
         assert_eq!(found(&recording), [one, two, one, (None, None), one]);
         // A process that nothing was said of yet.
-        correct(&mut recording, Corrected::Time(10), 3, How::Reader);
+        correct(&mut recording, Corrected::Time(10), 3, Ok(Method::Reader));
         assert!(recording.records[0].early && !recording.records[1].early);
         assert_eq!(recording.records[1].how, Some(Reason(9)));
     }

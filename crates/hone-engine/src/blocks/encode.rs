@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use hone_pcapng::{Block, ByteOrder, ProcessEvent, block::BODY_OFFSET};
 
-use crate::{Direction, OutOfMemory, Packet, fallible};
+use crate::{OutOfMemory, Packet, fallible};
 
 /// The byte order of every block, whatever the machine: trimming a stored packet relies on it.
 pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
@@ -33,21 +33,6 @@ pub(crate) fn cut(text: &[u8]) -> &[u8] {
     let is_continued = |at: usize| text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80);
     let end = (OPTION_BYTES - 3..=OPTION_BYTES).rev().find(|&at| !is_continued(at)).unwrap_or(OPTION_BYTES);
     &text[..end]
-}
-
-/// The direction's bits of `epb_flags`.
-pub(crate) const DIRECTION: u32 = 0b11;
-const INBOUND: u32 = 1;
-const OUTBOUND: u32 = 2;
-
-impl Direction {
-    /// Bits 0-1 of `epb_flags`.
-    pub(crate) const fn bits(self) -> u32 {
-        match self {
-            Self::Inbound => INBOUND,
-            Self::Outbound => OUTBOUND,
-        }
-    }
 }
 
 impl Packet<'_> {

@@ -7,5 +7,5 @@ mod store;
 pub(crate) mod trim;
 
 pub use encode::BYTE_ORDER;
-pub(crate) use encode::{DIRECTION, cut, encode, parse_process};
+pub(crate) use encode::{cut, encode, parse_process};
 pub(crate) use store::{About, BlockIndex, Role, Store};

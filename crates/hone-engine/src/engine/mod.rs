@@ -91,7 +91,7 @@ impl Engine {
             }
         };
         if result.is_err() {
-            self.queues.counts.lost.add(kind);
+            kind.count(&mut self.queues.counts.lost);
         }
         result
     }

@@ -143,7 +143,7 @@ impl Policy<'_> {
         // A sent packet was sent before, whatever its process has executed since.
         let role = if direction == Direction::Inbound { role } else { Role::Plain };
         if self.queues.queue(&packet, attribution, role).is_err() {
-            self.queues.counts.lost.add(Kind::Packet);
+            Kind::Packet.count(&mut self.queues.counts.lost);
         }
     }
 }

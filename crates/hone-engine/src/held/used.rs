@@ -83,7 +83,7 @@ impl Policy<'_> {
         let correction =
             Correction { connection, direction, packets: expired.packets(), attribution: Ok(owner) };
         if self.correct(&correction, at).is_err() {
-            self.queues.counts.lost.add(Kind::Connection);
+            Kind::Connection.count(&mut self.queues.counts.lost);
         }
     }
 

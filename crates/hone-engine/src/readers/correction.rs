@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 
 use hone_pcapng::{
     Block, ConnectionEvent, ConnectionEventKind, Correction as Told, Packet as Recorded, block,
+    packet::direction,
 };
 
 use crate::{
-    Attribution, ConnectionId, Corrected, Direction, Nanos, NoOwner, OutOfMemory,
-    blocks::{About, BYTE_ORDER, BlockIndex, DIRECTION, Role, Store, encode},
+    Attribution, ConnectionId, Corrected, Direction, Nanos, OutOfMemory,
+    blocks::{About, BYTE_ORDER, BlockIndex, Role, Store, encode},
     fallible,
     held::queue::HeldPacket,
     statistics::Kind,
@@ -43,8 +44,8 @@ impl Correction {
     pub(crate) fn event(&self, timestamp: Nanos, store: &mut Store) -> Result<BlockIndex, OutOfMemory> {
         let told = Told {
             packets: self.packets,
-            outbound: self.direction == Direction::Outbound,
-            how: Some(self.attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+            direction: self.direction,
+            how: Some(self.attribution.map(|(_, method)| method)),
         };
         let event = ConnectionEvent {
             connection: self.connection,
@@ -96,8 +97,8 @@ impl Renewed {
         let bytes = store.bytes(queued);
         let body = bytes.get(block::BODY_OFFSET..bytes.len() - 4).unwrap_or_default();
         let Ok(mut packet) = Recorded::parse(body, BYTE_ORDER) else { return Ok(Found::Other) };
-        let direction = packet.flags.unwrap_or(0) & DIRECTION;
-        if packet.connection != Some(correction.connection) || direction != correction.direction.bits() {
+        let direction = packet.flags.and_then(direction);
+        if packet.connection != Some(correction.connection) || direction != Some(correction.direction) {
             return Ok(Found::Other);
         }
         let span = payload_of_tcp(&packet.data, packet.original_length);
@@ -108,7 +109,7 @@ impl Renewed {
             return Ok(if renewed == queued { Found::Right(span) } else { Found::Wrong(span, renewed) });
         }
         packet.process = correction.attribution.ok().map(|(process, _)| process.pid);
-        packet.how = Some(correction.attribution.map_or_else(NoOwner::how, |(_, method)| method.how()));
+        packet.how = Some(correction.attribution.map(|(_, method)| method));
         let (at, process) = (packet.timestamp, packet.process);
         let renewed = encode(&Block::Packet(packet))?;
         let renewed = store.insert(renewed, Kind::Packet, at)?;

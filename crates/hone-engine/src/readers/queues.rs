@@ -4,13 +4,16 @@
 
 use alloc::{borrow::Cow, vec::Vec};
 
-use hone_pcapng as pcapng;
+use hone_pcapng::{
+    self as pcapng,
+    packet::{DIRECTION, direction_flags},
+};
 
 use crate::{
     AttachError, Attribution, Config, DEFAULT_RING_BYTES, Detached, EventError, MAX_PACKET_BYTES,
-    MIN_RING_BYTES, Nanos, NoOwner, OutOfMemory, Packet, PerKind, RING_SLOT_BYTES, Read, ReadError, ReaderId,
+    MIN_RING_BYTES, Nanos, OutOfMemory, Packet, PerKind, RING_SLOT_BYTES, Read, ReadError, ReaderId,
     ReaderOptions, RestartError, RingBuffer, RingBytesError, Statistics, UnknownReader,
-    blocks::{About, BYTE_ORDER, BlockIndex, DIRECTION, Role, Store},
+    blocks::{About, BYTE_ORDER, BlockIndex, Role, Store},
     fallible,
     readers::{
         correction::{Correction, Renewed},
@@ -115,10 +118,10 @@ impl Queues {
             timestamp: packet.at,
             original_length: packet.original_length(),
             data: Cow::Borrowed(&packet.data[..self.kept(packet.data)]),
-            flags: Some(packet.flags & !DIRECTION | packet.direction.bits()),
+            flags: Some(packet.flags & !DIRECTION | direction_flags(packet.direction)),
             connection: packet.connection,
             process,
-            how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+            how: Some(attribution.map(|(_, method)| method)),
             other: Vec::new(),
         };
         let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;

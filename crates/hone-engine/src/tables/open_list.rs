@@ -7,20 +7,7 @@ use hashbrown::HashMap;
 
 use crate::{OpenListError, OutOfMemory, ProcessKey, fallible, tuple::Tuple};
 
-/// Version of the internet protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    const fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
-    }
-}
+pub use hone_types::Family;
 
 /// One record of the open-connection list. It matches the packets that agree with all its fields, as long as its process is
 /// known.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hone_engine::{Corrected, Method, NoOwner, Owner, ProcessKey, Used, Wait};
+use hone_engine::{Corrected, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
 use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, Correction, Packet};
 
 use super::{
@@ -96,8 +96,8 @@ impl Model {
             kind: ConnectionEventKind::Correction,
             correction: Some(Correction {
                 packets,
-                outbound: false,
-                how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+                direction: Direction::Inbound,
+                how: Some(attribution.map(|(_, method)| method)),
             }),
             other: Vec::new(),
         }));
@@ -343,7 +343,7 @@ impl Model {
                 flags: Some(1),
                 connection: seen.connection,
                 process,
-                how: Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how())),
+                how: Some(attribution.map(|(_, method)| method)),
                 other: Vec::new(),
             }))
         };

@@ -290,7 +290,7 @@ impl Reader {
             }
             let mut packet = Packet::parse(&seen[8..seen.len() - 4], ByteOrder::Little).expect("it is sound");
             packet.process = attribution.ok().map(|(process, _)| process.pid);
-            packet.how = Some(attribution.map_or_else(NoOwner::how, |(_, method)| method.how()));
+            packet.how = Some(attribution.map(|(_, method)| method));
             let process = packet.process;
             let renewed = emit(&Block::Packet(packet));
             let stored = live.stored + renewed.len() - seen.len();

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
-    Interface, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, ReadError, Reader,
-    Resolution, Section, SimplePacket, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
+    HostId, How, Interface, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, ReadError,
+    Reader, Resolution, Section, SimplePacket, Statistics, attribution,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -125,7 +125,7 @@ prop_compose! {
     pub(crate) fn packet()(
         timestamp in any::<u64>(), original_length in any::<u32>(), data in bytes(100),
         flags in of(any::<u32>()), connection in of(long_number()), process in of(number()),
-        how in of(proptest::sample::select(&How::ALL)), other in other(&[2, 257, 258, 259]),
+        how in of(proptest::sample::select(hows())), other in other(&[2, 257, 258, 259]),
     ) -> Packet<'static> {
         Packet { interface: 0, timestamp, original_length, data, flags, connection, process, how, other }
     }
@@ -164,13 +164,24 @@ prop_compose! {
     }
 }
 
+/// Whatever a packet's byte can say.
+fn hows() -> Vec<How> {
+    (0..=255).filter_map(attribution::from_code).collect()
+}
+
+prop_compose! {
+    fn direction()(outbound in any::<bool>()) -> Direction {
+        if outbound { Direction::Outbound } else { Direction::Inbound }
+    }
+}
+
 prop_compose! {
     fn correction()(
-        from in any::<u32>(), to in any::<u32>(), time in of(any::<u64>()), outbound in any::<bool>(),
+        from in any::<u32>(), to in any::<u32>(), time in of(any::<u64>()), direction in direction(),
         how in of(any::<prop::sample::Index>()),
     ) -> Correction {
         let packets = time.map_or(Corrected::Bytes { from, to }, Corrected::Time);
-        Correction { packets, outbound, how: how.map(|how| *how.get(&How::ALL)) }
+        Correction { packets, direction, how: how.map(|how| *how.get(&hows())) }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use hone_api::{Counts, Statistics};
+use hone_api::Statistics;
 use hone_engine::{
     Config, Engine, Event, MAX_PACKET_BYTES, Nanos, PerKind, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
     SectionInfo,
@@ -49,15 +49,10 @@ impl Account {
     /// What a service's reader missed between two looks at the statistics: at its beginning, and later.
     #[must_use]
     pub fn between(began: &Statistics, counted: &Statistics) -> Self {
-        let since = |now: &Counts, before: &Counts| PerKind {
-            packets: now.packets.saturating_sub(before.packets),
-            processes: now.processes.saturating_sub(before.processes),
-            connections: now.connections.saturating_sub(before.connections),
-        };
         Self {
-            by_source: since(&counted.dropped_by_source, &began.dropped_by_source),
-            by_ring: since(&counted.reader.dropped, &Counts::default()),
-            by_engine: since(&counted.lost, &began.lost),
+            by_source: counted.dropped_by_source.minus(began.dropped_by_source),
+            by_ring: counted.reader.dropped,
+            by_engine: counted.lost.minus(began.lost),
             of_service: true,
         }
     }
@@ -65,15 +60,10 @@ impl Account {
     /// The sum of both; of the later one's service.
     #[must_use]
     pub fn plus(&self, later: &Self) -> Self {
-        let sum = |a: &PerKind, b: &PerKind| PerKind {
-            packets: a.packets + b.packets,
-            processes: a.processes + b.processes,
-            connections: a.connections + b.connections,
-        };
         Self {
-            by_source: sum(&self.by_source, &later.by_source),
-            by_ring: sum(&self.by_ring, &later.by_ring),
-            by_engine: sum(&self.by_engine, &later.by_engine),
+            by_source: self.by_source.plus(later.by_source),
+            by_ring: self.by_ring.plus(later.by_ring),
+            by_engine: self.by_engine.plus(later.by_engine),
             of_service: later.of_service,
         }
     }

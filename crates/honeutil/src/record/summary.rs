@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hone_engine::PerKind;
-use hone_pcapng::How;
+use hone_pcapng::{NoOwner, attribution};
 
 use crate::platform::SERVICE_DROPS;
 use crate::record::feed::Account;
@@ -127,29 +127,33 @@ fn kinds(counts: &PerKind) -> Option<String> {
 /// Packets without a process, and why in words, most frequent first: those that have none, or those whose process could
 /// not be found out.
 fn reasons(tally: &Tally, nobodys: bool) -> (u64, String) {
-    let mut reasons: Vec<_> = tally.reasons.iter().filter(|(how, _)| is_nobodys(**how) == nobodys).collect();
-    reasons.sort_by_key(|(_, count)| Reverse(**count));
+    let mut reasons: Vec<_> =
+        tally.reasons.iter().filter(|(reason, _)| is_nobodys(**reason) == nobodys).collect();
+    reasons.sort_by_key(|(reason, count)| (Reverse(**count), attribution::code(Err(**reason))));
     let texts: Vec<_> =
-        reasons.iter().map(|(how, count)| format!("{} {}", thousands(**count), words(**how))).collect();
+        reasons.iter().map(|(reason, count)| format!("{} {}", thousands(**count), words(**reason))).collect();
     (reasons.iter().map(|(_, count)| **count).sum(), texts.join(", "))
 }
 
 /// Whether there is no process to find.
-const fn is_nobodys(how: How) -> bool {
-    matches!(how, How::Kernel | How::NoSocket | How::TimeWait | How::Forwarded | How::Filtered)
+const fn is_nobodys(reason: NoOwner) -> bool {
+    matches!(
+        reason,
+        NoOwner::Kernel | NoOwner::NoSocket | NoOwner::TimeWait | NoOwner::Forwarded | NoOwner::Filtered
+    )
 }
 
 /// What follows the number of packets.
-const fn words(how: How) -> &'static str {
-    match how {
-        How::Kernel => "of the kernel itself",
-        How::NoSocket => "to closed ports",
-        How::TimeWait => "of connections that have ended",
-        How::Forwarded => "forwarded",
-        How::Filtered => "dropped by a firewall rule",
-        How::Shared => "of sockets that several processes share, not read in time",
-        How::NoRoom => "that there was no room to wait with for a process",
-        _ => "of sockets whose user is unknown",
+const fn words(reason: NoOwner) -> &'static str {
+    match reason {
+        NoOwner::Kernel => "of the kernel itself",
+        NoOwner::NoSocket => "to closed ports",
+        NoOwner::TimeWait => "of connections that have ended",
+        NoOwner::Forwarded => "forwarded",
+        NoOwner::Filtered => "dropped by a firewall rule",
+        NoOwner::Shared => "of sockets that several processes share, not read in time",
+        NoOwner::HoldFull => "that there was no room to wait with for a process",
+        NoOwner::UnknownSocket | NoOwner::HoldExpired => "of sockets whose user is unknown",
     }
 }
 

@@ -6,12 +6,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use hone_api::{Family, OpenConnection};
-
-pub(crate) const ICMP: u8 = 1;
-pub(crate) const TCP: u8 = 6;
-pub(crate) const UDP: u8 = 17;
-pub(crate) const ICMPV6: u8 = 58;
-pub(crate) const UDP_LITE: u8 = 136;
+use hone_packet::protocol::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 
 /// A socket, and a process that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +61,7 @@ impl Found {
                 process_start: None,
                 opened: 0,
             };
-            let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
+            let family = Family::of(local.ip());
             let is_any = local.ip().is_unspecified();
             records.push(record(family, (!is_any).then_some(local.ip()), remote));
             if is_any && local.is_ipv6() && remote.is_none() && !taken.contains(&(protocol, local.port())) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hone_api::{Attribution, Counts, Mechanism, NO_READER, Statistics, Unattributed};
+use hone_api::{Mechanism, Method, NO_READER, NoOwner, PerKind, Statistics};
 use serde_json::{Map, Value, json};
 
 use crate::platform::SERVICE;
@@ -74,8 +74,8 @@ pub fn report(now: &Statistics, earlier: Option<&Statistics>) -> String {
     held(&mut report, now);
     attribution(&mut report, now);
     // Windows has one way only, and does not say.
-    if mechanism(now) != Mechanism::Unknown {
-        report.line("Sensor's mechanism", mechanism(now).name());
+    if let Some(mechanism) = now.mechanism() {
+        report.line("Sensor's mechanism", mechanism.words());
     }
     report.line(
         "Blocks in memory",
@@ -130,24 +130,19 @@ fn attribution(report: &mut Report, now: &Statistics) {
         report.line(label, format!("{}, {}", counted(count, "packet"), share(count, all)));
     };
     part("Attributed", attributed);
-    for method in Attribution::ALL {
-        let count = now.methods[method.number()];
+    for method in Method::ALL {
+        let count = now.attributed_by(method);
         if count > 0 {
-            part(&format!("  by {}", method.name()), count);
+            part(&format!("  by {}", method.words()), count);
         }
     }
     part("Not attributed", all - attributed);
-    for reason in Unattributed::ALL {
-        let count = now.unattributed[reason.number()];
+    for reason in NoOwner::ALL {
+        let count = now.without_owner(reason);
         if count > 0 {
-            part(&format!("  {}", reason.name()), count);
+            part(&format!("  {}", reason.words()), count);
         }
     }
-}
-
-fn mechanism(now: &Statistics) -> Mechanism {
-    let known = usize::try_from(now.mechanism).ok().and_then(|number| Mechanism::try_from(number).ok());
-    known.unwrap_or(Mechanism::Unknown)
 }
 
 fn ring(size: u64) -> String {
@@ -158,13 +153,21 @@ fn snap_length(length: u64) -> String {
     if length == 0 { "0 (unlimited)".to_owned() } else { counted(length, "byte") }
 }
 
-fn kinds(counts: &Counts) -> String {
+fn kinds(counts: &PerKind) -> String {
     format!(
         "{}, {}, {}",
         counted(counts.packets, "packet"),
         counted(counts.processes, "process event"),
         counted(counts.connections, "connection event")
     )
+}
+
+/// A reason's key in the JSON. One is older than the words, and programs may know it.
+const fn key(reason: NoOwner) -> &'static str {
+    match reason {
+        NoOwner::HoldFull => "hold full",
+        reason => reason.words(),
+    }
 }
 
 /// The report's numbers, durations in nanoseconds. `reader` is null for a program that is no reader.
@@ -181,7 +184,7 @@ pub fn json(now: &Statistics) -> Value {
             .into()
     };
     json!({
-        "mechanism": mechanism(now).name(),
+        "mechanism": now.mechanism().map_or("unknown", Mechanism::words),
         "version": format!("{major}.{minor}.{micro}.{build}"),
         "time": now.now,
         "loaded": now.loaded,
@@ -205,8 +208,8 @@ pub fn json(now: &Statistics) -> Value {
             "waiting": now.held.waiting, "waiting_bytes": now.held.waiting_bytes, "total": now.held.total,
             "attributed": now.held.attributed, "unattributed": now.held.unattributed,
         },
-        "attributed": named(&Attribution::ALL.map(Attribution::name), &now.methods),
-        "unattributed": named(&Unattributed::ALL.map(Unattributed::name), &now.unattributed),
+        "attributed": named(&Method::ALL.map(Method::words), &now.methods),
+        "unattributed": named(&NoOwner::ALL.map(key), &now.unattributed),
         "blocks": { "count": now.blocks, "bytes": now.block_bytes, "max_bytes": now.max_block_bytes },
         "reader": (reader.id != NO_READER).then(|| json!({
             "id": reader.id,
@@ -223,7 +226,7 @@ pub fn json(now: &Statistics) -> Value {
     })
 }
 
-fn counts(counts: &Counts) -> Value {
+fn counts(counts: &PerKind) -> Value {
     json!({
         "packets": counts.packets, "process_events": counts.processes,
         "connection_events": counts.connections,
@@ -243,7 +246,7 @@ mod tests {
             readers: 1,
             readers_total: 1234,
             ring_bytes: 16_384,
-            received: Counts { packets: 1_000_000, processes: 30, connections: 50 },
+            received: PerKind { packets: 1_000_000, processes: 30, connections: 50 },
             packet_bytes: 1 << 30,
             processes: 7,
             process_starts: 20,
@@ -251,7 +254,7 @@ mod tests {
             connections: 9,
             connection_opens: 24,
             connection_closes: 26,
-            dropped_by_source: Counts { packets: 1, processes: 0, connections: 2 },
+            dropped_by_source: PerKind { packets: 1, processes: 0, connections: 2 },
             ..Statistics::default()
         };
         statistics.reader.id = NO_READER;

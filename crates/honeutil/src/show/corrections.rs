@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use hone_pcapng::{ConnectionId, Corrected, HostId, How, Section};
+use hone_pcapng::{ConnectionId, Corrected, Direction, HostId, How, Section};
 
-use super::event::{Direction, Event, Packet, Shown};
+use super::event::{Event, Packet, Shown};
 use super::processes::Process;
 
 /// Bytes that the corrections may take, about.
@@ -42,8 +42,8 @@ impl Host {
     }
 }
 
-/// One way of a connection: the host's number, the connection, whether sent.
-type Flow = (usize, ConnectionId, bool);
+/// One direction of a connection, of the host with this number.
+type Flow = (usize, ConnectionId, Direction);
 
 /// What is right of a packet.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,7 +200,7 @@ impl Corrections {
         let right = Right { pid, process, how: correction.how };
         let number = self.hosts.len();
         let host = *self.hosts.entry(host).or_insert(number);
-        let rights = self.flows.entry((host, event.connection, correction.outbound)).or_default();
+        let rights = self.flows.entry((host, event.connection, correction.direction)).or_default();
         let before = rights.len();
         match correction.packets {
             Corrected::Bytes { from, to } => rights.add_bytes(from, to, self.at, right),
@@ -232,7 +232,7 @@ impl Corrections {
         if let Event::Packet(packet) = &mut shown.event
             && let (Some(connection), Some(direction)) = (packet.connection, packet.direction())
             && let Some(&host) = self.host.as_ref().and_then(|host| self.hosts.get(host))
-            && let Some(rights) = self.flows.get_mut(&(host, connection, direction == Direction::Out))
+            && let Some(rights) = self.flows.get_mut(&(host, connection, direction))
             && let Some(Right { pid, process, how }) = rights.find(packet, self.at)
         {
             let process = process.as_deref();
@@ -245,10 +245,12 @@ impl Corrections {
 
 #[cfg(test)]
 mod tests {
+    use hone_pcapng::Method;
+
     use super::*;
 
     fn right(pid: u32) -> Right {
-        Right { pid: Some(pid), process: None, how: Some(How::Reader) }
+        Right { pid: Some(pid), process: None, how: Some(Ok(Method::Reader)) }
     }
 
     /// The corrections of one flow: from where on, to where, whose; one after the other from place 1 on.
@@ -350,12 +352,13 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_what_has_no_room_is_counted() {
-        use hone_pcapng::{ConnectionEvent, Correction};
+        use hone_pcapng::{ConnectionEvent, Correction, Method};
         let mut corrections = Corrections { host: Some(Host::OfInput(0)), ..Corrections::default() };
         let count = (2 * MAX_BYTES / ENTRY_BYTES) as u64;
         for number in 0..count {
             let packets = Corrected::Time(number);
-            let correction = Some(Correction { packets, outbound: false, how: Some(How::Reader) });
+            let correction =
+                Some(Correction { packets, direction: Direction::Inbound, how: Some(Ok(Method::Reader)) });
             let connection = number / 100;
             let event = ConnectionEvent { connection, correction, ..ConnectionEvent::default() };
             let event = Event::Connection(&event);

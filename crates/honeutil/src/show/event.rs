@@ -1,6 +1,8 @@
 //! One event on its way from the reader to the text, with what the stream said earlier about its process.
 
-use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, How, ProcessEvent, Section, Statistics};
+use hone_pcapng::{
+    ConnectionEvent, ConnectionId, Correction, Direction, How, ProcessEvent, Section, Statistics, packet,
+};
 
 use super::link::{Carries, Link};
 use super::processes::Process;
@@ -128,23 +130,6 @@ impl<'a> Packet<'a> {
 
     /// Which way it went, as its flags say, or else its link layer.
     pub(crate) fn direction(&self) -> Option<Direction> {
-        match self.flags.unwrap_or_default() & 3 {
-            1 => Some(Direction::In),
-            2 => Some(Direction::Out),
-            _ => self.link_direction,
-        }
-    }
-}
-
-/// Which way a packet went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    In,
-    Out,
-}
-
-impl Direction {
-    pub(crate) fn sent(sent: bool) -> Self {
-        if sent { Self::Out } else { Self::In }
+        self.flags.and_then(packet::direction).or(self.link_direction)
     }
 }

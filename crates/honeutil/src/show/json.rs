@@ -8,13 +8,14 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hone_pcapng::{
-    ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How, ProcessEvent, ProcessEventKind,
+    ConnectionEventKind, Corrected, Correction, Direction, EventCounts, HostId, ProcessEvent,
+    ProcessEventKind, words,
 };
 use hone_pcapng::{Section, Statistics};
 use serde::Serialize;
 
 use super::community_id::Flow;
-use super::event::{Direction, Event, Packet, Shown};
+use super::event::{Event, Packet, Shown};
 use super::line::guid_text;
 use super::processes::Process;
 use super::time::Times;
@@ -293,15 +294,15 @@ impl<'a> CorrectionFields<'a> {
             Corrected::Bytes { from, to } => (Some(from), Some(to)),
             Corrected::Time(_) => (None, None),
         };
-        let direction = direction(Direction::sent(correction.outbound));
-        Self { direction, from, to, time, how: correction.how.map(How::words) }
+        let direction = direction(correction.direction);
+        Self { direction, from, to, time, how: correction.how.map(words) }
     }
 }
 
 fn direction(direction: Direction) -> &'static str {
     match direction {
-        Direction::In => "ingress",
-        Direction::Out => "egress",
+        Direction::Inbound => "ingress",
+        Direction::Outbound => "egress",
     }
 }
 
@@ -471,7 +472,7 @@ impl<'a> Document<'a> {
             malformed: packet.malformed,
             link_type: packet.undecoded.then_some(packet.link_type),
             interface: (packet.interface != 0).then_some(packet.interface),
-            how: packet.how.map(How::words),
+            how: packet.how.map(words),
         });
     }
 

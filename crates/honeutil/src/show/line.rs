@@ -13,10 +13,12 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use hone_pcapng::{ConnectionEvent, ConnectionEventKind, Corrected, EventCounts, HostId, How, ProcessEvent};
+use hone_pcapng::{
+    ConnectionEvent, ConnectionEventKind, Corrected, Direction, EventCounts, HostId, ProcessEvent, words,
+};
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
 
-use super::event::{Direction, Event, Packet, Shown};
+use super::event::{Event, Packet, Shown};
 use super::processes::Process;
 use super::time::Times;
 use crate::text::{escape, known};
@@ -148,7 +150,10 @@ impl Lines {
             ConnectionEventKind::Other(number) => self.number("event", Some(number)),
         }
         if let Some(correction) = &event.correction {
-            self.line.push_str(if correction.outbound { " out" } else { " in" });
+            self.line.push_str(match correction.direction {
+                Direction::Inbound => " in",
+                Direction::Outbound => " out",
+            });
             match correction.packets {
                 Corrected::Bytes { from, to } => _ = write!(self.line, " bytes={from}..{to}"),
                 Corrected::Time(_) => {
@@ -156,15 +161,15 @@ impl Lines {
                     let _ = write!(self.line, " time={time}");
                 }
             }
-            self.words("how", correction.how.map(How::words));
+            self.words("how", correction.how.map(words));
         }
         self.number("conn", Some(event.connection));
     }
 
     fn packet(&mut self, packet: &Packet<'_>) {
         self.line.push_str(match packet.direction() {
-            Some(Direction::In) => " in  ",
-            Some(Direction::Out) => " out ",
+            Some(Direction::Inbound) => " in  ",
+            Some(Direction::Outbound) => " out ",
             None => " -   ",
         });
         if let Some(headers) = &packet.headers {
@@ -190,7 +195,7 @@ impl Lines {
         self.number("link", packet.undecoded.then_some(packet.link_type));
         self.number("interface", (packet.interface != 0).then_some(packet.interface));
         self.number("conn", packet.connection);
-        self.words("how", packet.how.map(How::words));
+        self.words("how", packet.how.map(words));
     }
 
     fn endpoint(&mut self, address: IpAddr, port: Option<u16>) {

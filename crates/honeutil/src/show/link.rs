@@ -1,7 +1,7 @@
 //! Link types: where the IP header begins behind the header of the link layer. Layouts from the list at
 //! <https://www.tcpdump.org/linktypes.html>; what is IP in them is decided as Wireshark does.
 
-use super::event::Direction;
+use hone_pcapng::Direction;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86DD;
@@ -40,6 +40,10 @@ pub(crate) enum Carries {
     Other,
 }
 
+fn sent(sent: bool) -> Direction {
+    if sent { Direction::Outbound } else { Direction::Inbound }
+}
+
 impl<'a> Link<'a> {
     /// Parts a packet of this link type; `None` if the type is not known here.
     pub(crate) fn decode(link_type: u32, data: &'a [u8]) -> Option<Self> {
@@ -54,13 +58,13 @@ impl<'a> Link<'a> {
             108 => split(data, 4).map_or(NOTHING, |(header, rest)| (family(word(header)), rest)),
             // Linux cooked capture.
             113 => split(data, 16).map_or(NOTHING, |(header, rest)| {
-                direction = Some(Direction::sent(two(header, 0) == u16::from(SENT)));
+                direction = Some(sent(two(header, 0) == u16::from(SENT)));
                 ethertype(two(header, 14), rest)
             }),
             229 => (Carries::Ipv6, data),
             // Linux cooked capture, version 2.
             276 => split(data, 20).map_or(NOTHING, |(header, rest)| {
-                direction = Some(Direction::sent(header[10] == SENT));
+                direction = Some(sent(header[10] == SENT));
                 ethertype(two(header, 0), rest)
             }),
             _ => return None,
@@ -217,7 +221,8 @@ mod tests {
 
     #[test]
     fn cooked_captures_tell_the_direction() {
-        for (kind, direction) in [(0, Direction::In), (1, Direction::In), (4, Direction::Out)] {
+        for (kind, direction) in [(0, Direction::Inbound), (1, Direction::Inbound), (4, Direction::Outbound)]
+        {
             let mut header = [0; 20];
             (header[1], header[10]) = (kind, kind);
             for link_type in [113, 276] {

@@ -210,7 +210,7 @@ mod tests {
 
     use hone_engine::BYTE_ORDER;
     use hone_pcapng::{
-        ConnectionEvent, ConnectionEventKind, Corrected, Correction, How, Packet, ProcessEvent,
+        ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, Method, Packet, ProcessEvent,
         ProcessEventKind,
     };
     use ratatui::Terminal;
@@ -327,8 +327,8 @@ q quit  p processes  c connections  sort: i in  o out  t both  a total  n name
             kind: ConnectionEventKind::Correction,
             correction: Some(Correction {
                 packets: Corrected::Time(0),
-                outbound: false,
-                how: Some(How::Reader),
+                direction: Direction::Inbound,
+                how: Some(Ok(Method::Reader)),
             }),
             ..ConnectionEvent::default()
         };

@@ -4,7 +4,7 @@
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block::{self, FRAME_LENGTH};
-use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, Dialect, How, packet};
+use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, Dialect, Direction, How, attribution, packet};
 
 const FLAGS: u16 = 2;
 const CONNECTION: u16 = 257;
@@ -87,7 +87,7 @@ pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
     while let (Some(code), Some(length)) = (u16_at(options, 0), u16_at(options, 2)) {
         match code {
             0 => break,
-            FLAGS => fields.outbound = u32_at(options, 4)? & 3 == 2,
+            FLAGS => fields.outbound = packet::direction(u32_at(options, 4)?) == Some(Direction::Outbound),
             CONNECTION if fields.connection.is_none() => {
                 let low = u32_at(options, 4).map(u64::from);
                 let high = if length == 8 { u32_at(options, 8).map(u64::from) } else { Some(0) };
@@ -96,7 +96,9 @@ pub fn packet(block: &[u8]) -> Option<PacketFields<'_>> {
             PROCESS if fields.process.is_none() => {
                 fields.process = u32_at(options, 4).filter(|process| *process != UNKNOWN_PROCESS);
             }
-            HOW if fields.how.is_none() => fields.how = options.get(4).copied().and_then(How::from_code),
+            HOW if fields.how.is_none() => {
+                fields.how = options.get(4).copied().and_then(attribution::from_code)
+            }
             _ => {}
         }
         options = options.get(4 + block::padded(usize::from(length))..).unwrap_or_default();
@@ -128,7 +130,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use std::borrow::Cow;
 
-    use hone_pcapng::{ConnectionEventKind, Corrected, Packet};
+    use hone_pcapng::{ConnectionEventKind, Corrected, Method, Packet};
 
     use super::*;
 
@@ -141,7 +143,7 @@ mod tests {
             timestamp: 7 << 32 | 9,
             connection: Some(1 << 40 | 5),
             process: Some(77),
-            how: Some(How::Reader),
+            how: Some(Ok(Method::Reader)),
             ..Packet::default()
         };
         packet.emit(BYTE_ORDER, &mut out).unwrap();
@@ -162,7 +164,7 @@ mod tests {
                     outbound: true,
                     connection: Some(1 << 40 | 5),
                     process: Some(77),
-                    how: Some(How::Reader)
+                    how: Some(Ok(Method::Reader))
                 })
             );
             assert_eq!(kind(&block), block::PACKET);
@@ -181,8 +183,8 @@ mod tests {
     fn corrections_are_told_from_other_connection_events() {
         for connection in [5, 1 << 40] {
             for packets in [Corrected::Time(7), Corrected::Bytes { from: 1, to: 2 }] {
-                for how in [None, Some(How::Reader)] {
-                    let correction = Correction { packets, outbound: true, how };
+                for how in [None, Some(Ok(Method::Reader))] {
+                    let correction = Correction { packets, direction: Direction::Outbound, how };
                     let kind = ConnectionEventKind::Correction;
                     let event = ConnectionEvent {
                         connection,

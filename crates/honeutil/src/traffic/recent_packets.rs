@@ -1,7 +1,7 @@
 //! The packets that a [`Tally`](crate::traffic::tally::Tally) has counted last, so that a correction can move their counts. Bounded:
 //! the oldest one makes room for the next. The packets of a connection are found without looking at all.
 
-use hone_pcapng::{ConnectionId, Corrected, Correction, How};
+use hone_pcapng::{ConnectionId, Corrected, Correction, Direction, How, NoOwner};
 
 use crate::traffic::peers::Peer;
 
@@ -32,15 +32,14 @@ pub(crate) struct Counted {
     pub(crate) peer: Option<Peer>,
     pub(crate) bytes: u32,
     pub(crate) owner: Owner,
-    pub(crate) how: Option<How>,
+    /// Why it has no process, if it has none.
+    pub(crate) reason: NoOwner,
     pub(crate) outbound: bool,
 }
 
-impl Counted {
-    /// Why it has no process. A recording of another version may not say.
-    pub(crate) fn reason(&self) -> How {
-        self.how.unwrap_or(How::UnknownSocket)
-    }
+/// Why a packet has no process. A recording of another version may not say.
+pub(crate) fn reason(how: Option<How>) -> NoOwner {
+    how.and_then(Result::err).unwrap_or(NoOwner::UnknownSocket)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +116,9 @@ impl Recent {
             age = behind + 1;
             let Some(entry) = self.ring.get_mut(place(number)) else { break };
             number = entry.previous;
-            if entry.connection != connection || entry.counted.outbound != correction.outbound {
+            if entry.connection != connection
+                || entry.counted.outbound != (correction.direction == Direction::Outbound)
+            {
                 continue;
             }
             let first = (entry.payload.1 > 0).then_some(entry.payload.0);
@@ -201,7 +202,7 @@ mod tests {
     const LENGTH: u32 = 100;
 
     fn counted(outbound: bool) -> Counted {
-        Counted { peer: None, bytes: LENGTH, owner: Owner::At(1), how: None, outbound }
+        Counted { peer: None, bytes: LENGTH, owner: Owner::At(1), reason: reason(None), outbound }
     }
 
     /// Remembers a received packet.
@@ -212,7 +213,7 @@ mod tests {
     /// How many packets of connection 5 are corrected, and whether none is forgotten.
     fn found(recent: &mut Recent, packets: Corrected) -> (usize, bool) {
         let mut count = 0;
-        let correction = Correction { packets, outbound: false, how: None };
+        let correction = Correction { packets, direction: Direction::Inbound, how: None };
         let is_complete = recent.find(5, &correction, |_| count += 1);
         (count, is_complete)
     }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block;
-use hone_pcapng::{ConnectionEvent, Correction, How, ProcessEvent, ProcessEventKind};
+use hone_pcapng::{ConnectionEvent, Correction, NoOwner, ProcessEvent, ProcessEventKind};
 
 use crate::text::base_name;
 use crate::traffic::blocks::{self, PacketFields, blocks};
 use crate::traffic::ip::{self, Headers};
 use crate::traffic::peers::{Peer, Peers};
-use crate::traffic::recent_packets::{Counted, Owner, Recent};
+use crate::traffic::recent_packets::{self, Counted, Owner, Recent};
 use crate::users;
 
 /// Most processes kept apart; when they are more, the half with least traffic is added up as others.
@@ -107,7 +107,7 @@ pub struct Tally {
     /// All packets.
     pub total: Traffic,
     /// Why packets have no process: how many for which reason. A recording of another version may not say.
-    pub reasons: BTreeMap<How, u64>,
+    pub reasons: BTreeMap<NoOwner, u64>,
     /// Packets without a process.
     pub nobody: Traffic,
     /// With whom those were.
@@ -182,7 +182,7 @@ impl Tally {
         let headers = Headers::parse(packet.data).ok();
         let counted = Counted {
             owner: packet.process.map_or(Owner::Nobody, |pid| self.owner_of(pid)),
-            how: packet.how,
+            reason: recent_packets::reason(packet.how),
             outbound: packet.outbound,
             bytes: packet.original_length,
             peer: headers.as_ref().map(|headers| Peer::of_headers(headers, packet.outbound)),
@@ -197,12 +197,12 @@ impl Tally {
     /// Moves the counts of packets that were counted before, as far as they are remembered.
     fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
         let owner = if correction.has_process() { self.owner_of(event.process) } else { Owner::Nobody };
-        let how = correction.how;
+        let reason = recent_packets::reason(correction.how);
         let mut recent = std::mem::take(&mut self.recent);
         let is_complete = recent.find(event.connection, correction, |counted| {
-            if (counted.owner, counted.how) != (owner, how) {
+            if (counted.owner, counted.reason) != (owner, reason) {
                 self.uncount(counted);
-                (counted.owner, counted.how) = (owner, how);
+                (counted.owner, counted.reason) = (owner, reason);
                 self.count(counted);
             }
         });
@@ -213,7 +213,7 @@ impl Tally {
     #[inline]
     fn count(&mut self, counted: &Counted) {
         if counted.owner == Owner::Nobody {
-            *self.reasons.entry(counted.reason()).or_default() += 1;
+            *self.reasons.entry(counted.reason).or_default() += 1;
         }
         let bytes = counted.bytes.into();
         let (traffic, peers) = self.of(counted.owner);
@@ -226,11 +226,11 @@ impl Tally {
     /// Takes a packet back.
     fn uncount(&mut self, counted: &Counted) {
         if counted.owner == Owner::Nobody
-            && let Some(count) = self.reasons.get_mut(&counted.reason())
+            && let Some(count) = self.reasons.get_mut(&counted.reason)
         {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.reasons.remove(&counted.reason());
+                self.reasons.remove(&counted.reason);
             }
         }
         let bytes = counted.bytes.into();
@@ -367,7 +367,7 @@ fn lossy(bytes: &[u8]) -> String {
 mod tests {
     use std::borrow::Cow;
 
-    use hone_pcapng::{ConnectionEventKind, Corrected, Packet};
+    use hone_pcapng::{ConnectionEventKind, Corrected, Direction, Method, Packet};
 
     use super::*;
 
@@ -380,7 +380,7 @@ mod tests {
     }
 
     /// A received TCP packet of connection 5 with ten bytes of payload, from 192.0.2.1 to port 80 or from port 53.
-    fn segment(tally: &mut Tally, owner: Result<u32, How>, sequence: u32, from: u16) {
+    fn segment(tally: &mut Tally, owner: Result<u32, NoOwner>, sequence: u32, from: u16) {
         let mut data = [0; 50];
         (data[0], data[9], data[32]) = (0x45, 6, 0x50);
         data[12..16].copy_from_slice(&[192, 0, 2, 1]);
@@ -395,7 +395,7 @@ mod tests {
             flags: Some(1),
             connection: Some(5),
             process: owner.ok(),
-            how: Some(owner.err().unwrap_or(How::LastReceiver)),
+            how: Some(owner.map(|_| Method::LastReceiver)),
             ..Packet::default()
         };
         let mut out = Vec::new();
@@ -403,12 +403,12 @@ mod tests {
         tally.add(&out);
     }
 
-    fn correction(tally: &mut Tally, process: u32, packets: Corrected, how: How) {
+    fn correction(tally: &mut Tally, process: u32, packets: Corrected, how: hone_pcapng::How) {
         let event = ConnectionEvent {
             connection: 5,
             process,
             kind: ConnectionEventKind::Correction,
-            correction: Some(Correction { packets, outbound: false, how: Some(how) }),
+            correction: Some(Correction { packets, direction: Direction::Inbound, how: Some(how) }),
             ..ConnectionEvent::default()
         };
         let mut out = Vec::new();
@@ -494,11 +494,11 @@ mod tests {
         event(&mut tally, 7, ProcessEventKind::Started, Some("/usr/sbin/server"), 1);
         segment(&mut tally, Ok(7), 100, 40_000);
         segment(&mut tally, Ok(7), 110, 53);
-        segment(&mut tally, Err(How::Shared), 120, 53);
+        segment(&mut tally, Err(NoOwner::Shared), 120, 53);
         event(&mut tally, 8, ProcessEventKind::Forked, None, 7);
         let bytes = Corrected::Bytes { from: 110, to: 130 };
         for _ in 0..2 {
-            correction(&mut tally, 8, bytes, How::Reader);
+            correction(&mut tally, 8, bytes, Ok(Method::Reader));
             assert_eq!(names(&tally), [(8, "server", 100), (7, "server", 50)]);
             assert_eq!((tally.nobody, tally.reasons.len()), (Traffic::default(), 0));
         }
@@ -508,14 +508,14 @@ mod tests {
         };
         assert_eq!(peers(&tally), [["192.0.2.1:53 tcp"], ["192.0.2.1 to local port 80 tcp"]]);
         // One of them was dropped after all.
-        correction(&mut tally, 0, Corrected::Time(110), How::Filtered);
+        correction(&mut tally, 0, Corrected::Time(110), Err(NoOwner::Filtered));
         assert_eq!(names(&tally), [(7, "server", 50), (8, "server", 50)]);
-        assert_eq!(tally.reasons, BTreeMap::from([(How::Filtered, 1)]));
+        assert_eq!(tally.reasons, BTreeMap::from([(NoOwner::Filtered, 1)]));
         assert_eq!(tally.nobody, Traffic { packets_in: 1, bytes_in: 50, ..Traffic::default() });
         assert_eq!((tally.total.bytes_in, tally.total.packets_in), (150, 3));
         assert_eq!(tally.missed_corrections, 0);
-        correction(&mut tally, 8, Corrected::Bytes { from: 100, to: 110 }, How::Reader);
-        correction(&mut tally, 8, Corrected::Time(110), How::Reader);
+        correction(&mut tally, 8, Corrected::Bytes { from: 100, to: 110 }, Ok(Method::Reader));
+        correction(&mut tally, 8, Corrected::Time(110), Ok(Method::Reader));
         assert_eq!(names(&tally), [(8, "server", 150)]);
         assert_eq!((tally.process_count(), tally.reasons.len()), (1, 0), "nothing is left of the other one");
     }
@@ -528,7 +528,7 @@ mod tests {
             segment(&mut tally, Ok(1000 + number), number * 10, 53);
         }
         assert!(tally.others_count > 0);
-        correction(&mut tally, 7, Corrected::Bytes { from: 0, to: count * 10 }, How::Reader);
+        correction(&mut tally, 7, Corrected::Bytes { from: 0, to: count * 10 }, Ok(Method::Reader));
         assert_eq!(names(&tally), [(7, "", 50 * u64::from(count))]);
         assert_eq!(tally.others, Traffic::default());
         assert_eq!(tally.missed_corrections, 0);

@@ -203,7 +203,11 @@ fn only(mut sections: Vec<Recording>) -> Recording {
 /// Applies a correction, if the event is one, to the packets before it.
 fn apply(event: &ConnectionEvent<'_>, sections: &mut [Recording]) {
     let Some(correction) = event.correction else { return };
-    let direction = if correction.outbound { Direction::Outbound } else { Direction::Inbound };
+    let direction = if correction.direction == hone_pcapng::Direction::Outbound {
+        Direction::Outbound
+    } else {
+        Direction::Inbound
+    };
     for entry in sections.iter_mut().flat_map(|section| &mut section.entries) {
         let Entry::Packet(packet) = entry else { continue };
         let first_byte = match Ip::parse(&packet.data).map(|ip| ip.transport) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hone_pcapng::{ByteOrder, ConnectionEventKind, Corrected, HostId, How, ProcessEventKind};
+use hone_pcapng::{ByteOrder, ConnectionEventKind, Corrected, HostId, Method, NoOwner, ProcessEventKind};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ fn handed_on() -> Vec<u8> {
     stream.packet(&v4(17, THERE, HERE, &udp(53, 1000, 5)), IN, Some(6), Some(7));
     let dropped = stream.now();
     stream.packet(&v4(17, THERE, HERE, &udp(53, 1000, 5)), IN, Some(6), Some(7));
-    stream.correction(6, 0, Corrected::Time(dropped), How::Filtered);
+    stream.correction(6, 0, Corrected::Time(dropped), Err(NoOwner::Filtered));
     stream.process(8, ProcessEventKind::Forked, |event| event.parent = Some(7));
     stream.process(8, ProcessEventKind::Started, |event| {
         event.path = Some(Cow::Borrowed(b"/opt/worker"));
@@ -41,7 +41,7 @@ fn handed_on() -> Vec<u8> {
         event.container = Some(Cow::Borrowed(CONTAINER));
     });
     let (from, to) = (first + 10, first.wrapping_add(30));
-    stream.correction(5, 8, Corrected::Bytes { from, to }, How::Reader);
+    stream.correction(5, 8, Corrected::Bytes { from, to }, Ok(Method::Reader));
     // Received later: with bytes of the same numbers, but it is recorded as it is.
     segment(&mut stream, first + 10);
     stream.process(8, ProcessEventKind::Started, |event| event.path = Some(Cow::Borrowed(b"/opt/later")));
@@ -142,7 +142,7 @@ fn rotated(hosts: [Option<HostId<'_>>; 2]) -> [Vec<u8>; 2] {
     second.bytes.clear();
     second.section_of(101, two);
     second.exec(8, b"/opt/worker", 0, b"root");
-    second.correction(5, 8, Corrected::Bytes { from: 100, to: 110 }, How::Reader);
+    second.correction(5, 8, Corrected::Bytes { from: 100, to: 110 }, Ok(Method::Reader));
     segment(&mut second, 100);
     [first.bytes, second.bytes]
 }

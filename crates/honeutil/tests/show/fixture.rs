@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, EventCounts, HostId, How,
-    Interface, Packet, ProcessEvent, ProcessEventKind, Resolution, Section, Statistics,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
+    HostId, How, Interface, Method, NoOwner, Packet, ProcessEvent, ProcessEventKind, Resolution, Section,
+    Statistics,
 };
 
 /// 2026-07-30 12:00:00 UTC.
@@ -94,7 +95,7 @@ impl Stream {
             process,
             timestamp: self.tick(),
             kind: ConnectionEventKind::Correction,
-            correction: Some(Correction { packets, outbound: false, how: Some(how) }),
+            correction: Some(Correction { packets, direction: Direction::Inbound, how: Some(how) }),
             ..ConnectionEvent::default()
         };
         event.emit(self.order, &mut self.bytes).unwrap();
@@ -114,7 +115,7 @@ impl Stream {
             flags: Some(flags),
             connection,
             process,
-            how: Some(if process.is_some() { How::CurrentTask } else { How::Kernel }),
+            how: Some(if process.is_some() { Ok(Method::CurrentTask) } else { Err(NoOwner::Kernel) }),
             ..Packet::default()
         };
         packet.emit(self.order, &mut self.bytes).unwrap();

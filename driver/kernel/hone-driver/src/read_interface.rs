@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 use hone_api::limits::{MAX_RING_BYTES, MIN_RING_BYTES};
-use hone_api::{ApiVersion, ControlCode, DataEvent, Family, OpenConnections, Operation, Reply, Request};
+use hone_api::{ApiVersion, ControlCode, DataEvent, OpenConnections, Operation, Reply, Request};
 use hone_engine::{Filter, OpenConnection, ProcessKey, Read, ReaderOptions, RingBuffer};
 
 use crate::kernel::{Kernel, Purpose, Signal, log};
@@ -252,10 +252,7 @@ impl<K: Kernel> Driver<K> {
                 let same = |process: &ProcessKey| record.process_start.is_none_or(|at| at == process.start);
                 let Some(process) = state.engine.process(record.process).filter(same) else { continue };
                 let record = OpenConnection {
-                    family: match record.family {
-                        Family::V4 => hone_engine::Family::V4,
-                        Family::V6 => hone_engine::Family::V6,
-                    },
+                    family: record.family,
                     protocol: record.protocol,
                     local_port: record.local_port,
                     local_address: record.local,

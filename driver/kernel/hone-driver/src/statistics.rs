@@ -1,7 +1,7 @@
 //! The statistics: what the engine counts in the form that readers are told. Called by the read interface, under the lock.
 
-use hone_api::{Counts, Held, Mechanism, ReaderStatistics, Statistics};
-use hone_engine::{Engine, Method, Nanos, NoOwner, PerKind, ReaderId};
+use hone_api::{Held, Mechanism, ReaderStatistics, Statistics};
+use hone_engine::{Engine, Method, Nanos, NoOwner, ReaderId};
 
 use crate::MAX_BLOCK_BYTES;
 
@@ -39,7 +39,7 @@ pub(crate) fn statistics(
         readers_total: counted.readers_total,
         ring_bytes: counted.ring_bytes,
         max_snap_length: counted.snap_length.into(),
-        received: counts(counted.received),
+        received: counted.received,
         packet_bytes: counted.packet_bytes,
         processes: counted.processes,
         process_starts: counted.process_starts,
@@ -47,9 +47,9 @@ pub(crate) fn statistics(
         connections: counted.connections,
         connection_opens: counted.connection_opens,
         connection_closes: counted.connection_closes,
-        dropped_by_source: counts(counted.dropped_by_source),
-        lost: counts(counted.lost),
-        ignored: counts(counted.ignored),
+        dropped_by_source: counted.dropped_by_source,
+        lost: counted.lost,
+        ignored: counted.ignored,
         unopened: counted.unopened,
         held: Held {
             waiting: counted.held,
@@ -69,25 +69,20 @@ pub(crate) fn statistics(
             pinned_bytes: pinned_bytes as u64,
             queued_bytes: got.queued_bytes,
             snap_length: got.snap_length.into(),
-            received: counts(got.received),
-            delivered: counts(got.delivered),
-            dropped: counts(got.dropped_by_ring),
-            filtered: counts(got.filtered),
-            queued: counts(got.queued),
+            received: got.received,
+            delivered: got.delivered,
+            dropped: got.dropped_by_ring,
+            filtered: got.filtered,
+            queued: got.queued,
         },
-        mechanism: Mechanism::Callouts.number() as u64,
+        mechanism: Statistics::mechanism_number(Some(Mechanism::Callouts)),
         ..Statistics::default()
     };
-    // The engine's numbers are the interface's (hone-fuzz's tests/agreement.rs).
     for method in Method::ALL {
-        statistics.methods[method as usize] = counted.methods.get(method);
+        statistics.methods[method.index()] = counted.methods.get(method);
     }
     for reason in NoOwner::ALL {
-        statistics.unattributed[reason as usize] = counted.no_owner.get(reason);
+        statistics.unattributed[reason.index()] = counted.no_owner.get(reason);
     }
     statistics
-}
-
-const fn counts(kinds: PerKind) -> Counts {
-    Counts { packets: kinds.packets, processes: kinds.processes, connections: kinds.connections }
 }

@@ -11,7 +11,7 @@ use hone_api::{
 };
 use hone_packet::{Addresses, IpHeader, protocol};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, How, Interface,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Method,
     ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, SimplePacket,
     Statistics,
 };
@@ -53,7 +53,7 @@ fn blocks() -> Vec<Block<'static>> {
             flags: Some(1),
             connection,
             process,
-            how: Some(How::Reader),
+            how: Some(Ok(Method::Reader)),
             other: comment(),
         })
     };

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use hone_api::{List, Operation, Request};
 use hone_client::protocol::{Attach, Extra, Header, Kind, MemoryRow};
 use hone_pcapng::{
-    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, How, Interface, Packet,
-    Resolution, Section,
+    Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, Interface,
+    Method, Packet, Resolution, Section,
 };
 
 /// An IPv4 packet with UDP, an IPv6 packet with a hop-by-hop header and TCP.
@@ -50,7 +50,7 @@ pub fn show_stream() -> Vec<Vec<u8>> {
             connection: Some(7),
             process: Some(42),
             flags: Some(1),
-            how: Some(How::Reader),
+            how: Some(Ok(Method::Reader)),
             ..Packet::default()
         };
         let correction = ConnectionEvent {
@@ -64,8 +64,8 @@ pub fn show_stream() -> Vec<Vec<u8>> {
                 } else {
                     Corrected::Bytes { from: 1, to: 9 }
                 },
-                outbound: false,
-                how: Some(How::Reader),
+                direction: Direction::Inbound,
+                how: Some(Ok(Method::Reader)),
             }),
             ..ConnectionEvent::default()
         };

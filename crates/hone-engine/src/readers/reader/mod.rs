@@ -241,14 +241,14 @@ impl Reader {
 
     /// Queues a block of `bytes` bytes, or drops it if the ring is full; whether it is now the only thing to read.
     pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind, bytes: usize, store: &mut Store) -> bool {
-        self.totals.received.add(kind);
+        kind.count(&mut self.totals.received);
         if !self.has_room(kind, bytes) {
-            self.totals.dropped_by_ring.add(kind);
+            kind.count(&mut self.totals.dropped_by_ring);
             return false;
         }
         let was_empty = self.is_empty();
         store.hold(block);
-        self.queued.add(kind);
+        kind.count(&mut self.queued);
         self.queued_bytes += bytes;
         self.ring.insert(self.place(block, store), Slot { block, snap_length: self.snap_length });
         was_empty
@@ -304,10 +304,10 @@ impl Reader {
             self.offset = 0;
             match next {
                 Next::Queued(_) => {
-                    self.queued.take(kind);
+                    kind.uncount(&mut self.queued);
                     self.queued_bytes -= bytes.len();
                     self.ring.pop();
-                    self.totals.delivered.add(kind);
+                    kind.count(&mut self.totals.delivered);
                     store.release(block);
                 }
                 Next::Statistics(_) => {

@@ -24,7 +24,7 @@ pub struct SourceArgs {
     /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
     ///
     /// For comparisons; through honed, its own holds: `honed --mechanism`.
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", value_parser = hone_linux::mechanism)]
     pub mechanism: Option<Mechanism>,
 
     /// Whether to record through the service.

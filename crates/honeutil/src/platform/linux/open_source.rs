@@ -60,7 +60,7 @@ pub fn record(
         ring_bytes,
         mechanism: args.mechanism,
     })?;
-    tracing::info!("the kernel tells who uses a socket by {}", sensor.mechanism().name());
+    tracing::info!("the kernel tells who uses a socket by {}", sensor.mechanism().words());
     for note in sensor.notes() {
         tracing::info!("{note}");
     }

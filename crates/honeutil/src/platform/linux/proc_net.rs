@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::service::open_connections::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
+use hone_packet::protocol::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 
 /// Which list has which protocol's sockets; `None`: any, and it stands where others have the local port.
 pub(super) const LISTS: &[(&str, Option<u8>)] = &[

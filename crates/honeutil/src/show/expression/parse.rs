@@ -134,7 +134,11 @@ impl<'a> Parser<'_, 'a> {
             }
             "inbound" | "outbound" => {
                 self.word();
-                return Ok(Node::Way(if word == "inbound" { Direction::In } else { Direction::Out }));
+                return Ok(Node::Way(if word == "inbound" {
+                    Direction::Inbound
+                } else {
+                    Direction::Outbound
+                }));
             }
             _ => {}
         }

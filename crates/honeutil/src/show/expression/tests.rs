@@ -19,7 +19,7 @@ fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
 
 fn subject(ip: &[u8]) -> Subject<'_> {
     let length = u32::try_from(ip.len()).unwrap();
-    Subject { ip, headers: Headers::parse(ip).ok(), length, direction: Some(Direction::Out) }
+    Subject { ip, headers: Headers::parse(ip).ok(), length, direction: Some(Direction::Outbound) }
 }
 
 #[track_caller]

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod attribution;
+mod count;
+mod family;
+pub mod limits;
+mod mechanism;
+mod process;
+pub mod protocol;
+mod snap_length;
+
+pub use attribution::{How, Method, NoOwner, words};
+pub use count::PerKind;
+pub use family::{Direction, Family};
+pub use mechanism::Mechanism;
+pub use process::{ConnectionId, Nanos, ProcessKey};
+pub use snap_length::SnapLength;
