@@ -18,9 +18,10 @@ mod token;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use hone_pcapng::Direction;
+
 use super::select::Network;
 use crate::traffic::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
-use hone_pcapng::Direction;
 
 /// A condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
