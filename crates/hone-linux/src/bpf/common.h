@@ -46,6 +46,41 @@ static __always_inline void count_lost(__u32 kind)
 		(*count)++;
 }
 
+/*
+ * A program on a tracepoint, or at the beginning of a kernel function. It keeps its CPU until it is done. While a task is off
+ * its CPU in the middle of such a program, the kernel leaves the program out for all other tasks there, and what it would have
+ * reported is missing. Kernels before 7.0 see to that on tracepoints by themselves; the functions are there from 6.10 on.
+ */
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+static __always_inline void keep_cpu(void)
+{
+	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
+		bpf_preempt_disable();
+}
+
+static __always_inline void share_cpu(void)
+{
+	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
+		bpf_preempt_enable();
+}
+
+#define TRACING(name, args...)                                                \
+	name(unsigned long long *ctx);                                        \
+	static __always_inline int kept_##name(unsigned long long *ctx, ##args); \
+	int name(unsigned long long *ctx)                                     \
+	{                                                                     \
+		keep_cpu();                                                   \
+		_Pragma("GCC diagnostic push")                                \
+		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")        \
+		kept_##name(___bpf_ctx_cast(args));                           \
+		_Pragma("GCC diagnostic pop")                                 \
+		share_cpu();                                                  \
+		return 0;                                                     \
+	}                                                                     \
+	static __always_inline int kept_##name(unsigned long long *ctx, ##args)
+
 static __always_inline __u64 now(void)
 {
 	return bpf_ktime_get_boot_ns();

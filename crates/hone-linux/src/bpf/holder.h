@@ -75,7 +75,7 @@ static __always_inline struct holder holder_of(struct sock *sk, __u64 task)
 }
 
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(sockets_inherited, struct task_struct *parent, struct task_struct *child)
+int TRACING(sockets_inherited, struct task_struct *parent, struct task_struct *child)
 {
 	if (child->pid == child->tgid)
 		__sync_fetch_and_add(handed_on_by(parent->tgid), HANDED_TO_PROCESS);
@@ -83,7 +83,7 @@ int BPF_PROG(sockets_inherited, struct task_struct *parent, struct task_struct *
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(sockets_kept, struct task_struct *task)
+int TRACING(sockets_kept, struct task_struct *task)
 {
 	__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROGRAM);
 	return 0;
@@ -91,7 +91,7 @@ int BPF_PROG(sockets_kept, struct task_struct *task)
 
 /* What a process leaves behind, those have to whom it gave copies. */
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(sockets_left, struct task_struct *task)
+int TRACING(sockets_left, struct task_struct *task)
 {
 	if (task->signal->live.counter == 0)
 		__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROCESS);

@@ -25,7 +25,7 @@ struct {
 
 /* Called by the kernel right before the two programs below, with the same socket and packet. */
 SEC("fentry/__cgroup_bpf_run_filter_skb")
-int BPF_PROG(packet_passes, struct sock *sk, struct sk_buff *buffer)
+int TRACING(packet_passes, struct sock *sk, struct sk_buff *buffer)
 {
 	__u32 zero = 0;
 	struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
@@ -49,6 +49,7 @@ struct view {
 	bool listens;
 	bool kernel; /* the kernel's own socket */
 	bool locked; /* a process holds the lock */
+	bool unaccepted; /* a connection that no process has accepted yet, when its owner was looked for */
 };
 
 /* The parts of a Multipath TCP connection are the kernel's sockets; the process's is the one above them. */
@@ -250,22 +251,42 @@ static __always_inline void await_acceptor(struct __sk_buff *skb, struct view *v
 	head->wait = WAIT_HANDSHAKE;
 	head->ticket = handshake_number(address, in ? ports[0] : ports[1], in ? ports[1] : ports[0]);
 	bpf_map_update_elem(&handshakes, &head->ticket, &view->cookie, BPF_ANY);
+	__u8 flags = 0;
+	bpf_skb_load_bytes(skb, view->to_transport + 13, &flags, sizeof(flags));
+	/* A connection between the same ports as one that was accepted before. */
+	if (in && flags & TCP_FLAG_SYN)
+		bpf_map_delete_elem(&acceptors, &head->ticket);
+}
+
+/* The same, for a packet of a handshake. */
+static __always_inline void wait_on_acceptor(struct packet_record *head, struct view *view)
+{
+	__u64 *acceptor = bpf_map_lookup_elem(&acceptors, &head->ticket);
+	if (!acceptor)
+		return;
+	send_socket(RECORD_SOCKET_USED, view->cookie, *acceptor, SETTLES_HANDSHAKE, head->ticket);
+	bpf_map_delete_elem(&handshakes, &head->ticket);
 }
 
 /*
- * To be called after the packet is sent off: what it waits for may have happened before it was in the ring buffer, so
- * that nobody would be told.
+ * To be called after the packet is sent off. What it waits for may have happened on another CPU after its head was made, and
+ * was reported before the packet was in the ring buffer: then it is reported again. What happens later is reported later.
  */
 static __always_inline void wait_on(struct packet_record *head, struct view *view, struct socket_state *state)
 {
+	if (head->wait == WAIT_HANDSHAKE)
+		wait_on_acceptor(head, view);
 	if (!head->wait || !state || view->listens)
 		return;
-	if (state->cookie != view->cookie) {
-		if (adopt_accepted(state, view->cookie))
-			send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ACCEPTED, 0);
-		return;
-	}
 	state->waiting = 1;
+	memory_barrier();
+	if (!is_owned(state, view->cookie))
+		return;
+	/* As nothing waits on a socket whose only holder uses it, it has become one since. */
+	if (is_sure(&state->holder) && !(state->flags & SOCKET_UNUSED))
+		send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ALONE, 0);
+	else if (view->unaccepted)
+		send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ACCEPTED, 0);
 }
 
 /* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
@@ -332,9 +353,8 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		head->method = METHOD_UNKNOWN;
 		return;
 	}
-	if (state->cookie != view->cookie)
-		adopt_accepted(state, view->cookie);
-	if (state->cookie != view->cookie) {
+	view->unaccepted = !is_owned(state, view->cookie);
+	if (view->unaccepted) {
 		listener_owns(head, state);
 		await_reader(skb, view, head, state);
 	} else if (view->listens) {
@@ -463,16 +483,16 @@ int packet_sent(struct __sk_buff *skb)
 		head.task = running;
 		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
 	} else {
-		if (state->cookie != view.cookie)
-			adopt_accepted(state, view.cookie);
-		if (state->cookie != view.cookie && running) {
+		view.unaccepted = !is_owned(state, view.cookie);
+		if (view.unaccepted && running) {
 			if (state->cookie && view.tcp)
 				settle_handshake(view.sk, running);
 			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
+			view.unaccepted = false;
 		}
 		if (view.listens) {
 			await_acceptor(skb, &view, &head, state);
-		} else if (state->cookie != view.cookie) {
+		} else if (view.unaccepted) {
 			listener_owns(&head, state);
 			head.wait = WAIT_USE;
 			state->waiting = 1;

@@ -16,12 +16,7 @@ struct process_buffer {
 	__u8 data[CGROUP_MAX + PATH_MAX + NAME_MAX + ARGUMENTS_MAX];
 };
 
-/*
- * Programs that use it do not let others onto their CPU meanwhile: kernels up to 6.18 see to that for all programs on
- * tracepoints, newer ones have to be asked. The iterator may sleep, so it has a buffer of its own.
- */
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
+/* Programs that use it keep their CPU meanwhile (TRACING). The iterator may sleep, so it has a buffer of its own. */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -191,40 +186,25 @@ static __always_inline struct process_buffer *process_buffer(void)
 	return bpf_map_lookup_elem(&process_buffers, &zero);
 }
 
-static __always_inline void keep_cpu(void)
-{
-	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
-		bpf_preempt_disable();
-}
-
-static __always_inline void share_cpu(void)
-{
-	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
-		bpf_preempt_enable();
-}
-
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
+int TRACING(process_forked, struct task_struct *parent, struct task_struct *child)
 {
 	if (child->pid != child->tgid)
 		return 0; /* a thread */
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
-	keep_cpu();
 	fill_process(buffer, RECORD_PROCESS_FORKED, child);
 	send_process(buffer, name_kernel_thread(buffer, child, place_process(buffer, child)));
-	share_cpu();
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(process_executed, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+int TRACING(process_executed, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
-	keep_cpu();
 	fill_process(buffer, RECORD_PROCESS_STARTED, task);
 	__u32 cgroup = place_process(buffer, task);
 	__u32 end = read_path(buffer, binprm->file, cgroup);
@@ -237,22 +217,19 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, struct lin
 	buffer->head.path = end - cgroup;
 	buffer->head.arguments = arguments;
 	send_process(buffer, end + arguments);
-	share_cpu();
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(process_exited, struct task_struct *task)
+int TRACING(process_exited, struct task_struct *task)
 {
 	if (task->signal->live.counter != 0)
 		return 0; /* other threads go on */
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
-	keep_cpu();
 	fill_process(buffer, RECORD_PROCESS_ENDED, task);
 	send_process(buffer, 0);
-	share_cpu();
 	return 0;
 }
 

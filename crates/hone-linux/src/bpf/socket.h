@@ -30,6 +30,17 @@ struct {
 	__type(value, __u64);
 } handshakes SEC(".maps");
 
+/*
+ * Of the latest of them that were accepted: number -> the process that did. For what is on its way into the ring buffer
+ * at that time, on another CPU.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u64);
+} acceptors SEC(".maps");
+
 /* Cookie of a listener that was unsure -> the process that accepted from it when nobody else had it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -56,6 +67,8 @@ static __always_inline __u64 settle_handshake(struct sock *sk, __u64 task)
 	if (!waiting)
 		return 0;
 	__u64 listener = *waiting;
+	/* Before the report: who sends a packet of the handshake meanwhile looks here afterwards. */
+	bpf_map_update_elem(&acceptors, &number, &task, BPF_ANY);
 	bpf_map_delete_elem(&handshakes, &number);
 	send_socket(RECORD_SOCKET_USED, listener, task, SETTLES_HANDSHAKE, number);
 	return listener;
@@ -92,7 +105,8 @@ static __always_inline void own_socket(struct socket_state *state, __u64 cookie,
 	state->sender = holder.task;
 	/* What has come, and that its process has let go of it, can be known before its acceptance is noted here. */
 	state->flags = flags | (state->flags & SOCKET_OPENED_BY_DATA);
-	state->cookie = cookie;
+	/* The last, and in order: the rest is only looked at when this is the socket's own. */
+	__sync_lock_test_and_set(&state->cookie, cookie);
 }
 
 /* If a process has accepted this listener's child meanwhile, it owns it now. */
@@ -106,15 +120,22 @@ static __always_inline bool adopt_accepted(struct socket_state *state, __u64 coo
 	return true;
 }
 
+/* Whether the state is this socket's own, so that it says who holds it. Another CPU may be the one to adopt it. */
+static __always_inline bool is_owned(struct socket_state *state, __u64 cookie)
+{
+	return state->cookie == cookie || adopt_accepted(state, cookie) || state->cookie == cookie;
+}
+
 /*
  * The running process uses a socket of its own. `connects`: nothing has come yet that a former holder could have had.
  * Gives whether it has taken the socket over from another process, or another program.
  */
 static __always_inline bool take_over(struct socket_state *state, struct sock *sk, __u64 task, bool connects)
 {
-	bool taken = false;
+	bool taken = false, changed = false;
 	if (state->holder.task != task || !is_sure(&state->holder)) {
 		struct holder holder = holder_of(sk, task);
+		changed = true;
 		bool other = state->holder.task != task;
 		if (other)
 			state->flags &= ~SOCKET_RECEIVED;
@@ -123,8 +144,12 @@ static __always_inline bool take_over(struct socket_state *state, struct sock *s
 			note_former(state, sk);
 		state->holder = holder;
 	}
-	if (state->flags & SOCKET_UNUSED)
+	if (state->flags & SOCKET_UNUSED) {
 		state->flags &= ~SOCKET_UNUSED;
+		changed = true;
+	}
+	if (changed)
+		memory_barrier();
 	if (state->waiting && is_sure(&state->holder)) {
 		state->waiting = 0;
 		state->waits_from = 0;
@@ -201,17 +226,16 @@ static __always_inline void settle_opening(struct socket_state *state, __u64 coo
 /* TCP is done with a connection. Told once: by the first that sees it. */
 static __always_inline void connection_done(struct socket_state *state, __u64 cookie)
 {
-	if (state->cookie != cookie)
-		adopt_accepted(state, cookie);
+	bool owned = is_owned(state, cookie);
 	__u32 before = __sync_fetch_and_or(&state->ended, END_CLOSED);
 	if (before & END_CLOSED)
 		return;
-	if (before & END_RELEASED || state->cookie != cookie)
+	if (before & END_RELEASED || !owned)
 		send_socket(RECORD_SOCKET_CLOSED, cookie, state->holder.task, 0, 0);
 }
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state)
+int TRACING(socket_state_changed, struct sock *sk, int old_state, int new_state)
 {
 	if (new_state != TCP_ESTABLISHED && new_state != TCP_CLOSE)
 		return 0;
@@ -233,12 +257,11 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 		connection_done(state, cookie);
 		return 0;
 	}
-	if (state->cookie != cookie)
-		adopt_accepted(state, cookie);
+	bool owned = is_owned(state, cookie);
 	struct last_packet *last = last_packet();
 	if (last && is_opened_by(sk, last))
 		note_opening(last, state, cookie);
-	if (state->cookie != cookie)
+	if (!owned)
 		send_socket(RECORD_SOCKET_OPENED, cookie, is_sure(&state->holder) ? state->holder.task : 0, 0, 0);
 	return 0;
 }

@@ -28,7 +28,11 @@ struct socket_state {
 	struct holder holder;
 	__u64 sender; /* task */
 	__u32 flags;
-	__u32 waiting; /* not 0: packets were sent that wait for what the next user does */
+	/*
+	 * Not 0: packets were sent that wait for what the next user does. Whoever sends one writes it before a last look at the
+	 * rest; whoever changes the rest reads it afterwards. So one of two CPUs sees what the other has done.
+	 */
+	__u32 waiting;
 	__u64 former; /* KNOWN | sequence number or count behind what was attributed to a former holder; 0: see former.h */
 	/* From here on in another line of the cache, which the processor that receives does not read. */
 	__u64 read; /* KNOWN | sequence number of the byte to be read next; of datagrams, number of the first of `former` */
@@ -43,6 +47,13 @@ struct {
 	__type(key, int);
 	__type(value, struct socket_state);
 } sockets SEC(".maps");
+
+/* What is written before is seen by other CPUs before what is read after is read: an exchange orders both (LKMM). */
+static __always_inline void memory_barrier(void)
+{
+	__u64 here = 0;
+	__sync_lock_test_and_set(&here, 1);
+}
 
 static __always_inline bool is_released(const struct socket_state *state)
 {

@@ -114,10 +114,10 @@ static __always_inline int shown_is_filtered(struct sk_buff *buffer)
 }
 
 SEC("tp_btf/kfree_skb")
-int packet_dropped(__u64 *context)
+int TRACING(packet_dropped)
 {
-	struct sk_buff *buffer = (struct sk_buff *)context[0];
-	__u32 reason = context[2];
+	struct sk_buff *buffer = (struct sk_buff *)ctx[0];
+	__u32 reason = ctx[2];
 	__u8 method;
 	settle_datagram((__u64)buffer, 0, false);
 	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_SOCKET_FILTER) ||
@@ -127,7 +127,7 @@ int packet_dropped(__u64 *context)
 		return 0; /* it was not received */
 	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_SOCKET_RCVBUFF)) {
 		/* The socket is known from 6.11 on. */
-		struct sock *sk = bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk) ? (void *)context[3] : NULL;
+		struct sock *sk = bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk) ? (void *)ctx[3] : NULL;
 		if (sk)
 			datagram_dropped(sk, (__u64)buffer);
 		return 0;
@@ -139,8 +139,8 @@ int packet_dropped(__u64 *context)
 		if (buffer->data != buffer->head + buffer->network_header)
 			return 0;
 		method = METHOD_FILTERED;
-	} else if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk) && context[3]) {
-		struct sock *sk = (struct sock *)context[3];
+	} else if (bpf_core_field_exists(struct trace_event_raw_kfree_skb, rx_sk) && ctx[3]) {
+		struct sock *sk = (struct sock *)ctx[3];
 		if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_TIME_WAIT)
 			return 0;
 		method = METHOD_TIME_WAIT;
@@ -160,7 +160,7 @@ int packet_dropped(__u64 *context)
 }
 
 SEC("tp_btf/consume_skb")
-int BPF_PROG(packet_consumed, struct sk_buff *buffer)
+int TRACING(packet_consumed, struct sk_buff *buffer)
 {
 	return buffer->skb_iif ? kernel_took(buffer) : 0;
 }
@@ -180,7 +180,7 @@ struct {
 } answers SEC(".maps");
 
 SEC("fentry/tcp_make_synack")
-int BPF_PROG(listener_answers, struct sock *listener, void *destination, void *request)
+int TRACING(listener_answers, struct sock *listener, void *destination, void *request)
 {
 	__u32 zero = 0;
 	struct answer *answer = bpf_map_lookup_elem(&answers, &zero);
@@ -248,7 +248,7 @@ static __always_inline bool is_hidden_reset(struct sk_buff *buffer, struct sock 
 
 /* A packet is on its way to a network device. What a socket has sent, packet.h has seen. */
 SEC("tp_btf/net_dev_queue")
-int BPF_PROG(packet_leaves, struct sk_buff *buffer)
+int TRACING(packet_leaves, struct sk_buff *buffer)
 {
 	struct sock *sk = buffer->sk;
 	bool answer = is_hidden_answer(buffer, sk);
@@ -285,7 +285,7 @@ int BPF_PROG(packet_leaves, struct sk_buff *buffer)
 
 /* Where trampolines are permitted, kernels before 6.11 too tell of packets to connections that have ended. */
 SEC("fentry/tcp_timewait_state_process")
-int BPF_PROG(packet_comes_late, void *timewait, struct sk_buff *buffer)
+int TRACING(packet_comes_late, void *timewait, struct sk_buff *buffer)
 {
 	struct place place;
 	if (!locate(buffer, &place))

@@ -17,7 +17,7 @@ static __always_inline struct socket_state *taken_by(struct sock *sk, __u64 task
 	if (!state)
 		return NULL;
 	__u64 cookie = bpf_get_socket_cookie(sk);
-	if (state->cookie != cookie && !adopt_accepted(state, cookie)) {
+	if (!is_owned(state, cookie)) {
 		/* The first use of a socket that was not seen to be made or accepted, as through io_uring. */
 		if (state->cookie && is_tcp(sk))
 			settle_handshake(sk, task);
@@ -125,7 +125,7 @@ static __always_inline int socket_receives(struct sock *sk, int read)
 
 /* Kernels from 6.3 tell when a send or receive returns. */
 SEC("tp_btf/sock_send_length")
-int BPF_PROG(socket_sent, struct sock *sk, int result)
+int TRACING(socket_sent, struct sock *sk, int result)
 {
 	/* By now another process may have written to the stream. */
 	if (settings.writers_told && is_tcp(sk)) {
@@ -136,20 +136,20 @@ int BPF_PROG(socket_sent, struct sock *sk, int result)
 }
 
 SEC("tp_btf/sock_recv_length")
-int BPF_PROG(socket_received, struct sock *sk, int result, int flags)
+int TRACING(socket_received, struct sock *sk, int result, int flags)
 {
 	return socket_receives(sk, flags & (MSG_PEEK | MSG_ERRQUEUE) ? -1 : result);
 }
 
 /* TCP is about to append what the running process writes, under the socket's lock. From 6.16; trampolines elsewhere. */
 SEC("tp_btf/tcp_sendmsg_locked")
-int BPF_PROG(stream_grows, struct sock *sk)
+int TRACING(stream_grows, struct sock *sk)
 {
 	return socket_sends(sk, 0);
 }
 
 SEC("fentry/tcp_sendmsg_locked")
-int BPF_PROG(stream_written, struct sock *sk)
+int TRACING(stream_written, struct sock *sk)
 {
 	return socket_sends(sk, 0);
 }
@@ -162,26 +162,26 @@ static __always_inline int about_to_send(struct socket *socket)
 }
 
 SEC("fentry/inet_sendmsg")
-int BPF_PROG(socket_sends4, struct socket *socket)
+int TRACING(socket_sends4, struct socket *socket)
 {
 	return about_to_send(socket);
 }
 
 SEC("fentry/inet6_sendmsg")
-int BPF_PROG(socket_sends6, struct socket *socket)
+int TRACING(socket_sends6, struct socket *socket)
 {
 	return about_to_send(socket);
 }
 
 SEC("fentry/inet_recvmsg")
-int BPF_PROG(socket_receives4, struct socket *socket)
+int TRACING(socket_receives4, struct socket *socket)
 {
 	struct sock *sk = socket->sk;
 	return sk ? socket_receives(sk, -1) : 0;
 }
 
 SEC("fentry/inet6_recvmsg")
-int BPF_PROG(socket_receives6, struct socket *socket)
+int TRACING(socket_receives6, struct socket *socket)
 {
 	struct sock *sk = socket->sk;
 	return sk ? socket_receives(sk, -1) : 0;
@@ -189,7 +189,7 @@ int BPF_PROG(socket_receives6, struct socket *socket)
 
 /* A process has taken bytes from a TCP stream, and still holds the lock (so it is no timer or acknowledgement). */
 SEC("tp_btf/tcp_rcv_space_adjust")
-int BPF_PROG(stream_read, struct sock *sk)
+int TRACING(stream_read, struct sock *sk)
 {
 	if (!sk->sk_lock.owned)
 		return 0;
@@ -239,7 +239,7 @@ static __always_inline void settle_datagram(__u64 buffer, __u64 task, bool udp)
 
 /* A process copies a datagram from a raw or ping socket. (UDP comes here only with long ones.) */
 SEC("tp_btf/skb_copy_datagram_iovec")
-int BPF_PROG(datagram_read, const struct sk_buff *buffer)
+int TRACING(datagram_read, const struct sk_buff *buffer)
 {
 	if (any_datagram_waits)
 		settle_datagram((__u64)buffer, current_task_word(), false);
@@ -248,7 +248,7 @@ int BPF_PROG(datagram_read, const struct sk_buff *buffer)
 
 /* A process has copied a datagram from a UDP socket; a negative length: it only peeks. */
 SEC("fentry/skb_consume_udp")
-int BPF_PROG(udp_read, struct sock *sk, struct sk_buff *buffer, int length)
+int TRACING(udp_read, struct sock *sk, struct sk_buff *buffer, int length)
 {
 	if (length < 0)
 		return 0;
