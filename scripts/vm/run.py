@@ -43,7 +43,7 @@ def boot(kernel, archive, disk, mechanisms, scenarios, console):
     command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", model, "-m", MEMORY, "-smp", "2"]
     # From 7.0 on, a task can be preempted within a BPF program, and others on its processor do without that program
     # meanwhile. A tick of the emulated clock is to be as many instructions as on a real machine. (6.1 does not boot so.)
-    if kernels.version(kernel.release) >= [7]:
+    if kernels.version(kernel.release) >= [7] and not os.environ.get("NOICOUNT"):
         command += ["-icount", "shift=0,sleep=off"]
     command += ["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]
     command += ["-drive", f"file={disk},format=raw,if=virtio", "-kernel", kernel.image, "-initrd", archive]

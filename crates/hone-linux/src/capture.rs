@@ -3,12 +3,17 @@
 //! Owns a handle to the programs' writable data. Called by whoever owns the sensor, or by another thread through a
 //! clone; setting is one system call on a descriptor that is already open, and takes no capability.
 
+use std::mem::offset_of;
 use std::sync::Arc;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
+use crate::abi::types::data;
 use crate::error::SensorError;
 use crate::sensor::MAX_SNAP_LENGTH;
+
+// It is all that the programs' writable data has, so the map's one value is this number.
+const _: () = assert!(size_of::<data>() == size_of::<u32>() && offset_of!(data, capture) == 0);
 
 /// Sets how much of each packet the sensor captures. Clones set the same.
 #[derive(Debug, Clone)]

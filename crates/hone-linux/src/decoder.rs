@@ -2,6 +2,7 @@
 
 use hone_engine::{Corrected, Event, Packet, ProcessStart, SourceDrops, StartKind};
 
+use crate::abi::types as abi;
 use crate::clock::WallClock;
 use crate::container;
 use crate::error::SensorError;
@@ -64,10 +65,10 @@ impl Decoder {
         match record {
             Record::Packet { time, connection, owner, direction, offload, length, data } => {
                 let mut flags = 0;
-                if offload & 1 != 0 {
+                if offload & abi::offload::OFFLOAD_CHECKSUM.0 != 0 {
                     flags |= FLAG_CHECKSUM_NOT_READY;
                 }
-                if offload & 2 != 0 {
+                if offload & abi::offload::OFFLOAD_SEGMENTS.0 != 0 {
                     flags |= FLAG_SEGMENTATION_OFFLOAD;
                 }
                 sink(Event::Packet(Packet {

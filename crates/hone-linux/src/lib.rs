@@ -7,6 +7,24 @@
 //!
 //! [`Sensor`] owns the loaded programs and belongs to one thread. Nothing here knows of files, readers or formats.
 
+/// What `bpf/abi.h` and the object's data declare, as Rust types, and the object itself, by the names of its parts. Made by the
+/// build (libbpf-cargo) from what was compiled.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused,
+    reason = "generated"
+)]
+mod abi {
+    include!(concat!(env!("OUT_DIR"), "/hone.skel.rs"));
+}
 #[cfg(test)]
 mod assembler;
 mod capture;
@@ -23,6 +41,7 @@ mod preflight;
 mod priority;
 mod programs;
 mod record;
+mod requirements;
 mod ring;
 mod sensor;
 mod trace_fs;

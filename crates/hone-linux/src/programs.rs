@@ -1,22 +1,25 @@
 //! Loads and attaches the BPF programs: which of them this kernel can run, and which it has to.
 
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hone_types::Mechanism;
-use libbpf_rs::btf::Btf;
-use libbpf_rs::btf::types::{Func, Struct, Typedef};
-use libbpf_rs::{Link, Object, ObjectBuilder, OpenObject, PrintLevel, ProgramMut};
+use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
+use libbpf_rs::{Link, PrintLevel, ProgramMut};
 
+use crate::abi::{HoneSkel, HoneSkelBuilder};
 use crate::error::SensorError;
 use crate::exclusive;
 use crate::preflight;
+use crate::requirements::{Kernel, Program};
 use crate::trace_fs::TraceFs;
 
 /// The compiled programs, built by `build.rs`.
-static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sensor.bpf.o"));
+#[cfg(test)]
+pub(crate) static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hone.bpf.o"));
 
 /// The mechanism with this name, of those that Linux has.
 ///
@@ -29,61 +32,10 @@ pub fn mechanism(name: &str) -> Result<Mechanism, String> {
         .ok_or_else(|| "it must be trampolines or tracepoints".to_owned())
 }
 
-/// What the running kernel has, from its BTF.
-#[derive(Debug, Clone, Copy)]
-struct Kernel {
-    /// Tells when a send or receive returns: 6.3.
-    tells_use: bool,
-    /// Tells, under the lock, who writes to a TCP stream: 6.16.
-    tells_writers: bool,
-    /// Lets programs on packets look at the kernel's own structures: 6.2.
-    shows_packets: bool,
-    /// Tells for which socket a packet was dropped: 6.11.
-    tells_dropping_socket: bool,
-    /// Lets programs on tracepoints copy a buffer's every part: 6.12.
-    copies_buffers: bool,
-    /// Hides a listener's answers over IPv6 (SYN-ACK) from programs on packets: before 6.5.
-    hides_answers: bool,
-}
-
-impl Kernel {
-    fn look() -> Result<Self, SensorError> {
-        let btf =
-            Btf::from_vmlinux().map_err(|error| SensorError::refused("reading the kernel's BTF", error))?;
-        let tracepoint = |name: &str| btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}")).is_some();
-        let dropped = btf.type_by_name::<Struct<'_>>("trace_event_raw_kfree_skb");
-        Ok(Self {
-            tells_use: tracepoint("sock_send_length") && tracepoint("sock_recv_length"),
-            tells_writers: tracepoint("tcp_sendmsg_locked"),
-            shows_packets: btf.type_by_name::<Func<'_>>("bpf_cast_to_kern_ctx").is_some(),
-            tells_dropping_socket: dropped.is_some_and(|event| {
-                event.iter().any(|member| member.name.is_some_and(|name| name == "rx_sk"))
-            }),
-            copies_buffers: preflight::running_kernel().is_some_and(|version| version >= (6, 12)),
-            hides_answers: preflight::running_kernel().is_some_and(|version| version < (6, 5)),
-        })
-    }
-
-    /// Whether a program is needed.
-    fn wants(self, section: &str, mechanism: Mechanism) -> bool {
-        match section {
-            "tp_btf/sock_send_length" | "tp_btf/sock_recv_length" => self.tells_use,
-            "tp_btf/tcp_sendmsg_locked" => self.tells_writers,
-            "fentry/tcp_sendmsg_locked" => mechanism == Mechanism::Trampolines && !self.tells_writers,
-            "fentry/__cgroup_bpf_run_filter_skb" => !self.shows_packets,
-            "fentry/tcp_make_synack" => mechanism == Mechanism::Trampolines && self.hides_answers,
-            "fentry/tcp_timewait_state_process" => {
-                mechanism == Mechanism::Trampolines && !self.tells_dropping_socket
-            }
-            _ => mechanism == Mechanism::Trampolines || !section.starts_with("fentry/"),
-        }
-    }
-}
-
 /// The programs, loaded and attached.
 pub(crate) struct Programs {
     pub(crate) mechanism: Mechanism,
-    pub(crate) object: Object,
+    pub(crate) skeleton: HoneSkel<'static>,
     /// What holds the programs in place.
     pub(crate) links: Vec<Link>,
     /// What lists processes and sockets.
@@ -99,10 +51,10 @@ pub(crate) fn start(mechanism: Option<Mechanism>, ring_bytes: u32) -> Result<Pro
     let kernel = Kernel::look()?;
     let try_with = |mechanism| attempt(kernel, mechanism, &cgroup, ring_bytes);
     match mechanism {
-        Some(Mechanism::Tracepoints) if !kernel.tells_use => Err(SensorError::TooFewTracepoints),
+        Some(Mechanism::Tracepoints) if !kernel.reports_use => Err(SensorError::TooFewTracepoints),
         Some(Mechanism::Callouts) => Err(SensorError::Callouts),
         Some(mechanism) => try_with(mechanism),
-        None if !kernel.tells_use => try_with(Mechanism::Trampolines),
+        None if !kernel.reports_use => try_with(Mechanism::Trampolines),
         None => try_with(Mechanism::Trampolines).or_else(|refused| {
             tracing::debug!("trampolines: {refused}");
             try_with(Mechanism::Tracepoints)
@@ -116,53 +68,42 @@ fn attempt(
     cgroup: &Path,
     ring_bytes: u32,
 ) -> Result<Programs, SensorError> {
-    let object = load(kernel, mechanism, ring_bytes)?;
     let mut notes = Vec::new();
-    let (links, iterators) = attach(&object, cgroup, &mut notes)?;
-    if mechanism == Mechanism::Tracepoints && !kernel.tells_writers {
-        notes.push(
-            "of a TCP stream that several processes write to, what is sent late may be the wrong one's"
-                .into(),
-        );
-    }
-    if mechanism == Mechanism::Tracepoints && !kernel.tells_dropping_socket {
-        notes.push("packets to connections that have ended are not recorded".into());
-    }
-    Ok(Programs { mechanism, object, links, iterators, notes })
+    let skeleton = load(kernel, mechanism, ring_bytes, &mut notes)?;
+    let (links, iterators) = attach(&skeleton, cgroup, &mut notes)?;
+    Ok(Programs { mechanism, skeleton, links, iterators, notes })
 }
 
-fn load(kernel: Kernel, mechanism: Mechanism, ring_bytes: u32) -> Result<Object, SensorError> {
+fn load(
+    kernel: Kernel,
+    mechanism: Mechanism,
+    ring_bytes: u32,
+    notes: &mut Vec<String>,
+) -> Result<HoneSkel<'static>, SensorError> {
     let refused = |error| SensorError::refused(format!("loading (with {})", mechanism.words()), error);
-    let mut object: OpenObject = ObjectBuilder::default()
-        .name("hone")
-        .and_then(|builder| builder.open_memory(OBJECT))
-        .map_err(refused)?;
-    // `settings` in bpf/common.h: the object's only data of its kind.
+    // The skeleton borrows what it is opened into. It is opened once for each sensor, and this is the size of a pointer.
+    let place = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = HoneSkelBuilder::default().open(place).map_err(refused)?;
+    open.maps.events.set_max_entries(ring_bytes).map_err(refused)?;
+    let constants = open.maps.rodata_data.as_deref_mut().expect("the object is built with its settings");
     let trampolines = mechanism == Mechanism::Trampolines;
-    let writers_told = kernel.tells_writers || trampolines;
-    let known = [trampolines, writers_told, kernel.copies_buffers, kernel.hides_answers].map(u32::from);
-    let [trampolines, writers_told, whole_buffers, hidden_answers] = known;
-    let settings =
-        [ring_bytes, trampolines, writers_told, whole_buffers, hidden_answers].map(u32::to_ne_bytes);
-    for mut map in object.maps_mut() {
-        let name = map.name().to_string_lossy().into_owned();
-        if name == "events" {
-            map.set_max_entries(ring_bytes).map_err(refused)?;
-        } else if name.ends_with(".rodata") {
-            let value = map.initial_value_mut().and_then(|value| value.first_chunk_mut::<20>());
-            value.expect("the object is built with its settings").copy_from_slice(settings.as_flattened());
-        }
+    constants.settings.ring_bytes = ring_bytes;
+    constants.settings.trampolines = trampolines.into();
+    constants.settings.writers_told = (kernel.reports_writers || trampolines).into();
+    constants.settings.whole_buffers = kernel.copies_buffers.into();
+    constants.settings.hidden_answers = kernel.hides_answers.into();
+    constants.settings.loses_cpu = (kernel.preempts_tracepoints || trampolines).into();
+    for mut program in open.open_object_mut().progs_mut() {
+        let row = Program::of(&program.section().to_string_lossy());
+        program.set_autoload(row.is_loaded(kernel, mechanism));
+        notes.extend(row.lacking(kernel, mechanism).map(str::to_owned));
     }
-    for mut program in object.progs_mut() {
-        let wanted = kernel.wants(&program.section().to_string_lossy(), mechanism);
-        program.set_autoload(wanted);
-    }
-    object.load().map_err(refused)
+    open.load().map_err(refused)
 }
 
 /// Attaches every loaded program; the iterators are returned apart, in the order: processes, sockets.
 fn attach(
-    object: &Object,
+    skeleton: &HoneSkel<'static>,
     cgroup: &Path,
     notes: &mut Vec<String>,
 ) -> Result<(Vec<Link>, [Link; 2]), SensorError> {
@@ -179,7 +120,7 @@ fn attach(
     let tracefs = TraceFs::open();
     let mut links = Vec::new();
     let (mut processes, mut sockets) = (None, None);
-    for program in object.progs_mut() {
+    for program in skeleton.object().progs_mut() {
         if program.autoload() {
             attach_one(
                 &program,
@@ -205,15 +146,6 @@ fn kind(section: &str) -> &'static str {
     }
 }
 
-/// What is not known where a system call cannot be watched.
-fn without(call: &str) -> &'static str {
-    if call.contains("accept") {
-        "a connection is its listener's owner's until it is first used"
-    } else {
-        "a socket that a process hands to another one is its own until the other uses it"
-    }
-}
-
 fn attach_one(
     program: &ProgramMut<'_>,
     (cgroup, directory): (&Path, &File),
@@ -233,22 +165,18 @@ fn attach_one(
                 None => refused(error),
             }
         })?);
-    } else if section == "sockops" {
-        // The tracepoint tells nearly all that it tells.
-        match program.attach_cgroup(directory.as_raw_fd()) {
-            Ok(link) => links.push(link),
-            Err(error) => notes.push(format!(
-                "{section} is not watched ({error}): connections that end in an interrupt may stay open"
-            )),
-        }
-    } else if let Some(event) = section.strip_prefix("tp/") {
-        let link = match tracefs {
-            Ok(tracefs) => tracefs.attach(program, event).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+    } else if let Some(weaker) = Program::of(&section).if_not_attached() {
+        let event = section.strip_prefix("tp/");
+        let link = match (event, tracefs) {
+            (None, _) => program.attach_cgroup(directory.as_raw_fd()).map_err(|error| error.to_string()),
+            (Some(event), Ok(tracefs)) => tracefs.attach(program, event).map_err(|error| error.to_string()),
+            (Some(_), Err(error)) => Err(error.to_string()),
         };
         match link {
             Ok(link) => links.push(link),
-            Err(error) => notes.push(format!("{event} is not watched ({error}): {}", without(event))),
+            Err(error) => {
+                notes.push(format!("{} is not watched ({error}): {weaker}", event.unwrap_or(&section)))
+            }
         }
     } else {
         let link = program.attach().map_err(refused)?;
@@ -313,8 +241,9 @@ mod tests {
         );
         assert!(attach_exclusively(&cgroup.0, &passes), "it is the first");
         let kernel = Kernel::look().expect("the kernel has BTF");
-        let object = load(kernel, Mechanism::Tracepoints, 1 << 20).expect("the programs are loaded");
-        let error = attach(&object, &cgroup.0, &mut Vec::new()).map(drop).expect_err("it permits no other");
+        let skeleton = load(kernel, Mechanism::Tracepoints, 1 << 20, &mut Vec::new());
+        let skeleton = skeleton.expect("the programs are loaded");
+        let error = attach(&skeleton, &cgroup.0, &mut Vec::new()).map(drop).expect_err("it permits no other");
         let text = error.to_string();
         let detach = format!("bpftool cgroup detach {} egress id", cgroup.0.display());
         for part in ["another BPF program", "\"firewall_7\" (id ", "BPF_F_ALLOW_MULTI", &detach] {
@@ -338,8 +267,9 @@ mod tests {
             &[assembler::code(0xB7, 0, 0, 1), assembler::code(0x95, 0, 0, 0)],
         );
         let kernel = Kernel::look().expect("the kernel has BTF");
-        let object = load(kernel, Mechanism::Tracepoints, 1 << 20).expect("the programs are loaded");
-        let attached = attach(&object, &cgroup.0, &mut Vec::new()).expect("nobody is in the way");
+        let skeleton = load(kernel, Mechanism::Tracepoints, 1 << 20, &mut Vec::new());
+        let skeleton = skeleton.expect("the programs are loaded");
+        let attached = attach(&skeleton, &cgroup.0, &mut Vec::new()).expect("nobody is in the way");
         assert!(!attach_exclusively(&cgroup.0, &passes), "beside Hone's");
         assert!(attach_exclusively(&below.0, &passes), "below Hone's");
         drop(attached);

@@ -1,6 +1,10 @@
-//! The records that the BPF programs send, as `bpf/record.h` lays them out.
+//! The records that the BPF programs send, as `bpf/abi.h` lays them out: by its names and offsets (`abi`).
+
+use std::mem::offset_of;
 
 use hone_engine::{Attribution, Corrected, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
+
+use crate::abi::types::{self as abi, packet_record, process_record, record_kind, socket_record};
 
 /// One record, borrowed from the ring buffer. Times are ns of the boot clock.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,7 +14,8 @@ pub(crate) enum Record<'a> {
         connection: u64,
         owner: Owner,
         direction: Direction,
-        offload: u8,
+        /// As `enum offload` has it.
+        offload: u32,
         length: u32,
         data: &'a [u8],
     },
@@ -73,28 +78,18 @@ pub(crate) struct Process<'a> {
     pub(crate) kernel_thread: bool,
 }
 
-const PACKET_HEAD: usize = 48;
-const SOCKET_RECORD: usize = 40;
-const PROCESS_HEAD: usize = 56;
-const PROCESS_KERNEL_THREAD: u32 = 1;
-const OWNS_ACCEPTED: u32 = 1;
-const OWNS_ALONE: u32 = 2;
-const SETTLES_DROPPED: u32 = 5;
-
-const CORRECTS_BYTES: u32 = 1;
-const CORRECTS_TIME: u32 = 2;
-
-/// The kernel's limit of process ids, 2^22 (`PID_MAX_LIMIT`).
-const PID_BITS: u32 = 22;
+const PACKET_HEAD: usize = size_of::<packet_record>();
+const SOCKET_RECORD: usize = size_of::<socket_record>();
+const PROCESS_HEAD: usize = size_of::<process_record>();
 
 fn task(word: u64) -> Option<ProcessKey> {
-    let pid = u32::try_from(word & ((1 << PID_BITS) - 1)).ok()?;
-    (word != 0).then_some(ProcessKey { pid, start: word >> PID_BITS })
+    let pid = u32::try_from(word & ((1 << abi::part::PART_START.0) - 1)).ok()?;
+    (word != 0).then_some(ProcessKey { pid, start: word >> abi::part::PART_START.0 })
 }
 
 fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
     // Perhaps the engine's tables know, or somebody is seen to use the socket soon.
-    if method == 7 {
+    if abi::method(method.into()) == abi::method::METHOD_UNKNOWN {
         return Some(Owner::Ask);
     }
     let attribution = attribution(word, method)?;
@@ -105,40 +100,42 @@ fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
     })
 }
 
-fn attribution(word: u64, method: u8) -> Option<Attribution> {
-    Some(match method {
-        0 => Err(NoOwner::Kernel),
-        1 => named(word, Method::CurrentTask)?,
-        2 => named(word, Method::LastSender)?,
-        3 => named(word, Method::LastReceiver)?,
-        4 => named(word, Method::Creator)?,
-        5 => named(word, Method::Accepted)?,
-        6 => named(word, Method::Listener)?,
-        8 => named(word, Method::Writer)?,
-        9 => Err(NoOwner::NoSocket),
-        10 => Err(NoOwner::TimeWait),
-        11 => Err(NoOwner::Forwarded),
-        12 => Err(NoOwner::Filtered),
-        13 => Err(NoOwner::Shared),
-        14 => named(word, Method::Reader)?,
+fn attribution(word: u64, number: u8) -> Option<Attribution> {
+    use abi::method;
+    Some(match method(number.into()) {
+        method::METHOD_CURRENT => named(word, Method::CurrentTask)?,
+        method::METHOD_LAST_SENDER => named(word, Method::LastSender)?,
+        method::METHOD_LAST_RECEIVER => named(word, Method::LastReceiver)?,
+        method::METHOD_CREATOR => named(word, Method::Creator)?,
+        method::METHOD_ACCEPTED => named(word, Method::Accepted)?,
+        method::METHOD_LISTENER => named(word, Method::Listener)?,
+        method::METHOD_WRITER => named(word, Method::Writer)?,
+        method::METHOD_READER => named(word, Method::Reader)?,
+        method::METHOD_KERNEL => Err(NoOwner::Kernel),
+        method::METHOD_NO_SOCKET => Err(NoOwner::NoSocket),
+        method::METHOD_TIME_WAIT => Err(NoOwner::TimeWait),
+        method::METHOD_FORWARDED => Err(NoOwner::Forwarded),
+        method::METHOD_FILTERED => Err(NoOwner::Filtered),
+        method::METHOD_SHARED => Err(NoOwner::Shared),
         _ => return None,
     })
 }
 
 fn direction(number: u32) -> Option<Direction> {
-    match number {
-        1 => Some(Direction::Inbound),
-        2 => Some(Direction::Outbound),
+    match abi::direction(number) {
+        abi::direction::DIRECTION_IN => Some(Direction::Inbound),
+        abi::direction::DIRECTION_OUT => Some(Direction::Outbound),
         _ => None,
     }
 }
 
 fn corrected(corrects: u32, ticket: u64) -> Option<Corrected> {
-    match corrects {
-        CORRECTS_BYTES => {
-            Some(Corrected::Bytes { from: sequence_number(ticket >> 32)?, to: sequence_number(ticket)? })
-        }
-        CORRECTS_TIME => Some(Corrected::Time(ticket)),
+    match abi::corrects(corrects) {
+        abi::corrects::CORRECTS_BYTES => Some(Corrected::Bytes {
+            from: sequence_number(ticket >> abi::part::PART_FROM.0)?,
+            to: sequence_number(ticket)?,
+        }),
+        abi::corrects::CORRECTS_TIME => Some(Corrected::Time(ticket)),
         _ => None,
     }
 }
@@ -148,24 +145,42 @@ fn named(word: u64, method: Method) -> Option<Attribution> {
 }
 
 fn awaited(wait: u32, ticket: u64) -> Option<Wait> {
-    match wait {
-        1 => Some(Wait::Use),
-        2 => Some(Wait::Datagram(ticket)),
-        3 => Some(Wait::Stream(sequence_number(ticket)?)),
-        4 => Some(Wait::Handshake(ticket)),
+    match abi::wait(wait) {
+        abi::wait::WAIT_USE => Some(Wait::Use),
+        abi::wait::WAIT_DATAGRAM => Some(Wait::Datagram(ticket)),
+        abi::wait::WAIT_STREAM => Some(Wait::Stream(sequence_number(ticket)?)),
+        abi::wait::WAIT_HANDSHAKE => Some(Wait::Handshake(ticket)),
+        _ => None,
+    }
+}
+
+/// What it means that a socket is opened, for packets that wait; the outer `None`: it cannot be read.
+fn owns(flags: u32) -> Option<Option<Used>> {
+    match abi::owns(flags) {
+        abi::owns(0) => Some(None),
+        abi::owns::OWNS_ACCEPTED => Some(Some(Used::Accepted)),
+        abi::owns::OWNS_ALONE => Some(Some(Used::Alone)),
         _ => None,
     }
 }
 
 fn used(flags: u32, ticket: u64) -> Option<Used> {
-    match flags & 0xFF {
-        1 => Some(Used::Somehow),
-        2 => Some(Used::Datagram(ticket)),
-        3 => Some(Used::Stream(sequence_number(ticket)?)),
-        4 => Some(Used::NextDatagram { before: ticket, length: flags >> 8 }),
-        6 => Some(Used::Handshake(ticket)),
+    use abi::settles;
+    match settles(low(flags, abi::part::PART_LENGTH)) {
+        settles::SETTLES_USE => Some(Used::Somehow),
+        settles::SETTLES_DATAGRAM => Some(Used::Datagram(ticket)),
+        settles::SETTLES_STREAM => Some(Used::Stream(sequence_number(ticket)?)),
+        settles::SETTLES_NEXT_DATAGRAM => {
+            Some(Used::NextDatagram { before: ticket, length: flags >> abi::part::PART_LENGTH.0 })
+        }
+        settles::SETTLES_HANDSHAKE => Some(Used::Handshake(ticket)),
         _ => None,
     }
+}
+
+/// The bits of a number below where this part of it begins.
+const fn low(number: u32, begin: abi::part) -> u32 {
+    number & ((1 << begin.0) - 1)
 }
 
 fn sequence_number(ticket: u64) -> Option<u32> {
@@ -176,6 +191,10 @@ fn sequence_number(ticket: u64) -> Option<u32> {
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    /// All records begin with it.
+    fn kind(&self) -> Option<record_kind> {
+        self.u32(0).map(record_kind)
+    }
     fn u8(&self, at: usize) -> Option<u8> {
         self.0.get(at).copied()
     }
@@ -213,10 +232,19 @@ pub(crate) enum Subject {
 
 impl Subject {
     fn of(fields: &Fields<'_>) -> Self {
-        match fields.u32(0) {
-            Some(1) => Self::Packet,
-            Some(2 | 3 | 7 | 8) => Self::Connection,
-            Some(4..=6) => Self::Process,
+        match fields.kind() {
+            Some(record_kind::RECORD_PACKET) => Self::Packet,
+            Some(
+                record_kind::RECORD_SOCKET_OPENED
+                | record_kind::RECORD_SOCKET_CLOSED
+                | record_kind::RECORD_SOCKET_USED
+                | record_kind::RECORD_CORRECTED,
+            ) => Self::Connection,
+            Some(
+                record_kind::RECORD_PROCESS_FORKED
+                | record_kind::RECORD_PROCESS_STARTED
+                | record_kind::RECORD_PROCESS_ENDED,
+            ) => Self::Process,
             _ => Self::Unknown,
         }
     }
@@ -234,77 +262,99 @@ pub(crate) struct Unreadable {
 fn length(fields: &Fields<'_>) -> Option<usize> {
     let part = |at| usize::try_from(fields.u32(at)?).ok();
     match Subject::of(fields) {
-        Subject::Packet => Some(PACKET_HEAD + part(4)?),
+        Subject::Packet => Some(PACKET_HEAD + part(offset_of!(packet_record, captured))?),
         Subject::Connection => Some(SOCKET_RECORD),
-        Subject::Process => Some(PROCESS_HEAD + part(32)? + part(36)? + part(44)?),
+        Subject::Process => Some(
+            PROCESS_HEAD
+                + part(offset_of!(process_record, path))?
+                + part(offset_of!(process_record, arguments))?
+                + part(offset_of!(process_record, cgroup))?,
+        ),
         Subject::Unknown => None,
     }
 }
 
 fn content<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
-    let time = fields.u64(8)?;
-    Some(match fields.u32(0)? {
-        1 => Record::Packet {
+    match Subject::of(fields) {
+        Subject::Packet => packet(fields),
+        Subject::Connection => socket(fields),
+        Subject::Process => process(fields),
+        Subject::Unknown => None,
+    }
+}
+
+fn packet<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
+    let task = fields.u64(offset_of!(packet_record, task))?;
+    let method = fields.u8(offset_of!(packet_record, method))?;
+    let wait = fields.u8(offset_of!(packet_record, wait))?;
+    let ticket = fields.u64(offset_of!(packet_record, ticket))?;
+    Some(Record::Packet {
+        time: fields.u64(offset_of!(packet_record, time))?,
+        connection: fields.u64(offset_of!(packet_record, connection))?,
+        owner: owner(task, method, wait.into(), ticket)?,
+        direction: direction(fields.u8(offset_of!(packet_record, direction))?.into())?,
+        offload: fields.u8(offset_of!(packet_record, offload))?.into(),
+        length: fields.u32(offset_of!(packet_record, length))?,
+        data: fields.bytes(PACKET_HEAD, fields.u32(offset_of!(packet_record, captured))?)?,
+    })
+}
+
+fn socket<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
+    let flags = fields.u32(offset_of!(socket_record, flags))?;
+    let time = fields.u64(offset_of!(socket_record, time))?;
+    let connection = fields.u64(offset_of!(socket_record, connection))?;
+    let word = fields.u64(offset_of!(socket_record, task))?;
+    let ticket = fields.u64(offset_of!(socket_record, ticket))?;
+    let task = task(word);
+    Some(match fields.kind()? {
+        record_kind::RECORD_SOCKET_OPENED => {
+            Record::SocketOpened { time, connection, task, used: owns(flags)? }
+        }
+        record_kind::RECORD_SOCKET_CLOSED => Record::SocketClosed { time, connection, task },
+        record_kind::RECORD_CORRECTED => Record::Corrected {
             time,
-            connection: fields.u64(16)?,
-            owner: owner(fields.u64(24)?, fields.u8(37)?, fields.u8(39)?.into(), fields.u64(40)?)?,
-            direction: direction(fields.u8(36)?.into())?,
-            offload: fields.u8(38)?,
-            length: fields.u32(32)?,
-            data: fields.bytes(PACKET_HEAD, fields.u32(4)?)?,
+            connection,
+            direction: direction(flags >> abi::part::PART_DIRECTION.0 & 0xFF)?,
+            packets: corrected(low(flags, abi::part::PART_DIRECTION), ticket)?,
+            attribution: attribution(word, u8::try_from(flags >> abi::part::PART_METHOD.0 & 0xFF).ok()?)?,
         },
-        kind @ (2 | 3 | 7 | 8) => {
-            let (flags, connection, word) = (fields.u32(4)?, fields.u64(16)?, fields.u64(24)?);
-            let task = task(word);
-            let ticket = fields.u64(32)?;
-            match kind {
-                2 => Record::SocketOpened {
-                    time,
-                    connection,
-                    task,
-                    used: match flags {
-                        0 => None,
-                        OWNS_ACCEPTED => Some(Used::Accepted),
-                        OWNS_ALONE => Some(Used::Alone),
-                        _ => return None,
-                    },
-                },
-                3 => Record::SocketClosed { time, connection, task },
-                8 => Record::Corrected {
-                    time,
-                    connection,
-                    direction: direction(flags >> 8 & 0xFF)?,
-                    packets: corrected(flags & 0xFF, ticket)?,
-                    attribution: attribution(word, u8::try_from(flags >> 16 & 0xFF).ok()?)?,
-                },
-                _ if flags == SETTLES_DROPPED => Record::DatagramDropped { time, connection, ticket },
-                _ => Record::SocketUsed { time, connection, task: task?, used: used(flags, ticket)? },
-            }
+        _ if abi::settles(flags) == abi::settles::SETTLES_DROPPED => {
+            Record::DatagramDropped { time, connection, ticket }
         }
-        kind @ 4..=6 => {
-            let task = task(fields.u64(16)?)?;
-            if kind == 6 {
-                return Some(Record::ProcessEnded { time, task });
-            }
-            let cgroup = fields.bytes(PROCESS_HEAD, fields.u32(44)?)?;
-            let path = fields.bytes(PROCESS_HEAD + cgroup.len(), fields.u32(32)?)?;
-            let arguments = fields.bytes(PROCESS_HEAD + cgroup.len() + path.len(), fields.u32(36)?)?;
-            let process = Process {
-                time,
-                task,
-                parent: fields.u32(4)?,
-                user: fields.u32(24)?,
-                group: fields.u32(28)?,
-                namespace_pid: fields.u32(48).filter(|&pid| pid != 0),
-                network: fields.u32(52).filter(|&inode| inode != 0),
-                cgroup,
-                path,
-                arguments,
-                kernel_thread: fields.u32(40)? & PROCESS_KERNEL_THREAD != 0,
-            };
-            if kind == 4 { Record::ProcessForked(process) } else { Record::ProcessStarted(process) }
-        }
-        _ => return None,
+        _ => Record::SocketUsed { time, connection, task: task?, used: used(flags, ticket)? },
+    })
+}
+
+fn process<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
+    let time = fields.u64(offset_of!(process_record, time))?;
+    let task = task(fields.u64(offset_of!(process_record, task))?)?;
+    let kind = fields.kind()?;
+    if kind == record_kind::RECORD_PROCESS_ENDED {
+        return Some(Record::ProcessEnded { time, task });
+    }
+    let number = |at| fields.u32(at);
+    let cgroup = fields.bytes(PROCESS_HEAD, number(offset_of!(process_record, cgroup))?)?;
+    let path = fields.bytes(PROCESS_HEAD + cgroup.len(), number(offset_of!(process_record, path))?)?;
+    let behind = PROCESS_HEAD + cgroup.len() + path.len();
+    let arguments = fields.bytes(behind, number(offset_of!(process_record, arguments))?)?;
+    let flags = number(offset_of!(process_record, flags))?;
+    let process = Process {
+        time,
+        task,
+        parent: number(offset_of!(process_record, parent))?,
+        user: number(offset_of!(process_record, user))?,
+        group: number(offset_of!(process_record, group))?,
+        namespace_pid: number(offset_of!(process_record, namespace_pid)).filter(|&pid| pid != 0),
+        network: number(offset_of!(process_record, network)).filter(|&inode| inode != 0),
+        cgroup,
+        path,
+        arguments,
+        kernel_thread: flags & abi::process_flags::PROCESS_KERNEL_THREAD.0 != 0,
+    };
+    Some(if kind == record_kind::RECORD_PROCESS_FORKED {
+        Record::ProcessForked(process)
+    } else {
+        Record::ProcessStarted(process)
     })
 }
 

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use hone_engine::{Event, SourceDrops};
 use hone_types::Mechanism;
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, Object, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
+use crate::abi::HoneSkel;
+use crate::abi::types as abi;
 use crate::capture::Capture;
 use crate::decoder::Decoder;
 use crate::error::SensorError;
@@ -61,9 +63,9 @@ pub struct Sensor {
     mechanism: Mechanism,
     notes: Vec<String>,
     iterators: [Link; 2],
-    // Dropped last: the links hold the programs in place, the object holds the maps.
+    // Dropped last: the links hold the programs in place, the skeleton holds the maps.
     _links: Vec<Link>,
-    _object: Object,
+    _skeleton: HoneSkel<'static>,
 }
 
 impl Sensor {
@@ -82,22 +84,17 @@ impl Sensor {
             });
         }
         let programs = programs::start(config.mechanism, config.ring_bytes)?;
-        let Programs { mechanism, object, links, iterators, notes } = programs;
+        let Programs { mechanism, skeleton, links, iterators, notes } = programs;
+        let maps = &skeleton.maps;
 
         let lender = Lender::default();
-        let map = |name: &str| {
-            object.maps().find(|map| map.name() == name).expect("the object is built with this map")
-        };
-        let events = map("events");
         let mut builder = RingBufferBuilder::new();
         let callback = lender.clone();
         let refused = |error| SensorError::refused("opening the ring buffer", error);
-        builder.add(&events, move |bytes| callback.call(bytes)).map_err(refused)?;
+        builder.add(&maps.events, move |bytes| callback.call(bytes)).map_err(refused)?;
         let ring = builder.build().map_err(refused)?;
-        let losses = MapHandle::try_from(&map("losses")).map_err(refused)?;
-        let data = object.maps().find(|map| map.name().to_string_lossy().ends_with(".data"));
-        let data = data.expect("the object is built with its writable data");
-        let capture = Capture::new(MapHandle::try_from(&data).map_err(refused)?);
+        let losses = MapHandle::try_from(&maps.losses).map_err(refused)?;
+        let capture = Capture::new(MapHandle::try_from(&maps.data).map_err(refused)?);
         Ok(Self {
             ring,
             lender,
@@ -111,7 +108,7 @@ impl Sensor {
             notes,
             iterators,
             _links: links,
-            _object: object,
+            _skeleton: skeleton,
         })
     }
 
@@ -199,10 +196,10 @@ impl Sensor {
     }
 
     fn read_drops(&self) -> Result<SourceDrops, SensorError> {
-        let total = |kind: u32| {
+        let total = |kind: abi::lost| {
             let values = self
                 .losses
-                .lookup_percpu(&kind.to_ne_bytes(), MapFlags::ANY)
+                .lookup_percpu(&kind.0.to_ne_bytes(), MapFlags::ANY)
                 .map_err(|error| SensorError::refused("reading the loss counters", error))?;
             let values = values.unwrap_or_default();
             let values = values.iter().filter_map(|value| value.first_chunk());
@@ -210,9 +207,9 @@ impl Sensor {
         };
         let unreadable = self.decoder.lost();
         Ok(SourceDrops {
-            packets: total(0)? + unreadable.packets,
-            processes: total(1)? + unreadable.processes,
-            connections: total(2)? + unreadable.connections,
+            packets: total(abi::lost::LOST_PACKETS)? + unreadable.packets,
+            processes: total(abi::lost::LOST_PROCESSES)? + unreadable.processes,
+            connections: total(abi::lost::LOST_CONNECTIONS)? + unreadable.connections,
         })
     }
 

@@ -3,20 +3,39 @@
 #pragma once
 
 #include "kernel.h"
-#include "record.h"
+#include "abi.h"
 
-/* Written by the loader before loading; the object's only read-only data, so it stands at offset 0 there. */
+/* Written by the loader before loading. */
 const volatile struct {
 	__u32 ring_bytes;
 	__u32 trampolines; /* the programs that need them are loaded */
 	__u32 writers_told; /* a program tells who writes to a stream while its lock is held */
 	__u32 whole_buffers; /* bpf_dynptr_from_skb() may be called by tracepoints' programs (6.12) */
 	__u32 hidden_answers; /* programs on packets do not see a listener's answers over IPv6 (before 6.5) */
-} settings = { 64 << 20, 1, 1, 1, 1 };
+	__u32 loses_cpu; /* a task can lose its CPU within a tracing program: with trampolines, and on tracepoints from 7.0 on */
+} settings = { 64 << 20, 1, 1, 1, 1, 1 };
+
+/* Nothing reads it: the build makes Rust types of what the object's data has. */
+const volatile struct {
+	struct packet_record packet;
+	struct socket_record socket;
+	struct process_record process;
+	enum part part;
+	enum lost lost;
+	enum record_kind record_kind;
+	enum direction direction;
+	enum method method;
+	enum wait wait;
+	enum settles settles;
+	enum corrects corrects;
+	enum owns owns;
+	enum offload offload;
+	enum process_flags process_flags;
+} shared_types = {};
 
 /*
  * Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, or not yet, and only owners are tracked. Written
- * by the sensor while the programs run; the object's only writable data, so it stands at offset 0 there.
+ * by the sensor while the programs run.
  */
 volatile __u32 capture SEC(".data") = 0;
 
@@ -24,13 +43,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 << 20); /* the loader sets it to settings.ring_bytes */
 } events SEC(".maps");
-
-enum lost {
-	LOST_PACKETS = 0,
-	LOST_PROCESSES = 1,
-	LOST_CONNECTIONS = 2,
-	LOST_KINDS = 3,
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -47,23 +59,39 @@ static __always_inline void count_lost(__u32 kind)
 }
 
 /*
- * A program on a tracepoint, or at the beginning of a kernel function. It keeps its CPU until it is done. While a task is off
+ * A program on a tracepoint, or at the beginning of a kernel function. It keeps its CPU until it is done: while a task is off
  * its CPU in the middle of such a program, the kernel leaves the program out for all other tasks there, and what it would have
- * reported is missing. Kernels before 7.0 see to that on tracepoints by themselves; the functions are there from 6.10 on.
+ * reported is missing. The functions are there from 6.10 and 6.14 on.
  */
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
+extern void bpf_local_irq_save(unsigned long *) __ksym __weak;
+extern void bpf_local_irq_restore(unsigned long *) __ksym __weak;
+
+static __always_inline bool may_lose_cpu(void)
+{
+	return settings.loses_cpu && bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable);
+}
 
 static __always_inline void keep_cpu(void)
 {
-	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
+	if (may_lose_cpu())
 		bpf_preempt_disable();
 }
 
+/* A task that is to leave its CPU leaves it at once when it may; without interrupts it may not yet, but when the program has ended. */
 static __always_inline void share_cpu(void)
 {
-	if (bpf_ksym_exists(bpf_preempt_disable) && bpf_ksym_exists(bpf_preempt_enable))
+	if (!may_lose_cpu())
+		return;
+	if (bpf_ksym_exists(bpf_local_irq_save) && bpf_ksym_exists(bpf_local_irq_restore)) {
+		unsigned long interrupts;
+		bpf_local_irq_save(&interrupts);
 		bpf_preempt_enable();
+		bpf_local_irq_restore(&interrupts);
+	} else {
+		bpf_preempt_enable();
+	}
 }
 
 #define TRACING(name, args...)                                                \
@@ -95,11 +123,9 @@ static __always_inline __u64 wake_flags(__u64 filled)
 	return filled >= settings.ring_bytes / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-#define PID_BITS 22
-
 static __always_inline __u64 task_word(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, group_leader, start_boottime) << PID_BITS | (__u32)BPF_CORE_READ(task, tgid);
+	return BPF_CORE_READ(task, group_leader, start_boottime) << PART_START | (__u32)BPF_CORE_READ(task, tgid);
 }
 
 /* The process on whose behalf this runs, or 0 if that is the kernel itself (io_uring's workers are not). */
@@ -108,11 +134,11 @@ static __always_inline __u64 current_task_word(void)
 	struct task_struct *task = bpf_get_current_task_btf();
 	if (task->flags & PF_KTHREAD)
 		return 0;
-	return task->group_leader->start_boottime << PID_BITS | (__u32)task->tgid;
+	return task->group_leader->start_boottime << PART_START | (__u32)task->tgid;
 }
 
 /* Whether the running process has this task's id: the cheap half of the comparison. */
 static __always_inline bool has_running_id(__u64 task)
 {
-	return (task & ((1 << PID_BITS) - 1)) == bpf_get_current_pid_tgid() >> 32;
+	return (task & ((1 << PART_START) - 1)) == bpf_get_current_pid_tgid() >> 32;
 }

@@ -48,7 +48,7 @@ static __always_inline struct arrival *arrival(struct arrivals *arrivals, __u32 
 static __always_inline void send_correction(__u64 connection, __u64 task, __u32 direction, __u32 corrects,
 					    __u32 method, __u64 which)
 {
-	send_socket(RECORD_CORRECTED, connection, task, corrects | direction << 8 | method << 16, which);
+	send_socket(RECORD_CORRECTED, connection, task, corrects | direction << PART_DIRECTION | method << PART_METHOD, which);
 }
 
 static __always_inline __u64 first_in(struct sk_buff_head *queue)
@@ -140,7 +140,7 @@ static __always_inline void former_bytes_read(struct socket_state *state, __u64 
 	__u32 from = before ? before : to - (1U << 30);
 	if (from != to)
 		send_correction(state->cookie, task, DIRECTION_IN, CORRECTS_BYTES, METHOD_READER,
-				(__u64)from << 32 | to);
+				(__u64)from << PART_FROM | to);
 	end_former(state, to);
 }
 

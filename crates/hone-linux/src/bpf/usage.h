@@ -116,7 +116,7 @@ static __always_inline int socket_receives(struct sock *sk, int read)
 		return 0;
 	/* Which datagram of the other kinds, datagram_read tells. */
 	if (gone && udp)
-		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_NEXT_DATAGRAM | read << SETTLES_LENGTH,
+		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_NEXT_DATAGRAM | read << PART_LENGTH,
 			    oldest_waiting(sk, state->cookie, udp));
 	else
 		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_USE, 0);

@@ -7,6 +7,8 @@ use std::time::Instant;
 use hone_engine::{NoOwner, Owner, Wait};
 use libbpf_rs::libbpf_sys;
 
+use libbpf_rs::skel::Skel as _;
+
 use super::*;
 use crate::assembler::{self, code};
 
@@ -21,7 +23,7 @@ fn start() -> Option<Sensor> {
 }
 
 fn map(sensor: &Sensor, name: &str) -> MapHandle {
-    let map = sensor._object.maps().find(|map| map.name() == name).expect("the object has this map");
+    let map = sensor._skeleton.object().maps().find(|map| map.name() == name).expect("the object has this map");
     MapHandle::try_from(&map).expect("it has a descriptor")
 }
 

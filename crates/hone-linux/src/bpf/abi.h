@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the BPF programs send to the sensor through the ring buffer, and through the two iterators. The other end is
- * record.rs, which reads the same offsets; both assert the sizes. Host byte order. Times are ns of the boot clock.
+ * What the BPF programs send to the sensor through the ring buffer, and through the two iterators. The build makes Rust types
+ * of these (`abi` in lib.rs), by whose names and offsets record.rs reads. Host byte order. Times are ns of the boot clock.
  *
  * A "task" is a process in one word, so that it can be stored and compared atomically: bits 0-21 the process id (the
  * kernel's limit is 2^22), bits 22-63 its start time in ns, modulo 2^42 (73 minutes). 0 is no process. Two processes have
@@ -9,6 +9,23 @@
  * compares the two: an ended process is forgotten by then, and a socket's holder that has ended is no longer sure.
  */
 #pragma once
+
+/* Where the parts of a number begin, in bits. */
+enum part {
+	PART_START = 22, /* of a task: its start time; below it, the process id */
+	PART_LENGTH = 8, /* of the flags of SETTLES_NEXT_DATAGRAM: how many bytes the call returned; below it, the kind */
+	PART_DIRECTION = 8, /* of the flags of a RECORD_CORRECTED: the direction; below it, enum corrects */
+	PART_METHOD = 16, /* of the same: the method */
+	PART_FROM = 32, /* of the ticket of CORRECTS_BYTES: the first sequence number; below it, the one behind the last */
+};
+
+/* Indexes of the counts of what found no room. */
+enum lost {
+	LOST_PACKETS = 0,
+	LOST_PROCESSES = 1,
+	LOST_CONNECTIONS = 2,
+	LOST_KINDS = 3,
+};
 
 enum record_kind {
 	RECORD_PACKET = 1,
@@ -59,15 +76,12 @@ enum settles {
 	SETTLES_USE = 1, /* any use */
 	SETTLES_DATAGRAM = 2, /* the datagram numbered `ticket` */
 	SETTLES_STREAM = 3, /* the stream up to `ticket` */
-	SETTLES_NEXT_DATAGRAM = 4, /* any use, or one datagram before the one numbered `ticket`: see SETTLES_LENGTH */
+	SETTLES_NEXT_DATAGRAM = 4, /* any use, or one datagram before the one numbered `ticket`: see PART_LENGTH */
 	SETTLES_DROPPED = 5, /* nothing: the datagram numbered `ticket` was dropped, and there is no task */
 	SETTLES_HANDSHAKE = 6, /* the handshake of the connection numbered `ticket` */
 };
 
-/* Of SETTLES_NEXT_DATAGRAM, behind the kind in `flags`: how many bytes the call returned. */
-#define SETTLES_LENGTH 8
-
-/* Which packets a RECORD_CORRECTED is about; in `flags`, whose bits 8-15 are the direction, 16-23 the method. */
+/* Which packets a RECORD_CORRECTED is about. */
 enum corrects {
 	CORRECTS_BYTES = 1, /* whose first byte has a sequence number from `ticket`'s high word on, before its low word */
 	CORRECTS_TIME = 2, /* sent with the time `ticket` */
@@ -125,7 +139,3 @@ struct process_record {
 enum process_flags {
 	PROCESS_KERNEL_THREAD = 1,
 };
-
-_Static_assert(sizeof(struct packet_record) == 48, "record.rs");
-_Static_assert(sizeof(struct socket_record) == 40, "record.rs");
-_Static_assert(sizeof(struct process_record) == 56, "record.rs");
