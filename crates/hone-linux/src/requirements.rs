@@ -185,7 +185,8 @@ mod tests {
             hides_answers: false,
             preempts_tracepoints: false,
         };
-        let new = Kernel { reports_writers: true, reports_dropping_socket: true, copies_buffers: true, ..old };
+        let new =
+            Kernel { reports_writers: true, reports_dropping_socket: true, copies_buffers: true, ..old };
         let lacking = |kernel, mechanism| {
             PROGRAMS.iter().filter_map(|program| program.lacking(kernel, mechanism)).collect::<Vec<_>>()
         };

@@ -23,7 +23,8 @@ fn start() -> Option<Sensor> {
 }
 
 fn map(sensor: &Sensor, name: &str) -> MapHandle {
-    let map = sensor._skeleton.object().maps().find(|map| map.name() == name).expect("the object has this map");
+    let map =
+        sensor._skeleton.object().maps().find(|map| map.name() == name).expect("the object has this map");
     MapHandle::try_from(&map).expect("it has a descriptor")
 }
 

@@ -285,7 +285,7 @@ pub fn client_frames() -> Vec<Vec<u8>> {
     talks.iter().map(|(how, frames)| [&[*how][..], &frames.concat()].concat()).collect()
 }
 
-/// For [`kernel_records`](crate::kernel_records): one of each kind, as `bpf/record.h` lays them out.
+/// For [`kernel_records`](crate::kernel_records): one of each kind, as `bpf/abi.h` lays them out.
 #[must_use]
 pub fn kernel_records() -> Vec<Vec<u8>> {
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "common.h"
+#include "../common.h"
 #include "holder.h"
 
 enum socket_flags {

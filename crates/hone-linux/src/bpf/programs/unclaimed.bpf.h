@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Packets that no socket takes or sends, so that packet.h does not see them: to closed ports and ended connections,
+ * Packets that no socket takes or sends, so that packets.bpf.h does not see them: to closed ports and ended connections,
  * what the kernel takes or sends itself, what a firewall drops on its way in, and what this host forwards. Seen where
  * the kernel lets go of them, in all network namespaces; each once.
  */
 #pragma once
 
-#include "once.h"
-#include "send.h"
-#include "usage.h"
+#include "../send.h"
+#include "../state/connection.h"
+#include "../state/datagrams.h"
+#include "../state/last_packet.h"
 
 /* ETH_P_IP and ETH_P_IPV6, network byte order */
 #define PROTOCOL_IPV4 __builtin_bswap16(0x0800)
@@ -199,7 +200,7 @@ static __always_inline bool is_hidden_answer(struct sk_buff *buffer, struct sock
 	       sk->__sk_common.skc_state == TCP_NEW_SYN_RECV;
 }
 
-/* As await_acceptor in packet.h. */
+/* As await_acceptor in attribution.h. */
 static __always_inline void await_acceptor_of_answer(struct packet_record *head, struct sk_buff *buffer)
 {
 	unsigned char *network = buffer->head + buffer->network_header, *tcp = buffer->head + buffer->transport_header;
@@ -231,7 +232,7 @@ static __always_inline void describe_answer(struct packet_record *head, struct s
 
 /*
  * From 6.13 on, IPv6's resets carry the socket that they answer for, also a listener's, which has not sent them: the
- * kernel has, so that packet.h does not see them. What it sees, it sees right before, on this CPU.
+ * kernel has, so that packets.bpf.h does not see them. What it sees, it sees right before, on this CPU.
  */
 static __always_inline bool is_hidden_reset(struct sk_buff *buffer, struct sock *sk, struct last_packet *last)
 {
@@ -246,7 +247,7 @@ static __always_inline bool is_hidden_reset(struct sk_buff *buffer, struct sock 
 	return next == IPPROTO_TCP && (flags & TCP_FLAG_RST || sk->__sk_common.skc_state == TCP_LISTEN);
 }
 
-/* A packet is on its way to a network device. What a socket has sent, packet.h has seen. */
+/* A packet is on its way to a network device. What a socket has sent, packets.bpf.h has seen. */
 SEC("tp_btf/net_dev_queue")
 int TRACING(packet_leaves, struct sk_buff *buffer)
 {

@@ -2,8 +2,9 @@
 /* Who sends on, and receives from, a socket; and whose the packets are that waited for that. */
 #pragma once
 
-#include "socket.h"
-#include "writers.h"
+#include "../state/connection.h"
+#include "../state/datagrams.h"
+#include "../state/writers.h"
 
 /*
  * The state of a socket that the running process uses, as its own; NULL if there is none to keep. `taken`: whether it has
@@ -55,46 +56,6 @@ static __always_inline int socket_sends(struct sock *sk, int written)
 		state->flags |= SOCKET_SENT;
 	}
 	return 0;
-}
-
-struct waiting_datagram {
-	__u64 connection;
-	__u64 ticket;
-	__u64 udp;
-};
-
-/* Datagrams that wait in a socket until it shows who reads them, by the buffer's address. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct waiting_datagram);
-} waiting_datagrams SEC(".maps");
-
-static __always_inline bool is_datagram(struct sock *sk)
-{
-	return sk->sk_type == SOCK_DGRAM || sk->sk_type == SOCK_RAW;
-}
-
-/*
- * The oldest datagram that waits for its reader and is still there: its number; 0: there is one that does not wait. As the
- * socket has noted it: a number in `waiting_datagrams` may be of a datagram that was read, in whose memory this one lies.
- */
-static __always_inline __u64 oldest_waiting(struct sock *sk, __u64 cookie, bool udp)
-{
-	__u64 oldest = oldest_unread(sk, udp);
-	if (!oldest)
-		return ~0ULL;
-	struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, 0);
-	__u32 count = came ? came->count : 0;
-	for (__u32 back = 1; came && back <= ARRIVALS; back++) {
-		struct arrival *latest = arrival(came, count - back);
-		if (latest->buffer == oldest)
-			return latest->time & ARRIVAL_WAITS ? latest->time & ~ARRIVAL_WAITS : 0;
-	}
-	/* More have come since than are noted there. */
-	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &oldest);
-	return datagram && datagram->connection == cookie ? datagram->ticket : 0;
 }
 
 /* A process receives; `read`: it has just taken so many bytes out; negative: it has not, or not yet. */
@@ -219,22 +180,6 @@ int TRACING(stream_read, struct sock *sk)
 	if (state->waiting)
 		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_STREAM, read);
 	return 0;
-}
-
-/* Whether there ever was one, so that nothing is looked up where no socket is shared. */
-volatile __u32 any_datagram_waits = 0;
-
-/* A datagram that waits is read by a task, or dropped (0). */
-static __always_inline void settle_datagram(__u64 buffer, __u64 task, bool udp)
-{
-	if (!any_datagram_waits)
-		return;
-	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &buffer);
-	if (!datagram || (task && udp != datagram->udp))
-		return;
-	send_socket(RECORD_SOCKET_USED, datagram->connection, task, task ? SETTLES_DATAGRAM : SETTLES_DROPPED,
-		    datagram->ticket);
-	bpf_map_delete_elem(&waiting_datagrams, &buffer);
 }
 
 /* A process copies a datagram from a raw or ping socket. (UDP comes here only with long ones.) */

@@ -2,7 +2,7 @@
 /* Process monitor: fork, exec, exit, and the processes that run already. */
 #pragma once
 
-#include "common.h"
+#include "../common.h"
 
 #define CGROUP_MAX 1024
 #define CGROUP_DEPTH 64

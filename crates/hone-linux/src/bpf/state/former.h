@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "state.h"
+#include "socket.h"
 
 /* Beside a sequence number or a count: there is one. */
 #define KNOWN (1ULL << 32)

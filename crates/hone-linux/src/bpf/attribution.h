@@ -1,40 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Network monitor: every packet that a socket sends or receives, with the task it belongs to. Attached to the root of
- * the cgroup v2 hierarchy, so it sees all network namespaces. Always passes, never changes a packet.
+ * How a packet of a socket is attributed. In brief, and in the order in which it is decided:
+ *
+ *   the kernel's own socket                            nobody: kernel_owns
+ *   it comes in: receiver_of
+ *     of a connection that no process has accepted yet the listener's holder, unless somebody accepts it soon
+ *     at a listener                                    the same; if several may accept it, it waits for that
+ *     its socket has one sure holder (holder.h)        the holder; if he has not used it yet, it waits for its reader
+ *     a datagram                                       it waits for its reader
+ *     a stream                                         it waits for who takes its first byte out
+ *   it goes out: packet_sent (programs/packets.bpf.h), sender_of
+ *     a datagram                                       the running process
+ *     of a stream of several writers                   who wrote its first byte (writers.h)
+ *     else, and a process holds the socket's lock      the running process
+ *     else                                             the last sender; the sure holder; who uses the socket next
+ *
+ * "It waits": the packet is sent to the sensor with what will show its owner (enum wait), and with what is so otherwise. The
+ * programs in programs/usage.bpf.h report that.
  */
 #pragma once
 
-#include "common.h"
-#include "once.h"
-#include "send.h"
-#include "usage.h"
-
-/* Where the kernel is, for kernels before 6.2, which do not let these programs ask themselves. */
-struct current_packet {
-	struct sock *sk;
-	struct sk_buff *buffer;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct current_packet);
-} current_packets SEC(".maps");
-
-/* Called by the kernel right before the two programs below, with the same socket and packet. */
-SEC("fentry/__cgroup_bpf_run_filter_skb")
-int TRACING(packet_passes, struct sock *sk, struct sk_buff *buffer)
-{
-	__u32 zero = 0;
-	struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
-	if (current) {
-		current->sk = sk;
-		current->buffer = buffer;
-	}
-	return 0;
-}
+#include "state/last_packet.h"
+#include "state/connection.h"
+#include "state/writers.h"
+#include "state/datagrams.h"
 
 /* What the packet head and the choice of the owner need to know of the socket. */
 struct view {
@@ -52,95 +41,12 @@ struct view {
 	bool unaccepted; /* a connection that no process has accepted yet, when its owner was looked for */
 };
 
-/* The parts of a Multipath TCP connection are the kernel's sockets; the process's is the one above them. */
-static __always_inline void look_above(struct view *view)
-{
-	struct mptcp_sock *above = bpf_skc_to_mptcp_sock(view->socket);
-	if (!above)
-		return;
-	struct sock *sk = (struct sock *)above;
-	view->above = above;
-	view->sk = sk;
-	view->kernel = false;
-	view->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	view->tcp = false; /* its sequence numbers are not those that processes read and write by */
-}
-
-static __always_inline struct socket_state *state_of(struct view *view, __u64 flags)
-{
-	if (view->above)
-		return bpf_sk_storage_get(&sockets, view->above, 0, flags);
-	return bpf_sk_storage_get(&sockets, view->socket, 0, flags);
-}
-
-static __always_inline bool look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
-{
-	struct bpf_sock *socket = skb->sk;
-	if (!socket)
-		return false;
-	socket = bpf_sk_fullsock(socket);
-	if (!socket)
-		return false;
-	view->socket = socket;
-	view->cookie = bpf_get_socket_cookie(skb);
-	view->datagrams = socket->type == SOCK_DGRAM || socket->type == SOCK_RAW;
-	view->tcp = socket->type == SOCK_STREAM && socket->protocol == IPPROTO_TCP;
-	bool partial = false;
-	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
-		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
-		struct sock *sk = buffer->sk;
-		if (sk) {
-			view->kernel = BPF_CORE_READ_BITFIELD(sk, sk_kern_sock);
-			view->locked = sk->sk_lock.owned;
-		}
-		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
-		view->to_transport = buffer->transport_header - buffer->network_header;
-		view->sk = sk;
-		view->buffer = buffer;
-	} else {
-		__u32 zero = 0;
-		struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
-		if (!current)
-			return false;
-		struct sk_buff *buffer = current->buffer;
-		struct sock *sk = current->sk;
-		view->kernel = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
-		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
-		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
-		view->to_transport = BPF_CORE_READ(buffer, transport_header) - BPF_CORE_READ(buffer, network_header);
-		view->sk = sk;
-		view->buffer = buffer;
-	}
-	view->listens = view->tcp && socket->state == TCP_LISTEN;
-	if (view->kernel && view->tcp)
-		look_above(view);
-	if (partial)
-		head->offload |= OFFLOAD_CHECKSUM;
-	if (skb->gso_size)
-		head->offload |= OFFLOAD_SEGMENTS;
-	head->kind = RECORD_PACKET;
-	head->time = now();
-	head->length = skb->len;
-	head->connection = view->cookie;
-	return true;
-}
-
 static __always_inline void kernel_owns(struct packet_record *head, struct view *view)
 {
 	head->method = METHOD_KERNEL;
 	/* The sockets from which the kernel answers for everybody (resets, ICMP) are no connection of anyone. */
 	if (view->datagrams)
 		head->connection = 0;
-}
-
-/*
- * To be called last: a method that names a task without one is none. A holder is nobody when the kernel itself has made the
- * socket; or while another CPU, or the interrupted program, has made its state and has not filled it in yet.
- */
-static __always_inline void name_somebody(struct packet_record *head)
-{
-	if (!head->task && head->method != METHOD_SHARED)
-		head->method = head->wait ? METHOD_SHARED : METHOD_UNKNOWN;
 }
 
 /* Which bytes of a stream a TCP packet has. */
@@ -258,66 +164,6 @@ static __always_inline void await_acceptor(struct __sk_buff *skb, struct view *v
 		bpf_map_delete_elem(&acceptors, &head->ticket);
 }
 
-/* The same, for a packet of a handshake. */
-static __always_inline void wait_on_acceptor(struct packet_record *head, struct view *view)
-{
-	__u64 *acceptor = bpf_map_lookup_elem(&acceptors, &head->ticket);
-	if (!acceptor)
-		return;
-	send_socket(RECORD_SOCKET_USED, view->cookie, *acceptor, SETTLES_HANDSHAKE, head->ticket);
-	bpf_map_delete_elem(&handshakes, &head->ticket);
-}
-
-/*
- * To be called after the packet is sent off. What it waits for may have happened on another CPU after its head was made, and
- * was reported before the packet was in the ring buffer: then it is reported again. What happens later is reported later.
- */
-static __always_inline void wait_on(struct packet_record *head, struct view *view, struct socket_state *state)
-{
-	if (head->wait == WAIT_HANDSHAKE)
-		wait_on_acceptor(head, view);
-	if (!head->wait || !state || view->listens)
-		return;
-	state->waiting = 1;
-	memory_barrier();
-	if (!is_owned(state, view->cookie))
-		return;
-	/* As nothing waits on a socket whose only holder uses it, it has become one since. */
-	if (is_sure(&state->holder) && !(state->flags & SOCKET_UNUSED))
-		send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ALONE, 0);
-	else if (view->unaccepted)
-		send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ACCEPTED, 0);
-}
-
-/* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
-#define SENT_AGAIN_AFTER (100 * 1000 * 1000ULL)
-
-/*
- * What comes for a connection that has not come about yet passes with the listener. If another CPU makes the connection
- * meanwhile, the kernel looks its socket up and lets the same packet pass once more; nothing else passes on this CPU
- * between. The buffer's memory may be used again for another packet.
- */
-static __always_inline bool passes_again(struct __sk_buff *skb, struct view *view)
-{
-	if (view->socket->type != SOCK_STREAM)
-		return false;
-	struct last_packet *last = last_packet();
-	if (!last || (!view->listens && !last->asked))
-		return false;
-	union segment_head segment = {};
-	bpf_skb_load_bytes(skb, view->to_transport, segment.bytes, sizeof(segment));
-	__u64 time = now();
-	if (last->asked == (__u64)view->buffer && last->segment.words[0] == segment.words[0] &&
-	    last->segment.words[1] == segment.words[1] && time - last->asked_at < SENT_AGAIN_AFTER)
-		return true;
-	bool asks = view->listens && !(segment.bytes[13] & TCP_FLAG_SYN);
-	last->asked = asks ? (__u64)view->buffer : 0;
-	last->segment = segment;
-	last->asked_at = time;
-	last->ticket = 0;
-	return false;
-}
-
 /* Data that opens a connection, as TCP_DEFER_ACCEPT wants it: whoever will read it cannot be told yet. */
 static __always_inline void await_opening(struct __sk_buff *skb, struct view *view, struct packet_record *head,
 					  struct socket_state *state)
@@ -344,6 +190,16 @@ static __always_inline void note_arrival(struct view *view, __u64 time)
 	struct arrival *latest = arrival(came, __sync_fetch_and_add(&came->count, 1));
 	latest->time = time;
 	latest->buffer = (__u64)view->buffer;
+}
+
+/*
+ * To be called last: a method that names a task without one is none. A holder is nobody when the kernel itself has made the
+ * socket; or while another CPU, or the interrupted program, has made its state and has not filled it in yet.
+ */
+static __always_inline void name_somebody(struct packet_record *head)
+{
+	if (!head->task && head->method != METHOD_SHARED)
+		head->method = head->wait ? METHOD_SHARED : METHOD_UNKNOWN;
 }
 
 static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view, struct packet_record *head,
@@ -391,35 +247,6 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 	name_somebody(head);
 }
 
-SEC("cgroup_skb/ingress")
-int packet_received(struct __sk_buff *skb)
-{
-	struct packet_record head = { .direction = DIRECTION_IN };
-	struct view view = {};
-	if (!look(skb, &view, &head))
-		return 1;
-	if (passes_again(skb, &view)) {
-		struct last_packet *last = last_packet();
-		struct socket_state *child = state_of(&view, 0);
-		if (last && last->ticket && child && !view.listens)
-			note_opening(last, child, view.cookie);
-		return 1;
-	}
-	if (view.datagrams && !is_udp(view.socket->type, view.socket->protocol))
-		note_received(view.buffer, skb->len);
-	struct socket_state *state = NULL;
-	if (view.kernel) {
-		kernel_owns(&head, &view);
-	} else {
-		state = state_of(&view, 0);
-		receiver_of(skb, &view, &head, state);
-	}
-	send_packet(skb, &head);
-	note_shown(view.buffer, &head);
-	wait_on(&head, &view, state);
-	return 1;
-}
-
 /*
  * Whose a packet is that TCP (or another protocol with an engine of its own) sends. While a process holds the lock,
  * the engine's own work on this socket is put off, so it is the running process that makes it send; but not
@@ -464,48 +291,33 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 	}
 }
 
-SEC("cgroup_skb/egress")
-int packet_sent(struct __sk_buff *skb)
+/* As wait_on, for a packet of a handshake. */
+static __always_inline void wait_on_acceptor(struct packet_record *head, struct view *view)
 {
-	struct packet_record head = { .direction = DIRECTION_OUT };
-	struct view view = {};
-	if (!look(skb, &view, &head))
-		return 1;
-	if (view.kernel) {
-		kernel_owns(&head, &view);
-		send_packet(skb, &head);
-		note_shown(view.buffer, &head);
-		return 1;
-	}
-	__u64 running = view.datagrams || (view.locked && !view.listens) ? current_task_word() : 0;
-	struct socket_state *state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (view.datagrams || !state) {
-		head.task = running;
-		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
-	} else {
-		view.unaccepted = !is_owned(state, view.cookie);
-		if (view.unaccepted && running) {
-			if (state->cookie && view.tcp)
-				settle_handshake(view.sk, running);
-			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
-			view.unaccepted = false;
-		}
-		if (view.listens) {
-			await_acceptor(skb, &view, &head, state);
-		} else if (view.unaccepted) {
-			listener_owns(&head, state);
-			head.wait = WAIT_USE;
-			state->waiting = 1;
-		} else {
-			/* connect() is a use that no other program sees. */
-			if (running && view.tcp && view.socket->state == TCP_SYN_SENT)
-				take_over(state, view.sk, running, true);
-			sender_of(skb, &view, &head, state, running);
-		}
-	}
-	name_somebody(&head);
-	send_packet(skb, &head);
-	note_shown(view.buffer, &head);
-	wait_on(&head, &view, state);
-	return 1;
+	__u64 *acceptor = bpf_map_lookup_elem(&acceptors, &head->ticket);
+	if (!acceptor)
+		return;
+	send_socket(RECORD_SOCKET_USED, view->cookie, *acceptor, SETTLES_HANDSHAKE, head->ticket);
+	bpf_map_delete_elem(&handshakes, &head->ticket);
+}
+
+/*
+ * To be called after the packet is sent off. What it waits for may have happened on another CPU after its head was made, and
+ * was reported before the packet was in the ring buffer: then it is reported again. What happens later is reported later.
+ */
+static __always_inline void wait_on(struct packet_record *head, struct view *view, struct socket_state *state)
+{
+	if (head->wait == WAIT_HANDSHAKE)
+		wait_on_acceptor(head, view);
+	if (!head->wait || !state || view->listens)
+		return;
+	state->waiting = 1;
+	memory_barrier();
+	if (!is_owned(state, view->cookie))
+		return;
+	/* As nothing waits on a socket whose only holder uses it, it has become one since. */
+	if (is_sure(&state->holder) && !(state->flags & SOCKET_UNUSED))
+		send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ALONE, 0);
+	else if (view->unaccepted)
+		send_socket(RECORD_SOCKET_OPENED, view->cookie, state->holder.task, OWNS_ACCEPTED, 0);
 }

@@ -2,7 +2,7 @@
 /* What a CPU has recorded last, so that no packet is recorded twice on its way. */
 #pragma once
 
-#include "common.h"
+#include "../common.h"
 
 /* The first bytes of a TCP header: ports, sequence and acknowledgement numbers, flags (RFC 9293, section 3.1). */
 union segment_head {

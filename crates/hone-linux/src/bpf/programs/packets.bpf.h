@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Network monitor: every packet that a socket sends or receives, with the task it belongs to. Attached to the root of
+ * the cgroup v2 hierarchy, so it sees all network namespaces. Always passes, never changes a packet.
+ */
+#pragma once
+
+#include "../attribution.h"
+#include "../send.h"
+
+/* Where the kernel is, for kernels before 6.2, which do not let these programs ask themselves. */
+struct current_packet {
+	struct sock *sk;
+	struct sk_buff *buffer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct current_packet);
+} current_packets SEC(".maps");
+
+/* Called by the kernel right before the two programs below, with the same socket and packet. */
+SEC("fentry/__cgroup_bpf_run_filter_skb")
+int TRACING(packet_passes, struct sock *sk, struct sk_buff *buffer)
+{
+	__u32 zero = 0;
+	struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
+	if (current) {
+		current->sk = sk;
+		current->buffer = buffer;
+	}
+	return 0;
+}
+
+/* The parts of a Multipath TCP connection are the kernel's sockets; the process's is the one above them. */
+static __always_inline void look_above(struct view *view)
+{
+	struct mptcp_sock *above = bpf_skc_to_mptcp_sock(view->socket);
+	if (!above)
+		return;
+	struct sock *sk = (struct sock *)above;
+	view->above = above;
+	view->sk = sk;
+	view->kernel = false;
+	view->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	view->tcp = false; /* its sequence numbers are not those that processes read and write by */
+}
+
+static __always_inline struct socket_state *state_of(struct view *view, __u64 flags)
+{
+	if (view->above)
+		return bpf_sk_storage_get(&sockets, view->above, 0, flags);
+	return bpf_sk_storage_get(&sockets, view->socket, 0, flags);
+}
+
+static __always_inline bool look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
+{
+	struct bpf_sock *socket = skb->sk;
+	if (!socket)
+		return false;
+	socket = bpf_sk_fullsock(socket);
+	if (!socket)
+		return false;
+	view->socket = socket;
+	view->cookie = bpf_get_socket_cookie(skb);
+	view->datagrams = socket->type == SOCK_DGRAM || socket->type == SOCK_RAW;
+	view->tcp = socket->type == SOCK_STREAM && socket->protocol == IPPROTO_TCP;
+	bool partial = false;
+	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
+		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
+		struct sock *sk = buffer->sk;
+		if (sk) {
+			view->kernel = BPF_CORE_READ_BITFIELD(sk, sk_kern_sock);
+			view->locked = sk->sk_lock.owned;
+		}
+		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
+		view->to_transport = buffer->transport_header - buffer->network_header;
+		view->sk = sk;
+		view->buffer = buffer;
+	} else {
+		__u32 zero = 0;
+		struct current_packet *current = bpf_map_lookup_elem(&current_packets, &zero);
+		if (!current)
+			return false;
+		struct sk_buff *buffer = current->buffer;
+		struct sock *sk = current->sk;
+		view->kernel = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
+		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
+		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
+		view->to_transport = BPF_CORE_READ(buffer, transport_header) - BPF_CORE_READ(buffer, network_header);
+		view->sk = sk;
+		view->buffer = buffer;
+	}
+	view->listens = view->tcp && socket->state == TCP_LISTEN;
+	if (view->kernel && view->tcp)
+		look_above(view);
+	if (partial)
+		head->offload |= OFFLOAD_CHECKSUM;
+	if (skb->gso_size)
+		head->offload |= OFFLOAD_SEGMENTS;
+	head->kind = RECORD_PACKET;
+	head->time = now();
+	head->length = skb->len;
+	head->connection = view->cookie;
+	return true;
+}
+
+/* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
+#define SENT_AGAIN_AFTER (100 * 1000 * 1000ULL)
+
+/*
+ * What comes for a connection that has not come about yet passes with the listener. If another CPU makes the connection
+ * meanwhile, the kernel looks its socket up and lets the same packet pass once more; nothing else passes on this CPU
+ * between. The buffer's memory may be used again for another packet.
+ */
+static __always_inline bool passes_again(struct __sk_buff *skb, struct view *view)
+{
+	if (view->socket->type != SOCK_STREAM)
+		return false;
+	struct last_packet *last = last_packet();
+	if (!last || (!view->listens && !last->asked))
+		return false;
+	union segment_head segment = {};
+	bpf_skb_load_bytes(skb, view->to_transport, segment.bytes, sizeof(segment));
+	__u64 time = now();
+	if (last->asked == (__u64)view->buffer && last->segment.words[0] == segment.words[0] &&
+	    last->segment.words[1] == segment.words[1] && time - last->asked_at < SENT_AGAIN_AFTER)
+		return true;
+	bool asks = view->listens && !(segment.bytes[13] & TCP_FLAG_SYN);
+	last->asked = asks ? (__u64)view->buffer : 0;
+	last->segment = segment;
+	last->asked_at = time;
+	last->ticket = 0;
+	return false;
+}
+
+SEC("cgroup_skb/ingress")
+int packet_received(struct __sk_buff *skb)
+{
+	struct packet_record head = { .direction = DIRECTION_IN };
+	struct view view = {};
+	if (!look(skb, &view, &head))
+		return 1;
+	if (passes_again(skb, &view)) {
+		struct last_packet *last = last_packet();
+		struct socket_state *child = state_of(&view, 0);
+		if (last && last->ticket && child && !view.listens)
+			note_opening(last, child, view.cookie);
+		return 1;
+	}
+	if (view.datagrams && !is_udp(view.socket->type, view.socket->protocol))
+		note_received(view.buffer, skb->len);
+	struct socket_state *state = NULL;
+	if (view.kernel) {
+		kernel_owns(&head, &view);
+	} else {
+		state = state_of(&view, 0);
+		receiver_of(skb, &view, &head, state);
+	}
+	send_packet(skb, &head);
+	note_shown(view.buffer, &head);
+	wait_on(&head, &view, state);
+	return 1;
+}
+
+SEC("cgroup_skb/egress")
+int packet_sent(struct __sk_buff *skb)
+{
+	struct packet_record head = { .direction = DIRECTION_OUT };
+	struct view view = {};
+	if (!look(skb, &view, &head))
+		return 1;
+	if (view.kernel) {
+		kernel_owns(&head, &view);
+		send_packet(skb, &head);
+		note_shown(view.buffer, &head);
+		return 1;
+	}
+	__u64 running = view.datagrams || (view.locked && !view.listens) ? current_task_word() : 0;
+	struct socket_state *state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (view.datagrams || !state) {
+		head.task = running;
+		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
+	} else {
+		view.unaccepted = !is_owned(state, view.cookie);
+		if (view.unaccepted && running) {
+			if (state->cookie && view.tcp)
+				settle_handshake(view.sk, running);
+			own_socket(state, view.cookie, holder_of(view.sk, running), SOCKET_ACCEPTED);
+			view.unaccepted = false;
+		}
+		if (view.listens) {
+			await_acceptor(skb, &view, &head, state);
+		} else if (view.unaccepted) {
+			listener_owns(&head, state);
+			head.wait = WAIT_USE;
+			state->waiting = 1;
+		} else {
+			/* connect() is a use that no other program sees. */
+			if (running && view.tcp && view.socket->state == TCP_SYN_SENT)
+				take_over(state, view.sk, running, true);
+			sender_of(skb, &view, &head, state, running);
+		}
+	}
+	name_somebody(&head);
+	send_packet(skb, &head);
+	note_shown(view.buffer, &head);
+	wait_on(&head, &view, state);
+	return 1;
+}
