@@ -94,7 +94,7 @@ fn load(
     constants.settings.hidden_answers = kernel.hides_answers.into();
     constants.settings.loses_cpu = (kernel.preempts_tracepoints || trampolines).into();
     for mut program in open.open_object_mut().progs_mut() {
-        let row = Program::of(&program.section().to_string_lossy());
+        let row = Program::of(program.name());
         program.set_autoload(row.is_loaded(kernel, mechanism));
         notes.extend(row.lacking(kernel, mechanism).map(str::to_owned));
     }
@@ -165,7 +165,7 @@ fn attach_one(
                 None => refused(error),
             }
         })?);
-    } else if let Some(weaker) = Program::of(&section).if_not_attached() {
+    } else if let Some(weaker) = Program::of(program.name()).if_not_attached() {
         let event = section.strip_prefix("tp/");
         let link = match (event, tracefs) {
             (None, _) => program.attach_cgroup(directory.as_raw_fd()).map_err(|error| error.to_string()),

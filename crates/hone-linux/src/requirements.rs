@@ -1,5 +1,7 @@
 //! What each BPF program needs of the kernel, and what is weaker without it: one row a program.
 
+use std::ffi::OsStr;
+
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, Struct, Typedef};
 
@@ -52,7 +54,9 @@ impl Kernel {
 
 /// One BPF program: when it is wanted, and what is weaker where it is wanted and cannot be had.
 pub(crate) struct Program {
-    /// Its section, which says to what it is attached. Those that begin with `fentry/` need trampolines.
+    /// Its name in `bpf/programs`.
+    name: &'static str,
+    /// To what it is attached. What begins with `fentry/` needs trampolines.
     section: &'static str,
     /// Whether this kernel needs it: where the kernel has something better, it does not.
     wanted: fn(Kernel) -> bool,
@@ -79,54 +83,56 @@ const ALWAYS: fn(Kernel) -> bool = |_| true;
 #[rustfmt::skip]
 const PROGRAMS: &[Program] = &[
     // Packets of sockets.
-    Program { section: "cgroup_skb/ingress", wanted: ALWAYS, without: Refused },
-    Program { section: "cgroup_skb/egress", wanted: ALWAYS, without: Refused },
-    Program { section: "fentry/__cgroup_bpf_run_filter_skb", wanted: |kernel| !kernel.shows_packets, without: Refused },
+    Program { name: "packet_received", section: "cgroup_skb/ingress", wanted: ALWAYS, without: Refused },
+    Program { name: "packet_sent", section: "cgroup_skb/egress", wanted: ALWAYS, without: Refused },
+    Program { name: "packet_passes", section: "fentry/__cgroup_bpf_run_filter_skb", wanted: |kernel| !kernel.shows_packets, without: Refused },
     // Packets that no socket takes or sends.
-    Program { section: "tp_btf/kfree_skb", wanted: ALWAYS, without: Refused },
-    Program { section: "tp_btf/consume_skb", wanted: ALWAYS, without: Refused },
-    Program { section: "tp_btf/net_dev_queue", wanted: ALWAYS, without: Refused },
-    Program { section: "fentry/tcp_make_synack", wanted: |kernel| kernel.hides_answers, without: Nothing },
-    Program { section: "fentry/tcp_timewait_state_process", wanted: |kernel| !kernel.reports_dropping_socket,
+    Program { name: "packet_dropped", section: "tp_btf/kfree_skb", wanted: ALWAYS, without: Refused },
+    Program { name: "packet_consumed", section: "tp_btf/consume_skb", wanted: ALWAYS, without: Refused },
+    Program { name: "packet_leaves", section: "tp_btf/net_dev_queue", wanted: ALWAYS, without: Refused },
+    Program { name: "listener_answers", section: "fentry/tcp_make_synack", wanted: |kernel| kernel.hides_answers, without: Nothing },
+    Program { name: "packet_comes_late", section: "fentry/tcp_timewait_state_process", wanted: |kernel| !kernel.reports_dropping_socket,
         without: Weaker("packets to connections that have ended are not recorded") },
     // Sockets: made, accepted, released.
-    Program { section: "cgroup/sock_create", wanted: ALWAYS, without: Refused },
-    Program { section: "cgroup/sock_release", wanted: ALWAYS, without: Refused },
-    Program { section: "tp_btf/inet_sock_set_state", wanted: ALWAYS, without: Refused },
-    Program { section: "sockops", wanted: ALWAYS,
+    Program { name: "socket_created", section: "cgroup/sock_create", wanted: ALWAYS, without: Refused },
+    Program { name: "socket_released", section: "cgroup/sock_release", wanted: ALWAYS, without: Refused },
+    Program { name: "socket_state_changed", section: "tp_btf/inet_sock_set_state", wanted: ALWAYS, without: Refused },
+    Program { name: "connection_changed", section: "sockops", wanted: ALWAYS,
         without: Weaker("connections that end in an interrupt may stay open") },
-    Program { section: "tp/syscalls/sys_exit_accept", wanted: ALWAYS, without: Weaker(NO_ACCEPT) },
-    Program { section: "tp/syscalls/sys_exit_accept4", wanted: ALWAYS, without: Weaker(NO_ACCEPT) },
-    Program { section: "iter/task_file", wanted: ALWAYS, without: Refused },
-    // Who holds a socket.
-    Program { section: "tp_btf/sched_process_fork", wanted: ALWAYS, without: Refused },
-    Program { section: "tp_btf/sched_process_exec", wanted: ALWAYS, without: Refused },
-    Program { section: "tp_btf/sched_process_exit", wanted: ALWAYS, without: Refused },
-    Program { section: "tp/syscalls/sys_enter_sendmsg", wanted: ALWAYS,
+    Program { name: "accept_returned", section: "tp/syscalls/sys_exit_accept", wanted: ALWAYS, without: Weaker(NO_ACCEPT) },
+    Program { name: "accept4_returned", section: "tp/syscalls/sys_exit_accept4", wanted: ALWAYS, without: Weaker(NO_ACCEPT) },
+    Program { name: "open_sockets", section: "iter/task_file", wanted: ALWAYS, without: Refused },
+    // Processes, and with them who can hold a socket.
+    Program { name: "process_forked", section: "tp_btf/sched_process_fork", wanted: ALWAYS, without: Refused },
+    Program { name: "process_forked_again", section: "tp_btf/sched_process_fork", wanted: |kernel| kernel.preempts_tracepoints, without: Refused },
+    Program { name: "process_executed", section: "tp_btf/sched_process_exec", wanted: ALWAYS, without: Refused },
+    Program { name: "process_executed_again", section: "tp_btf/sched_process_exec", wanted: |kernel| kernel.preempts_tracepoints, without: Refused },
+    Program { name: "process_exited", section: "tp_btf/sched_process_exit", wanted: ALWAYS, without: Refused },
+    Program { name: "process_exited_again", section: "tp_btf/sched_process_exit", wanted: |kernel| kernel.preempts_tracepoints, without: Refused },
+    Program { name: "message_sent", section: "tp/syscalls/sys_enter_sendmsg", wanted: ALWAYS,
         without: Weaker("a socket that a process hands to another one is its own until the other uses it") },
     // Who uses a socket.
-    Program { section: "tp_btf/sock_send_length", wanted: |kernel| kernel.reports_use, without: Refused },
-    Program { section: "tp_btf/sock_recv_length", wanted: |kernel| kernel.reports_use, without: Refused },
-    Program { section: "tp_btf/tcp_sendmsg_locked", wanted: |kernel| kernel.reports_writers, without: Refused },
-    Program { section: "fentry/tcp_sendmsg_locked", wanted: |kernel| !kernel.reports_writers,
+    Program { name: "socket_sent", section: "tp_btf/sock_send_length", wanted: |kernel| kernel.reports_use, without: Refused },
+    Program { name: "socket_received", section: "tp_btf/sock_recv_length", wanted: |kernel| kernel.reports_use, without: Refused },
+    Program { name: "stream_grows", section: "tp_btf/tcp_sendmsg_locked", wanted: |kernel| kernel.reports_writers, without: Refused },
+    Program { name: "stream_written", section: "fentry/tcp_sendmsg_locked", wanted: |kernel| !kernel.reports_writers,
         without: Weaker("of a TCP stream that several processes write to, what is sent late may be the wrong one's") },
-    Program { section: "fentry/inet_sendmsg", wanted: ALWAYS, without: Nothing },
-    Program { section: "fentry/inet6_sendmsg", wanted: ALWAYS, without: Nothing },
-    Program { section: "fentry/inet_recvmsg", wanted: ALWAYS, without: Nothing },
-    Program { section: "fentry/inet6_recvmsg", wanted: ALWAYS, without: Nothing },
-    Program { section: "fentry/skb_consume_udp", wanted: ALWAYS, without: Nothing },
-    Program { section: "tp_btf/tcp_rcv_space_adjust", wanted: ALWAYS, without: Refused },
-    Program { section: "tp_btf/skb_copy_datagram_iovec", wanted: ALWAYS, without: Refused },
-    // Processes that run already.
-    Program { section: "iter.s/task", wanted: ALWAYS, without: Refused },
+    Program { name: "socket_sends4", section: "fentry/inet_sendmsg", wanted: ALWAYS, without: Nothing },
+    Program { name: "socket_sends6", section: "fentry/inet6_sendmsg", wanted: ALWAYS, without: Nothing },
+    Program { name: "socket_receives4", section: "fentry/inet_recvmsg", wanted: ALWAYS, without: Nothing },
+    Program { name: "socket_receives6", section: "fentry/inet6_recvmsg", wanted: ALWAYS, without: Nothing },
+    Program { name: "udp_read", section: "fentry/skb_consume_udp", wanted: ALWAYS, without: Nothing },
+    Program { name: "stream_read", section: "tp_btf/tcp_rcv_space_adjust", wanted: ALWAYS, without: Refused },
+    Program { name: "datagram_read", section: "tp_btf/skb_copy_datagram_iovec", wanted: ALWAYS, without: Refused },
+    Program { name: "running_processes", section: "iter.s/task", wanted: ALWAYS, without: Refused },
 ];
 
 const NO_ACCEPT: &str = "a connection is its listener's owner's until it is first used";
 
 impl Program {
-    /// The row of a section of the object.
-    pub(crate) fn of(section: &str) -> &'static Self {
-        PROGRAMS.iter().find(|program| program.section == section).expect("each program has its row")
+    /// The row of the object's program with this name.
+    pub(crate) fn of(name: &OsStr) -> &'static Self {
+        PROGRAMS.iter().find(|program| program.name == name).expect("each program has its row")
     }
 
     /// Whether it is to be loaded.
@@ -167,10 +173,12 @@ mod tests {
     #[test]
     fn each_program_of_the_object_has_one_row_and_each_row_a_program() {
         let object = ObjectBuilder::default().open_memory(OBJECT).expect("it is an object");
-        let sections: BTreeSet<String> =
-            object.progs().map(|program| program.section().to_string_lossy().into_owned()).collect();
-        let rows: BTreeSet<String> = PROGRAMS.iter().map(|program| program.section.to_owned()).collect();
-        assert_eq!(sections, rows);
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let programs: BTreeSet<_> =
+            object.progs().map(|program| (text(program.name()), text(program.section()))).collect();
+        let rows: BTreeSet<_> =
+            PROGRAMS.iter().map(|program| (program.name.to_owned(), program.section.to_owned())).collect();
+        assert_eq!(programs, rows);
         assert_eq!(rows.len(), PROGRAMS.len(), "a row is there twice");
     }
 

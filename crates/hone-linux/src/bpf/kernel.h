@@ -169,6 +169,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	__u64 start_boottime;
+	__u64 self_exec_id; /* counts its exec() */
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	const struct cred *cred;

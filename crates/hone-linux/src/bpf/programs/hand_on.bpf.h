@@ -1,35 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What can give a process's sockets to others: counted, so that its holdings are no longer sure (state/holder.h). */
+/*
+ * What can give a process's sockets to others besides fork, exec and its end (processes.bpf.h): counted, so that its holdings are
+ * no longer sure (state/holder.h).
+ */
 #pragma once
 
 #include "../state/holder.h"
 
 #define SOL_SOCKET 1
 #define SCM_RIGHTS 1
-
-SEC("tp_btf/sched_process_fork")
-int TRACING(sockets_inherited, struct task_struct *parent, struct task_struct *child)
-{
-	if (child->pid == child->tgid)
-		__sync_fetch_and_add(handed_on_by(parent->tgid), HANDED_TO_PROCESS);
-	return 0;
-}
-
-SEC("tp_btf/sched_process_exec")
-int TRACING(sockets_kept, struct task_struct *task)
-{
-	__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROGRAM);
-	return 0;
-}
-
-/* What a process leaves behind, those have to whom it gave copies. */
-SEC("tp_btf/sched_process_exit")
-int TRACING(sockets_left, struct task_struct *task)
-{
-	if (task->signal->live.counter == 0)
-		__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROCESS);
-	return 0;
-}
 
 struct iovec {
 	void *base;

@@ -2,7 +2,7 @@
 /* Process monitor: fork, exec, exit, and the processes that run already. */
 #pragma once
 
-#include "../common.h"
+#include "../state/holder.h"
 
 #define CGROUP_MAX 1024
 #define CGROUP_DEPTH 64
@@ -186,11 +186,36 @@ static __always_inline struct process_buffer *process_buffer(void)
 	return bpf_map_lookup_elem(&process_buffers, &zero);
 }
 
-SEC("tp_btf/sched_process_fork")
-int TRACING(process_forked, struct task_struct *parent, struct task_struct *child)
+/*
+ * Each of the three events has two programs, of which the first that runs reports it. Where the kernel leaves one of them out
+ * (TRACING in common.h), it would have to leave out the other at the same time for a process to be missing.
+ */
+#define REPORTED 65536
+volatile __u64 reported[REPORTED]; /* the latest report of each process, at its id modulo the size */
+
+enum process_event {
+	EVENT_FORK = 1,
+	EVENT_EXEC = 2,
+	EVENT_EXIT = 3,
+};
+
+/* Whether this is the first of the two programs. `number` tells a process's events of one kind apart. */
+static __always_inline bool is_first_report(__u64 task, enum process_event event, __u64 number)
 {
-	if (child->pid != child->tgid)
-		return 0; /* a thread */
+	volatile __u64 *latest = &reported[task & (REPORTED - 1)];
+	__u64 report = task ^ (__u64)event << 62 ^ number << 32;
+	if (*latest == report)
+		return false;
+	*latest = report;
+	return true;
+}
+
+static __always_inline int process_forks(struct task_struct *parent, struct task_struct *child)
+{
+	if (child->pid != child->tgid || !is_first_report(task_word(child), EVENT_FORK, 0))
+		return 0; /* a thread, or reported */
+	/* The child has copies of the parent's descriptors. */
+	__sync_fetch_and_add(handed_on_by(parent->tgid), HANDED_TO_PROCESS);
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
@@ -199,9 +224,24 @@ int TRACING(process_forked, struct task_struct *parent, struct task_struct *chil
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int TRACING(process_executed, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+SEC("tp_btf/sched_process_fork")
+int TRACING(process_forked, struct task_struct *parent, struct task_struct *child)
 {
+	return process_forks(parent, child);
+}
+
+SEC("tp_btf/sched_process_fork")
+int TRACING(process_forked_again, struct task_struct *parent, struct task_struct *child)
+{
+	return process_forks(parent, child);
+}
+
+static __always_inline int process_executes(struct task_struct *task, struct linux_binprm *binprm)
+{
+	if (!is_first_report(task_word(task), EVENT_EXEC, task->self_exec_id))
+		return 0;
+	/* The new program has the old one's descriptors. */
+	__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROGRAM);
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
@@ -220,17 +260,42 @@ int TRACING(process_executed, struct task_struct *task, int old_pid, struct linu
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int TRACING(process_exited, struct task_struct *task)
+SEC("tp_btf/sched_process_exec")
+int TRACING(process_executed, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
 {
-	if (task->signal->live.counter != 0)
-		return 0; /* other threads go on */
+	return process_executes(task, binprm);
+}
+
+SEC("tp_btf/sched_process_exec")
+int TRACING(process_executed_again, struct task_struct *task, int old_pid, struct linux_binprm *binprm)
+{
+	return process_executes(task, binprm);
+}
+
+static __always_inline int process_exits(struct task_struct *task)
+{
+	if (task->signal->live.counter != 0 || !is_first_report(task_word(task), EVENT_EXIT, 0))
+		return 0; /* other threads go on, or reported */
+	/* What a process leaves behind, those have to whom it gave copies. */
+	__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROCESS);
 	struct process_buffer *buffer = process_buffer();
 	if (!buffer)
 		return 0;
 	fill_process(buffer, RECORD_PROCESS_ENDED, task);
 	send_process(buffer, 0);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int TRACING(process_exited, struct task_struct *task)
+{
+	return process_exits(task);
+}
+
+SEC("tp_btf/sched_process_exit")
+int TRACING(process_exited_again, struct task_struct *task)
+{
+	return process_exits(task);
 }
 
 /* The processes that run when the sensor starts; the tracepoints are attached before it is read. */
