@@ -9,7 +9,7 @@ Each scenario has hosts of its own, network namespaces. honeutil sees them all f
 so peers-watch starts one of them within each namespace that there is when recording starts, long enough before the
 traffic, and ends it long enough after it. Needs root, nsenter, the tools on the path, and honeutil beside hone-truth.
 
-    bench/peers.py --job >job; scripts/vm-test --job job --program rustnet --program nethogs 6.12
+    bench/peers.py --job >job; scripts/test-vm --job job --program rustnet --program nethogs 6.12
     bench/peers.py --kept target/vm/RELEASE
 
 plays the same within another kernel, and scores what that leaves.
@@ -158,7 +158,7 @@ def main():
     parser.add_argument("--bench", default="target/debug/hone-truth")
     parser.add_argument("--keep", type=pathlib.Path, help="a directory for what the tools said")
     parser.add_argument("--kept", type=pathlib.Path, help="play nothing, score what is in this directory")
-    parser.add_argument("--job", action="store_true", help="print a script for scripts/vm-test")
+    parser.add_argument("--job", action="store_true", help="print a script for scripts/test-vm")
     arguments = parser.parse_args()
     tools = arguments.tool or TOOLS
     scenarios = arguments.scenario or [f"{name}/v4" for name in SCENARIOS]

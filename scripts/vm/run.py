@@ -1,4 +1,4 @@
-"""Plays the truth bench in virtual machines; see scripts/vm-test."""
+"""Plays the truth bench in virtual machines; see scripts/test-vm."""
 
 import argparse
 import fnmatch
@@ -166,7 +166,7 @@ def read(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="scripts/vm-test")
+    parser = argparse.ArgumentParser(prog="scripts/test-vm")
     parser.add_argument("--release", action="store_true", help="programs of the release profile")
     parser.add_argument("--scenario", action="append", default=[], metavar="GLOB")
     parser.add_argument("--job", type=pathlib.Path, help="a script to run instead; it leaves its results in /out")

@@ -1,6 +1,6 @@
 //! Takes all that a member of honed's group can take, for some seconds: connections until honed refuses more, on each a ring
 //! buffer as large as it may be, lists of the longest kind, and half a request; readers that never read, beside traffic that
-//! fills what waits for them; and attaches and detaches without end. For `scripts/vm-systemd`.
+//! fills what waits for them; and attaches and detaches without end. For `scripts/test-systemd`.
 //!
 //!     hostile SOCKET SECONDS
 
