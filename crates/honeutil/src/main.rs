@@ -9,7 +9,7 @@ use honeutil::platform;
 
 fn main() -> ExitCode {
     let Cli { command, pause } = Cli::checked();
-    let status = honeutil::cli::command::run(command).unwrap_or_else(|error| {
+    let status = honeutil::cli::run(&command).unwrap_or_else(|error| {
         let _ = writeln!(Messages, "honeutil: {error}");
         ExitCode::FAILURE
     });

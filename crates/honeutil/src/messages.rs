@@ -2,10 +2,15 @@
 //!
 //! No escape codes: a line is erased by writing blanks over it, so any terminal will do.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
+
+use crate::platform::file::is_pipe_closed;
 use crate::platform::terminal;
 use crate::text::printable_lines;
 
@@ -95,6 +100,24 @@ impl Write for Messages {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A message on standard error, on a line of its own.
+pub(crate) fn say(message: impl fmt::Display) {
+    let _ = writeln!(Messages, "{message}");
+}
+
+/// Writes what was asked for to standard output; the exit status: its reader may have closed it.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_pipe_closed(&error) => Ok(ExitCode::FAILURE),
+        Err(error) => bail!("cannot write standard output: {error}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How numbers and names look to people.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 /// `1234567` as `1,234,567`.
@@ -92,6 +93,14 @@ pub fn printable(name: &str, most: usize) -> String {
         }
     }
     out
+}
+
+/// A path of somebody else's choice, fit for a terminal.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    /// More characters than a path has.
+    const MOST: usize = 4096;
+    printable(&path.to_string_lossy(), MOST)
 }
 
 fn push_printable(char: char, out: &mut String) {

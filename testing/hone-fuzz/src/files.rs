@@ -65,7 +65,7 @@ pub fn filter_expression(input: &[u8]) {
 /// A value of an option.
 pub fn option_values(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let _ = honeutil::cli::values(&text);
+    let _ = honeutil::cli::parse::values(&text);
     if let Ok(levels) = text.parse::<hone_client::LogLevels>() {
         assert_eq!(levels.to_string().parse(), Ok(levels));
     }

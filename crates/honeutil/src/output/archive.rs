@@ -13,10 +13,8 @@ use std::time::Duration;
 use crate::output::compress::compress;
 use crate::platform::file::{FileId, lower_priority};
 use crate::record::control::Control;
-use crate::text::{printable, thousands};
+use crate::text::{shown_path, thousands};
 
-/// Longest file name shown, in characters.
-const MAX_SHOWN: usize = 4096;
 /// Files named one by one; of more, the first and the last.
 const MAX_NAMED: usize = 4;
 /// How often a wait for the thread looks at the control.
@@ -67,13 +65,19 @@ impl Report {
     /// The files, fit to be shown.
     #[must_use]
     pub fn names(&self) -> String {
-        let shown = |path: &PathBuf| printable(&path.to_string_lossy(), MAX_SHOWN);
         let mut text = match &self.kept[..] {
             [] => "no file".to_owned(),
-            [one] => shown(one),
-            few if few.len() <= MAX_NAMED => few.iter().map(shown).collect::<Vec<_>>().join(", "),
+            [one] => shown_path(one),
+            few if few.len() <= MAX_NAMED => {
+                few.iter().map(|path| shown_path(path)).collect::<Vec<_>>().join(", ")
+            }
             [first, .., last] => {
-                format!("{} files, {} to {}", thousands(self.kept.len() as u64), shown(first), shown(last))
+                format!(
+                    "{} files, {} to {}",
+                    thousands(self.kept.len() as u64),
+                    shown_path(first),
+                    shown_path(last)
+                )
             }
         };
         match self.removed {

@@ -21,10 +21,8 @@ use crate::output::regular_file::{Place, RegularFile};
 use crate::output::stream::{PATIENCE, Stream, StreamError};
 use crate::platform::file::{self, create_new, open_existing};
 use crate::record::control::Control;
-use crate::text::{bytes, printable, thousands};
+use crate::text::{bytes, shown_path, thousands};
 
-/// Longest file name shown, in characters.
-const MAX_SHOWN: usize = 4096;
 /// How often a file is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Files that are gone, named one by one.
@@ -198,7 +196,7 @@ impl Output {
             }
             Target::File(path) => {
                 base.clone_from(path);
-                (open_file(path, control)?, shown(path))
+                (open_file(path, control)?, shown_path(path))
             }
             Target::Stdout => {
                 let name = "standard output".to_owned();
@@ -271,7 +269,7 @@ impl Output {
             }
             match part_file::remove_left_behind(&entry.path()) {
                 Ok(()) => {
-                    tracing::info!("removed {}, which a killed recorder has left", shown(&entry.path()));
+                    tracing::info!("removed {}, which a killed recorder has left", shown_path(&entry.path()));
                 }
                 // Another recorder's, most likely.
                 Err(error) => tracing::info!("{error}"),
@@ -316,7 +314,7 @@ impl Output {
             Place::Same => return file.finish(),
             Place::Moved(to) => {
                 mishaps.moved += 1;
-                mishaps.moved_to = shown(&to);
+                mishaps.moved_to = shown_path(&to);
                 tracing::warn!("{name} was moved while recording: it is {} now", mishaps.moved_to);
             }
             Place::Nowhere => {
@@ -467,10 +465,6 @@ impl Sink {
     }
 }
 
-fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy(), MAX_SHOWN)
-}
-
 /// Makes the first of `path` with numbers from `number` on that does not exist yet; `number` is then the one it has.
 fn create_numbered(path: &Path, number: &mut u32) -> Result<(Sink, String), OutputError> {
     let first = *number;
@@ -483,22 +477,22 @@ fn create_numbered(path: &Path, number: &mut u32) -> Result<(Sink, String), Outp
         };
         match opened {
             Ok(file) => {
-                let name = shown(&candidate);
+                let name = shown_path(&candidate);
                 return Ok((Sink::File(RegularFile::new(file, candidate)), name));
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists && *number - first < MAX_NUMBER => {
                 *number += 1
             }
-            Err(source) => return Err(OutputError::Open { name: shown(&candidate), source }),
+            Err(source) => return Err(OutputError::Open { name: shown_path(&candidate), source }),
         }
     }
 }
 
 /// Makes the file, or named pipe of Windows, or opens the existing one; waits for the reader of a named pipe.
 fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
-    let failed = |source: io::Error| OutputError::Open { name: shown(path), source };
+    let failed = |source: io::Error| OutputError::Open { name: shown_path(path), source };
     if let Some(pipe) = file::make_pipe(path).map_err(failed)? {
-        tracing::info!("{} waits for its reader", shown(path));
+        tracing::info!("{} waits for its reader", shown_path(path));
         while !file::has_reader(&pipe).map_err(failed)? {
             pause(path, control)?;
         }
@@ -520,7 +514,7 @@ fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
 /// Lets a pipe's reader come for a moment, unless it is to stop.
 fn pause(path: &Path, control: &mut Control) -> Result<(), OutputError> {
     if control.stopping().is_some() {
-        return Err(OutputError::NoReader { name: shown(path) });
+        return Err(OutputError::NoReader { name: shown_path(path) });
     }
     std::thread::sleep(Duration::from_millis(50));
     Ok(())

@@ -3,6 +3,8 @@
 
 pub mod control;
 pub mod feed;
+pub mod local;
+pub mod losses;
 mod packet_limit;
 pub mod recorder;
 pub mod rotation;

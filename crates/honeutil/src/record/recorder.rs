@@ -5,16 +5,16 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use hone_engine::{AttachError, OutOfMemory, Read, ReadError, RestartError, SectionInfo};
+use hone_engine::{AttachError, OutOfMemory, Read, ReadError, RestartError};
 
 use crate::messages::Progress;
 use crate::output::{Output, OutputError};
 use crate::platform::ServiceError;
 use crate::record::control::Control;
-use crate::record::feed::{Feed, Fetched, Local};
+use crate::record::feed::{Feed, Fetched};
 use crate::record::packet_limit::Surplus;
 use crate::record::rotation::{Due, Rotation};
-use crate::record::source::{Source, SourceError};
+use crate::record::source::SourceError;
 use crate::record::summary::Outcome;
 use crate::text;
 use crate::traffic::blocks;
@@ -76,9 +76,8 @@ pub enum RecordError {
 }
 
 /// A recording.
-#[derive(Debug)]
-pub struct Recorder<'a, F> {
-    feed: F,
+pub struct Recorder<'a> {
+    feed: Box<dyn Feed + 'a>,
     output: &'a mut Output,
     control: &'a mut Control,
     progress: &'a mut Progress,
@@ -93,30 +92,11 @@ pub struct Recorder<'a, F> {
     checked: Instant,
 }
 
-impl<'a, S: Source> Recorder<'a, Local<'a, S>> {
-    /// A recording in this process: collects the state of the host and attaches the reader. From here on, what happens
-    /// is recorded.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub fn start(
-        source: &'a mut S,
-        section: SectionInfo,
-        options: Options,
-        output: &'a mut Output,
-        control: &'a mut Control,
-        progress: &'a mut Progress,
-    ) -> Result<Self, RecordError> {
-        let feed = Local::start(source, section, options.snap_length)?;
-        Ok(Self::of(feed, options, output, control, progress))
-    }
-}
-
-impl<'a, F: Feed> Recorder<'a, F> {
+impl<'a> Recorder<'a> {
     /// A recording of what a feed brings.
     #[must_use]
-    pub fn of(
-        feed: F,
+    pub fn new(
+        feed: Box<dyn Feed + 'a>,
         options: Options,
         output: &'a mut Output,
         control: &'a mut Control,
@@ -169,7 +149,7 @@ impl<'a, F: Feed> Recorder<'a, F> {
             files: self.output.names(),
             written: self.output.written(),
             compressed: self.output.report().map_or(0, |report| report.compressed_bytes),
-            missing: self.feed.account(),
+            missing: self.feed.losses(),
         };
         (outcome, self.tally, result)
     }
@@ -265,7 +245,7 @@ impl<'a, F: Feed> Recorder<'a, F> {
                 told = true;
                 tracing::warn!("writing what happened before the stop; a further Ctrl-C ends without it");
             }
-            if stop.elapsed() >= F::CATCH_UP {
+            if stop.elapsed() >= self.feed.catch_up_time() {
                 if fetched.latest > 0 {
                     let missing = Duration::from_nanos(now - fetched.latest);
                     tracing::warn!(

@@ -9,7 +9,7 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A source of events: the sensor, or a test's script.
 pub trait Source {
-    /// Tells what runs and what is open now.
+    /// Delivers events for what runs and what is open now.
     ///
     /// # Errors
     /// As the source has it.

@@ -8,7 +8,7 @@ use hone_engine::PerKind;
 use hone_pcapng::{NoOwner, attribution};
 
 use crate::platform::SERVICE_DROPS;
-use crate::record::feed::Account;
+use crate::record::losses::Losses;
 use crate::text::{bytes, counted, duration, printable, share, thousands};
 use crate::traffic::peers::Peers;
 use crate::traffic::tally::{Tally, Traffic};
@@ -35,7 +35,7 @@ pub struct Outcome {
     /// Bytes of the compressed files made of them; 0 if there are none.
     pub compressed: u64,
     /// What is missing.
-    pub missing: Account,
+    pub missing: Losses,
 }
 
 /// The summary, as lines that each end with a newline.

@@ -11,78 +11,28 @@ use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use hone_pcapng::block::SECTION;
 
 use self::examine::{Damage, Examined, examine};
+use crate::cli::repair::RepairArgs;
 use crate::output::part_file::Part;
-use crate::service::print;
 use crate::show::classic_pcap;
 use crate::show::input::Input;
-use crate::text::{counted, printable, thousands};
+use crate::text::{counted, shown_path, thousands};
 
 /// How long a file must stay as it is before its end is cut off in place: a recorder may be writing it.
 const STILL: Duration = Duration::from_secs(1);
 /// Damaged places named one by one.
 const MAX_NAMED: usize = 8;
-/// Longest file name shown, in characters.
-const MAX_SHOWN: usize = 4096;
 
-/// Arguments of `repair`.
-#[derive(Debug, clap::Args)]
-pub struct RepairArgs {
-    /// The recording, also if compressed with zstd or gzip
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// Write to OUT, which must not exist yet [default: FILE with .repaired before its extension]
-    ///
-    /// What is written is never compressed, and may be read by whom FILE may be read by.
-    #[arg(short, long, value_name = "OUT", conflicts_with = "in_place")]
-    pub output: Option<PathBuf>,
-
-    /// Cut the torn end off FILE itself
-    ///
-    /// What is cut off is lost. Not for compressed files.
-    #[arg(long, conflicts_with = "skip_damage")]
-    pub in_place: bool,
-
-    /// Also leave out damaged bytes in the middle, and what cannot be decompressed
-    ///
-    /// Sound blocks behind them are kept. Without this, a file that is damaged other than at its end is not repaired.
-    #[arg(long)]
-    pub skip_damage: bool,
-}
-
-/// What `repair --help` ends with.
-pub(crate) const NOTES: &str = "\
-A recorder that is killed leaves whole blocks. But when the power fails, a file
-system may lose the end of a file, or leave zeros there; and a copy may break
-off. This keeps the whole blocks, and prints what it has cut off: how many
-bytes, from which offset. FILE stays as it is, but for --in-place. A file that
-is whole is left alone: nothing is written.
-
-Offsets are bytes from the beginning of the file, of a compressed one of what
-it holds.
-
-Exit status:
-  0  the file is whole, or was repaired; standard output says which
-  1  it was not repaired; standard error says why, and what to do
-  2  the command line is wrong
-
-Examples:
-  honeutil repair web.pcapng
-  honeutil repair web.pcapng.zst -o whole.pcapng
-  honeutil repair --in-place web.pcapng";
-
-/// Repairs a file.
+/// Repairs a file; returns the report for people.
 ///
 /// # Errors
 /// It is not repaired; with what is wrong and what to do.
-pub fn repair(args: &RepairArgs) -> anyhow::Result<ExitCode> {
+pub fn repair(args: &RepairArgs) -> anyhow::Result<String> {
     let input = Input::File(args.file.clone());
     let name = input.name();
     let cannot_open = |error: io::Error| anyhow!("cannot open {name}: {error}");
@@ -108,7 +58,7 @@ pub fn repair(args: &RepairArgs) -> anyhow::Result<ExitCode> {
         "nothing: the file is whole".to_owned()
     } else if !args.in_place {
         write_kept(&input, &found, &out, &before)?;
-        shown(&out)
+        shown_path(&out)
     } else if compressed {
         bail!("{name} is compressed: --in-place cannot cut it; without it, the rest is written beside it");
     } else {
@@ -117,8 +67,7 @@ pub fn repair(args: &RepairArgs) -> anyhow::Result<ExitCode> {
         })?;
         format!("{name}, in place")
     };
-    print(&report(&found, &written))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(report(&found, &written))
 }
 
 /// `web.repaired.pcapng` of `web.pcapng` and of `web.pcapng.zst`.
@@ -199,9 +148,9 @@ fn place(damage: &Damage) -> String {
 fn write_kept(input: &Input, found: &Examined, out: &Path, like: &Metadata) -> anyhow::Result<()> {
     let failed = |error: io::Error| match error.kind() {
         ErrorKind::AlreadyExists => {
-            anyhow!("{} exists already: remove it, or name another (-o OUT)", shown(out))
+            anyhow!("{} exists already: remove it, or name another (-o OUT)", shown_path(out))
         }
-        _ => anyhow!("cannot write {}: {error}", shown(out)),
+        _ => anyhow!("cannot write {}: {error}", shown_path(out)),
     };
     if out.symlink_metadata().is_ok() {
         return Err(failed(ErrorKind::AlreadyExists.into()));
@@ -234,10 +183,6 @@ fn cut(path: &Path, found: &Examined, before: &Metadata) -> io::Result<()> {
     // There is one run, from the beginning: damage in the middle is refused.
     file.set_len(found.sound_bytes())?;
     file.sync_all()
-}
-
-fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy(), MAX_SHOWN)
 }
 
 /// What was found and done, as lines that each end with a newline.

@@ -20,7 +20,7 @@ fn component(row: &MemoryRow) -> (String, String) {
 
 /// The memory report as a table.
 #[must_use]
-pub(crate) fn memory(rows: &[MemoryRow]) -> String {
+pub(crate) fn text(rows: &[MemoryRow]) -> String {
     let mut out = format!("{:16}{:32}{:>12}{:>14}\n", "MODULE", "USE", "COUNT", "BYTES");
     for row in rows {
         let (module, used_for) = component(row);
@@ -32,7 +32,7 @@ pub(crate) fn memory(rows: &[MemoryRow]) -> String {
 
 /// The memory report as JSON; `bytes` is null where they are contained in another row.
 #[must_use]
-pub(crate) fn memory_json(rows: &[MemoryRow]) -> Value {
+pub(crate) fn json(rows: &[MemoryRow]) -> Value {
     rows.iter()
         .map(|row| {
             let (module, used_for) = component(row);
@@ -55,7 +55,7 @@ mod tests {
             MemoryRow { component: 99, count: 1, bytes: 1 },
         ];
         assert_eq!(
-            memory(&rows),
+            text(&rows),
             "\
 MODULE          USE                                    COUNT         BYTES
 service         everything allocated                      10         4,096
@@ -63,6 +63,6 @@ queue manager   running processes                          7             -
 ?               component 99, unknown to this honeutil           1             1
 "
         );
-        assert_eq!(memory_json(&rows)[1]["bytes"], Value::Null);
+        assert_eq!(json(&rows)[1]["bytes"], Value::Null);
     }
 }

@@ -24,7 +24,7 @@ impl Report {
 /// The report, as lines that each end with a newline. `earlier` is an older report of the same service: rates since
 /// then are told.
 #[must_use]
-pub fn report(now: &Statistics, earlier: Option<&Statistics>) -> String {
+pub fn text(now: &Statistics, earlier: Option<&Statistics>) -> String {
     let [major, minor, micro, build] = now.version;
     let mut report = Report(String::new());
     let since = |nanos| duration(Duration::from_nanos(nanos));
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn the_report_is_the_originals_and_more() {
         assert_eq!(
-            report(&sample(), None),
+            text(&sample(), None),
             format!(
                 "\
 Version                     1.2.3.0
@@ -304,7 +304,7 @@ Blocks in memory            0, 0 B of at most 0 B
         later.now += 2_000_000_000;
         later.received.packets += 3000;
         later.packet_bytes += 4096;
-        let text = report(&later, Some(&sample()));
+        let text = text(&later, Some(&sample()));
         assert!(text.contains("1,003,000, 1,500/s\n") && text.contains("2.0 KiB/s\n"), "{text}");
     }
 
@@ -314,7 +314,7 @@ Blocks in memory            0, 0 B of at most 0 B
         statistics.reader.id = 5;
         statistics.reader.snap_length = 96;
         statistics.reader.filtered.packets = 3;
-        let text = report(&statistics, None);
+        let text = text(&statistics, None);
         for line in ["Reader id                   5\n", "96 bytes\n", "Filtered                    3 packets"]
         {
             assert!(text.contains(line), "{line}: {text}");

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
 use crate::platform;
-use crate::text::printable;
+use crate::text::shown_path;
 
 /// How a gzip member begins (RFC 1952): with deflate, the only method.
 const GZIP_MAGIC: [u8; 3] = [0x1F, 0x8B, 8];
@@ -13,8 +13,6 @@ const GZIP_MAGIC: [u8; 3] = [0x1F, 0x8B, 8];
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Largest window of a compressed file, as a power of two: 128 MiB, what zstd itself takes without being told to.
 const MAX_WINDOW_LOG: u32 = 27;
-/// Longest file name shown, in characters.
-const MAX_SHOWN: usize = 4096;
 
 /// One of the things to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Input {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::File(path) => printable(&path.to_string_lossy(), MAX_SHOWN),
+            Self::File(path) => shown_path(path),
             Self::Stdin => "standard input".to_owned(),
         }
     }

@@ -54,10 +54,10 @@ pub fn check_terminal() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// The feed fails or ends, or the terminal does.
-pub fn run<F: Feed>(mut feed: F, control: &mut Control, interval: Duration) -> anyhow::Result<()> {
+pub fn run(mut feed: Box<dyn Feed>, control: &mut Control, interval: Duration) -> anyhow::Result<()> {
     let mut screen = Screen::open().map_err(|error| anyhow!("cannot set up the terminal: {error}"))?;
     let mut model = Model::new();
-    model.of_service = feed.account().of_service;
+    model.of_service = feed.losses().of_service;
     let mut view = View::new(std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut filled = 0;
@@ -67,7 +67,7 @@ pub fn run<F: Feed>(mut feed: F, control: &mut Control, interval: Duration) -> a
         if control.stopping().is_some() || control.take_restart() {
             return Ok(());
         }
-        take(&mut feed, &mut model, &mut buffer, &mut filled)?;
+        take(&mut *feed, &mut model, &mut buffer, &mut filled)?;
         while event::poll(Duration::ZERO)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
@@ -95,8 +95,8 @@ pub fn run<F: Feed>(mut feed: F, control: &mut Control, interval: Duration) -> a
 }
 
 /// Brings one round of the feed into the model.
-fn take<F: Feed>(
-    feed: &mut F,
+fn take(
+    feed: &mut dyn Feed,
     model: &mut Model,
     buffer: &mut Vec<u8>,
     filled: &mut usize,

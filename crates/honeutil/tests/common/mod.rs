@@ -16,6 +16,7 @@ use hone_pcapng::{Block, Reader};
 use honeutil::messages::Progress;
 use honeutil::output::{Output, Target};
 use honeutil::record::control::Control;
+use honeutil::record::local::Local;
 use honeutil::record::recorder::{Options, RecordError, Recorder};
 use honeutil::record::source::{Source, SourceError};
 use honeutil::record::summary::Outcome;
@@ -193,9 +194,9 @@ pub(crate) fn record_to(
 ) -> Recorded {
     (script.stop, script.restart) = (control.stop_flag(), control.restart_flag());
     let mut progress = Progress::new(false);
-    Recorder::start(&mut script, SectionInfo::default(), options, output, control, &mut progress)
-        .expect("the recording starts")
-        .run()
+    let feed =
+        Local::start(script, SectionInfo::default(), options.snap_length).expect("the recording starts");
+    Recorder::new(Box::new(feed), options, output, control, &mut progress).run()
 }
 
 /// What a recording holds.

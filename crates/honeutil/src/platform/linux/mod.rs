@@ -1,24 +1,22 @@
-//! Linux: honed or the sensor as the source of a recording ([`open_source`]), honed installed and started ([`manage`]),
-//! signals, files, terminals.
+//! Linux: honed or the sensor as the source of a recording, honed installed and started, signals, files, terminals.
 
 pub(crate) mod accounts;
-pub mod args;
 pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod host;
 pub mod manage;
-pub mod notes;
 mod open_connections;
-pub mod open_source;
+mod open_source;
 mod proc_net;
-pub mod service;
+mod service;
 mod service_feed;
 pub mod signals;
 pub mod terminal;
 
 pub use hone_client::ReaderError as ServiceError;
-pub use hone_linux::now;
 pub use open_connections::find as open_connections;
+pub use open_source::open_source;
 pub use service::Service;
 pub use std::env::args_os as arguments;
 

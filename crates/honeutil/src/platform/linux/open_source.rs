@@ -1,4 +1,4 @@
-//! Where a recording's events come from: honed if it runs, or the sensor in this process.
+//! Opens the source of a recording: honed if it runs, or the sensor in this process.
 
 use std::time::Duration;
 
@@ -6,45 +6,28 @@ use anyhow::anyhow;
 use hone_engine::{Event, HostIdentity, Nanos, SectionInfo, SourceDrops};
 use hone_linux::{Sensor, SensorConfig};
 
-use super::args::SourceArgs;
-use super::service_feed::Remote;
-use crate::cli::service_args::TopArgs;
-use crate::messages::Progress;
-use crate::output::Output;
+use super::service_feed::ServiceFeed;
+use crate::cli::read::SourceArgs;
 use crate::record::control::Control;
-use crate::record::feed::Local;
-use crate::record::recorder::{Options, RecordError, Recorder};
+use crate::record::feed::Feed;
+use crate::record::local::Local;
 use crate::record::source::{Source, SourceError};
-use crate::record::summary::Outcome;
-use crate::top;
-use crate::traffic::tally::Tally;
 
 /// The kernel buffer unless said otherwise.
 const DEFAULT_BUFFER_MIB: u32 = 64;
 
-/// What the host is called.
-#[must_use]
-pub fn host_name() -> String {
-    hone_linux::host().host_name
-}
-
-/// Records until it is to stop.
+/// Attaches to honed or starts the sensor: from here on, what happens is recorded.
 ///
 /// # Errors
-/// It can't begin. Whatever comes later is in what is returned.
-pub fn record(
+/// honed refuses, or the sensor cannot be loaded.
+pub fn open_source(
     args: &SourceArgs,
-    options: Options,
-    output: &mut Output,
+    snap_length: u32,
     control: &mut Control,
-    progress: &mut Progress,
-) -> anyhow::Result<(Outcome, Tally, Result<(), RecordError>)> {
-    if let Err(error) = hone_linux::raise_priority() {
-        tracing::debug!("the priority stays as it is: {error}");
-    }
-    let service = Remote::find(args.way.which(args.follow), options.snap_length, control)
+) -> anyhow::Result<Box<dyn Feed>> {
+    let honed = ServiceFeed::attach(&args.service, args.follow, snap_length, control)
         .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
-    if let Some(service) = service {
+    if let Some(honed) = honed {
         if args.buffer_size.is_some() {
             tracing::warn!("--buffer-size has no effect through honed: see sensor_buffer in hone.toml");
         }
@@ -52,41 +35,20 @@ pub fn record(
             tracing::warn!("--mechanism has no effect through honed: see honed --mechanism");
         }
         tracing::info!("recording through honed");
-        return Ok(Recorder::of(service, options, output, control, progress).run());
+        return Ok(Box::new(honed));
     }
-    let ring_bytes = args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20;
-    let mut sensor = Sensor::start(&SensorConfig {
-        snap_length: Some(options.snap_length),
-        ring_bytes,
+    let sensor = Sensor::start(&SensorConfig {
+        snap_length: Some(snap_length),
+        ring_bytes: args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20,
         mechanism: args.mechanism,
     })?;
-    tracing::info!("the kernel tells who uses a socket by {}", sensor.mechanism().words());
+    tracing::info!("the kernel reports who uses a socket by {}", sensor.mechanism().words());
     for note in sensor.notes() {
         tracing::info!("{note}");
     }
-    let recorder = Recorder::start(&mut sensor, section(), options, output, control, progress)?;
+    let feed = Local::start(sensor, section(), snap_length)?;
     tracing::info!("recording in this process, without honed");
-    Ok(recorder.run())
-}
-
-/// Shows live who talks, until it is quit.
-///
-/// # Errors
-/// It can't begin, or what it reads or draws on fails.
-pub fn top(args: &TopArgs, control: &mut Control) -> anyhow::Result<()> {
-    let service = Remote::find(args.way.which(false), top::SNAP_LENGTH, control)
-        .map_err(|error| anyhow!("cannot read through honed: {error}. --local does without it"))?;
-    if let Some(service) = service {
-        return top::run(service, control, args.interval);
-    }
-    let config = SensorConfig {
-        snap_length: Some(top::SNAP_LENGTH),
-        ring_bytes: DEFAULT_BUFFER_MIB << 20,
-        mechanism: None,
-    };
-    let mut sensor = Sensor::start(&config)?;
-    let feed = Local::start(&mut sensor, section(), top::SNAP_LENGTH)?;
-    top::run(feed, control, args.interval)
+    Ok(Box::new(feed))
 }
 
 fn section() -> SectionInfo {

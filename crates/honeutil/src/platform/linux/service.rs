@@ -1,19 +1,21 @@
-//! honed, asked one thing. Also the commands that only it has: `log-level`, `ring-size`.
+//! honed, asked for something. Owns the connection, which reads no packets.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use hone_api::Request;
-use hone_client::{Connection, ReaderError};
+use hone_api::{Request, Statistics};
+use hone_client::{Connection, ReaderError, Waiting, Watch, protocol};
 
-use super::args::{LogLevelArgs, RingSizeArgs, ServiceArgs};
-use super::service_feed::connect;
-use crate::cli::service_args::StatsArgs;
+use crate::cli::service_choice::ServiceAddress;
+use crate::messages::say;
 use crate::record::control::Control;
-use crate::service::memory_report;
-use crate::service::{Report, print};
-use crate::text::{bytes, counted};
 
-/// A connection to honed that reads no packets.
+/// After what time a wait for honed is reported.
+pub(super) const QUIET_WAIT: Duration = Duration::from_secs(2);
+/// How long a honed that is about to end may still accept connections.
+const GOING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A connection to honed.
 #[derive(Debug)]
 pub struct Service(Connection);
 
@@ -22,60 +24,63 @@ impl Service {
     ///
     /// # Errors
     /// honed does not run, or refuses; with what to do.
-    pub fn open(args: &ServiceArgs, control: &Control) -> Result<Self, ReaderError> {
-        connect(args.socket.as_deref(), control).map(Self)
+    pub fn open(address: &ServiceAddress, control: &Control) -> Result<Self, ReaderError> {
+        connect(address.socket.as_deref(), control).map(Self)
     }
 
-    /// What `get-stats` is to tell.
+    /// Its statistics.
     ///
     /// # Errors
     /// honed refuses, or is gone.
-    pub fn report(&mut self, args: &StatsArgs) -> Result<Report, ReaderError> {
-        Ok(if !args.memory {
-            Report::Statistics(Box::new(self.0.statistics()?))
-        } else if args.json {
-            Report::Memory(memory_report::memory_json(&self.0.memory()?).to_string() + "\n")
-        } else {
-            Report::Memory(memory_report::memory(&self.0.memory()?))
-        })
+    pub fn statistics(&mut self) -> Result<Statistics, ReaderError> {
+        self.0.statistics()
     }
 
-    /// Asks for something that has no reply.
+    /// Makes a request that has no reply.
     ///
     /// # Errors
     /// honed refuses, or is gone.
     pub fn control(&mut self, request: &Request<'_>) -> Result<(), ReaderError> {
         self.0.control(request).map(drop)
     }
+
+    /// The connection, for what only honed can be asked.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.0
+    }
 }
 
-fn status(is_written: bool) -> ExitCode {
-    if is_written { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// `log-level`.
+/// Connects to the service. One that ends right now, or was just killed, still has its socket open for a moment: that is
+/// waited for. A stop that comes while the service is waited for, now or later, ends that wait.
 ///
 /// # Errors
-/// As [`crate::service::get_stats`].
-pub fn log_level(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref(), &Control::new())?;
-    if let Some(levels) = args.levels {
-        connection.set_log_levels(levels)?;
+/// It does not run, or refuses; with what to do.
+pub(super) fn connect(socket: Option<&Path>, control: &Control) -> Result<Connection, ReaderError> {
+    let asked = Instant::now();
+    loop {
+        let path = socket.unwrap_or(Path::new(protocol::SOCKET));
+        match Connection::open_watched(path, watch(control.clone())) {
+            Err(ReaderError::Lost) if asked.elapsed() < GOING_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened,
+        }
     }
-    let levels = connection.log_levels()?;
-    print(&format!("{:#04x} {levels}\n", levels.mask())).map(status)
 }
 
-/// `ring-size`.
-///
-/// # Errors
-/// As [`crate::service::get_stats`].
-pub fn ring_size(args: &RingSizeArgs) -> anyhow::Result<ExitCode> {
-    let mut connection = connect(args.service.socket.as_deref(), &Control::new())?;
-    if let Some(bytes) = args.bytes {
-        connection.set_ring_bytes(bytes)?;
-    }
-    let size = connection.statistics()?.ring_bytes;
-    let blocks = size / hone_engine::RING_SLOT_BYTES as u64;
-    print(&format!("{size} bytes ({}): {}\n", bytes(size), counted(blocks, "block"))).map(status)
+/// Says what is waited for, once that takes long, and ends the wait when a stop comes meanwhile. What is waited for after a
+/// stop is needed for a proper end: a further Ctrl-C ends the program at once.
+fn watch(mut control: Control) -> Watch {
+    let (mut told, mut was_stopping) = (false, false);
+    Box::new(move |Waiting { what, waited, at_most }| {
+        let is_stopping = control.stopping().is_some();
+        if waited.is_zero() {
+            (told, was_stopping) = (false, is_stopping);
+        } else if waited >= QUIET_WAIT && !told {
+            told = true;
+            let most = at_most.as_secs();
+            say(format_args!("honeutil: waiting for honed {what}, for at most {most} s; Ctrl-C gives up"));
+        }
+        was_stopping || !is_stopping
+    })
 }

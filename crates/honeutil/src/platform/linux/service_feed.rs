@@ -1,94 +1,36 @@
-//! The service as a recording's feed: finds it, attaches, reads its stream, comes back to it when it was restarted.
-//! Owns the connection.
+//! honed as a feed: finds it, attaches, reads its stream, comes back to it when it was restarted. Owns the connection.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use hone_api::Statistics;
-use hone_client::{Connection, Options, ReaderError, Refusal, Waiting, Watch, protocol};
+use hone_client::{Connection, Options, ReaderError, Refusal, protocol};
 use hone_engine::{Nanos, Read};
 
-use crate::messages::Messages;
+use super::service::{QUIET_WAIT, connect};
+use crate::cli::service_choice::ServiceChoice;
 use crate::record::control::Control;
-use crate::record::feed::{Account, Feed, Fetched};
+use crate::record::feed::{Feed, Fetched};
+use crate::record::losses::{Losses, ServiceStatistics};
 use crate::record::recorder::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;
-/// After what time a wait for the service is reported.
-pub(in crate::platform::linux) const QUIET_WAIT: Duration = Duration::from_secs(2);
-/// How often the service's statistics are asked for.
-const COUNTS_EVERY: Duration = Duration::from_secs(1);
-/// How long a service that goes may let others connect.
-const GOING_PATIENCE: Duration = Duration::from_secs(2);
 /// How often a service that has gone is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Which service, if any.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Which {
-    /// Its socket, if one was asked for by name.
-    pub socket: Option<PathBuf>,
-    /// Not the service, even if it runs.
-    pub local: bool,
-    /// Wait for the service, and attach again when it was away.
-    pub follow: bool,
-}
-
-impl Which {
-    fn path(&self) -> &Path {
-        self.socket.as_deref().unwrap_or(Path::new(protocol::SOCKET))
-    }
-
-    /// Whether there is no way but through the service.
-    fn is_required(&self) -> bool {
-        self.follow || self.socket.is_some()
-    }
-}
-
-/// Connects to the service. One that ends right now, or was just killed, still has its socket open for a moment: that is
-/// waited for. A stop that comes while the service is waited for, now or later, ends that wait.
-///
-/// # Errors
-/// It does not run, or refuses; with what to do.
-pub(super) fn connect(socket: Option<&Path>, control: &Control) -> Result<Connection, ReaderError> {
-    let asked = Instant::now();
-    loop {
-        let path = socket.unwrap_or(Path::new(protocol::SOCKET));
-        match Connection::open_watched(path, watch(control.clone())) {
-            Err(ReaderError::Lost) if asked.elapsed() < GOING_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            opened => return opened,
-        }
-    }
-}
-
-/// Says what is waited for, once that takes long, and ends the wait when a stop comes meanwhile. What is waited for after a
-/// stop is needed for a proper end: a further Ctrl-C ends the program at once.
-fn watch(mut control: Control) -> Watch {
-    let (mut told, mut was_stopping) = (false, false);
-    Box::new(move |Waiting { what, waited, at_most }| {
-        let is_stopping = control.stopping().is_some();
-        if waited.is_zero() {
-            (told, was_stopping) = (false, is_stopping);
-        } else if waited >= QUIET_WAIT && !told {
-            told = true;
-            let most = at_most.as_secs();
-            let _ = writeln!(
-                Messages,
-                "honeutil: waiting for honed {what}, for at most {most} s; Ctrl-C gives up"
-            );
-        }
-        was_stopping || !is_stopping
-    })
+/// The socket that is meant.
+fn path(choice: &ServiceChoice) -> &Path {
+    choice.socket.as_deref().unwrap_or(Path::new(protocol::SOCKET))
 }
 
 /// A reader of the service.
 #[derive(Debug)]
-pub(super) struct Remote {
-    which: Which,
+pub(super) struct ServiceFeed {
+    choice: ServiceChoice,
+    /// Wait for honed, and attach again when it was away.
+    follow: bool,
     snap_length: u32,
     connection: Connection,
     attached: bool,
@@ -101,34 +43,30 @@ pub(super) struct Remote {
     failed: Option<ReaderError>,
     /// Whether it was reported that honed does not answer.
     silent: bool,
-    /// What was counted when this reader attached, and at last.
-    began: Statistics,
-    counted: Statistics,
-    counted_at: Instant,
-    /// What earlier attachments came to.
-    before: Account,
+    statistics: ServiceStatistics,
 }
 
-impl Remote {
-    /// Attaches to the service if that is asked for and it runs; `None`: record without it. Waits for it with
-    /// [`Which::follow`], and gives up with `None` when it is to stop.
+impl ServiceFeed {
+    /// Attaches to honed if it is wanted and runs; `None`: record without it. Waits for it with `follow`.
     ///
     /// # Errors
-    /// The service refuses, or it does not run although it was asked for.
-    pub(super) fn find(
-        which: Which,
+    /// honed refuses, or it does not run although it was asked for, or a stop came while it was waited for.
+    pub(super) fn attach(
+        choice: &ServiceChoice,
+        follow: bool,
         snap_length: u32,
         control: &mut Control,
     ) -> Result<Option<Self>, ReaderError> {
-        if which.local {
+        if choice.local {
             return Ok(None);
         }
         let mut told = false;
         loop {
-            match attach(which.path(), snap_length, control) {
-                Ok((connection, began)) => {
+            match attach(path(choice), snap_length, control) {
+                Ok((connection, statistics)) => {
                     return Ok(Some(Self {
-                        which,
+                        choice: choice.clone(),
+                        follow,
                         snap_length,
                         connection,
                         attached: true,
@@ -137,13 +75,10 @@ impl Remote {
                         ending: false,
                         failed: None,
                         silent: false,
-                        counted: began,
-                        began,
-                        counted_at: Instant::now(),
-                        before: Account::default(),
+                        statistics: ServiceStatistics::new(statistics),
                     }));
                 }
-                Err(error) if which.follow && is_away(&error) => {
+                Err(error) if follow && is_away(&error) => {
                     if !told {
                         tracing::warn!("{error}. Waiting for it");
                         told = true;
@@ -151,9 +86,9 @@ impl Remote {
                     if control.stopping().is_some() {
                         return Err(error);
                     }
-                    std::thread::sleep(LOOK_EVERY);
+                    thread::sleep(LOOK_EVERY);
                 }
-                Err(ReaderError::NoService { .. }) if !which.is_required() => return Ok(None),
+                Err(ReaderError::NoService { .. }) if !follow && choice.socket.is_none() => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
@@ -163,7 +98,7 @@ impl Remote {
     fn count(&mut self) {
         // If that fails the old ones stay: whoever reads on learns why.
         if let Ok(Some(statistics)) = self.connection.asked_statistics() {
-            self.counted = statistics;
+            self.statistics.update(statistics);
         }
         if let Some(silence) = self.connection.silent_for() {
             if silence >= QUIET_WAIT && !self.silent {
@@ -175,8 +110,7 @@ impl Remote {
         } else if self.silent {
             self.silent = false;
             tracing::warn!("honed answers again");
-        } else if self.counted_at.elapsed() >= COUNTS_EVERY {
-            self.counted_at = Instant::now();
+        } else if self.statistics.take_due() {
             let _ = self.connection.ask_statistics();
         }
     }
@@ -185,7 +119,7 @@ impl Remote {
     fn count_now(&mut self) {
         if self.attached && self.failed.is_none() {
             match self.connection.statistics() {
-                Ok(statistics) => self.counted = statistics,
+                Ok(statistics) => self.statistics.update(statistics),
                 Err(error @ (ReaderError::Silent { .. } | ReaderError::GivenUp { .. })) => {
                     self.failed = Some(error);
                 }
@@ -220,9 +154,11 @@ fn may_come_back(error: &ReaderError) -> bool {
     is_away(error) || matches!(error, ReaderError::Permission { .. } | ReaderError::Silent { .. })
 }
 
-impl Feed for Remote {
-    // The service's stream is at most 50 ms late.
-    const CATCH_UP: Duration = Duration::from_millis(120);
+impl Feed for ServiceFeed {
+    fn catch_up_time(&self) -> Duration {
+        // The service's stream is at most 50 ms late.
+        Duration::from_millis(120)
+    }
 
     fn fetch(&mut self, wait: Duration, _most: usize) -> Result<Fetched, RecordError> {
         if self.attached && !self.ending {
@@ -271,15 +207,15 @@ impl Feed for Remote {
 
     fn holds_back(&mut self) -> bool {
         self.count_now();
-        self.failed.is_none() && self.counted.held.waiting > 0
+        self.failed.is_none() && self.statistics.holds_packets()
     }
 
     fn now(&self) -> Nanos {
         hone_linux::now()
     }
 
-    fn account(&mut self) -> Account {
-        self.before.plus(&Account::between(&self.began, &self.counted))
+    fn losses(&mut self) -> Losses {
+        self.statistics.losses()
     }
 
     fn is_attached(&self) -> bool {
@@ -288,24 +224,22 @@ impl Feed for Remote {
 
     fn reattach(&mut self, error: RecordError, control: &mut Control) -> Result<bool, RecordError> {
         match error {
-            RecordError::Service(error) if self.which.follow && is_away(&error) => {
+            RecordError::Service(error) if self.follow && is_away(&error) => {
                 tracing::warn!("{error}. Waiting until it is back");
             }
             error => return Err(error),
         }
         while control.stopping().is_none() {
-            match attach(self.which.path(), self.snap_length, control) {
-                Ok((connection, began)) => {
-                    self.before = self.account();
+            match attach(path(&self.choice), self.snap_length, control) {
+                Ok((connection, statistics)) => {
+                    self.statistics.reattached(statistics);
                     self.connection = connection;
                     (self.attached, self.ending, self.failed, self.silent) = (true, false, None, false);
-                    self.counted = began;
-                    self.began = began;
                     tracing::warn!("honed is back: recording goes on with a new section");
                     return Ok(true);
                 }
                 Err(error) if may_come_back(&error) => {
-                    std::thread::sleep(LOOK_EVERY);
+                    thread::sleep(LOOK_EVERY);
                 }
                 // The loop ends: it is to stop.
                 Err(ReaderError::GivenUp { .. }) => {}

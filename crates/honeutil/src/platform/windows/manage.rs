@@ -13,9 +13,13 @@ use anyhow::{Context as _, anyhow, bail};
 use hone_windows::service::{self, Start, State, Stop};
 use hone_windows::{filters, process};
 
-use super::args::{InstallArgs, StartArgs, StatusArgs, StopArgs, UninstallArgs};
-use super::service_feed::{self, DriverError};
-use crate::messages::Messages;
+use super::service::{self as driver, DriverError};
+use crate::cli::install::InstallArgs;
+use crate::cli::start::StartArgs;
+use crate::cli::status::StatusArgs;
+use crate::cli::stop::StopArgs;
+use crate::cli::uninstall::UninstallArgs;
+use crate::messages::say;
 use crate::text;
 
 /// The service.
@@ -39,11 +43,6 @@ const ERROR_INVALID_IMAGE_HASH: i32 = 577;
 const ERROR_SERVICE_DOES_NOT_EXIST: i32 = 1060;
 const ERROR_SERVICE_MARKED_FOR_DELETE: i32 = 1072;
 const ERROR_DRIVER_BLOCKED: i32 = 1275;
-
-/// Tells a person something, on standard error.
-fn tell(text: impl AsRef<str>) {
-    let _ = writeln!(Messages, "{}", text.as_ref());
-}
 
 /// What can be done about an error, where something can.
 fn remedy(error: &io::Error) -> &'static str {
@@ -83,11 +82,11 @@ fn windows() -> anyhow::Result<PathBuf> {
 pub fn start(_args: &StartArgs) -> anyhow::Result<ExitCode> {
     let before = service::status(NAME).map_err(failed("ask for the driver"))?;
     if before.is_some_and(|status| status.state == State::Running) {
-        tell("the driver runs already");
+        say("the driver runs already");
         return Ok(ExitCode::SUCCESS);
     }
     service::start(NAME).map_err(failed("start the driver"))?;
-    tell("the driver has started");
+    say("the driver has started");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -98,11 +97,11 @@ pub fn start(_args: &StartArgs) -> anyhow::Result<ExitCode> {
 pub fn stop(_args: &StopArgs) -> anyhow::Result<ExitCode> {
     let before = service::status(NAME).map_err(failed("ask for the driver"))?;
     if before.is_none_or(|status| status.state == State::Stopped) {
-        tell("the driver does not run");
+        say("the driver does not run");
         return Ok(ExitCode::SUCCESS);
     }
     end()?;
-    tell("the driver has stopped");
+    say("the driver has stopped");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -143,7 +142,7 @@ fn look() -> (String, u8) {
     };
     let status = match installed.state {
         State::Running => {
-            match service_feed::open().and_then(|device| service_feed::statistics(&device)) {
+            match driver::open().and_then(|device| driver::statistics(&device)) {
                 Ok(statistics) => {
                     let since = text::utc(statistics.now.saturating_sub(statistics.loaded));
                     let for_long = text::duration(Duration::from_nanos(statistics.loaded));
@@ -195,10 +194,10 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     let start = if args.on_demand { Start::Demand } else { Start::Boot };
     if args.dry_run {
         if let Some(driver) = &args.driver {
-            tell(format!("copy {} to {}", driver.display(), file.display()));
+            say(format!("copy {} to {}", driver.display(), file.display()));
         }
-        tell(format!("register {} as the service {NAME}, started {}", file.display(), starts(start)));
-        tell("add the provider, sublayer, callouts and filters of the filtering platform");
+        say(format!("register {} as the service {NAME}, started {}", file.display(), starts(start)));
+        say("add the provider, sublayer, callouts and filters of the filtering platform");
         return Ok(ExitCode::SUCCESS);
     }
     require_administrator("install")?;
@@ -220,7 +219,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     };
     service::install(&driver).map_err(failed("install the driver's service"))?;
     filters::install()?;
-    tell("the driver is installed; `honeutil start` starts it");
+    say("the driver is installed; `honeutil start` starts it");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -236,9 +235,9 @@ fn copy_remedy(error: &io::Error) -> &'static str {
 pub fn uninstall(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
     let file = windows()?.join(FILE);
     if args.dry_run {
-        tell("stop the driver");
-        tell("remove its provider, sublayer, callouts and filters of the filtering platform");
-        tell(format!("remove the service {NAME} and {}", file.display()));
+        say("stop the driver");
+        say("remove its provider, sublayer, callouts and filters of the filtering platform");
+        say(format!("remove the service {NAME} and {}", file.display()));
         return Ok(ExitCode::SUCCESS);
     }
     require_administrator("uninstall")?;
@@ -252,7 +251,7 @@ pub fn uninstall(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(failed(&format!("remove {}", file.display()))(error));
         }
-        _ => tell("the driver is uninstalled"),
+        _ => say("the driver is uninstalled"),
     }
     Ok(ExitCode::SUCCESS)
 }

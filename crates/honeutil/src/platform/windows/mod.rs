@@ -1,22 +1,20 @@
-//! Windows: the driver as the source of a recording ([`open_source`]), installed and started ([`manage`]), the console's
-//! signals, files, terminals. What is unsafe is in `hone-windows`.
+//! Windows: the driver as the source of a recording, installed and started, the console's signals, files, terminals. What is
+//! unsafe is in `hone-windows`.
 
 pub(crate) mod accounts;
-pub mod args;
 pub mod file;
+pub mod host;
 pub mod manage;
-pub mod notes;
 mod open_connections;
-pub mod open_source;
-pub mod service;
+mod open_source;
+mod service;
 mod service_feed;
 pub mod signals;
 pub mod terminal;
 
 pub use open_connections::find as open_connections;
-pub use open_source::now;
-pub use service::Service;
-pub use service_feed::DriverError as ServiceError;
+pub use open_source::open_source;
+pub use service::{DriverError as ServiceError, Service};
 /// The command line: Windows' shells leave `*.pcapng` to programs.
 pub use wild::args_os as arguments;
 

@@ -1,15 +1,58 @@
-//! The driver, asked one thing.
+//! The driver, asked for something. Owns the open device; for the driver this is one more reader.
 
-use hone_api::Request;
+use std::io;
+
+use hone_api::{Request, Statistics};
 use hone_windows::device::Device;
 
-use super::args::ServiceArgs;
-use super::service_feed::{self, DriverError};
-use crate::cli::service_args::StatsArgs;
+use crate::cli::service_choice::ServiceAddress;
 use crate::record::control::Control;
-use crate::service::Report;
 
-/// The open device; for the driver this is one more reader.
+/// `ERROR_FILE_NOT_FOUND`: there is no such device.
+const NOT_FOUND: i32 = 2;
+/// `ERROR_ACCESS_DENIED`.
+const DENIED: i32 = 5;
+
+/// What is wrong with the driver.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// It is not there.
+    #[error("the driver does not run: `honeutil start` starts it once `honeutil install` has installed it")]
+    NotRunning,
+    /// Whoever asks is no administrator.
+    #[error("only administrators may use the driver: run this in a command prompt opened as administrator")]
+    Denied,
+    /// It refuses something.
+    #[error("the driver refuses {what}: {source}")]
+    Refused {
+        /// What was asked for.
+        what: &'static str,
+        /// Windows' answer.
+        source: io::Error,
+    },
+}
+
+/// What an answer means that came to `what`.
+pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> DriverError {
+    move |source| match source.raw_os_error() {
+        Some(NOT_FOUND) => DriverError::NotRunning,
+        Some(DENIED) => DriverError::Denied,
+        _ => DriverError::Refused { what, source },
+    }
+}
+
+/// Opens the device.
+pub(super) fn open() -> Result<Device, DriverError> {
+    Device::open().map_err(refused("to be opened"))
+}
+
+/// Asks for the statistics.
+pub(super) fn statistics(device: &Device) -> Result<Statistics, DriverError> {
+    device.statistics().map_err(refused("its statistics"))
+}
+
+/// The open device.
 #[derive(Debug)]
 pub struct Service(Device);
 
@@ -18,23 +61,23 @@ impl Service {
     ///
     /// # Errors
     /// The driver does not run, or refuses; with what to do.
-    pub fn open(_args: &ServiceArgs, _control: &Control) -> Result<Self, DriverError> {
-        service_feed::open().map(Self)
+    pub fn open(_address: &ServiceAddress, _control: &Control) -> Result<Self, DriverError> {
+        open().map(Self)
     }
 
-    /// What `get-stats` is to tell.
+    /// Its statistics.
     ///
     /// # Errors
     /// The driver refuses.
-    pub fn report(&mut self, _args: &StatsArgs) -> Result<Report, DriverError> {
-        service_feed::statistics(&self.0).map(|statistics| Report::Statistics(Box::new(statistics)))
+    pub fn statistics(&mut self) -> Result<Statistics, DriverError> {
+        statistics(&self.0)
     }
 
-    /// Asks for something that has no reply.
+    /// Makes a request that has no reply.
     ///
     /// # Errors
     /// The driver refuses.
     pub fn control(&mut self, request: &Request<'_>) -> Result<(), DriverError> {
-        service_feed::control(&self.0, request)
+        self.0.request(request).map_err(refused("the request"))
     }
 }

@@ -1,73 +1,23 @@
-//! The driver as a recording's feed. Owns the open device, which is one reader, and its event.
+//! The driver as a feed. Owns the open device, which is one reader, and its event.
 
-use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hone_api::{Request, Statistics};
+use hone_api::Request;
 use hone_engine::{Nanos, Read};
 use hone_windows::device::{Device, Event};
 
-use super::open_source::now;
-use crate::record::feed::{Account, Feed, Fetched};
+use super::host::now;
+use super::service::{DriverError, open, refused, statistics};
+use crate::record::feed::{Feed, Fetched};
+use crate::record::losses::{Losses, ServiceStatistics};
 use crate::record::recorder::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;
-/// How often the driver's statistics are asked for.
-const COUNTS_EVERY: Duration = Duration::from_secs(1);
-
-/// `ERROR_FILE_NOT_FOUND`: there is no such device.
-const NOT_FOUND: i32 = 2;
-/// `ERROR_ACCESS_DENIED`.
-const DENIED: i32 = 5;
-
-/// What is wrong with the driver.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DriverError {
-    /// It is not there.
-    #[error("the driver does not run: `honeutil start` starts it once `honeutil install` has installed it")]
-    NotRunning,
-    /// Whoever asks is no administrator.
-    #[error("only administrators may use the driver: run this in a command prompt opened as administrator")]
-    Denied,
-    /// It refuses something.
-    #[error("the driver refuses {what}: {source}")]
-    Refused {
-        /// What was asked for.
-        what: &'static str,
-        /// Windows' answer.
-        source: io::Error,
-    },
-}
-
-/// What an answer means that came to `what`.
-fn refused(what: &'static str) -> impl Fn(io::Error) -> DriverError {
-    move |source| match source.raw_os_error() {
-        Some(NOT_FOUND) => DriverError::NotRunning,
-        Some(DENIED) => DriverError::Denied,
-        _ => DriverError::Refused { what, source },
-    }
-}
-
-/// Opens the device.
-pub(super) fn open() -> Result<Device, DriverError> {
-    Device::open().map_err(refused("to be opened"))
-}
-
-/// Asks for the statistics.
-pub(super) fn statistics(device: &Device) -> Result<Statistics, DriverError> {
-    device.statistics().map_err(refused("its statistics"))
-}
-
-/// Asks for something that has no reply.
-pub(super) fn control(device: &Device, request: &Request<'_>) -> Result<(), DriverError> {
-    device.request(request).map_err(refused("the request"))
-}
 
 /// A reader of the driver.
 #[derive(Debug)]
-pub(super) struct Driver {
+pub(super) struct ServiceFeed {
     device: Device,
     event: Event,
     /// Whether the event is to be waited for: nothing was left to read.
@@ -77,13 +27,10 @@ pub(super) struct Driver {
     /// Whether the section's end was asked for, and has not come yet.
     is_ending: bool,
     is_attached: bool,
-    /// What was counted when this reader attached, and at last.
-    began: Statistics,
-    counted: Statistics,
-    counted_at: Instant,
+    statistics: ServiceStatistics,
 }
 
-impl Driver {
+impl ServiceFeed {
     /// Attaches: from here on, what happens is recorded.
     pub(super) fn attach(snap_length: u32) -> Result<Self, DriverError> {
         let device = open()?;
@@ -93,7 +40,7 @@ impl Driver {
         }
         let event = Event::new().map_err(refused("an event"))?;
         device.set_event(Some(&event)).map_err(refused("an event"))?;
-        let began = statistics(&device)?;
+        let statistics = ServiceStatistics::new(statistics(&device)?);
         Ok(Self {
             device,
             event,
@@ -101,17 +48,14 @@ impl Driver {
             room: ROUND_BYTES,
             is_ending: false,
             is_attached: true,
-            counted: began,
-            began,
-            counted_at: Instant::now(),
+            statistics,
         })
     }
 
     /// Asks for the statistics. If that fails the old ones stay: whoever reads on learns why.
     fn count(&mut self) {
-        self.counted_at = Instant::now();
         if let Ok(statistics) = self.device.statistics() {
-            self.counted = statistics;
+            self.statistics.update(statistics);
         }
     }
 
@@ -121,9 +65,11 @@ impl Driver {
     }
 }
 
-impl Feed for Driver {
-    // What happened is in the driver's queue by the time that it has happened.
-    const CATCH_UP: Duration = Duration::ZERO;
+impl Feed for ServiceFeed {
+    fn catch_up_time(&self) -> Duration {
+        // What happened is in the driver's queue by the time that it has happened.
+        Duration::ZERO
+    }
 
     fn fetch(&mut self, wait: Duration, _most: usize) -> Result<Fetched, RecordError> {
         if std::mem::take(&mut self.is_drained) {
@@ -163,22 +109,22 @@ impl Feed for Driver {
 
     fn holds_back(&mut self) -> bool {
         self.count();
-        self.counted.held.waiting > 0
+        self.statistics.holds_packets()
     }
 
     fn now(&self) -> Nanos {
         now()
     }
 
-    fn account(&mut self) -> Account {
-        Account::between(&self.began, &self.counted)
+    fn losses(&mut self) -> Losses {
+        self.statistics.losses()
     }
 
     fn dropped_packets(&mut self) -> u64 {
-        if self.counted_at.elapsed() >= COUNTS_EVERY && !self.is_ending {
+        if !self.is_ending && self.statistics.take_due() {
             self.count();
         }
-        self.account().packets()
+        self.losses().packets()
     }
 
     fn is_attached(&self) -> bool {

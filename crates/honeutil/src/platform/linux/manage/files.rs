@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap_complete::Shell;
 
+use super::instance::CONFIG;
 use super::manifest::below;
-use super::place::CONFIG;
-use crate::cli::generate;
+use crate::cli::{completions, man};
 
 /// Where the packages put honed, which is what the unit says.
 const PACKAGED_HONED: &str = "/usr/bin/honed";
@@ -50,17 +50,14 @@ pub(super) fn pieces(
             ..Piece::new(CONFIG, include_str!("../../../../../../packaging/hone.toml"))
         },
         Piece::new("/usr/local/share/man/man8/honed.8", include_str!("../../../../../../packaging/honed.8")),
-        Piece::new(
-            "/usr/local/share/bash-completion/completions/honeutil",
-            generate::completions(Shell::Bash),
-        ),
-        Piece::new("/usr/local/share/zsh/site-functions/_honeutil", generate::completions(Shell::Zsh)),
+        Piece::new("/usr/local/share/bash-completion/completions/honeutil", completions::script(Shell::Bash)),
+        Piece::new("/usr/local/share/zsh/site-functions/_honeutil", completions::script(Shell::Zsh)),
         Piece::new(
             "/usr/local/share/fish/vendor_completions.d/honeutil.fish",
-            generate::completions(Shell::Fish),
+            completions::script(Shell::Fish),
         ),
     ];
-    for (name, page) in generate::man_pages().context("cannot make the man pages")? {
+    for (name, page) in man::pages().context("cannot make the man pages")? {
         pieces.push(Piece::new(format!("/usr/local/share/man/man1/{name}"), page));
     }
     if systemd {

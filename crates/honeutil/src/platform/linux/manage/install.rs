@@ -11,8 +11,9 @@ use anyhow::{Context as _, bail, ensure};
 use super::files::{Piece, pieces};
 use super::lifecycle::find_honed;
 use super::manifest::{MANIFEST, Manifest, below};
-use super::{require_root, systemd, tell};
-use crate::platform::args::InstallArgs;
+use super::{require_root, systemd};
+use crate::cli::install::InstallArgs;
+use crate::messages::say;
 use crate::text::printable_lines;
 
 /// Whose members may read.
@@ -52,7 +53,7 @@ impl Actions {
             }
             Ok(())
         } else {
-            tell(text);
+            say(text);
             action().with_context(|| format!("cannot {text}"))
         }
     }
@@ -73,7 +74,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
         require_root("install")?;
     }
     if PACKAGED_UNITS.iter().any(|unit| below(root, Path::new(unit)).exists()) {
-        tell("Hone is installed as a package: its package manager updates it; nothing to do here");
+        say("Hone is installed as a package: its package manager updates it; nothing to do here");
         return Ok(ExitCode::SUCCESS);
     }
     let honed = find_honed(args.honed.as_deref())?;
@@ -116,7 +117,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
         })?;
     }
     for kept in pieces.iter().filter(|piece| piece.is_config && is_changed(piece, root)) {
-        tell(format!("{} was changed: it stays as it is", below(root, &kept.path).display()));
+        say(format!("{} was changed: it stays as it is", below(root, &kept.path).display()));
     }
     if needs_group {
         actions.act(format!("add the group {GROUP}"), || {
@@ -127,7 +128,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
         take_over(&mut actions, !args.no_start)?;
     }
     if actions.count() == 0 {
-        tell("everything is in place already");
+        say("everything is in place already");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -137,7 +138,7 @@ fn take_over(actions: &mut Actions, start: bool) -> anyhow::Result<()> {
     let changed = actions.count() > 0;
     if !systemd::runs() {
         if !actions.dry_run && start {
-            tell("installed; `honeutil start` starts honed");
+            say("installed; `honeutil start` starts honed");
         }
         return Ok(());
     }

@@ -14,13 +14,15 @@ use hone_client::{Connection, Credentials, ReaderError, Refusal, state_file};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::place::Place;
-use super::{require_root, systemd, tell};
-use crate::platform::args::{StartArgs, StopArgs};
-use crate::platform::linux::service_feed::QUIET_WAIT;
+use super::instance::Instance;
+use super::{require_root, systemd};
+use crate::cli::start::StartArgs;
+use crate::cli::stop::StopArgs;
+use crate::messages::say;
+use crate::platform::linux::service::QUIET_WAIT;
 
 /// Where honed's messages go when nobody keeps a journal.
-pub(in crate::platform::linux) const LOG: &str = "/var/log/honed.log";
+pub(crate) const LOG: &str = "/var/log/honed.log";
 
 /// How long honed may take to load its programs, on a machine that does much else.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -39,26 +41,26 @@ pub fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
     if let Some(honed) = &args.become_honed {
         return Err(become_honed(honed, args));
     }
-    let place = Place::of(&args.place)?;
-    match place.connect() {
+    let instance = Instance::of(&args.instance)?;
+    match instance.connect() {
         Ok(connection) => {
-            tell(format!("honed runs already{}", of_process(process(&connection))));
+            say(format!("honed runs already{}", of_process(process(&connection))));
             return Ok(ExitCode::SUCCESS);
         }
         Err(ReaderError::NoService { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     require_root("start")?;
-    if place.is_of_systemd() {
+    if instance.is_of_systemd() {
         systemd::control(&["start", systemd::UNIT])?;
-        tell("honed has started; `systemctl status honed` shows its messages");
+        say("honed has started; `systemctl status honed` shows its messages");
         return Ok(ExitCode::SUCCESS);
     }
     let honed = find_honed(None)?;
-    let pid = spawn(&place, &honed, &args.log)?;
-    tell(format!(
+    let pid = spawn(&instance, &honed, &args.log)?;
+    say(format!(
         "honed has started (process {pid}) and serves readers on {}; its messages are in {}",
-        place.socket.display(),
+        instance.socket.display(),
         args.log.display()
     ));
     Ok(ExitCode::SUCCESS)
@@ -69,24 +71,24 @@ pub fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// It goes on, with why.
 pub fn stop(args: &StopArgs) -> anyhow::Result<ExitCode> {
-    let place = Place::of(&args.place)?;
-    match end(&place, args.force)? {
-        Some(pid) => tell(format!("honed has stopped{}", of_process(pid))),
-        None => tell("honed does not run"),
+    let instance = Instance::of(&args.instance)?;
+    match end(&instance, args.force)? {
+        Some(pid) => say(format!("honed has stopped{}", of_process(pid))),
+        None => say("honed does not run"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends the honed of a place, and tells its process id where that is known; `None`: none runs.
-pub(super) fn end(place: &Place, force: bool) -> anyhow::Result<Option<Option<Pid>>> {
-    let mut connection = match place.connect() {
+/// Ends the honed of a instance, and tells its process id where that is known; `None`: none runs.
+pub(super) fn end(instance: &Instance, force: bool) -> anyhow::Result<Option<Option<Pid>>> {
+    let mut connection = match instance.connect() {
         Ok(connection) => connection,
         Err(ReaderError::NoService { .. }) => {
             // systemd may be about to start it again.
-            if place.is_of_systemd() && rustix::process::geteuid().is_root() {
+            if instance.is_of_systemd() && rustix::process::geteuid().is_root() {
                 systemd::control(&["stop", systemd::UNIT])?;
             }
-            let _ = std::fs::remove_file(place.pid_file());
+            let _ = std::fs::remove_file(instance.pid_file());
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
@@ -107,7 +109,7 @@ pub(super) fn end(place: &Place, force: bool) -> anyhow::Result<Option<Option<Pi
         None => {
             let asked = Instant::now();
             loop {
-                if !place.socket.exists() {
+                if !instance.socket.exists() {
                     break true;
                 }
                 if asked.elapsed() > patience {
@@ -118,13 +120,13 @@ pub(super) fn end(place: &Place, force: bool) -> anyhow::Result<Option<Option<Pi
         }
     };
     let has_ended = has_ended(QUIET_WAIT) || {
-        tell(format!("waiting for honed{} to end, for at most {STOP_PATIENCE:?}", of_process(pid)));
+        say(format!("waiting for honed{} to end, for at most {STOP_PATIENCE:?}", of_process(pid)));
         has_ended(STOP_PATIENCE)
     };
     if !has_ended {
         bail!("honed{} was told to stop, and has not in {STOP_PATIENCE:?}", of_process(pid));
     }
-    let _ = std::fs::remove_file(place.pid_file());
+    let _ = std::fs::remove_file(instance.pid_file());
     Ok(Some(pid))
 }
 
@@ -156,8 +158,8 @@ fn of_process(pid: Option<Pid>) -> String {
 }
 
 /// Starts it in the background, and returns when it serves readers.
-fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
-    if let Some(directory) = place.socket.parent()
+fn spawn(instance: &Instance, honed: &Path, log: &Path) -> anyhow::Result<u32> {
+    if let Some(directory) = instance.socket.parent()
         && !directory.exists()
     {
         // Members of the group may enter, whatever this shell's umask.
@@ -172,7 +174,7 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
     let said_before = messages.seek(SeekFrom::End(0)).unwrap_or(0);
     let mut command = Command::new(std::env::current_exe().context("cannot find out where honeutil is")?);
     command.args(["start", "--become-honed"]).arg(honed).arg("--log").arg(log);
-    for (option, path) in [("--socket", &place.asked.socket), ("--config", &place.asked.config)] {
+    for (option, path) in [("--socket", &instance.asked.socket), ("--config", &instance.asked.config)] {
         if let Some(path) = path {
             command.arg(option).arg(path);
         }
@@ -180,7 +182,7 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
     command.current_dir("/").stdin(Stdio::null()).stdout(messages.try_clone()?).stderr(messages.try_clone()?);
     command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
     let mut child = command.spawn().context("cannot start honed")?;
-    wait_until_it_serves(&mut child, &place.socket).map_err(|error| {
+    wait_until_it_serves(&mut child, &instance.socket).map_err(|error| {
         let mut said = String::new();
         let end = messages.metadata().map_or(0, |file| file.len());
         let from = said_before.max(end.saturating_sub(MOST_LOG));
@@ -188,7 +190,7 @@ fn spawn(place: &Place, honed: &Path, log: &Path) -> anyhow::Result<u32> {
         let _ = messages.take(MOST_LOG).read_to_string(&mut said);
         anyhow!("{error}; its log {} says: {}", log.display(), said.trim())
     })?;
-    write_pid_file(&place.pid_file(), child.id()).map_err(|error| {
+    write_pid_file(&instance.pid_file(), child.id()).map_err(|error| {
         anyhow!("honed has started (process {}), without a pid file: {error}", child.id())
     })?;
     Ok(child.id())
@@ -217,7 +219,7 @@ fn wait_until_it_serves(child: &mut Child, socket: &Path) -> anyhow::Result<()> 
             bail!("honed did not start in {START_PATIENCE:?}, and was killed");
         }
         if !told && started.elapsed() > QUIET_WAIT {
-            tell("waiting for honed to load its programs ...");
+            say("waiting for honed to load its programs ...");
             told = true;
         }
         std::thread::sleep(TICK);
@@ -231,7 +233,7 @@ fn become_honed(honed: &Path, args: &StartArgs) -> anyhow::Error {
     }
     let mut command = Command::new(honed);
     command.arg("--log").arg(&args.log);
-    for (option, path) in [("--socket", &args.place.socket), ("--config", &args.place.config)] {
+    for (option, path) in [("--socket", &args.instance.socket), ("--config", &args.instance.config)] {
         if let Some(path) = path {
             command.arg(option).arg(path);
         }

@@ -7,27 +7,18 @@
 mod files;
 pub(in crate::platform::linux) mod fuzzing;
 mod install;
+mod instance;
 mod lifecycle;
 mod manifest;
-mod place;
 mod status;
 mod systemd;
 mod uninstall;
 
 pub use install::install;
-pub(in crate::platform::linux) use lifecycle::LOG;
+pub(crate) use lifecycle::LOG;
 pub use lifecycle::{start, stop};
 pub use status::status;
 pub use uninstall::uninstall;
-
-use std::io::Write as _;
-
-use crate::messages::Messages;
-
-/// Tells a person something, on standard error.
-fn tell(text: impl AsRef<str>) {
-    let _ = writeln!(Messages, "{}", text.as_ref());
-}
 
 /// Fails for everybody but root, with what to type instead.
 fn require_root(command: &str) -> anyhow::Result<()> {

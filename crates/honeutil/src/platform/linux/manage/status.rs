@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use hone_client::{Credentials, ReaderError};
 
-use super::place::Place;
+use super::instance::Instance;
 use super::systemd;
-use crate::platform::args::StatusArgs;
+use crate::cli::status::StatusArgs;
 use crate::text;
 
 /// Exit statuses of the Linux Standard Base.
@@ -24,9 +24,9 @@ const MAX_VALUE: usize = 8192;
 /// # Errors
 /// Standard output cannot be written.
 pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let place = Place::of(&args.place)?;
-    let (mut report, status) = look(&place);
-    if place.is_of_systemd()
+    let instance = Instance::of(&args.instance)?;
+    let (mut report, status) = look(&instance);
+    if instance.is_of_systemd()
         && let Some(state) = systemd::state()
     {
         row(&mut report, "systemd", &state);
@@ -35,9 +35,9 @@ pub fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(status))
 }
 
-fn look(place: &Place) -> (String, u8) {
+fn look(instance: &Instance) -> (String, u8) {
     let mut report = String::new();
-    let asked = place.connect().and_then(|mut connection| {
+    let asked = instance.connect().and_then(|mut connection| {
         let statistics = connection.statistics()?;
         Ok((connection, statistics))
     });
@@ -54,19 +54,19 @@ fn look(place: &Place) -> (String, u8) {
             let [major, minor, micro, _] = version.service;
             let protocol = format!("{}.{}", version.major, version.minor);
             row(&mut report, "version", &format!("{major}.{minor}.{micro}, reader protocol {protocol}"));
-            row(&mut report, "socket", &place.socket.display().to_string());
+            row(&mut report, "socket", &instance.socket.display().to_string());
             row(&mut report, "readers", &statistics.readers.to_string());
             (report, 0)
         }
-        Err(ReaderError::NoService { .. }) if place.pid_file().exists() => {
+        Err(ReaderError::NoService { .. }) if instance.pid_file().exists() => {
             row(&mut report, "honed", "does not run, and was not stopped: it has crashed or was killed");
-            row(&mut report, "socket", &place.socket.display().to_string());
+            row(&mut report, "socket", &instance.socket.display().to_string());
             row(&mut report, "to do", "look at its log (/var/log/honed.log), then `honeutil start`");
             (report, DEAD_WITH_PID_FILE)
         }
         Err(ReaderError::NoService { .. }) => {
             row(&mut report, "honed", "does not run");
-            row(&mut report, "socket", &place.socket.display().to_string());
+            row(&mut report, "socket", &instance.socket.display().to_string());
             row(&mut report, "to do", "`honeutil start` starts it");
             (report, NOT_RUNNING)
         }

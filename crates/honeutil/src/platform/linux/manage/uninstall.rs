@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::install::{Actions, group_exists, run_one_of};
+use super::instance::{CONFIG, Instance};
 use super::lifecycle::{LOG, end};
 use super::manifest::{MANIFEST, Manifest, below};
-use super::place::{CONFIG, Place};
-use super::{require_root, systemd, tell};
-use crate::platform::args::{PlaceArgs, UninstallArgs};
+use super::{require_root, systemd};
+use crate::cli::service_choice::ServiceInstance;
+use crate::cli::uninstall::UninstallArgs;
+use crate::messages::say;
 
 /// Where the socket is unless the configuration says otherwise.
 const RUNTIME: &str = "/run/hone";
@@ -27,25 +29,25 @@ pub fn uninstall(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
         require_root("uninstall")?;
     }
     let Some(manifest) = Manifest::read(root)? else {
-        tell("`honeutil install` has installed nothing here; a package is removed by its package manager");
+        say("`honeutil install` has installed nothing here; a package is removed by its package manager");
         return Ok(ExitCode::SUCCESS);
     };
     let mut actions = Actions::new(args.dry_run);
     let mut leftovers = Vec::new();
     if here {
         // Before the configuration goes, which says where its socket is.
-        let place = Place::of(&PlaceArgs::default())?;
-        actions.act("stop honed", || end(&place, args.force).map(drop))?;
+        let instance = Instance::of(&ServiceInstance::default())?;
+        actions.act("stop honed", || end(&instance, args.force).map(drop))?;
         if systemd::knows_unit() {
             actions.act("run systemctl disable honed", || systemd::control(&["disable", systemd::UNIT]))?;
         }
-        leftovers.extend(place.left_behind());
+        leftovers.extend(instance.left_behind());
         leftovers.push(LOG.into());
     }
     let files = manifest.files.iter().map(|file| below(root, file));
     for file in files.chain(leftovers) {
         if args.keep_config && file == below(root, Path::new(CONFIG)) {
-            tell(format!("{} stays", file.display()));
+            say(format!("{} stays", file.display()));
         } else if file.symlink_metadata().is_ok() {
             actions.act(format!("remove {}", file.display()), || Ok(std::fs::remove_file(&file)?))?;
         }
@@ -82,10 +84,10 @@ fn remove_directories(
             continue;
         }
         match std::fs::remove_dir(directory) {
-            Ok(()) => tell(format!("remove {}", directory.display())),
+            Ok(()) => say(format!("remove {}", directory.display())),
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
                 if !quiet {
-                    tell(format!(
+                    say(format!(
                         "{} stays: it holds what `honeutil install` has not made",
                         directory.display()
                     ));

@@ -6,8 +6,8 @@ use hone_client::{Connection, ReaderError, protocol};
 use serde::Deserialize;
 
 use super::systemd;
-use crate::platform::args::PlaceArgs;
-use crate::platform::linux::service_feed;
+use crate::cli::service_choice::ServiceInstance;
+use crate::platform::linux::service;
 use crate::record::control::Control;
 
 /// Where honed's configuration is unless told otherwise.
@@ -15,10 +15,10 @@ pub(super) const CONFIG: &str = "/etc/hone/hone.toml";
 
 /// One honed, running or not.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Instance {
     pub(super) socket: PathBuf,
     /// What it was told to listen on and to read, if anything.
-    pub(super) asked: PlaceArgs,
+    pub(super) asked: ServiceInstance,
 }
 
 /// The one key of the configuration that matters here; honed checks it all.
@@ -27,10 +27,10 @@ struct Config {
     socket: Option<PathBuf>,
 }
 
-impl Place {
-    pub(super) fn of(asked: &PlaceArgs) -> anyhow::Result<Self> {
+impl Instance {
+    pub(super) fn of(asked: &ServiceInstance) -> anyhow::Result<Self> {
         let absolute = |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
-        let asked = PlaceArgs { socket: absolute(&asked.socket)?, config: absolute(&asked.config)? };
+        let asked = ServiceInstance { socket: absolute(&asked.socket)?, config: absolute(&asked.config)? };
         let socket = asked.socket.clone().unwrap_or_else(|| {
             // A configuration that cannot be read is honed's to complain about, when it starts.
             std::fs::read_to_string(asked.config.as_deref().unwrap_or(Path::new(CONFIG)))
@@ -43,7 +43,7 @@ impl Place {
 
     /// Connects to it.
     pub(super) fn connect(&self) -> Result<Connection, ReaderError> {
-        service_feed::connect(Some(&self.socket), &Control::new())
+        service::connect(Some(&self.socket), &Control::new())
     }
 
     /// Whether systemd manages it.
@@ -73,17 +73,17 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("hone.toml");
         std::fs::write(&file, "socket = '/run/x/y.sock'\nmax_readers = 3\n").expect("it is ours");
-        let asked = PlaceArgs { socket: None, config: Some(file) };
-        let place = Place::of(&asked).expect("paths are fine");
-        assert_eq!(place.socket, Path::new("/run/x/y.sock"));
-        assert_eq!(place.pid_file(), Path::new("/run/x/y.pid"));
-        assert_eq!(place.left_behind()[1], Path::new("/run/x/y.sock.lock"));
-        assert!(!place.is_of_systemd());
+        let asked = ServiceInstance { socket: None, config: Some(file) };
+        let instance = Instance::of(&asked).expect("paths are fine");
+        assert_eq!(instance.socket, Path::new("/run/x/y.sock"));
+        assert_eq!(instance.pid_file(), Path::new("/run/x/y.pid"));
+        assert_eq!(instance.left_behind()[1], Path::new("/run/x/y.sock.lock"));
+        assert!(!instance.is_of_systemd());
     }
 
     #[test]
     fn the_command_line_says_more_than_the_configuration() {
-        let asked = PlaceArgs { socket: Some("/a".into()), config: Some("/nowhere".into()) };
-        assert_eq!(Place::of(&asked).expect("paths are fine").socket, Path::new("/a"));
+        let asked = ServiceInstance { socket: Some("/a".into()), config: Some("/nowhere".into()) };
+        assert_eq!(Instance::of(&asked).expect("paths are fine").socket, Path::new("/a"));
     }
 }

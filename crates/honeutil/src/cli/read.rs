@@ -1,0 +1,301 @@
+//! `honeutil read`: records live traffic with its processes.
+
+use std::io::Write as _;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory as _};
+#[cfg(target_os = "linux")]
+use hone_linux::Mechanism;
+
+use super::Cli;
+#[cfg(target_os = "linux")]
+use super::parse::buffer_size;
+use super::parse::{count, duration, max_files, rotate_size, rotate_time, snap_length};
+use super::service_choice::ServiceChoice;
+use crate::messages::{Messages, Progress};
+use crate::output::archive::Keep;
+use crate::output::{Output, OutputError, Target};
+use crate::platform::{self, host, open_source};
+use crate::record::control::Control;
+use crate::record::recorder::{Options, RecordError, Recorder};
+use crate::record::rotation::Rotation;
+use crate::record::summary;
+
+/// Record live traffic with its processes
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = NOTES)]
+pub struct ReadArgs {
+    /// Write into DIR, as HOST_YYYYMMDD_HHMMSS.pcapng (UTC) [default: the current directory]
+    ///
+    /// If the name is taken, _1, _2 and so on is appended; no file is ever overwritten. Recordings hold
+    #[cfg_attr(not(windows), doc = "everyone's traffic: new files are readable by their owner only.")]
+    #[cfg_attr(windows, doc = "everyone's traffic: new files are for their owner and administrators only.")]
+    #[arg(short, long, value_name = "DIR", conflicts_with = "write")]
+    pub directory: Option<PathBuf>,
+
+    /// Write to FILE instead; - is standard output
+    ///
+    /// An existing file is overwritten once recording starts, and keeps its permissions; a new one is
+    #[cfg_attr(not(windows), doc = "readable by its owner only. FILE may be a named pipe.")]
+    #[cfg_attr(
+        windows,
+        doc = r"for its owner and administrators only. FILE may be a named pipe, \\.\pipe\NAME, see below."
+    )]
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    /// Keep at most BYTES of each packet; 0: all of it
+    #[arg(short, long, value_name = "BYTES", default_value = "0", value_parser = snap_length)]
+    pub snap_length: u32,
+
+    /// Stop after this time: 10, 0.5, 10s, 2m, 1h, 1d
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Stop after N packets
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub count: Option<NonZeroU64>,
+
+    /// Begin the next file before one grows beyond BYTES: 1M to 16T, with K, M, G or T
+    ///
+    /// A file is at least twice as large as the state of the host that it begins with.
+    #[arg(long, value_name = "BYTES", value_parser = rotate_size)]
+    pub rotate_size: Option<u64>,
+
+    /// Begin the next file after this time: 1s to 365d, as --duration
+    #[arg(long, value_name = "TIME", value_parser = rotate_time)]
+    pub rotate_time: Option<Duration>,
+
+    /// Keep at most N files of this recording: remove its oldest when a new one begins
+    ///
+    /// A file that was there before, and that -w overwrote, is not counted and never removed. Nor is one that somebody
+    /// has moved. While one is compressed, there is one more, FILE.zst.part.
+    #[arg(long, value_name = "N", value_parser = max_files)]
+    pub max_files: Option<NonZeroU32>,
+
+    /// Compress each finished file with zstd, into FILE.zst
+    ///
+    /// This happens beside the recording, one file at a time, as FILE.zst.part; the plain file is removed once the
+    /// compressed one is whole. `honeutil show` reads both. What a recorder of the same names has left half compressed
+    /// when it was killed is removed; its plain file stays as it is.
+    #[arg(long)]
+    pub compress: bool,
+
+    /// Where events come from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+
+    /// Say more on standard error; twice or three times for even more
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// No progress line and no summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Where events come from: on Windows, always the driver.
+#[derive(Debug, Default, clap::Args)]
+pub struct SourceArgs {
+    /// Kernel buffer between sensor and file: a power of two, 1 to 1024 [default: 64]
+    ///
+    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow. Through honed, its own holds:
+    /// sensor_buffer in /etc/hone/hone.toml.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "MIB", value_parser = buffer_size)]
+    pub buffer_size: Option<u32>,
+
+    /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
+    ///
+    /// For comparisons; through honed, its own holds: `honed --mechanism`.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "HOW", value_parser = hone_linux::mechanism)]
+    pub mechanism: Option<Mechanism>,
+
+    /// Whether to record through the service.
+    #[command(flatten)]
+    pub service: ServiceChoice,
+
+    /// Wait for honed, and go on with a new section when it is back after it ended
+    #[cfg(target_os = "linux")]
+    #[arg(long, conflicts_with = "local")]
+    pub follow: bool,
+}
+
+/// Below the help.
+#[cfg(target_os = "linux")]
+const NOTES: &str = "\
+Signals:
+  INT (Ctrl-C), TERM  end the file at a block boundary, print the summary
+  HUP                 end the file and begin the next, which stands alone:
+                      in DIR it is named by the time; FILE.pcapng is
+                      followed by FILE_1.pcapng, FILE_2.pcapng and so on;
+                      a pipe gets a new section. When the terminal itself
+                      hangs up, the recording ends.
+
+Files:
+  If a file is deleted or replaced while it is written, a warning says so
+  within a second, and how to save what is in it. It is written on, the next
+  file begins when it is due, and the exit status is 1. A file that is moved,
+  as logrotate does it, is whole: the summary has its new name. Neither is
+  compressed or removed. What was finished before may be taken at any time.
+
+honed:
+  If honed runs, its stream is recorded; if not, honeutil loads the sensor
+  itself, which takes root. -v says which. If honed is there and refuses,
+  nothing is recorded. Through honed, a file may exceed --rotate-size by
+  what waited in honed when the size was reached.
+
+Exit status:
+  0    the recording ended as asked
+  1    something failed, or a file was deleted or replaced meanwhile; standard
+       error says what, and files end at their last whole block. Without a
+       message: the pipe's reader closed it.
+  2    the command line is wrong; nothing was started
+  130  a second Ctrl-C ended it while its output was stuck, or honed hung
+
+Examples:
+  sudo honeutil read --duration 10
+  sudo honeutil read -w web.pcapng --count 1000 -s 96
+  sudo honeutil read -d /var/tmp --rotate-size 1G --max-files 24 --compress
+  sudo honeutil read -w - | tshark -l -r -";
+
+/// Below the help.
+#[cfg(windows)]
+const NOTES: &str = "\
+Keys:
+  Ctrl-C      end the file at a block boundary, print the summary
+  Ctrl-Break  end the file and begin the next, which stands alone:
+              in DIR it is named by the time; FILE.pcapng is followed by
+              FILE_1.pcapng, FILE_2.pcapng and so on; a pipe gets a new
+              section
+  When the window is closed, the user logs off or the computer shuts down, the
+  recording ends as with Ctrl-C.
+
+Files:
+  If a file is deleted or replaced while it is written, a warning says so
+  within a second. It is written on, the next file begins when it is due, and
+  the exit status is 1. A file that is moved is whole: the summary has its new
+  name. Neither is compressed or removed. What was finished before may be taken
+  at any time.
+
+Pipes:
+  -w \\\\.\\pipe\\NAME makes the pipe if nobody has, waits until a program opens it,
+  and records until that closes it. One program of this computer can open it,
+  as an administrator. Of a pipe that somebody else has made, it is the
+  writer; that one learns who writes, and can do nothing in that name.
+
+It reads the driver's stream, which only administrators may. Any number of
+programs can read at once; each gets everything. The driver can't be stopped
+meanwhile. A file may exceed --rotate-size by what waited in the driver when
+the size was reached.
+
+Exit status:
+  0    the recording ended as asked
+  1    something failed, or a file was deleted or replaced meanwhile; standard
+       error says what, and files end at their last whole block. Without a message: the pipe's reader closed it,
+       which the next block that is written shows.
+  2    the command line is wrong; nothing was started
+  130  a second Ctrl-C ended it while its output was stuck
+
+Examples:
+  honeutil read --duration 10
+  honeutil read -w web.pcapng --count 1000 -s 96
+  honeutil read -d D:\\traffic --rotate-size 1G --max-files 24 --compress
+  honeutil read -w - | tshark -l -r -
+  start honeutil read -q -w \\\\.\\pipe\\hone
+  start \"\" \"C:\\Program Files\\Wireshark\\Wireshark.exe\" -k -i \\\\.\\pipe\\hone
+  PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
+
+pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    log(args.verbose);
+    let mut control = Control::with_signals().context("cannot handle signals")?;
+    // Before the sensor, which takes a while to load: a bad path is reported at once.
+    let mut output = Output::open(args.target(), &host::name(), host::now(), &mut control)?;
+    let rotation = args.rotation();
+    if rotation.is_on() {
+        output.require_files()?;
+    }
+    if !args.keep().is_everything() {
+        output.keep(args.keep())?;
+    }
+    host::raise_priority();
+    let feed = open_source(&args.source, args.snap_length, &mut control)?;
+    let options =
+        Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
+    let mut progress = Progress::new(!args.quiet);
+    let (outcome, tally, result) =
+        Recorder::new(feed, options, &mut output, &mut control, &mut progress).run();
+    if matches!(result, Err(RecordError::Output(OutputError::Closed { .. }))) {
+        return Ok(ExitCode::FAILURE);
+    }
+    if !args.quiet {
+        let _ = Messages.write_all(summary::render(&outcome, &tally).as_bytes());
+    }
+    result?;
+    // A warning has named each file that could not be compressed or removed.
+    Ok(if output.report().is_some_and(|report| report.failures > 0) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+impl ReadArgs {
+    /// What makes no sense together, and no single option shows.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        let is_stream = match self.target() {
+            Target::Stdout => true,
+            Target::File(path) => platform::file::is_pipe_name(&path),
+            Target::Directory(_) => false,
+        };
+        if is_stream && (self.rotation().is_on() || !self.keep().is_everything()) {
+            let message = "--rotate-size, --rotate-time, --max-files and --compress are for files: use -d or -w FILE, \
+                           not -w - or a pipe";
+            let mut command = Cli::command();
+            command.build();
+            let mut read = command.find_subcommand("read").cloned().unwrap_or(command);
+            return Err(read.error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
+    }
+
+    fn target(&self) -> Target {
+        match (&self.write, &self.directory) {
+            (Some(file), _) if file.as_os_str() == "-" => Target::Stdout,
+            (Some(file), _) => Target::File(file.clone()),
+            (None, directory) => Target::Directory(directory.clone().unwrap_or_default()),
+        }
+    }
+
+    fn rotation(&self) -> Rotation {
+        Rotation { size: self.rotate_size, time: self.rotate_time }
+    }
+
+    /// What is done with finished files.
+    fn keep(&self) -> Keep {
+        Keep { max_files: self.max_files, compress: self.compress }
+    }
+}
+
+/// Sends messages up to a level of detail to standard error.
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(|| Messages)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .init();
+}

@@ -1,0 +1,110 @@
+//! `honeutil send-conns`: sends the list of open connections to the service.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::ArgAction;
+use hone_api::limits::MAX_OPEN_CONNECTIONS;
+use hone_api::{ConnectionRecord, Fixed, List, OpenConnection, OpenConnections, Request};
+
+use super::service_choice::ServiceAddress;
+use crate::messages::{Messages, print};
+use crate::platform::{self, SERVICE, Service};
+use crate::record::control::Control;
+use crate::text::counted;
+
+#[cfg_attr(not(windows), doc = "Send the list of open connections to honed")]
+#[cfg_attr(windows, doc = "Send the list of open connections to the driver")]
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = NOTES)]
+pub struct ConnsArgs {
+    /// Which service.
+    #[command(flatten)]
+    pub service: ServiceAddress,
+
+    /// Print the connections as a table
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub verbose: bool,
+
+    /// Send nothing; useful with -v
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Below the help.
+#[cfg(target_os = "linux")]
+const NOTES: &str = "\
+Reads the sockets of all network namespaces that a process is in, and who
+holds them, from /proc, and sends the list to honed, which names with it the
+process of packets that it cannot explain by itself. You do not need this in
+normal operation: honed reads the open sockets when it starts.
+
+Exit status:
+  0  sent
+  1  honed does not run, or refuses; standard error says what to do
+  2  the command line is wrong
+
+Examples:
+  sudo honeutil send-conns -v
+  sudo honeutil send-conns --dry-run -v";
+
+/// Below the help.
+#[cfg(windows)]
+const NOTES: &str = "\
+Sends Windows' own list of open connections and their processes to the driver,
+which names with it the process of packets that it cannot explain by itself.
+You do not need this in normal operation: a driver that starts with the system
+sees all connections begin. The installer does it once.
+
+Exit status:
+  0  sent
+  1  the driver does not run, or refuses; standard error says what to do
+  2  the command line is wrong
+
+Examples:
+  honeutil send-conns -v
+  honeutil send-conns --dry-run -v";
+
+pub(super) fn run(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
+    // Before looking around: a service that isn't there is told at once.
+    let service = if args.dry_run { None } else { Some(Service::open(&args.service, &Control::new())?) };
+    let found = platform::open_connections()?;
+    if found.unreadable > 0 {
+        let _ = writeln!(
+            Messages,
+            "honeutil: {} may not be looked into, and what they hold is not listed: run as root",
+            counted(found.unreadable as u64, "process").replace("processs", "processes")
+        );
+    }
+    if found.unheld > 0 {
+        let _ = writeln!(
+            Messages,
+            "honeutil: {} no process that was found: not listed",
+            match found.unheld {
+                1 => "1 socket belongs to".to_owned(),
+                count => format!("{count} sockets belong to"),
+            }
+        );
+    }
+    if args.verbose {
+        let printed = print(&found.table())?;
+        if printed != ExitCode::SUCCESS {
+            return Ok(printed);
+        }
+    }
+    let Some(mut service) = service else { return Ok(ExitCode::SUCCESS) };
+    let records = found.records();
+    if records.len() > MAX_OPEN_CONNECTIONS {
+        bail!("{} connections are open; {SERVICE} takes at most {MAX_OPEN_CONNECTIONS}", records.len());
+    }
+    let mut buffer = vec![0; records.len() * <ConnectionRecord as Fixed>::LENGTH];
+    let list = List::write(records.iter().map(OpenConnection::record), &mut buffer)?;
+    service.control(&Request::SetOpenConnections(OpenConnections::Full(list)))?;
+    let mut sent = format!("sent {}", counted(records.len() as u64, "record"));
+    if found.namespaces > 0 {
+        sent += &format!(" of {}", counted(found.namespaces as u64, "network namespace"));
+    }
+    let _ = writeln!(Messages, "{sent}");
+    Ok(ExitCode::SUCCESS)
+}

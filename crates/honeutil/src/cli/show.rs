@@ -1,0 +1,173 @@
+//! `honeutil show`: shows recordings as text or JSON.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::parse::{connection_id, nonempty, port, process_id};
+use crate::messages::Messages;
+use crate::show::expression::Expression;
+use crate::show::input::Input;
+use crate::show::select::{Network, Selection};
+use crate::show::{Show, ShowError};
+
+/// Show recordings as text or JSON, one event a line
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = format!("{NOTES}{EXAMPLES}"))]
+pub struct ShowArgs {
+    /// Recordings to show, also if compressed with zstd or gzip; - or none is standard input
+    ///
+    /// Captures of other programs are shown too, PCAP-NG and libpcap's .pcap. A packet without a time (in a simple packet
+    /// block) has - for it.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// One JSON object a line, with the field names of the Elastic Common Schema
+    ///
+    /// What is not known is left out: an event without a time has no @timestamp. Characters that do not print, or change
+    /// how others print, are escaped as \uXXXX.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Events of this process
+    #[arg(long, value_name = "PID", value_parser = process_id)]
+    pub pid: Vec<u32>,
+
+    /// Events of processes whose executable has this file name, or this path
+    ///
+    /// As it is, or as show prints it: evil\x1b.sh, caf\xe9. So have --user and --container.
+    #[arg(long, value_name = "NAME", value_parser = nonempty)]
+    pub name: Vec<String>,
+
+    /// Events of processes of this user, by name, number or security identifier
+    #[arg(long, value_name = "USER", value_parser = nonempty)]
+    pub user: Vec<String>,
+
+    /// Events of processes in the container whose id or name begins so
+    #[arg(long, value_name = "ID", value_parser = nonempty)]
+    pub container: Vec<String>,
+
+    /// Events and packets of this connection
+    #[arg(long, value_name = "ID", value_parser = connection_id)]
+    pub conn: Vec<u64>,
+
+    /// Packets from or to this port
+    #[arg(long, value_name = "PORT", value_parser = port)]
+    pub port: Vec<u16>,
+
+    /// Packets from or to this address or network (ADDRESS/BITS)
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<Network>,
+
+    /// Packets that meet a pcap-filter expression, as tcpdump has them
+    ///
+    /// Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are numbers;
+    /// what looks at the link layer (ether, vlan) is refused.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub filter: Option<Expression>,
+}
+
+impl ShowArgs {
+    /// What the filters say together.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        Selection {
+            pids: self.pid.clone(),
+            names: self.name.clone(),
+            users: self.user.clone(),
+            containers: self.container.clone(),
+            connections: self.conn.clone(),
+            ports: self.port.clone(),
+            hosts: self.host.clone(),
+            expression: self.filter.clone(),
+        }
+    }
+}
+
+/// Below the help.
+const NOTES: &str = "\
+Lines:
+  TIME KIND PID USER NAME, then what the kind has; - where nothing is known.
+  HEAD  a section begins: host, application, operating system
+  EXEC  a process runs a program, or was found running
+  FORK  a process was forked; it runs its parent's program
+  KTHR  a thread of the kernel
+  EXIT  a process ended
+  SOCK  a connection was opened or closed, or packets of it are corrected
+  PAKT  a packet: direction, protocol, source > destination, length
+  STAT  what the section received and dropped
+  Bytes that do not print, blanks included, are shown as \\x1b or \\u{202e}.
+
+Corrections:
+  A process can take over a socket with packets in it that were recorded as
+  another one's. A correction (SOCK ... correction) then follows, in the same
+  file or in a later one. Files are read twice: packets are shown, and
+  filtered, with their right process, by the name that it has at the
+  correction (JSON: hone.corrected is true). Name the files of a recording in
+  their order, in one command. A pipe and standard input are read once: their
+  packets are shown as they were recorded, and the corrections behind them.
+
+Filters:
+  Different options must all be met, of one option given again any. An event
+  that has nothing to compare is not shown: a process event has no port.
+
+Exit status:
+  0    everything was shown
+  1    something could not be read to its end; standard error says what, where
+       and why, and what came before it was shown. Without a message: the
+       pipe's reader closed it. `honeutil repair` keeps what is whole of a file
+       with a torn end.
+  2    the command line is wrong
+  130  a second Ctrl-C; the first one, while a pipe is read, lets its writer
+       end the stream";
+
+/// Below the notes.
+#[cfg(target_os = "linux")]
+const EXAMPLES: &str = "
+
+Examples:
+  honeutil show web.pcapng
+  honeutil show --name curl --port 443 *.pcapng.zst
+  honeutil show --filter 'udp port 53' web.pcapng
+  honeutil show --json web.pcapng | jq -r .process.executable
+  honeutil read -w - | honeutil show --user alice";
+
+/// Below the notes.
+#[cfg(windows)]
+const EXAMPLES: &str = "
+
+Examples:
+  honeutil show web.pcapng
+  honeutil show --name curl.exe --port 443 a.pcapng.zst b.pcapng.zst
+  honeutil show --filter \"udp port 53\" web.pcapng
+  honeutil show --json web.pcapng > web.json
+  honeutil read -w - | honeutil show --host 192.0.2.0/24
+  PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
+
+pub(super) fn run(args: &ShowArgs) -> ExitCode {
+    let mut inputs: Vec<_> = args.files.iter().map(|path| Input::named(path)).collect();
+    if inputs.is_empty() {
+        inputs.push(Input::Stdin);
+    }
+    let mut show = Show::new(args.selection(), args.json, io::stdout().lock());
+    show.collect(&inputs);
+    let mut status = ExitCode::SUCCESS;
+    for input in &inputs {
+        if let Err(error) = show.show(input) {
+            status = ExitCode::FAILURE;
+            if !matches!(error, ShowError::Closed) {
+                let remedy = match input {
+                    Input::File(_) if error.is_of_torn_file() => {
+                        ". What comes before is shown; `honeutil repair FILE` writes a file of what is whole"
+                    }
+                    _ => "",
+                };
+                let _ = writeln!(Messages, "honeutil: {error}{remedy}");
+            }
+            if !error.is_of_input() {
+                break;
+            }
+        }
+    }
+    status
+}

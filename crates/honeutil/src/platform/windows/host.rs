@@ -1,0 +1,17 @@
+//! The host: its name, its clock, and this program's share of its processors.
+
+use std::time::SystemTime;
+
+use hone_engine::Nanos;
+
+pub use hone_windows::host::name;
+
+/// The time, as blocks have it: nanoseconds since 1970-01-01 UTC.
+#[must_use]
+pub fn now() -> Nanos {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Does nothing: a recorder on Windows has the usual priority.
+pub const fn raise_priority() {}

@@ -1,0 +1,110 @@
+//! The engine in this process as a feed: a source's events go in, blocks come out.
+
+use std::time::{Duration, Instant};
+
+use hone_engine::{
+    Config, Engine, Event, MAX_PACKET_BYTES, Nanos, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
+    SectionInfo,
+};
+
+use super::feed::{Feed, Fetched};
+use super::losses::Losses;
+use super::recorder::RecordError;
+use super::source::Source;
+
+/// Most records taken from the source before the reader is drained. Few enough that even the largest packets fit into
+/// the reader's ring, and that usual ones are still in the processor's cache when they are written.
+const BATCH: usize = 256;
+/// How often the source's drops are asked for.
+const DROPS_EVERY: Duration = Duration::from_millis(100);
+/// The reader's ring buffer, in blocks and in bytes of blocks: more than a batch, so that it never overflows.
+const RING_BYTES: usize = 131_072 * RING_SLOT_BYTES;
+const PINNED_BYTES: usize = 128 << 20;
+const _: () = assert!(BATCH * (MAX_PACKET_BYTES as usize) <= PINNED_BYTES / 2);
+
+/// The engine in this process.
+#[derive(Debug)]
+pub struct Local<S> {
+    source: S,
+    engine: Engine,
+    reader: ReaderId,
+    drops_asked: Instant,
+}
+
+impl<S: Source> Local<S> {
+    /// Collects the state of the host and attaches the reader: from here on, what happens is recorded.
+    ///
+    /// # Errors
+    /// The source fails, or there is no memory.
+    pub fn start(mut source: S, section: SectionInfo, snap_length: u32) -> Result<Self, RecordError> {
+        let mut engine = Engine::new(Config { section, max_ring_bytes: RING_BYTES, ..Config::default() })?;
+        // What cannot be recorded is counted by the engine, and is in the summary.
+        let mut sink = |event: Event<'_>| {
+            let _ = engine.restate(&event);
+        };
+        source.restate(&mut sink).map_err(RecordError::Source)?;
+        let options = ReaderOptions { ring_bytes: Some(RING_BYTES), pinned_bytes: PINNED_BYTES, snap_length };
+        let reader = engine.attach(&options, source.now())?;
+        Ok(Self { source, engine, reader, drops_asked: Instant::now() })
+    }
+
+    fn report_drops(&mut self) -> Result<(), RecordError> {
+        let drops = self.source.drops().map_err(RecordError::Source)?;
+        self.engine.report_source_drops(drops);
+        Ok(())
+    }
+}
+
+impl<S: Source> Feed for Local<S> {
+    fn catch_up_time(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+
+    fn fetch(&mut self, wait: Duration, most: usize) -> Result<Fetched, RecordError> {
+        let engine = &mut self.engine;
+        let mut latest = 0;
+        let mut sink = |event: Event<'_>| {
+            latest = latest.max(event.at());
+            let _ = engine.handle(&event);
+        };
+        let before = self.source.now();
+        let taken = self.source.poll(wait, most.min(BATCH), &mut sink).map_err(RecordError::Source)?;
+        if self.drops_asked.elapsed() >= DROPS_EVERY {
+            self.drops_asked = Instant::now();
+            self.report_drops()?;
+        }
+        if taken == 0 {
+            self.engine.tick(before);
+        }
+        Ok(Fetched { all: taken == 0, latest })
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Read, RecordError> {
+        Ok(self.engine.read(self.reader, buffer, self.source.now())?)
+    }
+
+    fn end_section(&mut self) -> Result<(), RecordError> {
+        self.report_drops()?;
+        Ok(self.engine.mark_restart(self.reader, self.source.now())?)
+    }
+
+    fn holds_back(&mut self) -> bool {
+        self.engine.flush_held();
+        false
+    }
+
+    fn now(&self) -> Nanos {
+        self.source.now()
+    }
+
+    fn losses(&mut self) -> Losses {
+        let engine = self.engine.statistics();
+        let reader = self.engine.reader_statistics(self.reader).unwrap_or_default();
+        Losses {
+            by_source: engine.dropped_by_source,
+            by_ring: reader.dropped_by_ring,
+            by_engine: engine.lost,
+            of_service: false,
+        }
+    }
+}
