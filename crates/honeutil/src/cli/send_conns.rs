@@ -77,11 +77,11 @@ pub(super) fn run(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
             counted(found.unreadable as u64, "process").replace("processs", "processes")
         );
     }
-    if found.unheld > 0 {
+    if found.without_process > 0 {
         let _ = writeln!(
             Messages,
             "honeutil: {} no process that was found: not listed",
-            match found.unheld {
+            match found.without_process {
                 1 => "1 socket belongs to".to_owned(),
                 count => format!("{count} sockets belong to"),
             }

@@ -8,20 +8,20 @@ use crate::traffic::blocks::{self, blocks};
 
 /// Leaves out packets beyond a number, and makes the section's statistics say what is there.
 #[derive(Debug)]
-pub(crate) struct Surplus {
+pub(crate) struct PacketLimit {
     /// Packets still wanted.
     left: u64,
     /// Packets of the section that were left out.
     out: u64,
 }
 
-impl Surplus {
+impl PacketLimit {
     pub(crate) fn new(packets: u64) -> Self {
         Self { left: packets, out: 0 }
     }
 
     /// Takes what is too much out of the `whole` bytes of blocks at the start of `bytes`; how many bytes stay.
-    pub(crate) fn remove(&mut self, bytes: &mut [u8], whole: usize) -> usize {
+    pub(crate) fn apply(&mut self, bytes: &mut [u8], whole: usize) -> usize {
         let lengths: Vec<(u32, usize)> =
             blocks(&bytes[..whole]).map(|block| (blocks::kind(block), block.len())).collect();
         let (mut from, mut to) = (0, 0);
@@ -86,10 +86,10 @@ mod tests {
     #[test]
     fn packets_beyond_the_number_go_and_the_statistics_agree() {
         for wanted in 0..6 {
-            let mut surplus = Surplus::new(wanted);
+            let mut limit = PacketLimit::new(wanted);
             let mut bytes = stream(5, 5);
             let whole = bytes.len();
-            let kept = surplus.remove(&mut bytes, whole);
+            let kept = limit.apply(&mut bytes, whole);
             let there = wanted.min(5);
             assert_eq!(bytes[..kept], stream(u32::try_from(there).unwrap(), there));
         }

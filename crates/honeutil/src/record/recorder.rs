@@ -12,8 +12,8 @@ use crate::output::{Output, OutputError};
 use crate::platform::ServiceError;
 use crate::record::control::Control;
 use crate::record::feed::{Feed, Fetched};
-use crate::record::packet_limit::Surplus;
-use crate::record::rotation::{Due, Rotation};
+use crate::record::packet_limit::PacketLimit;
+use crate::record::rotation::{Rotation, RotationClock};
 use crate::record::source::SourceError;
 use crate::record::summary::Outcome;
 use crate::text;
@@ -85,9 +85,9 @@ pub struct Recorder<'a> {
     /// What was read; the first `filled` bytes are a block of which the rest is still to be read.
     buffer: Vec<u8>,
     filled: usize,
-    surplus: Option<Surplus>,
+    limit: Option<PacketLimit>,
     tally: Tally,
-    due: Due,
+    rotation: RotationClock,
     started: Instant,
     checked: Instant,
 }
@@ -118,9 +118,9 @@ impl<'a> Recorder<'a> {
             options,
             buffer: vec![0; BUFFER_BYTES],
             filled: 0,
-            surplus: options.count.map(|count| Surplus::new(count.get())),
+            limit: options.count.map(|count| PacketLimit::new(count.get())),
             tally: Tally::new(),
-            due: Due::new(options.rotation, most_of_packet),
+            rotation: RotationClock::new(options.rotation, most_of_packet),
             started: now,
             checked: now,
         }
@@ -173,17 +173,17 @@ impl<'a> Recorder<'a> {
 
     fn record_stream(&mut self) -> Result<(), RecordError> {
         self.drain()?;
-        self.due.begin(self.output.file_bytes());
+        self.rotation.begin(self.output.file_bytes());
         while self.control.stopping().is_none() {
             if self.remaining() == Some(0) {
                 return Ok(());
             }
-            self.step(self.due.wait_at_most(self.control.wait_at_most(WAIT)))?;
+            self.step(self.rotation.wait_at_most(self.control.wait_at_most(WAIT)))?;
             let asked = self.control.take_restart();
             if asked && self.progress.hung_up() {
                 return Ok(());
             }
-            if asked || self.due.now(self.output.file_bytes()) {
+            if asked || self.rotation.is_due(self.output.file_bytes()) {
                 self.next_file()?;
             }
         }
@@ -196,7 +196,7 @@ impl<'a> Recorder<'a> {
             Err(RecordError::Restart(error)) => {
                 // Nothing is lost if the section just goes on.
                 tracing::warn!("no new file: {error}");
-                self.due.postpone();
+                self.rotation.postpone();
                 return Ok(());
             }
             ended => ended?,
@@ -204,7 +204,7 @@ impl<'a> Recorder<'a> {
         self.output.rotate(self.feed.now())?;
         tracing::info!("recording goes on in {}", self.output.name());
         self.drain()?;
-        self.due.begin(self.output.file_bytes());
+        self.rotation.begin(self.output.file_bytes());
         Ok(())
     }
 
@@ -212,7 +212,7 @@ impl<'a> Recorder<'a> {
     fn step(&mut self, wait: Duration) -> Result<Fetched, RecordError> {
         // A record is at most one packet, so the count is never exceeded; nor is the file's size.
         let most = self.remaining().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-        let most = self.due.room(self.output.file_bytes()).map_or(most, |room| most.min(room.max(1)));
+        let most = self.rotation.room(self.output.file_bytes()).map_or(most, |room| most.min(room.max(1)));
         let fetched = self.feed.fetch(wait, most)?;
         if self.checked.elapsed() >= CHECK_EVERY {
             self.checked = Instant::now();
@@ -254,7 +254,7 @@ impl<'a> Recorder<'a> {
                 }
                 break;
             }
-            if self.due.now(self.output.file_bytes()) {
+            if self.rotation.is_due(self.output.file_bytes()) {
                 self.next_file()?;
             }
         }
@@ -311,8 +311,8 @@ impl<'a> Recorder<'a> {
             }
             return Ok(());
         }
-        let wanted = match &mut self.surplus {
-            Some(surplus) => surplus.remove(&mut self.buffer, whole),
+        let wanted = match &mut self.limit {
+            Some(limit) => limit.apply(&mut self.buffer, whole),
             None => whole,
         };
         let before = self.output.written();

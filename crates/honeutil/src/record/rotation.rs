@@ -31,7 +31,7 @@ impl Rotation {
 
 /// Watches one file after the other.
 #[derive(Debug)]
-pub(crate) struct Due {
+pub(crate) struct RotationClock {
     rotation: Rotation,
     /// The most that one record can add to the file.
     record_bytes: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Due {
     not_before: Option<Instant>,
 }
 
-impl Due {
+impl RotationClock {
     /// Packets are cut to `snap_length` bytes.
     pub(crate) fn new(rotation: Rotation, snap_length: u32) -> Self {
         let record_bytes = EVENT_BYTES.max(u64::from(snap_length) + PACKET_EXTRA_BYTES);
@@ -69,7 +69,7 @@ impl Due {
     }
 
     /// Whether the next file is due, if this one holds so many bytes.
-    pub(crate) fn now(&self, file_bytes: u64) -> bool {
+    pub(crate) fn is_due(&self, file_bytes: u64) -> bool {
         (self.room(file_bytes) == Some(0)
             || self.rotation.time.is_some_and(|time| self.since.elapsed() >= time))
             && self.not_before.is_none_or(|not_before| Instant::now() >= not_before)
@@ -87,27 +87,27 @@ mod tests {
 
     #[test]
     fn without_limits_nothing_is_ever_due() {
-        let due = Due::new(Rotation::default(), 0);
-        assert!(!due.now(u64::MAX));
-        assert_eq!((due.room(u64::MAX), due.wait_at_most(RETRY)), (None, RETRY));
+        let clock = RotationClock::new(Rotation::default(), 0);
+        assert!(!clock.is_due(u64::MAX));
+        assert_eq!((clock.room(u64::MAX), clock.wait_at_most(RETRY)), (None, RETRY));
     }
 
     #[test]
     fn room_is_for_whole_records_and_the_end() {
-        let mut due = Due::new(Rotation { size: Some(1 << 20), time: None }, 1000);
-        due.begin(1000);
+        let mut clock = RotationClock::new(Rotation { size: Some(1 << 20), time: None }, 1000);
+        clock.begin(1000);
         let most = ((1 << 20) - 1000 - END_BYTES) / EVENT_BYTES;
-        assert_eq!(due.room(1000), Some(usize::try_from(most).unwrap()));
-        assert!(!due.now((1 << 20) - END_BYTES - EVENT_BYTES));
-        assert!(due.now((1 << 20) - END_BYTES - EVENT_BYTES + 1));
-        due.postpone();
-        assert!(!due.now(1 << 20), "it was tried, and goes on for now");
+        assert_eq!(clock.room(1000), Some(usize::try_from(most).unwrap()));
+        assert!(!clock.is_due((1 << 20) - END_BYTES - EVENT_BYTES));
+        assert!(clock.is_due((1 << 20) - END_BYTES - EVENT_BYTES + 1));
+        clock.postpone();
+        assert!(!clock.is_due(1 << 20), "it was tried, and goes on for now");
     }
 
     #[test]
     fn a_large_state_leaves_as_much_room_again() {
-        let mut due = Due::new(Rotation { size: Some(1 << 20), time: None }, 1000);
-        due.begin(5 << 20);
-        assert!(!due.now(5 << 20) && due.now(10 << 20 | 1));
+        let mut clock = RotationClock::new(Rotation { size: Some(1 << 20), time: None }, 1000);
+        clock.begin(5 << 20);
+        assert!(!clock.is_due(5 << 20) && clock.is_due(10 << 20 | 1));
     }
 }

@@ -10,7 +10,7 @@ use hone_packet::protocol::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 
 /// A socket, and a process that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct OpenSocket {
     /// The protocol's number.
     pub protocol: u8,
     /// What it is bound to; port 0 in protocols that have none.
@@ -25,31 +25,31 @@ pub struct Held {
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct OpenSockets {
     /// Each socket with each process that holds it.
-    pub held: Vec<Held>,
+    pub sockets: Vec<OpenSocket>,
     /// Sockets of which no process was found.
-    pub unheld: usize,
+    pub without_process: usize,
     /// Processes that may not be looked into.
     pub unreadable: usize,
     /// Network namespaces looked into; 0 where there are none.
     pub namespaces: usize,
 }
 
-impl Found {
+impl OpenSockets {
     /// The list that the service takes. A socket of IPv6 that is bound to no address takes packets of IPv4 as well,
     /// unless another one has that port: it is listed for both.
     #[must_use]
     pub fn records(&self) -> Vec<OpenConnection> {
         let taken: BTreeSet<(u8, u16)> = self
-            .held
+            .sockets
             .iter()
-            .filter(|held| held.local.is_ipv4())
-            .map(|held| (held.protocol, held.local.port()))
+            .filter(|socket| socket.local.is_ipv4())
+            .map(|socket| (socket.protocol, socket.local.port()))
             .collect();
         let mut records = Vec::new();
-        for held in &self.held {
-            let Held { protocol, local, remote, .. } = *held;
+        for socket in &self.sockets {
+            let OpenSocket { protocol, local, remote, .. } = *socket;
             let record = |family, address: Option<std::net::IpAddr>, remote| OpenConnection {
                 family,
                 protocol,
@@ -57,7 +57,7 @@ impl Found {
                 local: address,
                 remote,
                 connection: None,
-                process: held.pid,
+                process: socket.pid,
                 process_start: None,
                 opened: 0,
             };
@@ -75,14 +75,14 @@ impl Found {
     #[must_use]
     pub fn table(&self) -> String {
         let mut rows = vec![["PROTOCOL", "LOCAL", "REMOTE", "PID", "PROCESS"].map(str::to_owned)];
-        for held in &self.held {
-            let Held { protocol, local, remote, .. } = *held;
+        for socket in &self.sockets {
+            let OpenSocket { protocol, local, remote, .. } = *socket;
             rows.push([
                 protocol_name(protocol),
                 shown(local),
                 remote.map_or_else(|| "-".to_owned(), shown),
-                held.pid.to_string(),
-                held.name.clone(),
+                socket.pid.to_string(),
+                socket.name.clone(),
             ]);
         }
         let mut widths = [0; 5];

@@ -1,4 +1,4 @@
-//! Open sockets and who holds them, from /proc: [`sockets`](super::proc_net) parses its lists, this walks processes and
+//! Open sockets and who holds them, from /proc: [`proc_net`](super::proc_net) parses its lists, this walks processes and
 //! network namespaces.
 //!
 //! A socket's inode, which no other socket of the machine has, ties what the lists of a namespace say to the
@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::proc_net::{self, LISTS};
-use crate::service::open_connections::{Found, Held};
+use crate::service::open_connections::{OpenSocket, OpenSockets};
 use crate::text::printable;
 
 /// Characters of a process's name.
@@ -22,14 +22,14 @@ const NAME_WIDTH: usize = 24;
 ///
 /// # Errors
 /// /proc cannot be read.
-pub fn find() -> io::Result<Found> {
+pub fn find() -> io::Result<OpenSockets> {
     find_below(Path::new("/proc"))
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read /proc: {error}")))
 }
 
 /// Looks at every process and every namespace that one is in, below `proc`. What cannot be read of a process is counted.
-fn find_below(proc: &Path) -> io::Result<Found> {
-    let mut found = Found::default();
+fn find_below(proc: &Path) -> io::Result<OpenSockets> {
+    let mut found = OpenSockets::default();
     let mut holders: HashMap<u64, BTreeSet<u32>> = HashMap::new();
     let mut names = HashMap::new();
     let mut namespaces = BTreeMap::new();
@@ -62,18 +62,18 @@ fn find_below(proc: &Path) -> io::Result<Found> {
             let text = text.unwrap_or_default();
             for socket in proc_net::parse(&String::from_utf8_lossy(&text), *protocol) {
                 let Some(pids) = holders.get(&socket.inode) else {
-                    found.unheld += 1;
+                    found.without_process += 1;
                     continue;
                 };
                 for &pid in pids {
                     let name = names.get(&pid).cloned().unwrap_or_default();
                     let (protocol, local, remote) = (socket.protocol, socket.local, socket.remote);
-                    found.held.push(Held { protocol, local, remote, pid, name });
+                    found.sockets.push(OpenSocket { protocol, local, remote, pid, name });
                 }
             }
         }
     }
-    found.held.sort_by_key(|held| (held.protocol, held.local, held.remote, held.pid));
+    found.sockets.sort_by_key(|socket| (socket.protocol, socket.local, socket.remote, socket.pid));
     Ok(found)
 }
 
@@ -150,7 +150,7 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn sockets_find_their_processes_through_inodes() {
         let found = find_below(fixture().path()).unwrap();
-        assert_eq!((found.unheld, found.unreadable, found.namespaces), (1, 0, 2));
+        assert_eq!((found.without_process, found.unreadable, found.namespaces), (1, 0, 2));
         assert_eq!(
             found.table(),
             "\
@@ -175,7 +175,10 @@ tcp       [::]:80         -                 11  nginx
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
         let found = find().unwrap();
-        let mine: Vec<_> = found.held.iter().filter(|held| held.local == local).collect();
-        assert!(mine.iter().any(|held| held.pid == std::process::id() && held.protocol == 6), "{mine:?}");
+        let mine: Vec<_> = found.sockets.iter().filter(|socket| socket.local == local).collect();
+        assert!(
+            mine.iter().any(|socket| socket.pid == std::process::id() && socket.protocol == 6),
+            "{mine:?}"
+        );
     }
 }

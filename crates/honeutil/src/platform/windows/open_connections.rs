@@ -4,7 +4,7 @@ use std::io;
 
 use hone_windows::{connections, process};
 
-use crate::service::open_connections::{Found, Held};
+use crate::service::open_connections::{OpenSocket, OpenSockets};
 use crate::text::printable;
 
 /// Characters of a process's name.
@@ -14,15 +14,15 @@ const NAME_WIDTH: usize = 24;
 ///
 /// # Errors
 /// Windows does not list them.
-pub fn find() -> io::Result<Found> {
+pub fn find() -> io::Result<OpenSockets> {
     let failed =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot list open connections: {error}"));
     let names = process::names().unwrap_or_default();
-    let mut held: Vec<_> = connections::connections()
+    let mut sockets: Vec<_> = connections::connections()
         .map_err(failed)?
         .into_iter()
         .filter(|open| open.pid != 0)
-        .map(|open| Held {
+        .map(|open| OpenSocket {
             protocol: open.protocol,
             local: open.local,
             remote: open.remote,
@@ -30,6 +30,6 @@ pub fn find() -> io::Result<Found> {
             name: names.get(&open.pid).map(|name| printable(name, NAME_WIDTH)).unwrap_or_default(),
         })
         .collect();
-    held.sort_by_key(|held| (held.protocol, held.local, held.remote, held.pid));
-    Ok(Found { held, ..Found::default() })
+    sockets.sort_by_key(|socket| (socket.protocol, socket.local, socket.remote, socket.pid));
+    Ok(OpenSockets { sockets, ..OpenSockets::default() })
 }
