@@ -11,7 +11,8 @@ use common::{NOON, Script, Step, contents_of, packets, record};
 use hone_engine::PerKind;
 use honeutil::output::{Output, OutputError, Target};
 use honeutil::record::control::Control;
-use honeutil::record::recorder::{Options, RecordError};
+use honeutil::record::error::RecordError;
+use honeutil::record::recorder::Options;
 use honeutil::record::summary;
 
 fn names(directory: &tempfile::TempDir) -> Vec<String> {

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use common::{NOON, Script, Step, contents, packets, record};
 use honeutil::output::{Output, OutputError, Target};
 use honeutil::record::control::Control;
-use honeutil::record::recorder::{Options, RecordError};
+use honeutil::record::error::RecordError;
+use honeutil::record::recorder::Options;
 use rustix::fs::{CWD, FileType, Mode};
 
 fn pipe(directory: &tempfile::TempDir) -> PathBuf {

@@ -22,7 +22,8 @@ use crate::output::archive::Keep;
 use crate::output::{Output, OutputError, Target};
 use crate::platform::{self, host, open_source};
 use crate::record::control::Control;
-use crate::record::recorder::{Options, RecordError, Recorder};
+use crate::record::error::RecordError;
+use crate::record::recorder::{Options, Recorder};
 use crate::record::rotation::Rotation;
 use crate::record::summary;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hone_engine::{Nanos, Read};
 
 use super::control::Control;
+use super::error::RecordError;
 use super::losses::Losses;
-use super::recorder::RecordError;
 
 /// What one round brought in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

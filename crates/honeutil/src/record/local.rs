@@ -7,9 +7,9 @@ use hone_engine::{
     SectionInfo,
 };
 
+use super::error::RecordError;
 use super::feed::{Feed, Fetched};
 use super::losses::Losses;
-use super::recorder::RecordError;
 use super::source::Source;
 
 /// Most records taken from the source before the reader is drained. Few enough that even the largest packets fit into

@@ -2,6 +2,7 @@
 //! stop, and begins the next file when the [`rotation`] says so. [`summary`] is what it says at its end.
 
 pub mod control;
+pub mod error;
 pub mod feed;
 pub mod local;
 pub mod losses;

@@ -5,16 +5,15 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use hone_engine::{AttachError, OutOfMemory, Read, ReadError, RestartError};
+use hone_engine::Read;
 
 use crate::messages::Progress;
-use crate::output::{Output, OutputError};
-use crate::platform::ServiceError;
+use crate::output::Output;
 use crate::record::control::Control;
+use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::packet_limit::PacketLimit;
 use crate::record::rotation::{Rotation, RotationClock};
-use crate::record::source::SourceError;
 use crate::record::summary::Outcome;
 use crate::text;
 use crate::traffic::blocks;
@@ -46,33 +45,6 @@ pub struct Options {
     pub count: Option<NonZeroU64>,
     /// When to begin the next file, besides on request.
     pub rotation: Rotation,
-}
-
-/// Why a recording failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// The source failed.
-    #[error(transparent)]
-    Source(SourceError),
-    /// The service failed, or ended the stream.
-    #[error(transparent)]
-    Service(ServiceError),
-    /// The output failed.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// No memory for the engine.
-    #[error("cannot start recording: {0}")]
-    Memory(#[from] OutOfMemory),
-    /// The engine refuses the reader.
-    #[error("cannot start recording: {0}")]
-    Attach(#[from] AttachError),
-    /// The engine refuses to be read: a fault in Hone.
-    #[error("cannot read the engine's blocks: {0}; please report this")]
-    Read(#[from] ReadError),
-    /// The section cannot be ended.
-    #[error("cannot end the section with its statistics: {0}")]
-    Restart(#[from] RestartError),
 }
 
 /// A recording.

@@ -11,9 +11,9 @@ use hone_engine::{Nanos, Read};
 use super::service::{QUIET_WAIT, connect};
 use crate::cli::service_choice::ServiceChoice;
 use crate::record::control::Control;
+use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::losses::{Losses, ServiceStatistics};
-use crate::record::recorder::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;

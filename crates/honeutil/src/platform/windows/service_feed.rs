@@ -8,9 +8,9 @@ use hone_windows::device::{Device, Event};
 
 use super::host::now;
 use super::service::{DriverError, open, refused, statistics};
+use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::losses::{Losses, ServiceStatistics};
-use crate::record::recorder::RecordError;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;

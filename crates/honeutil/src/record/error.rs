@@ -1,0 +1,34 @@
+//! Why a recording fails.
+
+use hone_engine::{AttachError, OutOfMemory, ReadError, RestartError};
+
+use super::source::SourceError;
+use crate::output::OutputError;
+use crate::platform::ServiceError;
+
+/// Why a recording failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The source failed.
+    #[error(transparent)]
+    Source(SourceError),
+    /// The service failed, or ended the stream.
+    #[error(transparent)]
+    Service(ServiceError),
+    /// The output failed.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// No memory for the engine.
+    #[error("cannot start recording: {0}")]
+    Memory(#[from] OutOfMemory),
+    /// The engine refuses the reader.
+    #[error("cannot start recording: {0}")]
+    Attach(#[from] AttachError),
+    /// The engine refuses to be read: a fault in Hone.
+    #[error("cannot read the engine's blocks: {0}; please report this")]
+    Read(#[from] ReadError),
+    /// The section cannot be ended.
+    #[error("cannot end the section with its statistics: {0}")]
+    Restart(#[from] RestartError),
+}

@@ -1,0 +1,170 @@
+//! Corrections of packets that stand before them ([`hone_pcapng::Correction`]): collected in a first pass over the inputs,
+//! applied in the second one, which shows them. Owned by the loop in [`super`]. Bounded, however many there are: those
+//! that there is no room for are counted. [`flow`] has those of one connection.
+
+mod flow;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use hone_pcapng::{ConnectionId, Corrected, Direction, HostId, Section};
+
+use self::flow::{Right, Rights};
+use super::event::{Event, Shown};
+use super::processes::Process;
+
+/// Bytes that the corrections may take, about.
+const MAX_BYTES: usize = 64 << 20;
+/// What an entry of any of the tables takes, about.
+const ENTRY_BYTES: usize = 128;
+
+/// Where in the inputs: the input's position among them, and the block's number in it.
+type Place = (usize, u64);
+
+/// Where connection ids are unique: in one host's recordings; of a host without an identity, in one input.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Host {
+    Guid([u8; 16]),
+    Name(String),
+    OfInput(usize),
+}
+
+impl Host {
+    fn of(section: &Section<'_>, input: usize) -> Self {
+        match &section.host {
+            Some(HostId::Guid(guid)) => Self::Guid(*guid),
+            Some(HostId::Name(name)) => Self::Name(name.to_string()),
+            None => Self::OfInput(input),
+        }
+    }
+}
+
+/// One direction of a connection, of the host with this number.
+type Flow = (usize, ConnectionId, Direction);
+
+/// The corrections of all inputs.
+#[derive(Debug, Default)]
+pub(crate) struct Corrections {
+    flows: HashMap<Flow, Rights>,
+    /// The hosts that have corrections, and their numbers.
+    hosts: HashMap<Host, usize>,
+    /// Processes as corrections have named them last, so that each is kept once.
+    processes: HashMap<u32, Rc<Process>>,
+    /// What all that takes, about.
+    bytes: usize,
+    left_out: u64,
+    /// Where the pass is.
+    at: Place,
+    /// The host of the section where the pass is.
+    host: Option<Host>,
+}
+
+impl Corrections {
+    /// Begins with an input, by its position.
+    pub(crate) fn begin(&mut self, input: usize) {
+        (self.at, self.host) = ((input, 0), None);
+    }
+
+    /// Goes on to the next input.
+    pub(crate) fn next_input(&mut self) {
+        self.begin(self.at.0 + 1);
+    }
+
+    /// How many there was no room for.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Goes on to an event; whether it is a correction.
+    fn pass(&mut self, shown: &Shown<'_>) -> bool {
+        self.at.1 = shown.number;
+        match &shown.event {
+            Event::Section(section) => self.host = Some(Host::of(section, self.at.0)),
+            Event::Connection(event) => return event.correction.is_some(),
+            _ => {}
+        }
+        false
+    }
+
+    /// Takes in an event in the first pass.
+    pub(crate) fn collect(&mut self, shown: &Shown<'_>) {
+        if !self.pass(shown) {
+            return;
+        }
+        let Event::Connection(event) = &shown.event else { return };
+        let (Some(correction), Some(host)) = (event.correction, self.host.clone()) else { return };
+        if self.bytes >= MAX_BYTES {
+            self.left_out += 1;
+            return;
+        }
+        let pid = shown.pid();
+        let process = pid.zip(shown.process).map(|(pid, process)| self.keep(pid, process));
+        let right = Right { pid, process, how: correction.how };
+        let number = self.hosts.len();
+        let host = *self.hosts.entry(host).or_insert(number);
+        let rights = self.flows.entry((host, event.connection, correction.direction)).or_default();
+        let before = rights.len();
+        match correction.packets {
+            Corrected::Bytes { from, to } => rights.add_bytes(from, to, self.at, right),
+            Corrected::Time(time) => _ = rights.times.insert(time, (self.at, right)),
+        }
+        // One that adds no entry may be the first of its flow.
+        self.bytes += ENTRY_BYTES * rights.len().saturating_sub(before).max(usize::from(before == 0));
+        self.bytes -= ENTRY_BYTES * before.saturating_sub(rights.len());
+    }
+
+    /// The process, kept once.
+    fn keep(&mut self, pid: u32, process: &Process) -> Rc<Process> {
+        if let Some(kept) = self.processes.get(&pid)
+            && **kept == *process
+        {
+            return kept.clone();
+        }
+        let kept = Rc::new(process.clone());
+        self.bytes += ENTRY_BYTES + process.bytes();
+        self.processes.insert(pid, kept.clone());
+        kept
+    }
+
+    /// An event of the second pass as it is right: a packet with its right process.
+    pub(crate) fn apply<'a>(&'a mut self, mut shown: Shown<'a>) -> Shown<'a> {
+        if self.pass(&shown) || self.flows.is_empty() {
+            return shown;
+        }
+        if let Event::Packet(packet) = &mut shown.event
+            && let (Some(connection), Some(direction)) = (packet.connection, packet.direction())
+            && let Some(&host) = self.host.as_ref().and_then(|host| self.hosts.get(host))
+            && let Some(rights) = self.flows.get_mut(&(host, connection, direction))
+            && let Some(Right { pid, process, how }) = rights.find(packet, self.at)
+        {
+            let process = process.as_deref();
+            packet.is_corrected = (packet.process, packet.how, shown.process) != (*pid, *how, process);
+            (packet.process, packet.how, shown.process) = (*pid, *how, process);
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hone_pcapng::{ConnectionEvent, Correction, Method};
+
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_what_has_no_room_is_counted() {
+        let mut corrections = Corrections { host: Some(Host::OfInput(0)), ..Corrections::default() };
+        let count = (2 * MAX_BYTES / ENTRY_BYTES) as u64;
+        for number in 0..count {
+            let packets = Corrected::Time(number);
+            let correction =
+                Some(Correction { packets, direction: Direction::Inbound, how: Some(Ok(Method::Reader)) });
+            let connection = number / 100;
+            let event = ConnectionEvent { connection, correction, ..ConnectionEvent::default() };
+            let event = Event::Connection(&event);
+            corrections.collect(&Shown { nanos: None, event, number, process: None, packet_nanos: None });
+        }
+        assert_eq!(corrections.left_out, count / 2);
+        assert_eq!(corrections.flows.values().map(Rights::len).sum::<usize>() as u64, count / 2);
+    }
+}
