@@ -46,7 +46,8 @@ Exit status:
 pub(super) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     top::check_terminal()?;
     let mut control = Control::with_signals().context("cannot handle signals")?;
-    let source = SourceArgs { service: args.service.clone(), ..SourceArgs::default() };
+    let mut source = SourceArgs::default();
+    source.service.clone_from(&args.service);
     let feed = open_source(&source, top::SNAP_LENGTH, &mut control)?;
     top::run(feed, &mut control, args.interval)?;
     Ok(ExitCode::SUCCESS)
