@@ -1,4 +1,4 @@
-//! Which container a process is in, as the names of its cgroups tell: each runtime has its own way of naming them.
+//! Which container a process is in, from the names of its cgroups: each runtime has its own way of naming them.
 //!
 //! | runtime | cgroup | id |
 //! |---|---|---|

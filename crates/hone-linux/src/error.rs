@@ -59,8 +59,8 @@ pub enum SensorError {
         /// Name and id of each.
         programs: Vec<String>,
     },
-    /// The kernel has no tracepoints that tell who uses a socket.
-    #[error("this kernel has no tracepoints that tell who uses a socket (6.3 has them): use trampolines")]
+    /// The kernel has no tracepoints that report who uses a socket.
+    #[error("this kernel has no tracepoints that report who uses a socket (6.3 has them): use trampolines")]
     TooFewTracepoints,
     /// Callouts are asked for, which only Windows has.
     #[error("callouts are the mechanism of Windows; Linux has trampolines and tracepoints")]

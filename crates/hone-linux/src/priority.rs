@@ -10,7 +10,7 @@ use rustix::process::{getpid, getpriority_process, setpriority_process};
 /// The nice value of a recorder: nine times the weight of 0 (sched(7)), and no real-time priority.
 const RAISED: i32 = -10;
 
-/// Gives the calling thread, and those that it starts from now on, precedence over others; also its session, if it leads one:
+/// Lets the calling thread, and those that it starts from now on, run before others; also its session, if it leads one:
 /// where the kernel shares time out by sessions (`kernel.sched_autogroup_enabled`), nice values count within one only.
 ///
 /// # Errors

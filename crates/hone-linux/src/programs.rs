@@ -89,7 +89,7 @@ fn load(
     let trampolines = mechanism == Mechanism::Trampolines;
     constants.settings.ring_bytes = ring_bytes;
     constants.settings.trampolines = trampolines.into();
-    constants.settings.writers_told = (kernel.reports_writers || trampolines).into();
+    constants.settings.writers_reported = (kernel.reports_writers || trampolines).into();
     constants.settings.whole_buffers = kernel.copies_buffers.into();
     constants.settings.hidden_answers = kernel.hides_answers.into();
     constants.settings.loses_cpu = (kernel.preempts_tracepoints || trampolines).into();

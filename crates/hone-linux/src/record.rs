@@ -360,7 +360,7 @@ fn process<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
 
 /// Joins names from leaf to root into a path, into `out`.
 ///
-/// A name that was being read when its file was renamed may be torn; the kernel gives no better without a lock.
+/// A name that was being read when its file was renamed may be torn; there is nothing better without a lock.
 pub(crate) fn join_path(names: &[u8], out: &mut Vec<u8>) {
     out.clear();
     for name in names.split(|&byte| byte == 0).rev().filter(|name| !name.is_empty()) {

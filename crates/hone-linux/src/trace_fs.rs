@@ -1,6 +1,6 @@
 //! Attaches programs to the tracepoints of system calls.
 //!
-//! A system call's tracepoint is found by a number that only tracefs tells. Where tracefs is not mounted it is opened
+//! A system call's tracepoint is found by a number that only tracefs has. Where tracefs is not mounted it is opened
 //! through the mount API without being mounted anywhere, so that nothing on the machine changes.
 
 use std::io;

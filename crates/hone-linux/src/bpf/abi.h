@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * What the BPF programs send to the sensor through the ring buffer, and through the two iterators. The build makes Rust types
- * of these (`abi` in lib.rs), by whose names and offsets record.rs reads. Host byte order. Times are ns of the boot clock.
+ * of these (`abi` in lib.rs); record.rs reads by their names and offsets. Host byte order. Times are ns of the boot clock.
  *
  * A "task" is a process in one word, so that it can be stored and compared atomically: bits 0-21 the process id (the
  * kernel's limit is 2^22), bits 22-63 its start time in ns, modulo 2^42 (73 minutes). 0 is no process. Two processes have
@@ -62,7 +62,7 @@ enum method {
 	METHOD_READER = 14, /* took the packet's first byte out of the socket */
 };
 
-/* What will show whose a packet is; task and method are what is so if it does not happen. */
+/* What a packet's owner depends on; task and method are the owner if that does not happen. */
 enum wait {
 	WAIT_NONE = 0,
 	WAIT_USE = 1, /* any use of the connection */
@@ -83,7 +83,7 @@ enum settles {
 
 /* Which packets a RECORD_CORRECTED is about. */
 enum corrects {
-	CORRECTS_BYTES = 1, /* whose first byte has a sequence number from `ticket`'s high word on, before its low word */
+	CORRECTS_BYTES = 1, /* the first byte has a sequence number from `ticket`'s high word on, before its low word */
 	CORRECTS_TIME = 2, /* sent with the time `ticket` */
 };
 

@@ -104,7 +104,7 @@ static __always_inline void await_use(struct packet_record *head, struct socket_
 	}
 }
 
-/* Whose a packet is, shows when its first byte is read. */
+/* The owner is whoever takes the packet's first byte out of the socket: not known yet. */
 static __always_inline void await_reader(struct __sk_buff *skb, struct view *view, struct packet_record *head,
 					 struct socket_state *state)
 {
@@ -164,7 +164,7 @@ static __always_inline void await_acceptor(struct __sk_buff *skb, struct view *v
 		bpf_map_delete_elem(&acceptors, &head->ticket);
 }
 
-/* Data that opens a connection, as TCP_DEFER_ACCEPT wants it: whoever will read it cannot be told yet. */
+/* Data that opens a connection, as with TCP_DEFER_ACCEPT: its reader is not known yet. */
 static __always_inline void await_opening(struct __sk_buff *skb, struct view *view, struct packet_record *head,
 					  struct socket_state *state)
 {
@@ -248,7 +248,7 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 }
 
 /*
- * Whose a packet is that TCP (or another protocol with an engine of its own) sends. While a process holds the lock,
+ * The owner of a packet that TCP (or another protocol with an engine of its own) sends. While a process holds the lock,
  * the engine's own work on this socket is put off, so it is the running process that makes it send; but not
  * necessarily what that process has written.
  */
@@ -266,16 +266,16 @@ static __always_inline void sender_of(struct __sk_buff *skb, struct view *view, 
 		if (segment.length && state->flags & SOCKET_WRITERS) {
 			struct writers *writers = bpf_sk_storage_get(&stream_writers, view->socket, 0, 0);
 			head->task = writers ? writer_of(writers, segment.from) : 0;
-			/* Not told yet: it is what the running process is writing, unless another one may write too. */
-			if (!settings.writers_told && writers && (__s32)(segment.from - writers->end) >= 0)
+			/* Not reported yet: the running process is writing it, unless another one may write too. */
+			if (!settings.writers_reported && writers && (__s32)(segment.from - writers->end) >= 0)
 				head->task = is_sure(&state->holder) ? running : 0;
 			head->method = head->task ? METHOD_WRITER : METHOD_SHARED;
 			return;
 		}
 		if (segment.length) {
-			/* Kernels that tell only after the call who writes: so it may be the first writing of this process. */
-			head->task = settings.writers_told ? state->sender : is_sure(&state->holder) ? running : 0;
-			head->method = settings.writers_told ? METHOD_LAST_SENDER : head->task ? METHOD_CURRENT : METHOD_SHARED;
+			/* Some kernels report only after the call who writes: so it may be the first writing of this process. */
+			head->task = settings.writers_reported ? state->sender : is_sure(&state->holder) ? running : 0;
+			head->method = settings.writers_reported ? METHOD_LAST_SENDER : head->task ? METHOD_CURRENT : METHOD_SHARED;
 			return;
 		}
 	}

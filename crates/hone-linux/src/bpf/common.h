@@ -9,7 +9,7 @@
 const volatile struct {
 	__u32 ring_bytes;
 	__u32 trampolines; /* the programs that need them are loaded */
-	__u32 writers_told; /* a program tells who writes to a stream while its lock is held */
+	__u32 writers_reported; /* a program reports who writes to a stream while its lock is held */
 	__u32 whole_buffers; /* bpf_dynptr_from_skb() may be called by tracepoints' programs (6.12) */
 	__u32 hidden_answers; /* programs on packets do not see a listener's answers over IPv6 (before 6.5) */
 	__u32 loses_cpu; /* a task can lose its CPU within a tracing program: with trampolines, and on tracepoints from 7.0 on */
@@ -128,7 +128,7 @@ static __always_inline __u64 task_word(struct task_struct *task)
 	return BPF_CORE_READ(task, group_leader, start_boottime) << PART_START | (__u32)BPF_CORE_READ(task, tgid);
 }
 
-/* The process on whose behalf this runs, or 0 if that is the kernel itself (io_uring's workers are not). */
+/* The process that this runs for, or 0 if that is the kernel itself (io_uring's workers are not). */
 static __always_inline __u64 current_task_word(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

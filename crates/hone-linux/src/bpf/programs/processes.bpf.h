@@ -199,7 +199,7 @@ enum process_event {
 	EVENT_EXIT = 3,
 };
 
-/* Whether this is the first of the two programs. `number` tells a process's events of one kind apart. */
+/* Whether this is the first of the two programs. `number` distinguishes events of one kind and process. */
 static __always_inline bool is_first_report(__u64 task, enum process_event event, __u64 number)
 {
 	volatile __u64 *latest = &reported[task & (REPORTED - 1)];

@@ -71,8 +71,8 @@ int TRACING(socket_state_changed, struct sock *sk, int old_state, int new_state)
 
 /*
  * The kernel leaves a tracepoint's program out where it interrupts itself, as timers and packets do that end connections:
- * then nobody would ever be told of the end. Programs on cgroups are never left out, so of connections that begin while
- * this runs, it tells as well; whichever comes second says nothing. `reply` stays 0, which changes no setting of TCP.
+ * then the end would never be reported. Programs on cgroups are never left out. So of connections that begin while this
+ * runs, it reports the end as well; whichever of the two comes second reports nothing. `reply` stays 0, which changes no setting of TCP.
  */
 SEC("sockops")
 int connection_changed(struct bpf_sock_ops *change)
@@ -137,7 +137,7 @@ static __always_inline int socket_accepted(long fd)
 		return 0;
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	if (!cookie)
-		return 0; /* nothing was sent or received yet: its first use tells */
+		return 0; /* nothing was sent or received yet: its first use reports the owner */
 	struct holder holder = sole_holder(task_word(task));
 	__u64 listener = settle_handshake(sk, holder.task);
 	if (listener)

@@ -59,7 +59,7 @@ static __always_inline void send_linear(struct packet_record *head, struct place
 	RESERVE_ANY(bpf_probe_read_kernel(record->data, length, place->header))
 }
 
-/* Sends a packet whose IP header lies ahead of, or at, the buffer's data. */
+/* Sends a packet; its IP header is ahead of, or at, the buffer's data. */
 static __always_inline void send_whole(struct sk_buff *buffer, struct packet_record *head, struct place *place)
 {
 	struct bpf_dynptr whole;
@@ -168,7 +168,7 @@ int TRACING(packet_consumed, struct sk_buff *buffer)
 
 /* What a listener is answering to a new connection over IPv6. */
 struct answer {
-	__u64 request; /* the connection to come, in whose name it is sent */
+	__u64 request; /* the connection to come, for which it is sent */
 	__u64 connection;
 	__u64 task;
 };
@@ -284,7 +284,7 @@ int TRACING(packet_leaves, struct sk_buff *buffer)
 	return 0;
 }
 
-/* Where trampolines are permitted, kernels before 6.11 too tell of packets to connections that have ended. */
+/* Packets to connections that have ended, on kernels before 6.11, where trampolines are permitted. */
 SEC("fentry/tcp_timewait_state_process")
 int TRACING(packet_comes_late, void *timewait, struct sk_buff *buffer)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Who sends on, and receives from, a socket; and whose the packets are that waited for that. */
+/* Who sends on, and receives from, a socket; and the owners of the packets that waited for that. */
 #pragma once
 
 #include "../state/connection.h"
@@ -46,7 +46,7 @@ static __always_inline int socket_sends(struct sock *sk, int written)
 	if (!state)
 		return 0;
 	bool other = state->sender != task, sent = state->flags & SOCKET_SENT;
-	if (!settings.writers_told && (state->flags & SOCKET_WRITERS || (other && sent && is_tcp(sk))))
+	if (!settings.writers_reported && (state->flags & SOCKET_WRITERS || (other && sent && is_tcp(sk))))
 		note_written(sk, state, task, written);
 	else if (other && sent && is_tcp(sk))
 		note_writer(sk, state, task);
@@ -69,13 +69,13 @@ static __always_inline int socket_receives(struct sock *sk, int read)
 	if (!(state->flags & SOCKET_RECEIVED))
 		state->flags |= SOCKET_RECEIVED;
 	bool udp = is_udp(sk->sk_type, sk->sk_protocol);
-	/* With trampolines, the kernel tells which datagram of UDP it was: udp_read. */
+	/* With trampolines, udp_read reports which datagram of UDP it was. */
 	bool gone = read >= 0 && is_datagram(sk) && !(udp && settings.trampolines);
 	if (gone && state->former)
 		former_datagram_gone(state, sk, task, udp, taken);
 	if (!state->waiting)
 		return 0;
-	/* Which datagram of the other kinds, datagram_read tells. */
+	/* datagram_read reports which datagram of the other kinds it was. */
 	if (gone && udp)
 		send_socket(RECORD_SOCKET_USED, state->cookie, task, SETTLES_NEXT_DATAGRAM | read << PART_LENGTH,
 			    oldest_waiting(sk, state->cookie, udp));
@@ -84,12 +84,12 @@ static __always_inline int socket_receives(struct sock *sk, int read)
 	return 0;
 }
 
-/* Kernels from 6.3 tell when a send or receive returns. */
+/* When a send or receive returns: kernels from 6.3. */
 SEC("tp_btf/sock_send_length")
 int TRACING(socket_sent, struct sock *sk, int result)
 {
 	/* By now another process may have written to the stream. */
-	if (settings.writers_told && is_tcp(sk)) {
+	if (settings.writers_reported && is_tcp(sk)) {
 		used_by(sk, current_task_word());
 		return 0;
 	}
@@ -115,7 +115,7 @@ int TRACING(stream_written, struct sock *sk)
 	return socket_sends(sk, 0);
 }
 
-/* Trampolines tell before a packet is sent or awaited. Of TCP, stream_written tells, with the lock held. */
+/* Trampolines report before a packet is sent or awaited; of TCP, stream_written does, with the lock held. */
 static __always_inline int about_to_send(struct socket *socket)
 {
 	struct sock *sk = socket->sk;
@@ -169,7 +169,7 @@ int TRACING(stream_read, struct sock *sk)
 		return 0;
 	if (state->flags & SOCKET_OPENED_BY_DATA)
 		settle_opening(state, bpf_get_socket_cookie(sk), task, read);
-	/* What a former holder had is told apart by where this process began to read. */
+	/* What was a former holder's ends where this process began to read. */
 	state->read = before;
 	state = used_by(sk, task);
 	if (!state)

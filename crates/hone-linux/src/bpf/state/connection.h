@@ -2,11 +2,11 @@
 /*
  * Sockets: who holds, and who last used, each (socket.h), and when they open and close.
  *
- * Whose an incoming packet is depends on who can read it. A socket's holder is known for sure while nothing has
+ * The owner of an incoming packet depends on who can read it. A socket's holder is known for sure while nothing has
  * happened by which another process could have got hold of the socket: a fork, sending a descriptor away, its end
  * (`handed_on` in holder.h counts them, for each process). After that, it is sure again once a process is seen to use
- * the socket while nobody else has its file. In between, incoming packets are sent with what will show whose they are
- * (enum wait), and the programs in programs/usage.bpf.h tell that.
+ * the socket while nobody else has its file. In between, incoming packets are sent with what their owner depends
+ * on (enum wait), and the programs in programs/usage.bpf.h report that.
  */
 #pragma once
 
@@ -49,13 +49,13 @@ struct {
 	__type(value, struct holder);
 } listeners SEC(".maps");
 
-/* Tells the connections to one listener apart, and from what has a time as its number: ports in network byte order. */
+/* A number for each connection to one listener; times, which number other things, never have bit 63. Ports in network byte order. */
 static __always_inline __u64 handshake_number(__u32 address, __u16 remote, __u16 local)
 {
 	return 1ULL << 63 | (__u64)(local & 0x7FFF) << 48 | (__u64)remote << 32 | address;
 }
 
-/* A connection was accepted: the packets of its handshake that wait for that are the acceptor's. Gives the listener. */
+/* A connection was accepted: the packets of its handshake that wait for that are the acceptor's. Returns the listener. */
 static __always_inline __u64 settle_handshake(struct sock *sk, __u64 task)
 {
 	bool v6 = BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6;
@@ -128,7 +128,7 @@ static __always_inline bool is_owned(struct socket_state *state, __u64 cookie)
 
 /*
  * The running process uses a socket of its own. `connects`: nothing has come yet that a former holder could have had.
- * Gives whether it has taken the socket over from another process, or another program.
+ * Returns whether it has taken the socket over from another process, or another program.
  */
 static __always_inline bool take_over(struct socket_state *state, struct sock *sk, __u64 task, bool connects)
 {
@@ -190,7 +190,7 @@ static __always_inline void settle_opening(struct socket_state *state, __u64 coo
 	state->flags &= ~SOCKET_OPENED_BY_DATA;
 }
 
-/* TCP is done with a connection. Told once: by the first that sees it. */
+/* TCP is done with a connection. The first that sees it reports it. */
 static __always_inline void connection_done(struct socket_state *state, __u64 cookie)
 {
 	bool owned = is_owned(state, cookie);

@@ -25,7 +25,7 @@ static __always_inline bool is_datagram(struct sock *sk)
 
 /*
  * The oldest datagram that waits for its reader and is still there: its number; 0: there is one that does not wait. As the
- * socket has noted it: a number in `waiting_datagrams` may be of a datagram that was read, in whose memory this one lies.
+ * socket has noted it: a number in `waiting_datagrams` may be of a datagram that was read, and its memory used again for this one.
  */
 static __always_inline __u64 oldest_waiting(struct sock *sk, __u64 cookie, bool udp)
 {

@@ -180,7 +180,7 @@ static __always_inline void datagram_dropped(struct sock *sk, __u64 buffer)
 }
 
 /*
- * The running process has read a datagram, and the kernel does not tell which: the latest before those that are still
+ * The running process has read a datagram, and the kernel does not report which: the latest before those that are still
  * there. `took_over`: with this very call, so that the datagram is no longer there that was to be read first.
  */
 static __always_inline void former_datagram_gone(struct socket_state *state, struct sock *sk, __u64 task, bool udp,

@@ -6,7 +6,7 @@
 
 /*
  * How often a process has done what can give its sockets to others, each process at its id modulo the size: in the low
- * half what gives them to another process (a fork, a descriptor that is sent, its end), in the high half what gives
+ * half what hands them to another process (a fork, a descriptor that is sent, its end), in the high half what hands
  * them to another program (exec). Where two processes share a place, what one does makes the other's holdings unsure
  * for a while, which is harmless.
  */

@@ -44,7 +44,7 @@ static __always_inline struct last_packet *last_packet(void)
 	return bpf_map_lookup_elem(&last_packets, &zero);
 }
 
-/* The first bytes of a packet behind its IP header: of ICMP, what tells echo requests apart. */
+/* The first bytes of a packet behind its IP header: of ICMP, what distinguishes echo requests. */
 static __always_inline __u64 beginning_of(struct sk_buff *buffer)
 {
 	__u64 beginning = 0;

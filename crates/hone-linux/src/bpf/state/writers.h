@@ -15,10 +15,10 @@
  */
 struct writers {
 	__u32 count; /* changes ever noted */
-	/* Kept only where writing is told after the call. */
-	__u32 end; /* sequence number behind what was there when it was last told */
-	__s32 untold; /* bytes before `end` of calls that have not told yet */
-	__u32 late; /* bytes told while another processor was at it */
+	/* Kept only where writing is reported after the call. */
+	__u32 end; /* sequence number behind what was there at the last report */
+	__s32 unreported; /* bytes before `end` of calls that have not reported yet */
+	__u32 late; /* bytes reported while another processor was at it */
 	__u32 busy; /* a processor is at it */
 	__u64 tasks[WRITERS]; /* the first is nobody */
 	__u32 from[WRITER_MARKS]; /* sequence number of the first byte written by */
@@ -60,7 +60,7 @@ static __always_inline struct writers *writers_of(struct sock *sk, struct socket
 	return bpf_sk_storage_get(&stream_writers, sk, 0, flags);
 }
 
-/* Told under the socket's lock: another process than the last sender writes from here on. */
+/* Reported under the socket's lock: another process than the last sender writes from here on. */
 static __always_inline void note_writer(struct sock *sk, struct socket_state *state, __u64 task)
 {
 	struct writers *writers = writers_of(sk, state);
@@ -92,8 +92,8 @@ static __always_inline __u64 writer_of(struct writers *writers, __u32 sequence)
 }
 
 /*
- * Told after the call: the running process has written so many bytes, up to here. They are its own for sure if nothing
- * else was written since the last time, and nothing before is untold: a call that tells late, as others have written
+ * Reported after the call: the running process has written so many bytes, up to here. They are its own for sure if nothing
+ * else was written since the last time, and nothing before is unreported: a call that reports late, as others have written
  * since, could else take as many bytes of another's for its own.
  */
 static __always_inline void note_written(struct sock *sk, struct socket_state *state, __u64 task, int written)
@@ -111,13 +111,13 @@ static __always_inline void note_written(struct sock *sk, struct socket_state *s
 		writers->end = end - written;
 	}
 	__u32 late = __sync_lock_test_and_set(&writers->late, 0);
-	__s32 before = writers->untold;
-	__s32 untold = before + (__s32)(end - writers->end - written - late);
-	__u64 writer = before || late || untold ? 0 : task;
+	__s32 before = writers->unreported;
+	__s32 unreported = before + (__s32)(end - writers->end - written - late);
+	__u64 writer = before || late || unreported ? 0 : task;
 	if (marked(writers, writers->count - 1) != writer)
 		mark_writer(writers, writer, writers->end);
 	writers->end = end;
 	/* Less than nothing: of a call before the first that was noted. */
-	writers->untold = untold > 0 ? untold : 0;
+	writers->unreported = unreported > 0 ? unreported : 0;
 	__sync_lock_test_and_set(&writers->busy, 0);
 }
