@@ -37,6 +37,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod callouts;
 mod connection;
 mod error;
 mod layout;

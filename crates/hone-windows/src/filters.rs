@@ -9,7 +9,7 @@ mod engine;
 
 use std::fmt::{self, Display, Formatter};
 
-use hone_callouts::CALLOUTS;
+use hone_api::callouts::CALLOUTS;
 
 use engine::Engine;
 

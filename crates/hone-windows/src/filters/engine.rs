@@ -3,7 +3,7 @@
 use std::mem;
 use std::ptr::{null, null_mut};
 
-use hone_callouts::{Callout, Family, Guid, Layer, PROVIDER, SUBLAYER};
+use hone_api::callouts::{Callout, Family, Guid, Layer, PROVIDER, SUBLAYER};
 use windows_sys::Win32::Foundation::{
     FWP_E_CALLOUT_NOT_FOUND, FWP_E_FILTER_NOT_FOUND, FWP_E_PROVIDER_NOT_FOUND, FWP_E_SUBLAYER_NOT_FOUND,
     HANDLE,

@@ -55,7 +55,7 @@ mod statistics;
 mod status;
 mod text;
 
-pub use hone_callouts as callouts;
+pub use hone_api::callouts;
 
 pub use config::{MAX_BLOCK_BYTES, MAX_CONNECTIONS, MAX_PROCESSES, READ_BYTES};
 pub use driver::Driver;

@@ -3,8 +3,6 @@
 //!
 //! A callout knows its layer by its place in this table and not by the number that WFP passes along, as those numbers
 //! differ between versions of Windows.
-#![no_std]
-#![forbid(unsafe_code)]
 
 /// A globally unique identifier, as Windows lays it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,9 +74,9 @@ impl Callout {
     }
 }
 
-/// Whose everything is.
+/// The provider that owns all of Hone's filters and callouts.
 pub const PROVIDER: Guid = key(0x80);
-/// Where the filters are, apart from those of others.
+/// The sublayer of Hone's filters, apart from those of others.
 pub const SUBLAYER: Guid = key(0x81);
 
 /// All callouts; a function of the driver belongs to each place.
