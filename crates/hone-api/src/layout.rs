@@ -1,6 +1,8 @@
 //! Fixed layouts: each is declared once, as a table of offsets, from which come the type, its bytes and the proof that
 //! the offsets leave no gap.
 
+use hone_types::SnapLength;
+
 /// A value of fixed length: what a [`List`](crate::List) is made of. Sealed.
 pub trait Fixed: Copy + sealed::Bytes {
     /// How many bytes it takes.
@@ -39,6 +41,19 @@ macro_rules! numbers {
 }
 
 numbers!(u8 u16 u32 i32 u64 i64);
+
+/// As a u64; 0: all.
+impl Bytes for SnapLength {
+    const BYTES: usize = u64::BYTES;
+
+    fn put(&self, to: &mut [u8]) {
+        u64::from(self.number()).put(to);
+    }
+
+    fn get(from: &[u8]) -> Self {
+        Self::lenient(u64::get(from).try_into().unwrap_or(u32::MAX))
+    }
+}
 
 impl<T: Bytes, const N: usize> Bytes for [T; N] {
     const BYTES: usize = N * T::BYTES;

@@ -51,7 +51,7 @@ mod statistics;
 
 pub use connection::{ConnectionRecord, OpenConnection, OpenConnections};
 pub use error::{Allowed, BufferTooSmall, ReplyError, RequestError};
-pub use hone_types::{Family, Mechanism, Method, NoOwner, PerKind};
+pub use hone_types::{Family, Mechanism, Method, NoOwner, PerKind, SnapLength};
 pub use layout::Fixed;
 pub use list::List;
 pub use operation::{Access, ControlCode, Operation, Transfer, UnknownOperation};

@@ -1,5 +1,7 @@
 //! Replies: what a service answers, and its bytes.
 
+use hone_types::SnapLength;
+
 use crate::layout::{Bytes, layout};
 use crate::{API_VERSION, BufferTooSmall, Operation, OriginalStatistics, ReplyError, Statistics};
 
@@ -41,16 +43,14 @@ impl ApiVersion {
     }
 }
 
-/// Reads the reply to [`Operation::GetSnapLength`]: bytes; 0: unlimited.
+/// Reads the reply to [`Operation::GetSnapLength`].
 ///
 /// # Errors
 /// [`ReplyError::Length`]: it is too short. What is behind the number does not matter.
-pub fn snap_length(reply: &[u8]) -> Result<u32, ReplyError> {
-    reply.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)).ok_or(ReplyError::Length {
-        operation: Operation::GetSnapLength,
-        length: reply.len(),
-        minimum: u32::BYTES,
-    })
+pub fn snap_length(reply: &[u8]) -> Result<SnapLength, ReplyError> {
+    reply.first_chunk().map(|bytes| SnapLength::lenient(u32::from_le_bytes(*bytes))).ok_or(
+        ReplyError::Length { operation: Operation::GetSnapLength, length: reply.len(), minimum: u32::BYTES },
+    )
 }
 
 /// What a service answers to a request that it has carried out.
@@ -59,8 +59,8 @@ pub fn snap_length(reply: &[u8]) -> Result<u32, ReplyError> {
 pub enum Reply<'a> {
     /// Nothing to say.
     Done,
-    /// To [`Operation::GetSnapLength`], bytes; 0: unlimited.
-    SnapLength(u32),
+    /// To [`Operation::GetSnapLength`].
+    SnapLength(SnapLength),
     /// To [`Operation::GetStatistics`].
     OriginalStatistics(&'a OriginalStatistics),
     /// To [`Operation::GetStatistics2`].
@@ -95,7 +95,7 @@ impl Reply<'_> {
         };
         match self {
             Self::Done => {}
-            Self::SnapLength(length) => length.put(buffer),
+            Self::SnapLength(length) => length.number().put(buffer),
             Self::OriginalStatistics(statistics) => statistics.put(buffer),
             Self::Statistics(statistics) => statistics.put_reply(buffer),
             Self::Version(version) => version.put(buffer),

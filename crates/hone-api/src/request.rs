@@ -2,10 +2,10 @@
 
 use core::num::NonZeroU64;
 
+use hone_types::SnapLength;
+
 use crate::layout::Bytes;
-use crate::limits::{
-    HARD_MAX_RING_BYTES, MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS, MAX_SNAP_LENGTH, MIN_RING_BYTES,
-};
+use crate::limits::{HARD_MAX_RING_BYTES, MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS, MIN_RING_BYTES};
 use crate::{Allowed, BufferTooSmall, Fixed, List, OpenConnections, Operation, RequestError};
 
 /// A list of connection ids.
@@ -80,8 +80,8 @@ pub enum Request<'a> {
     IncludeConnections(List<'a, u64>),
     /// [`Operation::IncludeProcesses`].
     IncludeProcesses(List<'a, u32>),
-    /// [`Operation::SetSnapLength`], bytes; 0: all there is.
-    SetSnapLength(u32),
+    /// [`Operation::SetSnapLength`].
+    SetSnapLength(SnapLength),
     /// [`Operation::GetSnapLength`].
     GetSnapLength,
     /// [`Operation::SetDataEvent32`] or [`Operation::SetDataEvent64`].
@@ -107,7 +107,7 @@ impl<'a> Request<'a> {
     /// An input of fixed length, or that says its own length, may be longer in the original's operations, as the
     /// original allows it; what is beyond is not looked at. Hone's own operations and lists are exact.
     ///
-    /// A snap length beyond [`MAX_SNAP_LENGTH`] becomes 0: no packet is kept beyond it, so they mean the same.
+    /// A snap length beyond the longest is [`SnapLength::ALL`].
     ///
     /// # Errors
     /// [`RequestError`]: a length or a value is not allowed.
@@ -129,8 +129,7 @@ impl<'a> Request<'a> {
             Operation::FilterProcesses => ids(operation, input).map(Self::FilterProcesses),
             Operation::IncludeProcesses => ids(operation, input).map(Self::IncludeProcesses),
             Operation::SetSnapLength => {
-                let length: u32 = number(operation, input)?;
-                Ok(Self::SetSnapLength(if length > MAX_SNAP_LENGTH { 0 } else { length }))
+                Ok(Self::SetSnapLength(SnapLength::lenient(number(operation, input)?)))
             }
             Operation::SetDataEvent32 => {
                 number(operation, input).map(DataEvent::Bits32).map(Self::SetDataEvent)
@@ -207,9 +206,10 @@ impl<'a> Request<'a> {
             Self::FilterConnections(ConnectionIds::Bits64(ids)) | Self::IncludeConnections(ids) => {
                 (0, ids.bytes())
             }
-            Self::SetSnapLength(value)
-            | Self::SetRingBytes(value)
-            | Self::SetDataEvent(DataEvent::Bits32(value)) => (small((*value).into(), u32::BYTES), &[]),
+            Self::SetSnapLength(length) => (small(length.number().into(), u32::BYTES), &[]),
+            Self::SetRingBytes(value) | Self::SetDataEvent(DataEvent::Bits32(value)) => {
+                (small((*value).into(), u32::BYTES), &[])
+            }
             Self::SetDataEvent(DataEvent::Bits64(value)) => (small(*value, u64::BYTES), &[]),
             Self::SetOpenConnections(connections) => {
                 let records = match connections {

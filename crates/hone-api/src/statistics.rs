@@ -1,6 +1,6 @@
 //! Statistics with everything Hone counts, in 64 bits.
 
-use hone_types::{Mechanism, Method, NoOwner, PerKind};
+use hone_types::{Mechanism, Method, NoOwner, PerKind, SnapLength};
 
 use crate::layout::{Bytes, layout};
 use crate::{Operation, ReplyError};
@@ -39,8 +39,8 @@ layout! {
         [32] pinned_bytes: u64,
         /// Level: bytes of the blocks that wait in it.
         [40] queued_bytes: u64,
-        /// Its snap length, bytes; 0: unlimited.
-        [48] snap_length: u64,
+        /// Its snap length.
+        [48] snap_length: SnapLength,
         /// Blocks offered to it.
         [56] received: PerKind,
         /// Blocks read to their end.
@@ -78,8 +78,8 @@ layout! {
         [40] readers_total: u64,
         /// Ring buffer of readers that attach from now on, bytes.
         [48] ring_bytes: u64,
-        /// Longest snap length of any reader, bytes; 0: unlimited.
-        [56] max_snap_length: u64,
+        /// Longest snap length of any reader.
+        [56] max_snap_length: SnapLength,
         /// Events that the queue manager got.
         [64] received: PerKind,
         /// Bytes on the wire of the packets among them.

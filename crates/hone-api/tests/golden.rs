@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use hone_api::{
     Access, ApiVersion, ControlCode, Fixed, Held, Mechanism, Method, NO_READER, NoOwner, OpenConnection,
     Operation, OriginalConnection, OriginalStatistics, PerKind, ReaderStatistics, Reply, ReplyError, Request,
-    Statistics, Transfer, UnknownOperation, limits,
+    SnapLength, Statistics, Transfer, UnknownOperation, limits,
 };
 use hone_api::{BufferTooSmall, ConnectionIds, ConnectionRecord, DataEvent, Family, List, OpenConnections};
 
@@ -124,6 +124,7 @@ fn statistics() -> Statistics {
         last += 0x0101;
         last
     };
+    let snap = |number: u64| SnapLength::lenient(number.try_into().expect("it is small"));
     macro_rules! counts {
         () => {
             PerKind { packets: next(), processes: next(), connections: next() }
@@ -137,7 +138,7 @@ fn statistics() -> Statistics {
         readers: next(),
         readers_total: next(),
         ring_bytes: next(),
-        max_snap_length: next(),
+        max_snap_length: snap(next()),
         received: counts!(),
         packet_bytes: next(),
         processes: next(),
@@ -169,7 +170,7 @@ fn statistics() -> Statistics {
             ring_slots: next(),
             pinned_bytes: next(),
             queued_bytes: next(),
-            snap_length: next(),
+            snap_length: snap(next()),
             received: counts!(),
             delivered: counts!(),
             dropped: counts!(),
@@ -294,7 +295,7 @@ fn replies() {
     assert_eq!(version.encode(), [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
     let replies = [
         (Operation::MarkRestart, Reply::Done, vec![]),
-        (Operation::GetSnapLength, Reply::SnapLength(96), vec![96, 0, 0, 0]),
+        (Operation::GetSnapLength, Reply::SnapLength(SnapLength::lenient(96)), vec![96, 0, 0, 0]),
         (Operation::GetStatistics, Reply::OriginalStatistics(&original), original.encode().to_vec()),
         (Operation::GetStatistics2, Reply::Statistics(&all), all.reply().to_vec()),
         (Operation::GetVersion, Reply::Version(version), version.encode().to_vec()),
@@ -310,7 +311,7 @@ fn replies() {
             assert_eq!(result, Err(BufferTooSmall { needed, available }));
         }
     }
-    assert_eq!(hone_api::snap_length(&[96, 0, 0, 0, 9]), Ok(96));
+    assert_eq!(hone_api::snap_length(&[96, 0, 0, 0, 9]), Ok(SnapLength::lenient(96)));
     assert!(hone_api::snap_length(&[96, 0, 0]).is_err());
     assert_eq!(ApiVersion::parse(&version.encode()), Ok(version));
     assert!(version.is_understood() && !ApiVersion { major: 2, ..version }.is_understood());
@@ -344,7 +345,7 @@ fn requests() {
         (Request::FilterProcesses(List::write([4], b).unwrap()), vec![4, 0, 0, 0]),
         (Request::IncludeConnections(List::write([1 << 32], c).unwrap()), vec![0, 0, 0, 0, 1, 0, 0, 0]),
         (Request::IncludeProcesses(List::write([5], d).unwrap()), vec![5, 0, 0, 0]),
-        (Request::SetSnapLength(96), vec![96, 0, 0, 0]),
+        (Request::SetSnapLength(SnapLength::lenient(96)), vec![96, 0, 0, 0]),
         (Request::GetSnapLength, vec![]),
         (Request::SetDataEvent(DataEvent::Bits32(0x44)), vec![0x44, 0, 0, 0]),
         (Request::SetDataEvent(DataEvent::Bits64(0x1_0000_0044)), vec![0x44, 0, 0, 0, 1, 0, 0, 0]),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hone_api::{
     ConnectionIds, Family, List, OpenConnection, OpenConnections, Operation, Request, RequestError,
-    Statistics, limits,
+    SnapLength, Statistics, limits,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -31,7 +31,10 @@ fn inputs_of_fixed_length() {
     refused(Operation::SetRingBytes, &[0; 5], "IOCTL_HONE_SET_RING_BYTES: the input has 5 bytes; allowed: 4");
     refused(Operation::GetVersion, &[0], "IOCTL_HONE_GET_VERSION: the input has 1 bytes; allowed: 0");
     // The original's programs may pass more than is needed.
-    assert_eq!(Request::parse(Operation::SetSnapLength, &[7, 0, 0, 0, 9]), Ok(Request::SetSnapLength(7)));
+    assert_eq!(
+        Request::parse(Operation::SetSnapLength, &[7, 0, 0, 0, 9]),
+        Ok(Request::SetSnapLength(SnapLength::lenient(7)))
+    );
     assert_eq!(Request::parse(Operation::MarkRestart, &[9; 9]), Ok(Request::MarkRestart));
 }
 
@@ -39,7 +42,10 @@ fn inputs_of_fixed_length() {
 fn snap_lengths_beyond_every_packet_are_unlimited() {
     for (asked, meant) in [(0, 0), (1, 1), (262_144, 262_144), (262_145, 0), (u32::MAX, 0)] {
         let input = asked.to_le_bytes();
-        assert_eq!(Request::parse(Operation::SetSnapLength, &input), Ok(Request::SetSnapLength(meant)));
+        assert_eq!(
+            Request::parse(Operation::SetSnapLength, &input),
+            Ok(Request::SetSnapLength(SnapLength::new(meant).expect("it is in range")))
+        );
     }
 }
 
@@ -215,7 +221,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 /// Every part of a request is within bounds, and its bytes mean the same again.
 fn check(request: Request<'_>) {
     match request {
-        Request::SetSnapLength(length) => assert!(length <= limits::MAX_SNAP_LENGTH),
+        Request::SetSnapLength(length) => assert!(length.number() <= limits::MAX_SNAP_LENGTH),
         Request::SetRingBytes(bytes) => {
             assert!((limits::MIN_RING_BYTES..=limits::HARD_MAX_RING_BYTES).contains(&bytes));
         }

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hone_api::{API_VERSION, ApiVersion, OriginalStatistics, Request, Statistics};
+use hone_api::{API_VERSION, ApiVersion, OriginalStatistics, Request, SnapLength, Statistics};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -268,15 +268,15 @@ impl Connection {
     ///
     /// # Errors
     /// The connection fails.
-    pub fn set_snap_length(&mut self, bytes: u32) -> Result<(), ReaderError> {
-        self.control(&Request::SetSnapLength(bytes)).map(drop)
+    pub fn set_snap_length(&mut self, length: SnapLength) -> Result<(), ReaderError> {
+        self.control(&Request::SetSnapLength(length)).map(drop)
     }
 
     /// The snap length, bytes; 0: all there is.
     ///
     /// # Errors
     /// The connection fails.
-    pub fn snap_length(&mut self) -> Result<u32, ReaderError> {
+    pub fn snap_length(&mut self) -> Result<SnapLength, ReaderError> {
         let reply = self.control(&Request::GetSnapLength)?;
         hone_api::snap_length(&reply).map_err(|error| ReaderError::protocol(error.to_string()))
     }

@@ -7,8 +7,8 @@
 //!  └──────────┴──────┴──────┴──────────┴─────────────────┘
 //! ```
 
-use hone_api::Operation;
 use hone_api::limits::{MAX_FILTER_IDS, MAX_INPUT_BYTES};
+use hone_api::{Operation, SnapLength};
 
 /// Where the service listens unless told otherwise.
 pub const SOCKET: &str = "/run/hone/hone.sock";
@@ -208,8 +208,8 @@ impl Header {
 /// What a reader asks for: the input of [`Extra::Attach`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attach {
-    /// Bytes of each packet; 0: all there is.
-    pub snap_length: u32,
+    /// How much of each packet.
+    pub snap_length: SnapLength,
     /// Ring buffer, bytes; 0: the service's size for readers that do not ask.
     pub ring_bytes: u32,
 }
@@ -222,7 +222,7 @@ impl Attach {
     #[must_use]
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        bytes[..4].copy_from_slice(&self.snap_length.to_le_bytes());
+        bytes[..4].copy_from_slice(&self.snap_length.number().to_le_bytes());
         bytes[4..8].copy_from_slice(&self.ring_bytes.to_le_bytes());
         bytes
     }
@@ -240,7 +240,7 @@ impl Attach {
             return Err("attach: the reserved field at byte 8 is not 0".to_owned());
         }
         let ring_bytes = u32::from_le_bytes([r0, r1, r2, r3]);
-        Ok(Self { snap_length: u32::from_le_bytes([s0, s1, s2, s3]), ring_bytes })
+        Ok(Self { snap_length: SnapLength::lenient(u32::from_le_bytes([s0, s1, s2, s3])), ring_bytes })
     }
 }
 

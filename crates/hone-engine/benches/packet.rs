@@ -10,7 +10,7 @@ use criterion::{
 };
 use hone_engine::{
     Config, Direction, Engine, Event, Filter, Method, Owner, Packet, ProcessKey, ProcessStart, Read,
-    ReaderId, ReaderOptions, StartKind,
+    ReaderId, ReaderOptions, SnapLength, StartKind,
 };
 
 /// Packets taken in between two reads, as a sensor that polls in batches does.
@@ -46,7 +46,7 @@ fn engine(known: u64) -> Engine {
 }
 
 fn attach(engine: &mut Engine, readers: u64, snap_length: u32) -> Vec<ReaderId> {
-    let options = ReaderOptions { snap_length, ..ReaderOptions::default() };
+    let options = ReaderOptions { snap_length: SnapLength::lenient(snap_length), ..ReaderOptions::default() };
     (0..readers).map(|_| engine.attach(&options, 0).expect("there is memory")).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use hone_types::limits;
+use hone_types::{SnapLength, limits};
 
 use crate::Nanos;
 
@@ -142,12 +142,12 @@ pub struct ReaderOptions {
     pub ring_bytes: Option<usize>,
     /// Most bytes of blocks that may wait in the ring.
     pub pinned_bytes: usize,
-    /// Most bytes of each packet's data; 0: all there is.
-    pub snap_length: u32,
+    /// Most bytes of each packet's data.
+    pub snap_length: SnapLength,
 }
 
 impl Default for ReaderOptions {
     fn default() -> Self {
-        Self { ring_bytes: None, pinned_bytes: 64 << 20, snap_length: 0 }
+        Self { ring_bytes: None, pinned_bytes: 64 << 20, snap_length: SnapLength::ALL }
     }
 }

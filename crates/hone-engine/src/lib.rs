@@ -74,7 +74,7 @@ pub use event::{
     Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
     ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
-pub use hone_types::PerKind;
+pub use hone_types::{PerKind, SnapLength};
 pub use readers::filter::{Filter, PreparedFilter};
 pub use readers::reader::{Detached, Read, ReaderId};
 pub use readers::ring::RingBuffer;

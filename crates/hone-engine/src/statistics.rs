@@ -1,6 +1,6 @@
 //! What is counted. Every number is 64 bits wide and only grows, unless it says that it is a level.
 
-use hone_types::PerKind;
+use hone_types::{PerKind, SnapLength};
 
 use crate::{Method, Nanos, NoOwner};
 
@@ -104,8 +104,8 @@ pub struct Statistics {
     pub readers_total: u64,
     /// Level: ring buffer of readers that attach now and do not ask for a size, bytes.
     pub ring_bytes: u64,
-    /// Level: longest snap length of any reader, bytes; 0: no limit, or no reader.
-    pub snap_length: u32,
+    /// Level: longest snap length of any reader; [`SnapLength::ALL`] if there is none.
+    pub snap_length: SnapLength,
     /// Level: blocks in memory.
     pub blocks: u64,
     /// Level: bytes of blocks in memory, spare buffers included.
@@ -180,6 +180,6 @@ pub struct ReaderStatistics {
     pub ring_slots: u64,
     /// Size of the ring buffer, bytes.
     pub ring_bytes: u64,
-    /// Most bytes of each packet's data; 0: all there is.
-    pub snap_length: u32,
+    /// Most bytes of each packet's data.
+    pub snap_length: SnapLength,
 }

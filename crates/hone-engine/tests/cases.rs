@@ -12,7 +12,7 @@ mod common;
 use common::*;
 use hone_engine::{
     AttachError, Config, Engine, Event, EventError, Method, NoOwner, Owner, PerKind, ProcessKey,
-    ProcessStart, ReaderOptions, StartKind,
+    ProcessStart, ReaderOptions, SnapLength, StartKind,
 };
 
 #[test]
@@ -21,7 +21,7 @@ fn a_section_is_header_interface_state_events_statistics() {
     config.section.os = b"Linux".to_vec();
     let mut engine = Engine::new(config).expect("there is memory");
     handle(&mut engine, &[opened(1, Some(PROCESS), 30), started(OTHER, 20), started(PROCESS, 10)]);
-    let options = ReaderOptions { snap_length: 96, ..ReaderOptions::default() };
+    let options = ReaderOptions { snap_length: SnapLength::lenient(96), ..ReaderOptions::default() };
     let reader = engine.attach(&options, 40).expect("there is memory");
     handle(&mut engine, &[ended(OTHER, 50)]);
     engine.mark_restart(reader, 60).expect("there is memory");

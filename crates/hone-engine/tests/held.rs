@@ -12,7 +12,7 @@ mod common;
 use common::*;
 use hone_engine::{
     Attribution, Config, Engine, Event, Family, Method, NoOwner, OpenConnection, OpenListError, Owner,
-    ProcessKey, ReaderId, ReaderOptions, Used, Wait,
+    ProcessKey, ReaderId, ReaderOptions, SnapLength, Used, Wait,
 };
 
 /// A packet of a connection of which the sensor does not name the process.
@@ -291,7 +291,7 @@ fn a_listed_process_that_is_gone_is_not_named() {
 #[test]
 fn the_list_finds_held_packets_of_which_little_is_kept() {
     let mut engine = engine();
-    let options = ReaderOptions { snap_length: 1, ..ReaderOptions::default() };
+    let options = ReaderOptions { snap_length: SnapLength::lenient(1), ..ReaderOptions::default() };
     let reader = engine.attach(&options, 1).expect("there is memory");
     handle(&mut engine, &[started(PROCESS, 1), ask(5, 2)]);
     engine.set_open_connections(&[listed(PROCESS)], 3).expect("there is memory");

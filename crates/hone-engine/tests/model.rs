@@ -12,7 +12,7 @@ mod reference;
 use hone_engine::{
     Attribution, Config, Corrected, Engine, Event, Family, Filter, Method, NoOwner, ORDER_TIME,
     OpenConnection, Owner, PerKind, ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError,
-    SourceDrops, StartKind, Used, Wait,
+    SnapLength, SourceDrops, StartKind, Used, Wait,
 };
 use proptest::{collection, option, prelude::*, sample};
 use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEIRS, data};
@@ -210,7 +210,7 @@ impl Both {
             let options = ReaderOptions {
                 ring_bytes: Some((8 * slots - 1).max(1024)),
                 pinned_bytes: pinned,
-                snap_length: snap,
+                snap_length: SnapLength::lenient(snap),
             };
             let now = self.model.tick(1);
             self.readers.push(self.engine.attach(&options, now).expect("the options are in range"));
@@ -282,9 +282,9 @@ impl Both {
             }
             Step::Snap(reader, snap) => {
                 if let Some(&id) = self.readers.get(reader) {
-                    self.engine.set_snap_length(id, snap).expect("it is attached");
+                    self.engine.set_snap_length(id, SnapLength::lenient(snap)).expect("it is attached");
                     self.model.readers[reader].set_snap(snap);
-                    assert_eq!(self.engine.snap_length(id), Some(snap));
+                    assert_eq!(self.engine.snap_length(id), Some(SnapLength::lenient(snap)));
                 }
             }
             Step::OpenList(ref list) => {

@@ -15,7 +15,7 @@ use std::{
 use hone_engine::{
     Config, Corrected, Direction, Engine, Event, EventError, Family, Filter, FilterError, Method, NoOwner,
     OpenConnection, OpenListError, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId,
-    ReaderOptions, StartKind, Used, Wait,
+    ReaderOptions, SnapLength, StartKind, Used, Wait,
 };
 
 /// Which allocations of this thread fail.
@@ -153,7 +153,7 @@ fn controls(engine: &mut Engine, readers: &[ReaderId], number: u64) {
             assert!(matches!(engine.set_filter(reader, filter), Ok(()) | Err(FilterError::OutOfMemory)));
         }
         engine
-            .set_snap_length(reader, 90 + u32::try_from(number).expect("a small number"))
+            .set_snap_length(reader, SnapLength::lenient(90 + u32::try_from(number).expect("a small number")))
             .expect("it is attached");
     }
     let record = OpenConnection {
@@ -178,7 +178,11 @@ fn ends(number: u64) -> [Event<'static>; 2] {
 /// Works the engine from beginning to end as far as memory allows; gives it back with the readers still attached.
 fn scenario(config: Config, buffer: &mut [u8], readers: &mut Vec<ReaderId>) -> Option<Engine> {
     let mut engine = Engine::new(config).ok()?;
-    let options = ReaderOptions { ring_bytes: Some(1024), snap_length: 96, ..ReaderOptions::default() };
+    let options = ReaderOptions {
+        ring_bytes: Some(1024),
+        snap_length: SnapLength::lenient(96),
+        ..ReaderOptions::default()
+    };
     readers.extend(engine.attach(&options, 0));
     for number in 0..EVENTS {
         if number % 10 == 0 {

@@ -12,14 +12,15 @@ use common::*;
 use hone_engine::{
     AttachError, Config, DEFAULT_RING_BYTES, Engine, Filter, FilterError, MAX_PACKET_BYTES, MAX_RING_BYTES,
     MIN_RING_BYTES, Method, NoOwner, Owner, PerKind, READ_BLOCKS, Read, ReadError, ReaderId, ReaderOptions,
-    ReaderStatistics, RestartError, RingBuffer, RingBytesError, UnknownReader,
+    ReaderStatistics, RestartError, RingBuffer, RingBytesError, SnapLength, UnknownReader,
 };
 
 #[test]
 fn each_reader_has_its_snap_length_and_the_longest_is_kept() {
     let mut engine = engine();
     let mut reader = |snap_length| {
-        let options = ReaderOptions { snap_length, ..ReaderOptions::default() };
+        let options =
+            ReaderOptions { snap_length: SnapLength::lenient(snap_length), ..ReaderOptions::default() };
         engine.attach(&options, 1).expect("there is memory")
     };
     let readers = [reader(1), reader(64), reader(200)];
@@ -269,7 +270,7 @@ fn what_cannot_be_set_is_refused() {
     assert_eq!(too_many, Err(FilterError::TooMany { most: 2 }));
     engine.detach(reader);
     assert_eq!(engine.set_filter(reader, Filter::IncludeProcesses(&[])), Err(FilterError::UnknownReader));
-    assert_eq!(engine.set_snap_length(reader, 1), Err(UnknownReader));
+    assert_eq!(engine.set_snap_length(reader, SnapLength::lenient(1)), Err(UnknownReader));
     assert_eq!(engine.snap_length(reader), None);
 }
 
@@ -277,16 +278,19 @@ fn what_cannot_be_set_is_refused() {
 fn a_snap_length_changes_what_is_queued_from_then_on() {
     let mut engine = engine();
     let reader = attach(&mut engine);
-    engine.set_snap_length(reader, 50).expect("it is attached");
-    assert_eq!(engine.statistics().snap_length, 50);
+    engine.set_snap_length(reader, SnapLength::lenient(50)).expect("it is attached");
+    assert_eq!(engine.statistics().snap_length.number(), 50);
     send(&mut engine, 1);
-    engine.set_snap_length(reader, 60).expect("it is attached");
+    engine.set_snap_length(reader, SnapLength::lenient(60)).expect("it is attached");
     send(&mut engine, 2);
-    engine.set_snap_length(reader, 3).expect("it is attached");
+    engine.set_snap_length(reader, SnapLength::lenient(3)).expect("it is attached");
     send(&mut engine, 3);
     engine.mark_restart(reader, 4).expect("there is memory");
-    engine.set_snap_length(reader, 0).expect("it is attached");
-    assert_eq!((engine.snap_length(reader), engine.statistics().snap_length), (Some(0), 0));
+    engine.set_snap_length(reader, SnapLength::lenient(0)).expect("it is attached");
+    assert_eq!(
+        (engine.snap_length(reader), engine.statistics().snap_length),
+        (Some(SnapLength::ALL), SnapLength::ALL)
+    );
     send(&mut engine, 5);
     let interesting = |told: &String| told.contains("interface") || told.contains("packet");
     let told: Vec<_> = story(&mut engine, reader).into_iter().filter(interesting).collect();
@@ -364,6 +368,6 @@ fn the_report_has_every_field_of_the_originals() {
     assert_eq!((totals.received.packets, totals.packet_bytes), (2, 200));
     assert_eq!((totals.process_starts, totals.process_ends, totals.processes), (2, 1, 1));
     assert_eq!((totals.connection_opens, totals.connection_closes, totals.connections), (2, 3, 0));
-    assert_eq!((totals.ring_bytes, totals.snap_length), (DEFAULT_RING_BYTES as u64, 0));
-    assert_eq!((told(&engine, three).attached, told(&engine, three).snap_length), (2000, 0));
+    assert_eq!((totals.ring_bytes, totals.snap_length), (DEFAULT_RING_BYTES as u64, SnapLength::ALL));
+    assert_eq!((told(&engine, three).attached, told(&engine, three).snap_length), (2000, SnapLength::ALL));
 }

@@ -6,11 +6,11 @@
 use std::mem::offset_of;
 use std::sync::Arc;
 
+use hone_types::SnapLength;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use crate::abi::types::data;
 use crate::error::SensorError;
-use crate::sensor::MAX_SNAP_LENGTH;
 
 // It is all that the programs' writable data has, so the map's one value is this number.
 const _: () = assert!(size_of::<data>() == size_of::<u32>() && offset_of!(data, capture) == 0);
@@ -24,26 +24,13 @@ impl Capture {
         Self(Arc::new(data))
     }
 
-    /// The bytes that a snap length means.
-    pub(crate) fn bytes(snap_length: u32) -> Result<u32, SensorError> {
-        match snap_length {
-            0 => Ok(MAX_SNAP_LENGTH),
-            length if length <= MAX_SNAP_LENGTH => Ok(length),
-            length => Err(SensorError::Setting {
-                what: "the snap length",
-                found: length.into(),
-                range: "0 (unlimited) to 262144 bytes",
-            }),
-        }
-    }
-
-    /// Captures so many bytes of each packet from now on (0: all, up to [`MAX_SNAP_LENGTH`]), or, with `None`, no packet
-    /// at all: who owns which socket is followed all the same, as are processes and connections.
+    /// Captures so much of each packet from now on, or, with `None`, no packet at all:
+    /// who owns which socket is followed all the same, as are processes and connections.
     ///
     /// # Errors
-    /// The snap length is too long, or the kernel refuses.
-    pub fn set(&self, snap_length: Option<u32>) -> Result<(), SensorError> {
-        let bytes = snap_length.map_or(Ok(0), Self::bytes)?;
+    /// The kernel refuses.
+    pub fn set(&self, snap_length: Option<SnapLength>) -> Result<(), SensorError> {
+        let bytes = snap_length.map_or(0, SnapLength::bytes);
         self.0
             .update(&0_u32.to_ne_bytes(), &bytes.to_ne_bytes(), MapFlags::ANY)
             .map_err(|error| SensorError::refused("setting the snap length", error))

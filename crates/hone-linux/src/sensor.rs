@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use hone_engine::{Event, SourceDrops};
-use hone_types::Mechanism;
+use hone_types::{Mechanism, SnapLength};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
 use crate::abi::HoneSkel;
@@ -18,9 +18,6 @@ use crate::decoder::Decoder;
 use crate::error::SensorError;
 use crate::programs::{self, Programs};
 use crate::ring::Lender;
-
-/// The most that is captured of a packet, in bytes: what stock readers of the file accept at most.
-pub const MAX_SNAP_LENGTH: u32 = 262_144;
 
 /// Sizes that the ring buffer to the kernel may have, in bytes; a power of two.
 pub const RING_BYTES: std::ops::RangeInclusive<u32> = (1 << 20)..=(1 << 30);
@@ -34,9 +31,9 @@ const MAX_UNREAD: u32 = 50;
 /// How to start the sensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SensorConfig {
-    /// Bytes captured of a packet, from the IP header on, once the state that was there before is
-    /// [read](Sensor::restate); 0: all (up to [`MAX_SNAP_LENGTH`]). `None`: no packet until [`Capture::set`] asks for them.
-    pub snap_length: Option<u32>,
+    /// How much is captured of a packet once the state that was there before is [read](Sensor::restate). `None`: no
+    /// packet until [`Capture::set`] asks for them.
+    pub snap_length: Option<SnapLength>,
     /// Bytes of the ring buffer between kernel and sensor: a power of two within [`RING_BYTES`].
     pub ring_bytes: u32,
     /// How to learn who uses a socket; `None`: in the best way that the kernel permits.
@@ -45,7 +42,7 @@ pub struct SensorConfig {
 
 impl Default for SensorConfig {
     fn default() -> Self {
-        Self { snap_length: Some(0), ring_bytes: DEFAULT_RING_BYTES, mechanism: None }
+        Self { snap_length: Some(SnapLength::ALL), ring_bytes: DEFAULT_RING_BYTES, mechanism: None }
     }
 }
 
@@ -58,7 +55,7 @@ pub struct Sensor {
     drops: SourceDrops,
     unread: u32,
     capture: Capture,
-    snap_length: Option<u32>,
+    snap_length: Option<SnapLength>,
     decoder: Decoder,
     mechanism: Mechanism,
     notes: Vec<String>,
@@ -75,7 +72,6 @@ impl Sensor {
     /// Whatever is missing or refused, with the remedy.
     pub fn start(config: &SensorConfig) -> Result<Self, SensorError> {
         let snap_length = config.snap_length;
-        snap_length.map(Capture::bytes).transpose()?;
         if !RING_BYTES.contains(&config.ring_bytes) || !config.ring_bytes.is_power_of_two() {
             return Err(SensorError::Setting {
                 what: "the ring buffer's size",

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hone_engine::{Engine, ReaderId};
+use hone_engine::{Engine, ReaderId, SnapLength};
 use hone_linux::{Capture, Mechanism};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -43,7 +43,7 @@ pub(crate) struct Attached {
     pub(crate) id: ReaderId,
     pub(crate) waker: Arc<Waker>,
     /// 0: unlimited.
-    pub(crate) snap_length: u32,
+    pub(crate) snap_length: SnapLength,
     pub(crate) place: Place,
     /// Since when it has had a section's beginning to read.
     pub(crate) beginning: Option<Instant>,
@@ -69,7 +69,7 @@ pub(crate) struct State {
     /// Bytes of blocks that may wait for all readers together.
     pinnable: usize,
     /// How much of each packet the sensor was told to take last.
-    taken: Option<u32>,
+    taken: Option<SnapLength>,
 }
 
 impl State {
@@ -118,8 +118,7 @@ impl State {
             // It is attached.
             let _ = self.engine.set_pinned_bytes(reader.id, self.part(of_users.len(), own));
         }
-        let longest = self.readers.iter().map(|reader| reader.snap_length.wrapping_sub(1)).max();
-        let longest = longest.map(|length| length.wrapping_add(1));
+        let longest = self.readers.iter().map(|reader| reader.snap_length).max();
         let Some(capture) = self.capture.as_ref().filter(|_| self.taken != longest) else {
             self.untold = false;
             return;
@@ -305,7 +304,7 @@ mod tests {
         state.readers.push(Attached {
             id,
             waker,
-            snap_length: 0,
+            snap_length: SnapLength::ALL,
             place,
             beginning: None,
             given_up: Arc::default(),

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use hone_api::limits::{MAX_OPEN_CONNECTIONS, MAX_SNAP_LENGTH};
+use hone_api::limits::MAX_OPEN_CONNECTIONS;
 use hone_api::{ApiVersion, ConnectionIds, OpenConnections, Operation, Reply, Request};
 use hone_client::protocol::{Asked, Attach, Extra, number};
 use hone_client::{LogLevels, Refusal};
 use hone_engine::{
     AttachError, FilterError, OpenConnection, OpenList, OpenListError, ProcessKey, ReaderId, ReaderOptions,
-    RestartError, RingBuffer,
+    RestartError, RingBuffer, SnapLength,
 };
 
 use crate::client::Client;
@@ -253,10 +253,8 @@ impl Client {
         if self.reader.is_some() {
             return Err((Refusal::Attached, "the connection is a reader already: detach first".to_owned()));
         }
-        // What cuts nothing is no limit, as for the operation that changes it later.
-        let snap_length = if asked.snap_length > MAX_SNAP_LENGTH { 0 } else { asked.snap_length };
         let (place, ring_bytes) = self.take_place(asked.ring_bytes)?;
-        match self.attach_at(place, ring_bytes, snap_length) {
+        match self.attach_at(place, ring_bytes, asked.snap_length) {
             Ok(id) => {
                 // It may be in its long sleep.
                 self.hub.sensor.wake();
@@ -297,7 +295,12 @@ impl Client {
         })
     }
 
-    fn attach_at(&self, place: Place, ring_bytes: usize, snap_length: u32) -> Result<ReaderId, Refused> {
+    fn attach_at(
+        &self,
+        place: Place,
+        ring_bytes: usize,
+        snap_length: SnapLength,
+    ) -> Result<ReaderId, Refused> {
         let no_memory = |error: &dyn std::fmt::Display| (Refusal::NoMemory, error.to_string());
         let ring = RingBuffer::new(ring_bytes).map_err(|error| no_memory(&error))?;
         let mut filters = self.filters.prepare().map_err(|error| no_memory(&error))?;

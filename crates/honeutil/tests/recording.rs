@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use common::{NOON, Script, Step, contents_of, packets, record};
-use hone_engine::PerKind;
+use hone_engine::{PerKind, SnapLength};
 use honeutil::output::{Output, OutputError, Target};
 use honeutil::record::control::Control;
 use honeutil::record::error::RecordError;
@@ -152,7 +152,7 @@ fn snap_length_cuts_data_but_not_counts() {
     let directory = tempfile::tempdir().unwrap();
     let mut steps = packets(1, 10, 1000);
     steps.push(Step::Stop);
-    let options = Options { snap_length: 40, ..Options::default() };
+    let options = Options { snap_length: SnapLength::lenient(40), ..Options::default() };
     let (outcome, tally, result) =
         record(Script::new(steps), Target::File(directory.path().join("a")), options);
     result.unwrap();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{Contents, NOON, Recorded, Script, Step, contents, contents_of, packets, record_to};
+use hone_engine::SnapLength;
 use honeutil::output::archive::Keep;
 use honeutil::output::{Output, OutputError, Target};
 use honeutil::record::control::Control;
@@ -68,7 +69,7 @@ fn traffic(count: usize) -> Script {
 fn no_file_is_larger_than_asked_and_no_packet_is_lost() {
     for (size, snap_length) in [(MIB, 0), (3 * MIB, 0), (MIB, 96)] {
         let directory = tempfile::tempdir().unwrap();
-        let options = Options { snap_length, ..by_size(size) };
+        let options = Options { snap_length: SnapLength::lenient(snap_length), ..by_size(size) };
         let target = Target::Directory(directory.path().to_owned());
         let ((outcome, tally, result), _) = record(traffic(20_000), target, options, Keep::default());
         result.unwrap();

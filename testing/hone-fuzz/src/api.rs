@@ -39,7 +39,7 @@ fn request(operation: Operation, input: &[u8]) {
             assert!(connections.len() <= limits::MAX_OPEN_CONNECTIONS);
             assert_eq!(connections.iter().count(), connections.len());
         }
-        Request::SetSnapLength(length) => assert!(length <= limits::MAX_SNAP_LENGTH),
+        Request::SetSnapLength(length) => assert!(length.number() <= limits::MAX_SNAP_LENGTH),
         Request::SetRingBytes(bytes) => {
             assert!((limits::MIN_RING_BYTES..=limits::HARD_MAX_RING_BYTES).contains(&bytes));
         }

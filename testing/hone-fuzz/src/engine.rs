@@ -3,7 +3,7 @@
 use hone_engine::{
     AttachError, Config, Corrected, Detached, Direction, Engine, Event, Family, Filter, Method, NoOwner,
     OpenConnection, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions,
-    ReaderStatistics, StartKind, Used, Wait,
+    ReaderStatistics, SnapLength, StartKind, Used, Wait,
 };
 use hone_pcapng::Block;
 
@@ -127,8 +127,8 @@ impl Harness {
                 let snap_length = u32::from(input.u16() % 700);
                 if let Some(index) = self.pick(input) {
                     let reader = &mut self.readers[index];
-                    assert!(self.engine.set_snap_length(reader.id, snap_length).is_ok());
-                    assert_eq!(self.engine.snap_length(reader.id), Some(snap_length));
+                    assert!(self.engine.set_snap_length(reader.id, SnapLength::lenient(snap_length)).is_ok());
+                    assert_eq!(self.engine.snap_length(reader.id), Some(SnapLength::lenient(snap_length)));
                     reader.snap_length = longest(reader.snap_length, snap_length);
                 }
             }
@@ -228,7 +228,7 @@ impl Harness {
         let options = ReaderOptions {
             ring_bytes: input.flag().then(|| usize::from(input.u16())),
             pinned_bytes: if input.flag() { 1 << 20 } else { input.u16().into() },
-            snap_length: if input.flag() { input.u8().into() } else { 0 },
+            snap_length: SnapLength::lenient(if input.flag() { input.u8().into() } else { 0 }),
         };
         match self.engine.attach(&options, self.now) {
             Ok(id) => self.readers.push(Reader {
@@ -237,7 +237,7 @@ impl Harness {
                 blocks: 0,
                 ended: false,
                 told: PerKind::default(),
-                snap_length: options.snap_length,
+                snap_length: options.snap_length.number(),
                 waiting: true,
             }),
             Err(AttachError::TooManyReaders) => assert_eq!(self.readers.len(), 3),

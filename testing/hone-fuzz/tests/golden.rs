@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use hone_engine::{Config, Engine, Event, Filter, Nanos, Read, ReaderId, ReaderOptions};
+use hone_engine::{Config, Engine, Event, Filter, Nanos, Read, ReaderId, ReaderOptions, SnapLength};
 use hone_linux::fuzzing::Records;
 use sha2::{Digest as _, Sha256};
 
@@ -45,8 +45,11 @@ impl Play {
         for (ring_bytes, snap_length, every) in
             [(1 << 20, 0, 1), (1 << 20, 68, 1), (1 << 20, 1500, 3), (1024, 0, 10)]
         {
-            let options =
-                ReaderOptions { ring_bytes: Some(ring_bytes), pinned_bytes: 128 << 20, snap_length };
+            let options = ReaderOptions {
+                ring_bytes: Some(ring_bytes),
+                pinned_bytes: 128 << 20,
+                snap_length: SnapLength::lenient(snap_length),
+            };
             let id = self.engine.attach(&options, self.now).expect("there is memory");
             self.readers.push(Reader { id, every, digest: Sha256::new(), bytes: 0 });
         }

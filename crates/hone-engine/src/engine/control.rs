@@ -8,7 +8,7 @@
 use crate::{
     AttachError, Detached, Engine, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError,
     PreparedFilter, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBuffer,
-    RingBytesError, UnknownReader, readers::reader::Reader, tables::table,
+    RingBytesError, SnapLength, UnknownReader, readers::reader::Reader, tables::table,
 };
 
 impl Engine {
@@ -167,7 +167,11 @@ impl Engine {
     ///
     /// # Errors
     /// The reader is not attached.
-    pub fn set_snap_length(&mut self, reader: ReaderId, snap_length: u32) -> Result<(), UnknownReader> {
+    pub fn set_snap_length(
+        &mut self,
+        reader: ReaderId,
+        snap_length: SnapLength,
+    ) -> Result<(), UnknownReader> {
         self.queues.set_snap_length(reader, snap_length)
     }
 
@@ -190,7 +194,7 @@ impl Engine {
 
     /// The reader's snap length; `None` if it is not attached.
     #[must_use]
-    pub fn snap_length(&self, reader: ReaderId) -> Option<u32> {
+    pub fn snap_length(&self, reader: ReaderId) -> Option<SnapLength> {
         self.queues.reader(reader).map(|reader| reader.snap_length)
     }
 

@@ -12,7 +12,7 @@ use hone_pcapng::{
 use crate::{
     AttachError, Attribution, Config, DEFAULT_RING_BYTES, Detached, EventError, MAX_PACKET_BYTES,
     MIN_RING_BYTES, Nanos, OutOfMemory, Packet, PerKind, RING_SLOT_BYTES, Read, ReadError, ReaderId,
-    ReaderOptions, RestartError, RingBuffer, RingBytesError, Statistics, UnknownReader,
+    ReaderOptions, RestartError, RingBuffer, RingBytesError, SnapLength, Statistics, UnknownReader,
     blocks::{About, BYTE_ORDER, BlockIndex, Role, Store},
     fallible,
     readers::{
@@ -25,11 +25,6 @@ use crate::{
     statistics::Kind,
     tables::timeline::Timeline,
 };
-
-/// Most bytes of a packet that are kept for a reader with this snap length.
-const fn kept_bytes(snap_length: u32) -> u32 {
-    if snap_length == 0 || snap_length > MAX_PACKET_BYTES { MAX_PACKET_BYTES } else { snap_length }
-}
 
 pub(crate) struct Queues {
     pub(crate) store: Store,
@@ -88,7 +83,11 @@ impl Queues {
         Statistics {
             logging_time: self.counts.logging_time + logging,
             ring_bytes: self.default_ring_bytes as u64,
-            snap_length: if self.keep == MAX_PACKET_BYTES { 0 } else { self.keep },
+            // What keeps all is no limit, though a reader asked for just as much.
+            snap_length: match self.keep {
+                MAX_PACKET_BYTES => SnapLength::ALL,
+                bytes => SnapLength::lenient(bytes),
+            },
             readers: self.readers.len() as u64,
             blocks: self.store.live() as u64,
             block_bytes: self.store.bytes_taken() as u64,
@@ -247,7 +246,7 @@ impl Queues {
         }
         fallible::push_reserved(&mut self.readers, reader);
         self.counts.readers_total += 1;
-        self.keep = self.keep.max(kept_bytes(options.snap_length));
+        self.keep = self.keep.max(options.snap_length.bytes());
         Ok(id)
     }
 
@@ -313,7 +312,7 @@ impl Queues {
     pub(crate) fn set_snap_length(
         &mut self,
         reader: ReaderId,
-        snap_length: u32,
+        snap_length: SnapLength,
     ) -> Result<(), UnknownReader> {
         self.reader_mut(reader)?.set_snap_length(snap_length);
         self.keep_longest();
@@ -321,7 +320,7 @@ impl Queues {
     }
 
     fn keep_longest(&mut self) {
-        self.keep = self.readers.iter().map(|reader| kept_bytes(reader.snap_length)).max().unwrap_or(0);
+        self.keep = self.readers.iter().map(|reader| reader.snap_length.bytes()).max().unwrap_or(0);
     }
 
     /// See [`Engine::ring_bytes`](crate::Engine::ring_bytes).

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, blocks::BlockIndex, fallible};
+use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, SnapLength, blocks::BlockIndex, fallible};
 
 /// A ring buffer for a reader that is to be attached. To make and to free one takes time in proportion to its size; so a
 /// shell makes it before it takes its lock: [`Engine::attach_with`](crate::Engine::attach_with).
@@ -32,7 +32,7 @@ impl RingBuffer {
 pub(crate) struct Slot {
     pub(crate) block: BlockIndex,
     /// The reader's snap length when it was queued.
-    pub(crate) snap_length: u32,
+    pub(crate) snap_length: SnapLength,
 }
 
 const _: () = assert!(size_of::<Slot>() == RING_SLOT_BYTES);
@@ -49,7 +49,11 @@ impl Ring {
     /// `slots` is a power of two.
     pub(crate) fn new(slots: usize) -> Result<Self, OutOfMemory> {
         debug_assert!(slots.is_power_of_two());
-        Ok(Self { slots: fallible::filled(Slot { block: 0, snap_length: 0 }, slots)?, head: 0, tail: 0 })
+        Ok(Self {
+            slots: fallible::filled(Slot { block: 0, snap_length: SnapLength::ALL }, slots)?,
+            head: 0,
+            tail: 0,
+        })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the mask keeps only bits that index a slot")]

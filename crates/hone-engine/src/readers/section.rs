@@ -6,7 +6,7 @@ use alloc::{borrow::Cow, vec::Vec};
 use hone_pcapng::{Block, EventCounts, HostId, Interface, RawOption, Resolution, interface::LINKTYPE_RAW};
 
 use crate::{
-    HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo,
+    HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo, SnapLength,
     blocks::{BlockIndex, Store, cut, encode},
     fallible,
     readers::reader::Totals,
@@ -28,9 +28,9 @@ pub(crate) struct Section {
     read: usize,
     interface: BlockIndex,
     state: Option<Moment>,
-    /// The interface block's snap length: no packet of the section is longer (0: no limit), as far as that is known when
+    /// The interface block's snap length: no packet of the section is longer, as far as that is known when
     /// the block is read. Some programs refuse longer packets.
-    snap_length: u32,
+    snap_length: SnapLength,
 }
 
 /// Where the interface is among the frames.
@@ -41,27 +41,23 @@ impl Section {
     pub(crate) fn begin(
         [header, interface]: [BlockIndex; FRAMES],
         timeline: &mut Timeline,
-        snap_length: u32,
+        snap_length: SnapLength,
     ) -> Result<Self, OutOfMemory> {
         Ok(Self { front: Some(header), read: 0, interface, state: timeline.moment()?, snap_length })
     }
 
     /// What the section's interface says, or is going to say.
-    pub(crate) const fn snap_length(&self) -> u32 {
+    pub(crate) const fn snap_length(&self) -> SnapLength {
         self.snap_length
     }
 
     /// The reader's snap length changes. `bare`: no block has been queued for the section yet. `offset`: bytes read of
     /// the front.
-    pub(crate) fn change_snap_length(&mut self, snap_length: u32, bare: bool, offset: usize) {
+    pub(crate) fn change_snap_length(&mut self, snap_length: SnapLength, bare: bool, offset: usize) {
         if (self.read, offset) > (INTERFACE, 0) {
             return;
         }
-        if bare || snap_length == 0 {
-            self.snap_length = snap_length;
-        } else if self.snap_length > 0 {
-            self.snap_length = self.snap_length.max(snap_length);
-        }
+        self.snap_length = if bare { snap_length } else { self.snap_length.max(snap_length) };
     }
 
     /// Goes past the front.

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use hone_client::api::SnapLength;
 use hone_client::{Connection, Options, Read, ReaderError};
 use hone_testing::{Class, Failed, Fault, Faults, Guarded, Service, command, points, ready, wait_for};
 use rustix::process::Signal;
@@ -112,7 +113,7 @@ fn a_start_that_fails_says_why_and_leaves_nothing_behind() {
 /// What a reader does in its time: attaches, reads, asks, detaches.
 fn visit(service: &Service) -> Result<usize, ReaderError> {
     let mut connection = Connection::open(service.socket())?;
-    connection.attach(&Options { snap_length: 96, ring_bytes: 0 })?;
+    connection.attach(&Options { snap_length: SnapLength::lenient(96), ring_bytes: 0 })?;
     let mut buffer = vec![0; 100_000];
     let mut bytes = 0;
     // At least the beginning of a section comes.
@@ -137,7 +138,7 @@ struct Steady {
 
 impl Steady {
     fn attach(service: &Service) -> Self {
-        let connection = service.reader(&Options { snap_length: 96, ring_bytes: 0 });
+        let connection = service.reader(&Options { snap_length: SnapLength::lenient(96), ring_bytes: 0 });
         Self { connection, tag: new_tag(), sent: 0, bytes: Vec::new() }
     }
 

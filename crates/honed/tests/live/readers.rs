@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hone_client::api::{List, Request};
+use hone_client::api::{List, Request, SnapLength};
 use hone_client::{Options, Read};
 use hone_testing::{Guarded, Service, ready, wait_for};
 use rustix::process::Signal;
@@ -21,7 +21,7 @@ fn readers_have_their_own_snap_lengths_and_filters() {
     let service = Service::start("");
     let tag = new_tag();
     let mut whole = service.reader(&Options::default());
-    let mut cut = service.reader(&Options { snap_length: 64, ..Options::default() });
+    let mut cut = service.reader(&Options { snap_length: SnapLength::lenient(64), ..Options::default() });
     let mut without = service.connect();
     let mut with = service.connect();
     let mut other = service.connect();
@@ -36,8 +36,8 @@ fn readers_have_their_own_snap_lengths_and_filters() {
     for connection in [&mut without, &mut with, &mut other] {
         connection.attach(&Options::default()).expect("honed takes readers");
     }
-    assert_eq!(whole.snap_length().expect("it is attached"), 0);
-    assert_eq!(cut.snap_length().expect("it is attached"), 64);
+    assert_eq!(whole.snap_length().expect("it is attached"), SnapLength::ALL);
+    assert_eq!(cut.snap_length().expect("it is attached").number(), 64);
 
     send(tag, 1000, 1000);
     let [whole_got, cut_got, without_got, with_got, other_got] =
@@ -61,7 +61,7 @@ fn readers_have_their_own_snap_lengths_and_filters() {
     // A filter that is turned off, and a snap length that is raised while reading.
     let tag = new_tag();
     without.control(&Request::FilterProcesses(List::EMPTY)).expect("honed answers");
-    cut.set_snap_length(200).expect("honed answers");
+    cut.set_snap_length(SnapLength::lenient(200)).expect("honed answers");
     send(tag, 100, 1000);
     assert_eq!(finish_section(&mut without).count(tag), 200);
     let section = finish_section(&mut cut);
@@ -70,7 +70,7 @@ fn readers_have_their_own_snap_lengths_and_filters() {
     // What nobody wants whole is not captured whole.
     drop((whole, without, with, other));
     wait_for("the others are detached", || (cut.statistics().ok()?.readers == 1).then_some(()));
-    assert_eq!(cut.statistics().expect("honed answers").max_snap_length, 200);
+    assert_eq!(cut.statistics().expect("honed answers").max_snap_length.number(), 200);
     drop(cut);
     service.stop();
 }

@@ -3,10 +3,10 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use hone_engine::{MAX_PACKET_BYTES, SnapLength};
+
 use crate::show::select::Network;
 
-/// Largest snap length, bytes: what common readers accept as a packet at all.
-const MAX_SNAP_LENGTH: u32 = hone_engine::MAX_PACKET_BYTES;
 /// Longest recording that can be asked for.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Sizes between which files are rotated.
@@ -21,11 +21,11 @@ const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 #[cfg(target_os = "linux")]
 const MAX_BUFFER_MIB: u32 = 1024;
 
-pub(super) fn snap_length(text: &str) -> Result<u32, String> {
+pub(super) fn snap_length(text: &str) -> Result<SnapLength, String> {
     text.parse()
         .ok()
-        .filter(|bytes| *bytes <= MAX_SNAP_LENGTH)
-        .ok_or_else(|| format!("must be 0 (all of each packet) or 1 to {MAX_SNAP_LENGTH} bytes"))
+        .and_then(SnapLength::new)
+        .ok_or_else(|| format!("must be 0 (all of each packet) or 1 to {MAX_PACKET_BYTES} bytes"))
 }
 
 pub(super) fn count(text: &str) -> Result<NonZeroU64, String> {
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn snap_lengths() {
         for text in ["0", "1", "96", "262144"] {
-            assert_eq!(snap_length(text).map(|n| n.to_string()), Ok(text.to_owned()));
+            assert_eq!(snap_length(text).map(|length| length.number().to_string()), Ok(text.to_owned()));
         }
         for text in ["", "-1", "262145", "4294967296", "96k", "0x10"] {
             assert!(snap_length(text).unwrap_err().contains("1 to 262144"), "{text:?}");

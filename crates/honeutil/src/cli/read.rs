@@ -12,6 +12,8 @@ use clap::{ArgAction, CommandFactory as _};
 #[cfg(target_os = "linux")]
 use hone_linux::Mechanism;
 
+use hone_engine::SnapLength;
+
 use super::Cli;
 #[cfg(target_os = "linux")]
 use super::parse::buffer_size;
@@ -52,7 +54,7 @@ pub struct ReadArgs {
 
     /// Keep at most BYTES of each packet; 0: all of it
     #[arg(short, long, value_name = "BYTES", default_value = "0", value_parser = snap_length)]
-    pub snap_length: u32,
+    pub snap_length: SnapLength,
 
     /// Stop after this time: 10, 0.5, 10s, 2m, 1h, 1d
     #[arg(long, value_name = "TIME", value_parser = duration)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hone_engine::{
     Config, Engine, Event, MAX_PACKET_BYTES, Nanos, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
-    SectionInfo,
+    SectionInfo, SnapLength,
 };
 
 use super::error::RecordError;
@@ -36,7 +36,7 @@ impl<S: Source> Local<S> {
     ///
     /// # Errors
     /// The source fails, or there is no memory.
-    pub fn start(mut source: S, section: SectionInfo, snap_length: u32) -> Result<Self, RecordError> {
+    pub fn start(mut source: S, section: SectionInfo, snap_length: SnapLength) -> Result<Self, RecordError> {
         let mut engine = Engine::new(Config { section, max_ring_bytes: RING_BYTES, ..Config::default() })?;
         // What cannot be recorded is counted by the engine, and is in the summary.
         let mut sink = |event: Event<'_>| {

@@ -5,7 +5,7 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use hone_engine::Read;
+use hone_engine::{Read, SnapLength};
 
 use crate::messages::Progress;
 use crate::output::Output;
@@ -37,8 +37,8 @@ const WRITE_BYTES: usize = BUFFER_BYTES / 2;
 /// What to record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Most bytes of each packet; 0: all.
-    pub snap_length: u32,
+    /// How much of each packet.
+    pub snap_length: SnapLength,
     /// How long.
     pub duration: Option<Duration>,
     /// How many packets.
@@ -77,10 +77,6 @@ impl<'a> Recorder<'a> {
         if let Some(duration) = options.duration {
             control.stop_after(duration);
         }
-        let most_of_packet = match options.snap_length {
-            0 => hone_engine::MAX_PACKET_BYTES,
-            length => length,
-        };
         let now = Instant::now();
         Self {
             feed,
@@ -92,7 +88,7 @@ impl<'a> Recorder<'a> {
             filled: 0,
             limit: options.count.map(|count| PacketLimit::new(count.get())),
             tally: Tally::new(),
-            rotation: RotationClock::new(options.rotation, most_of_packet),
+            rotation: RotationClock::new(options.rotation, options.snap_length),
             started: now,
             checked: now,
         }

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use hone_engine::SnapLength;
+
 /// What a process event may take: its arguments, path and names, all at their bounds.
 const EVENT_BYTES: u64 = 96 << 10;
 /// What a packet's block has besides the packet.
@@ -43,8 +45,8 @@ pub(crate) struct RotationClock {
 
 impl RotationClock {
     /// Packets are cut to `snap_length` bytes.
-    pub(crate) fn new(rotation: Rotation, snap_length: u32) -> Self {
-        let record_bytes = EVENT_BYTES.max(u64::from(snap_length) + PACKET_EXTRA_BYTES);
+    pub(crate) fn new(rotation: Rotation, snap_length: SnapLength) -> Self {
+        let record_bytes = EVENT_BYTES.max(u64::from(snap_length.bytes()) + PACKET_EXTRA_BYTES);
         Self { rotation, record_bytes, limit: rotation.size, since: Instant::now(), not_before: None }
     }
 
@@ -87,14 +89,15 @@ mod tests {
 
     #[test]
     fn without_limits_nothing_is_ever_due() {
-        let clock = RotationClock::new(Rotation::default(), 0);
+        let clock = RotationClock::new(Rotation::default(), SnapLength::ALL);
         assert!(!clock.is_due(u64::MAX));
         assert_eq!((clock.room(u64::MAX), clock.wait_at_most(RETRY)), (None, RETRY));
     }
 
     #[test]
     fn room_is_for_whole_records_and_the_end() {
-        let mut clock = RotationClock::new(Rotation { size: Some(1 << 20), time: None }, 1000);
+        let mut clock =
+            RotationClock::new(Rotation { size: Some(1 << 20), time: None }, SnapLength::lenient(1000));
         clock.begin(1000);
         let most = ((1 << 20) - 1000 - END_BYTES) / EVENT_BYTES;
         assert_eq!(clock.room(1000), Some(usize::try_from(most).unwrap()));
@@ -106,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_large_state_leaves_as_much_room_again() {
-        let mut clock = RotationClock::new(Rotation { size: Some(1 << 20), time: None }, 1000);
+        let mut clock =
+            RotationClock::new(Rotation { size: Some(1 << 20), time: None }, SnapLength::lenient(1000));
         clock.begin(5 << 20);
         assert!(!clock.is_due(5 << 20) && clock.is_due(10 << 20 | 1));
     }

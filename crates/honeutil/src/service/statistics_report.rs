@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hone_api::{Mechanism, Method, NO_READER, NoOwner, PerKind, Statistics};
+use hone_api::{Mechanism, Method, NO_READER, NoOwner, PerKind, SnapLength, Statistics};
 use serde_json::{Map, Value, json};
 
 use crate::platform::SERVICE;
@@ -149,8 +149,8 @@ fn ring(size: u64) -> String {
     format!("{} ({} blocks)", bytes(size), thousands(size / hone_engine::RING_SLOT_BYTES as u64))
 }
 
-fn snap_length(length: u64) -> String {
-    if length == 0 { "0 (unlimited)".to_owned() } else { counted(length, "byte") }
+fn snap_length(length: SnapLength) -> String {
+    if length.is_all() { "0 (unlimited)".to_owned() } else { counted(length.number().into(), "byte") }
 }
 
 fn kinds(counts: &PerKind) -> String {
@@ -191,7 +191,7 @@ pub fn json(now: &Statistics) -> Value {
         "logging": now.logging,
         "readers": { "now": now.readers, "total": now.readers_total },
         "ring_bytes": now.ring_bytes,
-        "max_snap_length": now.max_snap_length,
+        "max_snap_length": now.max_snap_length.number(),
         "packets": { "count": now.received.packets, "bytes": now.packet_bytes },
         "processes": {
             "count": now.processes, "events": now.received.processes,
@@ -216,7 +216,7 @@ pub fn json(now: &Statistics) -> Value {
             "attached": reader.attached,
             "ring_bytes": reader.ring_bytes,
             "ring_blocks": reader.ring_slots,
-            "snap_length": reader.snap_length,
+            "snap_length": reader.snap_length.number(),
             "received": counts(&reader.received),
             "delivered": counts(&reader.delivered),
             "dropped": counts(&reader.dropped),
@@ -312,7 +312,7 @@ Blocks in memory            0, 0 B of at most 0 B
     fn a_reader_is_told_about_itself() {
         let mut statistics = sample();
         statistics.reader.id = 5;
-        statistics.reader.snap_length = 96;
+        statistics.reader.snap_length = SnapLength::lenient(96);
         statistics.reader.filtered.packets = 3;
         let text = text(&statistics, None);
         for line in ["Reader id                   5\n", "96 bytes\n", "Filtered                    3 packets"]

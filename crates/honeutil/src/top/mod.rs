@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
-use hone_engine::Read;
+use hone_engine::{Read, SnapLength};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
@@ -19,7 +19,7 @@ use model::Model;
 use view::{Sort, Table, View};
 
 /// Bytes kept of each packet: its headers, even IPv6's with some extensions.
-pub const SNAP_LENGTH: u32 = 128;
+pub const SNAP_LENGTH: SnapLength = SnapLength::lenient(128);
 /// Longest wait for the feed: how late a key is answered.
 const WAIT: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 1 << 20;

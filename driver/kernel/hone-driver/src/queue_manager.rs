@@ -84,11 +84,8 @@ impl<E: Signal> State<E> {
             let attached = self.engine.set_pinned_bytes(reader.id, share);
             debug_assert!(attached.is_ok());
         }
-        self.wanted = match self.engine.statistics().snap_length {
-            _ if self.readers.is_empty() => 0,
-            0 => MAX_PACKET_BYTES as usize,
-            length => length as usize,
-        };
+        self.wanted =
+            if self.readers.is_empty() { 0 } else { self.engine.statistics().snap_length.bytes() as usize };
     }
 
     /// Counts a packet that could not even be put together.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use hone_engine::{
     Config, Direction, Engine, Event, Filter, HostIdentity, Method, Owner, ProcessKey, ProcessStart, Read,
-    ReaderId, ReaderOptions, SectionInfo, StartKind,
+    ReaderId, ReaderOptions, SectionInfo, SnapLength, StartKind,
 };
 use hone_packet::{Addresses, IpHeader, packet_checksums, transport_checksum};
 use hone_pcapng::{Block, HostId, Reader};
@@ -67,7 +67,7 @@ impl Native {
     /// There is no memory.
     pub fn attach(&mut self, snap_length: u32, at: u64) -> ReaderId {
         let reader = self.0.attach(&ReaderOptions::default(), at).expect("there is memory");
-        self.0.set_snap_length(reader, snap_length).expect("it is attached");
+        self.0.set_snap_length(reader, SnapLength::lenient(snap_length)).expect("it is attached");
         reader
     }
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hone_api::{
     ApiVersion, ConnectionIds, DataEvent, Family, List, OpenConnection, OpenConnections, Operation, Request,
-    Statistics as ApiStatistics, limits,
+    SnapLength, Statistics as ApiStatistics, limits,
 };
 use hone_packet::{Addresses, IpHeader, protocol};
 use hone_pcapng::{
@@ -151,7 +151,7 @@ pub fn api_request() -> Vec<Vec<u8>> {
         Request::FilterProcesses(short),
         Request::IncludeConnections(long),
         Request::IncludeProcesses(short),
-        Request::SetSnapLength(96),
+        Request::SetSnapLength(SnapLength::lenient(96)),
         Request::GetSnapLength,
         Request::SetDataEvent(DataEvent::Bits32(0x44)),
         Request::SetDataEvent(DataEvent::Bits64(0x44)),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use hone_api::{List, Operation, Request};
+use hone_api::{List, Operation, Request, SnapLength};
 use hone_client::protocol::{Attach, Extra, Header, Kind, MemoryRow};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, Interface,
@@ -214,7 +214,7 @@ fn requests() -> Vec<Vec<u8>> {
         Request::GetVersion,
         Request::FilterProcesses(ids),
         Request::IncludeConnections(long),
-        Request::SetSnapLength(96),
+        Request::SetSnapLength(SnapLength::lenient(96)),
         Request::GetSnapLength,
         Request::MarkRestart,
         Request::GetStatistics,

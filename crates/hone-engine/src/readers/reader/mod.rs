@@ -14,7 +14,7 @@ mod totals;
 use core::fmt;
 
 use crate::{
-    ConnectionId, Nanos, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics,
+    ConnectionId, Nanos, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics, SnapLength,
     blocks::{BlockIndex, Store, trim::Trimmed},
     readers::{
         filter::{Filters, Subject},
@@ -99,7 +99,7 @@ enum Next {
 pub(crate) struct Reader {
     pub(crate) id: ReaderId,
     /// 0: unlimited.
-    pub(crate) snap_length: u32,
+    pub(crate) snap_length: SnapLength,
     pub(crate) filters: Filters,
     /// When its signal was raised last.
     pub(crate) signalled: Turn,
@@ -125,7 +125,7 @@ impl Reader {
         id: ReaderId,
         ring: Ring,
         max_queued_bytes: usize,
-        snap_length: u32,
+        snap_length: SnapLength,
         at: Nanos,
     ) -> Self {
         Self {
@@ -179,7 +179,7 @@ impl Reader {
     }
 
     /// Cuts packets that are queued from now on.
-    pub(crate) fn set_snap_length(&mut self, snap_length: u32) {
+    pub(crate) fn set_snap_length(&mut self, snap_length: SnapLength) {
         self.snap_length = snap_length;
         let bare = self.ring.tail() == self.began_position;
         match &mut self.mark {
@@ -290,7 +290,7 @@ impl Reader {
             };
             let kind = store.kind(block);
             let bytes = store.bytes(block);
-            let trimmed = Trimmed::new(bytes, kind, snap_length);
+            let trimmed = Trimmed::new(bytes, kind, snap_length.number());
             let room = &mut buffer[filled..];
             if filled > 0 && trimmed.len() - self.offset > room.len() {
                 return Read::Bytes(filled);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use hone_engine::{Event, HostIdentity, Nanos, SectionInfo, SourceDrops};
+use hone_engine::{Event, HostIdentity, Nanos, SectionInfo, SnapLength, SourceDrops};
 use hone_linux::{Sensor, SensorConfig};
 
 use super::service_feed::ServiceFeed;
@@ -22,7 +22,7 @@ const DEFAULT_BUFFER_MIB: u32 = 64;
 /// honed refuses, or the sensor cannot be loaded.
 pub fn open_source(
     args: &SourceArgs,
-    snap_length: u32,
+    snap_length: SnapLength,
     control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
     let honed = ServiceFeed::attach(&args.service, args.follow, snap_length, control)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hone_api::Statistics;
 use hone_client::{Connection, Options, ReaderError, Refusal, protocol};
-use hone_engine::{Nanos, Read};
+use hone_engine::{Nanos, Read, SnapLength};
 
 use super::service::{QUIET_WAIT, connect};
 use crate::cli::service_choice::ServiceChoice;
@@ -31,7 +31,7 @@ pub(super) struct ServiceFeed {
     choice: ServiceChoice,
     /// Wait for honed, and attach again when it was away.
     follow: bool,
-    snap_length: u32,
+    snap_length: SnapLength,
     connection: Connection,
     attached: bool,
     /// How long the round's next read may wait, and how many bytes the round may still read.
@@ -54,7 +54,7 @@ impl ServiceFeed {
     pub(super) fn attach(
         choice: &ServiceChoice,
         follow: bool,
-        snap_length: u32,
+        snap_length: SnapLength,
         control: &mut Control,
     ) -> Result<Option<Self>, ReaderError> {
         if choice.local {
@@ -135,7 +135,11 @@ impl ServiceFeed {
     }
 }
 
-fn attach(path: &Path, snap_length: u32, control: &Control) -> Result<(Connection, Statistics), ReaderError> {
+fn attach(
+    path: &Path,
+    snap_length: SnapLength,
+    control: &Control,
+) -> Result<(Connection, Statistics), ReaderError> {
     let mut connection = connect(Some(path), control)?;
     connection.attach(&Options { snap_length, ring_bytes: 0 })?;
     let statistics = connection.statistics()?;

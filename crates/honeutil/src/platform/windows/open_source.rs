@@ -1,5 +1,7 @@
 //! Opens the source of a recording: the driver.
 
+use hone_engine::SnapLength;
+
 use super::service_feed::ServiceFeed;
 use crate::cli::read::SourceArgs;
 use crate::record::control::Control;
@@ -11,7 +13,7 @@ use crate::record::feed::Feed;
 /// The driver does not run, or refuses; with what to do.
 pub fn open_source(
     _args: &SourceArgs,
-    snap_length: u32,
+    snap_length: SnapLength,
     _control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
     let driver = ServiceFeed::attach(snap_length)?;

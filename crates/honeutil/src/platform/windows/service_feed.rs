@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hone_api::Request;
-use hone_engine::{Nanos, Read};
+use hone_engine::{Nanos, Read, SnapLength};
 use hone_windows::device::{Device, Event};
 
 use super::host::now;
@@ -32,9 +32,9 @@ pub(super) struct ServiceFeed {
 
 impl ServiceFeed {
     /// Attaches: from here on, what happens is recorded.
-    pub(super) fn attach(snap_length: u32) -> Result<Self, DriverError> {
+    pub(super) fn attach(snap_length: SnapLength) -> Result<Self, DriverError> {
         let device = open()?;
-        if snap_length > 0 {
+        if !snap_length.is_all() {
             let set = device.request(&Request::SetSnapLength(snap_length));
             set.map_err(refused("the snap length"))?;
         }
