@@ -1,11 +1,11 @@
 ; Hone's installer and uninstaller. scripts/build-installer defines
 ;   VERSION, NUMBERS   of Hone; NUMBERS as four numbers
-;   FILES              the folder of what is installed: honeutil.exe, hone.sys, license.txt
+;   FILES              the folder with the files to install: honeutil.exe, hone.sys, license.txt
 ;   OUT                the installer
-;   SIGN               the command that signs the file named after it; not defined: nothing is signed
-; docs/windows.md says what it does and what its exit codes mean.
+;   SIGN               the command that signs a file, whose name is appended; not defined: nothing is signed
+; docs/windows.md explains what it does and what its exit codes mean.
 
-; A 64-bit program: $SYSDIR is the real System32, and the registry's view the 64-bit one.
+; A 64-bit program: so $SYSDIR is the real System32, and the registry view is the 64-bit one.
 Target amd64-unicode
 Unicode true
 ManifestSupportedOS all
@@ -54,21 +54,21 @@ VIAddVersionKey LegalCopyright "The Hone authors; MIT or Apache-2.0"
 !insertmacro MUI_UNPAGE_INSTFILES
 !insertmacro MUI_LANGUAGE English
 
-; Whether a driver was here before.
+; 1 if a driver was installed before.
 Var Upgrade
 
-; Tells TEXT, and ends with CODE.
+; Reports TEXT, and ends with CODE.
 !macro End UN TEXT CODE
   StrCpy $0 "${TEXT}"
-  Call ${UN}Tell
+  Call ${UN}Report
   SetErrorLevel ${CODE}
   Abort
 !macroend
 
-; Runs PROGRAM, a honeutil, with ARGUMENTS: $0 is its exit code (or "error": it does not start), $1 what it says.
+; Runs PROGRAM, a honeutil, with ARGUMENTS. Then $0 is its exit code (or "error", if it does not start), and $1 its output.
 !macro Run PROGRAM ARGUMENTS
   DetailPrint "honeutil ${ARGUMENTS}"
-  ; Not in the folder that may have to be removed: whatever starts with it holds that.
+  ; It does not start in the folder that may have to be removed: a process keeps its working folder from being removed.
   SetOutPath "$SYSDIR"
   nsExec::ExecToStack '"$INSTDIR\${PROGRAM}" ${ARGUMENTS}'
   Pop $0
@@ -76,10 +76,10 @@ Var Upgrade
   DetailPrint "$1"
 !macroend
 
-; What the installer and the uninstaller both need: NSIS wants the latter's functions to be named so.
+; Functions for the installer and the uninstaller. NSIS requires that names of the uninstaller's functions begin with un.
 !macro Shared UN
-  ; Tells $0: in a window, or, where it is to be silent, on standard error.
-  Function ${UN}Tell
+  ; Reports $0: in a window or, in silent mode, on standard error.
+  Function ${UN}Report
     ${IfNot} ${Silent}
       DetailPrint "$0"
       MessageBox MB_OK|MB_ICONEXCLAMATION "$0"
@@ -99,11 +99,11 @@ Var Upgrade
     UserInfo::GetAccountType
     Pop $0
     ${If} $0 != "Admin"
-      !insertmacro End "${UN}" "This takes an administrator." ${UNSUITABLE}
+      !insertmacro End "${UN}" "This needs an administrator." ${UNSUITABLE}
     ${EndIf}
   FunctionEnd
 
-  ; What runs cannot be written to.
+  ; A program that runs cannot be opened for writing.
   Function ${UN}RequireUnused
     ${If} ${FileExists} "$INSTDIR\honeutil.exe"
       ClearErrors
@@ -115,7 +115,7 @@ Var Upgrade
     ${EndIf}
   FunctionEnd
 
-  ; Removes what the installer has made, but for what honeutil removes.
+  ; Removes everything that the installer has created, except what honeutil removes.
   Function ${UN}Remove
     Delete "$INSTDIR\honeutil.exe"
     Delete "$INSTDIR\honeutil.new"
@@ -137,14 +137,14 @@ Var Upgrade
 !insertmacro Shared ""
 !insertmacro Shared "un."
 
-; Ends after a step that failed, as far as possible with what was there before; $1 says what failed.
+; Ends after a failed step, and restores the previous state as far as possible. $1 is the message of the failed step.
 Function Fail
   Push $1
   ${If} $Upgrade == 1
     !insertmacro Run honeutil.exe start
     !insertmacro Run honeutil.exe send-conns
     Delete "$INSTDIR\honeutil.new"
-    StrCpy $2 "Run this again: what is installed may be of two versions."
+    StrCpy $2 "Run this again: the installed files may be of two versions."
   ${Else}
     !insertmacro Run honeutil.exe uninstall
     Delete "${DRIVER}"
@@ -155,15 +155,15 @@ Function Fail
   !insertmacro End "" "Hone cannot be installed. $1$\r$\n$2" ${FAILED}
 FunctionEnd
 
-; Ends with what is installed kept; $1 says what failed.
+; Ends, and keeps what is installed. $1 is the message of the failed step.
 Function Incomplete
-  StrCpy $0 "Hone is installed, and does not record yet. $1$\r$\nAfter that is mended, run this again."
-  Call Tell
+  StrCpy $0 "Hone is installed, but does not record yet. $1$\r$\nWhen that is fixed, run this again."
+  Call Report
   SetErrorLevel ${NOT_RUNNING}
 FunctionEnd
 
-; Has the shortcut $0 ask to be run as administrator, which the driver wants of its readers: the flag RunAsUser, bit 13 of
-; the four bytes at 20 ([MS-SHLLINK] 2.1.1).
+; Makes the shortcut $0 run as administrator, because the driver accepts only administrators as readers. It sets the flag
+; RunAsUser, bit 13 of the four bytes at 20 ([MS-SHLLINK] 2.1.1).
 Function RunAsAdministrator
   FileOpen $1 "$0" a
   FileSeek $1 21
@@ -190,7 +190,7 @@ Section "Hone" SectionHone
     StrCpy $Upgrade 1
   ${EndIf}
 
-  ; Before anything that was there is touched: can this be written, and does the driver stop?
+  ; Before any existing file is changed: can files be written, and does the driver stop?
   Call RequireUnused
   SetOverwrite try
   ClearErrors
@@ -223,12 +223,12 @@ Section "Hone" SectionHone
 
   SetShellVarContext all
   CreateDirectory "${MENU}"
-  ; cmd knows the folder of whoever runs it, not of whoever installs.
+  ; cmd uses the folder of the user who runs it, not of the user who installs.
   CreateShortcut "${MENU}\Hone Reader.lnk" "$SYSDIR\cmd.exe" \
     '/c ""$INSTDIR\honeutil.exe" --pause read -d "%USERPROFILE%\Documents""' "$INSTDIR\honeutil.exe"
   StrCpy $0 "${MENU}\Hone Reader.lnk"
   Call RunAsAdministrator
-  ; Windows starts administrators' programs in System32, whatever folder the shortcut has.
+  ; Windows starts programs as administrator in System32, regardless of the folder in the shortcut.
   CreateShortcut "${MENU}\Hone Command Prompt.lnk" "$SYSDIR\cmd.exe" \
     '/k cd /d "$INSTDIR" & set "PATH=$INSTDIR;%PATH%"'
   StrCpy $0 "${MENU}\Hone Command Prompt.lnk"
@@ -247,8 +247,8 @@ Section "Hone" SectionHone
   WriteRegDWORD HKLM "${ENTRY}" NoModify 1
   WriteRegDWORD HKLM "${ENTRY}" NoRepair 1
 
-  ; It starts with the system only after Windows has taken it once: one that starts with the system, and whose signature is
-  ; refused then, could keep the computer from starting.
+  ; The driver starts with the system only after Windows has accepted it once. If a driver starts with the system and Windows
+  ; then refuses its signature, the computer might not start.
   !insertmacro Run honeutil.exe "install --on-demand"
   ${If} $0 != 0
     Call Fail
@@ -274,7 +274,7 @@ FunctionEnd
 
 Section "Uninstall"
   ${IfNot} ${FileExists} "$INSTDIR\honeutil.exe"
-    !insertmacro End "un." "honeutil.exe is missing, which removes the driver: install Hone again first." ${FAILED}
+    !insertmacro End "un." "honeutil.exe, which removes the driver, is missing: install Hone again first." ${FAILED}
   ${EndIf}
   Call un.RequireUnused
   !insertmacro Run honeutil.exe stop
