@@ -10,8 +10,10 @@ mod common;
 
 use common::*;
 use hone_engine::{
-    Engine, Event, Method, NoOwner, ORDER_BLOCKS, ORDER_TIME, Owner, Read, ReaderId, ReaderOptions,
+    BYTE_ORDER, Engine, Event, Method, NoOwner, ORDER_BLOCKS, ORDER_TIME, Owner, Read, ReaderId,
+    ReaderOptions,
 };
+use hone_pcapng::view;
 
 /// A packet of nobody.
 fn at(at: u64) -> Event<'static> {
@@ -96,18 +98,10 @@ fn what_is_read_or_behind_a_mark_stays_where_it_is() {
     assert_eq!((times_in(old), times_in(new)), (vec![10, 5, 15, 20], vec![7, 35, 40]));
 }
 
-/// The times of the packets in a stream of whole blocks, whose times are below 2^32.
-fn times_in(mut blocks: &[u8]) -> Vec<u32> {
-    let word =
-        |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-    let mut times = Vec::new();
-    while !blocks.is_empty() {
-        if word(blocks, 0) == hone_pcapng::block::PACKET {
-            times.push(word(blocks, 16));
-        }
-        blocks = &blocks[usize::try_from(word(blocks, 4)).expect("a small number")..];
-    }
-    times
+/// The times of the packets in a stream of whole blocks.
+fn times_in(blocks: &[u8]) -> Vec<u64> {
+    let blocks = view::blocks(blocks, BYTE_ORDER);
+    blocks.filter_map(|block| Some(block.packet()?.timestamp)).collect()
 }
 
 #[test]

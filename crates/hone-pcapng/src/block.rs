@@ -18,6 +18,8 @@ use crate::{
 
 /// Type code of the section header block. It reads the same in either byte order.
 pub const SECTION: u32 = 0x0A0D_0D0A;
+/// What every recording begins with: the type of a section header, in either byte order.
+pub const MAGIC: [u8; 4] = SECTION.to_le_bytes();
 /// Type code of the interface description block.
 pub const INTERFACE: u32 = 0x0000_0001;
 /// Type code of the obsolete packet block.
@@ -34,16 +36,18 @@ pub const PROCESS: u32 = 0x0000_0101;
 pub const CONNECTION: u32 = 0x0000_0102;
 
 /// Where a block's body begins: after the type and the length.
-pub const BODY_OFFSET: usize = 8;
+pub(crate) const BODY_OFFSET: usize = 8;
+/// What follows the body: the length once more.
+pub(crate) const TRAILER_LENGTH: usize = 4;
 /// What a block's frame takes: the type and the two lengths. Also the shortest block.
-pub const FRAME_LENGTH: usize = 12;
+pub(crate) const FRAME_LENGTH: usize = BODY_OFFSET + TRAILER_LENGTH;
 /// The longest block that this crate emits and, unless told otherwise, reads: 16 MiB.
 pub const MAX_LENGTH: u32 = 16 << 20;
 
 /// The length with its padding to a multiple of 4; saturates at the largest one.
 #[inline]
 #[must_use]
-pub const fn padded(length: usize) -> usize {
+pub(crate) const fn padded(length: usize) -> usize {
     length.saturating_add(3) & !3
 }
 

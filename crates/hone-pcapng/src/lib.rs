@@ -38,6 +38,7 @@ pub mod connection;
 mod correction;
 mod emit;
 mod error;
+mod frame;
 pub mod interface;
 mod memory;
 mod obsolete;
@@ -49,6 +50,7 @@ mod reader;
 pub mod section;
 mod simple;
 pub mod statistics;
+pub mod view;
 
 pub use block::Block;
 pub use connection::{ConnectionEvent, ConnectionEventKind, Dialect};

@@ -32,6 +32,12 @@ impl ByteOrder {
         }
     }
 
+    /// The word at this place; `None` past the end.
+    #[inline]
+    pub(crate) fn word_at(self, bytes: &[u8], at: usize) -> Option<u32> {
+        bytes.get(at..)?.first_chunk().map(|bytes| self.word(*bytes))
+    }
+
     /// The word that holds two 16-bit fields, the first one at the lower address.
     #[inline]
     pub(crate) fn pair(self, first: u16, second: u16) -> u32 {

@@ -9,26 +9,18 @@ use crate::option::{OptionList, Options};
 use crate::order::{join, split};
 use crate::{ByteOrder, ConnectionId, Dialect, Direction, How, RawOption, ReadErrorKind, attribution};
 
-/// Where the captured length (u32) is in an emitted packet, in bytes from the block's beginning.
-pub const CAPTURED_LENGTH_OFFSET: usize = 20;
-/// Where the packet's bytes begin in an emitted packet. The options begin at `DATA_OFFSET +`
-/// [`padded`]`(captured length)` and end where the trailing length begins, 4 bytes before the block's end. To trim a
-/// packet after it was emitted: cut data and padding, move the options, correct the captured length and both lengths of
-/// the block.
-pub const DATA_OFFSET: usize = 28;
-
 /// The direction's bits of `epb_flags`.
 pub const DIRECTION: u32 = 0b11;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
-const FLAGS: u16 = 2;
-const CONNECTION: u16 = 257;
-const PROCESS: u16 = 258;
-const HOW: u16 = 259;
+pub(crate) const FLAGS: u16 = 2;
+pub(crate) const CONNECTION: u16 = 257;
+pub(crate) const PROCESS: u16 = 258;
+pub(crate) const HOW: u16 = 259;
 
 /// How the Windows original says that it does not know the process.
-const UNKNOWN_PROCESS: u32 = u32::MAX;
+pub(crate) const UNKNOWN_PROCESS: u32 = u32::MAX;
 
 /// The bits of `epb_flags` that say this direction.
 #[must_use]

@@ -3,11 +3,11 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::block::{BODY_OFFSET, Block, CONNECTION, FRAME_LENGTH, INTERFACE, MAX_LENGTH, OBSOLETE_PACKET};
-use crate::block::{PACKET, PROCESS, SECTION, SIMPLE_PACKET, STATISTICS};
+use crate::block::{BODY_OFFSET, Block, CONNECTION, INTERFACE, MAX_LENGTH, OBSOLETE_PACKET, PACKET};
+use crate::block::{PROCESS, SECTION, SIMPLE_PACKET, STATISTICS, TRAILER_LENGTH};
+use crate::frame::{self, Frame};
 use crate::interface::Clock;
 use crate::memory::{extend, push};
-use crate::section::{BYTE_ORDER_MAGIC, BYTE_ORDER_MAGIC_OFFSET};
 use crate::{
     ByteOrder, ConnectionEvent, Dialect, Interface, ObsoletePacket, Packet, ProcessEvent, ReadError,
     ReadErrorKind, Section, SimplePacket, Statistics,
@@ -74,13 +74,6 @@ struct SectionState {
     dialect: Dialect,
 }
 
-/// A block whose frame is sound.
-struct Frame {
-    kind: u32,
-    length: usize,
-    order: ByteOrder,
-}
-
 impl Default for Reader {
     fn default() -> Self {
         Self::new()
@@ -118,7 +111,8 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]. The reader stays at the block, so the next call says the same; only a lack of memory may pass.
     pub fn next_block(&mut self) -> Result<Option<Item<'_>>, ReadError> {
-        let frame = match self.frame() {
+        let order = self.section.as_ref().map(|section| section.order);
+        let frame = match frame::read(self.unread(), order, self.limit) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Ok(None),
             Err(reason) => return Err(self.error(reason)),
@@ -126,7 +120,7 @@ impl Reader {
         let Frame { kind, length, order } = frame;
         let offset = self.offset;
         let raw = &self.buffer[self.consumed..][..length];
-        let body = &raw[BODY_OFFSET..length - 4];
+        let body = &raw[BODY_OFFSET..length - TRAILER_LENGTH];
         let (block, nanos) = parse(&mut self.section, kind, body, order).map_err(|reason| ReadError {
             offset,
             block: kind,
@@ -156,41 +150,6 @@ impl Reader {
         let order = self.section.as_ref().map_or(ByteOrder::Little, |section| section.order);
         let block = self.unread().first_chunk().map_or(0, |kind| order.word(*kind));
         ReadError { offset: self.offset, block, reason }
-    }
-
-    /// Checks the frame of the block that comes next, as early as its bytes allow: a bad length is an error before
-    /// anything is buffered for it.
-    fn frame(&self) -> Result<Option<Frame>, ReadErrorKind> {
-        let word = |at: usize| self.unread().get(at..).and_then(<[u8]>::first_chunk::<4>).copied();
-        let Some(kind) = word(0) else { return Ok(None) };
-        let order = if kind == SECTION.to_le_bytes() {
-            let Some(magic) = word(BYTE_ORDER_MAGIC_OFFSET) else { return Ok(None) };
-            if magic == BYTE_ORDER_MAGIC.to_le_bytes() {
-                ByteOrder::Little
-            } else if magic == BYTE_ORDER_MAGIC.to_be_bytes() {
-                ByteOrder::Big
-            } else {
-                return Err(ReadErrorKind::ByteOrderMagic(u32::from_le_bytes(magic)));
-            }
-        } else {
-            self.section.as_ref().ok_or(ReadErrorKind::NoSection)?.order
-        };
-
-        let Some(leading) = word(4) else { return Ok(None) };
-        let leading = order.word(leading);
-        let length = leading as usize;
-        if length < FRAME_LENGTH || !length.is_multiple_of(4) {
-            return Err(ReadErrorKind::Length(leading));
-        }
-        if leading > self.limit {
-            return Err(ReadErrorKind::OverLimit { length: leading, limit: self.limit });
-        }
-        let Some(trailing) = word(length - 4) else { return Ok(None) };
-        let trailing = order.word(trailing);
-        if trailing != leading {
-            return Err(ReadErrorKind::LengthsDiffer { leading, trailing });
-        }
-        Ok(Some(Frame { kind: order.word(kind), length, order }))
     }
 }
 

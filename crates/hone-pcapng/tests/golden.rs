@@ -328,15 +328,6 @@ fn these_bytes_are_each_block() {
 }
 
 #[test]
-fn a_packet_is_laid_out_as_the_queue_manager_expects() {
-    use hone_pcapng::packet::{CAPTURED_LENGTH_OFFSET, DATA_OFFSET};
-    let packet = hex(PACKET);
-    assert_eq!(packet[CAPTURED_LENGTH_OFFSET..][..4], [5, 0, 0, 0]);
-    assert_eq!(packet[DATA_OFFSET..][..5], [0x45, 0, 0x11, 0x22, 0x33]);
-    assert_eq!(packet[DATA_OFFSET + hone_pcapng::block::padded(5)..][..4], [2, 0, 4, 0]);
-}
-
-#[test]
 fn a_big_endian_packet_has_these_bytes() {
     let (_, block) = blocks().swap_remove(2);
     let golden = hex("

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use hone_pcapng::{Block, ByteOrder, ProcessEvent, block::BODY_OFFSET};
+use hone_pcapng::{Block, ByteOrder, ProcessEvent, view::BlockView};
 
 use crate::{OutOfMemory, Packet, fallible};
 
-/// The byte order of every block, whatever the machine: trimming a stored packet relies on it.
+/// The byte order of every block, whatever the machine.
 pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
 /// Most bytes of one option.
 const OPTION_BYTES: usize = 65_535;
@@ -21,7 +21,7 @@ pub(crate) fn encode(block: &Block<'_>) -> Result<Vec<u8>, OutOfMemory> {
 
 /// The process event that [`encode`] made `block` of.
 pub(crate) fn parse_process(block: &[u8]) -> Option<ProcessEvent<'_>> {
-    ProcessEvent::parse(block.get(BODY_OFFSET..block.len().checked_sub(4)?)?, BYTE_ORDER).ok()
+    ProcessEvent::parse(BlockView::new(block, BYTE_ORDER).body(), BYTE_ORDER).ok()
 }
 
 /// As much of a text in UTF-8 as one option takes, in whole characters.

@@ -4,7 +4,6 @@ pub(crate) mod buffers;
 mod encode;
 pub(crate) mod slab;
 mod store;
-pub(crate) mod trim;
 
 pub use encode::BYTE_ORDER;
 pub(crate) use encode::{cut, encode, parse_process};

@@ -7,8 +7,8 @@
 use alloc::vec::Vec;
 
 use hone_pcapng::{
-    Block, ConnectionEvent, ConnectionEventKind, Correction as Told, Packet as Recorded, block,
-    packet::direction,
+    Block, ConnectionEvent, ConnectionEventKind, Correction as Told, Packet as Recorded, packet::direction,
+    view::BlockView,
 };
 
 use crate::{
@@ -94,9 +94,10 @@ impl Renewed {
         queued: BlockIndex,
         store: &mut Store,
     ) -> Result<Found, OutOfMemory> {
-        let bytes = store.bytes(queued);
-        let body = bytes.get(block::BODY_OFFSET..bytes.len() - 4).unwrap_or_default();
-        let Ok(mut packet) = Recorded::parse(body, BYTE_ORDER) else { return Ok(Found::Other) };
+        let queued_block = BlockView::new(store.bytes(queued), BYTE_ORDER);
+        let Ok(mut packet) = Recorded::parse(queued_block.body(), BYTE_ORDER) else {
+            return Ok(Found::Other);
+        };
         let direction = packet.flags.and_then(direction);
         if packet.connection != Some(correction.connection) || direction != Some(correction.direction) {
             return Ok(Found::Other);

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
 
+use hone_engine::BYTE_ORDER;
+use hone_pcapng::view;
+
 use crate::output::archive::Finished;
 use crate::platform::file::{self, FileId};
-use crate::traffic::blocks;
-
 /// Where an open file is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -114,7 +115,7 @@ impl RegularFile {
 
     /// `done` bytes are written, and then `error` happened: cuts off the block that has only begun.
     fn cut(&mut self, bytes: &[u8], done: usize, error: io::Error) -> io::Result<()> {
-        let kept = blocks::whole(&bytes[..done]);
+        let kept = view::whole(&bytes[..done], BYTE_ORDER);
         self.written += kept as u64;
         if kept < done {
             // From the position, for an inherited file may have held something before.

@@ -2,9 +2,8 @@
 //! has been asked for.
 
 use hone_engine::BYTE_ORDER;
+use hone_pcapng::view::{self, BlockView};
 use hone_pcapng::{Statistics, block};
-
-use crate::traffic::blocks::{self, blocks};
 
 /// Leaves out packets beyond a number, and makes the section's statistics say what is there.
 #[derive(Debug)]
@@ -22,8 +21,9 @@ impl PacketLimit {
 
     /// Takes what is too much out of the `whole` bytes of blocks at the start of `bytes`; how many bytes stay.
     pub(crate) fn apply(&mut self, bytes: &mut [u8], whole: usize) -> usize {
-        let lengths: Vec<(u32, usize)> =
-            blocks(&bytes[..whole]).map(|block| (blocks::kind(block), block.len())).collect();
+        let lengths: Vec<(u32, usize)> = view::blocks(&bytes[..whole], BYTE_ORDER)
+            .map(|block| (block.kind(), block.bytes().len()))
+            .collect();
         let (mut from, mut to) = (0, 0);
         for (kind, length) in lengths {
             let keep = match kind {
@@ -56,7 +56,10 @@ impl PacketLimit {
     /// A section that ended before the packets that were left out.
     fn correct(&self, block: &mut [u8]) {
         let mut corrected = Vec::new();
-        let Ok(mut statistics) = Statistics::parse(blocks::body(block), BYTE_ORDER) else { return };
+        let Ok(mut statistics) = Statistics::parse(BlockView::new(block, BYTE_ORDER).body(), BYTE_ORDER)
+        else {
+            return;
+        };
         for count in [&mut statistics.received, &mut statistics.accepted, &mut statistics.delivered] {
             *count = count.map(|count| count.saturating_sub(self.out));
         }

@@ -5,7 +5,8 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use hone_engine::{Read, SnapLength};
+use hone_engine::{BYTE_ORDER, Read, SnapLength};
+use hone_pcapng::view;
 
 use crate::messages::Progress;
 use crate::output::Output;
@@ -16,7 +17,6 @@ use crate::record::packet_limit::PacketLimit;
 use crate::record::rotation::{Rotation, RotationClock};
 use crate::record::summary::Outcome;
 use crate::text;
-use crate::traffic::blocks;
 use crate::traffic::tally::Tally;
 
 /// Longest wait for records: how late a block reaches the output when there is little traffic.
@@ -271,7 +271,7 @@ impl<'a> Recorder<'a> {
 
     /// Writes and counts the whole blocks that were read.
     fn write(&mut self) -> Result<(), RecordError> {
-        let whole = blocks::whole(&self.buffer[..self.filled]);
+        let whole = view::whole(&self.buffer[..self.filled], BYTE_ORDER);
         if whole == 0 {
             if self.filled == self.buffer.len() {
                 // A block larger than the buffer; the format bounds it.

@@ -7,8 +7,8 @@
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 
-use hone_pcapng::block::{self, FRAME_LENGTH, INTERFACE, MAX_LENGTH, PACKET, SECTION, STATISTICS};
-use hone_pcapng::block::{OBSOLETE_PACKET, SIMPLE_PACKET};
+use hone_pcapng::block::{self, INTERFACE, OBSOLETE_PACKET, PACKET, SECTION, SIMPLE_PACKET, STATISTICS};
+use hone_pcapng::view::BlockView;
 use hone_pcapng::{ByteOrder, ReadError, ReadErrorKind, Reader};
 
 /// What is read at once.
@@ -17,9 +17,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 const MAX_PREAMBLE: usize = 1 << 20;
 /// Damaged places after which it is no recording any more.
 const MAX_DAMAGE: usize = 10_000;
-/// Where a section's header has its byte-order magic, and its value.
-const MAGIC_OFFSET: usize = 8;
-const MAGIC: u32 = 0x1A2B_3C4D;
 
 /// Why a stream cannot be examined.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +179,7 @@ impl<'a> Walk<'a> {
                 };
                 self.at += item.raw.len() as u64;
                 self.order = Some(item.order);
-                let kind = word(item.raw, 0, item.order).unwrap_or(0);
+                let kind = item.block.kind();
                 let counts = &mut self.found.counts;
                 counts.blocks += 1;
                 match kind {
@@ -208,7 +205,7 @@ impl<'a> Walk<'a> {
                 return Ok(None);
             }
             let order = self.order.unwrap_or(ByteOrder::Little);
-            let block = word(self.reader.unread(), 0, order).unwrap_or(0);
+            let block = BlockView::new(self.reader.unread(), order).kind();
             return broken(ReadError { offset: self.at, block, reason: ReadErrorKind::Truncated });
         }
     }
@@ -248,25 +245,19 @@ impl<'a> Walk<'a> {
     }
 
     fn look(&self, bytes: &[u8]) -> Result<Look, ExamineError> {
-        if bytes.len() < FRAME_LENGTH {
+        if bytes.len() < size_of::<u32>() {
             return Ok(Look::More);
         }
-        let order = if bytes.starts_with(&SECTION.to_le_bytes()) {
-            let orders = [ByteOrder::Little, ByteOrder::Big];
-            orders.into_iter().find(|order| word(bytes, MAGIC_OFFSET, *order) == Some(MAGIC))
-        } else {
-            self.order
-        };
-        let Some(order) = order else { return Ok(Look::No) };
-        let known = word(bytes, 0, order).is_some_and(|kind| block::name(kind).is_some());
-        let length = word(bytes, 4, order).filter(|length| *length <= MAX_LENGTH && length.is_multiple_of(4));
-        let length =
-            length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length >= FRAME_LENGTH);
-        let Some(length) = length.filter(|_| known) else { return Ok(Look::No) };
-        let Some(block) = bytes.get(..length) else { return Ok(Look::More) };
-        if block[length - 4..] != block[4..8] {
+        // A section header's type is the same in either order.
+        let kind = BlockView::new(bytes, self.order.unwrap_or(ByteOrder::Little)).kind();
+        if block::name(kind).is_none() {
             return Ok(Look::No);
         }
+        let block = match BlockView::first(bytes, self.order) {
+            Ok(Some(block)) => block.bytes(),
+            Ok(None) => return Ok(Look::More),
+            Err(_) => return Ok(Look::No),
+        };
         Ok(match self.primed(block)?.next_block() {
             Ok(Some(_)) => Look::Yes,
             _ => Look::No,
@@ -290,14 +281,6 @@ fn broken(error: ReadError) -> Result<Option<ReadError>, ExamineError> {
         ReadErrorKind::OutOfMemory => Err(ExamineError::Memory(error)),
         _ => Ok(Some(error)),
     }
-}
-
-fn word(bytes: &[u8], at: usize, order: ByteOrder) -> Option<u32> {
-    let bytes = *bytes.get(at..)?.first_chunk()?;
-    Some(match order {
-        ByteOrder::Little => u32::from_le_bytes(bytes),
-        ByteOrder::Big => u32::from_be_bytes(bytes),
-    })
 }
 
 #[cfg(test)]

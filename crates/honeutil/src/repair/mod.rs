@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use hone_pcapng::block::SECTION;
+use hone_pcapng::block::MAGIC;
 
 use self::examine::{Damage, Examined, examine};
 use crate::cli::repair::RepairArgs;
@@ -86,7 +86,7 @@ fn check_format(begin: &[u8]) -> Result<(), &'static str> {
         Some(&magic) if classic_pcap::is_magic(magic) => Err(
             "it is a libpcap file, and only PCAP-NG is repaired: `honeutil show` shows it as far as it is sound",
         ),
-        Some(magic) if *magic != SECTION.to_le_bytes() && *magic != [0; 4] => {
+        Some(magic) if *magic != MAGIC && *magic != [0; 4] => {
             Err("it is no PCAP-NG, nor that compressed with gzip or zstd")
         }
         _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hone_pcapng::block::SECTION;
+use hone_pcapng::block::MAGIC;
 use hone_pcapng::{Block, ConnectionEvent, Corrected, Interface, Item, ReadError};
 
 use super::classic_pcap::{self, ClassicError};
@@ -89,7 +89,7 @@ impl Stream {
                         reader.feed(&begin);
                         Self::Classic(reader)
                     }
-                    Some(magic) if *magic == SECTION.to_le_bytes() => Self::blocks(&begin)?,
+                    Some(magic) if *magic == MAGIC => Self::blocks(&begin)?,
                     Some(magic) => return Err(Foreign(*magic).into()),
                 };
                 Ok(())

@@ -8,13 +8,12 @@ use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
-use hone_engine::{Read, SnapLength};
+use hone_engine::{BYTE_ORDER, Read, SnapLength};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
 use crate::record::control::Control;
 use crate::record::feed::Feed;
-use crate::traffic::blocks;
 use model::Model;
 use view::{Sort, Table, View};
 
@@ -107,7 +106,7 @@ fn take(
             Read::Bytes(count) => *filled += count,
             Read::Empty | Read::SectionEnd => return Ok(()),
         }
-        let whole = blocks::whole(&buffer[..*filled]);
+        let whole = hone_pcapng::view::whole(&buffer[..*filled], BYTE_ORDER);
         if whole == 0 && *filled == buffer.len() {
             buffer.resize(buffer.len() * 2, 0);
             continue;

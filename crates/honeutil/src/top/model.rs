@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use hone_engine::BYTE_ORDER;
+use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, Correction, block};
 
 use crate::text::printable;
-use crate::traffic::blocks::{self, PacketFields, blocks};
 use crate::traffic::peers::Peer;
 use crate::traffic::tally::{Tally, Traffic};
 use crate::users;
@@ -90,15 +91,15 @@ impl Model {
     /// Counts whole blocks.
     pub fn add(&mut self, stream: &[u8]) {
         self.tally.add(stream);
-        for block in blocks(stream) {
-            match blocks::kind(block) {
+        for block in view::blocks(stream, BYTE_ORDER) {
+            match block.kind() {
                 block::PACKET => {
-                    if let Some(packet) = blocks::packet(block) {
+                    if let Some(packet) = block.packet() {
                         self.packet(&packet);
                     }
                 }
                 block::CONNECTION => {
-                    if let Some((event, correction)) = blocks::correction(block) {
+                    if let Some((event, correction)) = block.correction() {
                         self.correct(&event, &correction);
                     }
                 }
@@ -114,7 +115,7 @@ impl Model {
         }
     }
 
-    fn packet(&mut self, packet: &PacketFields<'_>) {
+    fn packet(&mut self, packet: &PacketView<'_>) {
         let Some(connection) = packet.connection else { return };
         if self.flows.len() >= MAX_CONNECTIONS && !self.flows.contains_key(&connection) {
             return;
@@ -128,11 +129,11 @@ impl Model {
             rate: Traffic::default(),
             idle: 0,
         });
-        flow.total.count(packet.outbound, packet.original_length.into());
+        flow.total.count(packet.is_outbound(), packet.original_length.into());
         if let Some(pid) = packet.process {
             flow.set_process(pid);
         }
-        if let Some(peer) = Peer::of(packet.data, packet.outbound) {
+        if let Some(peer) = Peer::of(packet.data, packet.is_outbound()) {
             flow.peer = Some(peer);
         }
     }

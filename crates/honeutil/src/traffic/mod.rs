@@ -1,6 +1,5 @@
 //! Who talks to whom, counted from the blocks of a stream.
 
-pub mod blocks;
 pub(crate) mod ip;
 pub mod peers;
 mod recent_packets;

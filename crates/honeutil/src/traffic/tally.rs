@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block;
+use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, Correction, NoOwner, ProcessEvent, ProcessEventKind};
 
 use crate::text::base_name;
-use crate::traffic::blocks::{self, PacketFields, blocks};
 use crate::traffic::ip::{self, Headers};
 use crate::traffic::peers::{Peer, Peers};
 use crate::traffic::recent_packets::{self, Counted, Owner, Recent};
@@ -135,20 +135,20 @@ impl Tally {
 
     /// Counts whole blocks.
     pub fn add(&mut self, stream: &[u8]) {
-        for block in blocks(stream) {
-            match blocks::kind(block) {
+        for block in view::blocks(stream, BYTE_ORDER) {
+            match block.kind() {
                 block::PACKET => {
-                    if let Some(packet) = blocks::packet(block) {
+                    if let Some(packet) = block.packet() {
                         self.packet(&packet);
                     }
                 }
                 block::PROCESS => {
-                    if let Ok(event) = ProcessEvent::parse(blocks::body(block), BYTE_ORDER) {
+                    if let Ok(event) = ProcessEvent::parse(block.body(), BYTE_ORDER) {
                         self.process(&event);
                     }
                 }
                 block::CONNECTION => {
-                    if let Some((event, correction)) = blocks::correction(block) {
+                    if let Some((event, correction)) = block.correction() {
                         self.correct(&event, &correction);
                     }
                 }
@@ -177,15 +177,15 @@ impl Tally {
         self.others_count + self.processes.iter().filter(|p| p.traffic.packets() > 0).count() as u64
     }
 
-    fn packet(&mut self, packet: &PacketFields<'_>) {
-        self.total.count(packet.outbound, packet.original_length.into());
+    fn packet(&mut self, packet: &PacketView<'_>) {
+        self.total.count(packet.is_outbound(), packet.original_length.into());
         let headers = Headers::parse(packet.data).ok();
         let counted = Counted {
             owner: packet.process.map_or(Owner::Nobody, |pid| self.owner_of(pid)),
             reason: recent_packets::reason(packet.how),
-            outbound: packet.outbound,
+            outbound: packet.is_outbound(),
             bytes: packet.original_length,
-            peer: headers.as_ref().map(|headers| Peer::of_headers(headers, packet.outbound)),
+            peer: headers.as_ref().map(|headers| Peer::of_headers(headers, packet.is_outbound())),
         };
         self.count(&counted);
         if let Some(connection) = packet.connection {

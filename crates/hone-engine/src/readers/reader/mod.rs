@@ -13,9 +13,11 @@ mod totals;
 
 use core::fmt;
 
+use hone_pcapng::view::{BlockView, Trimmed};
+
 use crate::{
     ConnectionId, Nanos, PerKind, READ_BLOCKS, RING_SLOT_BYTES, ReaderStatistics, SnapLength,
-    blocks::{BlockIndex, Store, trim::Trimmed},
+    blocks::{BYTE_ORDER, BlockIndex, Store},
     readers::{
         filter::{Filters, Subject},
         ring::{Ring, Slot},
@@ -290,7 +292,7 @@ impl Reader {
             };
             let kind = store.kind(block);
             let bytes = store.bytes(block);
-            let trimmed = Trimmed::new(bytes, kind, snap_length.number());
+            let trimmed = Trimmed::new(BlockView::new(bytes, BYTE_ORDER), snap_length.number());
             let room = &mut buffer[filled..];
             if filled > 0 && trimmed.len() - self.offset > room.len() {
                 return Read::Bytes(filled);

@@ -1,6 +1,4 @@
-//! A stored block as one reader sees it: a packet's data cut to the reader's snap length, an interface with the
-//! reader's snap length, the rest as it is. Borrows the stored block for the length of one copy; called by
-//! [`Reader`](crate::readers::reader::Reader), under the embedder's lock.
+//! A block as it reads with a shorter snap length: a packet's data cut, an interface that says so, the rest as it is.
 //!
 //! ```text
 //! enhanced packet block            what a shorter snap length changes
@@ -22,17 +20,19 @@
 
 use core::ops::Range;
 
-use hone_pcapng::packet::{CAPTURED_LENGTH_OFFSET, DATA_OFFSET as DATA};
-
-use crate::statistics::Kind;
+use super::BlockView;
+use crate::block::{INTERFACE, PACKET, TRAILER_LENGTH as TAIL, padded};
 
 const TOTAL: Range<usize> = 4..8;
-const CAPTURED: Range<usize> = CAPTURED_LENGTH_OFFSET..CAPTURED_LENGTH_OFFSET + 4;
-const TAIL: usize = 4;
+const CAPTURED: Range<usize> = 20..24;
+/// Where a packet's data begins.
+const DATA: usize = 28;
 /// Where an interface block's snap length is.
 const SNAP_LENGTH: Range<usize> = 12..16;
 
-pub(crate) struct Trimmed<'a> {
+/// A block as it reads with a snap length. Its bytes are made while they are copied, from a block that stays as it is.
+#[derive(Debug)]
+pub struct Trimmed<'a> {
     /// The whole block, or what of it follows `head`.
     body: &'a [u8],
     cut: Option<Cut<'a>>,
@@ -40,6 +40,7 @@ pub(crate) struct Trimmed<'a> {
 }
 
 /// What surrounds the data of a packet that is cut, or comes before the rest of an interface.
+#[derive(Debug)]
 struct Cut<'a> {
     head: [u8; DATA],
     /// How much of `head` there is.
@@ -52,54 +53,61 @@ struct Cut<'a> {
 }
 
 impl<'a> Trimmed<'a> {
-    /// `block` as a reader with this snap length (0: unlimited) sees it.
-    pub(crate) fn new(block: &'a [u8], kind: Kind, snap_length: u32) -> Self {
-        let whole = Self { body: block, cut: None, length: block.len() };
-        match kind {
-            Kind::Packet if snap_length > 0 => Self::cut(block, snap_length).unwrap_or(whole),
-            Kind::Interface => Self::interface(block, snap_length).unwrap_or(whole),
-            _ => whole,
-        }
+    /// The block with this snap length; 0: unlimited. A packet that is no longer, and a block that is no packet or interface
+    /// or is not sound, stays as it is.
+    #[inline]
+    #[must_use]
+    pub fn new(block: BlockView<'a>, snap_length: u32) -> Self {
+        let changed = match block.kind() {
+            PACKET if snap_length > 0 => Self::cut(block, snap_length),
+            INTERFACE => Self::interface(block, snap_length),
+            _ => None,
+        };
+        let body = block.bytes();
+        changed.unwrap_or(Self { body, cut: None, length: body.len() })
     }
 
-    fn interface(block: &'a [u8], snap_length: u32) -> Option<Self> {
+    fn interface(block: BlockView<'a>, snap_length: u32) -> Option<Self> {
         let mut head = [0; DATA];
-        let (before, body) = block.split_at_checked(SNAP_LENGTH.end)?;
+        let (before, body) = block.bytes.split_at_checked(SNAP_LENGTH.end)?;
         head[..SNAP_LENGTH.end].copy_from_slice(before);
-        head[SNAP_LENGTH].copy_from_slice(&snap_length.to_le_bytes());
+        head[SNAP_LENGTH].copy_from_slice(&block.order.bytes(snap_length));
         let head_length = SNAP_LENGTH.end;
         let cut = Cut { head, head_length, padding: 0, options: &[], tail: [0; TAIL], tail_length: 0 };
-        Some(Self { body, cut: Some(cut), length: block.len() })
+        Some(Self { body, cut: Some(cut), length: block.bytes.len() })
     }
 
     /// `None` if there is nothing to cut.
-    fn cut(block: &'a [u8], snap_length: u32) -> Option<Self> {
-        let (head, rest) = block.split_first_chunk::<DATA>()?;
-        let captured = u32::from_le_bytes(*head.get(CAPTURED)?.first_chunk()?);
+    fn cut(block: BlockView<'a>, snap_length: u32) -> Option<Self> {
+        let (head, rest) = block.bytes.split_first_chunk::<DATA>()?;
+        let captured = block.order.word_at(head, CAPTURED.start)?;
         if captured <= snap_length {
             return None;
         }
         let captured = usize::try_from(captured).ok()?;
         let kept = usize::try_from(snap_length).ok()?;
-        let options = rest.get(captured.checked_next_multiple_of(4)?..rest.len().checked_sub(TAIL)?)?;
+        let options = rest.get(padded(captured)..rest.len().checked_sub(TAIL)?)?;
         let body = rest.get(..kept)?;
-        let padding = kept.checked_next_multiple_of(4)? - kept;
+        let padding = padded(kept) - kept;
         let length = DATA + kept + padding + options.len() + TAIL;
-        let total = u32::try_from(length).ok()?.to_le_bytes();
+        let total = block.order.bytes(u32::try_from(length).ok()?);
         let mut head = *head;
         head[TOTAL].copy_from_slice(&total);
-        head[CAPTURED].copy_from_slice(&snap_length.to_le_bytes());
+        head[CAPTURED].copy_from_slice(&block.order.bytes(snap_length));
         let cut = Cut { head, head_length: DATA, padding, options, tail: total, tail_length: TAIL };
         Some(Self { body, cut: Some(cut), length })
     }
 
     /// Bytes of the block.
-    pub(crate) const fn len(&self) -> usize {
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a block is never empty")]
+    pub const fn len(&self) -> usize {
         self.length
     }
 
-    /// Copies from byte `from` on as much as `to` takes; returns how many bytes that was.
-    pub(crate) fn copy(&self, from: usize, to: &mut [u8]) -> usize {
+    /// Copies from byte `from` on as much as `to` takes; returns how much that was.
+    #[inline]
+    pub fn copy(&self, from: usize, to: &mut [u8]) -> usize {
         let Some(cut) = &self.cut else { return Copy { skip: from, to, done: 0 }.part(self.body).done };
         Copy { skip: from, to, done: 0 }
             .part(&cut.head[..cut.head_length])
@@ -134,6 +142,9 @@ impl Copy<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::ByteOrder;
+    use crate::block::PROCESS;
+
     use super::*;
 
     /// A packet block of ten bytes of data and eight of options.
@@ -144,10 +155,21 @@ mod tests {
         52, 0, 0, 0,
     ];
 
+    /// The same, but of another type.
+    fn of_type(kind: u32) -> [u8; 52] {
+        let mut block = BLOCK;
+        block[..4].copy_from_slice(&kind.to_le_bytes());
+        block
+    }
+
+    fn trimmed(block: &[u8], snap_length: u32) -> Trimmed<'_> {
+        Trimmed::new(BlockView::new(block, ByteOrder::Little), snap_length)
+    }
+
     #[test]
     fn a_snap_length_cuts_data_and_moves_options() {
         for snap in 1..10_u8 {
-            let trimmed = Trimmed::new(&BLOCK, Kind::Packet, snap.into());
+            let trimmed = trimmed(&BLOCK, snap.into());
             let mut out = [0xEE; 52];
             let length = trimmed.copy(0, &mut out);
             let kept = usize::from(snap);
@@ -165,24 +187,27 @@ mod tests {
 
     #[test]
     fn nothing_is_cut_from_shorter_packets_and_other_kinds() {
-        for (kind, snap) in [(Kind::Packet, 0), (Kind::Packet, 10), (Kind::Packet, 11), (Kind::Process, 1)] {
-            let mut out = [0; 52];
-            assert_eq!(Trimmed::new(&BLOCK, kind, snap).copy(0, &mut out), 52);
-            assert_eq!(out, BLOCK);
+        for (kind, snap) in [(PACKET, 0), (PACKET, 10), (PACKET, 11), (PROCESS, 1)] {
+            let (block, mut out) = (of_type(kind), [0; 52]);
+            assert_eq!(trimmed(&block, snap).copy(0, &mut out), 52);
+            assert_eq!(out, block);
         }
     }
 
     #[test]
     fn an_interface_says_the_readers_snap_length() {
-        let mut out = [0; 52];
-        assert_eq!(Trimmed::new(&BLOCK, Kind::Interface, 0x0102_0304).copy(0, &mut out), 52);
-        assert_eq!((&out[..12], &out[12..16], &out[16..]), (&BLOCK[..12], &[4, 3, 2, 1][..], &BLOCK[16..]));
+        let (block, mut out) = (of_type(INTERFACE), [0; 52]);
+        assert_eq!(trimmed(&block, 0x0102_0304).copy(0, &mut out), 52);
+        assert_eq!((&out[..12], &out[12..16], &out[16..]), (&block[..12], &[4, 3, 2, 1][..], &block[16..]));
+        Trimmed::new(BlockView::new(&[0, 0, 0, 1], ByteOrder::Big), 7).copy(0, &mut out);
+        assert_eq!(out[..4], [0, 0, 0, 1], "cut off, so as it is");
     }
 
     #[test]
     fn a_copy_in_parts_is_the_whole() {
-        for (kind, snap) in (0..11).flat_map(|snap| [(Kind::Packet, snap), (Kind::Interface, snap)]) {
-            let trimmed = Trimmed::new(&BLOCK, kind, snap);
+        for (kind, snap) in (0..11).flat_map(|snap| [(PACKET, snap), (INTERFACE, snap)]) {
+            let block = of_type(kind);
+            let trimmed = trimmed(&block, snap);
             let mut whole = [0; 52];
             let length = trimmed.copy(0, &mut whole);
             for step in 1..=length {
