@@ -1,9 +1,8 @@
-//! What crosses the boundary between a reader and the queue manager, on either side of it: the control operations with
-//! their numbers, the bytes of their inputs and outputs, and the bounds of every value.
+#![doc = include_str!("../README.md")]
 //!
-//! The same crate is in the Windows driver, in `honed` and in `honeutil`. It knows bytes and values, and neither the
-//! engine nor a system: a shell turns a [`Request`] into a call of the engine, and what the engine answers into a
-//! [`Reply`].
+//! # Both sides
+//!
+//! A shell turns a [`Request`] into a call of the engine, and what the engine answers into a [`Reply`].
 //!
 //! ```text
 //!  reader                                             queue manager's shell

@@ -1,10 +1,9 @@
-//! The reader protocol of Hone's service on Linux: what a program uses to read packets, process events and connection
-//! events from `honed`, and to control it.
+#![doc = include_str!("../README.md")]
 //!
-//! [`Connection`] is the client's side; [`protocol`] has the frames, which `honed` uses too. `docs/reader-protocol.md`
-//! says the same for who writes a client in another language.
+//! # Threads
 //!
-//! A connection is one socket and belongs to one thread at a time. No thread is started and no lock is held here.
+//! [`Connection`] is the client's side; [`protocol`] has the frames, which `honed` uses too. A connection is one
+//! socket and belongs to one thread at a time. No thread is started and no lock is held here.
 
 #![cfg(target_os = "linux")]
 

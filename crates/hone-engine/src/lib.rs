@@ -1,6 +1,6 @@
-//! Hone's engine: ties every packet to its connection and process, and queues packets, process events and connection
-//! events as augmented pcapng blocks for any number of readers. The same code runs in a Linux program and in a Windows
-//! kernel driver.
+#![doc = include_str!("../README.md")]
+//!
+//! # How it works
 //!
 //! A sensor calls [`Engine::handle`] with what happens; a reader calls [`Engine::read`] for the blocks:
 //!
@@ -27,8 +27,7 @@
 //! older than the sensor. [`Engine::take_signals`] returns the readers that are to read. A packet whose attribution turns out
 //! to be wrong is corrected, also after it was read.
 //!
-//! The engine does no I/O, reads no clock and holds no lock: times are arguments, and the embedder of an [`Engine`] keeps it
-//! under one lock or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what does not fit, and what
+//! The embedder of an [`Engine`] keeps it under one lock or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what does not fit, and what
 //! cannot be allocated, is counted by kind and returned as an error, never by an abort.
 //! `clippy.toml` holds that line, and `tests/out_of_memory.rs` tries every allocation.
 //!
