@@ -1,7 +1,7 @@
 //! Hone's service on Linux: holds the sensor and the queue manager, and serves readers on a socket.
 //!
-//! Threads: this one (signals, the socket, the end), the sensor's ([`sensor`]), and one per connection ([`client`]).
-//! They share the [`hub::Hub`], which says what its lock guards and who takes it when.
+//! Threads: this one (signals, the socket, the end), the sensor's (`sensor`), and one per connection (`client`).
+//! They share the `hub::Hub`, which says what its lock guards and who takes it when.
 //!
 //! A library only so that the fuzz targets can drive its parts; nobody else is meant to use it.
 

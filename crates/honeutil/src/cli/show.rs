@@ -63,6 +63,7 @@ pub struct ShowArgs {
     ///
     /// Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are numbers;
     /// what looks at the link layer (ether, vlan) is refused.
+    #[allow(rustdoc::broken_intra_doc_links, reason = "the brackets are tcpdump's")]
     #[arg(long, value_name = "EXPRESSION")]
     pub filter: Option<Expression>,
 }

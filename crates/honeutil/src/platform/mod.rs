@@ -7,7 +7,7 @@
 //! | [`Service`], `ServiceError` | the service, asked for something: honed, or the driver |
 //! | [`manage`] | the service installed, started, stopped, removed; on Linux a folder, for there it is files and a group |
 //! | [`open_connections()`] | which process has which socket open |
-//! | [`file`], [`signals`], [`terminal`], [`host`], `accounts` | files and pipes; Ctrl-C and its like; width of the terminal; name and clock; names of users |
+//! | [`mod@file`], [`signals`], [`terminal`], [`host`], `accounts` | files and pipes; Ctrl-C and its like; width of the terminal; name and clock; names of users |
 //! | [`arguments`], [`SERVICE`], `SERVICE_DROPS` | the command line, and words for messages |
 //!
 //! Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which gives fuzz targets its parsers.

@@ -1,7 +1,7 @@
 //! `honeutil repair`: a recording without its torn end.
 //!
 //! A recorder that is killed leaves whole blocks, but a file system can tear what it wrote last: when the power fails, the
-//! end of a file may be missing, or zeros. [`examine`] finds what is whole; here is decided what is kept, and it is written
+//! end of a file may be missing, or zeros. `examine` finds what is whole; here is decided what is kept, and it is written
 //! beside the original, which is only changed with `--in-place`.
 
 mod examine;

@@ -1,9 +1,9 @@
 //! `honeutil show`: augmented files and streams as text or JSON, one event a line.
 //!
-//! Bounded memory; two passes over files, for [`corrections`] that stand behind what they correct, one over everything
-//! else. [`input`] opens what is to be shown, [`stream`] parts it into the blocks of PCAP-NG or the
-//! packets of the [`classic_pcap`] format, each becomes an event ([`event`]) with what [`processes`] knows of its process and
-//! what [`link`] finds behind its link layer's header, [`select`] decides, and [`line`] or [`json`] writes. Whatever was
+//! Bounded memory; two passes over files, for `corrections` that stand behind what they correct, one over everything
+//! else. `input` opens what is to be shown, `stream` parts it into the blocks of PCAP-NG or the
+//! packets of the `classic_pcap` format, each becomes an event (`event`) with what `processes` knows of its process and
+//! what `link` finds behind its link layer's header, `select` decides, and `line` or `json` writes. Whatever was
 //! written is out before more input is waited for, so live input flows.
 
 pub mod classic_pcap;

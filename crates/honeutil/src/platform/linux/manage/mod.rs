@@ -1,8 +1,8 @@
-//! The service on this machine: installed and removed ([`install`]), started and stopped ([`lifecycle`]), asked whether
-//! it runs ([`status`]). Where systemd runs it does the work; where not, the same is done by hand.
+//! The service on this machine: installed and removed (`install`), started and stopped (`lifecycle`), asked whether
+//! it runs (`status`). Where systemd runs it does the work; where not, the same is done by hand.
 //!
-//! Called by [`crate::cli::command`], from one thread. Owns no state but files: those that the manifest lists
-//! ([`manifest`]), and the pid file.
+//! Called by `crate::cli`, from one thread. Owns no state but files: those that the manifest lists
+//! (`manifest`), and the pid file.
 
 mod files;
 pub(in crate::platform::linux) mod fuzzing;
