@@ -1,26 +1,16 @@
-//! Augmented PCAP-NG: the blocks that Hone records, and the way back from bytes to blocks.
-//!
-//! This crate owns the format and nothing else. It knows where each byte of a block lies, which option has which
-//! code, and how the dialects of the format differ. It knows no file, clock, process or socket: whoever embeds it
-//! hands in values and gets bytes, or hands in bytes and gets values.
-//!
-//! * Writing: fill in [`Packet`], [`ProcessEvent`], [`ConnectionEvent`], … and call `emit`, which appends one whole
-//!   block to a vector or, on error, leaves the vector as it was. Nothing else has to be kept between blocks.
-//! * Reading: [`Reader`] takes a stream in chunks of any size and hands out its blocks, borrowed from its buffer.
-//!   Each block type also has `parse`, for a body that somebody else has framed.
-//!
-//! The queue manager emits under its lock, once per packet, so emission is the hot path: it reserves once and appends.
-//! Reading is for tools; it is exact first and fast second.
-//!
+#![doc = include_str!("../README.md")]
 //! # What holds everywhere
 //!
-//! * The same code runs in a kernel driver, so an allocation that fails is a value ([`EmitError::OutOfMemory`],
-//!   [`ReadErrorKind::OutOfMemory`]). `clippy.toml` forbids what would abort; `memory.rs` holds the exceptions. The
-//!   block types are not `Clone` for the same reason.
-//! * Every length that comes from outside is bounded before memory is taken for it, by
+//! * Writing: fill in [`Packet`], [`ProcessEvent`], [`ConnectionEvent`] and so on, and call `emit`. It appends one whole
+//!   block to a vector or, on error, leaves the vector as it was. Nothing else has to be kept between blocks.
+//! * Reading: [`Reader`] takes a stream in chunks of any size and hands out its blocks, borrowed from its buffer.
+//!   Each block type also has `parse`, for a body that is separated from its frame already.
+//! * An allocation that fails is an error ([`EmitError::OutOfMemory`], [`ReadErrorKind::OutOfMemory`]), never an abort. So
+//!   the block types are not `Clone`.
+//! * Every length that comes from outside is checked before memory is taken for it, against
 //!   [`MAX_LENGTH`](block::MAX_LENGTH) or the limit given to [`Reader::with_limit`].
 //! * Reading and emitting again loses nothing that has a meaning: unknown blocks, unknown options, comments and repeated
-//!   options are kept. What may change is form: the order of options, a default that was spelled out, the form of the
+//!   options are kept. The form may change: the order of options, a default that was spelled out, the form of the
 //!   machine identity, the width of a connection id, padding, and bytes behind an end of options.
 //! * Timestamps are `u64` counts since 1970-01-01 UTC in units of the interface's [`Resolution`].
 //!
@@ -34,7 +24,7 @@ extern crate alloc;
 
 pub mod attribution;
 pub mod block;
-pub mod connection;
+mod connection;
 mod correction;
 mod emit;
 mod error;
@@ -45,11 +35,11 @@ mod obsolete;
 mod option;
 mod order;
 pub mod packet;
-pub mod process;
+mod process;
 mod reader;
-pub mod section;
+mod section;
 mod simple;
-pub mod statistics;
+mod statistics;
 pub mod view;
 
 pub use block::Block;

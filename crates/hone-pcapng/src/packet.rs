@@ -76,6 +76,12 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
+    /// Whether this host sent or received it, if `flags` say so.
+    #[must_use]
+    pub fn direction(&self) -> Option<Direction> {
+        self.flags.and_then(direction)
+    }
+
     /// Parses a body: what is between the two lengths.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod foreign;
 mod json;
 mod links;
 mod live;
+mod notebooks;
 mod stock;
 mod text;
 mod tools;
