@@ -1,5 +1,5 @@
 //! The only code that grows a collection: it reserves first, then adds, and returns a failed reservation as
-//! [`OutOfMemory`]. Holds no state; called by every table and ring.
+//! [`OutOfMemory`]. Holds no state; called by every table and ring, and by shells in a kernel.
 #![expect(
     clippy::disallowed_methods,
     reason = "each call comes after the reservation that keeps it from allocating"
@@ -13,7 +13,10 @@ use hashbrown::HashMap;
 use crate::OutOfMemory;
 
 /// An empty vector with room for exactly `length` elements.
-pub(crate) fn vec<T>(length: usize) -> Result<Vec<T>, OutOfMemory> {
+///
+/// # Errors
+/// There is no memory.
+pub fn vec<T>(length: usize) -> Result<Vec<T>, OutOfMemory> {
     let mut vec = Vec::new();
     vec.try_reserve_exact(length)?;
     Ok(vec)
@@ -34,16 +37,35 @@ pub(crate) fn copied<T: Copy>(values: &[T]) -> Result<Vec<T>, OutOfMemory> {
 }
 
 /// Adds `value` at the end.
-pub(crate) fn push<T>(to: &mut Vec<T>, value: T) -> Result<(), OutOfMemory> {
+///
+/// # Errors
+/// There is no memory; nothing is added.
+pub fn push<T>(to: &mut Vec<T>, value: T) -> Result<(), OutOfMemory> {
     to.try_reserve(1)?;
     to.push(value);
     Ok(())
 }
 
 /// Adds `value` at the end, where the caller has reserved room for it.
-pub(crate) fn push_reserved<T>(to: &mut Vec<T>, value: T) {
+pub fn push_reserved<T>(to: &mut Vec<T>, value: T) {
     debug_assert!(to.len() < to.capacity());
     to.push(value);
+}
+
+/// Inserts `value` at `index`, where the caller has reserved room for it.
+pub fn insert_reserved<T>(to: &mut Vec<T>, index: usize, value: T) {
+    debug_assert!(to.len() < to.capacity());
+    to.insert(index, value);
+}
+
+/// Adds `values` at the end.
+///
+/// # Errors
+/// There is no memory; nothing is added.
+pub fn append<T: Copy>(to: &mut Vec<T>, values: &[T]) -> Result<(), OutOfMemory> {
+    to.try_reserve(values.len())?;
+    to.extend_from_slice(values);
+    Ok(())
 }
 
 /// Adds `value` at the back.

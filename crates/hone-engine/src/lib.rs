@@ -52,7 +52,7 @@ mod config;
 mod engine;
 mod error;
 mod event;
-mod fallible;
+pub mod fallible;
 mod held;
 mod readers;
 mod statistics;

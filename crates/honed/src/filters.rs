@@ -1,59 +1,51 @@
-//! The id lists that a connection has set: kept until it attaches, for the reader then takes them over from the first
-//! packet on. Owned by the connection; also counts lists and ids for the memory report.
+//! The filters that a connection has set: kept until it attaches, when the reader takes them over from the first packet on.
+//! Owned by the connection; also counts lists and ids for the memory report.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use hone_api::limits::MAX_FILTER_IDS;
-use hone_engine::{ConnectionId, Engine, Filter, FilterError, PreparedFilter, ReaderId, UnknownReader};
+use hone_engine::{Engine, PreparedFilter, ReaderId};
 
 use crate::hub::Hub;
 
-/// The four lists.
+/// The filters of a connection that is no reader yet, by [`PreparedFilter::kind`].
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
-    pub(crate) exclude_connections: Vec<ConnectionId>,
-    pub(crate) exclude_processes: Vec<u32>,
-    pub(crate) include_connections: Vec<ConnectionId>,
-    pub(crate) include_processes: Vec<u32>,
+    waiting: [Option<PreparedFilter>; PreparedFilter::KINDS],
+    /// How many ids each filter has, here or with the reader.
+    ids: [usize; PreparedFilter::KINDS],
 }
 
 impl Filters {
-    /// Sets one list, by a function that gives it.
-    pub(crate) fn set<T>(&mut self, hub: &Hub, list: impl Fn(&mut Self) -> &mut Vec<T>, ids: Vec<T>) {
-        let list = list(self);
-        let level = |ids: &Vec<T>| (u64::from(!ids.is_empty()), ids.len() as u64);
-        let (before, after) = (level(list), level(&ids));
+    /// Counts a filter that is set.
+    pub(crate) fn count(&mut self, hub: &Hub, kind: usize, ids: usize) {
+        let level = |ids: usize| (u64::from(ids > 0), ids as u64);
+        let (before, after) = (level(self.ids[kind]), level(ids));
         hub.id_lists.fetch_add(after.0.wrapping_sub(before.0), Relaxed);
         hub.ids.fetch_add(after.1.wrapping_sub(before.1), Relaxed);
-        *list = ids;
+        self.ids[kind] = ids;
+    }
+
+    /// Keeps a filter for the reader that is yet to be attached.
+    pub(crate) fn keep(&mut self, filter: PreparedFilter) {
+        let kind = filter.kind();
+        self.waiting[kind] = Some(filter);
+    }
+
+    /// A reader takes the filters over.
+    pub(crate) fn hand_over(&mut self, engine: &mut Engine, reader: ReaderId) {
+        for filter in &mut self.waiting {
+            if let Some(mut filter) = filter.take() {
+                // It is attached.
+                let _ = engine.exchange_filter(reader, &mut filter);
+            }
+        }
     }
 
     /// Turns all off.
     pub(crate) fn clear(&mut self, hub: &Hub) {
-        self.set(hub, |filters| &mut filters.exclude_connections, Vec::new());
-        self.set(hub, |filters| &mut filters.exclude_processes, Vec::new());
-        self.set(hub, |filters| &mut filters.include_connections, Vec::new());
-        self.set(hub, |filters| &mut filters.include_processes, Vec::new());
-    }
-
-    /// The lists as the engine takes them: to be made before the lock is taken, and dropped after it.
-    pub(crate) fn prepare(&self) -> Result<Prepared, FilterError> {
-        let prepare = |filter| PreparedFilter::new(filter, MAX_FILTER_IDS);
-        Ok(Prepared([
-            prepare(Filter::ExcludeConnections(&self.exclude_connections))?,
-            prepare(Filter::ExcludeProcesses(&self.exclude_processes))?,
-            prepare(Filter::IncludeConnections(&self.include_connections))?,
-            prepare(Filter::IncludeProcesses(&self.include_processes))?,
-        ]))
-    }
-}
-
-/// All four, for a reader; then what it had before.
-pub(crate) struct Prepared([PreparedFilter; 4]);
-
-impl Prepared {
-    /// Gives them to a reader.
-    pub(crate) fn exchange(&mut self, engine: &mut Engine, reader: ReaderId) -> Result<(), UnknownReader> {
-        self.0.iter_mut().try_for_each(|filter| engine.exchange_filter(reader, filter))
+        self.waiting = Default::default();
+        for kind in 0..PreparedFilter::KINDS {
+            self.count(hub, kind, 0);
+        }
     }
 }

@@ -12,7 +12,7 @@ use hone_engine::Engine;
 use crate::hub::Hub;
 use crate::input::{Input, Received};
 use crate::peer::Peer;
-use crate::{client, config, engine_config, requests};
+use crate::{config, engine_config, requests, session};
 
 /// Most bytes that a client is taken to send here: a socket holds them all, so that sending waits for nobody.
 pub const MOST: usize = 16 << 10;
@@ -76,7 +76,7 @@ pub fn session(bytes: &[u8]) -> Vec<u8> {
     service.set_nonblocking(true).expect("a socket can be set up");
     client.write_all(&bytes[..bytes.len().min(MOST)]).expect("a socket has room");
     client.shutdown(Shutdown::Write).expect("a socket can be shut down");
-    client::start(hub(), service, peer).expect("there are threads");
+    session::start(hub(), service, peer).expect("there are threads");
     let mut got = Vec::new();
     // A service that closes with something unread: what it sent before has come.
     let _ = client.read_to_end(&mut got);

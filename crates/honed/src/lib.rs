@@ -7,7 +7,6 @@
 
 #![cfg(target_os = "linux")]
 
-mod client;
 mod config;
 mod filters;
 #[doc(hidden)]
@@ -17,13 +16,14 @@ mod input;
 mod listener;
 mod log;
 mod memory;
+mod memory_report;
 mod notify;
 mod peer;
 mod places;
 mod privileges;
 mod requests;
 mod sensor;
-mod statistics;
+mod session;
 mod waker;
 
 use std::os::unix::net::UnixStream;
@@ -210,7 +210,7 @@ fn apply(hub: &Hub, arguments: &Arguments, running: &Config) {
     };
     log::set_levels(config.log_levels);
     let mut state = hub.lock("configuration");
-    if let Err(error) = state.engine.set_default_ring_bytes(config.ring_bytes as usize) {
+    if let Err(error) = state.queue.engine.set_default_ring_bytes(config.ring_bytes as usize) {
         tracing::error!("ring_buffer_size: {error}");
     }
     drop(state);

@@ -14,10 +14,10 @@ use anyhow::{Context as _, bail};
 use hone_client::{Refusal, state_file};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::client;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::peer::Peer;
+use crate::session;
 
 pub(crate) struct Listener {
     socket: UnixListener,
@@ -99,7 +99,7 @@ impl Listener {
         let mut refuse = |refusal, text: &str| {
             tracing::info!("refused {peer}: {text}");
             // What the socket does not take at once, the client will not miss.
-            let _ = socket.write(&client::refusal(refusal, 0, text));
+            let _ = socket.write(&session::refusal(refusal, 0, text));
             Ok(())
         };
         if !peer.may_read(self.group) {
@@ -114,7 +114,7 @@ impl Listener {
         if let Err(text) = admitted {
             return refuse(Refusal::TooMany, &text);
         }
-        client::start(Arc::clone(hub), socket, peer)
+        session::start(Arc::clone(hub), socket, peer)
     }
 }
 

@@ -220,8 +220,8 @@ pub(crate) fn most_bytes(config: &Config) -> u64 {
     use hone_client::protocol::{HEADER_BYTES, MAX_BLOCKS_BYTES};
 
     let shares = Shares::new(config);
-    // Four lists, kept by the connection and, sorted, by the reader.
-    let lists = 2 * 4 * MAX_FILTER_IDS as u64 * 8;
+    // Four lists, kept by the connection or by its reader.
+    let lists = 4 * MAX_FILTER_IDS as u64 * 8;
     // Of a thread's stack as much as is used, and what the kernel keeps for a socket: 208 KiB in net.core.wmem_default.
     let connection = lists + (64 << 10) + (208 << 10);
     shares.ring_bytes.all

@@ -3,29 +3,25 @@
 
 use std::sync::Arc;
 
-use hone_api::limits::MAX_OPEN_CONNECTIONS;
-use hone_api::{ApiVersion, ConnectionIds, OpenConnections, Operation, Reply, Request};
+use hone_api::{Operation, Request};
 use hone_client::protocol::{Asked, Attach, Extra, number};
 use hone_client::{LogLevels, Refusal};
 use hone_engine::{
-    AttachError, FilterError, OpenConnection, OpenList, OpenListError, ProcessKey, ReaderId, ReaderOptions,
-    RestartError, RingBuffer, SnapLength,
+    AttachError, FilterError, OpenListError, PreparedFilter, ReaderId, RestartError, RingBuffer, SnapLength,
 };
+use hone_queue::{Answer, Refused as RefusedByQueue};
 
-use crate::client::Client;
-use crate::filters::Filters;
-use crate::hub::{Attached, Hub, Phase, State};
+use crate::hub::{Attached, Hub, Phase};
 use crate::input::Refused;
 use crate::peer::Peer;
 use crate::places::{NoPlace, Place, Room};
-use crate::{log, statistics};
+use crate::session::Session;
+use crate::{log, memory_report};
 
 /// The output, or why not.
-type Answer = Result<Vec<u8>, Refused>;
+type Output = Result<Vec<u8>, Refused>;
 
 const NOT_ATTACHED: &str = "the connection is no reader: attach first";
-/// Records of open connections whose processes are looked up under the lock at once.
-const LOOK_UP: usize = 256;
 
 /// Whether a request may come, by its header: with room for its input, or why not.
 pub(crate) fn admit(
@@ -70,9 +66,9 @@ const fn of_all_readers(asked: Asked) -> Option<&'static str> {
     })
 }
 
-impl Client {
+impl Session {
     /// Carries out a request.
-    pub(crate) fn carry_out(&mut self, code: u16, input: &[u8]) -> Answer {
+    pub(crate) fn carry_out(&mut self, code: u16, input: &[u8]) -> Output {
         match Asked::of(code) {
             Some(Asked::Control(operation)) => self.control(operation, input),
             Some(Asked::Extra(extra)) => self.extra(extra, input),
@@ -81,124 +77,50 @@ impl Client {
         }
     }
 
-    fn control(&mut self, operation: Operation, input: &[u8]) -> Answer {
-        let request = Request::parse(operation, input).map_err(refused_input)?;
-        match request {
-            Request::GetVersion => {
-                Ok(encoded(&Reply::Version(ApiVersion::of_service(statistics::version()))))
-            }
-            Request::GetStatistics | Request::GetStatistics2 => {
-                let state = self.hub.lock("a request");
-                let all = statistics::statistics(&self.hub, &state, self.reader);
-                drop(state);
-                Ok(match request {
-                    Request::GetStatistics => encoded(&Reply::OriginalStatistics(&all.to_original())),
-                    _ => encoded(&Reply::Statistics(&all)),
-                })
-            }
-            Request::SetRingBytes(bytes) => {
-                let mut state = self.hub.lock("a request");
-                let size = state
-                    .engine
-                    .set_default_ring_bytes(bytes as usize)
-                    .map_err(|error| (Refusal::Input, error.to_string()))?;
-                drop(state);
-                tracing::info!("{} sets the ring buffer of new readers to {size} bytes", self.peer);
-                Ok(Vec::new())
-            }
-            Request::MarkRestart => self.with_reader(|state, reader| {
-                state.engine.mark_restart(reader, hone_linux::now()).map_err(|error| match error {
-                    RestartError::Pending => (Refusal::Busy, error.to_string()),
-                    RestartError::UnknownReader => (Refusal::NotAttached, error.to_string()),
-                    _ => (Refusal::NoMemory, error.to_string()),
-                })
-            }),
-            Request::SetSnapLength(bytes) => self.with_reader(|state, id| {
-                state
-                    .engine
-                    .set_snap_length(id, bytes)
-                    .map_err(|error| (Refusal::NotAttached, error.to_string()))?;
-                if let Some(reader) = state.reader(id) {
-                    reader.snap_length = bytes;
-                }
-                state.retarget();
-                Ok(())
-            }),
-            Request::GetSnapLength => {
-                let mut bytes = None;
-                self.with_reader(|state, reader| {
-                    bytes = state.engine.snap_length(reader);
-                    Ok(())
-                })?;
-                Ok(encoded(&Reply::SnapLength(bytes.unwrap_or_default())))
-            }
-            Request::FilterConnections(ids) => {
-                // A 32-bit id stands for the connection that has this whole id.
-                self.set_filter(
-                    |filters| &mut filters.exclude_connections,
-                    ConnectionIds::iter(&ids).collect(),
-                )
-            }
-            Request::FilterProcesses(ids) => {
-                self.set_filter(|filters| &mut filters.exclude_processes, ids.iter().collect())
-            }
-            Request::IncludeConnections(ids) => {
-                self.set_filter(|filters| &mut filters.include_connections, ids.iter().collect())
-            }
-            Request::IncludeProcesses(ids) => {
-                self.set_filter(|filters| &mut filters.include_processes, ids.iter().collect())
-            }
-            Request::SetOpenConnections(list) => self.set_open_connections(list),
-            Request::SetDataEvent(_) => Err((
+    fn control(&mut self, operation: Operation, input: &[u8]) -> Output {
+        let request =
+            Request::parse(operation, input).map_err(|error| (Refusal::Input, error.to_string()))?;
+        if let Request::SetDataEvent(_) = request {
+            return Err((
                 Refusal::Unsupported,
                 "there are no event handles on Linux: wait until the socket can be read".to_owned(),
-            )),
-            _ => Err((Refusal::Unsupported, format!("this honed does not carry out {operation}"))),
+            ));
         }
-    }
-
-    /// Replaces the list of open connections. A record whose process does not run, or is not the one that it was, says
-    /// nothing, and is left out.
-    fn set_open_connections(&self, list: OpenConnections<'_>) -> Answer {
-        let mut records = Vec::with_capacity(list.len());
-        let mut state = None;
-        for (index, record) in list.iter().enumerate() {
-            if index % LOOK_UP == 0 {
-                // Others' turn.
-                drop(state.take());
+        let refused = |why| refused(why, operation);
+        if let Some(filter) = hone_queue::prepared_filter(&*self.hub, &request) {
+            let filter = filter.map_err(|error| refused(RefusedByQueue::Filter(error)))?;
+            return self.set_filter(filter).map(|()| Vec::new()).map_err(refused);
+        }
+        let answer = hone_queue::carry_out(&*self.hub, self.reader, &request).map_err(refused)?;
+        match answer {
+            Answer::RingBytes(size) => {
+                tracing::info!("{} sets the ring buffer of new readers to {size} bytes", self.peer);
             }
-            let state = state.get_or_insert_with(|| self.hub.lock("a request"));
-            let process = state.engine.process(record.process);
-            let same = |process: &ProcessKey| record.process_start.is_none_or(|start| start == process.start);
-            let Some(process) = process.filter(same) else { continue };
-            records.push(OpenConnection {
-                family: record.family,
-                protocol: record.protocol,
-                local_port: record.local_port,
-                local_address: record.local,
-                remote: record.remote.map(|remote| (remote.ip(), remote.port())),
-                process,
-            });
+            Answer::OpenConnections { listed, known } => {
+                tracing::info!("{} lists {listed} open connections, {known} of running processes", self.peer);
+            }
+            _ => {}
         }
-        drop(state);
-        let mut made = OpenList::new(&records, MAX_OPEN_CONNECTIONS).map_err(|error| match error {
-            OpenListError::TooMany { .. } => (Refusal::Input, error.to_string()),
-            _ => (Refusal::NoMemory, error.to_string()),
-        })?;
-        let mut state = self.hub.lock("a request");
-        state.engine.exchange_open_connections(&mut made, hone_linux::now());
-        state.wake();
-        drop(state);
-        tracing::info!(
-            "{} lists {} open connections, {} of running processes",
-            self.peer,
-            list.len(),
-            records.len()
-        );
-        Ok(Vec::new())
+        let reply = answer.reply();
+        let mut bytes = vec![0; reply.len()];
+        // The buffer has the length that the reply needs.
+        let _ = reply.encode(&mut bytes);
+        Ok(bytes)
     }
 
-    fn extra(&mut self, extra: Extra, input: &[u8]) -> Answer {
+    /// Sets a filter: of the reader, or for when this becomes one.
+    fn set_filter(&mut self, mut filter: PreparedFilter) -> Result<(), RefusedByQueue> {
+        self.filters.count(&self.hub, filter.kind(), filter.ids());
+        match self.reader {
+            Some(reader) => hone_queue::set_filter(&*self.hub, reader, &mut filter).map(drop),
+            None => {
+                self.filters.keep(filter);
+                Ok(())
+            }
+        }
+    }
+
+    fn extra(&mut self, extra: Extra, input: &[u8]) -> Output {
         let wrong = |text| (Refusal::Input, text);
         let none = |what: &str| match input.len() {
             0 => Ok(()),
@@ -227,7 +149,7 @@ impl Client {
             }
             Extra::GetMemory => {
                 none("memory report")?;
-                let rows = statistics::memory(&self.hub, &self.hub.lock("a request"));
+                let rows = memory_report::rows(&self.hub, &self.hub.lock("a request"));
                 Ok(rows.iter().flat_map(|row| row.encode()).collect())
             }
             Extra::Stop => {
@@ -236,7 +158,7 @@ impl Client {
                     1 => true,
                     other => return Err(wrong(format!("stop: {other}; allowed: 0, 1 (force)"))),
                 };
-                let readers = self.hub.lock("a request").readers.len();
+                let readers = self.hub.lock("a request").queue.readers();
                 if readers > 0 && !force {
                     let text = format!("{readers} readers are attached; end them, or force the stop");
                     return Err((Refusal::Busy, text));
@@ -249,7 +171,7 @@ impl Client {
         }
     }
 
-    fn attach(&mut self, asked: Attach) -> Answer {
+    fn attach(&mut self, asked: Attach) -> Output {
         if self.reader.is_some() {
             return Err((Refusal::Attached, "the connection is a reader already: detach first".to_owned()));
         }
@@ -275,9 +197,10 @@ impl Client {
         if self.hub.phase() != Phase::Running {
             return Err(stopping());
         }
-        let default = state.engine.ring_bytes(None).unwrap_or_default();
+        let default = state.queue.engine.ring_bytes(None).unwrap_or_default();
         let bytes = (asked > 0).then_some(asked as usize);
-        let bytes = state.engine.ring_bytes(bytes).map_err(|error| (Refusal::Input, error.to_string()))?;
+        let bytes =
+            state.queue.engine.ring_bytes(bytes).map_err(|error| (Refusal::Input, error.to_string()))?;
         if bytes > default && !self.peer.is_root() {
             let text = format!(
                 "a ring buffer of {bytes} bytes: only root may have more than new readers have, which is {default} \
@@ -296,82 +219,44 @@ impl Client {
     }
 
     fn attach_at(
-        &self,
+        &mut self,
         place: Place,
         ring_bytes: usize,
         snap_length: SnapLength,
     ) -> Result<ReaderId, Refused> {
-        let no_memory = |error: &dyn std::fmt::Display| (Refusal::NoMemory, error.to_string());
-        let ring = RingBuffer::new(ring_bytes).map_err(|error| no_memory(&error))?;
-        let mut filters = self.filters.prepare().map_err(|error| no_memory(&error))?;
+        let ring = RingBuffer::new(ring_bytes).map_err(|error| (Refusal::NoMemory, error.to_string()))?;
+        let (waker, given_up) = (Arc::clone(&self.waker), Arc::clone(&self.given_up));
+        let attached = Attached { waker, place, beginning: None, given_up };
         let mut state = self.hub.lock("a request");
         if self.hub.phase() != Phase::Running {
             drop(state);
             return Err(stopping());
         }
-        let pinned_bytes = state.share(self.peer.user(), 1);
-        let options = ReaderOptions { ring_bytes: None, pinned_bytes, snap_length };
-        let attached = state.engine.attach_with(ring, &options, hone_linux::now());
-        let id = match attached {
+        let id = match state.queue.attach(attached, ring, snap_length, hone_linux::now()) {
             Ok(id) => id,
-            Err((error, ring)) => {
+            Err((error, ring, _)) => {
                 drop((state, ring));
                 let why =
                     if error == AttachError::TooManyReaders { Refusal::TooMany } else { Refusal::NoMemory };
                 return Err((why, error.to_string()));
             }
         };
-        // It is attached.
-        let _ = filters.exchange(&mut state.engine, id);
-        let waker = Arc::clone(&self.waker);
-        let given_up = Arc::clone(&self.given_up);
-        state.readers.push(Attached { id, waker, snap_length, place, beginning: None, given_up });
-        state.retarget();
-        state.wake();
-        drop(state);
+        self.filters.hand_over(&mut state.queue.engine, id);
+        state.queue.wake();
         Ok(id)
     }
 
-    /// Gives up the reader and its filters, if there are any.
+    /// Detaches the reader, if there is one, and turns the filters off.
     pub(crate) fn detach(&mut self) {
         self.filters.clear(&self.hub);
         let Some(id) = self.reader else { return };
-        let mut state = self.hub.lock("a request");
-        let detached = state.engine.begin_detach(id);
-        let index = state.readers.iter().position(|reader| reader.id == id);
-        let place = index.map(|index| state.readers.swap_remove(index).place);
-        state.retarget();
-        drop(state);
-        if let Some(mut detached) = detached {
-            while !self.hub.lock("a request").engine.release_blocks(&mut detached) {}
-        }
-        if let Some(place) = place {
-            self.hub.lock("a request").places.give_back(place);
+        let left = self.hub.lock("a request").queue.detach(id);
+        if let Some((attached, detached)) = left {
+            detached.into_iter().for_each(|detached| hone_queue::release(&*self.hub, detached));
+            self.hub.lock("a request").places.give_back(attached.place);
         }
         self.set_attached(None);
         tracing::info!("reader {} detached: {}", id.get(), self.peer);
-    }
-
-    fn with_reader(&self, act: impl FnOnce(&mut State, ReaderId) -> Result<(), (Refusal, String)>) -> Answer {
-        let Some(reader) = self.reader else {
-            return Err((Refusal::NotAttached, NOT_ATTACHED.to_owned()));
-        };
-        let mut state = self.hub.lock("a request");
-        let result = act(&mut state, reader);
-        state.wake();
-        result.map(|()| Vec::new())
-    }
-
-    /// Sets one list, here and for the reader if there is one.
-    fn set_filter<T>(&mut self, list: impl Fn(&mut Filters) -> &mut Vec<T>, ids: Vec<T>) -> Answer {
-        self.filters.set(&self.hub, list, ids);
-        let Some(reader) = self.reader else { return Ok(Vec::new()) };
-        let mut prepared = self.filters.prepare().map_err(|error| match error {
-            FilterError::TooMany { .. } => (Refusal::Input, error.to_string()),
-            _ => (Refusal::NoMemory, error.to_string()),
-        })?;
-        let exchanged = prepared.exchange(&mut self.hub.lock("a request").engine, reader);
-        exchanged.map(|()| Vec::new()).map_err(|error| (Refusal::NotAttached, error.to_string()))
     }
 }
 
@@ -379,13 +264,21 @@ fn stopping() -> Refused {
     (Refusal::Stopping, "honed is stopping".to_owned())
 }
 
-fn refused_input(error: hone_api::RequestError) -> (Refusal, String) {
-    (Refusal::Input, error.to_string())
-}
-
-fn encoded(reply: &Reply<'_>) -> Vec<u8> {
-    let mut bytes = vec![0; reply.len()];
-    // The buffer has the length that the reply says.
-    let _ = reply.encode(&mut bytes);
-    bytes
+/// The refusal of a request, with what to do.
+fn refused(why: RefusedByQueue, operation: Operation) -> Refused {
+    let (refusal, text): (_, &dyn std::fmt::Display) = match &why {
+        RefusedByQueue::NotAttached => (Refusal::NotAttached, &NOT_ATTACHED),
+        RefusedByQueue::Unsupported => {
+            return (Refusal::Unsupported, format!("this honed does not carry out {operation}"));
+        }
+        RefusedByQueue::RingBytes(error) => (Refusal::Input, error),
+        RefusedByQueue::Restart(error @ RestartError::Pending) => (Refusal::Busy, error),
+        RefusedByQueue::Restart(error @ RestartError::UnknownReader) => (Refusal::NotAttached, error),
+        RefusedByQueue::Restart(error) => (Refusal::NoMemory, error),
+        RefusedByQueue::Filter(error @ FilterError::TooMany { .. }) => (Refusal::Input, error),
+        RefusedByQueue::Filter(error) => (Refusal::NoMemory, error),
+        RefusedByQueue::OpenList(error @ OpenListError::TooMany { .. }) => (Refusal::Input, error),
+        RefusedByQueue::OpenList(error) => (Refusal::NoMemory, error),
+    };
+    (refusal, text.to_string())
 }

@@ -4,12 +4,10 @@
 //! programs copy no packet, and this thread only follows processes and connections.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hone_api::Statistics;
 use hone_engine::Nanos;
 use hone_linux::{Sensor, SensorConfig, SensorError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -56,7 +54,7 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
         hub.stop(format!("the sensor has failed: {error}"));
     }
     // Nothing comes any more that could name their owners.
-    hub.lock("sensor").engine.flush_held();
+    hub.lock("sensor").queue.engine.flush_held();
     hub.end();
     hub.main.wake();
     result
@@ -77,13 +75,13 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
     })?;
     let mechanism = sensor.mechanism();
     tracing::info!("the kernel tells who uses a socket by {}", mechanism.words());
-    hub.mechanism.store(Statistics::mechanism_number(Some(mechanism)), Relaxed);
+    let _ = hub.mechanism.set(mechanism);
     let capture = sensor.capture();
     let mut state = hub.lock("sensor");
-    state.capture = Some(capture);
+    state.queue.capture.programs = Some(capture);
     // What cannot be recorded is counted by the engine.
     sensor.restate(&mut |event| {
-        let _ = state.engine.restate(&event);
+        let _ = state.queue.engine.restate(&event);
     })?;
     drop(state);
     if let Err(error) = privileges::drop_all() {
@@ -127,12 +125,12 @@ fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), Se
         latest = latest.max(event.at());
         let state = state.get_or_insert_with(|| hub.lock("sensor"));
         // What cannot be recorded is counted by the engine.
-        let _ = state.engine.handle(&event);
+        let _ = state.queue.engine.handle(&event);
     });
     if let Some(state) = &mut state
         && wake
     {
-        state.wake();
+        state.queue.wake();
     }
     Ok((taken?, latest))
 }
@@ -140,9 +138,9 @@ fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), Se
 fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     let drops = sensor.drops()?;
     let mut state = hub.lock("sensor");
-    state.engine.report_source_drops(drops);
-    if state.untold {
-        state.retarget();
+    state.queue.engine.report_source_drops(drops);
+    if state.queue.capture.failed {
+        state.queue.retarget();
     }
     Ok(())
 }
@@ -151,9 +149,9 @@ fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
 fn wait(hub: &Hub, sensor: &Sensor, told: Nanos) {
     let mut state = hub.lock("sensor");
     // What has been held long enough goes on; every wait is shorter than the time that packets are held.
-    state.engine.tick(told);
-    state.wake();
-    let idle = state.readers.is_empty();
+    state.queue.engine.tick(told);
+    state.queue.wake();
+    let idle = state.queue.readers() == 0;
     drop(state);
     let timeout = Timespec::try_from(if idle { IDLE_WAIT } else { WAIT }).ok();
     let mut fds = [PollFd::new(sensor, PollFlags::IN), PollFd::new(&hub.sensor, PollFlags::IN)];

@@ -36,6 +36,9 @@ enum Prepared {
 }
 
 impl PreparedFilter {
+    /// How many filters a reader has.
+    pub const KINDS: usize = 4;
+
     /// Prepares a filter of at most `most` ids.
     ///
     /// # Errors
@@ -47,6 +50,26 @@ impl PreparedFilter {
             Filter::IncludeConnections(ids) => Prepared::IncludeConnections(Ids::new(ids, most)?),
             Filter::IncludeProcesses(ids) => Prepared::IncludeProcesses(Ids::new(ids, most)?),
         }))
+    }
+
+    /// Which of the [`KINDS`](Self::KINDS) filters it is, from 0 on.
+    #[must_use]
+    pub const fn kind(&self) -> usize {
+        match self.0 {
+            Prepared::ExcludeConnections(_) => 0,
+            Prepared::ExcludeProcesses(_) => 1,
+            Prepared::IncludeConnections(_) => 2,
+            Prepared::IncludeProcesses(_) => 3,
+        }
+    }
+
+    /// How many ids its list has.
+    #[must_use]
+    pub const fn ids(&self) -> usize {
+        match &self.0 {
+            Prepared::ExcludeConnections(ids) | Prepared::IncludeConnections(ids) => ids.0.len(),
+            Prepared::ExcludeProcesses(ids) | Prepared::IncludeProcesses(ids) => ids.0.len(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use hone_engine::OutOfMemory;
 
-use crate::grow;
+use hone_engine::fallible;
 
 /// The arguments of a command line, UTF-8, each followed by NUL.
 ///
@@ -13,7 +13,7 @@ use crate::grow;
 /// quotation mark two stand for one, and a single one makes the mark ordinary. Two marks between marks are an ordinary
 /// one. The program's name, which comes first, knows no backslashes but ends at the next mark if it begins with one.
 pub(crate) fn arguments(command_line: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
-    let mut arguments = grow::vec(command_line.len() + 1)?;
+    let mut arguments = fallible::vec(command_line.len() + 1)?;
     let (name, mut rest) = match command_line.strip_prefix(b"\"") {
         Some(quoted) => split(quoted, |byte| byte == b'"'),
         None => split(command_line, is_blank),
@@ -21,8 +21,8 @@ pub(crate) fn arguments(command_line: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
     if command_line.is_empty() {
         return Ok(arguments);
     }
-    grow::append(&mut arguments, name)?;
-    grow::push(&mut arguments, 0)?;
+    fallible::append(&mut arguments, name)?;
+    fallible::push(&mut arguments, 0)?;
     if command_line.first() == Some(&b'"') {
         rest = rest.strip_prefix(b"\"").unwrap_or(rest);
     }
@@ -33,7 +33,7 @@ pub(crate) fn arguments(command_line: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
             return Ok(arguments);
         }
         rest = argument(rest, &mut arguments)?;
-        grow::push(&mut arguments, 0)?;
+        fallible::push(&mut arguments, 0)?;
     }
 }
 
@@ -45,28 +45,28 @@ fn argument<'a>(mut rest: &'a [u8], to: &mut Vec<u8>) -> Result<&'a [u8], OutOfM
         let (slashes, after) = rest.split_at(backslashes);
         match after {
             [b'"', after @ ..] => {
-                grow::append(to, &slashes[..backslashes / 2])?;
+                fallible::append(to, &slashes[..backslashes / 2])?;
                 rest = after;
                 if backslashes % 2 == 1 {
-                    grow::push(to, b'"')?;
+                    fallible::push(to, b'"')?;
                 } else if let (true, [b'"', after @ ..]) = (is_quoted, after) {
-                    grow::push(to, b'"')?;
+                    fallible::push(to, b'"')?;
                     rest = after;
                 } else {
                     is_quoted = !is_quoted;
                 }
             }
             [byte, ..] if is_blank(*byte) && !is_quoted => {
-                grow::append(to, slashes)?;
+                fallible::append(to, slashes)?;
                 return Ok(after);
             }
             [byte, after @ ..] => {
-                grow::append(to, slashes)?;
-                grow::push(to, *byte)?;
+                fallible::append(to, slashes)?;
+                fallible::push(to, *byte)?;
                 rest = after;
             }
             [] => {
-                grow::append(to, slashes)?;
+                fallible::append(to, slashes)?;
                 return Ok(after);
             }
         }

@@ -1,8 +1,9 @@
 //! The driver's bounds. Non-paged memory is scarce, so they are tighter than the engine's defaults.
 
+use hone_api::limits::MAX_FILTER_IDS;
 use hone_engine::{Config, MAX_RING_BYTES, Nanos, SectionInfo};
 
-/// Most bytes that one read gives, whatever the size of the caller's buffer: this is copied under the lock. More than the
+/// Most bytes that one read returns, whatever the size of the caller's buffer: this is copied under the lock. More than the
 /// largest block that the driver makes, so that every read with such a buffer ends at the end of a block.
 pub const READ_BYTES: usize = 512 << 10;
 /// Most processes known at once.
@@ -13,7 +14,17 @@ pub const MAX_CONNECTIONS: u32 = 65_536;
 pub const MAX_BLOCK_BYTES: usize = 64 << 20;
 
 /// Most bytes of blocks that wait for one reader.
-const MAX_PINNED_BYTES: usize = 16 << 20;
+pub(crate) const MAX_PINNED_BYTES: usize = 16 << 20;
+
+/// Most records of the open-connection list.
+pub(crate) const MAX_OPEN_CONNECTIONS: usize = 8192;
+
+/// Version of the driver: major, minor, micro, build.
+pub(crate) const VERSION: [u16; 4] = hone_queue::version([
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    env!("CARGO_PKG_VERSION_MINOR"),
+    env!("CARGO_PKG_VERSION_PATCH"),
+]);
 
 /// The engine's configuration.
 pub(crate) fn engine(section: SectionInfo, loaded: Nanos) -> Config {
@@ -23,15 +34,10 @@ pub(crate) fn engine(section: SectionInfo, loaded: Nanos) -> Config {
         max_processes: MAX_PROCESSES,
         max_connections: MAX_CONNECTIONS,
         max_ring_bytes: MAX_RING_BYTES,
+        max_filter_ids: MAX_FILTER_IDS,
         max_block_bytes: MAX_BLOCK_BYTES,
-        max_open_connections: 8192,
+        max_open_connections: MAX_OPEN_CONNECTIONS,
         reserve: true,
         ..Config::default()
     }
-}
-
-/// Bytes of blocks that may wait for each of `readers` readers: what is not left to tables and sections is shared out
-/// evenly, so that a reader that does not read uses up nobody else's room.
-pub(crate) fn pinned_bytes(readers: usize) -> usize {
-    (MAX_BLOCK_BYTES / 8 * 5 / readers.max(1)).min(MAX_PINNED_BYTES)
 }

@@ -31,14 +31,14 @@ impl<K: Kernel> Driver<K> {
         self.readers.load(Relaxed)
     }
 
-    /// Lets go of packets that have waited for their owner long enough: for when nothing happens and nobody reads.
+    /// Expires packets that have waited for their owner long enough: for when nothing happens and no program reads.
     /// To be called a few times a second.
     pub fn tick(&self) {
         if self.readers() > 0 {
             self.locked(Purpose::Tick, |state| {
-                // What happened until now has been told: its time, too, was taken under the lock.
-                state.engine.tick(state.now);
-                state.wake();
+                // What happened until now has been reported: its time, too, was taken under the lock.
+                state.queue.engine.tick(state.now);
+                state.queue.wake();
             });
         }
     }

@@ -78,7 +78,8 @@ pub trait Kernel: 'static {
     /// There is no such handle, it is not an event, or may not be set.
     fn event(handle: NonZeroU64) -> Result<Self::Event, Status>;
 
-    /// Notes what memory is taken for from now on. Called under the lock, and with [`Purpose::Driver`] before it is released.
+    /// Notes what memory is taken for from now on. Called with the lock, or before a list is made for it; and with
+    /// [`Purpose::Driver`] afterwards.
     fn charge(purpose: Purpose);
 
     /// Whether messages of this level are shown; at any IRQL.

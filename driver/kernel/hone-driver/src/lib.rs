@@ -41,17 +41,16 @@ extern crate alloc;
 mod command_line;
 mod config;
 mod driver;
-mod grow;
 mod host;
 mod kernel;
 mod network_monitor;
+mod own;
 mod packet;
 mod process_monitor;
 mod queue_manager;
 mod read_interface;
 pub mod security;
 mod sid;
-mod statistics;
 mod status;
 mod text;
 

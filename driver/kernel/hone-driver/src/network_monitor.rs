@@ -74,7 +74,7 @@ impl<K: Kernel> Driver<K> {
         log!(K, Verbose, "connection {connection:#x} of process {process:?} opens");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
-            let owner = process.map(|pid| key(&state.engine, pid));
+            let owner = process.map(|pid| key(&state.queue.engine, pid));
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ConnectionOpened { connection, owner, at });
         });
@@ -86,7 +86,7 @@ impl<K: Kernel> Driver<K> {
         log!(K, Verbose, "connection {connection:#x} of process {process:?} closes");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
-            let process = process.map(|pid| key(&state.engine, pid));
+            let process = process.map(|pid| key(&state.queue.engine, pid));
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ConnectionClosed { connection, process, at });
         });
@@ -120,11 +120,11 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Packet, |state| {
             let at = state.now;
             let mut data = core::mem::take(&mut state.packet);
-            prepared.copy(&mut data, state.wanted);
+            prepared.copy(&mut data, state.queue.capture.0);
             let packet = Packet {
                 at,
                 connection,
-                owner: owner(&state.engine, connection, process),
+                owner: owner(&state.queue.engine, connection, process),
                 direction,
                 flags: 0,
                 original_length: u32::try_from(prepared.length()).unwrap_or(u32::MAX),

@@ -4,10 +4,10 @@
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+use hone_engine::fallible;
 use hone_packet::{Addresses, ChecksumField, HeaderBytes, IpHeader, packet_checksums, transport_checksum};
 
 use crate::callouts::{Callout, Family, Layer};
-use crate::grow;
 use crate::network_monitor::{Buffer, Indication, Value};
 
 /// Indices of the fixed values at one layer.
@@ -112,7 +112,7 @@ impl<'a, S: Iterator<Item = &'a [u8]> + Clone> Prepared<'_, S> {
         let most = most.min(to.capacity());
         let mut append = |bytes: &[u8]| {
             let room = most - to.len();
-            let reserved = grow::append(to, &bytes[..bytes.len().min(room)]);
+            let reserved = fallible::append(to, &bytes[..bytes.len().min(room)]);
             debug_assert!(reserved.is_ok());
         };
         append(self.head());

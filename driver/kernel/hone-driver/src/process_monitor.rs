@@ -75,7 +75,7 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Process, |state| {
             let at = state.now;
             state.take_nameless(pid);
-            let process = state.engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
+            let process = state.queue.engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
             // Losses are counted by the engine.
             let _ = state.handle(&Event::ProcessEnded { process, at });
         });
@@ -91,14 +91,14 @@ impl<K: Kernel> Driver<K> {
             log!(K, Error, "no memory to record that process {} starts", process.pid);
             self.locked(Purpose::Process, |state| {
                 state.lost.processes += 1;
-                state.engine.report_source_drops(state.lost);
+                state.queue.engine.report_source_drops(state.lost);
             });
             return;
         };
         self.locked(Purpose::Process, |state| {
             let pid = process.pid;
             // Telling more of a process must not be taken for another one with the same id.
-            let known = || state.engine.process(pid).map(|known| known.start);
+            let known = || state.queue.engine.process(pid).map(|known| known.start);
             let at = if is_listed { process.created.unwrap_or(self.loaded) } else { state.now };
             let key = ProcessKey { pid, start: process.created.or_else(known).unwrap_or(at) };
             let event = Event::ProcessStarted(ProcessStart {
@@ -111,8 +111,8 @@ impl<K: Kernel> Driver<K> {
             });
             if is_listed {
                 // Losses are counted by the engine.
-                let _ = state.engine.restate(&event);
-                state.wake();
+                let _ = state.queue.engine.restate(&event);
+                state.queue.wake();
                 return;
             }
             if texts.path.is_none() {

@@ -1,41 +1,62 @@
-//! The queue manager: the engine, and the readers' events. All of [`State`] is under the driver's one lock.
+//! The queue manager: the engine with its readers' events. All of [`State`] is under the driver's one lock.
 
 use alloc::vec::Vec;
 
-use hone_engine::{Engine, Event, EventError, MAX_PACKET_BYTES, Nanos, OutOfMemory, ReaderId, SourceDrops};
+use hone_engine::{
+    Engine, Event, EventError, MAX_PACKET_BYTES, Nanos, OutOfMemory, SnapLength, SourceDrops, fallible,
+};
+use hone_queue::{Capture, Queue, Reader};
 
-use crate::grow::{self, Own};
 use crate::kernel::Signal;
-use crate::{Host, Status, config};
+use crate::own::Own;
+use crate::{Host, MAX_BLOCK_BYTES, config};
 
-/// An attached reader.
-pub(crate) struct Attached<E> {
-    pub(crate) id: ReaderId,
-    /// Set when there is something to read again.
-    pub(crate) event: Option<E>,
+/// A reader's event: set when there is something to read again.
+pub(crate) struct DataEvent<E>(pub(crate) Option<E>);
+
+impl<E: Signal> Reader for DataEvent<E> {
+    fn wake(&self) {
+        if let Some(event) = &self.0 {
+            event.set();
+        }
+    }
+
+    /// All readers are alike.
+    fn user(&self) -> u32 {
+        0
+    }
 }
+
+/// Most bytes of a packet that any reader wants.
+pub(crate) struct Wanted(pub(crate) usize);
+
+impl Capture for Wanted {
+    fn set(&mut self, snap_length: Option<SnapLength>) {
+        self.0 = snap_length.map_or(0, |length| length.bytes() as usize);
+    }
+}
+
+pub(crate) type Readers<E> = Queue<DataEvent<E>, Wanted>;
 
 /// What is under the lock.
 pub(crate) struct State<E> {
-    /// When the lock was taken. All that happens is told with this time: so no processor tells of anything with a time
-    /// before that of something told already, for whose sake a packet may have been given up.
+    /// When the lock was taken. All events are reported with this time. So no processor reports an event with a time before
+    /// that of one reported already, by which a held packet may have expired.
     pub(crate) now: Nanos,
-    pub(crate) engine: Own<Engine>,
-    pub(crate) readers: Vec<Attached<E>>,
+    pub(crate) queue: Own<Readers<E>>,
     /// Where a packet is put together; has room for the longest.
     pub(crate) packet: Vec<u8>,
-    /// Most bytes of a packet that any reader wants.
-    pub(crate) wanted: usize,
     /// What was lost before the engine saw it.
     pub(crate) lost: SourceDrops,
     /// Processes that started without a path, which the first image they load will tell.
     pub(crate) nameless: Vec<u32>,
 }
 
-/// The engine. Made in a stack frame of its own, as it is some kilobytes on the way.
+/// The queue with its engine. Made in a stack frame of its own, as it is some kilobytes on the way.
 #[inline(never)]
-fn engine(host: &Host, loaded: Nanos) -> Result<Own<Engine>, OutOfMemory> {
-    Own::new(Engine::new(config::engine(host.section()?, loaded))?)
+fn queue<E: Signal>(host: &Host, loaded: Nanos) -> Result<Own<Readers<E>>, OutOfMemory> {
+    let engine = Engine::new(config::engine(host.section()?, loaded))?;
+    Own::new(Queue::new(engine, Wanted(0), MAX_BLOCK_BYTES, config::MAX_PINNED_BYTES))
 }
 
 /// Most processes whose first image is waited for.
@@ -45,59 +66,30 @@ impl<E: Signal> State<E> {
     pub(crate) fn new(host: &Host, loaded: Nanos) -> Result<Self, OutOfMemory> {
         Ok(Self {
             now: loaded,
-            engine: engine(host, loaded)?,
-            readers: Vec::new(),
-            packet: grow::vec(MAX_PACKET_BYTES as usize)?,
-            wanted: 0,
+            queue: queue(host, loaded)?,
+            packet: fallible::vec(MAX_PACKET_BYTES as usize)?,
             lost: SourceDrops::default(),
-            nameless: grow::vec(MAX_NAMELESS)?,
+            nameless: fallible::vec(MAX_NAMELESS)?,
         })
-    }
-
-    /// The reader with this number.
-    pub(crate) fn reader(&mut self, number: u64) -> Result<&mut Attached<E>, Status> {
-        self.readers.iter_mut().find(|reader| reader.id.get() == number).ok_or(Status::INVALID_HANDLE)
     }
 
     /// Takes in what happened. What could not be recorded the engine has counted.
     pub(crate) fn handle(&mut self, event: &Event<'_>) -> Result<(), EventError> {
-        let result = self.engine.handle(event);
-        self.wake();
+        let result = self.queue.engine.handle(event);
+        self.queue.wake();
         result
-    }
-
-    /// Wakes the readers that the engine names. Called before the lock is let go of, wherever blocks may have come.
-    pub(crate) fn wake(&mut self) {
-        let readers = &self.readers;
-        self.engine.take_signals(|id| {
-            let reader = readers.iter().find(|reader| reader.id == id);
-            if let Some(event) = reader.and_then(|reader| reader.event.as_ref()) {
-                event.set();
-            }
-        });
-    }
-
-    /// After a reader has come, gone or changed: shares out the memory, and notes how much of a packet is wanted.
-    pub(crate) fn retarget(&mut self) {
-        let share = config::pinned_bytes(self.readers.len());
-        for reader in &self.readers {
-            let attached = self.engine.set_pinned_bytes(reader.id, share);
-            debug_assert!(attached.is_ok());
-        }
-        self.wanted =
-            if self.readers.is_empty() { 0 } else { self.engine.statistics().snap_length.bytes() as usize };
     }
 
     /// Counts a packet that could not even be put together.
     pub(crate) fn lose_packet(&mut self) {
         self.lost.packets += 1;
-        self.engine.report_source_drops(self.lost);
+        self.queue.engine.report_source_drops(self.lost);
     }
 
     /// Remembers that the first image which this process loads will tell its path.
     pub(crate) fn await_image(&mut self, process: u32) {
         if self.nameless.len() < MAX_NAMELESS {
-            let reserved = grow::push(&mut self.nameless, process);
+            let reserved = fallible::push(&mut self.nameless, process);
             debug_assert!(reserved.is_ok());
         }
     }

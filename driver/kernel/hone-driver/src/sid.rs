@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
-use hone_engine::OutOfMemory;
+use hone_engine::{OutOfMemory, fallible};
 
-use crate::{grow, text::formatted};
+use crate::text::formatted;
 
 /// The identifier as a string, `S-1-5-...` ([MS-DTYP], section 2.4.2.1); `None`: it is none.
 ///
@@ -27,7 +27,7 @@ pub(crate) fn text(sid: &[u8]) -> Result<Option<Vec<u8>>, OutOfMemory> {
     };
     for part in rest.chunks_exact(4) {
         let part = u32::from_le_bytes([part[0], part[1], part[2], part[3]]);
-        grow::append(&mut text, &formatted(format_args!("-{part}"))?)?;
+        fallible::append(&mut text, &formatted(format_args!("-{part}"))?)?;
     }
     Ok(Some(text))
 }

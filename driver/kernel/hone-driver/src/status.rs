@@ -1,6 +1,7 @@
 //! What the I/O manager is answered when something is refused: the kernel's own numbers ([MS-ERREF], section 2.3).
 
 use hone_engine::{AttachError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError};
+use hone_queue::Refused;
 
 /// An `NTSTATUS` that says why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,19 @@ impl Status {
     pub const TOO_MANY_OPENED_FILES: Self = Self(0xC000_011F);
     /// Win32: `ERROR_NOT_SUPPORTED`.
     pub const NOT_SUPPORTED: Self = Self(0xC000_00BB);
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotAttached => Self::INVALID_HANDLE,
+            Refused::Unsupported => Self::NOT_SUPPORTED,
+            Refused::RingBytes(_) => Self::INVALID_PARAMETER,
+            Refused::Restart(error) => error.into(),
+            Refused::Filter(error) => error.into(),
+            Refused::OpenList(error) => error.into(),
+        }
+    }
 }
 
 impl From<OutOfMemory> for Status {

@@ -4,17 +4,15 @@ use alloc::vec::Vec;
 use core::char;
 use core::fmt::{self, Write};
 
-use hone_engine::OutOfMemory;
-
-use crate::grow;
+use hone_engine::{OutOfMemory, fallible};
 
 /// `text` in UTF-8; half a surrogate pair becomes U+FFFD. Ends at the first NUL, which no name has.
 pub(crate) fn utf8(text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
-    let mut bytes = grow::vec(text.len())?;
+    let mut bytes = fallible::vec(text.len())?;
     let end = text.iter().position(|&unit| unit == 0).unwrap_or(text.len());
     for character in char::decode_utf16(text[..end].iter().copied()) {
         let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-        grow::append(&mut bytes, character.encode_utf8(&mut [0; 4]).as_bytes())?;
+        fallible::append(&mut bytes, character.encode_utf8(&mut [0; 4]).as_bytes())?;
     }
     Ok(bytes)
 }
@@ -24,7 +22,7 @@ pub(crate) fn formatted(arguments: fmt::Arguments<'_>) -> Result<Vec<u8>, OutOfM
     struct Bytes(Vec<u8>);
     impl Write for Bytes {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            grow::append(&mut self.0, text.as_bytes()).map_err(|_| fmt::Error)
+            fallible::append(&mut self.0, text.as_bytes()).map_err(|_| fmt::Error)
         }
     }
     let mut bytes = Bytes(Vec::new());

@@ -285,8 +285,15 @@ fn memory_is_charged_to_what_it_is_for() {
     start(&driver, 9);
     control(&driver, reader, Operation::MarkRestart, &[], 0).expect("it is attached");
     control(&driver, reader, Operation::FilterProcesses, &[0; 4], 0).expect("it is in range");
-    // Its ring buffer is made between the two, without the lock.
-    let expected = [Purpose::Reader, Purpose::Reader, Purpose::Process, Purpose::Section, Purpose::IdLists];
+    // The ring buffer is made between the two, without the lock; the list is made first, and then handed over.
+    let expected = [
+        Purpose::Reader,
+        Purpose::Reader,
+        Purpose::Process,
+        Purpose::Section,
+        Purpose::IdLists,
+        Purpose::IdLists,
+    ];
     let charged: Vec<_> = expected.iter().flat_map(|&purpose| [purpose, Purpose::Driver]).collect();
     assert_eq!(common::purposes(), charged);
 }

@@ -35,6 +35,12 @@ pub(crate) use totals::Totals;
 pub struct ReaderId(pub(crate) u64);
 
 impl ReaderId {
+    /// The reader with this [number](Self::get), attached or not.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The reader's number: how many readers were attached before it.
     #[must_use]
     pub const fn get(self) -> u64 {

@@ -1,4 +1,4 @@
-//! One connection: its thread receives requests, sends answers and, once attached, the stream.
+//! One connection, from the service's side: its thread receives requests, sends answers and, once attached, the stream.
 //!
 //! Owns the socket, the buffers and, through the hub, its reader. Takes the hub's lock only to copy blocks into its own
 //! buffer and to carry out a request; waits for the socket and the reader's signal without it. A client that does not
@@ -19,12 +19,11 @@ use hone_engine::{Read, ReaderId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::filters::Filters;
-use crate::hub::{Connected, Hub, Phase};
+use crate::hub::{Connected, Hub, Phase, VERSION};
 use crate::input::{Input, Received};
 use crate::peer::Peer;
 use crate::places::{CLOSING_TIME, IDLE_TIME, REQUEST_TIME};
 use crate::requests;
-use crate::statistics;
 use crate::waker::Waker;
 
 /// Room for a thread's frames; no function here keeps much on the stack.
@@ -72,7 +71,7 @@ enum Way {
     Closing,
 }
 
-pub(crate) struct Client {
+pub(crate) struct Session {
     pub(crate) hub: Arc<Hub>,
     socket: UnixStream,
     pub(crate) peer: Peer,
@@ -94,8 +93,8 @@ pub(crate) struct Client {
 pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Result<()> {
     let waker = Arc::new(Waker::new().inspect_err(|error| refuse_without(&mut socket, error))?);
     hub.connections.lock().push(Connected { waker: Arc::clone(&waker), user: peer.user() });
-    // From here on, dropping the client takes it off the list.
-    let client = Client {
+    // From here on, dropping the session takes it off the list.
+    let session = Session {
         hub,
         socket,
         peer,
@@ -110,23 +109,23 @@ pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Re
         active: Instant::now(),
     };
     // Handed over when there is a thread, so that it can be refused when there is none.
-    let (hand_over, handed_over) = sync_channel::<Client>(1);
+    let (hand_over, handed_over) = sync_channel::<Session>(1);
     let serve = move || {
-        let Ok(mut client) = handed_over.recv() else { return };
-        match client.serve() {
-            Ok(()) => tracing::debug!("{} has left", client.peer),
-            Err(error) => tracing::debug!("{} is gone: {error}", client.peer),
+        let Ok(mut session) = handed_over.recv() else { return };
+        match session.serve() {
+            Ok(()) => tracing::debug!("{} has left", session.peer),
+            Err(error) => tracing::debug!("{} is gone: {error}", session.peer),
         }
     };
     match std::thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(serve) {
         Ok(_) => {
             // It waits for this.
-            let _ = hand_over.send(client);
+            let _ = hand_over.send(session);
             Ok(())
         }
         Err(error) => {
-            let mut client = client;
-            refuse_without(&mut client.socket, &error);
+            let mut session = session;
+            refuse_without(&mut session.socket, &error);
             Err(error)
         }
     }
@@ -157,9 +156,9 @@ fn short(text: &str) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-impl Client {
+impl Session {
     fn serve(&mut self) -> io::Result<()> {
-        let hello = ApiVersion::of_service(statistics::version()).encode();
+        let hello = ApiVersion::of_service(VERSION).encode();
         self.answer.set(frame(Kind::Hello, 0, 0, &hello));
         loop {
             if self.given_up.load(Relaxed) {
@@ -266,8 +265,8 @@ impl Client {
         let Some(reader) = self.reader else { return false };
         let (head, blocks) = self.stream.bytes.split_at_mut(HEADER_BYTES);
         let mut state = self.hub.lock("a reader");
-        let read = state.engine.read(reader, blocks, hone_linux::now());
-        state.wake();
+        let read = state.queue.engine.read(reader, blocks, hone_linux::now());
+        state.queue.wake();
         drop(state);
         let (kind, length) = match read {
             Ok(Read::Bytes(count)) => (Kind::Blocks, count),
@@ -298,8 +297,8 @@ impl Client {
             return self.end_stream(&self.hub.reason());
         };
         let mut state = self.hub.lock("a reader");
-        let marked = state.engine.mark_restart(reader, hone_linux::now());
-        state.wake();
+        let marked = state.queue.engine.mark_restart(reader, hone_linux::now());
+        state.queue.wake();
         drop(state);
         match marked {
             Ok(()) => self.way = Way::Marked,
@@ -356,7 +355,7 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for Session {
     fn drop(&mut self) {
         self.detach();
         self.give_up_buffer();

@@ -1,0 +1,25 @@
+//! What surrounds an engine on every system, once: who is attached and is woken, what a request does, the statistics, the
+//! fair share of memory, and how much of each packet is captured. `honed` and the Windows driver are two [`Shell`]s around
+//! a [`Queue`]; each adds only what its system differs in.
+//!
+//! ```text
+//!  socket, device ──► Request ──► carry_out ──┐ Shell::locked        ┌──► Reader::wake
+//!                                             ├─► Queue (Engine) ────┤
+//!  sensor, callouts ──► Event ────────────────┘ the one lock         └──► Capture::set
+//! ```
+//!
+//! Nothing here holds a lock or reads a clock: a [`Shell`] does. What takes time in proportion to a request (lists of ids,
+//! the open-connection list, a ring buffer) is made before the lock is taken, and freed after it is unlocked.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod pace;
+mod queue;
+mod requests;
+mod statistics;
+
+pub use queue::{Capture, Queue, Reader};
+pub use requests::{Answer, Purpose, Refused, Shell, carry_out, prepared_filter, release, set_filter};
+pub use statistics::{Service, version};

@@ -1,0 +1,237 @@
+//! The engine with its readers, as the system knows them. All of [`Queue`] is under the shell's one lock.
+//!
+//! # Fair share of memory
+//!
+//! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it does not use up
+//! what others need, five eighths of the memory are shared out evenly among the users who read, and each user's part among
+//! the readers of that user, anew with each that attaches or detaches. What waits already stays. The rest is left to tables,
+//! beginnings of sections, and readers that had more when they were fewer.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use hone_engine::{
+    AttachError, Detached, Engine, Nanos, ReaderId, ReaderOptions, RingBuffer, SnapLength, fallible,
+};
+
+/// A reader, as its system knows it.
+pub trait Reader {
+    /// Wakes the program that reads: there is something to read again. Must not wait.
+    fn wake(&self);
+
+    /// The user whose part of the memory the reader shares. Where a system does not distinguish users: always the same.
+    fn user(&self) -> u32;
+}
+
+/// What captures packets for the engine.
+pub trait Capture {
+    /// Captures so much of each packet from now on; `None`: no packet.
+    fn set(&mut self, snap_length: Option<SnapLength>);
+}
+
+struct Attached<R> {
+    id: ReaderId,
+    reader: R,
+}
+
+/// An engine, its readers, and what captures packets for it.
+pub struct Queue<R, C> {
+    /// The engine.
+    pub engine: Engine,
+    /// What captures packets.
+    pub capture: C,
+    /// Those of one user beside each other.
+    readers: Vec<Attached<R>>,
+    /// Bytes of blocks that may wait for all readers together.
+    shared: usize,
+    /// Most that may wait for one.
+    most: usize,
+}
+
+impl<R: Reader, C: Capture> Queue<R, C> {
+    /// Without readers. `max_block_bytes`: the engine's; `max_pinned_bytes`: most bytes of blocks that may wait for one
+    /// reader.
+    pub const fn new(engine: Engine, capture: C, max_block_bytes: usize, max_pinned_bytes: usize) -> Self {
+        let shared = max_block_bytes / 8 * 5;
+        Self { engine, capture, readers: Vec::new(), shared, most: max_pinned_bytes }
+    }
+
+    /// How many readers are attached.
+    #[must_use]
+    pub const fn readers(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// The reader with this id; `None`: it is not attached.
+    pub fn reader(&mut self, id: ReaderId) -> Option<&mut R> {
+        self.readers.iter_mut().find(|attached| attached.id == id).map(|attached| &mut attached.reader)
+    }
+
+    /// Looks at all readers.
+    pub fn for_each(&mut self, mut look: impl FnMut(&Engine, ReaderId, &mut R)) {
+        for attached in &mut self.readers {
+            look(&self.engine, attached.id, &mut attached.reader);
+        }
+    }
+
+    /// Attaches a reader with this ring buffer and snap length. To be called with the lock, and followed
+    /// by [`wake`](Self::wake).
+    ///
+    /// # Errors
+    /// There are too many readers, or there is no memory. Returns ring buffer and reader too, to be freed without the lock.
+    pub fn attach(
+        &mut self,
+        reader: R,
+        ring: RingBuffer,
+        snap_length: SnapLength,
+        now: Nanos,
+    ) -> Result<ReaderId, (AttachError, RingBuffer, R)> {
+        if self.readers.try_reserve(1).is_err() {
+            return Err((AttachError::OutOfMemory, ring, reader));
+        }
+        let options = ReaderOptions { snap_length, ..ReaderOptions::default() };
+        let id = match self.engine.attach_with(ring, &options, now) {
+            Ok(id) => id,
+            Err((error, ring)) => return Err((error, ring, reader)),
+        };
+        let place = self.readers.partition_point(|attached| attached.reader.user() <= reader.user());
+        fallible::insert_reserved(&mut self.readers, place, Attached { id, reader });
+        self.retarget();
+        Ok(id)
+    }
+
+    /// Detaches a reader. What it leaves is to be [released](crate::release), and the reader freed, without the lock.
+    pub fn detach(&mut self, id: ReaderId) -> Option<(R, Option<Detached>)> {
+        let place = self.readers.iter().position(|attached| attached.id == id)?;
+        let Attached { reader, .. } = self.readers.remove(place);
+        let detached = self.engine.begin_detach(id);
+        self.retarget();
+        Some((reader, detached))
+    }
+
+    /// Wakes the readers that the engine names. To be called before the lock is unlocked, wherever blocks may have come.
+    pub fn wake(&mut self) {
+        let readers = &self.readers;
+        self.engine.take_signals(|id| {
+            if let Some(attached) = readers.iter().find(|attached| attached.id == id) {
+                attached.reader.wake();
+            }
+        });
+    }
+
+    /// After a reader has attached, detached or changed: shares out the memory, and captures as much of each packet as any
+    /// reader wants.
+    pub fn retarget(&mut self) {
+        let users = self.users(None);
+        for readers in self.readers.chunk_by(same_user) {
+            let share = self.part(users, readers.len());
+            for attached in readers {
+                let is_attached = self.engine.set_pinned_bytes(attached.id, share);
+                debug_assert!(is_attached.is_ok());
+            }
+        }
+        let snap_length = self.engine.statistics().snap_length;
+        self.capture.set((!self.readers.is_empty()).then_some(snap_length));
+    }
+
+    /// How many bytes of blocks may wait for each reader of this user.
+    #[must_use]
+    pub fn share(&self, user: u32) -> usize {
+        let own = self.readers.iter().filter(|attached| attached.reader.user() == user).count();
+        self.part(self.users(Some(user)), own)
+    }
+
+    /// How many users read, and this one.
+    fn users(&self, user: Option<u32>) -> usize {
+        let is_new = |user| !self.readers.iter().any(|attached| attached.reader.user() == user);
+        self.readers.chunk_by(same_user).count() + usize::from(user.is_some_and(is_new))
+    }
+
+    /// Of so many users, the part of each reader of one who has so many.
+    fn part(&self, users: usize, own: usize) -> usize {
+        (self.shared / users.max(1) / own.max(1)).min(self.most)
+    }
+}
+
+fn same_user<R: Reader>(one: &Attached<R>, other: &Attached<R>) -> bool {
+    one.reader.user() == other.reader.user()
+}
+
+impl<R, C> fmt::Debug for Queue<R, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("readers", &self.readers.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hone_engine::Config;
+
+    use super::*;
+
+    struct User(u32);
+
+    impl Reader for User {
+        fn wake(&self) {}
+
+        fn user(&self) -> u32 {
+            self.0
+        }
+    }
+
+    /// What was set last.
+    struct Set(Option<SnapLength>);
+
+    impl Capture for Set {
+        fn set(&mut self, snap_length: Option<SnapLength>) {
+            self.0 = snap_length;
+        }
+    }
+
+    const MOST: usize = 64;
+
+    fn queue() -> Queue<User, Set> {
+        let engine = Engine::new(Config::default()).expect("there is memory");
+        Queue::new(engine, Set(None), 160, MOST)
+    }
+
+    fn attach(queue: &mut Queue<User, Set>, user: u32, snap_length: u32) -> ReaderId {
+        let ring = RingBuffer::new(1024).expect("there is memory");
+        queue
+            .attach(User(user), ring, SnapLength::lenient(snap_length), 1)
+            .map_err(|(error, ..)| error)
+            .expect("there is room")
+    }
+
+    #[test]
+    fn many_readers_of_one_user_leave_others_their_part() {
+        let mut queue = queue();
+        assert_eq!(queue.share(7), MOST, "one reader has no more than the bound");
+        for user in [7, 0, 7, 7, 7, 7] {
+            attach(&mut queue, user, 0);
+        }
+        // 100 bytes for two users.
+        assert_eq!((queue.share(0), queue.share(7), queue.share(8)), (50, 10, 33));
+        let last = attach(&mut queue, 8, 0);
+        assert_eq!((queue.share(0), queue.share(7), queue.share(8)), (33, 6, 33));
+        assert!(queue.detach(last).is_some() && queue.detach(last).is_none());
+        assert_eq!((queue.share(0), queue.readers()), (50, 6));
+    }
+
+    #[test]
+    fn as_much_is_captured_as_any_reader_wants() {
+        let mut queue = queue();
+        let mut readers = [96, 64, 0].map(|snap_length| {
+            let id = attach(&mut queue, 0, snap_length);
+            (id, queue.capture.0)
+        });
+        assert_eq!(
+            readers.map(|(_, captured)| captured),
+            [96, 96, 0].map(|length| Some(SnapLength::lenient(length)))
+        );
+        readers.reverse();
+        let left = readers.map(|(id, _)| queue.detach(id).and(queue.capture.0));
+        let most = Some(SnapLength::lenient(96));
+        assert_eq!(left, [most, most, None]);
+    }
+}

@@ -1,0 +1,31 @@
+//! A value in memory of its own. Holds no state.
+
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+
+use hone_engine::{OutOfMemory, fallible};
+
+/// One value in memory of its own: a `Box` whose making can fail. For what is too large for a kernel's stack.
+pub(crate) struct Own<T>(Vec<T>);
+
+impl<T> Own<T> {
+    pub(crate) fn new(value: T) -> Result<Self, OutOfMemory> {
+        let mut values = fallible::vec(1)?;
+        fallible::push_reserved(&mut values, value);
+        Ok(Self(values))
+    }
+}
+
+impl<T> Deref for Own<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0[0]
+    }
+}
+
+impl<T> DerefMut for Own<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0[0]
+    }
+}
