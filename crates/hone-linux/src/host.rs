@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hone_engine::{HostIdentity, SectionInfo};
 use sha2::{Digest, Sha256};
 
 /// This machine, as a section header describes it.
@@ -16,6 +17,20 @@ pub struct HostInfo {
     /// A lasting identity of this machine: a hash of `/etc/machine-id`, which itself is confidential (machine-id(5)).
     /// `None` where that file is missing or empty.
     pub id: Option<[u8; 16]>,
+}
+
+/// What a section says of this machine and of Hone.
+#[must_use]
+pub fn section() -> SectionInfo {
+    let host = host();
+    SectionInfo {
+        hardware: host.hardware.into(),
+        os: host.os.into(),
+        application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
+        host: host.id.map(HostIdentity::Guid).unwrap_or_default(),
+        comment: Vec::new(),
+        interface: b"all sockets of the host".to_vec(),
+    }
 }
 
 /// Describes this machine.

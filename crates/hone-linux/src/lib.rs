@@ -51,7 +51,7 @@ pub use capture::Capture;
 pub use clock::now;
 pub use error::SensorError;
 pub use hone_types::{Mechanism, SnapLength};
-pub use host::{HostInfo, host};
+pub use host::{HostInfo, host, section};
 pub use priority::raise_priority;
 pub use programs::mechanism;
 pub use sensor::{DEFAULT_RING_BYTES, RING_BYTES, Sensor, SensorConfig};

@@ -3,7 +3,7 @@
 //! # The lock
 //!
 //! [`Hub::lock`] guards the engine and everything that must agree with it. Taken by
-//! * the sensor's thread, from the first record of a batch to its last (at most [`crate::sensor::BATCH`] records),
+//! * the sensor's thread, from the first record of a batch to its last (at most [`BATCH`](hone_queue::pace::BATCH) records),
 //! * each reader's thread while it copies what waits for its reader into a buffer of its own, and while it carries out a
 //!   request.
 //!

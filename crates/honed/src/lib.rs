@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use hone_engine::{Engine, HostIdentity, SectionInfo};
+use hone_engine::Engine;
 use hone_linux::Mechanism;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -226,16 +226,13 @@ fn apply(hub: &Hub, arguments: &Arguments, running: &Config) {
 }
 
 fn engine_config(config: &Config) -> hone_engine::Config {
-    let host = hone_linux::host();
+    let mut section = hone_linux::section();
+    section.comment = config.comment.clone().into();
+    if let Some(host) = &config.host_id {
+        section.host = host.clone();
+    }
     hone_engine::Config {
-        section: SectionInfo {
-            hardware: host.hardware.into(),
-            os: host.os.into(),
-            application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
-            host: config.host_id.clone().or(host.id.map(HostIdentity::Guid)).unwrap_or_default(),
-            comment: config.comment.clone().into(),
-            interface: b"all sockets of the host".to_vec(),
-        },
+        section,
         loaded: hone_linux::now(),
         max_readers: config.max_readers,
         max_ring_bytes: hone_api::limits::HARD_MAX_RING_BYTES as usize,

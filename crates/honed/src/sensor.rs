@@ -10,21 +10,16 @@ use std::time::{Duration, Instant};
 
 use hone_engine::Nanos;
 use hone_linux::{Sensor, SensorConfig, SensorError};
+use hone_queue::pace::{BATCH, DROPS_EVERY, WAIT};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::hub::{Hub, Phase};
 use crate::privileges;
 
-/// Most records taken from the sensor under the lock at once: few enough that a reader waits less than a millisecond.
-pub(crate) const BATCH: usize = 256;
 /// Batches under load between two wake-ups of readers: waking each reader for each batch would cost more than the batch.
 const BATCHES: u32 = 8;
-/// Longest wait for records: how late a block is when there is little traffic.
-const WAIT: Duration = Duration::from_millis(50);
-/// The same while nobody reads.
+/// Longest wait for records without readers.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
-/// How often the sensor's losses are asked for.
-const DROPS_EVERY: Duration = Duration::from_millis(100);
 /// How long after a stop the records from before it are still collected.
 const CATCH_UP: Duration = Duration::from_secs(2);
 

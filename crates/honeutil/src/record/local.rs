@@ -6,17 +6,13 @@ use hone_engine::{
     Config, Engine, Event, MAX_PACKET_BYTES, Nanos, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
     SectionInfo, SnapLength,
 };
+use hone_queue::pace::{BATCH, DROPS_EVERY};
 
 use super::error::RecordError;
 use super::feed::{Feed, Fetched};
 use super::losses::Losses;
 use super::source::Source;
 
-/// Most records taken from the source before the reader is drained. Few enough that even the largest packets fit into
-/// the reader's ring, and that usual ones are still in the processor's cache when they are written.
-const BATCH: usize = 256;
-/// How often the source's drops are asked for.
-const DROPS_EVERY: Duration = Duration::from_millis(100);
 /// The reader's ring buffer, in blocks and in bytes of blocks: more than a batch, so that it never overflows.
 const RING_BYTES: usize = 131_072 * RING_SLOT_BYTES;
 const PINNED_BYTES: usize = 128 << 20;

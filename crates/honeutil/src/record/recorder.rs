@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use hone_engine::{BYTE_ORDER, Read, SnapLength};
 use hone_pcapng::view;
+use hone_queue::pace::WAIT;
 
 use crate::messages::Progress;
 use crate::output::Output;
@@ -19,8 +20,6 @@ use crate::record::summary::Outcome;
 use crate::text;
 use crate::traffic::tally::Tally;
 
-/// Longest wait for records: how late a block reaches the output when there is little traffic.
-const WAIT: Duration = Duration::from_millis(50);
 /// How often the output is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// After what time catching up is reported.

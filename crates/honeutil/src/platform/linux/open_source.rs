@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use hone_engine::{Event, HostIdentity, Nanos, SectionInfo, SnapLength, SourceDrops};
+use hone_engine::{Event, Nanos, SnapLength, SourceDrops};
 use hone_linux::{Sensor, SensorConfig};
 
 use super::service_feed::ServiceFeed;
@@ -46,21 +46,9 @@ pub fn open_source(
     for note in sensor.notes() {
         tracing::info!("{note}");
     }
-    let feed = Local::start(sensor, section(), snap_length)?;
+    let feed = Local::start(sensor, hone_linux::section(), snap_length)?;
     tracing::info!("recording in this process, without honed");
     Ok(Box::new(feed))
-}
-
-fn section() -> SectionInfo {
-    let host = hone_linux::host();
-    SectionInfo {
-        hardware: host.hardware.into(),
-        os: host.os.into(),
-        application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
-        host: host.id.map_or(HostIdentity::Unknown, HostIdentity::Guid),
-        interface: b"all sockets of the host".to_vec(),
-        ..SectionInfo::default()
-    }
 }
 
 impl Source for Sensor {
