@@ -21,12 +21,14 @@ use crate::traffic::{new_tag, send};
 /// SIGABRT.
 const ABORT: i32 = 6;
 
-/// Whether Rust's standard library has aborted for lack of memory: then nothing more is asked of this honed. Any other end
+/// Whether Rust's standard library, or the C library, has aborted for lack of memory: then nothing more is asked of this honed. Any other end
 /// must be an exit, without a panic.
 fn has_aborted(class: Option<Class>, status: ExitStatus, log: &str, fault: &str) -> bool {
     if status.signal() == Some(ABORT) {
         let said: &[&str] = match class {
-            Some(Class::Memory) => &["memory allocation of", "fatal runtime error"],
+            Some(Class::Memory) => {
+                &["memory allocation of", "fatal runtime error", "failed to register TLS destructor"]
+            }
             Some(Class::Map) => &["failed to allocate an alternative stack", "fatal runtime error"],
             _ => &[],
         };
