@@ -1,6 +1,6 @@
-//! What surrounds an engine on every system, once: who is attached and is woken, what a request does, the statistics, the
-//! fair share of memory, and how much of each packet is captured. `honed` and the Windows driver are two [`Shell`]s around
-//! a [`Queue`]; each adds only what its system differs in.
+#![doc = include_str!("../README.md")]
+//!
+//! # How a request and an event go
 //!
 //! ```text
 //!  socket, device ──► Request ──► carry_out ──┐ Shell::locked        ┌──► Reader::wake
