@@ -10,8 +10,9 @@ use hone_pcapng::{NoOwner, attribution};
 use crate::platform::SERVICE_DROPS;
 use crate::record::losses::Losses;
 use crate::text::{bytes, counted, duration, printable, share, thousands};
+use crate::traffic::Traffic;
 use crate::traffic::peers::Peers;
-use crate::traffic::tally::{Tally, Traffic};
+use crate::traffic::tally::Tally;
 use crate::users;
 
 /// Processes shown.

@@ -9,8 +9,9 @@ use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, Correction, block};
 
 use crate::text::printable;
+use crate::traffic::Traffic;
 use crate::traffic::peers::Peer;
-use crate::traffic::tally::{Tally, Traffic};
+use crate::traffic::tally::Tally;
 use crate::users;
 
 /// Most connections kept apart.

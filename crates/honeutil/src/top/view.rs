@@ -357,7 +357,7 @@ q quit  p processes  c connections  sort: i in  o out  t both  a total  n name
         let pids: Vec<_> = model.processes().iter().map(|row| row.pid).collect();
         assert_eq!(pids, [Some(7), None]);
         assert!(model.connections().is_empty());
-        assert_eq!(model.rate, crate::traffic::tally::Traffic::default());
+        assert_eq!(model.rate, crate::traffic::Traffic::default());
     }
 
     #[test]

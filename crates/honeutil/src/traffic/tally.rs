@@ -1,105 +1,19 @@
 //! Who talked to whom, counted from the blocks as they pass by. Cheap per packet, and bounded however many processes
 //! and peers there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block;
 use hone_pcapng::view::{self, PacketView};
-use hone_pcapng::{ConnectionEvent, Correction, NoOwner, ProcessEvent, ProcessEventKind};
+use hone_pcapng::{ConnectionEvent, Correction, NoOwner, ProcessEvent};
 
-use crate::text::base_name;
+use crate::traffic::Traffic;
 use crate::traffic::ip::{self, Headers};
 use crate::traffic::peers::{Peer, Peers};
+pub use crate::traffic::processes::Process;
+use crate::traffic::processes::Processes;
 use crate::traffic::recent_packets::{self, Counted, Owner, Recent};
-use crate::users;
-
-/// Most processes kept apart; when they are more, the half with least traffic is added up as others.
-const MAX_PROCESSES: usize = 8192;
-/// Longest name kept, in bytes.
-const MAX_NAME: usize = 256;
-
-/// Packets and bytes on the wire, both ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Packets received.
-    pub packets_in: u64,
-    /// Packets sent.
-    pub packets_out: u64,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-}
-
-impl Traffic {
-    /// Packets both ways.
-    #[must_use]
-    pub fn packets(&self) -> u64 {
-        self.packets_in + self.packets_out
-    }
-
-    /// Bytes both ways.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes_in + self.bytes_out
-    }
-
-    pub(crate) fn count(&mut self, outbound: bool, bytes: u64) {
-        let (packets, sum) = if outbound {
-            (&mut self.packets_out, &mut self.bytes_out)
-        } else {
-            (&mut self.packets_in, &mut self.bytes_in)
-        };
-        *packets += 1;
-        *sum += bytes;
-    }
-
-    fn uncount(&mut self, outbound: bool, bytes: u64) {
-        let (packets, sum) = if outbound {
-            (&mut self.packets_out, &mut self.bytes_out)
-        } else {
-            (&mut self.packets_in, &mut self.bytes_in)
-        };
-        *packets = packets.saturating_sub(1);
-        *sum = sum.saturating_sub(bytes);
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.packets_in += other.packets_in;
-        self.packets_out += other.packets_out;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-    }
-}
-
-/// One process, for as long as it lives; another one with the same id is another entry.
-#[derive(Debug, Default)]
-pub struct Process {
-    /// The process id.
-    pub pid: u32,
-    /// The executable's file name as others chose it; empty if unknown.
-    pub name: String,
-    /// The user's name, number where it has none, or security identifier; empty if unknown.
-    pub user: String,
-    /// Its packets.
-    pub traffic: Traffic,
-    /// With whom.
-    pub peers: Peers,
-    /// Its packets when they were last looked at, for who shows rates.
-    pub(crate) seen: Traffic,
-    /// Its index before the processes were put in another order.
-    place: usize,
-    ended: bool,
-}
-
-impl Process {
-    /// Whether it has ended.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.ended
-    }
-}
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -112,18 +26,11 @@ pub struct Tally {
     pub nobody: Traffic,
     /// With whom those were.
     pub nobody_peers: Peers,
-    /// Processes that are no longer kept apart.
-    pub others: Traffic,
-    /// How many those are.
-    pub others_count: u64,
     /// Corrections of packets that were counted too long ago to be moved.
     pub missed_corrections: u64,
     /// Packets whose counts can be moved.
     recent: Recent,
-    processes: Vec<Process>,
-    by_pid: HashMap<u32, usize>,
-    /// The process of the last packet, and its place: packets come in runs.
-    last: Option<(u32, usize)>,
+    processes: Processes,
 }
 
 impl Tally {
@@ -144,7 +51,7 @@ impl Tally {
                 }
                 block::PROCESS => {
                     if let Ok(event) = ProcessEvent::parse(block.body(), BYTE_ORDER) {
-                        self.process(&event);
+                        self.processes.note(&event, &mut self.recent);
                     }
                 }
                 block::CONNECTION => {
@@ -160,7 +67,7 @@ impl Tally {
     /// The processes with most bytes, most first; at most `most` of them.
     #[must_use]
     pub fn busiest(&self, most: usize) -> Vec<&Process> {
-        let mut processes: Vec<_> = self.processes.iter().filter(|p| p.traffic.packets() > 0).collect();
+        let mut processes: Vec<_> = self.processes.list.iter().filter(|p| p.traffic.packets() > 0).collect();
         processes.sort_by_key(|p| (std::cmp::Reverse(p.traffic.bytes()), p.pid));
         processes.truncate(most);
         processes
@@ -168,20 +75,21 @@ impl Tally {
 
     /// The processes that had traffic, in no order.
     pub(crate) fn with_traffic(&mut self) -> impl Iterator<Item = &mut Process> {
-        self.processes.iter_mut().filter(|p| p.traffic.packets() > 0)
+        self.processes.list.iter_mut().filter(|p| p.traffic.packets() > 0)
     }
 
     /// How many processes had traffic.
     #[must_use]
     pub fn process_count(&self) -> u64 {
-        self.others_count + self.processes.iter().filter(|p| p.traffic.packets() > 0).count() as u64
+        self.processes.others_count
+            + self.processes.list.iter().filter(|p| p.traffic.packets() > 0).count() as u64
     }
 
     fn packet(&mut self, packet: &PacketView<'_>) {
         self.total.count(packet.is_outbound(), packet.original_length.into());
         let headers = Headers::parse(packet.data).ok();
         let counted = Counted {
-            owner: packet.process.map_or(Owner::Nobody, |pid| self.owner_of(pid)),
+            owner: packet.process.map_or(Owner::Nobody, |pid| self.processes.owner_of(pid, &mut self.recent)),
             reason: recent_packets::reason(packet.how),
             outbound: packet.is_outbound(),
             bytes: packet.original_length,
@@ -196,7 +104,11 @@ impl Tally {
 
     /// Moves the counts of packets that were counted before, as far as they are remembered.
     fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
-        let owner = if correction.has_process() { self.owner_of(event.process) } else { Owner::Nobody };
+        let owner = if correction.has_process() {
+            self.processes.owner_of(event.process, &mut self.recent)
+        } else {
+            Owner::Nobody
+        };
         let reason = recent_packets::reason(correction.how);
         let mut recent = std::mem::take(&mut self.recent);
         let is_complete = recent.find(event.connection, correction, |counted| {
@@ -245,131 +157,23 @@ impl Tally {
     fn of(&mut self, owner: Owner) -> (&mut Traffic, Option<&mut Peers>) {
         match owner {
             Owner::At(index) => {
-                let process = &mut self.processes[index as usize];
+                let process = &mut self.processes.list[index as usize];
                 (&mut process.traffic, Some(&mut process.peers))
             }
-            Owner::Others => (&mut self.others, None),
+            Owner::Others => (&mut self.processes.others, None),
             Owner::Nobody => (&mut self.nobody, Some(&mut self.nobody_peers)),
         }
     }
-
-    fn process(&mut self, event: &ProcessEvent<'_>) {
-        let pid = event.process;
-        if event.kind == ProcessEventKind::Ended {
-            if let Some(&index) = self.by_pid.get(&pid) {
-                self.processes[index].ended = true;
-            }
-            return;
-        }
-        // The id of an ended process is used again: another process, so another entry.
-        if let Some(&index) = self.by_pid.get(&pid)
-            && self.processes[index].ended
-        {
-            if self.processes[index].traffic.packets() > 0 {
-                self.by_pid.remove(&pid);
-                self.last = None;
-            } else {
-                self.processes[index] = Process { pid, ..Process::default() };
-            }
-        }
-        let parent =
-            event.parent.and_then(|parent| self.by_pid.get(&parent)).map(|&index| &self.processes[index]);
-        let inherited = parent.map(|parent| (parent.name.clone(), parent.user.clone()));
-        let index = self.index_of(pid);
-        let process = &mut self.processes[index];
-        // A child runs its parent's program, as its user, until it says otherwise.
-        if let Some((name, user)) = inherited.filter(|_| event.kind == ProcessEventKind::Forked) {
-            (process.name, process.user) = (name, user);
-        }
-        if let Some(path) = &event.path {
-            process.name = lossy(base_name(path));
-        }
-        match (&event.user_name, event.user, &event.security_id) {
-            (Some(name), ..) => process.user = lossy(name),
-            (None, Some(user), _) => process.user = user.to_string(),
-            (None, None, Some(sid)) => {
-                process.user = lossy(sid);
-                // So that its name is known by the time that it is shown.
-                let _ = users::shown(&process.user);
-            }
-            (None, None, None) => {}
-        }
-    }
-
-    /// The process of this id, as the owner of packets.
-    fn owner_of(&mut self, pid: u32) -> Owner {
-        owner_at(self.index_of(pid))
-    }
-
-    /// Where the process of this id is; made if it is not known.
-    fn index_of(&mut self, pid: u32) -> usize {
-        if let Some((last, index)) = self.last
-            && last == pid
-        {
-            return index;
-        }
-        let index = match self.by_pid.get(&pid) {
-            Some(&index) => index,
-            None => {
-                if self.processes.len() == MAX_PROCESSES {
-                    self.compact();
-                }
-                self.processes.push(Process { pid, ..Process::default() });
-                self.by_pid.insert(pid, self.processes.len() - 1);
-                self.processes.len() - 1
-            }
-        };
-        self.last = Some((pid, index));
-        index
-    }
-
-    /// Makes room: the half with least traffic becomes others.
-    fn compact(&mut self) {
-        for (index, process) in self.processes.iter_mut().enumerate() {
-            process.place = index;
-        }
-        self.processes.sort_by_key(|p| (std::cmp::Reverse(p.traffic.bytes()), p.ended));
-        let mut moved = vec![Owner::Others; self.processes.len()];
-        for (index, process) in self.processes.iter().enumerate().take(MAX_PROCESSES / 2) {
-            moved[process.place] = owner_at(index);
-        }
-        self.recent.relocate(|owner| match owner {
-            Owner::At(index) => moved[index as usize],
-            owner => owner,
-        });
-        for process in self.processes.drain(MAX_PROCESSES / 2..) {
-            if process.traffic.packets() > 0 {
-                self.others.add(&process.traffic);
-                self.others_count += 1;
-            }
-        }
-        self.by_pid.clear();
-        self.last = None;
-        for (index, process) in self.processes.iter().enumerate() {
-            let newest = self.by_pid.entry(process.pid).or_insert(index);
-            if self.processes[*newest].ended {
-                *newest = index;
-            }
-        }
-    }
-}
-
-/// The process at this index; there are never as many as 2^32.
-fn owner_at(index: usize) -> Owner {
-    Owner::At(u32::try_from(index).unwrap_or(u32::MAX))
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_NAME)]).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
 
-    use hone_pcapng::{ConnectionEventKind, Corrected, Direction, Method, Packet};
+    use hone_pcapng::{ConnectionEventKind, Corrected, Direction, Method, Packet, ProcessEventKind};
 
     use super::*;
+    use crate::traffic::processes::MAX_PROCESSES;
 
     fn packet(tally: &mut Tally, pid: u32, bytes: u32) {
         let mut out = Vec::new();
@@ -478,11 +282,11 @@ mod tests {
             packet(&mut tally, pid, 1);
             event(&mut tally, pid, ProcessEventKind::Ended, None, 0);
         }
-        assert!(tally.processes.len() <= MAX_PROCESSES);
+        assert!(tally.processes.list.len() <= MAX_PROCESSES);
         assert_eq!(tally.process_count(), u64::from(count) + 1);
         assert_eq!(tally.total.bytes(), 1_000_000 + u64::from(count));
-        let kept: u64 = tally.processes.iter().map(|p| p.traffic.bytes()).sum();
-        assert_eq!(kept + tally.others.bytes(), tally.total.bytes());
+        let kept: u64 = tally.processes.list.iter().map(|p| p.traffic.bytes()).sum();
+        assert_eq!(kept + tally.processes.others.bytes(), tally.total.bytes());
         assert_eq!(names(&tally)[0], (0, "busy", 1_000_000));
         packet(&mut tally, 0, 1);
         assert_eq!(names(&tally)[0].2, 1_000_001, "it is still found by its id");
@@ -527,10 +331,10 @@ mod tests {
         for number in 0..count {
             segment(&mut tally, Ok(1000 + number), number * 10, 53);
         }
-        assert!(tally.others_count > 0);
+        assert!(tally.processes.others_count > 0);
         correction(&mut tally, 7, Corrected::Bytes { from: 0, to: count * 10 }, Ok(Method::Reader));
         assert_eq!(names(&tally), [(7, "", 50 * u64::from(count))]);
-        assert_eq!(tally.others, Traffic::default());
+        assert_eq!(tally.processes.others, Traffic::default());
         assert_eq!(tally.missed_corrections, 0);
     }
 
@@ -540,7 +344,7 @@ mod tests {
         for pid in 0..u32::try_from(MAX_PROCESSES).unwrap() * 2 {
             event(&mut tally, pid, ProcessEventKind::Started, Some("/bin/idle"), 1);
         }
-        assert_eq!((tally.process_count(), tally.others_count), (0, 0));
+        assert_eq!((tally.process_count(), tally.processes.others_count), (0, 0));
         assert!(tally.busiest(10).is_empty());
     }
 }

@@ -1,0 +1,316 @@
+//! The fields of an object, by the names of the Elastic Common Schema; what it has no name for is in [`Hone`].
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hone_pcapng::{Corrected, Correction, Direction, EventCounts, ProcessEvent, words};
+use serde::Serialize;
+
+use crate::show::processes::Process;
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Document<'a> {
+    #[serde(rename = "@timestamp", skip_serializing_if = "Option::is_none")]
+    pub(super) timestamp: Option<&'a str>,
+    pub(super) ecs: Ecs,
+    pub(super) event: EventFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<Host<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network: Option<Network>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) destination: Option<Endpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) process: Option<ProcessFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) container: Option<Container<'a>>,
+    #[serde(skip_serializing_if = "Hone::is_empty")]
+    pub(super) hone: Hone<'a>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Ecs {
+    pub(super) version: &'static str,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct EventFields {
+    pub(super) kind: &'static str,
+    pub(super) category: &'static [&'static str],
+    #[serde(rename = "type")]
+    pub(super) types: &'static [&'static str],
+    pub(super) action: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Host<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) os: Option<Os<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Os<'a> {
+    pub(super) full: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Network {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) transport: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iana_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) direction: Option<&'static str>,
+    pub(super) bytes: u32,
+    pub(super) packets: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) community_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Endpoint {
+    pub(super) ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<u16>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Container<'a> {
+    pub(super) id: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct ProcessFields<'a> {
+    pub(super) pid: u32,
+    /// In its own process id namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) vpid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) executable: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) args: Option<Vec<Cow<'a, str>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) args_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command_line: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<Parent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<Account<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<Account<'a>>,
+}
+
+impl<'a> ProcessFields<'a> {
+    /// What earlier events told of a process.
+    pub(super) fn known(pid: u32, process: Option<&'a Process>) -> Self {
+        let path = process.map(|process| &process.path[..]).filter(|path| !path.is_empty());
+        Self {
+            pid,
+            name: path.and(process).map(|process| text(process.name())),
+            executable: path.map(text),
+            user: process.and_then(|process| {
+                let name = Some(&process.user_name[..]).filter(|name| !name.is_empty());
+                let sid = Some(&process.security_id).filter(|sid| !sid.is_empty());
+                match sid {
+                    Some(sid) => Some(Account { id: Some(sid.clone()), name: name.map(text) }),
+                    None => Account::new(process.user, name),
+                }
+            }),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Parent {
+    pub(super) pid: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Account<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Cow<'a, str>>,
+}
+
+impl<'a> Account<'a> {
+    pub(super) fn new(id: Option<u32>, name: Option<&'a [u8]>) -> Option<Self> {
+        (id.is_some() || name.is_some())
+            .then(|| Self { id: id.map(|id| id.to_string()), name: name.map(text) })
+    }
+}
+
+/// What only Hone has names for.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Hone<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connection: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) packet: Option<PacketFields>,
+    /// The packet's process is not the one that was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) corrected: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) correction: Option<CorrectionFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) section: Option<SectionFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) statistics: Option<StatisticsFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) event_number: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) network_namespace: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<Bytes>,
+}
+
+impl Hone<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.connection.is_none()
+            && self.packet.is_none()
+            && self.corrected.is_none()
+            && self.correction.is_none()
+            && self.section.is_none()
+            && self.statistics.is_none()
+            && self.event_number.is_none()
+            && self.network_namespace.is_none()
+            && self.bytes.is_none()
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Id {
+    pub(super) id: u64,
+}
+
+/// Which packets are corrected, and how their process is known.
+#[derive(Debug, Serialize)]
+pub(super) struct CorrectionFields<'a> {
+    pub(super) direction: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) time: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) how: Option<&'static str>,
+}
+
+impl<'a> CorrectionFields<'a> {
+    pub(super) fn of(correction: &Correction, time: Option<&'a str>) -> Self {
+        let (from, to) = match correction.packets {
+            Corrected::Bytes { from, to } => (Some(from), Some(to)),
+            Corrected::Time(_) => (None, None),
+        };
+        let direction = direction(correction.direction);
+        Self { direction, from, to, time, how: correction.how.map(words) }
+    }
+}
+
+pub(super) fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "ingress",
+        Direction::Outbound => "egress",
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PacketFields {
+    pub(super) captured: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) flags: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fragment_offset: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) icmp: Option<Icmp>,
+    /// What is malformed in the IP headers, which are not shown then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) malformed: Option<&'static str>,
+    /// The link type, if it is one that is not decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) link_type: Option<u32>,
+    /// The interface, if it is not the section's first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interface: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) how: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Icmp {
+    #[serde(rename = "type")]
+    pub(super) kind: u8,
+    pub(super) code: u8,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SectionFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) application: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hardware: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct StatisticsFields {
+    pub(super) packets: Counts,
+    pub(super) processes: Counts,
+    pub(super) connections: Counts,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Counts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) received: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dropped_by_source: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dropped_by_ring: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) delivered: Option<u64>,
+}
+
+impl From<&EventCounts> for Counts {
+    fn from(counts: &EventCounts) -> Self {
+        let EventCounts { received, dropped_by_source, dropped_by_ring, delivered } = *counts;
+        Self { received, dropped_by_source, dropped_by_ring, delivered }
+    }
+}
+
+/// The bytes of what is not UTF-8, in base64.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Bytes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) executable: Option<String>,
+    /// Each argument is followed by a zero byte, as it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) args: Option<String>,
+}
+
+impl Bytes {
+    pub(super) fn of(event: &ProcessEvent<'_>) -> Option<Self> {
+        let encoded = |bytes: &Option<Cow<'_, [u8]>>| {
+            let bytes = bytes.as_deref().filter(|bytes| std::str::from_utf8(bytes).is_err())?;
+            Some(BASE64_STANDARD.encode(bytes))
+        };
+        let bytes = Self { executable: encoded(&event.path), args: encoded(&event.arguments) };
+        (bytes.executable.is_some() || bytes.args.is_some()).then_some(bytes)
+    }
+}
+
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}

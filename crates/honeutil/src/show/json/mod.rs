@@ -1,0 +1,186 @@
+//! Events as JSON, one object a line, with the field names of the Elastic Common Schema where it has one and `hone.*`
+//! where it has none. Bytes that are not UTF-8 are replaced in a text field, and whole, in base64, in `hone.bytes`.
+
+mod fields;
+
+use std::borrow::Cow;
+use std::io;
+
+use hone_pcapng::{ConnectionEventKind, HostId, ProcessEvent, ProcessEventKind, Section, Statistics, words};
+
+use self::fields::{
+    Account, Bytes, Container, CorrectionFields, Counts, Document, Ecs, Endpoint, EventFields, Host, Icmp,
+    Id, Network, Os, PacketFields, Parent, ProcessFields, SectionFields, StatisticsFields, direction, text,
+};
+use super::community_id::Flow;
+use super::event::{Event, Packet, Shown};
+use super::line::guid_text;
+use super::processes::Process;
+use super::time::Times;
+use crate::text::prints;
+use crate::traffic::ip::{self, Headers};
+
+/// The version of the schema whose names these are.
+const ECS_VERSION: &str = "8.17.0";
+
+/// Writes objects; keeps its buffers from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    times: Times,
+    packet_times: Times,
+}
+
+impl Objects {
+    /// Appends the event's line.
+    pub(crate) fn write(&mut self, shown: &Shown<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut document = Document {
+            timestamp: shown.nanos.map(|nanos| self.times.text(nanos)),
+            ecs: Ecs { version: ECS_VERSION },
+            ..Document::default()
+        };
+        match &shown.event {
+            Event::Section(section) => document.section(section),
+            Event::Process(event) => document.process(event, shown.process),
+            Event::Connection(event) => {
+                let (action, kinds): (_, &[_]) = match event.kind {
+                    ConnectionEventKind::Opened => ("socket-opened", &["connection", "start"]),
+                    ConnectionEventKind::Closed => ("socket-closed", &["connection", "end"]),
+                    ConnectionEventKind::Correction => ("packets-corrected", &["connection", "info"]),
+                    ConnectionEventKind::Other(_) => ("socket-event", &["connection", "info"]),
+                };
+                document.event = EventFields { kind: "event", category: &["network"], types: kinds, action };
+                document.process = shown.pid().map(|pid| ProcessFields::known(pid, shown.process));
+                document.hone.connection = Some(Id { id: event.connection });
+                let time = shown.packet_nanos.map(|nanos| self.packet_times.text(nanos));
+                document.hone.correction = event.correction.as_ref().map(|it| CorrectionFields::of(it, time));
+            }
+            Event::Packet(packet) => document.packet(packet, shown.process),
+            Event::Statistics(statistics) => document.statistics(statistics),
+        }
+        let container = shown.process.map(|process| &process.container[..]).filter(|id| !id.is_empty());
+        document.container = container.map(|id| Container { id: text(id) });
+        let start = out.len();
+        serde_json::to_writer(&mut *out, &document)?;
+        escape(start, out);
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// Escapes in the JSON from `start` on what the text form escapes, too, so that no name steers a terminal. Outside of its
+/// strings JSON has none of that, and within them serde_json has escaped the controls of ASCII but the last one.
+fn escape(start: usize, out: &mut Vec<u8>) {
+    // Nearly always nothing: one look at the line costs less than one at each string.
+    if out[start..].iter().copied().max() < Some(b'\x7F') {
+        return;
+    }
+    let line = String::from_utf8_lossy(&out[start..]).into_owned();
+    out.truncate(start);
+    for char in line.chars() {
+        if prints(char) {
+            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+        }
+    }
+}
+
+impl<'a> Document<'a> {
+    fn section(&mut self, section: &'a Section<'a>) {
+        self.event =
+            EventFields { kind: "event", category: &["host"], types: &["info"], action: "section-started" };
+        self.host = Some(Host {
+            id: section.host.as_ref().map(|host| match host {
+                HostId::Guid(guid) => Cow::Owned(guid_text(guid)),
+                HostId::Name(name) => Cow::Borrowed(&**name),
+            }),
+            os: section.os.as_deref().map(|os| Os { full: text(os) }),
+        });
+        self.hone.section = Some(SectionFields {
+            application: section.application.as_deref().map(text),
+            hardware: section.hardware.as_deref().map(text),
+        });
+    }
+
+    fn process(&mut self, event: &'a ProcessEvent<'a>, process: Option<&'a Process>) {
+        let (action, kinds): (_, &[_]) = match event.kind {
+            ProcessEventKind::Started => ("exec", &["start"]),
+            ProcessEventKind::Forked => ("fork", &["start"]),
+            ProcessEventKind::KernelThread => ("kernel-thread", &["start"]),
+            ProcessEventKind::Ended => ("end", &["end"]),
+            ProcessEventKind::Other(number) => {
+                self.hone.event_number = Some(number);
+                ("process-event", &["info"])
+            }
+        };
+        self.event = EventFields { kind: "event", category: &["process"], types: kinds, action };
+        let mut fields = ProcessFields::known(event.process, process);
+        // In full: what is known of a process is kept with a bound.
+        fields.executable = event.path.as_deref().map(text).or(fields.executable);
+        fields.args =
+            event.arguments.as_deref().map(|arguments| super::arguments(arguments).map(text).collect());
+        fields.args_count = fields.args.as_ref().map(Vec::len);
+        fields.command_line = event.command_line.as_deref().map(text);
+        fields.vpid = event.namespace_pid;
+        fields.parent = event.parent.map(|pid| Parent { pid });
+        fields.group = Account::new(event.group, event.group_name.as_deref());
+        if let Some(sid) = &event.security_id {
+            let name = fields.user.and_then(|user| user.name);
+            fields.user = Some(Account { id: Some(text(sid).into_owned()), name });
+        }
+        self.process = Some(fields);
+        self.hone.network_namespace = event.network_namespace;
+        self.hone.bytes = Bytes::of(event);
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, process: Option<&'a Process>) {
+        let headers = packet.headers.as_ref();
+        self.event =
+            EventFields { kind: "event", category: &["network"], types: &["info"], action: "packet" };
+        let protocol = headers.map(|headers| headers.protocol);
+        self.network = Some(Network {
+            kind: headers.map(|headers| if headers.source.is_ipv4() { "ipv4" } else { "ipv6" }),
+            transport: protocol.and_then(ip::name),
+            iana_number: protocol.map(|protocol| protocol.to_string()),
+            direction: packet.direction().map(direction),
+            bytes: packet.original_length,
+            packets: 1,
+            community_id: headers.and_then(Flow::of).map(|flow| flow.id()),
+        });
+        if let Some(headers) = headers {
+            let ports = headers.ports();
+            self.source = Some(Endpoint { ip: headers.source, port: ports.map(|ports| ports[0]) });
+            self.destination = Some(Endpoint { ip: headers.destination, port: ports.map(|ports| ports[1]) });
+        }
+        self.process = packet.process.map(|pid| ProcessFields::known(pid, process));
+        self.hone.connection = packet.connection.map(|id| Id { id });
+        self.hone.corrected = packet.is_corrected.then_some(true);
+        self.hone.packet = Some(PacketFields {
+            captured: packet.data.len(),
+            flags: packet.flags,
+            fragment_offset: headers.map(|headers| headers.fragment).filter(|offset| *offset > 0),
+            icmp: headers.and_then(Headers::icmp).map(|[kind, code]| Icmp { kind, code }),
+            malformed: packet.malformed,
+            link_type: packet.undecoded.then_some(packet.link_type),
+            interface: (packet.interface != 0).then_some(packet.interface),
+            how: packet.how.map(words),
+        });
+    }
+
+    fn statistics(&mut self, statistics: &Statistics<'_>) {
+        self.event =
+            EventFields { kind: "metric", category: &["network"], types: &["info"], action: "statistics" };
+        self.hone.statistics = Some(StatisticsFields {
+            packets: Counts {
+                received: statistics.received,
+                dropped_by_source: statistics.dropped_by_source,
+                dropped_by_ring: statistics.dropped_by_ring,
+                delivered: statistics.delivered,
+            },
+            processes: (&statistics.processes).into(),
+            connections: (&statistics.connections).into(),
+        });
+    }
+}
