@@ -1,4 +1,4 @@
-//! The one line on the terminal that is redrawn while recording goes on, and log lines that don't run into it.
+//! Messages on standard error, and the one line there that is redrawn while recording goes on.
 //!
 //! No escape codes: a line is erased by writing blanks over it, so any terminal will do.
 

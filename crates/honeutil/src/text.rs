@@ -1,4 +1,4 @@
-//! How numbers and names look to people.
+//! How numbers and names are written for people.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -142,7 +142,7 @@ pub fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == separator).find(|part| !part.is_empty()).unwrap_or(path)
 }
 
-/// Appends bytes of somebody else's choice as one word that can be told from any other: no blank in it, nothing that
+/// Appends bytes of somebody else's choice as one word that differs from any other: no blank in it, nothing that
 /// does not print or would change how its neighbours print. `\\`, `\x1b` and `\u{202e}` stand for what was there.
 pub fn escape(bytes: &[u8], out: &mut String) {
     for chunk in bytes.utf8_chunks() {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_one_word_and_tell_what_was_there() {
+    fn words_are_one_word_and_show_what_was_there() {
         let escaped = |bytes: &[u8]| {
             let mut out = String::new();
             escape(bytes, &mut out);

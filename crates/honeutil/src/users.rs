@@ -1,4 +1,4 @@
-//! Users of Windows, of whom recordings have the security identifiers: what they are called, as far as it is known here.
+//! Names of Windows' users: recordings have only their security identifiers.
 
 use std::borrow::Cow;
 

@@ -13,7 +13,7 @@ use crate::platform;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = NOTES)]
 pub struct CompletionsArgs {
-    /// Whose
+    /// The shell
     pub shell: Shell,
 }
 

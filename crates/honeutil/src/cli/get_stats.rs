@@ -28,11 +28,11 @@ pub struct StatsArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Again every so many seconds, until Ctrl-C: 0.1 to 1d, as 5, 0.5, 10s, 1m
+    /// Repeat at this interval until Ctrl-C: 0.1 to 1d, as 5, 0.5, 10s, 1m
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2", value_parser = interval)]
     pub watch: Option<Duration>,
 
-    /// What honed uses memory for, instead
+    /// Show instead what honed uses memory for
     #[cfg(target_os = "linux")]
     #[arg(long)]
     pub memory: bool,
@@ -42,7 +42,7 @@ pub struct StatsArgs {
 #[cfg(target_os = "linux")]
 const NOTES: &str = "\
 Numbers:
-  A snap length of 0 is unlimited. Connection close events may exceed open
+  A snap length of 0 is unlimited. There may be more close events than open
   events: connections that were open before honed started close, too.
   Drops are counted where they happen: in the sensor (between kernel and
   honed), in the queue manager (no memory), in a reader's ring buffer (the
@@ -62,8 +62,8 @@ Examples:
 #[cfg(windows)]
 const NOTES: &str = "\
 Numbers:
-  This program is a reader while it asks: it is counted among the readers.
-  A snap length of 0 is unlimited. Connection close events may exceed open
+  While this program asks, it is a reader, too, and counted as one.
+  A snap length of 0 is unlimited. There may be more close events than open
   events: connections that were open before the driver started close, too.
   Drops are counted where they happen: in the queue manager (no memory), in a
   reader's ring buffer (the reader is too slow; other readers lose nothing).
@@ -80,7 +80,7 @@ Examples:
 
 /// How often a wait looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Between reports so far apart, the connection is not kept: honed closes one on which nothing is asked for ten minutes.
+/// From this interval on, the connection is not kept between reports: honed closes one that is silent for ten minutes.
 const OPEN_AGAIN: Duration = Duration::from_secs(300);
 
 pub(super) fn run(args: &StatsArgs) -> anyhow::Result<ExitCode> {
@@ -90,7 +90,7 @@ pub(super) fn run(args: &StatsArgs) -> anyhow::Result<ExitCode> {
     let mut first = true;
     loop {
         let mut text = match report(&mut service, args, &mut earlier) {
-            // It was to end anyway.
+            // It is to end anyway.
             Err(_) if control.stopping().is_some() => return Ok(ExitCode::SUCCESS),
             report => report?,
         };

@@ -48,9 +48,9 @@ Puts honed and honeutil into /usr/local/bin, with the configuration
 whose members may read, man pages and completions, for systemd the unit, and
 for Wireshark the interface `hone`, which captures through honeutil.
 With systemd, honed is started now and whenever the system starts; elsewhere
-`honeutil start` starts it. Can be run again: it mends and updates.
+`honeutil start` starts it. It can be run again: then it repairs and updates.
 
-The packages for Debian and Fedora do the same; use either.
+The packages for Debian and Fedora do the same: use either them or this.
 
 Exit status:
   0  installed
@@ -67,13 +67,13 @@ Examples:
 const NOTES: &str = "\
 Registers System32\\drivers\\hone.sys as the service `hone`, started with the
 system, and adds what makes the Windows Filtering Platform call it: a provider,
-a sublayer, callouts, and filters, which only inspect. It starts nothing. Can
-be run again: it mends and updates.
+a sublayer, callouts, and filters, which only inspect. It starts nothing. It can
+be run again: then it repairs and updates.
 
-The driver has to be signed, or the computer be in test-signing mode. One that
-starts with the system, and whose signature Windows refuses then, could keep
-the computer from starting: install it with --on-demand, start it, and install
-it once more without, as the installer does.
+The driver has to be signed, or the computer has to be in test-signing mode. A
+driver that starts with the system can keep the computer from starting if
+Windows refuses its signature. So install it with --on-demand first, start it,
+and install it once more without that option, as the installer does.
 
 Exit status:
   0  installed

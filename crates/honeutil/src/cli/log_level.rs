@@ -30,8 +30,8 @@ Levels:
   information  0x04  starts, stops, readers that come and go
   verbose      0x08  each request
   lock-status  0x10  who waited for the lock, and for how long
-  They hold until honed ends or reads its configuration again (log_level in
-  /etc/hone/hone.toml).
+  The setting lasts until honed ends or reads its configuration again
+  (log_level in /etc/hone/hone.toml).
 
 Examples:
   honeutil log-level

@@ -1,7 +1,7 @@
 //! The command line. Each command has a file of its own, which reads from top to bottom: options, the notes below the
 //! help, and what the command does.
 //!
-//! A new command is a file here with `ARGS`, `NOTES` and `run`, and a line in [`Command`] and in [`run`].
+//! A new command is a file here with its options, `NOTES` and `run`, and a line in [`Command`] and in [`run`].
 
 pub(crate) mod completions;
 pub mod get_stats;
@@ -39,7 +39,7 @@ pub struct Cli {
 
     /// Pause before exiting: wait for Enter, if standard input is a terminal
     ///
-    /// So that the last messages can be read in a window that closes with the program.
+    /// The last messages can then be read in a window that closes when the program ends.
     #[arg(short, long, global = true)]
     pub pause: bool,
 }
@@ -50,10 +50,10 @@ Exit status:
   0  done
   1  something failed; standard error says what
   2  the command line is wrong; nothing was started
-  `honeutil help COMMAND` says what else a command has.
+  `honeutil help COMMAND` shows what else a command returns.
 
 Environment:
-  NO_COLOR  no color in help and in what is wrong with a command line";
+  NO_COLOR  no color in the help and in messages about the command line";
 
 /// The commands, in the order of the help. The first line of each one's help is at its options.
 #[derive(Debug, Subcommand)]

@@ -52,7 +52,7 @@ pub struct ReadArgs {
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
-    /// Keep at most BYTES of each packet; 0: all of it
+    /// Keep at most BYTES of each packet; 0: the whole packet
     #[arg(short, long, value_name = "BYTES", default_value = "0", value_parser = snap_length)]
     pub snap_length: SnapLength,
 
@@ -66,7 +66,7 @@ pub struct ReadArgs {
 
     /// Begin the next file before one grows beyond BYTES: 1M to 16T, with K, M, G or T
     ///
-    /// A file is at least twice as large as the state of the host that it begins with.
+    /// Each file begins with the state of the host, and may become at least twice as large as that.
     #[arg(long, value_name = "BYTES", value_parser = rotate_size)]
     pub rotate_size: Option<u64>,
 
@@ -76,16 +76,16 @@ pub struct ReadArgs {
 
     /// Keep at most N files of this recording: remove its oldest when a new one begins
     ///
-    /// A file that was there before, and that -w overwrote, is not counted and never removed. Nor is one that somebody
-    /// has moved. While one is compressed, there is one more, FILE.zst.part.
+    /// A file that was there before, and that -w overwrote, is not counted and never removed, and neither is a file that
+    /// somebody has moved. While a file is compressed, there is one more, FILE.zst.part.
     #[arg(long, value_name = "N", value_parser = max_files)]
     pub max_files: Option<NonZeroU32>,
 
     /// Compress each finished file with zstd, into FILE.zst
     ///
-    /// This happens beside the recording, one file at a time, as FILE.zst.part; the plain file is removed once the
-    /// compressed one is whole. `honeutil show` reads both. What a recorder of the same names has left half compressed
-    /// when it was killed is removed; its plain file stays as it is.
+    /// This happens during the recording, one file at a time, as FILE.zst.part; the plain file is removed once the
+    /// compressed one is whole. `honeutil show` reads both. If a recorder that used the same names was killed while it
+    /// compressed, its half file is removed; its plain file stays as it is.
     #[arg(long)]
     pub compress: bool,
 
@@ -93,7 +93,7 @@ pub struct ReadArgs {
     #[command(flatten)]
     pub source: SourceArgs,
 
-    /// Say more on standard error; twice or three times for even more
+    /// More messages on standard error; -vv and -vvv for even more
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 
@@ -107,15 +107,15 @@ pub struct ReadArgs {
 pub struct SourceArgs {
     /// Kernel buffer between sensor and file: a power of two, 1 to 1024 [default: 64]
     ///
-    /// A larger one drops fewer packets when traffic comes in bursts or the disk is slow. Through honed, its own holds:
-    /// sensor_buffer in /etc/hone/hone.toml.
+    /// A larger buffer drops fewer packets when traffic comes in bursts or the disk is slow. Has no effect through honed:
+    /// there, sensor_buffer in /etc/hone/hone.toml counts.
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "MIB", value_parser = buffer_size)]
     pub buffer_size: Option<u32>,
 
     /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
     ///
-    /// For comparisons; through honed, its own holds: `honed --mechanism`.
+    /// For comparisons. Has no effect through honed: there, `honed --mechanism` counts.
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "HOW", value_parser = hone_linux::mechanism)]
     pub mechanism: Option<Mechanism>,
@@ -124,7 +124,7 @@ pub struct SourceArgs {
     #[command(flatten)]
     pub service: ServiceChoice,
 
-    /// Wait for honed, and go on with a new section when it is back after it ended
+    /// Wait for honed, and when it was restarted go on with a new section
     #[cfg(target_os = "linux")]
     #[arg(long, conflicts_with = "local")]
     pub follow: bool,
@@ -142,23 +142,23 @@ Signals:
                       hangs up, the recording ends.
 
 Files:
-  If a file is deleted or replaced while it is written, a warning says so
-  within a second, and how to save what is in it. It is written on, the next
-  file begins when it is due, and the exit status is 1. A file that is moved,
-  as logrotate does it, is whole: the summary has its new name. Neither is
-  compressed or removed. What was finished before may be taken at any time.
+  If a file is deleted or replaced while it is written, a warning within a
+  second says so, and how to save its contents. Recording into it goes on, the
+  next file begins at its usual time, and the exit status is 1. A file that is
+  moved, as logrotate does it, stays whole: the summary has its new name.
+  Neither is compressed or removed. Finished files may be taken at any time.
 
 honed:
   If honed runs, its stream is recorded; if not, honeutil loads the sensor
-  itself, which takes root. -v says which. If honed is there and refuses,
-  nothing is recorded. Through honed, a file may exceed --rotate-size by
-  what waited in honed when the size was reached.
+  itself, which needs root. -v says which. If honed runs and refuses, nothing
+  is recorded. Through honed, a file may exceed --rotate-size by what waited
+  in honed when the size was reached.
 
 Exit status:
   0    the recording ended as asked
   1    something failed, or a file was deleted or replaced meanwhile; standard
        error says what, and files end at their last whole block. Without a
-       message: the pipe's reader closed it.
+       message: the reader of the pipe closed it.
   2    the command line is wrong; nothing was started
   130  a second Ctrl-C ended it while its output was stuck, or honed hung
 
@@ -181,28 +181,30 @@ Keys:
   recording ends as with Ctrl-C.
 
 Files:
-  If a file is deleted or replaced while it is written, a warning says so
-  within a second. It is written on, the next file begins when it is due, and
-  the exit status is 1. A file that is moved is whole: the summary has its new
-  name. Neither is compressed or removed. What was finished before may be taken
-  at any time.
+  If a file is deleted or replaced while it is written, a warning within a
+  second says so. Recording into it goes on, the next file begins at its usual
+  time, and the exit status is 1. A file that is moved stays whole: the summary
+  has its new name. Neither is compressed or removed. Finished files may be
+  taken at any time.
 
 Pipes:
-  -w \\\\.\\pipe\\NAME makes the pipe if nobody has, waits until a program opens it,
-  and records until that closes it. One program of this computer can open it,
-  as an administrator. Of a pipe that somebody else has made, it is the
-  writer; that one learns who writes, and can do nothing in that name.
+  -w \\\\.\\pipe\\NAME makes the pipe unless it exists, waits until a program opens
+  it, and records until that program closes it. One program of this computer
+  can open it, as an administrator. If another program has made the pipe,
+  honeutil writes to it; that program learns who writes, and can do nothing
+  under that name.
 
 It reads the driver's stream, which only administrators may. Any number of
-programs can read at once; each gets everything. The driver can't be stopped
-meanwhile. A file may exceed --rotate-size by what waited in the driver when
-the size was reached.
+programs can read at the same time; each gets everything. The driver can't be
+stopped meanwhile. A file may exceed --rotate-size by what waited in the driver
+when the size was reached.
 
 Exit status:
   0    the recording ended as asked
   1    something failed, or a file was deleted or replaced meanwhile; standard
-       error says what, and files end at their last whole block. Without a message: the pipe's reader closed it,
-       which the next block that is written shows.
+       error says what, and files end at their last whole block. Without a
+       message: the reader of the pipe closed it; that is noticed when the next
+       block is written.
   2    the command line is wrong; nothing was started
   130  a second Ctrl-C ended it while its output was stuck
 
@@ -250,7 +252,7 @@ pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl ReadArgs {
-    /// What makes no sense together, and no single option shows.
+    /// Refuses options that make no sense together.
     pub(super) fn check(&self) -> Result<(), clap::Error> {
         let is_stream = match self.target() {
             Target::Stdout => true,

@@ -16,7 +16,7 @@ pub struct RepairArgs {
 
     /// Write to OUT, which must not exist yet [default: FILE with .repaired before its extension]
     ///
-    /// What is written is never compressed, and may be read by whom FILE may be read by.
+    /// OUT is never compressed, and has the same permissions as FILE.
     #[arg(short, long, value_name = "OUT", conflicts_with = "in_place")]
     pub output: Option<PathBuf>,
 
@@ -38,11 +38,11 @@ const NOTES: &str = "\
 A recorder that is killed leaves whole blocks. But when the power fails, a file
 system may lose the end of a file, or leave zeros there; and a copy may break
 off. This keeps the whole blocks, and prints what it has cut off: how many
-bytes, from which offset. FILE stays as it is, but for --in-place. A file that
-is whole is left alone: nothing is written.
+bytes, from which offset. FILE stays as it is, unless --in-place is given. If
+the file is whole, nothing is written.
 
-Offsets are bytes from the beginning of the file, of a compressed one of what
-it holds.
+Offsets are bytes from the beginning of the file; of a compressed file, from the
+beginning of its decompressed contents.
 
 Exit status:
   0  the file is whole, or was repaired; standard output says which
@@ -55,7 +55,7 @@ Examples:
   honeutil repair --in-place web.pcapng";
 
 pub(super) fn run(args: &RepairArgs) -> anyhow::Result<ExitCode> {
-    // The file is repaired, also if nobody reads what was done.
+    // The file is repaired, even if nobody reads the report.
     print(&repair(args)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -26,8 +26,8 @@ pub struct RingSizeArgs {
 
 /// Below the help.
 const NOTES: &str = "\
-Readers that are attached keep their ring buffers. The size holds until honed
-ends; ring_buffer_size in /etc/hone/hone.toml is for good.
+Readers that are attached keep their ring buffers. The setting lasts until
+honed ends; ring_buffer_size in /etc/hone/hone.toml is permanent.
 
 Examples:
   honeutil ring-size

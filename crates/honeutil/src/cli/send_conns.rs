@@ -1,6 +1,5 @@
 //! `honeutil send-conns`: sends the list of open connections to the service.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -9,7 +8,7 @@ use hone_api::limits::MAX_OPEN_CONNECTIONS;
 use hone_api::{ConnectionRecord, Fixed, List, OpenConnection, OpenConnections, Request};
 
 use super::service_choice::ServiceAddress;
-use crate::messages::{Messages, print};
+use crate::messages::{print, say};
 use crate::platform::{self, SERVICE, Service};
 use crate::record::control::Control;
 use crate::text::counted;
@@ -35,10 +34,10 @@ pub struct ConnsArgs {
 /// Below the help.
 #[cfg(target_os = "linux")]
 const NOTES: &str = "\
-Reads the sockets of all network namespaces that a process is in, and who
-holds them, from /proc, and sends the list to honed, which names with it the
-process of packets that it cannot explain by itself. You do not need this in
-normal operation: honed reads the open sockets when it starts.
+Reads from /proc which process has which socket open, in all network
+namespaces that have a process, and sends the list to honed. honed uses it
+for packets that it cannot attribute by itself. You do not need this in normal
+operation: honed reads the open sockets when it starts.
 
 Exit status:
   0  sent
@@ -52,10 +51,10 @@ Examples:
 /// Below the help.
 #[cfg(windows)]
 const NOTES: &str = "\
-Sends Windows' own list of open connections and their processes to the driver,
-which names with it the process of packets that it cannot explain by itself.
-You do not need this in normal operation: a driver that starts with the system
-sees all connections begin. The installer does it once.
+Sends Windows' own list of open connections and their processes to the driver.
+The driver uses it for packets that it cannot attribute by itself. You do not
+need this in normal operation: a driver that starts with the system sees all
+connections begin. The installer does it once.
 
 Exit status:
   0  sent
@@ -67,25 +66,18 @@ Examples:
   honeutil send-conns --dry-run -v";
 
 pub(super) fn run(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
-    // Before looking around: a service that isn't there is told at once.
+    // First of all: that a service does not run is reported at once.
     let service = if args.dry_run { None } else { Some(Service::open(&args.service, &Control::new())?) };
     let found = platform::open_connections()?;
     if found.unreadable > 0 {
-        let _ = writeln!(
-            Messages,
-            "honeutil: {} may not be looked into, and what they hold is not listed: run as root",
-            counted(found.unreadable as u64, "process").replace("processs", "processes")
-        );
+        let processes = counted(found.unreadable as u64, "process").replace("processs", "processes");
+        say(format!(
+            "honeutil: no permission to look into {processes}: their sockets are not listed. Run as root"
+        ));
     }
     if found.without_process > 0 {
-        let _ = writeln!(
-            Messages,
-            "honeutil: {} no process that was found: not listed",
-            match found.without_process {
-                1 => "1 socket belongs to".to_owned(),
-                count => format!("{count} sockets belong to"),
-            }
-        );
+        let sockets = counted(found.without_process as u64, "socket");
+        say(format!("honeutil: no process was found that has {sockets} open: not listed"));
     }
     if args.verbose {
         let printed = print(&found.table())?;
@@ -105,6 +97,6 @@ pub(super) fn run(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
     if found.namespaces > 0 {
         sent += &format!(" of {}", counted(found.namespaces as u64, "network namespace"));
     }
-    let _ = writeln!(Messages, "{sent}");
+    say(sent);
     Ok(ExitCode::SUCCESS)
 }

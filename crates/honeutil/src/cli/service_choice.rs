@@ -26,15 +26,15 @@ pub struct ServiceAddress {
     pub socket: Option<PathBuf>,
 }
 
-/// The service, running or not, that a command starts, stops or asks for.
+/// The service, running or not, that a command starts, stops or looks for.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ServiceInstance {
-    /// The honed that listens on PATH, which systemd knows nothing of [default: as the configuration says]
+    /// The honed that listens on PATH, which systemd does not manage [default: as the configuration says]
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 
-    /// The honed with this configuration, which systemd knows nothing of [default: /etc/hone/hone.toml]
+    /// The honed with this configuration, which systemd does not manage [default: /etc/hone/hone.toml]
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

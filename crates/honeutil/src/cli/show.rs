@@ -17,8 +17,8 @@ use crate::show::{Show, ShowError};
 pub struct ShowArgs {
     /// Recordings to show, also if compressed with zstd or gzip; - or none is standard input
     ///
-    /// Captures of other programs are shown too, PCAP-NG and libpcap's .pcap. A packet without a time (in a simple packet
-    /// block) has - for it.
+    /// Captures of other programs are shown, too: PCAP-NG, and .pcap of libpcap. A packet without a time (in a simple packet
+    /// block) has - in its place.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -35,7 +35,7 @@ pub struct ShowArgs {
 
     /// Events of processes whose executable has this file name, or this path
     ///
-    /// As it is, or as show prints it: evil\x1b.sh, caf\xe9. So have --user and --container.
+    /// As it is, or as show prints it: evil\x1b.sh, caf\xe9. --user and --container also take both forms.
     #[arg(long, value_name = "NAME", value_parser = nonempty)]
     pub name: Vec<String>,
 
@@ -43,7 +43,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "USER", value_parser = nonempty)]
     pub user: Vec<String>,
 
-    /// Events of processes in the container whose id or name begins so
+    /// Events of processes in containers whose id or name begins with this
     #[arg(long, value_name = "ID", value_parser = nonempty)]
     pub container: Vec<String>,
 
@@ -59,17 +59,17 @@ pub struct ShowArgs {
     #[arg(long, value_name = "HOST")]
     pub host: Vec<Network>,
 
-    /// Packets that meet a pcap-filter expression, as tcpdump has them
+    /// Packets that match a pcap-filter expression, as tcpdump takes it
     ///
     /// Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are numbers;
-    /// what looks at the link layer (ether, vlan) is refused.
+    /// expressions about the link layer (ether, vlan) are refused.
     #[allow(rustdoc::broken_intra_doc_links, reason = "the brackets are tcpdump's")]
     #[arg(long, value_name = "EXPRESSION")]
     pub filter: Option<Expression>,
 }
 
 impl ShowArgs {
-    /// What the filters say together.
+    /// What all filters select together.
     #[must_use]
     pub fn selection(&self) -> Selection {
         Selection {
@@ -97,30 +97,31 @@ Lines:
   SOCK  a connection was opened or closed, or packets of it are corrected
   PAKT  a packet: direction, protocol, source > destination, length
   STAT  what the section received and dropped
-  Bytes that do not print, blanks included, are shown as \\x1b or \\u{202e}.
+  Bytes that do not print, and blanks, are shown as \\x1b or \\u{202e}.
 
 Corrections:
-  A process can take over a socket with packets in it that were recorded as
-  another one's. A correction (SOCK ... correction) then follows, in the same
-  file or in a later one. Files are read twice: packets are shown, and
-  filtered, with their right process, by the name that it has at the
-  correction (JSON: hone.corrected is true). Name the files of a recording in
+  A process can take over a socket that still holds packets which were recorded
+  as those of another process. A correction (SOCK ... correction) then follows,
+  in the same file or in a later one. Files are read twice: packets are shown
+  and filtered with their correct process, under the name that it has at the
+  correction (JSON: hone.corrected is true). Give the files of a recording in
   their order, in one command. A pipe and standard input are read once: their
-  packets are shown as they were recorded, and the corrections behind them.
+  packets are shown as they were recorded, and the corrections after them.
 
 Filters:
-  Different options must all be met, of one option given again any. An event
-  that has nothing to compare is not shown: a process event has no port.
+  An event must match each option that is given. If an option is given several
+  times, one match is enough. An event that has nothing to compare is not
+  shown: a process event has no port.
 
 Exit status:
   0    everything was shown
   1    something could not be read to its end; standard error says what, where
-       and why, and what came before it was shown. Without a message: the
-       pipe's reader closed it. `honeutil repair` keeps what is whole of a file
-       with a torn end.
+       and why. Everything before that place was shown. Without a message: the
+       reader of the pipe closed it. `honeutil repair` keeps the whole blocks
+       of a file with a torn end.
   2    the command line is wrong
-  130  a second Ctrl-C; the first one, while a pipe is read, lets its writer
-       end the stream";
+  130  a second Ctrl-C; the first one, while a pipe is read, is left to the
+       writer, which then ends the stream";
 
 /// Below the notes.
 #[cfg(target_os = "linux")]

@@ -16,7 +16,7 @@ pub struct StartArgs {
     #[command(flatten)]
     pub instance: ServiceInstance,
 
-    /// Where honed's messages go, where there is no systemd with a journal
+    /// File for honed's messages, where there is no systemd with a journal
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "FILE", default_value = manage::LOG)]
     pub log: PathBuf,
@@ -30,8 +30,9 @@ pub struct StartArgs {
 /// Below the help.
 #[cfg(target_os = "linux")]
 const NOTES: &str = "\
-Where systemd runs, and honed is installed: `systemctl start honed`. Elsewhere
-honed is started in the background, with its pid in /run/hone/hone.pid.
+Where systemd runs and honed is installed, this does the same as `systemctl
+start honed`. Elsewhere honed is started in the background, and its process id
+is written to /run/hone/hone.pid.
 
 Exit status:
   0  honed serves readers; also if it ran before
@@ -41,9 +42,9 @@ Exit status:
 /// Below the help.
 #[cfg(windows)]
 const NOTES: &str = "\
-As `sc start hone`. The driver starts with the system by itself, unless it was
-installed with --on-demand. If it was not running when connections began, send
-their list with `honeutil send-conns`.
+Does the same as `sc start hone`. The driver starts with the system by itself,
+unless it was installed with --on-demand. If it did not run when connections
+began, send their list with `honeutil send-conns`.
 
 Exit status:
   0  the driver runs; also if it ran before

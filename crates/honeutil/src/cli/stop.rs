@@ -14,7 +14,7 @@ pub struct StopArgs {
     #[command(flatten)]
     pub instance: ServiceInstance,
 
-    /// Also while readers are attached: their streams end
+    /// Stop it although readers are attached: their streams end
     #[cfg(target_os = "linux")]
     #[arg(short, long)]
     pub force: bool,
@@ -23,7 +23,7 @@ pub struct StopArgs {
 /// Below the help.
 #[cfg(target_os = "linux")]
 const NOTES: &str = "\
-Readers get the end of their streams, and the last section its statistics.
+Each reader gets the end of its stream: the last section ends with statistics.
 
 Exit status:
   0  honed has ended; also if it did not run before
@@ -33,7 +33,8 @@ Exit status:
 /// Below the help.
 #[cfg(windows)]
 const NOTES: &str = "\
-As `sc stop hone`. The driver does not stop while programs read from it.
+Does the same as `sc stop hone`. The driver does not stop while programs read
+from it.
 
 Exit status:
   0  the driver has stopped; also if it did not run before

@@ -24,7 +24,7 @@ pub struct UninstallArgs {
     #[arg(long)]
     pub keep_config: bool,
 
-    /// Also while readers are attached: their streams end
+    /// Stop honed although readers are attached: their streams end
     #[cfg(target_os = "linux")]
     #[arg(short, long)]
     pub force: bool,
@@ -44,8 +44,8 @@ Exit status:
 /// Below the help.
 #[cfg(windows)]
 const NOTES: &str = "\
-Stops the driver, and removes its filters, its service with all settings of
-that, and System32\\drivers\\hone.sys. Recordings stay.
+Stops the driver, and removes its filters, its service with all settings, and
+System32\\drivers\\hone.sys. Recordings stay.
 
 Exit status:
   0  nothing is left; also if nothing was there

@@ -1,6 +1,6 @@
-//! What becomes of finished files: the oldest are removed when there are too many, the others compressed.
+//! What is done with finished files: the oldest are removed when there are too many, the others compressed.
 //!
-//! A thread of its own, so that neither holds up the recording; it owns the list of files and does one thing at a
+//! A thread of its own does that, so that the recording never waits for it. It owns the list of files and does one thing at a
 //! time. It removes only files that this recording made, and only while they are where it made them.
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ const MAX_NAMED: usize = 4;
 /// How often a wait for the thread looks at the control.
 const TICK: Duration = Duration::from_millis(20);
 
-/// What is to become of finished files.
+/// What to do with finished files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
     /// Most files, the one being written included.
@@ -42,11 +42,11 @@ impl Keep {
 pub(crate) struct Finished {
     pub(crate) path: PathBuf,
     pub(crate) id: FileId,
-    /// This recording made it. One that it found and overwrote is never removed.
+    /// This recording made it. A file that was there before and was overwritten is never removed.
     pub(crate) made: bool,
 }
 
-/// What became of the files.
+/// What was done with the files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// The files that are there, oldest first.

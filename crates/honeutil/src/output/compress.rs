@@ -13,7 +13,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// What a compressed file ends with.
 const SUFFIX: &str = ".zst";
 
-/// What the compressed file of `path` is called.
+/// The name of the compressed file of `path`.
 pub(crate) fn compressed_name(path: &Path) -> PathBuf {
     with_suffix(path, SUFFIX)
 }
@@ -23,9 +23,9 @@ pub(crate) fn plain_name(part: &str) -> Option<&str> {
     part.strip_suffix(part_file::SUFFIX)?.strip_suffix(SUFFIX)
 }
 
-/// Compresses the file, which has this identity, and removes it then. Gives up when `wanted`, asked now and then, says
-/// no; the result is then `None`, else the compressed file's name and length. Whenever there is no compressed file,
-/// the plain one is as it was.
+/// Compresses the file, which has this identity, and then removes it. Stops when `wanted`, which is called now and then,
+/// returns false. Returns the compressed file's name and length, or `None` if it stopped. Whenever there is no compressed
+/// file, the plain one is as it was.
 pub(crate) fn compress(
     path: &Path,
     id: FileId,

@@ -78,7 +78,7 @@ pub enum OutputError {
         /// Bytes that they held.
         lost: u64,
     },
-    /// The reader of the stream closed it: the usual end of a pipe, nothing to tell.
+    /// The reader of the stream closed it: the usual end of a pipe, not reported.
     #[error("the reader of {name} closed it")]
     Closed {
         /// Which.
@@ -86,7 +86,7 @@ pub enum OutputError {
     },
 }
 
-/// What can be done about it, where something can.
+/// What the user can do about an error, as the end of a message; empty if nothing.
 fn remedy(error: &io::Error) -> &'static str {
     if let Some(remedy) = file::remedy(error) {
         return remedy;

@@ -1,4 +1,4 @@
-//! What recordings are called.
+//! The names of recordings.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// What the names of a host's recordings begin with.
+/// The beginning of the names of a host's recordings.
 fn prefix(host: &str) -> String {
     let host: String = host
         .chars()
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_host_and_time() {
+    fn names_are_made_of_host_and_time() {
         let name = |host, seconds: u64| by_time(host, seconds * NANOS_PER_SECOND + 999_999_999);
         assert_eq!(name("web-1.example", 0), "web-1.example_19700101_000000.pcapng");
         assert_eq!(name("a", 951_782_399), "a_20000228_235959.pcapng");

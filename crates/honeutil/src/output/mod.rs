@@ -49,8 +49,8 @@ pub struct Output {
     name: String,
     first_name: String,
     files: u32,
-    /// The name without a number that the current file has, and the number. Counts on, so that no name is used twice:
-    /// the files in the order of their names are then in the order of time.
+    /// The current file's name without its number, and the number. The number only grows, so that no name is used twice, and
+    /// the order of the names is the order of time.
     base: PathBuf,
     number: u32,
     /// Bytes in the files before this one.
@@ -127,8 +127,7 @@ impl Output {
         Ok(())
     }
 
-    /// Removes what compressing recorders of the same names have left behind when they were killed: files in the making
-    /// of which the plain one is there.
+    /// Removes the half compressed files of killed recorders that used the same names, where the plain file is there.
     fn remove_left_behind(&self) {
         let (directory, is_ours): (_, &dyn Fn(&str) -> bool) = match &self.target {
             Target::Directory(directory) => {
@@ -197,7 +196,7 @@ impl Output {
         None
     }
 
-    /// What became of finished files; `None` before the end, and if they were left alone.
+    /// What was done with finished files; `None` before the end, and if they were left alone.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
@@ -212,7 +211,7 @@ impl Output {
     /// Writes whole blocks.
     ///
     /// # Errors
-    /// [`OutputError`]; [`written`](Self::written) then tells how much was written before it.
+    /// [`OutputError`]; [`written`](Self::written) then returns how much was written before it.
     pub fn write(&mut self, blocks: &[u8], control: &mut Control) -> Result<(), OutputError> {
         let name = || self.name.clone();
         match &mut self.sink {
@@ -256,8 +255,8 @@ impl Output {
         Ok(())
     }
 
-    /// Looks whether what is written arrives anywhere. Says so once if the current file is gone; it is written on, for its
-    /// data can still be saved.
+    /// Checks that what is written arrives somewhere. If the current file is gone, warns once and goes on: its contents can still
+    /// be saved.
     ///
     /// # Errors
     /// [`OutputError::Closed`] if the reader of a stream is gone.

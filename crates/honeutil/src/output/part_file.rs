@@ -1,6 +1,6 @@
-//! A file in the making: it has the name of the finished one and `.part`, until it is whole.
+//! A file that is not finished: its name is that of the finished file and `.part`, until it is whole.
 //!
-//! It is locked while it is written. So one that nobody has locked was left behind, by a program that was killed or by a
+//! It is locked while it is written. So a file that nobody has locked was left behind, by a program that was killed or by a
 //! computer that lost its power, and can be removed.
 
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::platform::file::{FileId, create_new, rename_new};
 
-/// What a file in the making ends with.
+/// The end of its name.
 pub(crate) const SUFFIX: &str = ".part";
 /// How often another program may remove it before it is locked.
 const TRIES: u32 = 10;
@@ -56,7 +56,7 @@ impl Part {
         &self.file
     }
 
-    /// Gives it its name, never in place of another file, once all of it is on the disk.
+    /// Renames it, never in place of another file, once all of it is on the disk.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`]: the name is taken. Or it cannot be written or renamed. It is removed then.
@@ -78,7 +78,7 @@ impl Drop for Part {
     }
 }
 
-/// Removes a file in the making that nobody makes any more.
+/// Removes a part file that nobody writes any more.
 ///
 /// # Errors
 /// A program still makes it, or that cannot be known, or it is no file, or cannot be removed.
@@ -115,7 +115,7 @@ fn in_use(path: &Path) -> io::Error {
     io::Error::other(format!("another program is writing {}", path.display()))
 }
 
-/// A name and what is to follow it.
+/// A path with something appended to its name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);

@@ -1,4 +1,4 @@
-//! One regular file that always ends at a whole block. Others may move or remove it while it is written.
+//! A regular file that always ends at a whole block, also if others move or remove it while it is written.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};

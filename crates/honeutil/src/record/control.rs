@@ -1,6 +1,7 @@
-//! When to stop and when to start the next file: signals, the time asked for, or the recording loop itself.
+//! When to stop and when to start the next file: on a signal, after the time that was given, or when the recording loop says
+//! so.
 //!
-//! Signal handlers only raise the flags held here; the one thread of the program looks at them between its steps.
+//! Signal handlers only raise the flags in here; the thread that records looks at them between its steps.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +38,7 @@ impl Control {
         Self::default()
     }
 
-    /// A control that Ctrl-C and its like reach: see `signals` of each system.
+    /// A control that Ctrl-C and similar signals reach: see `signals` of each platform.
     ///
     /// # Errors
     /// If the system refuses a handler.
@@ -64,7 +65,7 @@ impl Control {
         Arc::clone(&self.force)
     }
 
-    /// Stop so much later than now.
+    /// Stop after this time.
     pub fn stop_after(&mut self, duration: Duration) {
         self.times().deadline = Instant::now().checked_add(duration);
     }
@@ -98,7 +99,7 @@ impl Control {
             .map_or(most, |deadline| most.min(deadline.saturating_duration_since(Instant::now())))
     }
 
-    /// One thread alone uses it, so nobody ever waits for it.
+    /// Only one thread uses it, so nobody ever waits for it.
     fn times(&self) -> MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use super::control::Control;
 use super::error::RecordError;
 use super::losses::Losses;
 
-/// What one round brought in.
+/// What one call of [`Feed::fetch`] has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetched {
     /// Whether nothing more waits.
@@ -20,28 +20,29 @@ pub struct Fetched {
 
 /// A stream of blocks that one reader reads.
 pub trait Feed {
-    /// How long after a stop what happened before it is still collected.
+    /// How long after a stop to go on collecting what happened before it.
     fn catch_up_time(&self) -> Duration;
 
-    /// Brings in what happened, at most about `most` records, waiting up to `wait` if there is nothing.
+    /// Brings in what has happened, about `most` records at the most. Waits up to `wait` if there is nothing.
     ///
     /// # Errors
     /// The source or the service fails.
     fn fetch(&mut self, wait: Duration, most: usize) -> Result<Fetched, RecordError>;
 
-    /// Reads blocks, in any portions. Before a round's end [`Read::Empty`] comes.
+    /// Reads blocks, in any portions. Returns [`Read::Empty`] when all that was fetched has been read.
     ///
     /// # Errors
     /// The service fails, or Hone has a fault.
     fn read(&mut self, buffer: &mut [u8]) -> Result<Read, RecordError>;
 
-    /// Ends the section behind what waits; then the reads come to [`Read::SectionEnd`].
+    /// Ends the section after the blocks that wait. Reads then come to [`Read::SectionEnd`].
     ///
     /// # Errors
     /// [`RecordError::Restart`] if the section just goes on, or the service fails.
     fn end_section(&mut self) -> Result<(), RecordError>;
 
-    /// Whether packets are held back that wait for their owners, as the recording ends. What can be let go at once, is.
+    /// Called as the recording ends: delivers held packets at once where that is possible, and says whether others are still
+    /// held.
     fn holds_back(&mut self) -> bool;
 
     /// The time by the clock of the blocks.
@@ -60,10 +61,10 @@ pub trait Feed {
         true
     }
 
-    /// After `error`: waits until the stream begins anew, with a section of its own. False: it is to stop.
+    /// After `error`: waits until the stream begins anew, with a section of its own. Returns false on a stop.
     ///
     /// # Errors
-    /// `error`, if the stream doesn't come back, or what it met instead.
+    /// `error`, if the stream does not come back; or another error that was met meanwhile.
     fn reattach(&mut self, error: RecordError, control: &mut Control) -> Result<bool, RecordError> {
         let _ = control;
         Err(error)

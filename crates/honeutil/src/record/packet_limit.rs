@@ -1,11 +1,11 @@
-//! An exact number of packets, of a stream that may bring more: the service's stream runs on until the section's end
-//! has been asked for.
+//! `--count`: an exact number of packets out of a stream that may bring more. The service's stream goes on until the end of
+//! the section has been asked for.
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::view::{self, BlockView};
 use hone_pcapng::{Statistics, block};
 
-/// Leaves out packets beyond a number, and makes the section's statistics say what is there.
+/// Leaves out packets beyond a number, and corrects the section's statistics.
 #[derive(Debug)]
 pub(crate) struct PacketLimit {
     /// Packets still wanted.
@@ -19,7 +19,8 @@ impl PacketLimit {
         Self { left: packets, out: 0 }
     }
 
-    /// Takes what is too much out of the `whole` bytes of blocks at the start of `bytes`; how many bytes stay.
+    /// Removes the packets beyond the number from the `whole` bytes of blocks at the start of `bytes`. Returns how many bytes
+    /// stay.
     pub(crate) fn apply(&mut self, bytes: &mut [u8], whole: usize) -> usize {
         let lengths: Vec<(u32, usize)> = view::blocks(&bytes[..whole], BYTE_ORDER)
             .map(|block| (block.kind(), block.bytes().len()))
@@ -53,7 +54,7 @@ impl PacketLimit {
         to
     }
 
-    /// A section that ended before the packets that were left out.
+    /// Corrects the statistics of a section: it ended before the packets that were left out.
     fn correct(&self, block: &mut [u8]) {
         let mut corrected = Vec::new();
         let Ok(mut statistics) = Statistics::parse(BlockView::new(block, BYTE_ORDER).body(), BYTE_ORDER)
@@ -76,12 +77,13 @@ mod tests {
 
     use super::*;
 
-    fn stream(packets: u32, told: u64) -> Vec<u8> {
+    fn stream(packets: u32, counted: u64) -> Vec<u8> {
         let mut out = Vec::new();
         for original_length in 0..packets {
             Packet { original_length, ..Packet::default() }.emit(BYTE_ORDER, &mut out).unwrap();
         }
-        let statistics = Statistics { received: Some(told), delivered: Some(told), ..Statistics::default() };
+        let statistics =
+            Statistics { received: Some(counted), delivered: Some(counted), ..Statistics::default() };
         statistics.emit(BYTE_ORDER, &mut out).unwrap();
         out
     }

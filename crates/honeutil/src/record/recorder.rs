@@ -22,15 +22,15 @@ use crate::traffic::tally::Tally;
 
 /// How often the output is looked at.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
-/// After what time catching up is reported.
+/// Catching up is reported when it takes longer than this.
 const QUIET_CATCH_UP: Duration = Duration::from_secs(2);
-/// How long packets are held back for their owners, at the most: the engine's half a second, until that is looked at.
+/// Longest wait for held packets: they are held for half a second, and looked at now and then.
 const HELD_AT_MOST: Duration = Duration::from_millis(800);
-/// How often to look whether they are.
+/// How often to look whether packets are still held.
 const HELD_TICK: Duration = Duration::from_millis(20);
-/// What is read from the feed and written at once.
+/// Most bytes that are read from the feed before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
-/// From how much on it is written, though more is there.
+/// With so many bytes read, they are written though more is there.
 const WRITE_BYTES: usize = BUFFER_BYTES / 2;
 
 /// What to record.
@@ -93,11 +93,11 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Records until it is to stop, and ends the last section. Says what it came to, also when it failed.
+    /// Records until the stop, and ends the last section. Returns the outcome, also when it failed.
     pub fn run(mut self) -> (Outcome, Tally, Result<(), RecordError>) {
         let mut result = self.record();
         let elapsed = self.started.elapsed();
-        // An output that failed takes no more; else what is there is brought to a proper end.
+        // An output that failed takes no more. Otherwise the section gets its proper end.
         if !matches!(result, Err(RecordError::Output(_))) && self.feed.is_attached() {
             self.control.stop();
             let held = if self.options.count.is_none() { self.await_held() } else { Ok(()) };
@@ -121,7 +121,7 @@ impl<'a> Recorder<'a> {
         (outcome, self.tally, result)
     }
 
-    /// Records until it is to stop, however often the stream begins anew.
+    /// Records until the stop, however often the stream begins anew.
     fn record(&mut self) -> Result<(), RecordError> {
         loop {
             match self.record_stream() {
@@ -175,7 +175,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Takes one batch to the output. Says whether nothing more waits, and the latest time in it.
+    /// Takes one batch to the output. Returns whether nothing more waits, and the latest time in it.
     fn step(&mut self, wait: Duration) -> Result<Fetched, RecordError> {
         // A record is at most one packet, so the count is never exceeded; nor is the file's size.
         let most = self.remaining().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
@@ -200,7 +200,7 @@ impl<'a> Recorder<'a> {
     /// Collects what happened before the stop and is still on its way.
     fn catch_up(&mut self) -> Result<(), RecordError> {
         let (stop, now) = (Instant::now(), self.feed.now());
-        let mut told = false;
+        let mut is_reported = false;
         while self.remaining() != Some(0) {
             // A further Ctrl-C ends the program at once.
             self.control.stopping();
@@ -208,8 +208,8 @@ impl<'a> Recorder<'a> {
             if fetched.all || fetched.latest >= now {
                 break;
             }
-            if stop.elapsed() >= QUIET_CATCH_UP && !told {
-                told = true;
+            if stop.elapsed() >= QUIET_CATCH_UP && !is_reported {
+                is_reported = true;
                 tracing::warn!("writing what happened before the stop; a further Ctrl-C ends without it");
             }
             if stop.elapsed() >= self.feed.catch_up_time() {
@@ -228,7 +228,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Waits for packets that the feed holds back: else they would be in nobody's file.
+    /// Waits for held packets: otherwise they would be in no file.
     fn await_held(&mut self) -> Result<(), RecordError> {
         let begun = Instant::now();
         while self.feed.holds_back() && begun.elapsed() < HELD_AT_MOST {

@@ -1,17 +1,17 @@
-//! When the next file is due. Asked by the recording loop between its steps; a request from outside (SIGHUP) begins
-//! the next file as well, and both the size and the time then count from there.
+//! When the next file is due. The recording loop asks between its steps. A request from outside (SIGHUP) begins the next file
+//! as well; size and time are then counted from there.
 
 use std::time::{Duration, Instant};
 
 use hone_engine::SnapLength;
 
-/// What a process event may take: its arguments, path and names, all at their bounds.
+/// Most bytes of a process event: arguments, path and names, all as long as they may be.
 const EVENT_BYTES: u64 = 96 << 10;
-/// What a packet's block has besides the packet.
+/// Most bytes of a packet block besides the packet.
 const PACKET_EXTRA_BYTES: u64 = 256;
-/// What ends a section: its statistics.
+/// Most bytes of what ends a section: its statistics.
 const END_BYTES: u64 = 1 << 10;
-/// How long after a section that could not be ended the next try is made.
+/// If a section could not be ended: how long until the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// When to begin the next file, besides on request.
@@ -31,7 +31,7 @@ impl Rotation {
     }
 }
 
-/// Watches one file after the other.
+/// Says when the next file is due, for one file after the other.
 #[derive(Debug)]
 pub(crate) struct RotationClock {
     rotation: Rotation,
@@ -44,33 +44,33 @@ pub(crate) struct RotationClock {
 }
 
 impl RotationClock {
-    /// Packets are cut to `snap_length` bytes.
+    /// For packets that are cut to `snap_length` bytes.
     pub(crate) fn new(rotation: Rotation, snap_length: SnapLength) -> Self {
         let record_bytes = EVENT_BYTES.max(u64::from(snap_length.bytes()) + PACKET_EXTRA_BYTES);
         Self { rotation, record_bytes, limit: rotation.size, since: Instant::now(), not_before: None }
     }
 
-    /// A file has begun, and holds so many bytes: the state at its start.
+    /// A file has begun, with so many bytes of state.
     pub(crate) fn begin(&mut self, state_bytes: u64) {
         self.since = Instant::now();
         self.not_before = None;
-        // A file that the state alone would fill must still have room for what happens.
+        // A file that the state alone would fill must still have room for traffic.
         let least = 2 * state_bytes + self.record_bytes + END_BYTES;
         self.limit = self.rotation.size.map(|size| size.max(least));
     }
 
-    /// The file could not be ended: not again at once.
+    /// The file could not be ended: the next try is a little later.
     pub(crate) fn postpone(&mut self) {
         self.not_before = Instant::now().checked_add(RETRY);
     }
 
-    /// How many records are sure to fit into a file that holds so many bytes; `None` if there is no limit.
+    /// How many records fit for certain into a file that has so many bytes; `None`: no limit.
     pub(crate) fn room(&self, file_bytes: u64) -> Option<usize> {
         let room = self.limit?.saturating_sub(file_bytes).saturating_sub(END_BYTES) / self.record_bytes;
         Some(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
-    /// Whether the next file is due, if this one holds so many bytes.
+    /// Whether the next file is due, if this one has so many bytes.
     pub(crate) fn is_due(&self, file_bytes: u64) -> bool {
         (self.room(file_bytes) == Some(0)
             || self.rotation.time.is_some_and(|time| self.since.elapsed() >= time))

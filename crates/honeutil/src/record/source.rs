@@ -12,13 +12,13 @@ pub trait Source {
     /// Delivers events for what runs and what is open now.
     ///
     /// # Errors
-    /// As the source has it.
+    /// The source fails.
     fn restate(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), SourceError>;
 
-    /// Waits for records up to `timeout` and delivers at most `most` of them; says how many.
+    /// Waits for records up to `timeout` and delivers at most `most` of them. Returns how many.
     ///
     /// # Errors
-    /// As the source has it.
+    /// The source fails.
     fn poll(
         &mut self,
         timeout: Duration,
@@ -29,7 +29,7 @@ pub trait Source {
     /// What was lost so far before it could be delivered.
     ///
     /// # Errors
-    /// As the source has it.
+    /// The source fails.
     fn drops(&mut self) -> Result<SourceDrops, SourceError>;
 
     /// The time by the clock that events are stamped with.

@@ -1,4 +1,4 @@
-//! What is told at the end: how much was recorded, what is missing, and who talked to whom.
+//! The summary at the end: how much was recorded, what is missing, and who talked to whom.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ const NAME_WIDTH: usize = 24;
 /// Characters of a user's name.
 const USER_WIDTH: usize = 16;
 
-/// What a recording came to, besides the tally.
+/// The outcome of a recording, besides the tally.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// How long it recorded.

@@ -2,7 +2,7 @@
 //!
 //! A run of sound blocks is read as `show` reads it. Behind a place where it breaks off, every byte is tried as the
 //! beginning of the next sound block: of a known type, with equal lengths at both ends, and a body that can be parsed. So
-//! a torn end is told from damage with sound blocks behind it.
+//! a torn end differs from damage with sound blocks behind it.
 
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! The machine's open connections and who holds them, as the list that the service takes and as a table for people.
-//! Used by `send-conns`; `open_connections` of each system finds them.
+//! The machine's open sockets and their processes, as the list that the service takes and as a table for people.
+//! `send-conns` uses them; `open_connections` of each platform finds them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use hone_api::{Family, OpenConnection};
 use hone_packet::protocol::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 
-/// A socket, and a process that holds it.
+/// A socket, and a process that has it open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenSocket {
     /// The protocol's number.
@@ -26,7 +26,7 @@ pub struct OpenSocket {
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenSockets {
-    /// Each socket with each process that holds it.
+    /// Each socket with each process that has it open.
     pub sockets: Vec<OpenSocket>,
     /// Sockets of which no process was found.
     pub without_process: usize,

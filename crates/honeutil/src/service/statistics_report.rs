@@ -1,4 +1,4 @@
-//! The service's statistics, as text and as JSON. Nothing here talks to the service.
+//! The service's statistics, as text and as JSON.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -21,8 +21,8 @@ impl Report {
     }
 }
 
-/// The report, as lines that each end with a newline. `earlier` is an older report of the same service: rates since
-/// then are told.
+/// The report, as lines that each end with a newline. With `earlier`, older statistics of the same service, it has the rates
+/// since then.
 #[must_use]
 pub fn text(now: &Statistics, earlier: Option<&Statistics>) -> String {
     let [major, minor, micro, build] = now.version;

@@ -26,7 +26,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) event: Event<'a>,
     /// Its block's number in the input.
     pub(crate) number: u64,
-    /// Its process, as the events up to this one tell of it.
+    /// Its process, by the events up to this one.
     pub(crate) process: Option<&'a Process>,
     /// The time of the packet that a correction is about, if that is how it says which.
     pub(crate) packet_nanos: Option<u64>,

@@ -11,7 +11,7 @@ use crate::text::shown_path;
 const GZIP_MAGIC: [u8; 3] = [0x1F, 0x8B, 8];
 /// How a zstd frame begins.
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-/// Largest window of a compressed file, as a power of two: 128 MiB, what zstd itself takes without being told to.
+/// Largest window of a compressed file, as a power of two: 128 MiB, the most that zstd itself takes by default.
 const MAX_WINDOW_LOG: u32 = 27;
 
 /// One of the things to be shown.

@@ -9,6 +9,7 @@
 pub mod classic_pcap;
 mod community_id;
 mod corrections;
+mod error;
 mod event;
 pub mod expression;
 #[doc(hidden)]
@@ -25,6 +26,7 @@ mod time;
 use std::io::{self, Read, Write};
 
 use self::corrections::Corrections;
+pub use self::error::ShowError;
 use self::event::{Event, Shown};
 use self::input::Input;
 use self::json::Objects;
@@ -32,7 +34,6 @@ use self::line::Lines;
 use self::select::Selection;
 use self::stream::{Stream, StreamError};
 use crate::messages::Messages;
-use crate::platform::file::is_pipe_closed;
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -40,66 +41,6 @@ const CHUNK_BYTES: usize = 256 << 10;
 const OUT_BYTES: usize = 64 << 10;
 /// Link types of an input of which it is said that they are not decoded.
 const MAX_NOTES: usize = 16;
-
-/// Why an input was not shown, or not to its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ShowError {
-    /// It cannot be opened.
-    #[error("cannot open {name}: {source}")]
-    Open {
-        /// Which.
-        name: String,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// It cannot be read on.
-    #[error("cannot read {name} after {offset} bytes: {source}")]
-    Read {
-        /// Which.
-        name: String,
-        /// What was read before, uncompressed.
-        offset: u64,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// It is not sound. Everything before is shown.
-    #[error("{name}: {source}")]
-    Malformed {
-        /// Which.
-        name: String,
-        /// Where and why.
-        source: StreamError,
-    },
-    /// What is shown cannot be written.
-    #[error("cannot write: {0}")]
-    Write(io::Error),
-    /// The reader of what is shown closed it: the usual end of a pipe, nothing to tell.
-    #[error("the reader closed the output")]
-    Closed,
-}
-
-impl ShowError {
-    /// Whether the next input is worth a try.
-    #[must_use]
-    pub fn is_of_input(&self) -> bool {
-        !matches!(self, Self::Write(_) | Self::Closed)
-    }
-
-    /// Whether `honeutil repair` may make it readable to its end, if it is a file: it began as a recording does.
-    #[must_use]
-    pub fn is_of_torn_file(&self) -> bool {
-        match self {
-            Self::Read { offset, source, .. } => *offset > 0 && source.raw_os_error().is_none(),
-            Self::Malformed { source: StreamError::Blocks(error), .. } => error.offset > 0,
-            _ => false,
-        }
-    }
-
-    fn writing(error: io::Error) -> Self {
-        if is_pipe_closed(&error) { Self::Closed } else { Self::Write(error) }
-    }
-}
 
 /// How events are written.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Which process has which id, as the events of the stream tell it. Owned by the loop in [`super`]; begins anew with
+//! Which process has which id, by the events of the stream. Owned by the loop in [`super`]; begins anew with
 //! each section. Bounded, however many processes a stream makes up.
 
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// The process of this id, if the stream has told of it.
+    /// The process of this id, if an event has described it.
     pub(crate) fn get(&self, pid: u32) -> Option<&Process> {
         self.by_pid.get(&pid)
     }

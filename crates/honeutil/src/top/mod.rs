@@ -1,5 +1,5 @@
 //! `top`: a live table of who sends and receives how much. One thread reads the feed into the [`model`], looks at keys
-//! and signals, and draws what [`view`] makes of it. Owns the terminal, and gives it back on every way out.
+//! and signals, and draws what [`view`] makes of it. Owns the terminal, and restores it however it ends.
 
 pub mod model;
 pub mod view;
@@ -23,7 +23,7 @@ pub const SNAP_LENGTH: SnapLength = SnapLength::lenient(128);
 const WAIT: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// The terminal, in the state that drawing needs. A panic gives it back as well: ratatui sees to that.
+/// The terminal, in the state that drawing needs. A panic restores it as well: ratatui does that.
 struct Screen(DefaultTerminal);
 
 impl Screen {

@@ -1,4 +1,4 @@
-//! With whom a process talked most: a short list that stays right about the busiest, however many there are.
+//! The peers that a process exchanged most bytes with: a short list that is right about the busiest, however many there are.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,10 +7,10 @@ use crate::traffic::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
 
 /// Peers kept for each process.
 const MAX_PEERS: usize = 16;
-/// Where systems begin to choose a client's port by themselves.
+/// The lowest port that systems choose for a client by themselves.
 const FIRST_EPHEMERAL: u16 = 32_768;
 /// Somebody on the other end, as people would say it: a service that this host uses, or a host that uses a service
-/// of this one. A client's port is left out in the latter: it only tells its connections apart.
+/// of this one. In the latter case the client's port is left out: it only distinguishes its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     address: IpAddr,
@@ -103,7 +103,7 @@ impl Peers {
         list.into_iter().take(most).map(|(peer, _)| peer).collect()
     }
 
-    /// How many peers there are, while they can be told apart.
+    /// How many peers there are, while all are in the list.
     #[must_use]
     pub fn known(&self) -> Option<usize> {
         (!self.more).then_some(self.list.len())

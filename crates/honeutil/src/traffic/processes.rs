@@ -29,7 +29,7 @@ pub struct Process {
     pub traffic: Traffic,
     /// With whom.
     pub peers: Peers,
-    /// Its packets when they were last looked at, for who shows rates.
+    /// Its packets when `top` looked at them last, for rates.
     pub(crate) seen: Traffic,
     /// Its index before the processes were put in another order.
     place: usize,

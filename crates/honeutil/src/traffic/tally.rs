@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn running_processes_without_traffic_are_not_told() {
+    fn running_processes_without_traffic_are_not_counted() {
         let mut tally = Tally::new();
         for pid in 0..u32::try_from(MAX_PROCESSES).unwrap() * 2 {
             event(&mut tally, pid, ProcessEventKind::Started, Some("/bin/idle"), 1);

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-/// What an error of a file may be told to do about it: further to what its kind says.
+/// What the user can do about an error of a file, further to what follows from its kind.
 #[must_use]
 pub fn remedy(error: &io::Error) -> Option<&'static str> {
     (Errno::from_io_error(error) == Some(Errno::FBIG))
@@ -33,7 +33,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     Ok(open_with(path, OFlags::CREATE | OFlags::EXCL)?)
 }
 
-/// Whether a path names a pipe, be it there or not: on Linux, paths do not tell.
+/// Whether a path names a pipe, be it there or not: on Linux, a path does not show that.
 #[must_use]
 pub const fn is_pipe_name(_path: &Path) -> bool {
     false
@@ -210,7 +210,7 @@ pub(super) fn writable(file: &impl AsFd, timeout: Duration) -> io::Result<PollFl
     }
 }
 
-/// Has the calling thread work when others need not.
+/// Lowers the priority of the calling thread.
 pub fn lower_priority() {
     // Only a courtesy. 10 of 19: half way.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);

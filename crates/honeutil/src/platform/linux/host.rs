@@ -8,7 +8,7 @@ pub fn name() -> String {
     hone_linux::host().host_name
 }
 
-/// Has this program work before others: while it is kept waiting, the kernel's ring buffer fills.
+/// Raises the priority of this program: while it waits for a processor, the kernel's ring buffer fills.
 pub fn raise_priority() {
     if let Err(error) = hone_linux::raise_priority() {
         tracing::debug!("the priority stays as it is: {error}");

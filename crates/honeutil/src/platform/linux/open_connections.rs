@@ -1,4 +1,4 @@
-//! Open sockets and who holds them, from /proc: `proc_net` parses its lists, this walks processes and
+//! Open sockets and their processes, from /proc: `proc_net` parses its lists, this walks processes and
 //! network namespaces.
 //!
 //! A socket's inode, which no other socket of the machine has, ties what the lists of a namespace say to the

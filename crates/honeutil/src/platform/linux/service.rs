@@ -50,8 +50,8 @@ impl Service {
     }
 }
 
-/// Connects to the service. One that ends right now, or was just killed, still has its socket open for a moment: that is
-/// waited for. A stop that comes while the service is waited for, now or later, ends that wait.
+/// Connects to honed. One that is about to end, or was just killed, still has its socket open for a moment: this waits for
+/// the moment to pass. A stop ends every wait for honed, also later ones.
 ///
 /// # Errors
 /// It does not run, or refuses; with what to do.
@@ -68,16 +68,16 @@ pub(super) fn connect(socket: Option<&Path>, control: &Control) -> Result<Connec
     }
 }
 
-/// Says what is waited for, once that takes long, and ends the wait when a stop comes meanwhile. What is waited for after a
-/// stop is needed for a proper end: a further Ctrl-C ends the program at once.
+/// Reports a wait that takes long, and ends it when a stop comes meanwhile. A wait that begins after the stop is needed for a
+/// proper end, and goes on: a further Ctrl-C ends the program at once.
 fn watch(mut control: Control) -> Watch {
-    let (mut told, mut was_stopping) = (false, false);
+    let (mut is_reported, mut was_stopping) = (false, false);
     Box::new(move |Waiting { what, waited, at_most }| {
         let is_stopping = control.stopping().is_some();
         if waited.is_zero() {
-            (told, was_stopping) = (false, is_stopping);
-        } else if waited >= QUIET_WAIT && !told {
-            told = true;
+            (is_reported, was_stopping) = (false, is_stopping);
+        } else if waited >= QUIET_WAIT && !is_reported {
+            is_reported = true;
             let most = at_most.as_secs();
             say(format_args!("honeutil: waiting for honed {what}, for at most {most} s; Ctrl-C gives up"));
         }

@@ -60,7 +60,7 @@ impl ServiceFeed {
         if choice.local {
             return Ok(None);
         }
-        let mut told = false;
+        let mut is_reported = false;
         loop {
             match attach(path(choice), snap_length, control) {
                 Ok((connection, statistics)) => {
@@ -79,9 +79,9 @@ impl ServiceFeed {
                     }));
                 }
                 Err(error) if follow && is_away(&error) => {
-                    if !told {
+                    if !is_reported {
                         tracing::warn!("{error}. Waiting for it");
-                        told = true;
+                        is_reported = true;
                     }
                     if control.stopping().is_some() {
                         return Err(error);
@@ -94,9 +94,9 @@ impl ServiceFeed {
         }
     }
 
-    /// Takes in the statistics that have come, and asks anew. What is recorded does not wait for them.
+    /// Takes in statistics that have come, and asks for new ones. Recording does not wait for them.
     fn count(&mut self) {
-        // If that fails the old ones stay: whoever reads on learns why.
+        // If that fails, the old ones stay: the next read returns the reason.
         if let Ok(Some(statistics)) = self.connection.asked_statistics() {
             self.statistics.update(statistics);
         }
@@ -123,7 +123,7 @@ impl ServiceFeed {
                 Err(error @ (ReaderError::Silent { .. } | ReaderError::GivenUp { .. })) => {
                     self.failed = Some(error);
                 }
-                // Whoever reads on learns why.
+                // The next read returns the reason.
                 Err(_) => {}
             }
         }
@@ -152,8 +152,8 @@ fn is_away(error: &ReaderError) -> bool {
         || error.refusal() == Some(Refusal::Stopping)
 }
 
-/// Whether a service that is waited for may still come. Before a new socket is open to its group, there is a moment when it
-/// isn't; and a service that loads its programs listens already, and greets when it has, which takes a slow machine long.
+/// Whether a honed that is waited for may still come. A new socket is not open to its group for a moment. And while honed
+/// loads its programs, it listens, but greets only when they are loaded; that takes long on a slow machine.
 fn may_come_back(error: &ReaderError) -> bool {
     is_away(error) || matches!(error, ReaderError::Permission { .. } | ReaderError::Silent { .. })
 }
@@ -199,7 +199,7 @@ impl Feed for ServiceFeed {
             return Err(self.lost(error));
         }
         match self.connection.mark_restart() {
-            // A service that stops ends the section by itself: what came of it is still to be read.
+            // A honed that stops ends the section by itself: the rest of that is still to be read.
             Ok(()) | Err(ReaderError::Ended { .. }) => {}
             Err(error) if error.refusal() == Some(Refusal::Busy) => {}
             Err(error) => return Err(self.lost(error)),

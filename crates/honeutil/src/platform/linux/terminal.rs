@@ -14,7 +14,7 @@ pub fn width() -> usize {
     tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col))
 }
 
-/// Whether writing to it would not wait. It would on a terminal that was stopped with Ctrl-S.
+/// Whether it can be written to without waiting. A terminal that was stopped with Ctrl-S can't.
 #[must_use]
 pub fn is_ready() -> bool {
     writable(&io::stderr(), Duration::ZERO).is_ok_and(|state| state.contains(PollFlags::OUT))

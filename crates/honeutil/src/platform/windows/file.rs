@@ -24,7 +24,7 @@ const PIPE_BUSY: i32 = 231;
 /// standard library has no kind for it.
 const PIPE_NOT_CONNECTED: i32 = 233;
 
-/// What an error of a file may be told to do about it: nothing further than what its kind says.
+/// What the user can do about an error of a file: nothing further than what follows from its kind.
 #[must_use]
 pub const fn remedy(_error: &io::Error) -> Option<&'static str> {
     None
@@ -139,7 +139,7 @@ impl FileId {
     /// Of an open file.
     ///
     /// # Errors
-    /// Windows can't tell.
+    /// Windows does not say.
     pub fn of(file: &File) -> io::Result<Self> {
         files::id(file).map(Self)
     }
@@ -175,7 +175,7 @@ impl FileId {
 /// How many names an open file has.
 ///
 /// # Errors
-/// Windows can't tell.
+/// Windows does not say.
 pub fn names_left(file: &File) -> io::Result<u64> {
     files::names_left(file)
 }
@@ -192,7 +192,7 @@ pub const fn rescue(_file: &File) -> Option<String> {
     None
 }
 
-/// Waits until a pipe takes something without blocking: Windows can't tell, so that the write itself waits.
+/// Waits until a pipe takes something without blocking: Windows does not say, so the write itself waits.
 ///
 /// # Errors
 /// None on Windows.
@@ -200,7 +200,7 @@ pub fn await_writable(_pipe: &File, _timeout: Duration) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether nobody reads a pipe any more. On Windows the next write tells.
+/// Whether nobody reads a pipe any more. On Windows only the next write shows it.
 #[must_use]
 pub const fn is_abandoned(_pipe: &File) -> bool {
     false

@@ -13,5 +13,5 @@ pub fn now() -> Nanos {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Does nothing: a recorder on Windows has the usual priority.
+/// Raises no priority: a recorder on Windows has the usual one.
 pub const fn raise_priority() {}

@@ -1,5 +1,5 @@
-//! The driver on this computer: installed and removed, started and stopped, asked whether it runs. Keeps nothing: the
-//! service manager and the filtering platform do.
+//! The driver on this computer: installed and removed, started and stopped, asked whether it runs. Has no state: the service
+//! manager and the filtering platform have it.
 
 use std::env;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ const ERROR_SERVICE_DOES_NOT_EXIST: i32 = 1060;
 const ERROR_SERVICE_MARKED_FOR_DELETE: i32 = 1072;
 const ERROR_DRIVER_BLOCKED: i32 = 1275;
 
-/// What can be done about an error, where something can.
+/// What the user can do about an error, as the end of a message; empty if nothing.
 fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(ERROR_FILE_NOT_FOUND) => {
@@ -109,7 +109,7 @@ fn end() -> anyhow::Result<()> {
     match service::stop(NAME, STOP_PATIENCE).map_err(failed("stop the driver"))? {
         Stop::Done => Ok(()),
         Stop::Refused => bail!("the driver does not stop while programs read from it: end them first"),
-        Stop::Pending => bail!("the driver was told to stop, and has not in {STOP_PATIENCE:?}"),
+        Stop::Pending => bail!("the driver was asked to stop, and has not in {STOP_PATIENCE:?}"),
     }
 }
 

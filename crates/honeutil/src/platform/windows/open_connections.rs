@@ -1,4 +1,4 @@
-//! Open sockets and who holds them, as Windows lists them.
+//! Open sockets and their processes, as Windows lists them.
 
 use std::io;
 

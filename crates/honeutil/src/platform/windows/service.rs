@@ -13,7 +13,7 @@ const NOT_FOUND: i32 = 2;
 /// `ERROR_ACCESS_DENIED`.
 const DENIED: i32 = 5;
 
-/// What is wrong with the driver.
+/// Why the driver cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {

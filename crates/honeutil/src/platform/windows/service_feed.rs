@@ -52,7 +52,7 @@ impl ServiceFeed {
         })
     }
 
-    /// Asks for the statistics. If that fails the old ones stay: whoever reads on learns why.
+    /// Asks for the statistics. If that fails, the old ones stay: the next read returns the reason.
     fn count(&mut self) {
         if let Ok(statistics) = self.device.statistics() {
             self.statistics.update(statistics);

@@ -8,7 +8,7 @@ pub fn width() -> usize {
     size().map_or(0, |(columns, _)| columns.into())
 }
 
-/// Whether writing to it would not wait. Windows doesn't tell: while text is selected in the window, it does.
+/// Whether it can be written to without waiting. Windows does not say: while text is selected in the window, a write waits.
 #[must_use]
 pub const fn is_ready() -> bool {
     true

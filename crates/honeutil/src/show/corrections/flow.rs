@@ -121,7 +121,7 @@ mod tests {
         Right { pid: Some(pid), process: None, how: Some(Ok(Method::Reader)) }
     }
 
-    /// The corrections of one flow: from where on, to where, whose; one after the other from place 1 on.
+    /// The corrections of one flow: first byte, end, process; one after the other from place 1 on.
     fn rights_of(corrections: &[(u32, u32, u32)]) -> Rights {
         let mut rights = Rights::default();
         for (place, &(from, to, pid)) in (1..).zip(corrections) {
@@ -133,7 +133,7 @@ mod tests {
         rights
     }
 
-    /// Whose a packet is that begins with this byte, at a place.
+    /// The process of a packet that begins with this byte, at a place.
     fn found(rights: &mut Rights, byte: u32, place: u64) -> Option<u32> {
         found_at(rights, byte, None, place)
     }

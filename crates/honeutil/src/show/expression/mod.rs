@@ -144,7 +144,7 @@ enum Value {
     Calculation(Calculation, Box<Value>, Box<Value>),
 }
 
-/// Whose bytes.
+/// The header that the bytes are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Ip(u8),

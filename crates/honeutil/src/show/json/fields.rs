@@ -112,7 +112,7 @@ pub(super) struct ProcessFields<'a> {
 }
 
 impl<'a> ProcessFields<'a> {
-    /// What earlier events told of a process.
+    /// What earlier events said of a process.
     pub(super) fn known(pid: u32, process: Option<&'a Process>) -> Self {
         let path = process.map(|process| &process.path[..]).filter(|path| !path.is_empty());
         Self {

@@ -16,13 +16,13 @@ use crate::cli::install::InstallArgs;
 use crate::messages::say;
 use crate::text::printable_lines;
 
-/// Whose members may read.
+/// The group whose members may read.
 pub(super) const GROUP: &str = "hone";
 /// Units that only a package brings.
 const PACKAGED_UNITS: [&str; 2] =
     ["/usr/lib/systemd/system/honed.service", "/lib/systemd/system/honed.service"];
 
-/// Carries out actions and tells them, or only prints them.
+/// Carries out actions and reports each, or only prints them.
 #[derive(Debug, Default)]
 pub(super) struct Actions {
     pub(super) dry_run: bool,
@@ -36,7 +36,7 @@ impl Actions {
         Self { dry_run, count: 0, unread: false }
     }
 
-    /// One action: told, and carried out unless it is a dry run.
+    /// One action: reported, and carried out unless it is a dry run.
     pub(super) fn act(
         &mut self,
         text: impl AsRef<str>,

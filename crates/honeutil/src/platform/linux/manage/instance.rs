@@ -10,14 +10,14 @@ use crate::cli::service_choice::ServiceInstance;
 use crate::platform::linux::service;
 use crate::record::control::Control;
 
-/// Where honed's configuration is unless told otherwise.
+/// The path of honed's configuration, by default.
 pub(super) const CONFIG: &str = "/etc/hone/hone.toml";
 
 /// One honed, running or not.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) socket: PathBuf,
-    /// What it was told to listen on and to read, if anything.
+    /// What the command line says of it.
     pub(super) asked: ServiceInstance,
 }
 

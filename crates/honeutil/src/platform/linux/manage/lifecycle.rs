@@ -79,7 +79,7 @@ pub fn stop(args: &StopArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends the honed of a instance, and tells its process id where that is known; `None`: none runs.
+/// Ends the honed of an instance. Returns its process id, where that is known; `None`: none runs.
 pub(super) fn end(instance: &Instance, force: bool) -> anyhow::Result<Option<Option<Pid>>> {
     let mut connection = match instance.connect() {
         Ok(connection) => connection,
@@ -124,7 +124,7 @@ pub(super) fn end(instance: &Instance, force: bool) -> anyhow::Result<Option<Opt
         has_ended(STOP_PATIENCE)
     };
     if !has_ended {
-        bail!("honed{} was told to stop, and has not in {STOP_PATIENCE:?}", of_process(pid));
+        bail!("honed{} was asked to stop, and has not in {STOP_PATIENCE:?}", of_process(pid));
     }
     let _ = std::fs::remove_file(instance.pid_file());
     Ok(Some(pid))
@@ -205,7 +205,7 @@ fn write_pid_file(path: &Path, pid: u32) -> anyhow::Result<()> {
 
 fn wait_until_it_serves(child: &mut Child, socket: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut told = false;
+    let mut is_reported = false;
     loop {
         if Connection::open(socket).is_ok() {
             return Ok(());
@@ -218,9 +218,9 @@ fn wait_until_it_serves(child: &mut Child, socket: &Path) -> anyhow::Result<()> 
             let _ = child.wait();
             bail!("honed did not start in {START_PATIENCE:?}, and was killed");
         }
-        if !told && started.elapsed() > QUIET_WAIT {
+        if !is_reported && started.elapsed() > QUIET_WAIT {
             say("waiting for honed to load its programs ...");
-            told = true;
+            is_reported = true;
         }
         std::thread::sleep(TICK);
     }
