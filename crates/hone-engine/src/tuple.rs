@@ -1,14 +1,11 @@
 //! A packet's addresses and ports, and what it carries, as far as its bytes say them. Holds no state; called for packets
 //! that wait or are corrected, and those whose process neither the sensor nor the connection table knows.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
+
+use hone_packet::Headers;
 
 use crate::Direction;
-
-/// Protocols whose header begins with source and destination port: TCP, UDP, DCCP, SCTP, UDP-Lite.
-const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
-/// Most extension headers of IPv6 looked at.
-const EXTENSIONS: usize = 8;
 
 /// What tells a flow from others, seen from this host. Addresses that IPv6 maps to IPv4 are IPv4's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,81 +20,27 @@ impl Tuple {
     /// The tuple of a packet from its IP header on; `None` if it has no ports or they are not in these bytes: other
     /// protocols, all fragments but the first, what is cut off before them.
     pub(crate) fn of(packet: &[u8], direction: Direction) -> Option<Self> {
-        let (protocol, source, destination, payload) = network(packet)?;
-        if !WITH_PORTS.contains(&protocol) {
-            return None;
-        }
-        let source = (source.to_canonical(), half(payload, 0)?);
-        let destination = (destination.to_canonical(), half(payload, 2)?);
+        let headers = Headers::parse(packet).ok()?;
+        let [source, destination] = headers.ports()?;
+        let source = (headers.source.to_canonical(), source);
+        let destination = (headers.destination.to_canonical(), destination);
         let (local, remote) = match direction {
             Direction::Inbound => (destination, source),
             Direction::Outbound => (source, destination),
         };
-        Some(Self { protocol, local, remote })
+        Some(Self { protocol: headers.protocol, local, remote })
     }
 }
 
 /// The sequence number of the first byte of a TCP packet's payload, and how many bytes that has on the wire; `None` if
 /// there is none, or it is not in these bytes.
 pub(crate) fn payload_of_tcp(packet: &[u8], original_length: u32) -> Option<(u32, u32)> {
-    let (protocol, _, _, segment) = network(packet)?;
-    let header = segment.get(4..13)?;
-    let from = u32::from_be_bytes(*header.first_chunk()?);
-    let headers = packet.len() - segment.len() + usize::from(header[8] >> 4) * 4;
-    let length = original_length.checked_sub(u32::try_from(headers).ok()?)?;
-    (protocol == 6 && length > 0).then_some((from, length))
+    Headers::parse(packet).ok()?.tcp_payload(original_length)
 }
 
 /// How many bytes of payload a UDP datagram has; `None` if that is not in these bytes.
 pub(crate) fn payload_of_udp(packet: &[u8], original_length: u32) -> Option<u32> {
-    let (protocol, _, _, datagram) = network(packet)?;
-    let headers = u32::try_from(packet.len() - datagram.len() + 8).ok()?;
-    original_length.checked_sub(headers).filter(|_| protocol == 17)
-}
-
-fn network(packet: &[u8]) -> Option<Network<'_>> {
-    match packet.first()? >> 4 {
-        4 => v4(packet),
-        6 => v6(packet),
-        _ => None,
-    }
-}
-
-type Network<'a> = (u8, IpAddr, IpAddr, &'a [u8]);
-
-fn v4(packet: &[u8]) -> Option<Network<'_>> {
-    let header = packet.first_chunk::<20>()?;
-    let length = usize::from(header[0] & 0xF) * 4;
-    if length < header.len() || half(header, 6)? & 0x1FFF != 0 {
-        return None;
-    }
-    let address = |at| Some(IpAddr::V4(Ipv4Addr::from(*header.get(at..)?.first_chunk::<4>()?)));
-    Some((header[9], address(12)?, address(16)?, packet.get(length..)?))
-}
-
-fn v6(packet: &[u8]) -> Option<Network<'_>> {
-    let (header, mut rest) = packet.split_first_chunk::<40>()?;
-    let address = |at| Some(IpAddr::V6(Ipv6Addr::from(*header.get(at..)?.first_chunk::<16>()?)));
-    let mut next = header[6];
-    for _ in 0..EXTENSIONS {
-        let length = match next {
-            // Hop-by-hop options, routing, destination options, mobility, host identity, shim6.
-            0 | 43 | 60 | 135 | 139 | 140 => usize::from(*rest.get(1)?) * 8 + 8,
-            // Fragment.
-            44 if half(rest, 2)? & 0xFFF8 != 0 => return None,
-            44 => 8,
-            // Authentication.
-            51 => usize::from(*rest.get(1)?) * 4 + 8,
-            protocol => return Some((protocol, address(8)?, address(24)?, rest)),
-        };
-        next = *rest.first()?;
-        rest = rest.get(length..)?;
-    }
-    None
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+    Headers::parse(packet).ok()?.udp_payload(original_length)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! The headers of a captured packet, as far as they say who talks to whom.
+//! The headers of a captured packet, as far as they say who talks to whom: the one walker of IP headers of the engine, of
+//! `show`, `top` and the filters.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::header::{V4_LENGTH, V6_LENGTH};
 use crate::packet::{V4_FRAGMENT, V6_FRAGMENT, too_short};
-use crate::protocol::{DCCP, ICMP, ICMPV6, NO_NEXT_HEADER, SCTP, TCP, UDP, UDP_LITE};
+use crate::protocol::{ICMP, ICMPV6, NO_NEXT_HEADER, TCP, UDP, has_ports};
 use crate::{PacketError, extension};
 
 /// What the IP headers of a packet say. Unlike [`packet_checksums`](crate::packet_checksums), this takes fragments and
@@ -20,6 +21,8 @@ pub struct Headers<'a> {
     /// What follows the IP headers and extensions, up to the packet's end as it states it, as far as it was captured.
     /// Empty in a later fragment, which has no transport header.
     pub transport: &'a [u8],
+    /// Where that begins in the packet, bytes, as the headers before it say; of IPv6, as far as these were captured.
+    pub transport_offset: usize,
     /// Where this part of a fragmented packet belongs, in bytes; 0 in a whole packet and in a first fragment.
     pub fragment: u16,
 }
@@ -42,13 +45,8 @@ impl<'a> Headers<'a> {
     /// Source and destination port, where the protocol has ports and they were captured.
     #[must_use]
     pub fn ports(&self) -> Option<[u16; 2]> {
-        match self.protocol {
-            TCP | UDP | DCCP | SCTP | UDP_LITE => self
-                .transport
-                .first_chunk()
-                .map(|&[a, b, c, d]| [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]),
-            _ => None,
-        }
+        let &[a, b, c, d] = self.transport.first_chunk().filter(|_| has_ports(self.protocol))?;
+        Some([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])])
     }
 
     /// Type and code of an ICMP message, where they were captured.
@@ -59,7 +57,31 @@ impl<'a> Headers<'a> {
             _ => None,
         }
     }
+
+    /// The sequence number of the first byte of a TCP packet's payload, and how many bytes the payload has on the wire,
+    /// where the packet has this length; `None` if it has none, or the flags of its header were not captured.
+    #[must_use]
+    pub fn tcp_payload(&self, original_length: u32) -> Option<(u32, u32)> {
+        let header: &[u8; 14] = self.transport.first_chunk().filter(|_| self.protocol == TCP)?;
+        let end = self.transport_offset + usize::from(header[12] >> 4) * 4;
+        let length = original_length.checked_sub(u32::try_from(end).ok()?).filter(|length| *length > 0)?;
+        // A SYN takes a number of its own, before data that comes with it (RFC 9293, section 3.4).
+        let syn = u32::from(header[13] >> 1 & 1);
+        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        Some((sequence.wrapping_add(syn), length))
+    }
+
+    /// How many bytes of payload a UDP datagram has on the wire, where the packet has this length; `None` if it is no
+    /// datagram's beginning, or is shorter than its headers.
+    #[must_use]
+    pub fn udp_payload(&self, original_length: u32) -> Option<u32> {
+        let headers = u32::try_from(self.transport_offset + UDP_LENGTH).ok()?;
+        original_length.checked_sub(headers).filter(|_| self.protocol == UDP && self.fragment == 0)
+    }
 }
+
+/// Length of a UDP header, bytes (RFC 768).
+const UDP_LENGTH: usize = 8;
 
 fn ipv4(packet: &[u8]) -> Result<Headers<'_>, PacketError> {
     let says = usize::from(packet[0] & 0xF) * 4;
@@ -82,6 +104,7 @@ fn ipv4(packet: &[u8]) -> Result<Headers<'_>, PacketError> {
         destination: address(16).into(),
         protocol: header[9],
         transport,
+        transport_offset: says,
         fragment,
     })
 }
@@ -95,6 +118,7 @@ fn ipv6(packet: &[u8]) -> Result<Headers<'_>, PacketError> {
     let payload = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let mut rest = &up_to(packet, if payload == 0 { 0 } else { V6_LENGTH + payload })[V6_LENGTH..];
     let mut protocol = header[6];
+    let mut transport_offset = V6_LENGTH;
     let mut fragment = 0;
     while let Some(&[next, second, high, low]) = rest.first_chunk()
         && extension::is_one(protocol)
@@ -103,8 +127,10 @@ fn ipv6(packet: &[u8]) -> Result<Headers<'_>, PacketError> {
         if protocol == extension::FRAGMENT {
             fragment = u16::from_be_bytes([high, low]) & V6_FRAGMENT;
         }
-        let length = if fragment > 0 { usize::MAX } else { extension::length(protocol, second) };
-        rest = rest.get(length..).unwrap_or_default();
+        let length = extension::length(protocol, second);
+        transport_offset += length;
+        // What follows in a later fragment is the middle of something.
+        rest = if fragment > 0 { &[] } else { rest.get(length..).unwrap_or_default() };
         protocol = next;
     }
     Ok(Headers {
@@ -112,6 +138,7 @@ fn ipv6(packet: &[u8]) -> Result<Headers<'_>, PacketError> {
         destination: Ipv6Addr::from(destination).into(),
         protocol,
         transport: rest,
+        transport_offset,
         fragment,
     })
 }
@@ -127,6 +154,7 @@ fn up_to(packet: &[u8], end: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::DCCP;
 
     /// An IPv4 packet with eight bytes of UDP.
     fn v4(first: u8, total: u16) -> [u8; 28] {
@@ -138,8 +166,8 @@ mod tests {
     }
 
     /// An IPv6 packet with this payload.
-    fn v6<const N: usize>(next: u8, payload: &[u8; N]) -> [u8; 128] {
-        let mut packet = [0; 128];
+    fn v6<const N: usize>(next: u8, payload: &[u8; N]) -> [u8; 256] {
+        let mut packet = [0; 256];
         (packet[0], packet[6]) = (0x60, next);
         packet[4..6].copy_from_slice(&u16::try_from(N).unwrap().to_be_bytes());
         packet[40..40 + N].copy_from_slice(payload);
@@ -219,6 +247,40 @@ mod tests {
         // Longer than the packet.
         let headers = v6(0, &[UDP, 255, 0, 0, 0, 0, 0, 0, 0, 53, 0, 54]);
         assert_eq!(Headers::parse(&headers).unwrap().ports(), None);
+    }
+
+    /// What the engine's walker and honeutil's did differently before they were one.
+    #[test]
+    fn payload_is_behind_all_headers_and_a_syn_takes_a_number() {
+        // DCCP has ports, and more than eight extension headers are walked.
+        let mut payload = [0; 12 * 8];
+        (payload[10 * 8], payload[11 * 8 + 1], payload[11 * 8 + 3]) = (DCCP, 53, 54);
+        let packet = v6(60, &payload);
+        let headers = Headers::parse(&packet).unwrap();
+        let found = (headers.protocol, headers.ports(), headers.transport_offset);
+        assert_eq!(found, (DCCP, Some([53, 54]), 40 + 11 * 8));
+
+        let mut packet = [0; 44];
+        (packet[0], packet[9], packet[32]) = (0x45, TCP, 0x50);
+        packet[24..28].copy_from_slice(&u32::MAX.to_be_bytes());
+        let payload = |packet: &[u8], length| Headers::parse(packet).unwrap().tcp_payload(length);
+        assert_eq!(payload(&packet, 44), Some((u32::MAX, 4)));
+        assert_eq!(payload(&packet, 40), None, "no payload");
+        assert_eq!(payload(&packet[..34], 1500), Some((u32::MAX, 1460)), "what is counted is on the wire");
+        assert_eq!(payload(&packet[..33], 1500), None, "whether it is a SYN was not captured");
+        packet[33] = 2;
+        assert_eq!(payload(&packet, 44), Some((0, 4)), "data of a SYN");
+        packet[6] = 1;
+        assert_eq!(payload(&packet, 44), None, "a later fragment");
+
+        let payload = |packet: &[u8], length| Headers::parse(packet).unwrap().udp_payload(length);
+        let mut packet = v4(0x46, 0);
+        assert_eq!((payload(&packet, 40), payload(&packet[..20], 40)), (Some(8), Some(8)));
+        assert_eq!(payload(&packet, 31), None, "shorter than its headers");
+        packet[7] = 1;
+        assert_eq!(payload(&packet, 40), None, "a later fragment");
+        assert_eq!(payload(&v6(44, &[UDP, 0, 0, 8, 0, 0, 0, 0]), 60), None, "a later fragment");
+        assert_eq!(payload(&v6(44, &[UDP, 0, 0, 1, 0, 0, 0, 0]), 60), Some(4), "the first one");
     }
 
     #[test]

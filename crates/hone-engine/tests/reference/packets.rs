@@ -13,7 +13,7 @@ use super::{
 impl Seen {
     /// The sequence number of its first byte of payload, and how many bytes it has, if what is kept of it says that.
     fn span(&self) -> Option<(u32, u32)> {
-        (self.kept >= 33).then_some((self.port.into(), ORIGINAL - 20))
+        (self.kept >= 34).then_some((self.port.into(), ORIGINAL - 20))
     }
 
     /// Whose it is if it waits no longer.

@@ -87,6 +87,7 @@ mod tests {
             destination: destination.parse().unwrap(),
             protocol,
             transport: &transport,
+            transport_offset: 0,
             fragment: 0,
         };
         Flow::of(&headers).unwrap().id()
@@ -137,8 +138,14 @@ mod tests {
     fn a_packet_cut_before_its_ports_has_no_name() {
         let address = "10.0.0.1".parse().unwrap();
         for protocol in [TCP, UDP, SCTP, ICMP, ICMP6] {
-            let headers =
-                Headers { source: address, destination: address, protocol, transport: &[1], fragment: 0 };
+            let headers = Headers {
+                source: address,
+                destination: address,
+                protocol,
+                transport: &[1],
+                transport_offset: 0,
+                fragment: 0,
+            };
             assert_eq!(Flow::of(&headers), None);
         }
     }

@@ -125,7 +125,7 @@ impl<'a> Packet<'a> {
     /// The sequence number of its first byte of TCP payload, if it has one.
     pub(crate) fn first_byte(&self) -> Option<u32> {
         let length = self.original_length.checked_sub(u32::try_from(self.link_length).ok()?)?;
-        ip::tcp_payload(self.ip, self.headers.as_ref()?, length).map(|(first, _)| first)
+        self.headers?.tcp_payload(length).map(|(first, _)| first)
     }
 
     /// Which way it went, as its flags say, or else its link layer.

@@ -9,7 +9,7 @@ use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, Correction, NoOwner, ProcessEvent};
 
 use crate::traffic::Traffic;
-use crate::traffic::ip::{self, Headers};
+use crate::traffic::ip::Headers;
 use crate::traffic::peers::{Peer, Peers};
 pub use crate::traffic::processes::Process;
 use crate::traffic::processes::Processes;
@@ -97,7 +97,7 @@ impl Tally {
         };
         self.count(&counted);
         if let Some(connection) = packet.connection {
-            let payload = headers.and_then(|it| ip::tcp_payload(packet.data, &it, packet.original_length));
+            let payload = headers.and_then(|headers| headers.tcp_payload(packet.original_length));
             self.recent.push(connection, packet.timestamp, payload, &counted);
         }
     }
