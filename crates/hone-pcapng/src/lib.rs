@@ -46,7 +46,7 @@ pub use block::Block;
 pub use connection::{ConnectionEvent, ConnectionEventKind, Dialect};
 pub use correction::{Corrected, Correction};
 pub use error::{EmitError, ReadError, ReadErrorKind};
-pub use hone_types::{ConnectionId, Direction, How, Method, NoOwner, words};
+pub use hone_types::{ConnectionId, Direction, How, Method, NoOwner, SnapLength, words};
 pub use interface::{Interface, Resolution};
 pub use obsolete::ObsoletePacket;
 pub use option::RawOption;

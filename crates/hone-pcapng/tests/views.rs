@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use hone_pcapng::SnapLength;
 use hone_pcapng::block::PACKET;
 use hone_pcapng::view::{BlockView, Trimmed, whole};
 use hone_pcapng::{
@@ -111,9 +112,9 @@ fn nonsense_is_no_block_and_no_packet() {
             let view = BlockView::new(&mutated, ByteOrder::Little);
             let _ = (view.packet(), view.body());
             let mut out = [0; 100];
-            let _ = Trimmed::new(view, 5).copy(0, &mut out);
+            let _ = Trimmed::new(view, SnapLength::lenient(5)).copy(0, &mut out);
         }
         let view = BlockView::new(&block[..at], ByteOrder::Little);
-        let _ = (view.packet(), view.body(), Trimmed::new(view, 5).len());
+        let _ = (view.packet(), view.body(), Trimmed::new(view, SnapLength::lenient(5)).len());
     }
 }

@@ -20,6 +20,8 @@
 
 use core::ops::Range;
 
+use hone_types::SnapLength;
+
 use super::BlockView;
 use crate::block::{INTERFACE, PACKET, TRAILER_LENGTH as TAIL, padded};
 
@@ -53,14 +55,14 @@ struct Cut<'a> {
 }
 
 impl<'a> Trimmed<'a> {
-    /// The block with this snap length; 0: unlimited. A packet that is no longer, and a block that is no packet or interface
+    /// The block with this snap length. A packet that is no longer, and a block that is no packet or interface
     /// or is not sound, stays as it is.
     #[inline]
     #[must_use]
-    pub fn new(block: BlockView<'a>, snap_length: u32) -> Self {
+    pub fn new(block: BlockView<'a>, snap_length: SnapLength) -> Self {
         let changed = match block.kind() {
-            PACKET if snap_length > 0 => Self::cut(block, snap_length),
-            INTERFACE => Self::interface(block, snap_length),
+            PACKET if !snap_length.is_all() => Self::cut(block, snap_length.bytes()),
+            INTERFACE => Self::interface(block, snap_length.number()),
             _ => None,
         };
         let body = block.bytes();
@@ -163,7 +165,7 @@ mod tests {
     }
 
     fn trimmed(block: &[u8], snap_length: u32) -> Trimmed<'_> {
-        Trimmed::new(BlockView::new(block, ByteOrder::Little), snap_length)
+        Trimmed::new(BlockView::new(block, ByteOrder::Little), SnapLength::lenient(snap_length))
     }
 
     #[test]
@@ -197,9 +199,9 @@ mod tests {
     #[test]
     fn an_interface_says_the_readers_snap_length() {
         let (block, mut out) = (of_type(INTERFACE), [0; 52]);
-        assert_eq!(trimmed(&block, 0x0102_0304).copy(0, &mut out), 52);
-        assert_eq!((&out[..12], &out[12..16], &out[16..]), (&block[..12], &[4, 3, 2, 1][..], &block[16..]));
-        Trimmed::new(BlockView::new(&[0, 0, 0, 1], ByteOrder::Big), 7).copy(0, &mut out);
+        assert_eq!(trimmed(&block, 0x0002_0304).copy(0, &mut out), 52);
+        assert_eq!((&out[..12], &out[12..16], &out[16..]), (&block[..12], &[4, 3, 2, 0][..], &block[16..]));
+        Trimmed::new(BlockView::new(&[0, 0, 0, 1], ByteOrder::Big), SnapLength::lenient(7)).copy(0, &mut out);
         assert_eq!(out[..4], [0, 0, 0, 1], "cut off, so as it is");
     }
 

@@ -298,7 +298,7 @@ impl Reader {
             };
             let kind = store.kind(block);
             let bytes = store.bytes(block);
-            let trimmed = Trimmed::new(BlockView::new(bytes, BYTE_ORDER), snap_length.number());
+            let trimmed = Trimmed::new(BlockView::new(bytes, BYTE_ORDER), snap_length);
             let room = &mut buffer[filled..];
             if filled > 0 && trimmed.len() - self.offset > room.len() {
                 return Read::Bytes(filled);
