@@ -165,7 +165,7 @@ fn send(device: &Device) -> io::Result<String> {
 fn known(open: &Open) -> OpenConnection {
     let local = open.local.ip();
     OpenConnection {
-        family: Family::of(local.ip()),
+        family: Family::of(local),
         protocol: open.protocol,
         local_port: open.local.port(),
         local: Some(local).filter(|local| !local.is_unspecified()),
