@@ -1,8 +1,9 @@
-//! Where the network monitor looks at the traffic: the table of callouts, and the keys of the filters that lead there. The
-//! utility makes the filters (`honeutil install`), the driver registers the functions behind the callouts; both by these keys.
+//! The table of callouts: the places where the network monitor looks at the traffic, and the keys of the filters that
+//! lead there. `honeutil install` adds the filters, and the driver registers the functions behind the callouts. Both
+//! use these keys.
 //!
-//! A callout knows its layer by its place in this table and not by the number that WFP passes along, as those numbers
-//! differ between versions of Windows.
+//! A callout knows its layer by its place in this table. It does not use the number that WFP passes along, because
+//! those numbers differ between versions of Windows.
 
 /// A globally unique identifier, as Windows lays it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +30,7 @@ pub enum Layer {
     EndpointClosure,
     /// A port is bound.
     ResourceAssignment,
-    /// A port is given back.
+    /// A port is released.
     ResourceRelease,
     /// A packet arrives; the data begins behind the transport header.
     InboundTransport,
@@ -42,15 +43,16 @@ pub use hone_types::Family;
 /// One callout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Callout {
-    /// Where.
+    /// The WFP layer at which the callout is called.
     pub layer: Layer,
-    /// For which protocol.
+    /// The IP version whose traffic it sees.
     pub family: Family,
-    /// Its key.
+    /// The GUID under which the callout is registered with WFP.
     pub key: Guid,
 }
 
-/// All keys differ in their first group only; made once for Hone, never to be changed: what is installed has them.
+/// Makes one of Hone's keys. They differ in their first group only. They were made once and must never change, because
+/// installed systems contain them.
 const fn key(number: u32) -> Guid {
     let data4 = [0x9c, 0x31, 0x6a, 0x5e, 0x0d, 0x27, 0xb4, 0x48];
     Guid { data1: 0x8f5b_2a00 + number, data2: 0x41d7, data3: 0x4c6b, data4 }
@@ -61,13 +63,13 @@ const fn callout(number: u32, layer: Layer, family: Family) -> Callout {
 }
 
 impl Callout {
-    /// The key of the filter that leads to it once the filtering platform's service runs.
+    /// The key of the filter that calls this callout once the filtering platform's service runs.
     #[must_use]
     pub const fn filter(&self) -> Guid {
         Guid { data1: self.key.data1 + 0x20, ..self.key }
     }
 
-    /// The key of the filter that leads to it while the system starts.
+    /// The key of the filter that calls this callout while the system starts.
     #[must_use]
     pub const fn boot_filter(&self) -> Guid {
         Guid { data1: self.key.data1 + 0x40, ..self.key }
@@ -79,7 +81,7 @@ pub const PROVIDER: Guid = key(0x80);
 /// The sublayer of Hone's filters, apart from those of others.
 pub const SUBLAYER: Guid = key(0x81);
 
-/// All callouts; a function of the driver belongs to each place.
+/// All callouts. The driver has one function for each entry.
 pub const CALLOUTS: [Callout; 14] = [
     callout(0, Layer::AuthConnect, Family::V4),
     callout(1, Layer::AuthConnect, Family::V6),

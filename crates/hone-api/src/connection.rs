@@ -1,4 +1,4 @@
-//! Open connections, as a reader lists them for a service that was not there when they were opened.
+//! Open connections. A reader sends this list to a service that did not run yet when the connections were opened.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ const V4: u8 = 2;
 /// `AF_INET6` of Windows. Linux's own number is another one.
 const V6: u8 = 23;
 
-/// An address family in Windows' numbers, on every system: the original's records have them.
+/// The address family as Windows numbers it. All systems use these numbers, because the original's records have them.
 const fn number(family: Family) -> u8 {
     match family {
         Family::V4 => V4,
@@ -30,14 +30,14 @@ mod known {
 }
 
 layout! {
-    /// One open connection with its full tuple: Hone's own record. [`OpenConnection`] is its meaning.
+    /// One open connection with its full tuple: Hone's own record. [`OpenConnection`] is the checked form.
     pub struct ConnectionRecord, 72 bytes {
         /// Address family, in Windows' numbers: 2 IPv4, 23 IPv6.
         [0] family: u8,
         /// Protocol number.
         [1] protocol: u8,
-        /// Which of the fields below hold something: bit 0 `local`, bit 1 `remote` and `remote_port`, bit 2
-        /// `connection`, bit 3 `process_start`. A field that holds nothing may have any content. The other bits are 0.
+        /// Which of the fields below have a value: bit 0 `local`, bit 1 `remote` and `remote_port`, bit 2 `connection`,
+        /// bit 3 `process_start`. A field without a value may have any content. The other bits are 0.
         [2] known: u8,
         /// Zero.
         [3] reserved: u8,
@@ -57,23 +57,23 @@ layout! {
         [48] opened: u64,
         /// Connection id.
         [56] connection: u64,
-        /// When the owner started, by the sensor's own clock: tells it from another process with the same id.
+        /// When the owner started, by the sensor's own clock. Distinguishes it from another process with the same id.
         [64] process_start: u64,
     }
 }
 
-/// An open connection, checked.
+/// An open connection. All its values were checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenConnection {
     /// IP version.
     pub family: Family,
-    /// Protocol number: any, as any may be.
+    /// Protocol number. Every number is allowed.
     pub protocol: u8,
     /// Local port; 0 in protocols that have none.
     pub local_port: u16,
-    /// Local address, where known; of the family.
+    /// Local address, if known. It belongs to `family`.
     pub local: Option<IpAddr>,
-    /// Remote address and port, where known and where there is one; of the family.
+    /// Remote address and port, if there is one and it is known. It belongs to `family`.
     pub remote: Option<SocketAddr>,
     /// Connection id, where known.
     pub connection: Option<u64>,
@@ -85,7 +85,7 @@ pub struct OpenConnection {
     pub opened: u64,
 }
 
-/// What is wrong with a record: the part, where it is in the record, its value, what it may be.
+/// What is wrong with a record: the part, its offset in the record, its value, and what is allowed.
 pub(crate) type Flaw = (&'static str, usize, u64, Allowed);
 
 fn family(number: u8, at: usize) -> Result<Family, Flaw> {
@@ -159,8 +159,8 @@ impl OpenConnection {
         })
     }
 
-    /// The connection's record; what is not known is zero in it. An address of the other family than
-    /// [`family`](Self::family) does not belong here; it is written as not known.
+    /// The connection's record. Unknown fields are zero. An address of another family than [`family`](Self::family) is
+    /// written as unknown.
     #[must_use]
     pub fn record(&self) -> ConnectionRecord {
         let fits = |address: &IpAddr| address.is_ipv4() == (self.family == Family::V4);
@@ -187,7 +187,7 @@ impl OpenConnection {
         }
     }
 
-    /// The connection as the original's record says it: by family, protocol and local port.
+    /// The connection as the original's record describes it: family, protocol and local port.
     #[must_use]
     pub const fn original(&self) -> OriginalConnection {
         OriginalConnection {
@@ -200,7 +200,7 @@ impl OpenConnection {
     }
 }
 
-/// A list of open connections, every record checked.
+/// A list of open connections in which every record was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenConnections<'a> {
     /// In the original's records.
@@ -225,7 +225,7 @@ impl<'a> OpenConnections<'a> {
         self.len() == 0
     }
 
-    /// The connections, in order. One that is not sound, which no parsed list has, is passed over.
+    /// The connections, in order. Skips invalid records; a parsed list has none.
     pub fn iter(&self) -> impl Iterator<Item = OpenConnection> + Clone + use<'a> {
         self.checked().filter_map(Result::ok)
     }
@@ -239,7 +239,7 @@ impl<'a> OpenConnections<'a> {
         original.chain(full.iter().map(|record| OpenConnection::of_record(&record)))
     }
 
-    /// The first record that is not sound, and what is wrong with it; offsets count from the first record.
+    /// The first invalid record, and what is wrong with it. Offsets count from the first record.
     pub(crate) fn flaw(&self) -> Option<Flaw> {
         let length = match self {
             Self::Original(_) => OriginalConnection::BYTES,

@@ -1,5 +1,5 @@
-//! What can be wrong with a request or a reply, as plain values. Offsets and lengths are in bytes, from the first byte
-//! of the input or reply.
+//! What can be wrong with a request or a reply, as plain values. Offsets and lengths are in bytes and count from the
+//! first byte of the input or reply.
 
 use core::fmt::{self, Display, Formatter};
 
@@ -10,7 +10,7 @@ use crate::Operation;
 pub enum Allowed {
     /// Any number from the first to the second, both included.
     Range(u64, u64),
-    /// One of these, for people.
+    /// One of several values; the text names them.
     OneOf(&'static str),
 }
 
@@ -30,7 +30,7 @@ impl Display for Allowed {
 pub enum RequestError {
     /// The input has a length that the operation's input cannot have.
     Length {
-        /// What was asked for.
+        /// The requested operation.
         operation: Operation,
         /// The input's length.
         length: usize,
@@ -43,15 +43,15 @@ pub enum RequestError {
     },
     /// A part of the input has a value that it cannot have.
     Value {
-        /// What was asked for.
+        /// The requested operation.
         operation: Operation,
-        /// The part, for people.
+        /// The wrong part, in words.
         what: &'static str,
-        /// Where the part is.
+        /// Offset of the part, bytes.
         at: usize,
         /// Its value.
         value: u64,
-        /// What it may be.
+        /// The allowed values.
         allowed: Allowed,
     },
 }
@@ -79,12 +79,12 @@ impl Display for RequestError {
 
 impl core::error::Error for RequestError {}
 
-/// A buffer is too small for what is to be written. Nothing has been written.
+/// A buffer is too small for what should be written to it. Nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferTooSmall {
-    /// How many bytes it takes.
+    /// How many bytes are needed.
     pub needed: usize,
-    /// How many there are.
+    /// How many bytes the buffer has.
     pub available: usize,
 }
 
@@ -96,26 +96,26 @@ impl Display for BufferTooSmall {
 
 impl core::error::Error for BufferTooSmall {}
 
-/// Why a reply is not understood.
+/// Why a reply could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyError {
-    /// It is too short, or has another length than it says.
+    /// The reply is too short, or its length field does not match its length.
     Length {
-        /// What was asked for.
+        /// The requested operation.
         operation: Operation,
         /// The reply's length.
         length: usize,
-        /// What it must at least be.
+        /// The shortest length allowed.
         minimum: usize,
     },
-    /// It has a layout that this crate does not know.
+    /// This crate does not know the reply's layout.
     Layout {
-        /// What was asked for.
+        /// The requested operation.
         operation: Operation,
         /// The layout's number.
         layout: u16,
-        /// The one that is known.
+        /// The layout number that this crate knows.
         known: u16,
     },
 }

@@ -1,5 +1,5 @@
-//! Fixed layouts: each is declared once, as a table of offsets, from which come the type, its bytes and the proof that
-//! the offsets leave no gap.
+//! Fixed layouts. Each is declared once, as a table of offsets. The type, its bytes and the check that the offsets
+//! leave no gap are made from that table.
 
 use hone_types::SnapLength;
 

@@ -2,7 +2,8 @@
 //!
 //! # Both sides
 //!
-//! A shell turns a [`Request`] into a call of the engine, and what the engine answers into a [`Reply`].
+//! A shell (see the crate `hone-queue`) turns a [`Request`] into a call of the engine, and the engine's answer into a
+//! [`Reply`].
 //!
 //! ```text
 //!  reader                                             queue manager's shell
@@ -12,26 +13,26 @@
 //!
 //! # What holds everywhere
 //!
-//! * Everything from outside is an integer or a byte until it is checked. `parse` never panics, takes no memory and
-//!   gives either a value whose every part is within [`limits`], or an error that names the operation, the part, where
-//!   it is and what is allowed.
+//! * Everything from outside is an integer or a byte until it is checked. `parse` never panics and allocates no memory.
+//! It returns either a value in which every part is within [`limits`], or an error that names the operation, the wrong
+//! part, its offset and the allowed values.
 //! * Numbers are little-endian, at fixed offsets. Nothing is cast onto a structure, so alignment does not matter.
 //! * Lists are read where they lie: a [`List`] is a view of the input.
 //!
 //! # What is the original's and what is Hone's own
 //!
 //! The operations' names, meaning, inputs and outputs are those of "Read Interface" in the original Windows sensor's
-//! documentation. That document does not give numbers and layouts; those are the ones which the original's published
-//! interface header declares (October 2015, with packing of 4): device type, function numbers, methods and access of
-//! the control codes ([`Operation`]), [`OriginalConnection`] and [`OriginalStatistics`]. So a program made for the
-//! original finds what it expects. All else is Hone's own: the operations from 0x900 on, [`Statistics`],
-//! [`ConnectionRecord`], and every bound.
+//! documentation. That document does not contain numbers and layouts. Hone takes them from the original's published
+//! interface header (October 2015, with packing of 4): device type, function numbers, methods and access of the control
+//! codes ([`Operation`]), [`OriginalConnection`] and [`OriginalStatistics`]. So a program written for the original
+//! works unchanged. All else is Hone's own: the operations from 0x900 on, [`Statistics`], [`ConnectionRecord`], and
+//! every bound.
 //!
 //! # Versions
 //!
-//! [`API_VERSION`] is what [`Operation::GetVersion`] answers. The minor number grows with what a client need not know,
-//! such as a new operation or fields behind those of [`Statistics`]; the major one with anything else. The original
-//! knows no such operation, and refuses it.
+//! [`Operation::GetVersion`] returns [`API_VERSION`]. The minor number grows with changes that old clients can ignore,
+//! such as a new operation or new fields at the end of [`Statistics`]. The major number grows with all other changes.
+//! The original does not have this operation and refuses it.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,4 +1,5 @@
-//! Bounds of what comes from outside. An engine may be configured with tighter ones; these hold whatever it says.
+//! Bounds of everything that comes from outside. An engine may be configured with tighter bounds, but never with wider
+//! ones.
 
 pub use hone_types::limits::*;
 

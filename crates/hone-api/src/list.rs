@@ -1,4 +1,4 @@
-//! A view of values that lie one after the other in somebody's buffer.
+//! A view of values that lie one after the other in a buffer of the caller.
 
 use core::fmt::{self, Debug, Formatter};
 use core::marker::PhantomData;
@@ -7,7 +7,7 @@ use crate::{BufferTooSmall, Fixed};
 
 /// Values of fixed length in the buffer they came in.
 pub struct List<'a, T> {
-    /// A whole number of values.
+    /// The values' bytes. The length is a multiple of one value's length.
     bytes: &'a [u8],
     values: PhantomData<T>,
 }
@@ -16,15 +16,15 @@ impl<'a, T: Fixed> List<'a, T> {
     /// The empty list.
     pub const EMPTY: Self = Self { bytes: &[], values: PhantomData };
 
-    /// The values in `bytes`; a last part of one is left out.
+    /// The values in `bytes`. An incomplete value at the end is left out.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes: &bytes[..bytes.len() / T::BYTES * T::BYTES], values: PhantomData }
     }
 
-    /// Writes values into a buffer, for a request. What the buffer has beyond them stays as it is.
+    /// Writes values to the start of a buffer, for a request. The rest of the buffer does not change.
     ///
     /// # Errors
-    /// The buffer is too small; it may hold some of the values then.
+    /// The buffer is too small. It may contain some of the values then.
     pub fn write(values: impl IntoIterator<Item = T>, buffer: &'a mut [u8]) -> Result<Self, BufferTooSmall> {
         let mut end: usize = 0;
         for value in values {

@@ -10,8 +10,8 @@ const DEVICE_TYPE: u32 = 0x22;
 pub enum Transfer {
     /// `METHOD_BUFFERED`: through one kernel buffer, which holds the input, then the output.
     Buffered = 0,
-    /// `METHOD_NEITHER`: not at all. What the caller passed are addresses that nobody has checked; as the one operation
-    /// of this kind has neither input nor output, the driver must not look at them.
+    /// `METHOD_NEITHER`: no buffers, only the caller's addresses, which nobody has checked. The one operation of this
+    /// kind has neither input nor output, so the driver must not use these addresses.
     Neither = 3,
 }
 
@@ -24,7 +24,7 @@ pub enum Access {
     ReadWrite = 3,
 }
 
-/// A Windows I/O control code: what `CTL_CODE` makes of device type, access, function and method.
+/// A Windows I/O control code: device type, access, function and method, combined as by the macro `CTL_CODE`.
 ///
 /// ```text
 /// 31          16 15   14 13         2 1      0
@@ -56,8 +56,8 @@ impl core::error::Error for UnknownOperation {}
 
 macro_rules! operations {
     ($($(#[$about:meta])* $operation:ident = $number:literal, $access:ident, $transfer:ident, $name:literal,)+) => {
-        /// What a reader may ask for. Its number is the function number of its Windows control code, and its number in
-        /// the Linux protocol.
+        /// An operation that a reader can request. Its number is the function number of its Windows control code, and
+        /// also its number in the Linux protocol.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         #[repr(u16)]
@@ -112,19 +112,20 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Ends the reader's section behind the current block. No input, no output.
+    /// Ends the reader's section after the current block. No input, no output.
     MarkRestart = 0x800, ReadWrite, Neither, "IOCTL_HONE_MARK_RESTART",
-    /// Leaves out the packets of these connections. Input: any number of u32, none: filter off.
+    /// Leaves out the packets of these connections. Input: any number of u32; an empty list turns the filter off.
     FilterConnections = 0x801, ReadWrite, Buffered, "IOCTL_HONE_FILTER_CONNECTIONS",
-    /// Leaves out the packets of these processes. Input: any number of u32, none: filter off.
+    /// Leaves out the packets of these processes. Input: any number of u32; an empty list turns the filter off.
     FilterProcesses = 0x802, ReadWrite, Buffered, "IOCTL_HONE_FILTER_PROCESSES",
-    /// Most bytes of each packet. Input: u32, 0: all there is.
+    /// Sets how many bytes of each packet are kept at most. Input: u32, 0: all.
     SetSnapLength = 0x803, ReadWrite, Buffered, "IOCTL_HONE_SET_SNAP_LENGTH",
     /// Output: the reader's snap length, u32.
     GetSnapLength = 0x804, Read, Buffered, "IOCTL_HONE_GET_SNAP_LENGTH",
-    /// The event to set when an empty queue gets a block, from a 32-bit program. Input: u32 handle, 0: none.
+    /// Sets the event that is signaled when an empty queue gets a block, for a 32-bit program. Input: u32 handle, 0:
+    /// none.
     SetDataEvent32 = 0x805, ReadWrite, Buffered, "IOCTL_HONE_SET_DATA_EVENT_32",
-    /// The same from a 64-bit program. Input: u64 handle, 0: none.
+    /// The same for a 64-bit program. Input: u64 handle, 0: none.
     SetDataEvent64 = 0xC05, ReadWrite, Buffered, "IOCTL_HONE_SET_DATA_EVENT_64",
     /// Replaces the list of open connections. Input: u32 count, then so many [`OriginalConnection`](crate::OriginalConnection)s.
     SetOpenConnections = 0x806, ReadWrite, Buffered, "IOCTL_HONE_SET_OPEN_CONNECTIONS",
@@ -133,13 +134,14 @@ operations! {
 
     /// Output: [`ApiVersion`](crate::ApiVersion).
     GetVersion = 0x900, Read, Buffered, "IOCTL_HONE_GET_VERSION",
-    /// As [`FilterConnections`](Self::FilterConnections), with whole ids. Input: any number of u64, none: filter off.
+    /// As [`FilterConnections`](Self::FilterConnections), with 64-bit ids. Input: any number of u64; an empty list
+    /// turns the filter off.
     FilterConnections64 = 0x901, ReadWrite, Buffered, "IOCTL_HONE_FILTER_CONNECTIONS_64",
-    /// Leaves out all packets but those of these connections. Input: any number of u64, none: filter off.
+    /// Keeps only the packets of these connections. Input: any number of u64; an empty list turns the filter off.
     IncludeConnections64 = 0x902, ReadWrite, Buffered, "IOCTL_HONE_INCLUDE_CONNECTIONS_64",
-    /// Leaves out all packets but those of these processes. Input: any number of u32, none: filter off.
+    /// Keeps only the packets of these processes. Input: any number of u32; an empty list turns the filter off.
     IncludeProcesses = 0x903, ReadWrite, Buffered, "IOCTL_HONE_INCLUDE_PROCESSES",
-    /// Ring buffer of readers that attach from now on. Input: u32 bytes.
+    /// Sets the ring buffer of readers that attach from now on. Input: u32 bytes.
     SetRingBytes = 0x904, ReadWrite, Buffered, "IOCTL_HONE_SET_RING_BYTES",
     /// Replaces the list of open connections. Input: u32 count, then so many [`ConnectionRecord`](crate::ConnectionRecord)s.
     SetOpenConnections2 = 0x905, ReadWrite, Buffered, "IOCTL_HONE_SET_OPEN_CONNECTIONS_2",
@@ -154,7 +156,7 @@ impl Operation {
         self as u16
     }
 
-    /// Whether the original has it, too.
+    /// Whether the original has this operation, too.
     #[must_use]
     pub const fn is_original(self) -> bool {
         !matches!(self.number(), 0x900..0xA00)
@@ -165,7 +167,7 @@ impl TryFrom<ControlCode> for Operation {
     type Error = UnknownOperation;
 
     /// # Errors
-    /// No operation has this code: its function is unknown, or it says another device type, access or method.
+    /// No operation has this code: its function is unknown, or the device type, access or method is wrong.
     fn try_from(code: ControlCode) -> Result<Self, UnknownOperation> {
         let [_, _, high, low] = code.0.to_be_bytes();
         let function = u16::from_be_bytes([high, low]) >> 2 & 0xFFF;
@@ -182,7 +184,7 @@ impl Display for Operation {
     }
 }
 
-/// The original's codes as numbers, as its programs have them compiled in.
+/// The original's codes as numbers. Compiled programs for the original contain them.
 const _: () = {
     assert!(Operation::MarkRestart.control_code().0 == 0x0022_E003);
     assert!(Operation::FilterConnections.control_code().0 == 0x0022_E004);

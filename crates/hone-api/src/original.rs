@@ -23,7 +23,8 @@ layout! {
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 
 impl OriginalConnection {
-    /// When it was opened, nanoseconds since 1970-01-01 UTC. A time before is 0, one that does not fit is the largest.
+    /// When it was opened, nanoseconds since 1970-01-01 UTC. An earlier time becomes 0; a time too large for u64
+    /// becomes the largest value.
     #[must_use]
     pub const fn opened_nanos(&self) -> u64 {
         let since = self.opened.saturating_sub(UNIX_EPOCH);
@@ -88,7 +89,7 @@ impl OriginalStatistics {
     /// Reads the reply to [`Operation::GetStatistics`].
     ///
     /// # Errors
-    /// [`ReplyError::Length`]: it is too short. What is behind the structure does not matter.
+    /// [`ReplyError::Length`]: it is too short. Bytes after the structure are ignored.
     pub fn parse(reply: &[u8]) -> Result<Self, ReplyError> {
         match reply.first_chunk() {
             Some(bytes) => Ok(Self::decode(bytes)),
@@ -102,8 +103,8 @@ impl OriginalStatistics {
 }
 
 impl Statistics {
-    /// What of it the original's structure can say, for the original's programs. A number that does not fit is the
-    /// largest that does.
+    /// The statistics in the original's structure, for the original's programs. A number that does not fit is replaced
+    /// by the largest one that does.
     #[must_use]
     pub fn to_original(&self) -> OriginalStatistics {
         const SECOND: u64 = 1_000_000_000;

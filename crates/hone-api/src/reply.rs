@@ -8,9 +8,9 @@ use crate::{API_VERSION, BufferTooSmall, Operation, OriginalStatistics, ReplyErr
 layout! {
     /// The reply to [`Operation::GetVersion`].
     pub struct ApiVersion, 12 bytes {
-        /// Version of this interface, major number: another one is another interface.
+        /// Version of this interface, major number. A client must not use a service with another major number.
         [0] major: u16,
-        /// Version of this interface, minor number: the service has at least what this version has.
+        /// Version of this interface, minor number. The service has everything up to this version.
         [2] minor: u16,
         /// Version of the service: major, minor, micro, build.
         [4] service: [u16; 4],
@@ -18,7 +18,7 @@ layout! {
 }
 
 impl ApiVersion {
-    /// This crate's version, in a service of that version.
+    /// This crate's interface version, for a service of the version `service`.
     #[must_use]
     pub const fn of_service(service: [u16; 4]) -> Self {
         Self { major: API_VERSION.0, minor: API_VERSION.1, service }
@@ -33,7 +33,7 @@ impl ApiVersion {
     /// Reads the reply to [`Operation::GetVersion`].
     ///
     /// # Errors
-    /// [`ReplyError::Length`]: it is too short. What is behind the structure does not matter.
+    /// [`ReplyError::Length`]: it is too short. Bytes after the structure are ignored.
     pub fn parse(reply: &[u8]) -> Result<Self, ReplyError> {
         reply.first_chunk().map(Self::decode).ok_or(ReplyError::Length {
             operation: Operation::GetVersion,
@@ -46,18 +46,18 @@ impl ApiVersion {
 /// Reads the reply to [`Operation::GetSnapLength`].
 ///
 /// # Errors
-/// [`ReplyError::Length`]: it is too short. What is behind the number does not matter.
+/// [`ReplyError::Length`]: it is too short. Bytes after the number are ignored.
 pub fn snap_length(reply: &[u8]) -> Result<SnapLength, ReplyError> {
     reply.first_chunk().map(|bytes| SnapLength::lenient(u32::from_le_bytes(*bytes))).ok_or(
         ReplyError::Length { operation: Operation::GetSnapLength, length: reply.len(), minimum: u32::BYTES },
     )
 }
 
-/// What a service answers to a request that it has carried out.
+/// The service's answer to a request that it has carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply<'a> {
-    /// Nothing to say.
+    /// The operation has no output.
     Done,
     /// To [`Operation::GetSnapLength`].
     SnapLength(SnapLength),
@@ -70,7 +70,7 @@ pub enum Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// How many bytes it has.
+    /// Length of the encoded reply, bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a reply without bytes is a reply")]
     pub const fn len(&self) -> usize {
@@ -83,7 +83,7 @@ impl Reply<'_> {
         }
     }
 
-    /// Writes it into a buffer; gives how many bytes it has.
+    /// Writes the reply into a buffer. Returns its length in bytes.
     ///
     /// # Errors
     /// The buffer is too small.
@@ -105,7 +105,7 @@ impl Reply<'_> {
 }
 
 impl Operation {
-    /// How many bytes the reply of this crate's version has; a service may refuse a smaller buffer.
+    /// Length in bytes of the reply of this crate's version. A service may refuse a smaller buffer.
     #[must_use]
     pub const fn reply_length(self) -> usize {
         match self {

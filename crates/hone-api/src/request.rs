@@ -11,10 +11,10 @@ use crate::{Allowed, BufferTooSmall, Fixed, List, OpenConnections, Operation, Re
 /// A list of connection ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionIds<'a> {
-    /// The original's, of 32 bits. In a service whose ids are longer, such an id stands for the connection that has it
-    /// as its whole id, and for no other.
+    /// The original's ids, of 32 bits. A service with longer ids matches such an id only with the connection that has
+    /// exactly this number as its whole id.
     Bits32(List<'a, u32>),
-    /// Whole ids.
+    /// Ids of 64 bits.
     Bits64(List<'a, u64>),
 }
 
@@ -28,7 +28,7 @@ impl<'a> ConnectionIds<'a> {
         }
     }
 
-    /// Whether there are none: the filter is to be off.
+    /// Whether the list is empty, which turns the filter off.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -44,8 +44,8 @@ impl<'a> ConnectionIds<'a> {
     }
 }
 
-/// A handle of the reader's process to an event object. Only a number here: whoever uses it looks it up, in the process
-/// of the caller, with the caller's rights.
+/// A handle of the reader's process to an event object. Here it is only a number. The code that uses it looks it up in
+/// the caller's process, with the caller's rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataEvent {
     /// From a 32-bit program.
@@ -55,8 +55,8 @@ pub enum DataEvent {
 }
 
 impl DataEvent {
-    /// The handle as a 64-bit kernel knows it; `None`: no event any more. Of a 32-bit handle the sign is extended, as
-    /// Windows documents for handles that are shared between 32-bit and 64-bit programs.
+    /// The handle as a 64-bit kernel knows it; `None`: no event any more. A 32-bit handle is sign-extended, as Windows
+    /// documents for handles that 32-bit and 64-bit programs share.
     #[must_use]
     pub const fn handle(self) -> Option<NonZeroU64> {
         NonZeroU64::new(match self {
@@ -98,16 +98,17 @@ pub enum Request<'a> {
     GetVersion,
 }
 
-/// What precedes the records of open connections: their count.
+/// Length of the record count before the records of open connections, bytes.
 const COUNT: usize = u32::BYTES;
 
 impl<'a> Request<'a> {
     /// Checks the input of an operation.
     ///
-    /// An input of fixed length, or that says its own length, may be longer in the original's operations, as the
-    /// original allows it; what is beyond is not looked at. Hone's own operations and lists are exact.
+    /// In the original's operations, an input of fixed length, or one that contains its own length, may be longer than
+    /// needed, because the original allows this. The additional bytes are ignored. Lists and Hone's own operations must
+    /// have the exact length.
     ///
-    /// A snap length beyond the longest is [`SnapLength::ALL`].
+    /// A snap length above the largest allowed one means [`SnapLength::ALL`].
     ///
     /// # Errors
     /// [`RequestError`]: a length or a value is not allowed.
@@ -182,9 +183,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Writes the input into a buffer; gives how many bytes it has. Send [`operation`](Self::operation) with it.
+    /// Writes the input into a buffer. Returns its length in bytes. Send it with [`operation`](Self::operation).
     ///
-    /// A client may well make a request that is not within bounds; the service is who refuses it.
+    /// Does not check the bounds: a client may encode a request that the service refuses.
     ///
     /// # Errors
     /// The buffer is too small.
@@ -216,7 +217,7 @@ impl<'a> Request<'a> {
                     OpenConnections::Original(records) => records.bytes(),
                     OpenConnections::Full(records) => records.bytes(),
                 };
-                // A count beyond 32 bits is beyond every bound: the service refuses any other as well as this one.
+                // Such a count is beyond every bound, so the service refuses it whatever number is sent.
                 (small(connections.len().try_into().unwrap_or(u64::MAX).min(u32::MAX.into()), COUNT), records)
             }
         };

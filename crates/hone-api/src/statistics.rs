@@ -5,11 +5,11 @@ use hone_types::{Mechanism, Method, NoOwner, PerKind, SnapLength};
 use crate::layout::{Bytes, layout};
 use crate::{Operation, ReplyError};
 
-/// [`ReaderStatistics::id`] of a client that is no reader.
+/// The [`ReaderStatistics::id`] of a client that is not a reader.
 pub const NO_READER: u64 = u64::MAX;
 
 layout! {
-    /// Packets that waited, or wait, until it shows whose they are: total = attributed + unattributed + waiting.
+    /// Packets that were held until their owner was known: total = attributed + unattributed + waiting.
     pub struct Held, 40 bytes {
         /// Level: packets that wait.
         [0] waiting: u64,
@@ -25,7 +25,7 @@ layout! {
 }
 
 layout! {
-    /// What the reader that asks got. For each kind, received = delivered + dropped + filtered + queued.
+    /// What the requesting reader received. For each kind, received = delivered + dropped + filtered + queued.
     pub struct ReaderStatistics, 176 bytes {
         /// The reader's number, or [`NO_READER`]; then the rest is zero.
         [0] id: u64,
@@ -33,36 +33,36 @@ layout! {
         [8] attached: u64,
         /// Its ring buffer, bytes.
         [16] ring_bytes: u64,
-        /// Blocks that the ring buffer holds at most.
+        /// Most blocks that fit into the ring buffer.
         [24] ring_slots: u64,
-        /// Bytes of blocks that may wait in it at most.
+        /// Most bytes of blocks that may wait in the ring buffer.
         [32] pinned_bytes: u64,
-        /// Level: bytes of the blocks that wait in it.
+        /// Level: bytes of the blocks that wait in the ring buffer.
         [40] queued_bytes: u64,
         /// Its snap length.
         [48] snap_length: SnapLength,
         /// Blocks offered to it.
         [56] received: PerKind,
-        /// Blocks read to their end.
+        /// Blocks that were read completely.
         [80] delivered: PerKind,
-        /// Blocks that found the ring buffer full.
+        /// Blocks dropped because the ring buffer was full.
         [104] dropped: PerKind,
-        /// Blocks that its filters left out: only ever packets.
+        /// Blocks that its filters left out. These are always packets.
         [128] filtered: PerKind,
         /// Level: blocks that wait in the ring buffer.
         [152] queued: PerKind,
     }
 }
 
-/// How many numbers [`Statistics::methods`] and [`Statistics::unattributed`] have room for. The rest is zero.
+/// How many numbers [`Statistics::methods`] and [`Statistics::unattributed`] have room for. Unused ones are zero.
 const KINDS: usize = 16;
 
 layout! {
-    /// Everything the queue manager counts, and what the reader that asks got. Numbers only grow, unless they say that
-    /// they are a level.
+    /// Everything the queue manager counts, and what the requesting reader received. Numbers only grow, except those
+    /// that are marked as a level.
     ///
-    /// As a reply, 8 bytes come before it: u16 layout number, u16 length of all in bytes, u32 zero. A later version may
-    /// append fields, which an older client does not look at.
+    /// In a reply, 8 bytes precede it: u16 layout number, u16 length of the whole reply in bytes, u32 zero. A later
+    /// version may append fields, which older clients ignore.
     pub struct Statistics, 728 bytes {
         /// Version of the service: major, minor, micro, build.
         [0] version: [u16; 4],
@@ -80,9 +80,9 @@ layout! {
         [48] ring_bytes: u64,
         /// Longest snap length of any reader.
         [56] max_snap_length: SnapLength,
-        /// Events that the queue manager got.
+        /// Events that the queue manager received.
         [64] received: PerKind,
-        /// Bytes on the wire of the packets among them.
+        /// Bytes on the wire of the packets in `received`.
         [88] packet_bytes: u64,
         /// Level: running processes.
         [96] processes: u64,
@@ -96,29 +96,29 @@ layout! {
         [128] connection_opens: u64,
         /// Connection close events; may be more than open events.
         [136] connection_closes: u64,
-        /// Events lost before the queue manager saw them.
+        /// Events lost before they reached the queue manager.
         [144] dropped_by_source: PerKind,
-        /// Events that the queue manager could not record: no memory, or a full table.
+        /// Events that the queue manager could not record because there was no memory or a table was full.
         [168] lost: PerKind,
-        /// Events that said nothing new.
+        /// Events that contained nothing new.
         [192] ignored: PerKind,
-        /// Packets recorded with a connection of which no open event could be recorded.
+        /// Packets of connections whose open event could not be recorded.
         [216] unopened: u64,
-        /// Packets that waited for the owner of their connection.
+        /// Packets that were held until the owner of their connection was known.
         [224] held: Held,
-        /// Packets with a process, by how it is known: each at its [`Method::index`].
+        /// Packets with a process, counted by how it was found: each at its [`Method::index`].
         [264] methods: [u64; KINDS],
-        /// Packets without a process, by the reason: each at its [`NoOwner::index`].
+        /// Packets without a process, counted by the reason: each at its [`NoOwner::index`].
         [392] unattributed: [u64; KINDS],
         /// Level: blocks in memory.
         [520] blocks: u64,
         /// Level: bytes of blocks in memory.
         [528] block_bytes: u64,
-        /// Most bytes of blocks in memory that there may be.
+        /// Most bytes of blocks that may be in memory.
         [536] max_block_bytes: u64,
-        /// What the reader that asks got.
+        /// What the requesting reader received.
         [544] reader: ReaderStatistics,
-        /// How the sensor learns who uses a socket: [`mechanism_number`](Self::mechanism_number).
+        /// How the sensor finds out which process uses a socket: [`mechanism_number`](Self::mechanism_number).
         [720] mechanism: u64,
     }
 }
@@ -137,19 +137,20 @@ impl Bytes for PerKind {
 }
 
 impl Statistics {
-    /// Packets whose process is known by `method`.
+    /// How many packets were attributed by `method`.
     #[must_use]
     pub const fn attributed_by(&self, method: Method) -> u64 {
         self.methods[method.index()]
     }
 
-    /// Packets that have no process for this reason.
+    /// How many packets have no process for this reason.
     #[must_use]
     pub const fn without_owner(&self, reason: NoOwner) -> u64 {
         self.unattributed[reason.index()]
     }
 
-    /// How the sensor learns who uses a socket; `None`: it does not say, or in a way that a later version knows.
+    /// How the sensor finds out which process uses a socket; `None`: the service does not report it, or reports a way
+    /// that only a later version knows.
     #[must_use]
     pub fn mechanism(&self) -> Option<Mechanism> {
         Mechanism::ALL
@@ -184,7 +185,8 @@ impl Statistics {
         reply
     }
 
-    /// Writes the reply into exactly [`REPLY_LENGTH`](Self::REPLY_LENGTH) bytes, which are then all its own.
+    /// Writes the reply into `reply`, which has exactly [`REPLY_LENGTH`](Self::REPLY_LENGTH) bytes. Overwrites all of
+    /// them.
     pub(crate) fn put_reply(&self, reply: &mut [u8]) {
         const LENGTH: u16 = {
             let [.., high, low] = Statistics::REPLY_LENGTH.to_be_bytes();
@@ -199,7 +201,7 @@ impl Statistics {
     /// Reads the reply to [`Operation::GetStatistics2`].
     ///
     /// # Errors
-    /// It is shorter than this structure or than it says, or of another layout.
+    /// The reply is shorter than this structure or than its own length field, or has another layout.
     pub fn parse(reply: &[u8]) -> Result<Self, ReplyError> {
         let operation = Operation::GetStatistics2;
         let length = reply.len();

@@ -1,9 +1,11 @@
 //! The client's side of the protocol: one socket, used by one thread.
 //!
-//! The stream and the answers to requests come over the same socket. What a request finds of the stream before its
-//! answer is kept and read first; that is little, for the service answers before it sends more than what it has begun.
+//! The stream and the answers to requests arrive over the same socket. Blocks that arrive before an answer are kept,
+//! and read first afterwards. These are few, because the service answers before it sends any block that it has not
+//! begun yet.
 //!
-//! Each wait can be given up at any byte: what was sent and received by then is kept, and the next call goes on from there.
+//! Each wait can be stopped at any byte. What was sent and received until then is kept, and the next call continues
+//! from there.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -26,23 +28,23 @@ use crate::protocol::{Attach, Extra, Header, Kind, MAX_TEXT_BYTES, MemoryRow, Re
 /// What a reader asks for when it attaches.
 pub type Options = Attach;
 
-/// How often to look whether a service whose queue of clients is full takes one more.
+/// How often to try again while the service's queue of clients is full.
 const QUEUE_TICK: Duration = Duration::from_millis(20);
-/// Bytes by which the buffer for a frame's payload grows: what a frame says of its length is not believed before they come.
+/// The buffer for a frame's payload grows in steps of this many bytes, so that a false length alone reserves no memory.
 const GROWTH: usize = 64 << 10;
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes of the stream are at the start of the buffer, at least one.
+    /// So many bytes of the stream were written to the start of the buffer: at least one.
     Bytes(usize),
-    /// Nothing came in the time.
+    /// Nothing arrived within the timeout.
     Empty,
-    /// The section up to the restart mark has been read to its end; the next read begins the next section.
+    /// The section was read up to its end at the restart mark. The next read begins the next section.
     SectionEnd,
 }
 
-/// Something of the stream that a request met.
+/// A part of the stream that arrived while a request waited for its answer.
 #[derive(Debug)]
 enum Kept {
     Blocks { bytes: Vec<u8>, read: usize },
@@ -50,7 +52,7 @@ enum Kept {
     End(String),
 }
 
-/// A request that nobody waits for.
+/// A request whose answer is taken later, without a wait.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     sequence: u32,
@@ -60,7 +62,7 @@ struct Asked {
 /// How long a read may wait.
 enum Limit<'a> {
     Until(Instant),
-    /// As long as an answer may take.
+    /// As long as the service may take to answer.
     Patience(&'a mut Wait),
 }
 
@@ -70,16 +72,17 @@ pub struct Connection {
     socket: UnixStream,
     watcher: Watcher,
     incoming: Incoming,
-    /// The frame of which the payload is being received, and, but for blocks that are read, what of it is there.
+    /// The frame whose payload is being received, with the part already there. For blocks that are read directly, that
+    /// part is not here.
     current: Option<(Kind, Header)>,
     payload: Vec<u8>,
     kept: VecDeque<Kept>,
-    /// Requests that have not been sent to their end.
+    /// Bytes of requests that are not sent yet.
     outgoing: Vec<u8>,
     version: ApiVersion,
     sequence: u32,
     asked: Option<Asked>,
-    /// What the request that nobody waited for has brought.
+    /// The answer to the request that was sent without waiting.
     answer: Option<Vec<u8>>,
 }
 
@@ -87,15 +90,15 @@ impl Connection {
     /// Connects to the service that listens on `path` ([`protocol::SOCKET`](crate::protocol::SOCKET)).
     ///
     /// # Errors
-    /// Nobody listens, there is no permission, or the service is another one than this program expects.
+    /// No service listens, permission is missing, or the service speaks another version of the protocol.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ReaderError> {
         Self::open_with(path.as_ref(), Watcher::default())
     }
 
-    /// The same; while this connection waits for the service, now and later, `watch` looks on.
+    /// The same, but `watch` is called while this connection waits for the service, now and later.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and `watch` gives up.
+    /// As [`open`](Self::open), and `watch` stopped the wait.
     pub fn open_watched(path: impl AsRef<Path>, watch: Watch) -> Result<Self, ReaderError> {
         Self::open_with(path.as_ref(), Watcher::new(watch))
     }
@@ -105,10 +108,10 @@ impl Connection {
         Self::greeted(socket, watcher)
     }
 
-    /// Takes over a socket that is connected to the service already.
+    /// Uses a socket that is already connected to the service.
     ///
     /// # Errors
-    /// The service refuses, or is another one than this program expects.
+    /// The service refuses the client, or speaks another version of the protocol.
     pub fn over(socket: UnixStream) -> Result<Self, ReaderError> {
         socket.set_nonblocking(true).map_err(ReaderError::io("cannot set up the socket"))?;
         Self::greeted(socket, Watcher::default())
@@ -154,7 +157,7 @@ impl Connection {
         self.version
     }
 
-    /// Begins the stream, with the filters and the snap length that were set before. Gives the reader's number.
+    /// Begins the stream, with the filters and the snap length that were set before. Returns the reader's number.
     ///
     /// # Errors
     /// The service refuses (too many readers, a size out of range), or the connection fails.
@@ -164,7 +167,7 @@ impl Connection {
         Ok(u64::from_le_bytes(*number))
     }
 
-    /// Ends the stream; what has not been read is given up.
+    /// Ends the stream. Blocks that were not read are lost.
     ///
     /// # Errors
     /// The connection is not attached, or fails.
@@ -174,8 +177,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what there is of the stream, waiting up to `timeout` for the first byte. Bytes come in any portions; the
-    /// stream is whole between them.
+    /// Reads from the stream. Waits up to `timeout` for the first byte. Bytes arrive in portions of any size; together
+    /// they are the complete stream.
     ///
     /// # Errors
     /// The service has ended the stream ([`ReaderError::Ended`], after a last [`Read::SectionEnd`]), or the connection
@@ -187,11 +190,12 @@ impl Connection {
         self.read_within(buffer, Limit::Until(Instant::now() + timeout))
     }
 
-    /// The same where something must come, as after [`mark_restart`](Self::mark_restart): waits as long as for an answer, and
-    /// is looked on ([`Watch`]) as at that. `what` the service is to do, such as "to end the section".
+    /// The same where the service must send something, as after [`mark_restart`](Self::mark_restart). Waits as long as
+    /// for an answer, and calls the [`Watch`] as during such a wait. `what` names what the service should do, such as
+    /// "to end the section".
     ///
     /// # Errors
-    /// As [`read`](Self::read), and nothing has come in time.
+    /// As [`read`](Self::read), and nothing arrived in time.
     ///
     /// # Panics
     /// `buffer` is empty.
@@ -205,7 +209,7 @@ impl Connection {
             return read;
         }
         loop {
-            // A service that refuses and closes has said why before.
+            // A service that refuses and closes has already sent its reason, so this error does not matter.
             let _ = self.send();
             let got = match self.begun()? {
                 Got::All((Kind::Blocks, _)) if self.incoming.left() > 0 => {
@@ -242,16 +246,16 @@ impl Connection {
         }
     }
 
-    /// Ends the section behind what is queued, and begins another: see [`Read::SectionEnd`].
+    /// Ends the section after the blocks that are queued, and begins another: see [`Read::SectionEnd`].
     ///
     /// # Errors
-    /// Not attached; [`Refusal::Busy`] while an earlier mark has not been read up to; or the connection fails.
+    /// Not attached; [`Refusal::Busy`] while the stream was not read up to an earlier mark; or the connection fails.
     pub fn mark_restart(&mut self) -> Result<(), ReaderError> {
         self.control(&Request::MarkRestart).map(drop)
     }
 
-    /// Sends one of the operations that every system has; gives its output. Filters and the snap length may be set
-    /// before attaching, and then hold from the first packet on.
+    /// Sends one of the operations that every system has, and returns its output. Filters and the snap length can be
+    /// set before attaching. They then apply from the first packet on.
     ///
     /// # Errors
     /// The service refuses, or the connection fails.
@@ -264,7 +268,7 @@ impl Connection {
         self.call(request.operation().number(), &input, "to answer")
     }
 
-    /// Sets the snap length, bytes of each packet; 0: all there is.
+    /// Sets the snap length: how many bytes of each packet are kept; 0: all.
     ///
     /// # Errors
     /// The connection fails.
@@ -272,7 +276,7 @@ impl Connection {
         self.control(&Request::SetSnapLength(length)).map(drop)
     }
 
-    /// The snap length, bytes; 0: all there is.
+    /// The snap length, bytes; 0: all.
     ///
     /// # Errors
     /// The connection fails.
@@ -281,7 +285,7 @@ impl Connection {
         hone_api::snap_length(&reply).map_err(|error| ReaderError::protocol(error.to_string()))
     }
 
-    /// Sets the ring buffer of readers that attach from now on and do not ask for a size, bytes.
+    /// Sets the ring buffer size, in bytes, of readers that attach from now on without a size of their own.
     ///
     /// # Errors
     /// The size is out of range, or the connection fails.
@@ -289,7 +293,7 @@ impl Connection {
         self.control(&Request::SetRingBytes(bytes)).map(drop)
     }
 
-    /// Everything the service counts, and what this reader got.
+    /// Everything the service counts, and what this reader received.
     ///
     /// # Errors
     /// The connection fails.
@@ -298,8 +302,9 @@ impl Connection {
         Statistics::parse(&reply).map_err(|error| ReaderError::protocol(error.to_string()))
     }
 
-    /// Asks for the statistics and does not wait for them: reads take them in, and
-    /// [`asked_statistics`](Self::asked_statistics) has them then. Nothing happens while they are awaited.
+    /// Requests the statistics and does not wait for them. Later reads receive them, and then
+    /// [`asked_statistics`](Self::asked_statistics) returns them. Does nothing while an earlier request is not
+    /// answered.
     ///
     /// # Errors
     /// The connection fails.
@@ -312,22 +317,22 @@ impl Connection {
         Ok(())
     }
 
-    /// The statistics that were asked for, once they have come.
+    /// The requested statistics, if they have arrived.
     ///
     /// # Errors
-    /// They are not understood.
+    /// The answer could not be read.
     pub fn asked_statistics(&mut self) -> Result<Option<Statistics>, ReaderError> {
         let Some(reply) = self.answer.take() else { return Ok(None) };
         Statistics::parse(&reply).map(Some).map_err(|error| ReaderError::protocol(error.to_string()))
     }
 
-    /// How long the statistics that were asked for have not come; `None`: they have, or were not asked for.
+    /// Time since the statistics were requested; `None`: they have arrived, or were not requested.
     #[must_use]
     pub fn silent_for(&self) -> Option<Duration> {
         self.asked.map(|asked| asked.since.elapsed())
     }
 
-    /// What of it the original's statistics can say.
+    /// The statistics in the original's structure.
     ///
     /// # Errors
     /// The connection fails.
@@ -376,7 +381,7 @@ impl Connection {
         self.call(operation.number(), input, "to answer")
     }
 
-    /// Puts a request behind what is still to be sent; gives its number.
+    /// Queues a request for sending. Returns its sequence number.
     fn request(&mut self, code: u16, input: &[u8]) -> u32 {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         self.outgoing.extend(Header::new(Kind::Request, code, self.sequence, input.len()).encode());
@@ -384,12 +389,12 @@ impl Connection {
         self.sequence
     }
 
-    /// Whether it is the number of a request that was sent.
+    /// Whether a request with this number was sent.
     const fn is_sent(&self, sequence: u32) -> bool {
         sequence != 0 && self.sequence.wrapping_sub(sequence) < 1 << 31
     }
 
-    /// Sends what the socket takes. Where it fails, there is nothing more to send.
+    /// Sends as much as the socket takes. After an error nothing more is left to send.
     fn send(&mut self) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.outgoing.len() {
@@ -397,7 +402,7 @@ impl Connection {
                 Ok(count) => sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A service that refuses and closes has said why before.
+                // A service that refuses and closes has already sent its reason.
                 Err(error) => {
                     self.outgoing.clear();
                     return Err(error);
@@ -408,7 +413,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the answer to a request that nobody waits for; or that was given up, then it is dropped.
+    /// Handles an answer that no call waits for: keeps it if it was requested without waiting, drops it if the wait was
+    /// given up.
     fn take_answer(&mut self, kind: Kind, header: Header, payload: Vec<u8>) {
         if self.asked.is_some_and(|asked| asked.sequence == header.sequence) {
             self.asked = None;
@@ -416,7 +422,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for its answer, keeping what comes of the stream before.
+    /// Sends a request and waits for its answer. Keeps the part of the stream that arrives before.
     fn call(&mut self, code: u16, input: &[u8], what: &'static str) -> Result<Vec<u8>, ReaderError> {
         let sequence = self.request(code, input);
         let mut wait = Wait::new(what);
@@ -456,7 +462,7 @@ impl Connection {
         }
     }
 
-    /// Of blocks that were being received, what is there is read before the rest.
+    /// If blocks were being received, puts the part already received before the rest.
     fn keep_begun(&mut self) {
         if matches!(self.current, Some((Kind::Blocks, _))) && !self.payload.is_empty() {
             self.kept.push_back(Kept::Blocks { bytes: std::mem::take(&mut self.payload), read: 0 });
@@ -482,13 +488,13 @@ impl Connection {
                     self.kept.pop_front();
                     return Some(Ok(Read::SectionEnd));
                 }
-                // Stays: whoever reads on hears it again.
+                // Kept, so that the next read returns the same error.
                 Kept::End(reason) => return Some(Err(ReaderError::Ended { reason: reason.clone() })),
             }
         }
     }
 
-    /// The head of the frame that comes, or is being received.
+    /// The head of the frame that is arriving.
     fn begun(&mut self) -> Result<Got<(Kind, Header)>, ReaderError> {
         if self.current.is_none() {
             let Got::All(head) = self.incoming.head(&mut self.socket)? else { return Ok(Got::Blocked) };
@@ -497,7 +503,7 @@ impl Connection {
         Ok(self.current.map_or(Got::Blocked, Got::All))
     }
 
-    /// The frame that comes, or the rest of the one that is being received, once it is there.
+    /// The complete frame that is arriving, once all of it is there.
     fn frame(&mut self) -> Result<Got<(Kind, Header, Vec<u8>)>, ReaderError> {
         let Got::All((kind, header)) = self.begun()? else { return Ok(Got::Blocked) };
         while self.incoming.left() > 0 {
@@ -513,7 +519,7 @@ impl Connection {
         Ok(Got::All((kind, header, std::mem::take(&mut self.payload))))
     }
 
-    /// Waits until there may be something to receive, or to send; false if the time is over. A signal ends no wait.
+    /// Waits until the socket can be read or written; false if the time is over. A signal does not end the wait.
     fn wait(&mut self, limit: &mut Limit<'_>) -> Result<bool, ReaderError> {
         let left = match limit {
             Limit::Until(deadline) => deadline.saturating_duration_since(Instant::now()),
@@ -530,8 +536,8 @@ impl Connection {
     }
 }
 
-/// A socket that is connected, and does not block. A service that does not take its clients has a queue of them; a socket that
-/// blocks would wait for ever once that is full.
+/// Returns a connected, non-blocking socket. A service that does not accept its clients has a queue of them; a blocking
+/// socket would wait for ever once that queue is full.
 fn connected(path: &Path, watcher: &mut Watcher) -> Result<OwnedFd, ReaderError> {
     let failed = |errno: Errno| {
         let source = io::Error::from(errno);
@@ -558,15 +564,15 @@ fn connected(path: &Path, watcher: &mut Watcher) -> Result<OwnedFd, ReaderError>
 }
 
 impl AsFd for Connection {
-    /// The socket, to wait until there is something to read. What a request has kept does not show there: read until
+    /// The socket, for waiting until there is something to read. It does not show what a request has kept: read until
     /// [`Read::Empty`] before waiting.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// What the service says, which ends up on terminals: on one line, and whatever does not print, or changes how its neighbours
-/// print, escaped.
+/// The service's text, made safe for terminals: one line, in which characters that do not print, or that change how
+/// others print, are escaped.
 fn text(payload: &[u8]) -> String {
     let said = String::from_utf8_lossy(&payload[..payload.len().min(MAX_TEXT_BYTES)]);
     let mut text = String::with_capacity(said.len());

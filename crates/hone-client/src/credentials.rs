@@ -1,14 +1,14 @@
-//! Who is at the other end of a local socket: `SO_PEERCRED`, see unix(7).
+//! Which process is at the other end of a local socket: `SO_PEERCRED`, see unix(7).
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _};
 
-/// The process at the other end of a local socket, as it was when it connected, or began to listen.
+/// The process at the other end of a local socket, as it was when it connected or began to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
-    /// Its id in this process's pid namespace; `None`: it is outside of that, and has no number in it.
+    /// Its id in this process's pid namespace; `None`: it is outside this namespace and has no id in it.
     pub process: Option<u32>,
     /// Its effective user.
     pub user: u32,
@@ -17,7 +17,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Of the other end of `socket`.
+    /// Reads the credentials of the other end of `socket`.
     ///
     /// # Errors
     /// It is not a connected local socket.
@@ -44,7 +44,7 @@ impl Credentials {
     }
 }
 
-/// A process id; the kernel has 0 for a process that has none in the namespace of whoever asks.
+/// A process id. The kernel reports 0 for a process that has no id in the pid namespace of the caller.
 fn number(pid: libc::pid_t) -> Option<u32> {
     u32::try_from(pid).ok().filter(|&pid| pid != 0)
 }

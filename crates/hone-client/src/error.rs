@@ -1,4 +1,4 @@
-//! What can go wrong for a reader, each with what to do about it.
+//! The errors of a reader, each with advice what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::protocol::Refusal;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReaderError {
-    /// Nobody listens.
+    /// No process listens on the socket.
     #[error(
         "honed does not run: nobody listens on {}. Start it with `sudo honeutil start`, or run `honed` as root",
         path.display()
@@ -18,7 +18,7 @@ pub enum ReaderError {
         /// The socket.
         path: PathBuf,
     },
-    /// The socket may not be opened.
+    /// Permission to open the socket is missing.
     #[error(
         "no permission to read from honed ({}): only root and members of its group may \
          (`usermod -aG hone USER`, then log in again)", path.display()
@@ -27,12 +27,12 @@ pub enum ReaderError {
         /// The socket.
         path: PathBuf,
     },
-    /// The service refuses, and says why.
+    /// The service refuses the request or the client.
     #[error("honed refuses: {text}")]
     Refused {
-        /// Why; `None`: for a reason that this version does not know.
+        /// The reason; `None`: this version does not know it.
         refusal: Option<Refusal>,
-        /// Why, as text: one line, in which what does not print is escaped.
+        /// The service's explanation: one line, with characters that do not print escaped.
         text: String,
     },
     /// The service speaks another protocol.
@@ -41,15 +41,15 @@ pub enum ReaderError {
          use a program and a honed of the same release"
     )]
     Version {
-        /// The service's major version.
+        /// The major version that the service speaks.
         found: u16,
-        /// This crate's.
+        /// The major version that this crate speaks.
         known: u16,
     },
     /// The service ended the stream, at the end of a section.
     #[error("honed has ended the stream: {reason}")]
     Ended {
-        /// Why: one line, in which what does not print is escaped.
+        /// The service's explanation: one line, with characters that do not print escaped.
         reason: String,
     },
     /// The connection broke off.
@@ -64,29 +64,29 @@ pub enum ReaderError {
          overloaded"
     )]
     Silent {
-        /// What it was to do.
+        /// What the service should have done, such as "to answer".
         what: &'static str,
-        /// How long was waited.
+        /// How long the client waited, seconds.
         seconds: u64,
     },
-    /// This program no longer wanted to wait: see [`Watch`](crate::Watch).
+    /// This program ended the wait: see [`Watch`](crate::Watch).
     #[error("stopped while waiting for honed {what}")]
     GivenUp {
         /// What honed was to do.
         what: &'static str,
     },
-    /// What came is not the protocol.
+    /// What arrived does not follow the protocol.
     #[error("what listens on the socket does not speak honed's protocol: {what}")]
     Protocol {
         /// What is wrong.
         what: String,
     },
-    /// The system fails.
+    /// A system call failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// What the program was doing.
         what: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -103,7 +103,7 @@ impl ReaderError {
         Self::Protocol { what: what.into() }
     }
 
-    /// Why the service refuses, if it does and this version knows the reason.
+    /// The service's reason for a refusal; `None` if this is no refusal, or if this version does not know the reason.
     #[must_use]
     pub const fn refusal(&self) -> Option<Refusal> {
         match self {

@@ -1,5 +1,5 @@
-//! Frames as they arrive, whatever pieces they come in. Owns the head of the frame that is being received.
-//! Called by [`Connection`](crate::Connection), which owns the socket.
+//! Assembles frames from pieces of any size. Owns the head of the frame that is being received.
+//! [`Connection`](crate::Connection) calls it and owns the socket.
 
 use std::io::{self, IoSliceMut, Read as _};
 use std::os::unix::net::UnixStream;
@@ -7,20 +7,20 @@ use std::os::unix::net::UnixStream;
 use crate::error::ReaderError;
 use crate::protocol::{HEADER_BYTES, Header, Kind, MAX_BLOCKS_BYTES, MAX_PAYLOAD_BYTES};
 
-/// What a try to receive came to.
+/// The result of a try to receive.
 pub(crate) enum Got<T> {
     All(T),
     /// Nothing more is there now.
     Blocked,
 }
 
-/// The place in the stream of frames.
+/// The current position in the stream of frames.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     head: [u8; HEADER_BYTES],
-    /// Bytes of the next head that are there.
+    /// How many bytes of the next head have arrived.
     filled: usize,
-    /// Bytes of the current frame's payload that are not.
+    /// How many bytes of the current frame's payload have not arrived yet.
     left: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Message levels: the original's bit mask, or names.
+//! Log levels: as the original's bit mask, or as names.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -25,7 +25,7 @@ impl LogLevels {
     pub const INFORMATION: u32 = 0x04;
     /// Each request, and what libraries say.
     pub const VERBOSE: u32 = 0x08;
-    /// Who waited for the lock, and for how long.
+    /// Threads that waited for the lock, and for how long.
     pub const LOCK_STATUS: u32 = 0x10;
     /// All levels.
     pub const ALL: u32 = 0x1F;
@@ -52,7 +52,7 @@ impl Default for LogLevels {
     }
 }
 
-/// What was said is no mask and no list of levels.
+/// The text is neither a mask nor a list of levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "log levels are a mask from 0 to 0x1f, or names separated by commas: error (0x01), warning (0x02), \

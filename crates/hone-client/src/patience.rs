@@ -1,4 +1,4 @@
-//! Waits for the service: each has an end, and the program can look on and give up. Owned by
+//! Waits for the service. Each wait has a time limit, and the program can watch it and stop it. Owned by
 //! [`Connection`](crate::Connection).
 
 use std::fmt::{self, Debug, Formatter};
@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 
 use crate::error::ReaderError;
 
-/// How long the service may let a client wait for one thing.
+/// How long a client waits for one answer of the service.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// How often the program looks on.
+/// How often the program's [`Watch`] is called.
 const TICK: Duration = Duration::from_millis(100);
 
-/// One look at a wait.
+/// A wait as it is reported to the [`Watch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
-    /// What the service is to do, such as "to answer".
+    /// What the service should do, such as "to answer".
     pub what: &'static str,
-    /// Since when: zero at the first look.
+    /// Time since the wait began: zero at the first call.
     pub waited: Duration,
-    /// When the wait is given up anyway.
+    /// Time after which the wait ends with an error.
     pub at_most: Duration,
 }
 
-/// Looks on while a program waits for the service, ten times a second; false: give up.
+/// Called ten times a second while a program waits for the service. Returns false to end the wait.
 pub type Watch = Box<dyn FnMut(Waiting) -> bool + Send>;
 
-/// Who looks on, if anybody.
+/// The function to call during waits, if there is one.
 #[derive(Default)]
 pub(crate) struct Watcher(Option<Watch>);
 
@@ -41,7 +41,7 @@ impl Debug for Watcher {
     }
 }
 
-/// One wait.
+/// One wait for the service.
 #[derive(Debug)]
 pub(crate) struct Wait {
     what: &'static str,
@@ -53,10 +53,10 @@ impl Wait {
         Self { what, began: None }
     }
 
-    /// How long to wait until the next look.
+    /// How long to wait until the next call of the watcher.
     ///
     /// # Errors
-    /// The service has had its time, or the program gives up.
+    /// The time limit is over, or the watcher ended the wait.
     pub(crate) fn next(&mut self, watcher: &mut Watcher) -> Result<Duration, ReaderError> {
         let waited = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         self.began.get_or_insert_with(Instant::now);

@@ -10,15 +10,15 @@
 use hone_api::limits::{MAX_FILTER_IDS, MAX_INPUT_BYTES};
 use hone_api::{Operation, SnapLength};
 
-/// Where the service listens unless told otherwise.
+/// The socket on which the service listens by default.
 pub const SOCKET: &str = "/run/hone/hone.sock";
 /// Bytes before the payload of a frame.
 pub const HEADER_BYTES: usize = 12;
-/// Most bytes in one [`Kind::Blocks`]: more than the largest block, so that each frame holds whole blocks.
+/// Most bytes in one [`Kind::Blocks`]. It is more than the largest block, so that each frame contains whole blocks.
 pub const MAX_BLOCKS_BYTES: usize = 320 << 10;
 /// Longest payload that a service sends in any frame.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
-/// Longest payload of a request whose operation the service does not know, and which it can therefore refuse in peace.
+/// Longest payload of a request with an unknown operation. Such a request is refused, and the connection goes on.
 pub const MAX_UNKNOWN_BYTES: usize = 64 << 10;
 /// Longest text of a refusal or an end.
 pub const MAX_TEXT_BYTES: usize = 1024;
@@ -45,7 +45,7 @@ macro_rules! numbers {
             type Error = u16;
 
             /// # Errors
-            /// The number, if it is none of these.
+            /// Returns the number itself if it is none of these.
             fn try_from(number: u16) -> Result<Self, u16> {
                 match number {
                     $($number => Ok(Self::$variant),)+
@@ -67,9 +67,10 @@ numbers! {
         Refusal = 3,
         /// Service: whole blocks of the stream.
         Blocks = 4,
-        /// Service: the section up to the restart mark has been sent to its end.
+        /// Service: the section up to the restart mark was sent completely.
         SectionEnd = 5,
-        /// Service: the stream ends here, at the end of a section. Payload: why, as text. The service closes.
+        /// Service: the stream ends here, at the end of a section. Payload: the reason as text. The service then closes
+        /// the connection.
         End = 6,
         /// Client: a request. Code: the operation's number; sequence: any number, repeated in the answer; payload: its
         /// input.
@@ -80,37 +81,38 @@ numbers! {
 numbers! {
     /// Why something is refused.
     Refusal {
-        /// The frame itself is wrong; the service closes the connection.
+        /// The frame itself is wrong. The service closes the connection.
         Frame = 1,
         /// No operation has this number.
         UnknownOperation = 2,
         /// The input has a wrong length or value.
         Input = 3,
-        /// It takes an attached reader.
+        /// The operation needs an attached reader.
         NotAttached = 4,
-        /// The connection is attached already.
+        /// The connection is already attached.
         Attached = 5,
         /// No more readers, or connections, are accepted.
         TooMany = 6,
         /// There is no memory for it.
         NoMemory = 7,
-        /// Not now: an earlier restart mark is not reached yet, or readers are attached.
+        /// Not possible now: an earlier restart mark is not reached yet, or readers are attached.
         Busy = 8,
         /// The client is neither root nor a member of the group.
         Permission = 9,
-        /// It has no meaning on this system.
+        /// The operation has no meaning on this system.
         Unsupported = 10,
         /// The service is stopping.
         Stopping = 11,
-        /// A fault of the service.
+        /// An error within the service.
         Fault = 12,
-        /// The client has had its time: a request that did not come whole, or nothing asked for long. The service closes.
+        /// The client took too long: a request did not arrive completely, or it asked for nothing for a long time. The
+        /// service closes the connection.
         Timeout = 13,
     }
 }
 
 numbers! {
-    /// Operations that the protocol has besides those of [`Operation`].
+    /// The protocol's operations besides those of [`Operation`].
     Extra {
         /// Begins the stream. Input: [`Attach`]; output: u64, the reader's number.
         Attach = 0xB00,
@@ -146,7 +148,7 @@ impl Asked {
             .or_else(|| Extra::try_from(code).map(Self::Extra).ok())
     }
 
-    /// The longest input that it can have.
+    /// The longest input of the operation, bytes.
     #[must_use]
     pub const fn max_input(self) -> usize {
         match self {
@@ -160,13 +162,13 @@ impl Asked {
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes of payload.
+    /// Length of the payload, bytes.
     pub length: u32,
-    /// [`Kind`].
+    /// The number of a [`Kind`].
     pub kind: u16,
-    /// Meaning depends on the kind.
+    /// Its meaning depends on the kind.
     pub code: u16,
-    /// The request's number, or 0.
+    /// The request's number, or 0 for frames that answer no request.
     pub sequence: u32,
 }
 
@@ -174,7 +176,7 @@ impl Header {
     /// The head of a frame with this payload.
     ///
     /// # Panics
-    /// The payload is longer than 4 GiB, which no frame is.
+    /// The payload is longer than 4 GiB. No frame is.
     #[must_use]
     pub fn new(kind: Kind, code: u16, sequence: u32, payload: usize) -> Self {
         let length = u32::try_from(payload).expect("frames are far smaller than 4 GiB");
@@ -208,14 +210,14 @@ impl Header {
 /// What a reader asks for: the input of [`Extra::Attach`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attach {
-    /// How much of each packet.
+    /// How many bytes of each packet to keep.
     pub snap_length: SnapLength,
-    /// Ring buffer, bytes; 0: the service's size for readers that do not ask.
+    /// Size of the ring buffer, bytes; 0: the service's default size.
     pub ring_bytes: u32,
 }
 
 impl Attach {
-    /// How long it is: u32 snap length, u32 ring bytes, u64 zero.
+    /// Length of the input, bytes: u32 snap length, u32 ring bytes, u64 zero.
     pub const BYTES: usize = 16;
 
     /// Its bytes.
@@ -227,10 +229,10 @@ impl Attach {
         bytes
     }
 
-    /// What these bytes ask for.
+    /// Decodes the input.
     ///
     /// # Errors
-    /// The length is not [`BYTES`](Self::BYTES), or the last 8 bytes are not zero; the text says so.
+    /// The length is not [`BYTES`](Self::BYTES), or the last 8 bytes are not zero. The text explains which.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Ok(bytes) = <&[u8; Self::BYTES]>::try_from(bytes) else {
             return Err(format!("attach: the input has {} bytes; allowed: {}", bytes.len(), Self::BYTES));
@@ -247,7 +249,7 @@ impl Attach {
 /// Exactly one little-endian u32.
 ///
 /// # Errors
-/// The length is another one; the text says so.
+/// The length is not 4 bytes. The text explains it.
 pub fn number(what: &str, input: &[u8]) -> Result<u32, String> {
     match <[u8; 4]>::try_from(input) {
         Ok(bytes) => Ok(u32::from_le_bytes(bytes)),
@@ -258,7 +260,7 @@ pub fn number(what: &str, input: &[u8]) -> Result<u32, String> {
 numbers! {
     /// What memory is used for: the rows of the memory report.
     Component {
-        /// Everything the service has allocated; the other rows are parts of it, but for the sensor's buffer.
+        /// All memory that the service has allocated. The other rows are parts of it, except the sensor's buffer.
         All = 0,
         /// Sensor: the ring buffer between kernel and service. Kernel memory.
         SensorBuffer = 1,
@@ -280,7 +282,7 @@ numbers! {
 }
 
 impl Component {
-    /// Module and use, for people.
+    /// The module and the use, in words.
     #[must_use]
     pub const fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -300,11 +302,11 @@ impl Component {
 /// One row of the memory report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryRow {
-    /// [`Component`]; a later service may have more.
+    /// The number of a [`Component`]. A later service may have more of them.
     pub component: u16,
-    /// How many there are now.
+    /// How many objects of this kind there are now.
     pub count: u64,
-    /// How many bytes they take; 0: contained in another row.
+    /// How many bytes they take; 0: counted in another row.
     pub bytes: u64,
 }
 
@@ -322,7 +324,7 @@ impl MemoryRow {
         bytes
     }
 
-    /// The rows of a report; what is left over at its end is no row.
+    /// The rows of a report. An incomplete row at the end is ignored.
     pub fn decode(report: &[u8]) -> impl Iterator<Item = Self> + '_ {
         report.chunks_exact(Self::BYTES).map(|row| {
             let long = |at: usize| row[at..at + 8].try_into().map_or(0, u64::from_le_bytes);

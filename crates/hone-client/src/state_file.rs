@@ -1,8 +1,8 @@
 //! The files that `honed` and `honeutil start` keep: the lock and the pid file beside the socket, and the log.
 //!
-//! Root opens them by name, perhaps in a directory where others may write, as `/tmp`. Whoever puts a link there must not
-//! have root write into the file behind it. So links are not followed, and what is found is written only if it is a
-//! regular file of one name that belongs to root or to the caller.
+//! Root opens them by name, perhaps in a directory where others may write, such as `/tmp`. A link that somebody puts
+//! there must not make root write into another file. So links are not followed. A file that exists is written only if
+//! it is a regular file with a single name that belongs to root or to the caller.
 
 use std::fs::File;
 use std::io;
@@ -12,29 +12,29 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-/// Why such a file cannot be used. It is then as it was.
+/// Why such a file cannot be used. It was not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateFileError {
-    /// The system refuses.
+    /// The system refused to open it.
     #[error("cannot open {}: {source}", path.display())]
     Open {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something else has the name.
+    /// The name belongs to something else.
     #[error("{} is {what}: nothing was written to it. Look who made it, then remove it, or use another name", path.display())]
     InTheWay {
-        /// Which name.
+        /// The path.
         path: PathBuf,
-        /// What is there.
+        /// What was found there, in words.
         what: String,
     },
 }
 
-/// Opens the file for reading and writing, or makes it. What it holds stays until the caller changes it.
+/// Opens the file for reading and writing, or creates it. Does not change its content.
 ///
 /// # Errors
 /// [`StateFileError`].
@@ -42,8 +42,8 @@ pub fn open(path: &Path) -> Result<File, StateFileError> {
     open_with(path, OFlags::RDWR, Mode::from_raw_mode(0o644), false)
 }
 
-/// Opens a log for reading and appending, or makes it, readable by the owner and the group. A character device, as
-/// `/dev/null`, is a log, too.
+/// Opens a log for reading and appending, or creates it, readable by the owner and the group. A character device, such
+/// as `/dev/null`, is also allowed.
 ///
 /// # Errors
 /// [`StateFileError`].
@@ -53,7 +53,7 @@ pub fn open_log(path: &Path) -> Result<File, StateFileError> {
 
 fn open_with(path: &Path, flags: OFlags, mode: Mode, devices: bool) -> Result<File, StateFileError> {
     let in_the_way = |what: &str| StateFileError::InTheWay { path: path.to_owned(), what: what.to_owned() };
-    // NONBLOCK: a named pipe must not hold the program up. Regular files do not care.
+    // NONBLOCK: opening a named pipe must not block the program. It has no effect on regular files.
     let flags =
         flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, mode).map(File::from).map_err(|error| match error {
@@ -73,7 +73,8 @@ fn open_with(path: &Path, flags: OFlags, mode: Mode, devices: bool) -> Result<Fi
     if found.uid() != 0 && found.uid() != caller {
         return Err(in_the_way(&format!("a file of another user (uid {})", found.uid())));
     }
-    // A hard link does what a symbolic one does. 0 is a file that was removed just now: it harms nobody.
+    // A hard link is as dangerous as a symbolic one. A count of 0 is a file that was removed just now, which is
+    // harmless.
     if found.nlink() > 1 {
         return Err(in_the_way("a file that has another name, too (a hard link)"));
     }

@@ -1,5 +1,5 @@
-//! The configuration file: what may be said, and in which ranges. Read at the start and again on SIGHUP; acts on
-//! nothing.
+//! The configuration file: its keys and the range of each value. Read at the start and again on SIGHUP. This module
+//! only reads and checks; it changes nothing.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use hone_client::{LogLevels, protocol};
 use hone_engine::{HostIdentity, MAX_HOST_NAME};
 use serde::Deserialize;
 
-/// Where the configuration is unless told otherwise.
+/// The configuration file that is read by default.
 pub(crate) const FILE: &str = "/etc/hone/hone.toml";
-/// Ring buffer of a reader, bytes: 131,072 blocks, which is what traffic of 1 Gbit/s in packets of 1,000 bytes makes in
-/// a second. See `docs/performance-honed.md`.
+/// Default ring buffer of a reader, bytes: 131,072 blocks. That is one second of traffic of 1 Gbit/s in packets of
+/// 1,000 bytes. See `docs/performance-honed.md`.
 const RING_BYTES: u32 = 1 << 20;
 const MAX_COMMENT: usize = 4096;
 
-/// What the file says; each key may be left out.
+/// The content of the file. Each key may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
@@ -55,18 +55,18 @@ impl Default for File {
     }
 }
 
-/// The configuration, every value within its range.
+/// The configuration. Every value is within its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) socket: PathBuf,
-    /// `None`: root alone.
+    /// The group whose members may read; `None`: only root may.
     pub(crate) socket_group: Option<String>,
-    /// Ring buffer of readers that do not ask for a size.
+    /// Ring buffer of readers that do not request a size, bytes.
     pub(crate) ring_bytes: u32,
     pub(crate) max_readers: u32,
     /// Most bytes of blocks in memory.
     pub(crate) block_bytes: usize,
-    /// The ring buffer between kernel and sensor.
+    /// Size of the ring buffer between kernel and sensor, bytes.
     pub(crate) sensor_bytes: u32,
     /// `None`: the machine's own.
     pub(crate) host_id: Option<HostIdentity>,
@@ -85,7 +85,7 @@ pub(crate) enum ConfigError {
     Value { file: PathBuf, key: &'static str, found: String, allowed: String },
 }
 
-/// Reads the configuration. A file that nobody asked for by name may be missing.
+/// Reads the configuration. The default file may be missing; a file that the user named must exist.
 pub(crate) fn read(file: Option<&Path>) -> Result<Config, ConfigError> {
     let (path, asked) = file.map_or((Path::new(FILE), false), |file| (file, true));
     match std::fs::read_to_string(path) {
@@ -126,7 +126,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     }
     let host_id = match file.host_id {
         None => None,
-        // The format tells some names from a GUID by their having no control characters.
+        // In the file format, text and a GUID are distinguished by control characters, so text must not contain any.
         Some(text) if text.is_empty() || text.len() > MAX_HOST_NAME || text.chars().any(char::is_control) => {
             let allowed = format!("a GUID, or 1 to {MAX_HOST_NAME} bytes of text without control characters");
             return Err(wrong("host_id", &format!("{text:?}"), allowed));
@@ -162,7 +162,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     })
 }
 
-/// The bytes of a GUID as people write it, with or without braces.
+/// The bytes of a GUID in its usual text form, with or without braces.
 fn guid(text: &str) -> Option<[u8; 16]> {
     let text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
     let groups: Vec<_> = text.split('-').map(str::len).collect();
@@ -172,7 +172,7 @@ fn guid(text: &str) -> Option<[u8; 16]> {
     u128::from_str_radix(&text.replace('-', ""), 16).ok().map(u128::to_be_bytes)
 }
 
-/// The configuration of an empty file.
+/// The configuration if the file is empty.
 #[cfg(test)]
 pub(crate) fn defaults() -> Config {
     parse(Path::new("hone.toml"), "").unwrap_or_else(|error| panic!("{error}"))

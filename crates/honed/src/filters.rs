@@ -1,5 +1,5 @@
-//! The filters that a connection has set: kept until it attaches, when the reader takes them over from the first packet on.
-//! Owned by the connection; also counts lists and ids for the memory report.
+//! The filters that a connection has set. They are kept until the connection attaches; then its reader uses them from
+//! the first packet on. Owned by the connection. Also counts lists and ids for the memory report.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,11 +7,11 @@ use hone_engine::{Engine, PreparedFilter, ReaderId};
 
 use crate::hub::Hub;
 
-/// The filters of a connection that is no reader yet, by [`PreparedFilter::kind`].
+/// The filters of a connection that is not attached yet, by [`PreparedFilter::kind`].
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
     waiting: [Option<PreparedFilter>; PreparedFilter::KINDS],
-    /// How many ids each filter has, here or with the reader.
+    /// How many ids each filter has, whether it is kept here or by the reader.
     ids: [usize; PreparedFilter::KINDS],
 }
 
@@ -25,13 +25,13 @@ impl Filters {
         self.ids[kind] = ids;
     }
 
-    /// Keeps a filter for the reader that is yet to be attached.
+    /// Keeps a filter until the reader is attached.
     pub(crate) fn keep(&mut self, filter: PreparedFilter) {
         let kind = filter.kind();
         self.waiting[kind] = Some(filter);
     }
 
-    /// A reader takes the filters over.
+    /// Hands the filters over to a reader.
     pub(crate) fn hand_over(&mut self, engine: &mut Engine, reader: ReaderId) {
         for filter in &mut self.waiting {
             if let Some(mut filter) = filter.take() {
@@ -41,7 +41,7 @@ impl Filters {
         }
     }
 
-    /// Turns all off.
+    /// Turns all filters off.
     pub(crate) fn clear(&mut self, hub: &Hub) {
         self.waiting = Default::default();
         for kind in 0..PreparedFilter::KINDS {

@@ -1,4 +1,4 @@
-//! What takes bytes from outside, for the fuzz targets (`hone-fuzz`).
+//! Entry points for the fuzz targets (`hone-fuzz`): the code that reads bytes from outside.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -14,24 +14,25 @@ use crate::input::{Input, Received};
 use crate::peer::Peer;
 use crate::{config, engine_config, requests, session};
 
-/// Most bytes that a client is taken to send here: a socket holds them all, so that sending waits for nobody.
+/// Most bytes of a client's input that are sent. A socket has room for all of them, so that sending never blocks.
 pub const MOST: usize = 16 << 10;
 
 /// Reads the text of a configuration file.
 ///
 /// # Errors
-/// It cannot be used; the text says why.
+/// The text is not a valid configuration. The error explains why.
 pub fn configuration(text: &str) -> Result<(), String> {
     config::parse(Path::new("hone.toml"), text).map(drop).map_err(|error| error.to_string())
 }
 
-/// The head of a request, and its input; no input: it was refused by its head.
+/// The head of a request and its input. Without input, the request was refused because of its head.
 pub type Request = (Header, Option<Vec<u8>>);
 
-/// The requests in what a client sends in pieces of this length, and why the rest is none, if it is not.
+/// The requests in the bytes that a client sends in pieces of this length, and the error that ended them, if there was
+/// one.
 ///
 /// # Panics
-/// There are no sockets to be had, or honed's side of one fails.
+/// No sockets can be made, or honed's side of one fails.
 #[must_use]
 pub fn requests(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<String>) {
     let hub = hub();
@@ -64,11 +65,11 @@ pub fn requests(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<String>) {
     (found, None)
 }
 
-/// What a client gets who sends these bytes, at most [`MOST`], and closes its direction: a connection of a service
-/// that has no sensor and is never stopped. The client is who runs this: root, or whatever user it is.
+/// The bytes that honed answers to a client that sends these bytes, at most [`MOST`], and then closes its direction.
+/// The service has no sensor and is never stopped. The client has the user id of the calling process.
 ///
 /// # Panics
-/// There are no sockets to be had.
+/// No sockets can be made.
 #[must_use]
 pub fn session(bytes: &[u8]) -> Vec<u8> {
     let (service, mut client) = UnixStream::pair().expect("there are sockets");
@@ -78,7 +79,7 @@ pub fn session(bytes: &[u8]) -> Vec<u8> {
     client.shutdown(Shutdown::Write).expect("a socket can be shut down");
     session::start(hub(), service, peer).expect("there are threads");
     let mut got = Vec::new();
-    // A service that closes with something unread: what it sent before has come.
+    // If a service closes while something is unread, what it sent before has still arrived.
     let _ = client.read_to_end(&mut got);
     got
 }

@@ -1,4 +1,4 @@
-//! What all threads share: the engine and who is attached, under the one lock of the service.
+//! The state that all threads share: the engine and the attached readers, under the service's one lock.
 //!
 //! # The lock
 //!
@@ -7,17 +7,17 @@
 //! * each reader's thread while it copies what waits for its reader into a buffer of its own, and while it carries out a
 //!   request.
 //!
-//! What takes time in proportion to what a client asks for (a ring buffer, lists, what a reader leaves) is made before the
-//! lock is taken and freed after it, or done in steps between which it is unlocked. So no client can hold up the sensor's
-//! thread. No thread waits for a socket, the sensor or another thread while holding it; so a reader that does not read holds
-//! up no other. parking_lot's mutex is used because it is fair now and then: the sensor's thread, which takes the lock again
-//! at once under load, cannot keep the readers out.
+//! Work that takes longer the more a client requests (making a ring buffer, reading lists, freeing what a reader
+//! leaves) is done before the lock is taken or after it is unlocked, or in steps between which it is unlocked. So no
+//! client can delay the sensor's thread. No thread waits for a socket, the sensor or another thread while it holds the
+//! lock. So a reader that does not read delays no other reader. parking_lot's mutex is used because it is fair from
+//! time to time: under load the sensor's thread takes the lock again at once, and yet it cannot keep the readers out.
 //!
 //! # Memory
 //!
-//! How much may wait for readers is shared out by [`Queue`] among the users who read. A reader that does not read the
-//! beginning of its section keeps what has ended since in memory; where that fills the memory, its stream is ended
-//! ([`State::give_up_stuck`]).
+//! [`Queue`] divides the memory for waiting blocks among the users who read. A reader that does not read the beginning
+//! of its section keeps ended processes and connections in memory. If the memory becomes full because of that, the
+//! reader's stream is ended ([`State::give_up_stuck`]).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -35,7 +35,7 @@ use crate::waker::Waker;
 
 /// Most bytes of blocks that may wait for one reader.
 const MAX_PINNED: usize = 64 << 20;
-/// How long a reader may take for the beginning of a section where memory runs out.
+/// How long a reader may take to read the beginning of a section when memory runs out.
 const STUCK: Duration = Duration::from_secs(20);
 
 /// Version of the service.
@@ -45,13 +45,13 @@ pub(crate) const VERSION: [u16; 4] = hone_queue::version([
     env!("CARGO_PKG_VERSION_PATCH"),
 ]);
 
-/// An attached reader, as the others need to know it.
+/// An attached reader, as the other threads see it.
 pub(crate) struct Attached {
     pub(crate) waker: Arc<Waker>,
     pub(crate) place: Place,
-    /// Since when it has had a section's beginning to read.
+    /// Since when the beginning of a section has been waiting to be read.
     pub(crate) beginning: Option<Instant>,
-    /// Set to end its connection.
+    /// Set to request the end of its connection.
     pub(crate) given_up: Arc<AtomicBool>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Captured {
     /// `None` until the sensor runs.
     pub(crate) programs: Option<hone_linux::Capture>,
     set: Option<SnapLength>,
-    /// The kernel has refused the last change. It is to be tried again.
+    /// The kernel refused the last change. It must be tried again.
     pub(crate) failed: bool,
 }
 
@@ -92,22 +92,22 @@ impl Capture for Captured {
     }
 }
 
-/// A connection, as the others need to know it.
+/// A connection, as the other threads see it.
 pub(crate) struct Connected {
     pub(crate) waker: Arc<Waker>,
     pub(crate) user: u32,
 }
 
-/// What is under the lock.
+/// The data under the lock.
 pub(crate) struct State {
     pub(crate) queue: Queue<Attached, Captured>,
     pub(crate) places: Places,
 }
 
 impl State {
-    /// Where memory for blocks runs out, ends the streams of readers that have not read the beginnings of their sections:
-    /// these keep in memory what has ended since, without bound, and others would have no memory for what happens. To be
-    /// called now and then.
+    /// When memory for blocks runs out, ends the streams of readers that have not read the beginnings of their
+    /// sections. Such a reader keeps ended processes and connections in memory without bound, and the other readers
+    /// would have no memory for new events. Call it from time to time.
     pub(crate) fn give_up_stuck(&mut self, max_block_bytes: usize, now: Instant) {
         let full = self.queue.engine.statistics().block_bytes > max_block_bytes as u64 / 4 * 3;
         self.queue.for_each(|engine, id, reader| {
@@ -121,40 +121,40 @@ impl State {
     }
 }
 
-/// How the service stands.
+/// The phases of the service's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Phase {
     Running = 0,
-    /// The sensor's thread collects what has happened so far; no reader attaches any more.
+    /// The sensor's thread collects the events up to now. No new reader can attach.
     Stopping = 1,
-    /// Readers' streams end.
+    /// The readers' streams are ended.
     Ending = 2,
 }
 
-/// What all threads share.
+/// The state that all threads share.
 pub(crate) struct Hub {
     state: Mutex<State>,
     pub(crate) started: Instant,
     pub(crate) shares: Shares,
     pub(crate) requests: Arc<Requests>,
     pub(crate) sensor_bytes: u32,
-    /// `None`: the best that the kernel permits.
+    /// The requested mechanism; `None`: the best that the kernel permits.
     pub(crate) wanted_mechanism: Option<Mechanism>,
     /// The mechanism in use, once the sensor runs.
     pub(crate) mechanism: OnceLock<Mechanism>,
     pub(crate) max_block_bytes: usize,
     phase: AtomicUsize,
-    /// Why it stops; set once, before the phase.
+    /// Why the service stops. It is set once, before the phase changes.
     reason: Mutex<String>,
     /// Wakes the sensor's thread.
     pub(crate) sensor: Waker,
-    /// Wakes the main thread: a stop is asked for, or a connection has ended.
+    /// Wakes the main thread: a stop was requested, or a connection has ended.
     pub(crate) main: Waker,
     pub(crate) stop_asked: AtomicBool,
     /// All connections, attached or not.
     pub(crate) connections: Mutex<Vec<Connected>>,
-    /// Lists that connections have set, and their ids.
+    /// The filter lists that connections have set, and their ids, for the memory report.
     pub(crate) id_lists: AtomicU64,
     pub(crate) ids: AtomicU64,
     pub(crate) buffer_bytes: AtomicU64,
@@ -190,7 +190,7 @@ impl Hub {
         })
     }
 
-    /// Takes the lock; `who` is for the log.
+    /// Takes the lock. `who` is the name of the thread, for the log.
     pub(crate) fn lock(&self, who: &str) -> MutexGuard<'_, State> {
         if !log::shows_lock_status() {
             return self.state.lock();
@@ -209,7 +209,7 @@ impl Hub {
         }
     }
 
-    /// Begins the stop, once.
+    /// Begins the stop. Only the first call has an effect.
     pub(crate) fn stop(&self, reason: String) {
         let mut first = self.reason.lock();
         if first.is_empty() {
@@ -220,7 +220,7 @@ impl Hub {
         self.sensor.wake();
     }
 
-    /// Asks every connection to bring its stream to an end.
+    /// Requests every connection to end its stream.
     pub(crate) fn end(&self) {
         self.advance(Phase::Ending);
         for connected in self.connections.lock().iter() {

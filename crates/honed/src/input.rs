@@ -1,6 +1,6 @@
-//! Requests as they arrive, whatever pieces they come in. Owns the request that is being received; its payload grows
-//! as bytes come, never because a length says so. What is refused is refused when its header has come, and the rest of it
-//! is thrown away as it comes. Called by a connection's thread, without the lock.
+//! Requests as they arrive, in pieces of any size. Owns the request that is being received. Its payload grows with the
+//! bytes that arrive; a length field alone reserves no memory. A request is refused as soon as its header has arrived,
+//! and the rest of it is thrown away. Called by a connection's thread, without the lock.
 
 use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
@@ -15,37 +15,37 @@ use crate::places::Room;
 const STEP: usize = 64 << 10;
 /// Bytes thrown away at once.
 const SKIP: usize = 4 << 10;
-/// How often at most before the thread looks at its other work.
+/// At most this often in a row are bytes received before the thread does its other work.
 const SKIPS: u32 = 64;
 
-/// Why a request is refused, with what to do.
+/// Why a request is refused, with advice what to do.
 pub(crate) type Refused = (Refusal, String);
 
-/// What there is.
+/// The result of a try to receive.
 pub(crate) enum Received {
     /// A whole request; the payload is in [`Input::payload`]. The next one takes a new [`Input`].
     Request(Header),
-    /// A request that is refused; what is left of it will be thrown away.
+    /// A request that is refused. The rest of it will be thrown away.
     Refused(Header, Refused),
-    /// Nothing whole yet.
+    /// No complete request yet.
     Nothing,
     /// The client has closed the connection.
     Closed,
-    /// Not a request. What follows cannot be understood.
+    /// The bytes are not a request, so what follows cannot be understood.
     Bad { sequence: u32, text: String },
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     head: [u8; HEADER_BYTES],
-    /// Bytes of the head that are there.
+    /// How many bytes of the head have arrived.
     filled: usize,
     payload: Vec<u8>,
-    /// Given when the head had come, for all of the payload.
+    /// Memory reserved for the whole payload, once the head has arrived.
     room: Option<Room>,
-    /// Bytes of a refused request that are yet to be thrown away.
+    /// How many bytes of a refused request must still be thrown away.
     skip: usize,
-    /// When the first bytes came of what has not come whole.
+    /// When the first bytes of the incomplete request arrived.
     began: Option<Instant>,
 }
 
@@ -55,13 +55,14 @@ impl Input {
         &self.payload
     }
 
-    /// Since when a request is on its way; its number, as far as that is known.
+    /// Since when the current request has been arriving, and its number, if that is known.
     pub(crate) fn began(&self) -> Option<(Instant, u32)> {
         let sequence = if self.filled == HEADER_BYTES { Header::decode(&self.head).sequence } else { 0 };
         self.began.map(|began| (began, sequence))
     }
 
-    /// Receives what there is, without waiting. `admit` is asked once for each request, with its operation and length.
+    /// Receives the bytes that are there, without waiting. Calls `admit` once for each request, with its operation and
+    /// length.
     pub(crate) fn receive(
         &mut self,
         socket: &mut UnixStream,
@@ -120,12 +121,12 @@ impl Input {
         Ok(Received::Request(header))
     }
 
-    /// Throws away what is left of a refused request; whether that is all.
+    /// Throws away the rest of a refused request. Returns whether all of it is gone.
     fn throw_away(&mut self, socket: &mut UnixStream) -> io::Result<bool> {
         let mut buffer = [0; SKIP];
         for _ in 0..SKIPS {
             match socket.read(&mut buffer[..self.skip.min(SKIP)]) {
-                // That the client has closed, the next look at the socket shows, too.
+                // If the client has closed, the next look at the socket shows that too.
                 Ok(0) => self.skip = 0,
                 Ok(count) => self.skip -= count,
                 Err(error) => return nothing(error).map(|_| false),

@@ -1,9 +1,9 @@
-//! Hone's service on Linux: holds the sensor and the queue manager, and serves readers on a socket.
+//! Hone's service on Linux: runs the sensor and the queue manager, and serves readers on a socket.
 //!
 //! Threads: this one (signals, the socket, the end), the sensor's (`sensor`), and one per connection (`client`).
-//! They share the `hub::Hub`, which says what its lock guards and who takes it when.
+//! They share the `hub::Hub`. Its documentation lists what its lock guards and who takes it.
 //!
-//! A library only so that the fuzz targets can drive its parts; nobody else is meant to use it.
+//! It is a library only so that the fuzz targets can call its parts. It is not an interface for other programs.
 
 #![cfg(target_os = "linux")]
 
@@ -45,10 +45,10 @@ use hub::{Hub, Phase};
 use listener::Listener;
 use notify::notify;
 
-/// How often in a row waiting for clients may fail, for lack of memory, and how long it is between.
+/// How many times in a row waiting for clients may fail for lack of memory, and the pause between two tries.
 const WAITS: u32 = 100;
 const WAIT_AGAIN: Duration = Duration::from_millis(100);
-/// How long readers have to take the end of their streams.
+/// How long readers may take to read the end of their streams.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Hone's service: collects packets with their processes, and serves readers
@@ -109,7 +109,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut engine = Engine::new(engine_config(&config)).context("cannot start the queue manager")?;
     engine.set_default_ring_bytes(config.ring_bytes as usize).context("ring_buffer_size")?;
     let hub = Arc::new(Hub::new(engine, &config, arguments.mechanism).context("cannot make an eventfd")?);
-    // Before the sensor, which takes a while to load: a second service is told at once.
+    // The socket is made before the sensor is loaded, which takes a while. So a second service fails at once.
     let listener = Listener::open(&config)?;
     let (thread, started) = sensor::start(Arc::clone(&hub)).context("cannot start the sensor's thread")?;
     for note in started.recv().context("the sensor's thread has ended")?? {
@@ -141,7 +141,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     served
 }
 
-/// Accepts clients and follows signals until the service stops.
+/// Accepts clients and handles signals until the service stops.
 fn serve(
     hub: &Arc<Hub>,
     listener: &Listener,
@@ -202,7 +202,7 @@ fn serve(
     Ok(())
 }
 
-/// Reads the configuration again, and takes over what can change.
+/// Reads the configuration again and applies the values that can change while the service runs.
 fn apply(hub: &Hub, arguments: &Arguments, running: &Config) {
     let mut config = match config::read(arguments.config.as_deref()) {
         Ok(config) => config,
@@ -243,7 +243,7 @@ fn engine_config(config: &Config) -> hone_engine::Config {
     }
 }
 
-/// The signals that are followed, each as a socket that can be read when it has come.
+/// The handled signals. Each has a socket that becomes readable when the signal arrives.
 struct Signals {
     stop: UnixStream,
     reload: UnixStream,
@@ -262,7 +262,7 @@ impl Signals {
         Ok(Self { stop: pair(&[SIGTERM, SIGINT])?, reload: pair(&[SIGHUP])? })
     }
 
-    /// Whether it has come since the last look.
+    /// Whether the signal has arrived since the last call.
     fn take(signal: &mut UnixStream) -> bool {
         std::io::Read::read(signal, &mut [0; 64]).is_ok_and(|count| count > 0)
     }
@@ -270,6 +270,6 @@ impl Signals {
 
 fn wait(fds: &[PollFd<'_>], timeout: Duration) {
     let timeout = Timespec::try_from(timeout).ok();
-    // An error is a signal: the caller looks again.
+    // An error counts as a signal: the caller then looks again.
     let _ = poll(&mut fds.to_vec(), timeout.as_ref());
 }

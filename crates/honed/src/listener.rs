@@ -1,4 +1,5 @@
-//! The socket: made once, by one service at a time; and its clients, each looked at before it gets a thread.
+//! The socket, which only one service at a time can make, and its clients. Each client is checked before it gets a
+//! thread.
 //!
 //! Owns the socket's file and the lock file beside it. Called by the main thread.
 
@@ -23,12 +24,12 @@ pub(crate) struct Listener {
     socket: UnixListener,
     path: PathBuf,
     group: Option<u32>,
-    /// Locked as long as it is open.
+    /// Locked as long as the file is open.
     _lock: File,
 }
 
 impl Listener {
-    /// Makes the socket, in place of one that a service left behind.
+    /// Makes the socket. Replaces one that an earlier service left behind.
     pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
         let path = &config.socket;
         let shown = path.display();
@@ -71,7 +72,7 @@ impl Listener {
         Ok(opened)
     }
 
-    /// Starts a thread for each client that has come and may read.
+    /// Starts a thread for each client that has connected and may read.
     pub(crate) fn accept(&self, hub: &Arc<Hub>) {
         loop {
             match self.socket.accept() {
@@ -85,7 +86,8 @@ impl Listener {
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(error) => {
                     tracing::error!("cannot accept a client: {error}");
-                    // No descriptors, most likely; the client still waits and would wake us at once.
+                    // Most likely no file descriptor is free. The client still waits, and would wake this thread again
+                    // at once.
                     std::thread::sleep(std::time::Duration::from_millis(100));
                     return;
                 }
@@ -98,7 +100,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let mut refuse = |refusal, text: &str| {
             tracing::info!("refused {peer}: {text}");
-            // What the socket does not take at once, the client will not miss.
+            // If the socket does not take all of it, the client loses nothing important.
             let _ = socket.write(&session::refusal(refusal, 0, text));
             Ok(())
         };

@@ -1,7 +1,8 @@
-//! The log: messages on standard error, by the levels of the mask, which may change at any time.
+//! The log: messages on standard error. The level mask selects them and may change at any time.
 //!
-//! In systemd's journal each line begins with its priority (sd-daemon(3)), elsewhere with the time. A file that
-//! was named is begun anew when it is long, and one former file kept. Owns the mask and the file; called by every thread.
+//! In systemd's journal each line begins with its priority (sd-daemon(3)), elsewhere with the time. A log file is
+//! started anew when it reaches its largest size, and one former file is kept. Owns the mask and the file. Called by
+//! every thread.
 
 mod limit;
 
@@ -22,7 +23,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 static MASK: AtomicU32 = AtomicU32::new(LogLevels::ERROR);
 
-/// Where messages go: the file, if one was named, else standard error.
+/// Where messages go: the configured file, or else standard error.
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 enum Output {
@@ -31,7 +32,7 @@ enum Output {
     File(Mutex<LogFile>),
 }
 
-/// Bytes of a log file before the next one is begun: with the one before, at most twice as many.
+/// Largest size of a log file, bytes. Together with the former file, the log takes twice as much at most.
 const FILE_BYTES: u64 = 8 << 20;
 
 struct LogFile {
@@ -46,12 +47,12 @@ impl LogFile {
         let file = state_file::open_log(path).map_err(io::Error::other)?;
         let found = file.metadata()?;
         let bytes = found.len();
-        // A device, as /dev/null, is never full, and keeps its name.
+        // A device, such as /dev/null, is never full and keeps its name.
         let most = if found.is_file() { most } else { u64::MAX };
         Ok(Self { path: path.to_owned(), file, bytes, most })
     }
 
-    /// Adds a line. Where the next file cannot be begun, the old one goes on.
+    /// Adds a line. If the next file cannot be started, the old one is continued.
     fn write(&mut self, line: &str) -> io::Result<()> {
         if self.bytes + line.len() as u64 > self.most && self.bytes > 0 {
             let mut former = self.path.clone().into_os_string();
@@ -85,14 +86,15 @@ pub(crate) fn start(levels: LogLevels, file: Option<&Path>) -> io::Result<()> {
     Ok(())
 }
 
-/// Says how many messages were left out whose time is over, or all that were. To be called now and then.
+/// Writes how many messages were left out: those whose period is over, or all. Call it from time to time.
 pub(crate) fn say_what_was_left_out(all: bool) {
     for (level, text) in limit::left_out(all) {
         write(level, &text);
     }
 }
 
-/// Writes a line: one write, so that lines do not mix. A log that cannot be written is no reason to stop.
+/// Writes a line in one system call, so that lines of several threads do not mix. The service continues even if it
+/// fails.
 fn write(level: Level, text: &str) {
     let Some(output) = OUTPUT.get() else { return };
     let (_, priority, name) = meaning(level);
@@ -158,7 +160,7 @@ impl<S: Subscriber> Layer<S> for Log {
         let metadata = event.metadata();
         let mut line = Line(String::new());
         event.record(&mut line);
-        // Who asks for the rest wants all of it.
+        // A mask with all bits set also enables the messages of all libraries.
         if *metadata.level() <= Level::INFO {
             let (admitted, before) = limit::admit_now(metadata, &line.0);
             if let Some((level, text)) = before {

@@ -1,5 +1,5 @@
-//! How much memory the service has allocated: a count around the system's allocator, for the memory report; and how what
-//! is free goes back to the system.
+//! How much memory the service has allocated: a counting wrapper around the system's allocator, for the memory report.
+//! Also returns free memory to the system.
 //!
 //! Owns two counters that every thread adds to without a lock.
 
@@ -23,19 +23,19 @@ impl Counting {
     }
 }
 
-/// How many allocations there are now, and their bytes.
+/// The number of current allocations, and their bytes.
 pub(crate) fn allocated() -> (u64, u64) {
     let level = |counter: &AtomicI64| counter.load(Relaxed).max(0).unsigned_abs();
     (level(&ALLOCATOR.allocations), level(&ALLOCATOR.bytes))
 }
 
-/// How often to look whether much is free.
+/// How often to check whether much memory is free.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Free memory that the allocator may keep, besides an eighth of what is allocated.
+/// Free memory that the allocator may keep, bytes, besides an eighth of what is allocated.
 const KEEP: u64 = 4 << 20;
 
-/// One pool of memory for all threads. Else glibc makes up to eight for each processor, and what is free in one is of no use
-/// to the threads of another (mallopt(3)). To be called before there are threads.
+/// Makes all threads use one pool of memory. Otherwise glibc makes up to eight pools for each processor, and threads
+/// cannot use the free memory of another pool (mallopt(3)). Call it before other threads are started.
 pub(crate) fn share_one_pool() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it sets a number of the allocator's; no other thread runs yet.
@@ -44,8 +44,8 @@ pub(crate) fn share_one_pool() {
     }
 }
 
-/// Gives free memory back to the system where there is much of it: after many readers have gone, for example, the allocator
-/// keeps what lies below something that is still in use.
+/// Returns free memory to the system if there is much of it. After many readers have left, for example, the allocator
+/// keeps free memory that lies below memory in use.
 pub(crate) fn give_back() {
     let Some(resident) = resident() else { return };
     let allocated = allocated().1;

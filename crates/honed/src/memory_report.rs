@@ -1,4 +1,4 @@
-//! The memory report: what memory is used for. Called by a connection's thread with the lock.
+//! The memory report: for each component, how much memory it uses. Called by a connection's thread with the lock.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,7 +8,7 @@ use hone_engine::RING_SLOT_BYTES;
 use crate::hub::{Hub, State};
 use crate::memory;
 
-/// What memory is used for.
+/// The rows of the report.
 pub(crate) fn rows(hub: &Hub, state: &State) -> Vec<MemoryRow> {
     let engine = state.queue.engine.statistics();
     let (allocations, allocated) = memory::allocated();

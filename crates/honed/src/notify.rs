@@ -1,4 +1,4 @@
-//! What systemd is told: sd_notify(3), one datagram a message. Does nothing where nobody asks.
+//! Messages to systemd: sd_notify(3), one datagram each. Does nothing if the service was not started by systemd.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,4 +1,4 @@
-//! Who a client is, and whether it may read: what packets contain is everybody's secret.
+//! Which user a client is, and whether it may read. Packets can contain everybody's secrets, so not every user may.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use hone_client::Credentials;
 
-/// Most supplementary groups that are looked at: the kernel's own limit.
+/// Most supplementary groups that are read: the kernel's own limit.
 const MAX_GROUPS: usize = 65_536;
 
 /// The process at the other end, as it was when it connected.
@@ -45,8 +45,8 @@ impl Display for Peer {
     }
 }
 
-/// The supplementary groups that the process had when it connected: `SO_PEERGROUPS`. What /proc says would be about
-/// whoever has the process id now.
+/// The supplementary groups that the process had when it connected: `SO_PEERGROUPS`. /proc would show the groups of the
+/// process that has this id now, which may be another one.
 fn supplementary_groups(socket: &UnixStream) -> io::Result<Vec<u32>> {
     let mut groups = vec![0_u32; 64];
     loop {

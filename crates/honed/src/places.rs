@@ -1,6 +1,6 @@
-//! How much clients may take of the service, so that no client and no user takes what others need: connections, readers,
-//! ring buffers, and memory for requests that are on their way. Says who may have more; called under the locks of what
-//! it looks at.
+//! Limits how much of the service clients may use, so that no client and no user takes what others need: connections,
+//! readers, ring buffers, and memory for unfinished requests. Decides whether a user may have more. Called under the
+//! locks of the data that it reads.
 
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
@@ -9,36 +9,36 @@ use std::time::Duration;
 
 use crate::config::Config;
 
-/// Connections besides those of readers: for statistics and a stop when all readers are attached.
+/// Connections in addition to those of readers, for statistics and a stop while all readers are attached.
 const MORE_CONNECTIONS: u64 = 32;
-/// Of all connections, those that root alone may have.
+/// How many of all connections are reserved for root.
 const CONNECTIONS_OF_ROOT: u64 = 16;
-/// Of readers and ring buffers, one part in so many is root's.
+/// One part in this many of the readers and ring buffers is reserved for root.
 const PART_OF_ROOT: u64 = 16;
-/// Bytes of ring buffers that there may be at least, so that root may ask for large ones where few readers are allowed.
+/// Least total size of ring buffers, bytes, so that root can have large ones even where few readers are allowed.
 const LEAST_RING_BYTES: u64 = 64 << 20;
-/// Most bytes of requests that are being received and carried out, of all clients together: three of the longest, which
-/// only root may make, and with it the longest of others on each of some hundred connections.
+/// Most bytes of requests that are being received or carried out, for all clients together: three of the longest kind,
+/// which only root may send, plus the longest requests of other users on some hundred connections.
 const REQUEST_BYTES: u64 = 16 << 20;
-/// How long the bytes of one request may be on their way.
+/// How long one request may take to arrive completely.
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// How long a client that is no reader may ask for nothing.
+/// How long a client that is not a reader may send no request.
 pub(crate) const IDLE_TIME: Duration = Duration::from_secs(600);
-/// How long a client may leave its last frame where it is.
+/// How long a client may take to receive its last frame.
 pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(10);
 
-/// Of one thing, how much there is for whom.
+/// The limits of one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
-    /// For all together.
+    /// For all users together.
     pub(crate) all: u64,
-    /// For all users but root.
+    /// For all users except root together.
     pub(crate) members: u64,
-    /// For each user but root.
+    /// For each user except root.
     pub(crate) user: u64,
 }
 
-/// There is no more: of what all, members or one user may have.
+/// A limit was reached: that of all users, of all except root, or of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     All(u64),
@@ -47,13 +47,13 @@ pub(crate) enum Full {
 }
 
 impl Share {
-    /// Of `all`, `root` is kept for root, and half of the rest is the most that one user may have.
+    /// Of `all`, `root` is reserved for root. One user may have at most half of the rest.
     const fn new(all: u64, root: u64) -> Self {
         let members = all - root;
         Self { all, members, user: members.div_ceil(2) }
     }
 
-    /// Whether `user` may have `more`, where `taken` says who has how much.
+    /// Whether `user` may have `more`. `taken` lists how much each user has.
     fn admit(self, user: u32, more: u64, taken: impl Iterator<Item = (u32, u64)>) -> Result<(), Full> {
         let (mut all, mut members, mut own) = (more, more, more);
         for (who, amount) in taken {
@@ -81,7 +81,7 @@ impl Display for Full {
     }
 }
 
-/// The shares of everything.
+/// The limits of all resources.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares {
     pub(crate) connections: Share,
@@ -100,7 +100,7 @@ impl Shares {
         }
     }
 
-    /// Whether `user` may have one more connection besides `those`.
+    /// Whether `user` may have one more connection in addition to `those`.
     pub(crate) fn connection(&self, user: u32, those: impl Iterator<Item = u32>) -> Result<(), String> {
         self.connections.admit(user, 1, those.map(|user| (user, 1))).map_err(|full| {
             format!("too many connections: {full}. Close some, or raise max_readers in hone.toml")
@@ -108,21 +108,21 @@ impl Shares {
     }
 }
 
-/// The readers: those attached, those that are about to be, and those whose memory is not freed yet.
+/// The readers that take a place: those attached, those being attached, and those whose memory is not freed yet.
 #[derive(Debug)]
 pub(crate) struct Places {
     shares: Shares,
     taken: Vec<Place>,
 }
 
-/// What a reader takes.
+/// What one reader uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) user: u32,
     ring_bytes: u64,
 }
 
-/// Why there is no place.
+/// Why there is no place for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoPlace {
     Readers(Full),
@@ -150,7 +150,7 @@ impl Places {
         Self { shares, taken: Vec::new() }
     }
 
-    /// Takes a place for a reader, which is to be given back after all its memory is freed.
+    /// Takes a place for a reader. It must be returned after all memory of the reader was freed.
     pub(crate) fn take(&mut self, user: u32, ring_bytes: u64) -> Result<Place, NoPlace> {
         let taken =
             |amount: fn(&Place) -> u64| self.taken.iter().map(move |place| (place.user, amount(place)));
@@ -176,14 +176,14 @@ impl Places {
     }
 }
 
-/// Memory for requests: how many are on their way or being carried out, and their bytes.
+/// Memory for requests: how many requests are being received or carried out, and their bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     count: AtomicU64,
     bytes: AtomicU64,
 }
 
-/// Room for one request, given back when this is dropped.
+/// Memory reserved for one request. Dropping this value returns it.
 #[derive(Debug)]
 pub(crate) struct Room {
     requests: Arc<Requests>,
@@ -191,7 +191,7 @@ pub(crate) struct Room {
 }
 
 impl Requests {
-    /// Room for a request of this length; `None`: others have it.
+    /// Reserves memory for a request of this length; `None`: too much is in use.
     pub(crate) fn room(self: &Arc<Self>, bytes: usize) -> Option<Room> {
         let bytes = bytes as u64;
         let more = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= REQUEST_BYTES);
@@ -200,7 +200,7 @@ impl Requests {
         Some(Room { requests: Arc::clone(self), bytes })
     }
 
-    /// How many there are, and their bytes.
+    /// How many requests there are, and their bytes.
     pub(crate) fn level(&self) -> (u64, u64) {
         (self.count.load(Relaxed), self.bytes.load(Relaxed))
     }
@@ -213,21 +213,22 @@ impl Drop for Room {
     }
 }
 
-/// Most memory that clients can make the service use, bytes, besides the blocks: for the unit's limit.
+/// Most memory that clients can make the service use, bytes, not counting the blocks. For the memory limit in the
+/// systemd unit.
 #[cfg(test)]
 pub(crate) fn most_bytes(config: &Config) -> u64 {
     use hone_api::limits::MAX_FILTER_IDS;
     use hone_client::protocol::{HEADER_BYTES, MAX_BLOCKS_BYTES};
 
     let shares = Shares::new(config);
-    // Four lists, kept by the connection or by its reader.
+    // Four filter lists, kept by the connection or by its reader.
     let lists = 4 * MAX_FILTER_IDS as u64 * 8;
-    // Of a thread's stack as much as is used, and what the kernel keeps for a socket: 208 KiB in net.core.wmem_default.
+    // The used part of a thread's stack, and the kernel's buffer of a socket: 208 KiB by net.core.wmem_default.
     let connection = lists + (64 << 10) + (208 << 10);
     shares.ring_bytes.all
         + shares.readers.all * (HEADER_BYTES + MAX_BLOCKS_BYTES) as u64
         + shares.connections.all * connection
-        // One that is received, and what is made of it.
+        // A request that is being received, and the data made from it.
         + 2 * REQUEST_BYTES
 }
 
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(admit(9, &[(7, 72), (8, 72)]), Err(Full::Members(144)));
         assert_eq!(admit(0, &[(7, 72), (8, 72)]), Ok(()));
         assert_eq!(admit(0, &[(7, 72), (8, 72), (0, 16)]), Err(Full::All(160)));
-        // What root has of the rest is not taken from what is kept for root.
+        // What root uses of the rest does not reduce what is reserved for root.
         assert_eq!(admit(7, &[(0, 100), (7, 59)]), Ok(()));
         assert_eq!(admit(7, &[(0, 101), (7, 59)]), Err(Full::All(160)));
     }

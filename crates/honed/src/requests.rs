@@ -1,4 +1,4 @@
-//! What a client asks for, carried out: each request is checked first, then done under the hub's lock.
+//! Carries out clients' requests. Each is checked first, then done under the hub's lock.
 //! Called by the connection's thread.
 
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::places::{NoPlace, Place, Room};
 use crate::session::Session;
 use crate::{log, memory_report};
 
-/// The output, or why not.
+/// The output, or why the request is refused.
 type Output = Result<Vec<u8>, Refused>;
 
 const NOT_ATTACHED: &str = "the connection is no reader: attach first";
 
-/// Whether a request may come, by its header: with room for its input, or why not.
+/// Whether a request may be received, by its header: memory for its input, or the reason for a refusal.
 pub(crate) fn admit(
     hub: &Hub,
     peer: &Peer,
@@ -53,7 +53,7 @@ pub(crate) fn admit(
     })
 }
 
-/// What concerns every reader, which is not for one of them to say.
+/// Operations that affect every reader, which only root may request.
 const fn of_all_readers(asked: Asked) -> Option<&'static str> {
     Some(match asked {
         Asked::Control(Operation::SetRingBytes) => "the ring buffer of new readers",
@@ -72,7 +72,7 @@ impl Session {
         match Asked::of(code) {
             Some(Asked::Control(operation)) => self.control(operation, input),
             Some(Asked::Extra(extra)) => self.extra(extra, input),
-            // Refused by its header.
+            // Already refused because of its header.
             None => Err((Refusal::UnknownOperation, String::new())),
         }
     }
@@ -108,7 +108,7 @@ impl Session {
         Ok(bytes)
     }
 
-    /// Sets a filter: of the reader, or for when this becomes one.
+    /// Sets a filter of the reader. If there is no reader yet, keeps it until the connection attaches.
     fn set_filter(&mut self, mut filter: PreparedFilter) -> Result<(), RefusedByQueue> {
         self.filters.count(&self.hub, filter.kind(), filter.ids());
         match self.reader {
@@ -178,7 +178,7 @@ impl Session {
         let (place, ring_bytes) = self.take_place(asked.ring_bytes)?;
         match self.attach_at(place, ring_bytes, asked.snap_length) {
             Ok(id) => {
-                // It may be in its long sleep.
+                // The thread may be in its long wait.
                 self.hub.sensor.wake();
                 self.set_attached(Some(id));
                 tracing::info!("reader {} attached: {}", id.get(), self.peer);
@@ -191,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Takes a place for a reader; with the size of its ring buffer. `asked`: bytes; 0: the default.
+    /// Takes a place for a reader. Returns it with the size of the ring buffer. `asked`: bytes; 0: the default.
     fn take_place(&self, asked: u32) -> Result<(Place, usize), Refused> {
         let mut state = self.hub.lock("a request");
         if self.hub.phase() != Phase::Running {
@@ -264,7 +264,7 @@ fn stopping() -> Refused {
     (Refusal::Stopping, "honed is stopping".to_owned())
 }
 
-/// The refusal of a request, with what to do.
+/// The refusal of a request, with advice what to do.
 fn refused(why: RefusedByQueue, operation: Operation) -> Refused {
     let (refusal, text): (_, &dyn std::fmt::Display) = match &why {
         RefusedByQueue::NotAttached => (Refusal::NotAttached, &NOT_ATTACHED),

@@ -1,7 +1,7 @@
 //! The sensor's thread: owns the sensor, feeds the engine.
 //!
-//! Takes the hub's lock for one batch of records at a time and never waits while it holds it. While nobody reads, the
-//! programs copy no packet, and this thread only follows processes and connections.
+//! Takes the hub's lock for one batch of records at a time, and never waits while it holds the lock. While there is no
+//! reader, the BPF programs copy no packets, and this thread only follows processes and connections.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,17 +16,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::hub::{Hub, Phase};
 use crate::privileges;
 
-/// Batches under load between two wake-ups of readers: waking each reader for each batch would cost more than the batch.
+/// Batches between two wake-ups of readers under load. Waking each reader for each batch would cost more than the
+/// batch.
 const BATCHES: u32 = 8;
-/// Longest wait for records without readers.
+/// Longest wait for records while there are no readers.
 const IDLE_WAIT: Duration = Duration::from_millis(250);
-/// How long after a stop the records from before it are still collected.
+/// How long after a stop request older records are still collected.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// The thread's start: what is weaker on this machine than elsewhere, or why the sensor does not run.
+/// The result of the thread's start: what works less well on this machine than elsewhere, or why the sensor does not
+/// run.
 pub(crate) type Started = Receiver<Result<Vec<String>, SensorError>>;
 
-/// Starts the thread. It ends when the hub stops, or when the sensor fails, and then stops the hub.
+/// Starts the thread. It ends when the hub stops. It also ends when the sensor fails, and then stops the hub.
 pub(crate) fn start(hub: Arc<Hub>) -> std::io::Result<(JoinHandle<Result<(), SensorError>>, Started)> {
     let (tell, started) = sync_channel(1);
     let run = move || run(&hub, &tell);
@@ -48,16 +50,16 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
     if let Err(error) = &result {
         hub.stop(format!("the sensor has failed: {error}"));
     }
-    // Nothing comes any more that could name their owners.
+    // No record that could name the owners of held packets arrives any more.
     hub.lock("sensor").queue.engine.flush_held();
     hub.end();
     hub.main.wake();
     result
 }
 
-/// Loads the sensor, takes in the state of the host, and gives up what that took.
+/// Loads the sensor, reads the state of the host, and drops the privileges that this needed.
 fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
-    // This thread alone: what readers ask for, and how often, must not come before it.
+    // Only this thread: the snap length that readers request must not be set before it is ready.
     if let Err(error) = hone_linux::raise_priority() {
         tracing::warn!(
             "when all processors are busy, packets can be lost: no permission for a priority ({error})"
@@ -74,7 +76,7 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
     let capture = sensor.capture();
     let mut state = hub.lock("sensor");
     state.queue.capture.programs = Some(capture);
-    // What cannot be recorded is counted by the engine.
+    // The engine counts what it cannot record.
     sensor.restate(&mut |event| {
         let _ = state.queue.engine.restate(&event);
     })?;
@@ -87,7 +89,7 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
 
 fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     let mut drops_asked = Instant::now();
-    // When to give up catching up, and with what time it is done.
+    // When to stop collecting old records, and the time up to which records were collected.
     let mut until: Option<(Instant, Nanos)> = None;
     let mut batches = 0;
     loop {
@@ -111,15 +113,16 @@ fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     }
 }
 
-/// Hands one batch of records to the engine, and may wake the readers. Gives how many records, and the latest time among
-/// them. Readers that are not woken now are before this thread waits: the engine keeps the signals.
+/// Hands one batch of records to the engine, and may wake the readers. Returns the number of records and the latest
+/// time among them. Readers that are not woken now are woken before this thread waits, because the engine keeps the
+/// signals.
 fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), SensorError> {
     let mut state = None;
     let mut latest = 0;
     let taken = sensor.poll(Duration::ZERO, BATCH, &mut |event| {
         latest = latest.max(event.at());
         let state = state.get_or_insert_with(|| hub.lock("sensor"));
-        // What cannot be recorded is counted by the engine.
+        // The engine counts what it cannot record.
         let _ = state.queue.engine.handle(&event);
     });
     if let Some(state) = &mut state
@@ -140,17 +143,17 @@ fn report_drops(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     Ok(())
 }
 
-/// Waits for records, or for the hub to want something. Until `told` all records have been taken.
+/// Waits for records or for a signal of the hub. All records up to the time `told` have been taken.
 fn wait(hub: &Hub, sensor: &Sensor, told: Nanos) {
     let mut state = hub.lock("sensor");
-    // What has been held long enough goes on; every wait is shorter than the time that packets are held.
+    // Releases packets that were held long enough. Every wait is shorter than the time for which packets are held.
     state.queue.engine.tick(told);
     state.queue.wake();
     let idle = state.queue.readers() == 0;
     drop(state);
     let timeout = Timespec::try_from(if idle { IDLE_WAIT } else { WAIT }).ok();
     let mut fds = [PollFd::new(sensor, PollFlags::IN), PollFd::new(&hub.sensor, PollFlags::IN)];
-    // An error is a signal, or nothing that waiting longer would mend: the records are looked at either way.
+    // An error is a signal, or a fault that a longer wait would not repair. In both cases the records are read next.
     if poll(&mut fds, timeout.as_ref()).is_ok() && !fds[1].revents().is_empty() {
         hub.sensor.clear();
     }

@@ -1,9 +1,9 @@
 //! One connection, from the service's side: its thread receives requests, sends answers and, once attached, the stream.
 //!
 //! Owns the socket, the buffers and, through the hub, its reader. Takes the hub's lock only to copy blocks into its own
-//! buffer and to carry out a request; waits for the socket and the reader's signal without it. A client that does not
-//! read holds up this thread alone. What is sent goes out frame by frame: what is begun, then an answer, then blocks;
-//! and no further request is received before the last one's answer is sent.
+//! buffer and to carry out a request. Waits for the socket and the reader's signal without the lock. A client that does
+//! not read blocks only this thread. Frames are sent in this order: the frame that was begun, then an answer, then
+//! blocks. The next request is received only after the answer to the last one was sent.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
@@ -26,10 +26,10 @@ use crate::places::{CLOSING_TIME, IDLE_TIME, REQUEST_TIME};
 use crate::requests;
 use crate::waker::Waker;
 
-/// Room for a thread's frames; no function here keeps much on the stack.
+/// Stack size of a thread, bytes. No function here needs much of it.
 const STACK: usize = 256 << 10;
 
-/// Bytes to send, and how many of them have been.
+/// Bytes to send, and how many of them were sent.
 #[derive(Debug, Default)]
 struct Outgoing {
     bytes: Vec<u8>,
@@ -47,7 +47,7 @@ impl Outgoing {
         self.bytes = frame;
     }
 
-    /// Sends what the socket takes; whether that was all.
+    /// Sends as much as the socket takes. Returns whether that was all.
     fn send(&mut self, socket: &mut UnixStream) -> io::Result<bool> {
         while !self.is_empty() {
             match socket.write(&self.bytes[self.sent..self.end]) {
@@ -61,13 +61,13 @@ impl Outgoing {
     }
 }
 
-/// How far the connection is on its way to its end.
+/// The phases of a connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Open,
-    /// The section is marked to end; the stream ends with it.
+    /// The section will end at a mark, and the stream ends with it.
     Marked,
-    /// The last frame is on its way.
+    /// The last frame is being sent.
     Closing,
 }
 
@@ -77,23 +77,23 @@ pub(crate) struct Session {
     pub(crate) peer: Peer,
     pub(crate) waker: Arc<Waker>,
     pub(crate) reader: Option<ReaderId>,
-    /// Its reader is not to be kept any longer.
+    /// Its reader must not be kept any longer.
     pub(crate) given_up: Arc<AtomicBool>,
     pub(crate) filters: Filters,
     input: Input,
     answer: Outgoing,
-    /// Blocks; its buffer is there while the reader is attached.
+    /// The blocks to send. The buffer exists while the reader is attached.
     stream: Outgoing,
     way: Way,
-    /// When a request was carried out last, the reader was detached, or the last frame was put on its way.
+    /// When a request was last carried out, the reader was detached, or sending of the last frame began.
     active: Instant,
 }
 
-/// Starts the thread of a connection that may read. A client for which there is no thread or descriptor is refused.
+/// Starts the thread of a client that may read. Refuses the client if no thread or descriptor is available.
 pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Result<()> {
     let waker = Arc::new(Waker::new().inspect_err(|error| refuse_without(&mut socket, error))?);
     hub.connections.lock().push(Connected { waker: Arc::clone(&waker), user: peer.user() });
-    // From here on, dropping the session takes it off the list.
+    // From here on, dropping the session removes it from the list.
     let session = Session {
         hub,
         socket,
@@ -108,7 +108,7 @@ pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Re
         way: Way::Open,
         active: Instant::now(),
     };
-    // Handed over when there is a thread, so that it can be refused when there is none.
+    // The socket is handed over after the thread exists, so that the client can be refused if it does not.
     let (hand_over, handed_over) = sync_channel::<Session>(1);
     let serve = move || {
         let Ok(mut session) = handed_over.recv() else { return };
@@ -119,7 +119,7 @@ pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Re
     };
     match std::thread::Builder::new().name("connection".into()).stack_size(STACK).spawn(serve) {
         Ok(_) => {
-            // It waits for this.
+            // The new thread waits for this.
             let _ = hand_over.send(session);
             Ok(())
         }
@@ -131,10 +131,10 @@ pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Re
     }
 }
 
-/// Tells a client that there is not what one more takes.
+/// Refuses a client because a resource for one more is missing.
 fn refuse_without(socket: &mut UnixStream, error: &io::Error) {
     let text = format!("honed has no room for one more client: {error}. Try again; see its log");
-    // What the socket does not take at once, the client will not miss.
+    // If the socket does not take all of it, the client loses nothing important.
     let _ = socket.write(&refusal(Refusal::NoMemory, 0, &text));
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn refusal(refusal: Refusal, sequence: u32, text: &str) -> Vec<u8> {
     frame(Kind::Refusal, refusal.number(), sequence, short(text).as_bytes())
 }
 
-/// As much of a text as a frame may have.
+/// As much of the text as fits into a frame.
 fn short(text: &str) -> &str {
     let end = (0..=MAX_TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
@@ -175,7 +175,7 @@ impl Session {
             if self.reader.is_none() && self.stream.is_empty() && !self.stream.bytes.is_empty() {
                 self.give_up_buffer();
             }
-            // Whether there was nothing to send; only then is the reader's signal waited for.
+            // True if there was nothing to send. Only then does the thread wait for the reader's signal.
             let mut quiet = false;
             if self.stream.is_empty() && self.answer.is_empty() && self.way != Way::Closing {
                 quiet = !self.fill();
@@ -191,18 +191,18 @@ impl Session {
         }
     }
 
-    /// The time that the client has for what it does now, and since when; `None`: any.
+    /// The time limit for what the client does now, and since when it runs; `None`: no limit.
     fn patience(&self) -> Option<(Instant, Duration)> {
         match (self.way, self.input.began(), self.reader) {
             (Way::Closing, ..) => Some((self.active, CLOSING_TIME)),
-            // What is not received while an answer waits is not late.
+            // The service itself receives nothing while an answer waits, so the client is not late.
             (_, Some((began, _)), _) if self.answer.is_empty() => Some((began, REQUEST_TIME)),
             (_, _, None) => Some((self.active, IDLE_TIME)),
             _ => None,
         }
     }
 
-    /// Ends the connection if it has had its time: a client that has stopped, or that holds on to a place on purpose.
+    /// Ends the connection if its time limit is over: the client has stopped, or keeps a place on purpose.
     fn look_at_the_time(&mut self) -> io::Result<()> {
         match self.patience() {
             Some((since, time)) if since.elapsed() >= time => {}
@@ -221,13 +221,13 @@ impl Session {
         Ok(())
     }
 
-    /// What is put on its way now is the last.
+    /// What is queued now is sent last.
     fn close(&mut self) {
         self.way = Way::Closing;
         self.active = Instant::now();
     }
 
-    /// Takes a request, if one is there; false: the client has left.
+    /// Receives a request if one is there; false: the client has left.
     fn receive(&mut self) -> io::Result<bool> {
         let (hub, peer) = (&self.hub, &self.peer);
         match self.input.receive(&mut self.socket, |asked, code, length| {
@@ -260,7 +260,7 @@ impl Session {
         self.answer.set(refusal(why, sequence, text));
     }
 
-    /// Copies what waits for the reader into the buffer; whether there was anything.
+    /// Copies waiting blocks of the reader into the buffer. Returns whether there were any.
     fn fill(&mut self) -> bool {
         let Some(reader) = self.reader else { return false };
         let (head, blocks) = self.stream.bytes.split_at_mut(HEADER_BYTES);
@@ -283,7 +283,7 @@ impl Session {
         if kind == Kind::SectionEnd {
             match self.way {
                 Way::Marked => self.end_stream(&self.hub.reason()),
-                // A mark of the client's was in the way of the last one.
+                // An earlier mark, set by the client, prevented the service from setting its own.
                 Way::Open if self.hub.phase() == Phase::Ending => self.begin_end(),
                 _ => {}
             }
@@ -310,7 +310,7 @@ impl Session {
         }
     }
 
-    /// The last frame, after what is being sent.
+    /// Queues the last frame after what is being sent.
     fn end_stream(&mut self, reason: &str) {
         let mut last = self.answer.bytes[self.answer.sent..self.answer.end].to_vec();
         last.extend(frame(Kind::End, 0, 0, short(reason).as_bytes()));
@@ -320,7 +320,7 @@ impl Session {
 
     /// Waits for the socket, or for the reader's signal.
     fn wait(&self, what: PollFlags) -> io::Result<()> {
-        // While an answer or the last frame is on its way, nothing is received.
+        // While an answer or the last frame is being sent, nothing is received.
         let receives = self.way != Way::Closing && self.answer.is_empty();
         let socket = if receives { what | PollFlags::IN } else { what };
         let mut fds = [PollFd::new(&self.socket, socket), PollFd::new(&self.waker, PollFlags::IN)];
@@ -340,7 +340,7 @@ impl Session {
         Ok(())
     }
 
-    /// The buffer for the stream is there while the reader is, and until what was begun is sent.
+    /// Keeps the stream's buffer while the reader exists, and until the frame that was begun is sent.
     pub(crate) fn set_attached(&mut self, reader: Option<ReaderId>) {
         self.reader = reader;
         if reader.is_some() {

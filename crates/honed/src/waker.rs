@@ -1,4 +1,4 @@
-//! A signal that is remembered until it is looked at: an eventfd. Raised by any thread, waited for by one.
+//! A signal that stays set until it is read: an eventfd. Any thread can set it; one thread waits for it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,12 +13,12 @@ impl Waker {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
-    /// Never blocks: a signal that is raised already stays so.
+    /// Sets the signal. Never blocks: a signal that is already set stays set.
     pub(crate) fn wake(&self) {
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Takes the signal back.
+    /// Clears the signal.
     pub(crate) fn clear(&self) {
         let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }

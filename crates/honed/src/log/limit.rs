@@ -1,5 +1,6 @@
-//! Clients cause messages as often as they like. So of each message (a place in the code) only some are written in a time,
-//! and how many were left out is said after it. Owns the counts; called by every thread.
+//! Clients can cause messages as often as they like. So only a limited number of lines of each message (one place in
+//! the code) is written in a period. Afterwards the number of lines left out is written. Owns the counts. Called by
+//! every thread.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,25 +16,25 @@ const TIME: Duration = Duration::from_secs(10);
 /// A line about messages that were left out.
 pub(super) type LeftOut = (Level, String);
 
-/// Of each message, what was written lately.
+/// For each message, the lines that were written in the current period.
 static WRITTEN: Mutex<Option<HashMap<Identifier, Written>>> = Mutex::new(None);
 
-/// One message, within [`TIME`].
+/// One message within [`TIME`].
 struct Written {
     since: Instant,
     count: u32,
     left_out: u64,
     level: Level,
-    /// The first that was left out.
+    /// The first line that was left out.
     example: String,
 }
 
-/// Whether this line may be written, and what is to be said before it.
+/// Whether this line may be written, and the lines about left-out messages to write before it.
 pub(super) fn admit_now(metadata: &Metadata<'_>, text: &str) -> (bool, Option<LeftOut>) {
     admit(WRITTEN.lock().get_or_insert_default(), Instant::now(), metadata, text)
 }
 
-/// What is to be said of messages whose time is over, or of all.
+/// The lines about left-out messages whose period is over, or about all of them.
 pub(super) fn left_out(all: bool) -> Vec<LeftOut> {
     let mut said = Vec::new();
     if let Some(written) = WRITTEN.lock().as_mut() {
@@ -48,7 +49,7 @@ pub(super) fn left_out(all: bool) -> Vec<LeftOut> {
     said
 }
 
-/// Whether one more line of a message may be written. Gives what is to be said of those left out before.
+/// Whether one more line of a message may be written. Returns also the lines about messages left out before.
 fn admit(
     written: &mut HashMap<Identifier, Written>,
     now: Instant,
@@ -90,7 +91,8 @@ impl Written {
 mod tests {
     use super::*;
 
-    /// Asks of one message, `count` times at `now`; how many were written, and what was said of others.
+    /// Tries to write one message `count` times at `now`. Returns how many lines were written, and what was reported
+    /// about others.
     fn ask(written: &mut HashMap<Identifier, Written>, now: Instant, count: u32) -> (u32, Vec<String>) {
         static CALLSITE: tracing::callsite::DefaultCallsite =
             tracing::callsite::DefaultCallsite::new(&METADATA);
