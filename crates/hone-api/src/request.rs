@@ -217,7 +217,7 @@ impl<'a> Request<'a> {
                     OpenConnections::Original(records) => records.bytes(),
                     OpenConnections::Full(records) => records.bytes(),
                 };
-                // Such a count is beyond every bound, so the service refuses it whatever number is sent.
+                // A count beyond 32 bits is beyond every bound, so the service refuses it whatever number is sent.
                 (small(connections.len().try_into().unwrap_or(u64::MAX).min(u32::MAX.into()), COUNT), records)
             }
         };

@@ -1,7 +1,7 @@
 //! How a packet's process is known, or why it has none, as one byte: option 259 of a packet, option 6 of a correction.
 //! Hone's own; the original sensors do not write it.
 //!
-//! Below 128 there is a process, from 128 on there is none.
+//! Values below 128 mean that the packet has a process, values from 128 on that it has none.
 
 use hone_types::{How, Method, NoOwner};
 
@@ -30,11 +30,11 @@ pub const fn code(how: How) -> u8 {
     }
 }
 
-/// What the byte in the file means; `None` where a later version wrote it.
+/// What the byte in the file means; `None` if only a later version knows it.
 #[must_use]
 pub fn from_code(byte: u8) -> Option<How> {
     let mut all = Method::ALL.map(Ok).into_iter().chain(NoOwner::ALL.map(Err));
-    // Of two reasons that are written alike, the one that stands first.
+    // If two reasons are written as the same byte, the first one in the list is read.
     all.find(|&how| code(how) == byte)
 }
 

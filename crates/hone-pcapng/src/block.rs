@@ -41,7 +41,7 @@ pub(crate) const BODY_OFFSET: usize = 8;
 pub(crate) const TRAILER_LENGTH: usize = 4;
 /// What a block's frame takes: the type and the two lengths. Also the shortest block.
 pub(crate) const FRAME_LENGTH: usize = BODY_OFFSET + TRAILER_LENGTH;
-/// The longest block that this crate emits and, unless told otherwise, reads: 16 MiB.
+/// The longest block that this crate emits and, by default, reads: 16 MiB.
 pub const MAX_LENGTH: u32 = 16 << 20;
 
 /// The length with its padding to a multiple of 4; saturates at the largest one.
@@ -51,7 +51,7 @@ pub(crate) const fn padded(length: usize) -> usize {
     length.saturating_add(3) & !3
 }
 
-/// What people call a block of this type, if this crate knows it.
+/// The usual name of this block type, if this crate knows it.
 #[must_use]
 pub fn name(kind: u32) -> Option<&'static str> {
     Some(match kind {

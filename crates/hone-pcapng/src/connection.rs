@@ -2,12 +2,13 @@
 //!
 //! # Two dialects
 //!
-//! A connection id has 32 bits, but one sensor writes 64 (the *wide* dialect). Nothing in the block says which; its
-//! options must fit to its end in the right reading, and seldom do in the wrong one. [`ConnectionEvent::dialect`] holds
-//! the rule. This crate emits the narrow form for an id that fits into it and the wide form for others, so a section may
-//! mix them; so it makes its blocks tell their form: option 2, if there are options, is the first one, and the wide form
-//! always has it. An event whose kind has a name, with less than 64 KiB of other options, is then never misread: in the
-//! wrong reading, a kind of 0 ends the options too early and one of 2^32 - 1 or 2^32 - 2 runs past the end.
+//! A connection id has 32 bits, but one sensor writes 64 (the *wide* dialect). The block does not say which. But its
+//! options end exactly at the block's end in the right reading, and seldom do in the wrong one.
+//! [`ConnectionEvent::dialect`] has the rule. This crate emits the narrow form for an id that fits into it and the wide
+//! form for others, so a section may mix them. So its blocks are made to show their form: option 2, if there are
+//! options, is the first one, and the wide form always has it. An event with a named kind and less than 64 KiB of other
+//! options is then never misread: in the wrong reading, a kind of 0 ends the options too early, and one of 2^32 - 1 or
+//! 2^32 - 2 runs past the end.
 
 use alloc::vec::Vec;
 
@@ -37,11 +38,11 @@ pub enum ConnectionEventKind {
     /// It was opened.
     #[default]
     Opened,
-    /// Packets that were recorded before are another process's than was recorded, or nobody's: [`Correction`].
+    /// Packets that were recorded before belong to another process than was recorded, or to none: [`Correction`].
     Correction,
     /// It was closed.
     Closed,
-    /// Something that this crate has no name for. The number of a named kind is read back as that kind.
+    /// A kind without a name in this crate. The number of a named kind is read back as that kind.
     Other(u32),
 }
 
@@ -95,15 +96,15 @@ pub struct ConnectionEvent<'a> {
     pub timestamp: u64,
     /// What happened.
     pub kind: ConnectionEventKind,
-    /// Of a correction, what is corrected. `None` in one that does not say it.
+    /// The corrected packets, if this is a correction. `None` if it does not contain them.
     pub correction: Option<Correction>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
 
 impl<'a> ConnectionEvent<'a> {
-    /// Which dialect a body is in, as far as it tells: the one whose reading leaves sound options that end where the
-    /// body ends; if both do, the one in which option 2 leads them. `None` if it tells nothing.
+    /// The dialect of a body, if it can be recognised: the one in whose reading the options are valid and end where the
+    /// body ends; if both do, the one in which option 2 comes first. `None` if it cannot be recognised.
     #[must_use]
     pub fn dialect(body: &[u8], order: ByteOrder) -> Option<Dialect> {
         // How well a reading fits: not at all, well, or with option 2 in front.

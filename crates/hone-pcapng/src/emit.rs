@@ -125,7 +125,7 @@ impl<const BIG: bool> Sink for Writer<'_, BIG> {
     }
 }
 
-/// Gives a block type its public way out.
+/// Implements the public `emit` for a block type.
 macro_rules! emits {
     ($block:ident) => {
         impl $block<'_> {

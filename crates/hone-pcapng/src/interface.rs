@@ -1,4 +1,4 @@
-//! The interface description: what the packets that refer to it begin with, and what their timestamps count.
+//! The interface description: the link type of the packets that refer to it, and the unit of their timestamps.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -79,7 +79,7 @@ pub struct Interface<'a> {
     pub link_type: u16,
     /// At most this many bytes of a packet are captured; 0 is all of them.
     pub snap_length: u32,
-    /// What people call the interface.
+    /// The interface's name for people.
     pub description: Option<Cow<'a, [u8]>>,
     /// What timestamps count.
     pub resolution: Resolution,

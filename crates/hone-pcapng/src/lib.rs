@@ -15,7 +15,7 @@
 //! * Timestamps are `u64` counts since 1970-01-01 UTC in units of the interface's [`Resolution`].
 //!
 //! The facts are from the IETF draft "PCAP Now Generic (pcapng) Capture File Format" and from the Hone format
-//! description; each type says which.
+//! description. Each type names its source.
 
 #![no_std]
 #![forbid(unsafe_code)]

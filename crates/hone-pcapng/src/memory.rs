@@ -1,4 +1,4 @@
-//! The only places where a vector grows, so that running out of memory is a value everywhere else.
+//! The only functions that let a vector grow. They return an error when memory runs out.
 #![expect(clippy::disallowed_methods, reason = "each call below is within capacity that has been reserved")]
 
 use alloc::borrow::Cow;
@@ -13,14 +13,14 @@ pub(crate) fn extend_reserved(vec: &mut Vec<u8>, bytes: &[u8]) {
     vec.extend_from_slice(bytes);
 }
 
-/// Appends, growing as needed; on error the vector is as it was.
+/// Appends, growing as needed. On error the vector is unchanged.
 pub(crate) fn extend(vec: &mut Vec<u8>, bytes: &[u8]) -> Result<(), ReadErrorKind> {
     vec.try_reserve(bytes.len()).map_err(|_| ReadErrorKind::OutOfMemory)?;
     extend_reserved(vec, bytes);
     Ok(())
 }
 
-/// Appends one element, growing as needed; on error the vector is as it was.
+/// Appends one element, growing as needed. On error the vector is unchanged.
 pub(crate) fn push<T>(vec: &mut Vec<T>, value: T) -> Result<(), ReadErrorKind> {
     vec.try_reserve(1).map_err(|_| ReadErrorKind::OutOfMemory)?;
     vec.push(value);

@@ -10,7 +10,7 @@ use crate::order::{join, split};
 use crate::{ByteOrder, RawOption, ReadErrorKind};
 
 const FLAGS: u16 = 2;
-/// How the block says that it does not know the number of dropped packets.
+/// The number that marks the count of dropped packets as unknown.
 const UNKNOWN_DROPS: u16 = u16::MAX;
 
 /// Obsolete packet block. Hone does not write it.

@@ -34,8 +34,8 @@ pub struct RawOption<'a> {
     pub value: Cow<'a, [u8]>,
 }
 
-/// Whether an option of this code was kept. Its block's own field then is no default that can be left out: the one kept
-/// would be read in its place.
+/// Whether an option of this code was kept. Then the block's own field must be written even if it has its default
+/// value; otherwise the kept option would be read in its place.
 pub(crate) fn is_kept(other: &[RawOption<'_>], code: u16) -> bool {
     other.iter().any(|option| option.code == code)
 }
@@ -188,7 +188,7 @@ impl<'s, S: Sink> OptionList<'s, S> {
         }
     }
 
-    /// One option whose value comes in parts.
+    /// Emits one option with a value in several parts.
     pub(crate) fn parts<const N: usize>(&mut self, code: u16, what: &'static str, parts: [&[u8]; N]) {
         let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         let Ok(length) = u16::try_from(length) else {

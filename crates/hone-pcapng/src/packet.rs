@@ -19,7 +19,7 @@ pub(crate) const CONNECTION: u16 = 257;
 pub(crate) const PROCESS: u16 = 258;
 pub(crate) const HOW: u16 = 259;
 
-/// How the Windows original says that it does not know the process.
+/// The number with which the Windows original marks an unknown process.
 pub(crate) const UNKNOWN_PROCESS: u32 = u32::MAX;
 
 /// The bits of `epb_flags` that say this direction.
@@ -90,7 +90,7 @@ impl<'a> Packet<'a> {
         Self::parse_noting(body, order, &mut Dialect::Narrow)
     }
 
-    /// Parses a body and notes the dialect that the connection id tells, if there is one.
+    /// Parses a body and notes the dialect that the connection id shows, if there is one.
     pub(crate) fn parse_noting(
         body: &'a [u8],
         order: ByteOrder,

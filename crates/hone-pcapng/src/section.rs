@@ -8,7 +8,7 @@ use crate::emit::{Layout, Sink, emits};
 use crate::option::{OptionList, Options, ParsedOption};
 use crate::{ByteOrder, RawOption, ReadErrorKind};
 
-/// Tells the byte order of the section.
+/// The magic number that shows the byte order of the section.
 pub(crate) const BYTE_ORDER_MAGIC: u32 = 0x1A2B_3C4D;
 /// Where the magic is, in bytes from the block's beginning.
 pub(crate) const BYTE_ORDER_MAGIC_OFFSET: usize = 8;
@@ -54,7 +54,7 @@ pub enum HostId<'a> {
 pub struct Section<'a> {
     /// The hardware, such as `64-bit x86 server`.
     pub hardware: Option<Cow<'a, [u8]>>,
-    /// The operating system, as `uname` tells it on Linux.
+    /// The operating system, as `uname` reports it on Linux.
     pub os: Option<Cow<'a, [u8]>>,
     /// The program that wrote the section, such as `Hone 1.0`.
     pub application: Option<Cow<'a, [u8]>>,

@@ -1,4 +1,4 @@
-//! Interface statistics: what was seen and what was lost, told at the end of a section.
+//! Interface statistics: what was seen and what was lost, reported at the end of a section.
 
 use alloc::vec::Vec;
 

@@ -17,7 +17,7 @@ thread_local! {
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Fails one allocation of a thread, when told to.
+/// Makes one allocation of a thread fail on request.
 struct Failing;
 
 /// Whether the allocation that is asked for now is the one to fail.

@@ -126,7 +126,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     }
     let host_id = match file.host_id {
         None => None,
-        // In the file format, text and a GUID are distinguished by control characters, so text must not contain any.
+        // The recording format stores some names and GUIDs alike; a name is recognised by having no control characters.
         Some(text) if text.is_empty() || text.len() > MAX_HOST_NAME || text.chars().any(char::is_control) => {
             let allowed = format!("a GUID, or 1 to {MAX_HOST_NAME} bytes of text without control characters");
             return Err(wrong("host_id", &format!("{text:?}"), allowed));

@@ -160,7 +160,7 @@ impl<S: Subscriber> Layer<S> for Log {
         let metadata = event.metadata();
         let mut line = Line(String::new());
         event.record(&mut line);
-        // A mask with all bits set also enables the messages of all libraries.
+        // More verbose messages are not limited: a user who enables them wants all of them.
         if *metadata.level() <= Level::INFO {
             let (admitted, before) = limit::admit_now(metadata, &line.0);
             if let Some((level, text)) = before {

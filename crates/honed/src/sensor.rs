@@ -59,7 +59,7 @@ fn run(hub: &Hub, tell: &SyncSender<Result<Vec<String>, SensorError>>) -> Result
 
 /// Loads the sensor, reads the state of the host, and drops the privileges that this needed.
 fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
-    // Only this thread: the snap length that readers request must not be set before it is ready.
+    // Only this thread gets a higher priority: readers' requests, however many, must not delay it.
     if let Err(error) = hone_linux::raise_priority() {
         tracing::warn!(
             "when all processors are busy, packets can be lost: no permission for a priority ({error})"
@@ -89,7 +89,7 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
 
 fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
     let mut drops_asked = Instant::now();
-    // When to stop collecting old records, and the time up to which records were collected.
+    // After a stop: when to give up collecting older records, and the time up to which they must be collected.
     let mut until: Option<(Instant, Nanos)> = None;
     let mut batches = 0;
     loop {

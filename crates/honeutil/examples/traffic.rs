@@ -1,4 +1,4 @@
-//! Traffic that says who it is, for the live tests.
+//! A traffic generator for the live tests. It reports its own traffic.
 //!
 //! Every payload is made of tags, `hone pid=1234 seq=5 `, with the id of the process that sends it; every fact that a
 //! recording can be compared with goes to standard output, one a line, fields separated by tabs:
@@ -12,8 +12,8 @@
 //! failed      REASON                             the scenario cannot go on
 //! ```
 //!
-//! A server is ready when its endpoint is told. Everything is bounded: sockets give up after [`PATIENCE`], and servers
-//! end after the number of connections or datagrams they were started for.
+//! A server is ready once it has reported its endpoint. Everything has a limit: sockets stop waiting after
+//! [`PATIENCE`], and servers end after the number of connections or datagrams they were started for.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -56,7 +56,7 @@ usage: traffic SCENARIO; endpoints are IP:PORT, port 0 is any
                                                            itself, which takes it after a line on stdin, says `held`,
                                                            and ends after another, without ever using it";
 
-/// How long a socket waits before its process gives up.
+/// How long a socket waits before its process fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The answer to a small request, in bytes.
 const SMALL: usize = 200;
@@ -111,7 +111,7 @@ fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{text:?}: {error}"))
 }
 
-/// Tells one fact, in one write, so that the lines of several processes do not mix in a pipe.
+/// Reports one fact, in one write, so that the lines of several processes do not mix in a pipe.
 fn tell(fact: &[&dyn Display]) {
     let fields: Vec<String> = fact.iter().map(ToString::to_string).collect();
     let line = fields.join("\t") + "\n";
@@ -176,7 +176,7 @@ fn udp_bind(local: SocketAddr, peer: Option<SocketAddr>) -> io::Result<UdpSocket
     Ok(socket)
 }
 
-/// Answers one client until it closes, then tells what was sent.
+/// Answers one client until it closes, then reports what was sent.
 fn serve(stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

@@ -1,9 +1,10 @@
-//! The command line of Hone. A library only so that tests can drive its parts; nobody else is meant to use it.
+//! The command line of Hone. It is a library only so that tests can call its parts. It is not an interface for other
+//! programs.
 //!
-//! [`cli`] has a file for each command: its options, its help, and what it does. What several commands need is in the
-//! other modules. `honeutil read` is the longest way: [`record`] takes blocks from a feed to the [`output`], and
+//! [`cli`] has a file for each command: its options, its help, and what it does. The other modules contain what several
+//! commands share. `honeutil read` uses most of them: [`record`] moves blocks from a feed to the [`output`], and
 //! [`traffic`] counts the same blocks for the summary. [`show`] and [`repair`] read recordings, [`top`] draws a feed,
-//! [`service`] has what is said about a running service, and [`platform`] what Linux and Windows do each in its own way.
+//! [`service`] formats reports about a running service, and [`platform`] has what differs between Linux and Windows.
 
 #![forbid(unsafe_code)]
 

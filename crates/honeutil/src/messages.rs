@@ -1,6 +1,6 @@
-//! Messages on standard error, and the one line there that is redrawn while recording goes on.
+//! Messages on standard error, and a progress line that is redrawn during a recording.
 //!
-//! No escape codes: a line is erased by writing blanks over it, so any terminal will do.
+//! Uses no escape codes. A line is erased by writing blanks over it, which works on any terminal.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write};
@@ -16,10 +16,10 @@ use crate::text::printable_lines;
 
 const REDRAW: Duration = Duration::from_millis(250);
 const DEFAULT_WIDTH: usize = 80;
-/// Columns after the line for the `^C` that terminals show there.
+/// Columns left free at the end of the line for the `^C` that terminals show.
 const ECHO: usize = 2;
 
-/// Characters of the line that is on the terminal now.
+/// Length of the line that is on the terminal now, in characters.
 static SHOWN: AtomicUsize = AtomicUsize::new(0);
 
 /// The progress line.
@@ -31,19 +31,19 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A line on standard error, if that is a terminal and the line is `wanted`.
+    /// Draws on standard error, if that is a terminal and the line is `wanted`.
     #[must_use]
     pub fn new(wanted: bool) -> Self {
         Self { terminal: io::stderr().is_terminal(), wanted, drawn: None }
     }
 
-    /// Draws the line that `text` makes, unless it is too early.
+    /// Draws the line that `text` returns, unless the last one was drawn too recently.
     pub fn update(&mut self, text: impl FnOnce() -> String) {
         if !self.terminal || !self.wanted || self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
             return;
         }
         self.drawn = Some(Instant::now());
-        // A terminal that was stopped (Ctrl-S) must not hold up the recording.
+        // A terminal that was stopped (Ctrl-S) must not block the recording.
         if !terminal::is_ready() {
             return;
         }
@@ -56,12 +56,12 @@ impl Progress {
         let _ = write!(io::stderr(), "\r{line:blanks$}");
     }
 
-    /// Takes the line off the terminal.
+    /// Erases the line from the terminal.
     pub fn erase(&mut self) {
         erase();
     }
 
-    /// Whether the terminal that the line would be on has hung up.
+    /// Whether the line's terminal has hung up.
     #[must_use]
     pub fn hung_up(&self) -> bool {
         self.terminal && terminal::has_hung_up()
@@ -86,8 +86,8 @@ fn fit(text: &str, width: usize) -> String {
     line
 }
 
-/// Standard error for messages: on lines of their own, and never a reason to fail. Whatever they quote (a path, a name from
-/// the kernel, a log), it cannot steer the terminal.
+/// Standard error for messages. Each begins on a new line, and errors of writing are ignored. Quoted text (a path, a
+/// name from the kernel, a log) is escaped so that it cannot control the terminal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Messages;
 
@@ -108,7 +108,8 @@ pub(crate) fn say(message: impl fmt::Display) {
     let _ = writeln!(Messages, "{message}");
 }
 
-/// Writes what was asked for to standard output; the exit status: its reader may have closed it.
+/// Writes the output of a command to standard output. Returns the exit status, because the output's reader may have
+/// closed it.
 ///
 /// # Errors
 /// It cannot be written.

@@ -353,8 +353,8 @@ fn installing_writes_through_no_link() {
     assert_eq!(fs::read(root.path("usr/local/bin/honed")).expect("it is there"), b"first");
 }
 
-/// Runs it where systemd seems to run, with a `systemctl` that succeeds and notes what it is told; gives exit status,
-/// both outputs, and the notes. Only `/run` is another one, in a mount namespace that ends with the command.
+/// Runs it where systemd seems to run, with a `systemctl` that succeeds and notes its arguments. Returns exit status,
+/// both outputs, and the notes. Only `/run` is replaced, in a mount namespace that ends with the command.
 fn with_systemd(command: &str) -> (Option<i32>, String, String) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let (systemctl, notes) = (directory.path().join("systemctl"), directory.path().join("notes"));

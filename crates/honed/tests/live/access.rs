@@ -142,7 +142,7 @@ fn a_running_service_has_no_capabilities() {
     service.stop();
 }
 
-/// The kernel gives such a peer the process id 0, which is no process id.
+/// The kernel reports the process id 0 for such a client, which is not a valid process id.
 #[test]
 fn a_reader_from_outside_its_pid_namespace_is_served_and_named() {
     if !ready(&["unshare"]) {

@@ -89,7 +89,7 @@ fn serves(socket: &Path) -> bool {
 /// unlink(2), unlinkat(2) of x86_64 and aarch64.
 const REMOVE: [u64; 3] = [87, 263, 35];
 
-/// For whoever looks at more points than usual.
+/// For developers who run it with more fault points than usual.
 fn said(text: &str) {
     if std::env::var_os("HONE_FAULT_POINTS").is_some() {
         eprintln!("{text}");

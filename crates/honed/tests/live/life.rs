@@ -130,7 +130,7 @@ fn one_service_at_a_time() {
     assert!(log.contains("another program already listens"), "{log}");
 }
 
-/// Whoever may write in the directory must not have root write into another file.
+/// A user who may write in the directory must not be able to make root write into another file.
 #[test]
 fn a_lock_that_is_a_link_is_not_followed() {
     if !ready(&[]) {

@@ -1,7 +1,7 @@
-//! What is done with finished files: the oldest are removed when there are too many, the others compressed.
+//! Handles finished files: removes the oldest when there are too many, and compresses the others.
 //!
-//! A thread of its own does that, so that the recording never waits for it. It owns the list of files and does one thing at a
-//! time. It removes only files that this recording made, and only while they are where it made them.
+//! This runs in a thread of its own, so that the recording never waits for it. The thread owns the list of files and
+//! does one thing at a time. It removes only files that this recording made and that are still at their original place.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -15,54 +15,54 @@ use crate::platform::file::{FileId, lower_priority};
 use crate::record::control::Control;
 use crate::text::{shown_path, thousands};
 
-/// Files named one by one; of more, the first and the last.
+/// Most files that a report names one by one. If there are more, it names the first and the last.
 const MAX_NAMED: usize = 4;
-/// How often a wait for the thread looks at the control.
+/// How often the control is checked during a wait for the thread.
 const TICK: Duration = Duration::from_millis(20);
 
 /// What to do with finished files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// Most files, the one being written included.
+    /// Most files to keep, including the one that is being written.
     pub max_files: Option<NonZeroU32>,
-    /// Compress them.
+    /// Whether to compress them.
     pub compress: bool,
 }
 
 impl Keep {
-    /// Whether files are left alone.
+    /// Whether all files are kept as they are.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A file of this recording that is written to its end.
+/// A finished file of this recording.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) path: PathBuf,
     pub(crate) id: FileId,
-    /// This recording made it. A file that was there before and was overwritten is never removed.
+    /// Whether this recording made it. A file that existed before and was overwritten is never removed.
     pub(crate) made: bool,
 }
 
-/// What was done with the files.
+/// What was done with the finished files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The files that are there, oldest first.
+    /// The files that still exist, oldest first.
     pub kept: Vec<PathBuf>,
-    /// How many were removed.
+    /// How many files were removed.
     pub removed: u64,
-    /// How many others have removed, moved or replaced after they were finished.
+    /// How many files other programs have removed, moved or replaced after they were finished.
     pub taken: u64,
-    /// Bytes of the compressed files.
+    /// Total size of the compressed files, bytes.
     pub compressed_bytes: u64,
-    /// How many could not be compressed or removed.
+    /// How many files could not be compressed or removed.
     pub failures: u64,
 }
 
 impl Report {
-    /// The files, fit to be shown.
+    /// The files' names, made safe for display.
     #[must_use]
     pub fn names(&self) -> String {
         let mut text = match &self.kept[..] {
@@ -99,7 +99,7 @@ enum Message {
     Last(Finished),
 }
 
-/// The thread, as the output sees it.
+/// The thread, as seen by the output.
 #[derive(Debug)]
 pub(crate) struct Archive {
     sender: Sender<Message>,
@@ -119,7 +119,7 @@ impl Archive {
             report: Report::default(),
         };
         let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
-            // Compression may wait; removal may not, where every processor is busy.
+            // Compression may wait when every processor is busy, but removal must not.
             if keep.compress {
                 lower_priority();
             }
@@ -133,8 +133,8 @@ impl Archive {
         let _ = self.sender.send(Message::Finished(file));
     }
 
-    /// Hands over the last file, if there is one, and waits until all is done. Meanwhile the control is looked at, so
-    /// that a second Ctrl-C ends the program.
+    /// Hands over the last file, if there is one, and waits until the thread has finished. The control is checked
+    /// meanwhile, so that a second Ctrl-C ends the program.
     pub(crate) fn finish(self, last: Option<Finished>, control: &mut Control) -> Report {
         if let Some(last) = last {
             let _ = self.sender.send(Message::Last(last));
@@ -148,24 +148,24 @@ impl Archive {
     }
 }
 
-/// A file and what was done with it.
+/// A file, and how far it was handled.
 struct Entry {
     number: u64,
     file: Finished,
-    /// Nothing more is to be done with it.
+    /// Nothing more will be done with it.
     done: bool,
 }
 
-/// The thread's own.
+/// The thread's own state.
 struct Keeper {
     keep: Keep,
     receiver: Receiver<Message>,
     /// Oldest first.
     files: VecDeque<Entry>,
     next: u64,
-    /// A further file is being written.
+    /// Whether another file is being written.
     writing: bool,
-    /// There will be no more messages.
+    /// Whether no more messages will come.
     ended: bool,
     report: Report,
 }
@@ -194,7 +194,7 @@ impl Keeper {
         self.report
     }
 
-    /// Takes the messages that are there, and removes what is too many.
+    /// Handles the messages that have arrived, and removes surplus files.
     fn look(&mut self) {
         loop {
             match self.receiver.try_recv() {
@@ -208,7 +208,7 @@ impl Keeper {
         }
         let Some(most) = self.keep.max_files else { return };
         let most = most.get() as usize - usize::from(self.writing);
-        // One that was overwritten is neither counted nor removed.
+        // A file that existed before and was overwritten is neither counted nor removed.
         let mut made = self.files.iter().filter(|entry| entry.file.made).count();
         while made > most {
             let oldest = self.files.iter().position(|entry| entry.file.made);
@@ -232,7 +232,7 @@ impl Keeper {
     }
 
     fn remove(&mut self, file: &Finished) {
-        // Moved away, or another of its name: not ours to remove.
+        // It was moved, or another file has its name: this recording must not remove it.
         match file.id.remove_at(&file.path) {
             Ok(false) => self.report.taken += 1,
             Ok(true) => self.report.removed += 1,
@@ -247,7 +247,7 @@ impl Keeper {
         let Some(entry) = self.entry(number) else { return };
         entry.done = true;
         let (path, id) = (entry.file.path.clone(), entry.file.id);
-        // While it goes on, the file itself may become one too many.
+        // During the compression, the file itself may become surplus.
         let compressed = compress(&path, id, &mut || {
             self.look();
             self.entry(number).is_some()
@@ -260,7 +260,7 @@ impl Keeper {
             Ok(Some((name, id, length))) => {
                 self.report.compressed_bytes += length;
                 if let Some(entry) = self.entry(number) {
-                    // What replaces a file that was overwritten is one that this recording made.
+                    // The compressed file that replaces an overwritten one was made by this recording.
                     entry.file = Finished { path: name, id, made: true };
                 }
             }

@@ -1,4 +1,4 @@
-//! One finished file into one compressed file, all or nothing.
+//! Compresses one finished file. Either the compressed file is complete, or the original stays.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::output::part_file::{self, Part, with_suffix};
 use crate::platform::file::FileId;
 
-/// zstd's own default: a fifth of its size for text, at some hundred MiB a second.
+/// zstd's default level: text shrinks to a fifth, at some hundred MiB a second.
 const LEVEL: i32 = 3;
 const CHUNK_BYTES: usize = 1 << 20;
-/// What a compressed file ends with.
+/// The extension of compressed files.
 const SUFFIX: &str = ".zst";
 
 /// The name of the compressed file of `path`.
@@ -18,14 +18,14 @@ pub(crate) fn compressed_name(path: &Path) -> PathBuf {
     with_suffix(path, SUFFIX)
 }
 
-/// The name of the plain file, of the name of a compressed one in the making.
+/// The name of the plain file that belongs to an unfinished compressed one.
 pub(crate) fn plain_name(part: &str) -> Option<&str> {
     part.strip_suffix(part_file::SUFFIX)?.strip_suffix(SUFFIX)
 }
 
-/// Compresses the file, which has this identity, and then removes it. Stops when `wanted`, which is called now and then,
-/// returns false. Returns the compressed file's name and length, or `None` if it stopped. Whenever there is no compressed
-/// file, the plain one is as it was.
+/// Compresses the file, which has this identity, and then removes it. Calls `wanted` from time to time, and stops when
+/// it returns false. Returns the compressed file's name and length, or `None` if it stopped. If no compressed file was
+/// made, the plain one is unchanged.
 pub(crate) fn compress(
     path: &Path,
     id: FileId,
@@ -41,10 +41,10 @@ pub(crate) fn compress(
         return Ok(None);
     }
     let length = part.file().metadata()?.len();
-    // Never over a file of that name.
+    // An existing file of that name is never overwritten.
     part.finish().map_err(said)?;
     if let Err(error) = id.remove_at(path) {
-        // Not both of them.
+        // The plain file stays, so remove the compressed one: never keep both.
         let _ = fs::remove_file(&name);
         return Err(error);
     }

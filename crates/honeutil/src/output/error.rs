@@ -1,4 +1,4 @@
-//! Why a recording cannot be written, and what can be done about it.
+//! Why a recording cannot be written, and what the user can do about it.
 
 use std::io::{self, ErrorKind};
 
@@ -6,16 +6,16 @@ use super::stream::PATIENCE;
 use crate::platform::file;
 use crate::text::bytes;
 
-/// Why writing cannot begin or go on.
+/// Why writing cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
     /// A file cannot be opened.
     #[error("cannot open {name}: {source}{}", remedy(source))]
     Open {
-        /// Which.
+        /// The file's name.
         name: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// The output is a terminal.
@@ -23,65 +23,65 @@ pub enum OutputError {
         "{name} is a terminal, and recordings are binary: write to a file (-w FILE) or a pipe (-w - | tshark -r -)"
     )]
     Terminal {
-        /// Which.
+        /// The output's name.
         name: String,
     },
     /// Files were to be rotated, removed or compressed, and the output is not a file.
     #[error("{name} is not a regular file: it cannot be rotated, counted or compressed")]
     NotAFile {
-        /// Which.
+        /// The output's name.
         name: String,
     },
     /// The thread that removes and compresses files cannot be started.
     #[error("cannot start the thread for finished files: {0}")]
     Thread(io::Error),
-    /// Nobody opened the named pipe for reading before the stop.
+    /// The recording stopped before a program opened the named pipe for reading.
     #[error("stopped before anything opened {name} for reading")]
     NoReader {
-        /// Which.
+        /// The pipe's name.
         name: String,
     },
-    /// A regular file cannot take more.
+    /// Writing to a regular file failed.
     #[error(
         "cannot write {name} at byte {offset}: {source}{}. The file ends there, at a whole block",
         remedy(source)
     )]
     Write {
-        /// Which.
+        /// The file's name.
         name: String,
         /// Where it ends now.
         offset: u64,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// A stream cannot take more.
+    /// Writing to a stream failed.
     #[error("cannot write {name} after {offset} bytes: {source}{}", remedy(source))]
     Stream {
-        /// Which.
+        /// The stream's name.
         name: String,
-        /// What it took before.
+        /// What was written before.
         offset: u64,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// The reader of the stream stopped reading, so that the last blocks could not be delivered.
     #[error("the reader of {name} has read nothing for {} s: gave up; its last blocks are missing", PATIENCE.as_secs())]
     Stuck {
-        /// Which.
+        /// The stream's name.
         name: String,
     },
     /// Files were deleted or replaced while they were written.
     #[error("{names} deleted or replaced while recording: {} of it are lost", bytes(*lost))]
     Gone {
-        /// Which, and a verb.
+        /// The files' names and a verb.
         names: String,
-        /// Bytes that they held.
+        /// How many bytes they contained.
         lost: u64,
     },
     /// The reader of the stream closed it: the usual end of a pipe, not reported.
     #[error("the reader of {name} closed it")]
     Closed {
-        /// Which.
+        /// The stream's name.
         name: String,
     },
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const SECONDS_PER_DAY: u64 = 86_400;
-/// Longest part of a host name that goes into a file name, in characters.
+/// Most characters of the host name that are used in a file name.
 const MAX_HOST: usize = 64;
 
 /// `HOST_YYYYMMDD_HHMMSS.pcapng`, of a time in nanoseconds since 1970, UTC.
@@ -51,7 +51,7 @@ fn prefix(host: &str) -> String {
         .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '_' })
         .take(MAX_HOST)
         .collect();
-    // Neither a hidden file nor one that looks like an option.
+    // So that the name is neither that of a hidden file nor looks like an option.
     match host.trim_start_matches(['.', '-']) {
         "" => "host_".to_owned(),
         host => format!("{host}_"),

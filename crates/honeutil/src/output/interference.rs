@@ -1,31 +1,31 @@
-//! What others did to files while they were written: moved or deleted them, or put other files in their places.
+//! What other programs did to files while they were written: moved, deleted or replaced them.
 
 use super::error::OutputError;
 use crate::text::thousands;
 
-/// Files that are gone, named one by one.
+/// Most missing files that are named one by one.
 const MAX_NAMED: usize = 4;
 
-/// What others did, over all files of a recording.
+/// What other programs did to all files of a recording.
 #[derive(Debug, Default)]
 pub(super) struct Interference {
-    /// The first few that are gone.
+    /// The first few missing files.
     gone_names: Vec<String>,
     gone: u64,
     gone_bytes: u64,
     moved: u64,
-    /// Where the last one that was moved is now.
+    /// The present path of the file that was moved last.
     moved_to: String,
 }
 
 impl Interference {
-    /// A file that was written to its end is elsewhere.
+    /// Notes that a finished file is now at another path.
     pub(super) fn add_moved(&mut self, to: String) {
         self.moved += 1;
         self.moved_to = to;
     }
 
-    /// A file that was written to its end has no name any more: what it held is lost.
+    /// Notes that a finished file has no name any more: its content is lost.
     pub(super) fn add_gone(&mut self, name: &str, bytes: u64) {
         self.gone += 1;
         self.gone_bytes += bytes;
@@ -47,7 +47,7 @@ impl Interference {
         Err(OutputError::Gone { names, lost: self.gone_bytes })
     }
 
-    /// What to say instead of the name of a recording's only file, if something was done to that.
+    /// What is shown instead of the name if the recording has only one file and something was done to it.
     pub(super) fn of_only_file(&self, name: &str) -> Option<String> {
         match (self.gone, self.moved) {
             (1, _) => Some(format!("{name}, which was deleted or replaced")),
@@ -56,7 +56,7 @@ impl Interference {
         }
     }
 
-    /// What to say behind the names of several files.
+    /// What is shown after the names of several files.
     pub(super) fn of_several(&self) -> String {
         let mut text = String::new();
         for (count, what) in [(self.gone, "deleted or replaced"), (self.moved, "moved")] {

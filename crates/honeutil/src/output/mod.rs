@@ -1,7 +1,7 @@
-//! Where the blocks go: files in a directory, one named file and its successors, or a stream.
+//! The output of a recording: files in a directory, one named file and its successors, or a stream.
 //!
-//! Owns the open file. Every regular file ends at a whole block, whatever happens. New files are readable by their
-//! owner only: they hold everyone's traffic.
+//! Owns the open file. Every regular file ends with a complete block, whatever happens. New files are readable by their
+//! owner only, because they contain everyone's traffic.
 
 pub mod archive;
 mod compress;
@@ -26,13 +26,13 @@ use self::stream::StreamError;
 use crate::record::control::Control;
 use crate::text::{bytes, shown_path};
 
-/// How often a file is looked for.
+/// How often to check that the file still has its name.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Into this directory, under names made of host and time.
+    /// To files in this directory, named by host and time.
     Directory(PathBuf),
     /// To this file; further ones are numbered.
     File(PathBuf),
@@ -59,12 +59,12 @@ pub struct Output {
     report: Option<Report>,
     interference: Interference,
     looked: Instant,
-    /// A warning has said that the current file is gone.
+    /// Whether a warning has reported that the current file is gone.
     is_gone: bool,
 }
 
 impl Output {
-    /// Opens the output. `host` and `now` (nanoseconds since 1970) go into names.
+    /// Opens the output. `host` and `now` (nanoseconds since 1970) are used in file names.
     /// A file that already exists is not changed before the first write.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl Output {
         }
     }
 
-    /// Has finished files removed or compressed from here on.
+    /// From now on, finished files are removed or compressed.
     ///
     /// # Errors
     /// [`OutputError::NotAFile`], [`OutputError::Thread`].
@@ -127,7 +127,8 @@ impl Output {
         Ok(())
     }
 
-    /// Removes the half compressed files of killed recorders that used the same names, where the plain file is there.
+    /// Removes half-compressed files that killed recorders with the same names left behind, if the plain file still
+    /// exists.
     fn remove_left_behind(&self) {
         let (directory, is_ours): (_, &dyn Fn(&str) -> bool) = match &self.target {
             Target::Directory(directory) => {
@@ -149,16 +150,16 @@ impl Output {
                 Ok(()) => {
                     tracing::info!("removed {}, which a killed recorder has left", shown_path(&entry.path()));
                 }
-                // Another recorder's, most likely.
+                // Most likely it belongs to another recorder.
                 Err(error) => tracing::info!("{error}"),
             }
         }
     }
 
-    /// Ends the output, and waits for what is still to be removed or compressed.
+    /// Closes the output, and waits until the finished files are removed or compressed.
     ///
     /// # Errors
-    /// [`OutputError::Gone`]: others have deleted files, or put others in their places, while they were written.
+    /// [`OutputError::Gone`]: other programs deleted or replaced files while they were written.
     pub fn finish(&mut self, control: &mut Control) -> Result<(), OutputError> {
         self.earlier += self.sink.written();
         let last = std::mem::replace(&mut self.sink, Sink::Ended);
@@ -169,7 +170,7 @@ impl Output {
         self.interference.result()
     }
 
-    /// A file that is written to its end, for the archive; `None` if there is nothing in it, or not where it was made.
+    /// Hands a finished file to the archive; `None` if it is empty or no longer where it was made.
     fn finished(&mut self, sink: Sink) -> Option<Finished> {
         let Sink::File(file) = sink else { return None };
         self.is_gone = false;
@@ -196,7 +197,7 @@ impl Output {
         None
     }
 
-    /// What was done with finished files; `None` before the end, and if they were left alone.
+    /// What was done with finished files; `None` before the end, and if nothing was to be done.
     #[must_use]
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()
@@ -255,8 +256,8 @@ impl Output {
         Ok(())
     }
 
-    /// Checks that what is written arrives somewhere. If the current file is gone, warns once and goes on: its contents can still
-    /// be saved.
+    /// Checks that the written data is kept. If the current file has lost its name, warns once and continues, because
+    /// its content can still be saved.
     ///
     /// # Errors
     /// [`OutputError::Closed`] if the reader of a stream is gone.

@@ -1,7 +1,7 @@
-//! A file that is not finished: its name is that of the finished file and `.part`, until it is whole.
+//! An unfinished file. It has the finished file's name with `.part` added, until it is complete.
 //!
-//! It is locked while it is written. So a file that nobody has locked was left behind, by a program that was killed or by a
-//! computer that lost its power, and can be removed.
+//! It is locked while it is written. So a file that is not locked was left behind by a program that was killed, or when
+//! the computer lost power, and can be removed.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use crate::platform::file::{FileId, create_new, rename_new};
 
-/// The end of its name.
+/// The extension of unfinished files.
 pub(crate) const SUFFIX: &str = ".part";
-/// How often another program may remove it before it is locked.
+/// How often to try again if another program removes the file before it is locked.
 const TRIES: u32 = 10;
 
-/// Removed when dropped, unless it was finished.
+/// An unfinished file. Dropping it removes it, unless it was finished.
 #[derive(Debug)]
 pub(crate) struct Part {
     name: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Begins the file that is to be called `name`, readable by its owner only. One that was left behind is removed.
+    /// Begins the file that will be called `name`, readable by its owner only. Removes one that was left behind.
     ///
     /// # Errors
     /// Another program is making it, or it cannot be made.
@@ -42,10 +42,10 @@ impl Part {
             let locked = file.try_lock();
             let part = Self { name: name.to_owned(), id: FileId::of(&file)?, path: path.clone(), file };
             match locked {
-                // Another program may have taken it for one left behind, before it was locked.
+                // Another program may have removed it as left behind, before it was locked.
                 Ok(()) if !part.id.is_at(&path) => {}
                 Err(TryLockError::WouldBlock) => {}
-                // A file system without locks: then nobody takes it for one left behind.
+                // The file system has no locks, so no program treats the file as left behind.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(part),
             }
         }
@@ -56,7 +56,7 @@ impl Part {
         &self.file
     }
 
-    /// Renames it, never in place of another file, once all of it is on the disk.
+    /// Waits until the whole file is on the disk, then renames it. Never replaces another file.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`]: the name is taken. Or it cannot be written or renamed. It is removed then.
@@ -71,17 +71,17 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Once it is finished, it has this name no more.
+        // A finished file does not have this name any more.
         if self.id.is_at(&self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a part file that nobody writes any more.
+/// Removes an unfinished file that no program writes any more.
 ///
 /// # Errors
-/// A program still makes it, or that cannot be known, or it is no file, or cannot be removed.
+/// A program still writes it, or this cannot be found out; or it is not a regular file, or cannot be removed.
 pub(crate) fn remove_left_behind(path: &Path) -> io::Result<()> {
     let said = |error: &dyn std::fmt::Display| {
         io::Error::other(format!(

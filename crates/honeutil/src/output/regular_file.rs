@@ -1,4 +1,4 @@
-//! A regular file that always ends at a whole block, also if others move or remove it while it is written.
+//! A regular file that always ends with a complete block, even if other programs move or remove it while it is written.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
@@ -9,14 +9,14 @@ use hone_pcapng::view;
 
 use crate::output::archive::Finished;
 use crate::platform::file::{self, FileId};
-/// Where an open file is now.
+/// The present path of an open file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Where it was opened, or that cannot be known.
+    /// Where it was opened, or this cannot be found out.
     Same,
-    /// Somebody has moved it here.
+    /// It was moved to this path.
     Moved(PathBuf),
-    /// Under no name that can be found: it was deleted, or another file has its place. When it is closed, it is lost.
+    /// It has no name that can be found: it was deleted, or another file has its place. Closing it loses its content.
     Nowhere,
 }
 
@@ -24,45 +24,45 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct RegularFile {
     file: File,
-    /// Bytes written by us, always whole blocks.
+    /// Bytes written by this program: always complete blocks.
     written: u64,
-    /// An older file of the name is still in there.
+    /// Whether it still contains an older file of the same name.
     overwrites: bool,
-    /// Its name, if it was opened by one.
+    /// Its path, if it was opened by one.
     path: Option<PathBuf>,
-    /// We made it. It is removed if nothing gets written.
+    /// Whether this program made it. If so, it is removed if nothing was written.
     made: bool,
-    /// It had a name when it was opened, so that it is noticed when it has none any more.
+    /// Whether it had a name when it was opened. If so, losing the name is noticed.
     named: bool,
 }
 
 impl RegularFile {
-    /// A file that was just made at `path`. It vanishes again if nothing is written.
+    /// A file that was just made at `path`. It is removed again if nothing is written.
     pub(crate) fn new(file: File, path: PathBuf) -> Self {
         let mut new = Self::inherited(file);
         (new.path, new.made) = (Some(path), true);
         new
     }
 
-    /// An existing file; what it holds is removed at the first write.
+    /// An existing file. Its content is removed at the first write.
     pub(crate) fn overwrite(file: File, path: PathBuf) -> Self {
         let mut old = Self::inherited(file);
         (old.path, old.overwrites) = (Some(path), true);
         old
     }
 
-    /// A file that somebody else opened, written from where it stands.
+    /// A file that another program opened. Written from its current position.
     pub(crate) fn inherited(file: File) -> Self {
         let named = file::names_left(&file).is_ok_and(|names| names > 0);
         Self { file, written: 0, overwrites: false, path: None, made: false, named }
     }
 
-    /// Where it is now.
+    /// The file's present path.
     pub(crate) fn place(&self) -> Place {
         if !self.named {
             return Place::Same;
         }
-        // The system may also say that it does not know the file any more, as of one on a file server.
+        // The system may also report that it does not know the file any more, for example on a file server.
         if file::names_left(&self.file).unwrap_or(0) == 0 {
             return Place::Nowhere;
         }
@@ -79,7 +79,7 @@ impl RegularFile {
         }
     }
 
-    /// How what is in it can be saved while it has no name, if it can.
+    /// How the user can save its content while it has no name, if this is possible.
     pub(crate) fn rescue(&self) -> Option<String> {
         file::rescue(&self.file)
     }
@@ -88,13 +88,14 @@ impl RegularFile {
         self.written
     }
 
-    /// Ends it; what it was, if it has a name and anything in it.
+    /// Closes it. Returns what was written, if it has a name and is not empty.
     pub(crate) fn finish(mut self) -> Option<Finished> {
         let id = FileId::of(&self.file).ok().filter(|_| self.written > 0)?;
         Some(Finished { path: self.path.take()?, id, made: self.made })
     }
 
-    /// Appends whole blocks. If not all can be written, those that were written whole stay, nothing of the next.
+    /// Appends complete blocks. After an error, the blocks that were written completely stay, and nothing of the next
+    /// one.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.overwrites {
             self.file.set_len(0)?;
@@ -113,7 +114,7 @@ impl RegularFile {
         Ok(())
     }
 
-    /// `done` bytes are written, and then `error` happened: cuts off the block that has only begun.
+    /// Handles `error` after `done` bytes were written: cuts off the incomplete block.
     fn cut(&mut self, bytes: &[u8], done: usize, error: io::Error) -> io::Result<()> {
         let kept = view::whole(&bytes[..done], BYTE_ORDER);
         self.written += kept as u64;

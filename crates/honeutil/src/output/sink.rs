@@ -1,4 +1,4 @@
-//! What a recording is written to at the moment: opened, or made under a name that is free.
+//! The current file or stream of a recording: an existing one that was opened, or one made under a free name.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -14,10 +14,10 @@ use crate::platform::file::{self, create_new, open_existing};
 use crate::record::control::Control;
 use crate::text::shown_path;
 
-/// How many taken names are tried for one file.
+/// How many names are tried for one file if they are taken.
 const MAX_NUMBER: u32 = 9999;
 
-/// What is written to now.
+/// What is written to at the moment.
 #[derive(Debug)]
 pub(super) enum Sink {
     File(RegularFile),
@@ -36,12 +36,13 @@ impl Sink {
     }
 }
 
-/// Makes the first of `path` with numbers from `number` on that does not exist yet; `number` is then the one it has.
+/// Makes a file with the name of `path` and a number, from `number` on, that does not exist yet. Sets `number` to the
+/// one used.
 pub(super) fn create_numbered(path: &Path, number: &mut u32) -> Result<(Sink, String), OutputError> {
     let first = *number;
     loop {
         let candidate = file_names::numbered(path, *number);
-        // The name of a file that was compressed is taken as well.
+        // A name also counts as taken if a compressed file has it.
         let opened = match compressed_name(&candidate).try_exists() {
             Ok(true) => Err(ErrorKind::AlreadyExists.into()),
             _ => create_new(&candidate),
@@ -59,7 +60,7 @@ pub(super) fn create_numbered(path: &Path, number: &mut u32) -> Result<(Sink, St
     }
 }
 
-/// Makes the file, or named pipe of Windows, or opens the existing one; waits for the reader of a named pipe.
+/// Makes the file, or a named pipe of Windows, or opens the existing one. Waits until a named pipe has a reader.
 pub(super) fn open_file(path: &Path, control: &mut Control) -> Result<Sink, OutputError> {
     let failed = |source: io::Error| OutputError::Open { name: shown_path(path), source };
     if let Some(pipe) = file::make_pipe(path).map_err(failed)? {
@@ -82,7 +83,7 @@ pub(super) fn open_file(path: &Path, control: &mut Control) -> Result<Sink, Outp
     }
 }
 
-/// Standard output, whatever that is, and how it is called.
+/// Standard output, whatever it is, and its name.
 pub(super) fn standard_output() -> Result<(Sink, String), OutputError> {
     let name = "standard output".to_owned();
     match file::standard_output().and_then(|file| sink_for(file, RegularFile::inherited)) {
@@ -91,7 +92,7 @@ pub(super) fn standard_output() -> Result<(Sink, String), OutputError> {
     }
 }
 
-/// Lets a pipe's reader come for a moment, unless it is to stop.
+/// Waits a moment for a pipe's reader, unless the recording stops.
 fn pause(path: &Path, control: &mut Control) -> Result<(), OutputError> {
     if control.stopping().is_some() {
         return Err(OutputError::NoReader { name: shown_path(path) });

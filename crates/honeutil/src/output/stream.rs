@@ -1,4 +1,4 @@
-//! A pipe, or whatever else is not a regular file: its reader may be slow, stuck or gone.
+//! A pipe, or anything else that is not a regular file. Its reader may be slow, blocked or gone.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use crate::platform::file::{await_writable, is_abandoned, is_pipe_closed};
 use crate::record::control::Control;
 
-/// Once the recording stops, how long a reader may read nothing before it is given up.
+/// After the recording stops, how long a reader may read nothing before the rest is dropped.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a wait looks at the control.
+/// How often the control is checked during a wait.
 const TICK: Duration = Duration::from_millis(100);
-/// Most bytes written at once: `PIPE_BUF` of Linux. As much as a pipe is sure to take without blocking once poll(2)
-/// says that it is writable, so that no write ever holds the program; measured, it does not limit the speed.
+/// Most bytes written at once: `PIPE_BUF` of Linux. A pipe takes this many without blocking once poll(2) reports that
+/// it is writable, so no write ever blocks the program. Measured: it does not limit the speed.
 const CHUNK: usize = 4096;
 
 /// A stream being written. Owned by [`Output`](crate::output::Output).
@@ -27,7 +27,7 @@ pub(crate) struct Stream {
 pub(crate) enum StreamError {
     /// Its reader is gone.
     Closed,
-    /// Its reader does not read, and the recording is to stop.
+    /// Its reader does not read, and the recording should stop.
     Stuck,
     Io(io::Error),
 }
@@ -45,7 +45,7 @@ impl Stream {
         self.file.is_terminal()
     }
 
-    /// Whether the reader is gone; says so even while there is nothing to write.
+    /// Whether the reader is gone. Works even while there is nothing to write.
     pub(crate) fn closed(&self) -> bool {
         is_abandoned(&self.file)
     }
@@ -66,7 +66,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits for at most one tick and writes what can be written then.
+    /// Waits for at most one tick and writes as much as possible.
     fn write_some(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
         if !await_writable(&self.file, TICK).map_err(StreamError::Io)? {
             return Ok(0);
@@ -78,7 +78,7 @@ impl Stream {
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(0),
                 io::ErrorKind::WouldBlock => {
-                    // Said to be writable, but not for this much: no reason to spin.
+                    // poll reported it writable, but it does not take this much. Do not try again at once.
                     std::thread::sleep(Duration::from_millis(1));
                     Ok(0)
                 }

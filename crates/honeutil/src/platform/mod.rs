@@ -1,5 +1,5 @@
-//! What Linux and Windows do each in its own way. The rest of the crate names only what is public here, and both systems have
-//! it by the same names:
+//! What Linux and Windows do differently. The rest of the crate uses only the public names of this module, which both
+//! systems have:
 //!
 //! | name | what it is |
 //! |---|---|
@@ -10,7 +10,8 @@
 //! | [`mod@file`], [`signals`], [`terminal`], [`host`], `accounts` | files and pipes; Ctrl-C and its like; width of the terminal; name and clock; names of users |
 //! | [`arguments`], [`SERVICE`], `SERVICE_DROPS` | the command line, and words for messages |
 //!
-//! Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which gives fuzz targets its parsers.
+//! Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which exports its parsers to
+//! the fuzz targets.
 
 #[cfg(target_os = "linux")]
 mod linux;

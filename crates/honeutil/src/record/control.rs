@@ -1,7 +1,7 @@
-//! When to stop and when to start the next file: on a signal, after the time that was given, or when the recording loop says
-//! so.
+//! When to stop and when to start the next file: on a signal, after the given time, or when the recording loop requests
+//! it.
 //!
-//! Signal handlers only raise the flags in here; the thread that records looks at them between its steps.
+//! Signal handlers only set the flags in here. The recording thread checks them between its steps.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,7 @@ struct Times {
 }
 
 impl Control {
-    /// A control that no signal reaches.
+    /// A control without signal handlers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -60,7 +60,7 @@ impl Control {
         Arc::clone(&self.restart)
     }
 
-    /// A flag that is up once a further signal ends the program at once.
+    /// A flag that is set once a further signal ends the program at once.
     pub(crate) fn force_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.force)
     }
@@ -75,7 +75,7 @@ impl Control {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// How long ago a stop was first seen; `None` while there is no reason to stop.
+    /// Time since a stop was first seen; `None` while there is no reason to stop.
     pub fn stopping(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let mut times = self.times();
@@ -91,7 +91,7 @@ impl Control {
         Some(since)
     }
 
-    /// `most`, or less if the time to stop comes before.
+    /// Returns `most`, or less if the recording must stop before.
     #[must_use]
     pub fn wait_at_most(&self, most: Duration) -> Duration {
         self.times()
@@ -99,7 +99,7 @@ impl Control {
             .map_or(most, |deadline| most.min(deadline.saturating_duration_since(Instant::now())))
     }
 
-    /// Only one thread uses it, so nobody ever waits for it.
+    /// Only one thread uses it, so the lock is always free.
     fn times(&self) -> MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }

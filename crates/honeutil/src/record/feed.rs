@@ -9,49 +9,49 @@ use super::control::Control;
 use super::error::RecordError;
 use super::losses::Losses;
 
-/// What one call of [`Feed::fetch`] has brought.
+/// The result of one call of [`Feed::fetch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetched {
-    /// Whether nothing more waits.
+    /// Whether nothing more is waiting.
     pub all: bool,
-    /// The latest time among it; 0: not known.
+    /// The latest time in what was fetched; 0: not known.
     pub latest: Nanos,
 }
 
 /// A stream of blocks that one reader reads.
 pub trait Feed {
-    /// How long after a stop to go on collecting what happened before it.
+    /// How long after a stop older events are still collected.
     fn catch_up_time(&self) -> Duration;
 
-    /// Brings in what has happened, about `most` records at the most. Waits up to `wait` if there is nothing.
+    /// Fetches what has happened, about `most` records at most. Waits up to `wait` if there is nothing.
     ///
     /// # Errors
     /// The source or the service fails.
     fn fetch(&mut self, wait: Duration, most: usize) -> Result<Fetched, RecordError>;
 
-    /// Reads blocks, in any portions. Returns [`Read::Empty`] when all that was fetched has been read.
+    /// Reads blocks, in portions of any size. Returns [`Read::Empty`] when everything that was fetched has been read.
     ///
     /// # Errors
     /// The service fails, or Hone has a fault.
     fn read(&mut self, buffer: &mut [u8]) -> Result<Read, RecordError>;
 
-    /// Ends the section after the blocks that wait. Reads then come to [`Read::SectionEnd`].
+    /// Ends the section after the blocks that wait. Reads then return [`Read::SectionEnd`] at this place.
     ///
     /// # Errors
-    /// [`RecordError::Restart`] if the section just goes on, or the service fails.
+    /// [`RecordError::Restart`] if the section continues, or an error of the service.
     fn end_section(&mut self) -> Result<(), RecordError>;
 
-    /// Called as the recording ends: delivers held packets at once where that is possible, and says whether others are still
-    /// held.
+    /// Called at the end of the recording. Releases held packets at once if that is possible. Returns whether others
+    /// are still held.
     fn holds_back(&mut self) -> bool;
 
     /// The time by the clock of the blocks.
     fn now(&self) -> Nanos;
 
-    /// What is missing so far.
+    /// What was lost so far.
     fn losses(&mut self) -> Losses;
 
-    /// Packets missing so far; cheap.
+    /// How many packets were lost so far. Cheap to call.
     fn dropped_packets(&mut self) -> u64 {
         self.losses().packets()
     }
@@ -61,10 +61,10 @@ pub trait Feed {
         true
     }
 
-    /// After `error`: waits until the stream begins anew, with a section of its own. Returns false on a stop.
+    /// After `error`: waits until the stream begins again, with a new section. Returns false on a stop.
     ///
     /// # Errors
-    /// `error`, if the stream does not come back; or another error that was met meanwhile.
+    /// `error`, if the stream does not begin again, or another error that happened during the wait.
     fn reattach(&mut self, error: RecordError, control: &mut Control) -> Result<bool, RecordError> {
         let _ = control;
         Err(error)

@@ -34,7 +34,7 @@ impl<S: Source> Local<S> {
     /// The source fails, or there is no memory.
     pub fn start(mut source: S, section: SectionInfo, snap_length: SnapLength) -> Result<Self, RecordError> {
         let mut engine = Engine::new(Config { section, max_ring_bytes: RING_BYTES, ..Config::default() })?;
-        // What cannot be recorded is counted by the engine, and is in the summary.
+        // The engine counts what it cannot record, and the summary shows it.
         let mut sink = |event: Event<'_>| {
             let _ = engine.restate(&event);
         };

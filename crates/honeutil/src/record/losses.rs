@@ -1,11 +1,11 @@
-//! What is missing from a recording, and how that is found out of the service's statistics.
+//! What is missing from a recording, and how it is computed from the service's statistics.
 
 use std::time::{Duration, Instant};
 
 use hone_api::Statistics;
 use hone_engine::PerKind;
 
-/// How often the service's statistics are asked for.
+/// How often the service's statistics are requested.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is missing from a recording, by where it was lost.
@@ -15,20 +15,20 @@ pub struct Losses {
     pub by_source: PerKind,
     /// Lost in the reader's ring buffer.
     pub by_ring: PerKind,
-    /// Not recorded by the engine, for lack of memory.
+    /// Not recorded by the engine because memory was missing.
     pub by_engine: PerKind,
-    /// The service's, and not this process's own.
+    /// Whether the losses happened in the service rather than in this process.
     pub of_service: bool,
 }
 
 impl Losses {
-    /// Packets among it.
+    /// How many packets were lost.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.by_source.packets + self.by_ring.packets + self.by_engine.packets
     }
 
-    /// The sum of both; of the later one's service.
+    /// Adds both. The service is that of the later one.
     #[must_use]
     fn plus(&self, later: &Self) -> Self {
         Self {
@@ -39,7 +39,7 @@ impl Losses {
         }
     }
 
-    /// What a service's reader missed between two looks at the statistics: when it attached, and later.
+    /// What a service's reader lost between two statistics: when it attached, and later.
     #[must_use]
     fn between(attached: &Statistics, latest: &Statistics) -> Self {
         Self {
@@ -57,12 +57,12 @@ pub(crate) struct ServiceStatistics {
     attached: Statistics,
     latest: Statistics,
     asked: Instant,
-    /// What earlier attachments missed.
+    /// What was lost during earlier attachments.
     before: Losses,
 }
 
 impl ServiceStatistics {
-    /// What they were when the reader attached.
+    /// The statistics when the reader attached.
     pub(crate) fn new(attached: Statistics) -> Self {
         Self { attached, latest: attached, asked: Instant::now(), before: Losses::default() }
     }
@@ -74,7 +74,7 @@ impl ServiceStatistics {
         (self.attached, self.latest) = (attached, attached);
     }
 
-    /// Whether it is time to ask for them; if so, that is taken as done.
+    /// Whether it is time to request them. If so, the request counts as made.
     pub(crate) fn take_due(&mut self) -> bool {
         let is_due = self.asked.elapsed() >= ASK_EVERY;
         if is_due {
@@ -83,17 +83,17 @@ impl ServiceStatistics {
         is_due
     }
 
-    /// Takes in newer ones.
+    /// Stores newer statistics.
     pub(crate) fn update(&mut self, latest: Statistics) {
         self.latest = latest;
     }
 
-    /// Whether packets waited for their owners, by the latest ones.
+    /// Whether packets were held, according to the latest statistics.
     pub(crate) fn holds_packets(&self) -> bool {
         self.latest.held.waiting > 0
     }
 
-    /// What this recording misses so far.
+    /// What this recording has lost so far.
     pub(crate) fn losses(&self) -> Losses {
         self.before.plus(&Losses::between(&self.attached, &self.latest))
     }

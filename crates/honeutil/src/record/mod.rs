@@ -1,5 +1,5 @@
-//! A recording: the [`recorder`] takes blocks from a [`feed`] to the [`output`](crate::output) until the [`control`] says
-//! stop, and begins the next file when the [`rotation`] says so. [`summary`] is what it says at its end.
+//! A recording. The [`recorder`] moves blocks from a [`feed`] to the [`output`](crate::output) until the [`control`]
+//! stops it. It begins the next file when the [`rotation`] requires it. At the end it prints the [`summary`].
 
 pub mod control;
 pub mod error;

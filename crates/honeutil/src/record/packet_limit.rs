@@ -1,5 +1,5 @@
-//! `--count`: an exact number of packets out of a stream that may bring more. The service's stream goes on until the end of
-//! the section has been asked for.
+//! `--count`: records an exact number of packets from a stream that may contain more. The service's stream continues
+//! until the end of the section was requested.
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::view::{self, BlockView};

@@ -1,6 +1,7 @@
-//! The recording loop: blocks from a [`Feed`], the engine in this process or the service, to output and tally.
+//! The recording loop. Moves blocks from a [`Feed`] (the engine in this process, or the service) to the output and the
+//! tally.
 //!
-//! One thread owns all of it, so there is no lock. While a write blocks, the feed's own buffer is the cushion.
+//! One thread owns all of it, so there is no lock. While a write blocks, blocks wait in the feed's own buffer.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -20,29 +21,29 @@ use crate::record::summary::Outcome;
 use crate::text;
 use crate::traffic::tally::Tally;
 
-/// How often the output is looked at.
+/// How often the output is checked.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// Catching up is reported when it takes longer than this.
 const QUIET_CATCH_UP: Duration = Duration::from_secs(2);
-/// Longest wait for held packets: they are held for half a second, and looked at now and then.
+/// Longest wait for held packets. They are held for half a second, and checked from time to time.
 const HELD_AT_MOST: Duration = Duration::from_millis(800);
 /// How often to look whether packets are still held.
 const HELD_TICK: Duration = Duration::from_millis(20);
 /// Most bytes that are read from the feed before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
-/// With so many bytes read, they are written though more is there.
+/// Once so many bytes were read, they are written even if more is waiting.
 const WRITE_BYTES: usize = BUFFER_BYTES / 2;
 
 /// What to record.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// How much of each packet.
+    /// How many bytes of each packet.
     pub snap_length: SnapLength,
-    /// How long.
+    /// For how long.
     pub duration: Option<Duration>,
     /// How many packets.
     pub count: Option<NonZeroU64>,
-    /// When to begin the next file, besides on request.
+    /// When to begin the next file, apart from requests.
     pub rotation: Rotation,
 }
 
@@ -53,7 +54,7 @@ pub struct Recorder<'a> {
     control: &'a mut Control,
     progress: &'a mut Progress,
     options: Options,
-    /// What was read; the first `filled` bytes are a block of which the rest is still to be read.
+    /// Bytes that were read. The first `filled` ones are the beginning of an incomplete block.
     buffer: Vec<u8>,
     filled: usize,
     limit: Option<PacketLimit>,
@@ -64,7 +65,7 @@ pub struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// A recording of what a feed brings.
+    /// Records what `feed` delivers.
     #[must_use]
     pub fn new(
         feed: Box<dyn Feed + 'a>,
@@ -97,7 +98,7 @@ impl<'a> Recorder<'a> {
     pub fn run(mut self) -> (Outcome, Tally, Result<(), RecordError>) {
         let mut result = self.record();
         let elapsed = self.started.elapsed();
-        // An output that failed takes no more. Otherwise the section gets its proper end.
+        // Nothing more can be written to an output that failed. Otherwise the section gets its proper end.
         if !matches!(result, Err(RecordError::Output(_))) && self.feed.is_attached() {
             self.control.stop();
             let held = if self.options.count.is_none() { self.await_held() } else { Ok(()) };
@@ -121,7 +122,7 @@ impl<'a> Recorder<'a> {
         (outcome, self.tally, result)
     }
 
-    /// Records until the stop, however often the stream begins anew.
+    /// Records until the stop, even if the stream begins again several times.
     fn record(&mut self) -> Result<(), RecordError> {
         loop {
             match self.record_stream() {
@@ -130,7 +131,7 @@ impl<'a> Recorder<'a> {
                     if !self.feed.reattach(error, self.control)? {
                         return Ok(());
                     }
-                    // The rest of that block never comes.
+                    // The rest of that block will never arrive.
                     self.filled = 0;
                 }
                 ended => return ended,
@@ -157,11 +158,11 @@ impl<'a> Recorder<'a> {
         self.catch_up()
     }
 
-    /// Ends the file, and begins the next one with a section that stands alone.
+    /// Ends the file, and begins the next one with a section that needs no earlier file.
     fn next_file(&mut self) -> Result<(), RecordError> {
         match self.end_section() {
             Err(RecordError::Restart(error)) => {
-                // Nothing is lost if the section just goes on.
+                // If the section continues instead, nothing is lost.
                 tracing::warn!("no new file: {error}");
                 self.rotation.postpone();
                 return Ok(());
@@ -175,7 +176,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Takes one batch to the output. Returns whether nothing more waits, and the latest time in it.
+    /// Writes one batch to the output. Returns whether nothing more waits, and the latest time in it.
     fn step(&mut self, wait: Duration) -> Result<Fetched, RecordError> {
         // A record is at most one packet, so the count is never exceeded; nor is the file's size.
         let most = self.remaining().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
@@ -197,7 +198,7 @@ impl<'a> Recorder<'a> {
         Ok(fetched)
     }
 
-    /// Collects what happened before the stop and is still on its way.
+    /// Collects events from before the stop that have not arrived yet.
     fn catch_up(&mut self) -> Result<(), RecordError> {
         let (stop, now) = (Instant::now(), self.feed.now());
         let mut is_reported = false;
@@ -228,7 +229,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Waits for held packets: otherwise they would be in no file.
+    /// Waits for held packets. Otherwise no file would contain them.
     fn await_held(&mut self) -> Result<(), RecordError> {
         let begun = Instant::now();
         while self.feed.holds_back() && begun.elapsed() < HELD_AT_MOST {
@@ -249,8 +250,8 @@ impl<'a> Recorder<'a> {
         self.drain()
     }
 
-    /// Writes and counts whatever waits for the reader, up to the section's end. Much at once: the service's blocks come in
-    /// many small portions, and each write may take its time.
+    /// Writes and counts all waiting blocks, up to the section's end. It writes many at once, because the service sends
+    /// blocks in many small portions and each write may take time.
     fn drain(&mut self) -> Result<(), RecordError> {
         loop {
             let read = self.feed.read(&mut self.buffer[self.filled..]);
@@ -268,12 +269,12 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Writes and counts the whole blocks that were read.
+    /// Writes and counts the complete blocks that were read.
     fn write(&mut self) -> Result<(), RecordError> {
         let whole = view::whole(&self.buffer[..self.filled], BYTE_ORDER);
         if whole == 0 {
             if self.filled == self.buffer.len() {
-                // A block larger than the buffer; the format bounds it.
+                // A block is larger than the buffer. The format limits its size.
                 self.buffer.resize(self.buffer.len() * 2, 0);
             }
             return Ok(());
@@ -284,7 +285,7 @@ impl<'a> Recorder<'a> {
         };
         let before = self.output.written();
         let written = self.output.write(&self.buffer[..wanted], self.control);
-        // Of a write that failed, the tally takes what is in the file.
+        // If a write failed, the tally counts only what is in the file.
         let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
         self.tally.add(&self.buffer[..kept]);
         written?;

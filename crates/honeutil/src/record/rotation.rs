@@ -1,25 +1,25 @@
-//! When the next file is due. The recording loop asks between its steps. A request from outside (SIGHUP) begins the next file
-//! as well; size and time are then counted from there.
+//! When the next file is due. The recording loop checks this between its steps. A request from outside (SIGHUP) also
+//! begins the next file; size and time are then counted from there.
 
 use std::time::{Duration, Instant};
 
 use hone_engine::SnapLength;
 
-/// Most bytes of a process event: arguments, path and names, all as long as they may be.
+/// Most bytes of a process event, with arguments, path and names of the greatest length.
 const EVENT_BYTES: u64 = 96 << 10;
 /// Most bytes of a packet block besides the packet.
 const PACKET_EXTRA_BYTES: u64 = 256;
 /// Most bytes of what ends a section: its statistics.
 const END_BYTES: u64 = 1 << 10;
-/// If a section could not be ended: how long until the next try.
+/// How long to wait before trying again after a section could not be ended.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// When to begin the next file, besides on request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rotation {
-    /// Before the file is larger than so many bytes.
+    /// Before the file becomes larger than this many bytes.
     pub size: Option<u64>,
-    /// When the file is so old.
+    /// When the file has reached this age.
     pub time: Option<Duration>,
 }
 
@@ -31,13 +31,13 @@ impl Rotation {
     }
 }
 
-/// Says when the next file is due, for one file after the other.
+/// Computes when the next file is due, for one file after the other.
 #[derive(Debug)]
 pub(crate) struct RotationClock {
     rotation: Rotation,
-    /// The most that one record can add to the file.
+    /// Most bytes that one record can add to the file.
     record_bytes: u64,
-    /// What the file may hold.
+    /// Most bytes of the file.
     limit: Option<u64>,
     since: Instant,
     not_before: Option<Instant>,
@@ -50,11 +50,11 @@ impl RotationClock {
         Self { rotation, record_bytes, limit: rotation.size, since: Instant::now(), not_before: None }
     }
 
-    /// A file has begun, with so many bytes of state.
+    /// A new file has begun. Its snapshot takes this many bytes.
     pub(crate) fn begin(&mut self, state_bytes: u64) {
         self.since = Instant::now();
         self.not_before = None;
-        // A file that the state alone would fill must still have room for traffic.
+        // Even if the snapshot alone would fill the file, there must be room for traffic.
         let least = 2 * state_bytes + self.record_bytes + END_BYTES;
         self.limit = self.rotation.size.map(|size| size.max(least));
     }
@@ -64,7 +64,7 @@ impl RotationClock {
         self.not_before = Instant::now().checked_add(RETRY);
     }
 
-    /// How many records fit for certain into a file that has so many bytes; `None`: no limit.
+    /// How many records certainly fit into a file that already has so many bytes; `None`: no limit.
     pub(crate) fn room(&self, file_bytes: u64) -> Option<usize> {
         let room = self.limit?.saturating_sub(file_bytes).saturating_sub(END_BYTES) / self.record_bytes;
         Some(usize::try_from(room).unwrap_or(usize::MAX))

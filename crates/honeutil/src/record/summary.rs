@@ -31,11 +31,11 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// The file or files, fit to be shown.
     pub files: String,
-    /// Bytes written to them.
+    /// Total size of these files, bytes.
     pub written: u64,
     /// Bytes of the compressed files made of them; 0 if there are none.
     pub compressed: u64,
-    /// What is missing.
+    /// What was lost.
     pub missing: Losses,
 }
 
@@ -125,8 +125,8 @@ fn kinds(counts: &PerKind) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(", "))
 }
 
-/// Packets without a process, and why in words, most frequent first: those that have none, or those whose process could
-/// not be found out.
+/// Packets without a process, with the reason in words, most frequent first: packets that belong to no process, or
+/// whose process could not be found.
 fn reasons(tally: &Tally, nobodys: bool) -> (u64, String) {
     let mut reasons: Vec<_> =
         tally.reasons.iter().filter(|(reason, _)| is_nobodys(**reason) == nobodys).collect();
@@ -136,7 +136,7 @@ fn reasons(tally: &Tally, nobodys: bool) -> (u64, String) {
     (reasons.iter().map(|(_, count)| **count).sum(), texts.join(", "))
 }
 
-/// Whether there is no process to find.
+/// Whether packets with this reason belong to no process at all.
 const fn is_nobodys(reason: NoOwner) -> bool {
     matches!(
         reason,
@@ -144,7 +144,7 @@ const fn is_nobodys(reason: NoOwner) -> bool {
     )
 }
 
-/// What follows the number of packets.
+/// The words after the number of packets.
 const fn words(reason: NoOwner) -> &'static str {
     match reason {
         NoOwner::Kernel => "of the kernel itself",

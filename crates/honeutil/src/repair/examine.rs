@@ -1,8 +1,8 @@
-//! Which bytes of a recording are whole blocks, and which are not: one pass over the stream, in bounded memory.
+//! Finds out which bytes of a recording are complete blocks. Reads the stream once, with limited memory.
 //!
-//! A run of sound blocks is read as `show` reads it. Behind a place where it breaks off, every byte is tried as the
-//! beginning of the next sound block: of a known type, with equal lengths at both ends, and a body that can be parsed. So
-//! a torn end differs from damage with sound blocks behind it.
+//! A series of valid blocks is read as `show` reads it. After an invalid place, every byte is tried as the beginning of
+//! the next valid block: a known type, equal lengths at both ends, and a body that can be parsed. So a torn end can be
+//! distinguished from damage that valid blocks follow.
 
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
@@ -11,11 +11,11 @@ use hone_pcapng::block::{self, INTERFACE, OBSOLETE_PACKET, PACKET, SECTION, SIMP
 use hone_pcapng::view::BlockView;
 use hone_pcapng::{ByteOrder, ReadError, ReadErrorKind, Reader};
 
-/// What is read at once.
+/// How many bytes are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
-/// How much of a section's beginning is kept, to parse what stands behind a damaged place.
+/// How much of a section's beginning is kept, so that blocks after a damaged place can be parsed.
 const MAX_PREAMBLE: usize = 1 << 20;
-/// Damaged places after which it is no recording any more.
+/// With more damaged places than this, the file does not count as a recording.
 const MAX_DAMAGE: usize = 10_000;
 
 /// Why a stream cannot be examined.
@@ -35,7 +35,7 @@ pub(crate) struct Counts {
     pub(crate) packets: u64,
 }
 
-/// Bytes that are no sound blocks. Offsets are of the uncompressed stream.
+/// Bytes that are not valid blocks. Offsets are those in the uncompressed stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damage {
     pub(crate) bytes: Range<u64>,
@@ -45,26 +45,26 @@ pub(crate) struct Damage {
     pub(crate) zeros: bool,
 }
 
-/// What a stream holds.
+/// What a stream contains.
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
     /// Sound blocks, one after the other.
     pub(crate) sound: Vec<Range<u64>>,
     /// What is in them.
     pub(crate) counts: Counts,
-    /// What was in them when the first damage was met.
+    /// The counts when the first damage was found.
     pub(crate) before_damage: Counts,
     pub(crate) damage: Vec<Damage>,
     /// Bytes that could be read.
     pub(crate) length: u64,
     /// The last sound block is a section's statistics.
     pub(crate) has_end: bool,
-    /// Why it could not be read on.
+    /// Why reading stopped before the end.
     pub(crate) failed: Option<io::Error>,
 }
 
 impl Examined {
-    /// Damage with sound blocks behind it.
+    /// Damage that valid blocks follow.
     pub(crate) fn inner_damage(&self) -> &[Damage] {
         match self.damage.split_last() {
             Some((last, inner)) if last.bytes.end == self.length => inner,
@@ -110,17 +110,17 @@ impl Chunks<'_> {
     }
 }
 
-/// Whether a sound block begins somewhere.
+/// Whether a valid block begins at a place.
 enum Look {
     Yes,
     No,
-    /// Its bytes are not all there yet.
+    /// Not all of its bytes are there yet.
     More,
 }
 
 struct Walk<'a> {
     chunks: Chunks<'a>,
-    /// Fed with the preamble and what comes from `at` on.
+    /// The parser, which gets the preamble and then the bytes from `at` on.
     reader: Reader,
     at: u64,
     /// The section's header and interfaces.
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
         Ok(self.found)
     }
 
-    /// Goes through sound blocks; what is wrong with the first one that is not, if there is one.
+    /// Reads valid blocks. Returns what is wrong with the first invalid one, if there is one.
     fn run(&mut self) -> Result<Option<ReadError>, ExamineError> {
         loop {
             loop {
@@ -210,7 +210,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes to the next sound block behind the one at which the run broke off; false: there is none.
+    /// Skips to the next valid block after the invalid one; false: there is none.
     fn find_next(&mut self, why: ReadError) -> Result<bool, ExamineError> {
         let from = self.at;
         let mut bytes = self.reader.unread().to_vec();
@@ -248,7 +248,7 @@ impl<'a> Walk<'a> {
         if bytes.len() < size_of::<u32>() {
             return Ok(Look::More);
         }
-        // A section header's type is the same in either order.
+        // A section header's type is the same in both byte orders.
         let kind = BlockView::new(bytes, self.order.unwrap_or(ByteOrder::Little)).kind();
         if block::name(kind).is_none() {
             return Ok(Look::No);
@@ -268,14 +268,14 @@ impl<'a> Walk<'a> {
     fn primed(&self, bytes: &[u8]) -> Result<Reader, ExamineError> {
         let mut reader = Reader::new();
         reader.feed(&self.preamble).map_err(ExamineError::Memory)?;
-        // It was sound before.
+        // It was valid before.
         while let Ok(Some(_)) = reader.next_block() {}
         reader.feed(bytes).map_err(ExamineError::Memory)?;
         Ok(reader)
     }
 }
 
-/// A block that is not sound; a lack of memory says nothing about it.
+/// The error of an invalid block. Fails on a lack of memory, which is no evidence against the block.
 fn broken(error: ReadError) -> Result<Option<ReadError>, ExamineError> {
     match error.reason {
         ReadErrorKind::OutOfMemory => Err(ExamineError::Memory(error)),
@@ -314,7 +314,7 @@ mod tests {
         (bytes, ends)
     }
 
-    /// What is found must not depend on how much is read at once.
+    /// The result must not depend on how many bytes are read at once.
     fn examined(bytes: &[u8]) -> Examined {
         let look = |chunk| Walk::new(&mut &*bytes, chunk).walk().unwrap();
         let (all, single) = (look(CHUNK_BYTES), look(1));
@@ -334,7 +334,7 @@ mod tests {
             for end in 0..=whole.len() {
                 for tail in [&[][..], &[0; 500], &[0xFF; 500], b"no block"] {
                     let bytes = [&whole[..end], tail].concat();
-                    // The tail may happen to be what was torn off: zeros often are.
+                    // The remaining bytes may happen to equal those that were torn off; zeros often do.
                     let same = whole.iter().zip(&bytes).take_while(|(one, other)| one == other).count();
                     let kept = *ends.iter().rfind(|kept| **kept <= same).unwrap();
                     let found = examined(&bytes);
@@ -358,7 +358,7 @@ mod tests {
             for (number, block) in ends.windows(2).enumerate().skip(2).take(4) {
                 let [start, end] = [block[0], block[1]];
                 for lost in [start..start + 8, start..end - 4, start + 5..start + 6, end - 7..end + 3] {
-                    // Missing, or other bytes in their place; what follows is then at any offset.
+                    // The bytes are missing or replaced, so what follows can be at any offset.
                     for instead in [vec![], vec![0; lost.len()], vec![0xFF; lost.len()], vec![6; 9]] {
                         let bytes = [&whole[..lost.start], &instead, &whole[lost.end..]].concat();
                         if bytes == whole {

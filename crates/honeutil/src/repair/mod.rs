@@ -1,8 +1,8 @@
-//! `honeutil repair`: a recording without its torn end.
+//! `honeutil repair`: removes the torn end of a recording.
 //!
-//! A recorder that is killed leaves whole blocks, but a file system can tear what it wrote last: when the power fails, the
-//! end of a file may be missing, or zeros. `examine` finds what is whole; here is decided what is kept, and it is written
-//! beside the original, which is only changed with `--in-place`.
+//! A killed recorder leaves complete blocks. But when the power fails, a file system can lose what was written last:
+//! the end of a file may be missing or contain zeros. `examine` finds the complete blocks. This module decides what to
+//! keep and writes it beside the original, which changes only with `--in-place`.
 
 mod examine;
 
@@ -23,15 +23,16 @@ use crate::show::classic_pcap;
 use crate::show::input::Input;
 use crate::text::{counted, shown_path, thousands};
 
-/// How long a file must stay as it is before its end is cut off in place: a recorder may be writing it.
+/// A file's end is cut off in place only if the file has not changed for this long, because a recorder may be writing
+/// it.
 const STILL: Duration = Duration::from_secs(1);
-/// Damaged places named one by one.
+/// Most damaged places that are named one by one.
 const MAX_NAMED: usize = 8;
 
 /// Repairs a file; returns the report for people.
 ///
 /// # Errors
-/// It is not repaired; with what is wrong and what to do.
+/// The file was not repaired. The error explains why and what to do.
 pub fn repair(args: &RepairArgs) -> anyhow::Result<String> {
     let input = Input::File(args.file.clone());
     let name = input.name();
@@ -80,7 +81,7 @@ fn beside(path: &Path) -> PathBuf {
     plain.with_file_name(name)
 }
 
-/// Whether it begins as PCAP-NG does, perhaps torn or lost.
+/// Whether the file begins like PCAP-NG, or its beginning may be torn or lost.
 fn check_format(begin: &[u8]) -> Result<(), &'static str> {
     match begin.first_chunk() {
         Some(&magic) if classic_pcap::is_magic(magic) => Err(
@@ -93,7 +94,7 @@ fn check_format(begin: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// Whether what is sound may be kept, and the rest left out.
+/// Whether the valid blocks may be kept and the rest left out.
 fn check_kept(name: &str, found: &Examined, compressed: bool, skip_damage: bool) -> anyhow::Result<()> {
     let inner = found.inner_damage();
     if let Some(error) = &found.failed {
@@ -171,7 +172,7 @@ fn write_kept(input: &Input, found: &Examined, out: &Path, like: &Metadata) -> a
     part.finish().map_err(failed)
 }
 
-/// Cuts the torn end off the file itself, unless somebody writes it.
+/// Cuts the torn end off the file itself, unless another program is writing it.
 fn cut(path: &Path, found: &Examined, before: &Metadata) -> io::Result<()> {
     let file = File::options().read(true).write(true).open(path)?;
     std::thread::sleep(STILL);
@@ -180,7 +181,7 @@ fn cut(path: &Path, found: &Examined, before: &Metadata) -> io::Result<()> {
     {
         return Err(io::Error::other("it has just been written: end the recording first"));
     }
-    // There is one run, from the beginning: damage in the middle is refused.
+    // There is only one series of blocks, from the beginning: damage in the middle was refused before.
     file.set_len(found.sound_bytes())?;
     file.sync_all()
 }

@@ -1,5 +1,5 @@
-//! What is known of a running service, for people and for programs: its statistics, its memory, the open connections that
-//! it is sent.
+//! Reports about a running service, for people and for programs: its statistics, its memory, and the open connections
+//! that are sent to it.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod memory_report;

@@ -1,5 +1,5 @@
-//! The machine's open sockets and their processes, as the list that the service takes and as a table for people.
-//! `send-conns` uses them; `open_connections` of each platform finds them.
+//! The machine's open sockets and their processes: the list that the service takes, and a table for people.
+//! `send-conns` uses both. The platform's module `open_connections` finds the sockets.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,32 +13,32 @@ use hone_packet::protocol::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 pub struct OpenSocket {
     /// The protocol's number.
     pub protocol: u8,
-    /// What it is bound to; port 0 in protocols that have none.
+    /// Its local address; port 0 in protocols that have none.
     pub local: SocketAddr,
-    /// What it is connected to.
+    /// Its remote address.
     pub remote: Option<SocketAddr>,
     /// The process.
     pub pid: u32,
-    /// Its name; empty if it has ended since.
+    /// The process's name; empty if it has ended since.
     pub name: String,
 }
 
-/// What was found.
+/// The sockets that were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenSockets {
     /// Each socket with each process that has it open.
     pub sockets: Vec<OpenSocket>,
-    /// Sockets of which no process was found.
+    /// How many sockets belong to no process that was found.
     pub without_process: usize,
-    /// Processes that may not be looked into.
+    /// How many processes could not be examined for lack of permission.
     pub unreadable: usize,
-    /// Network namespaces looked into; 0 where there are none.
+    /// How many network namespaces were examined; 0 where the system has none.
     pub namespaces: usize,
 }
 
 impl OpenSockets {
-    /// The list that the service takes. A socket of IPv6 that is bound to no address takes packets of IPv4 as well,
-    /// unless another one has that port: it is listed for both.
+    /// The list that the service takes. An IPv6 socket without a local address also receives IPv4 packets, unless
+    /// another socket has the same port. So it is listed for both.
     #[must_use]
     pub fn records(&self) -> Vec<OpenConnection> {
         let taken: BTreeSet<(u8, u16)> = self
@@ -118,7 +118,7 @@ fn shown(address: SocketAddr) -> String {
     if address.port() == 0 { format!("{ip}:*") } else { format!("{ip}:{}", address.port()) }
 }
 
-/// A protocol as people know it.
+/// The usual name of a protocol.
 fn protocol_name(protocol: u8) -> String {
     match protocol {
         ICMP => "icmp".to_owned(),

@@ -21,8 +21,8 @@ impl Report {
     }
 }
 
-/// The report, as lines that each end with a newline. With `earlier`, older statistics of the same service, it has the rates
-/// since then.
+/// The report, as lines that each end with a newline. With `earlier`, older statistics of the same service, it contains
+/// the rates since then.
 #[must_use]
 pub fn text(now: &Statistics, earlier: Option<&Statistics>) -> String {
     let [major, minor, micro, build] = now.version;
@@ -73,7 +73,7 @@ pub fn text(now: &Statistics, earlier: Option<&Statistics>) -> String {
     drops(&mut report, now);
     held(&mut report, now);
     attribution(&mut report, now);
-    // Windows has one way only, and does not say.
+    // Windows has only one mechanism and does not report it.
     if let Some(mechanism) = now.mechanism() {
         report.line("Sensor's mechanism", mechanism.words());
     }
@@ -162,7 +162,7 @@ fn kinds(counts: &PerKind) -> String {
     )
 }
 
-/// A reason's key in the JSON. One is older than the words, and programs may know it.
+/// The JSON key of a reason. One key is older than the present wording and stays, because programs may use it.
 const fn key(reason: NoOwner) -> &'static str {
     match reason {
         NoOwner::HoldFull => "hold full",

@@ -1,4 +1,4 @@
-//! Files of the classic format, that of libpcap: one link type, packets with their times, and nothing else.
+//! Files in the classic format of libpcap: one link type, packets with their times, and nothing else.
 //!
 //! ```text
 //!  0       4       6       8        16            20          24
@@ -18,19 +18,19 @@ use std::fmt;
 
 const HEADER_LENGTH: usize = 24;
 const RECORD_LENGTH: usize = 16;
-/// The magic number of times in microseconds, and of those in nanoseconds.
+/// The magic numbers of files with times in microseconds and in nanoseconds.
 const MICROS: u32 = 0xA1B2_C3D4;
 const NANOS: u32 = 0xA1B2_3C4D;
 const VERSION: [u16; 2] = [2, 4];
-/// Above the link type, its field has the length of a frame's check sequence, and flags.
+/// The upper bits of the link type field contain the length of a frame check sequence, and flags.
 const LINK_TYPE: u32 = 0x03FF_FFFF;
-/// Most bytes of a packet that are read: 16 MiB, as of a block of PCAP-NG.
+/// Longest packet that is read: 16 MiB, as for a block of PCAP-NG.
 const MAX_CAPTURED: u32 = hone_pcapng::block::MAX_LENGTH;
 
-/// Why a file of the classic format cannot be read, and where.
+/// Why a classic file cannot be read, and at which place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassicError {
-    /// Where the header or packet begins, in bytes from the beginning of the file, uncompressed.
+    /// Offset of the header or packet in the uncompressed file, bytes.
     pub offset: u64,
     /// What is wrong.
     pub reason: ClassicErrorKind,
@@ -40,11 +40,11 @@ pub struct ClassicError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClassicErrorKind {
-    /// The file ends inside it.
+    /// The file ends within the header or packet.
     Truncated,
-    /// The file has another version than 2.4.
+    /// The file's version is not 2.4.
     Version([u16; 2]),
-    /// The packet has more captured bytes than are read.
+    /// The packet is longer than the longest that is read.
     OverLimit(u32),
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Record<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// What the file's header says.
+/// The values in the file's header.
 #[derive(Debug, Clone, Copy)]
 struct Header {
     big_endian: bool,
@@ -91,17 +91,17 @@ pub(crate) struct Reader {
     buffer: Vec<u8>,
     /// How many bytes of the buffer have been returned.
     consumed: usize,
-    /// Where the first byte that was not returned is in the file.
+    /// Offset in the file of the first byte that was not returned.
     offset: u64,
     header: Option<Header>,
 }
 
-/// Whether a file that begins so is of the classic format.
+/// Whether a file that begins with these bytes has the classic format.
 pub(crate) fn is_magic(begin: [u8; 4]) -> bool {
     magic(begin).is_some()
 }
 
-/// Whether the file is big-endian, and the nanoseconds in a unit of its times.
+/// Whether the file is big-endian, and how many nanoseconds a unit of its times has.
 fn magic(begin: [u8; 4]) -> Option<(bool, u64)> {
     [false, true].into_iter().find_map(|big_endian| match word(begin, big_endian) {
         MICROS => Some((big_endian, 1000)),
@@ -113,7 +113,7 @@ fn magic(begin: [u8; 4]) -> Option<(bool, u64)> {
 impl Reader {
     /// Adds the next bytes of the file.
     pub(crate) fn feed(&mut self, chunk: &[u8]) {
-        // Once it is half of the buffer: so a byte is moved at most once for each one that was read.
+        // Moves the rest only when half of the buffer is used up, so each byte that is read is moved once at most.
         if self.consumed >= self.buffer.len() - self.consumed {
             self.buffer.drain(..self.consumed);
             self.consumed = 0;
@@ -121,7 +121,7 @@ impl Reader {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// The next whole packet; `None` until more bytes are fed.
+    /// The next complete packet; `None` until more bytes are fed.
     pub(crate) fn next_packet(&mut self) -> Result<Option<Record<'_>>, ClassicError> {
         let Some(header) = self.header()? else { return Ok(None) };
         let unread = &self.buffer[self.consumed..];
@@ -156,7 +156,7 @@ impl Reader {
         }
         let Some(bytes) = self.buffer.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
         let field = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-        // Who made this reader has looked at the magic number.
+        // The caller has already checked the magic number.
         let (big_endian, nanos_per_unit) = magic(field(0)).unwrap_or((false, 1000));
         let half = |at: usize| {
             let half = [bytes[at], bytes[at + 1]];
@@ -223,7 +223,7 @@ mod tests {
     fn both_byte_orders_and_both_units_of_time_in_any_chunks() {
         for (magic, unit) in [(MICROS, 1000), (NANOS, 1)] {
             for big_endian in [false, true] {
-                // A check sequence of four bytes behind each frame is said in the link type's field.
+                // The link type field announces a frame check sequence of four bytes after each frame.
                 let file = file(magic, big_endian, 0x4400_0001);
                 let expected = vec![
                     (1, 1_000_000_000 + 2 * unit, 9, b"first".to_vec()),

@@ -1,8 +1,10 @@
-//! Community ID, version 1: one short name for both directions of a flow, the same in every tool that knows it.
+//! Community ID, version 1: a short name for both directions of a flow. All tools that support it compute the same
+//! name.
 //!
-//! `1:` and the base64 of SHA-1 over seed (0), the lower endpoint's address, the other's, protocol, a zero byte, and
-//! the two ports. Which endpoint is the lower one decides the order, so both directions hash the same bytes. ICMP has
-//! type and code for ports: a request and its reply count as two directions, other messages as one flow each way.
+//! The name is `1:` and the base64 of a SHA-1. The hash covers the seed (0), the address of the lower endpoint, the
+//! other address, the protocol, a zero byte, and the two ports. Both directions hash the same bytes, because the lower
+//! endpoint always comes first. ICMP uses type and code as ports: a request and its reply are the two directions of one
+//! flow; any other message is a flow of one direction.
 
 use std::net::IpAddr;
 
@@ -12,11 +14,11 @@ use sha1::{Digest as _, Sha1};
 
 use crate::traffic::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
 
-/// Requests and replies of ICMP and of ICMP over IPv6, as the specification pairs them.
+/// Pairs of request and reply types in ICMP and ICMPv6, as in the specification.
 const ICMP_PAIRS: [(u8, u8); 5] = [(8, 0), (13, 14), (15, 16), (17, 18), (10, 9)];
 const ICMP6_PAIRS: [(u8, u8); 6] = [(128, 129), (130, 131), (133, 134), (135, 136), (139, 140), (144, 145)];
 
-/// Addresses and, where the protocol has them, ports: all that the name is made of.
+/// The addresses and, if the protocol has them, the ports, from which the name is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flow {
     source: IpAddr,
@@ -27,7 +29,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// The flow of a packet; `None` if its protocol has ports and this packet does not show them.
+    /// The flow of a packet; `None` if its protocol has ports but this packet does not contain them.
     pub(crate) fn of(headers: &Headers<'_>) -> Option<Self> {
         let (ports, one_way) = match headers.protocol {
             TCP | UDP | SCTP => (Some(headers.ports()?), false),
@@ -39,7 +41,7 @@ impl Flow {
         Some(Self { source, destination, protocol, ports, one_way })
     }
 
-    /// The name.
+    /// The flow's Community ID.
     pub(crate) fn id(&self) -> String {
         let mut ends =
             [(self.source, self.ports.map(|ports| ports[0])), (self.destination, self.ports.map(|p| p[1]))];

@@ -5,52 +5,52 @@ use std::io;
 use super::stream::StreamError;
 use crate::platform::file::is_pipe_closed;
 
-/// Why an input was not shown, or not to its end.
+/// Why an input was not shown completely.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShowError {
-    /// It cannot be opened.
+    /// The input cannot be opened.
     #[error("cannot open {name}: {source}")]
     Open {
-        /// Which.
+        /// The input's name.
         name: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// It cannot be read on.
+    /// Reading the input failed.
     #[error("cannot read {name} after {offset} bytes: {source}")]
     Read {
-        /// Which.
+        /// The input's name.
         name: String,
-        /// What was read before, uncompressed.
+        /// How many bytes were read before, uncompressed.
         offset: u64,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is not sound. Everything before is shown.
+    /// The input is invalid at some place. Everything before was shown.
     #[error("{name}: {source}")]
     Malformed {
-        /// Which.
+        /// The input's name.
         name: String,
-        /// Where and why.
+        /// The place, and what is wrong there.
         source: StreamError,
     },
-    /// What is shown cannot be written.
+    /// Writing the output failed.
     #[error("cannot write: {0}")]
     Write(io::Error),
-    /// The reader of what is shown closed it: the usual end of a pipe, not reported.
+    /// The reader of the output closed it: the usual end of a pipe, not reported.
     #[error("the reader closed the output")]
     Closed,
 }
 
 impl ShowError {
-    /// Whether the next input is worth a try.
+    /// Whether showing the next input makes sense.
     #[must_use]
     pub fn is_of_input(&self) -> bool {
         !matches!(self, Self::Write(_) | Self::Closed)
     }
 
-    /// Whether `honeutil repair` may make it readable to its end, if it is a file: it began as a recording does.
+    /// Whether `honeutil repair` may make the rest readable, if the input is a file: it began like a recording.
     #[must_use]
     pub fn is_of_torn_file(&self) -> bool {
         match self {

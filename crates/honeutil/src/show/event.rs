@@ -1,4 +1,4 @@
-//! One event on its way from the reader to the text, with what the stream said earlier about its process.
+//! An event on its way from the reader to the output, with what the stream reported earlier about its process.
 
 use hone_pcapng::{
     ConnectionEvent, ConnectionId, Correction, Direction, How, ProcessEvent, Section, Statistics, packet,
@@ -18,22 +18,22 @@ pub(crate) enum Event<'a> {
     Statistics(&'a Statistics<'a>),
 }
 
-/// An event and what goes with it.
+/// An event and what is known about it.
 #[derive(Debug)]
 pub(crate) struct Shown<'a> {
-    /// When, since 1970-01-01 UTC.
+    /// Its time, since 1970-01-01 UTC.
     pub(crate) nanos: Option<u64>,
     pub(crate) event: Event<'a>,
-    /// Its block's number in the input.
+    /// The number of its block in the input.
     pub(crate) number: u64,
-    /// Its process, by the events up to this one.
+    /// Its process, as described by the events up to this one.
     pub(crate) process: Option<&'a Process>,
-    /// The time of the packet that a correction is about, if that is how it says which.
+    /// The time of the corrected packet, if the correction identifies it by its time.
     pub(crate) packet_nanos: Option<u64>,
 }
 
 impl Shown<'_> {
-    /// The process id, where there is one.
+    /// The process id, if there is one.
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.event {
             Event::Process(event) => Some(event.process),
@@ -45,7 +45,7 @@ impl Shown<'_> {
         }
     }
 
-    /// The connection, where there is one.
+    /// The connection id, if there is one.
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
         match &self.event {
             Event::Connection(event) => Some(event.connection),
@@ -55,14 +55,14 @@ impl Shown<'_> {
     }
 }
 
-/// A packet, from whatever kind of block or file.
+/// A packet, from any type of block or file.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
     /// The interface, by its position in the section.
     pub(crate) interface: u32,
-    /// What its link layer is.
+    /// The header that it begins with.
     pub(crate) link_type: u32,
-    /// Whether that is a link type that is not decoded here: nothing is known of what the packet holds.
+    /// Whether its link type is not decoded, so that nothing is known of its content.
     pub(crate) undecoded: bool,
     /// What was captured.
     pub(crate) data: &'a [u8],
@@ -72,7 +72,7 @@ pub(crate) struct Packet<'a> {
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) process: Option<u32>,
     pub(crate) how: Option<How>,
-    /// Whether the process and `how` are not those that were recorded.
+    /// Whether the process and `how` were changed by a correction.
     pub(crate) is_corrected: bool,
     /// The time, in units of its interface.
     pub(crate) timestamp: Option<u64>,
@@ -81,14 +81,14 @@ pub(crate) struct Packet<'a> {
     /// From the IP header on; empty if there is none.
     pub(crate) ip: &'a [u8],
     pub(crate) headers: Option<Headers<'a>>,
-    /// What is malformed in its IP headers, if they are: then there are no `headers`.
+    /// The error in its IP headers, if they are malformed. Then there are no `headers`.
     pub(crate) malformed: Option<&'static str>,
-    /// Which way it went, as its link layer says.
+    /// The direction, according to its link layer.
     pub(crate) link_direction: Option<Direction>,
 }
 
 impl<'a> Packet<'a> {
-    /// A packet of which nothing but this is known.
+    /// A packet of which only this is known.
     pub(crate) fn new(link_type: u32, data: &'a [u8], original_length: u32) -> Self {
         let link = Link::decode(link_type, data);
         let undecoded = link.is_none();
@@ -128,7 +128,7 @@ impl<'a> Packet<'a> {
         self.headers?.tcp_payload(length).map(|(first, _)| first)
     }
 
-    /// Which way it went, as its flags say, or else its link layer.
+    /// The direction, according to its flags or else to its link layer.
     pub(crate) fn direction(&self) -> Option<Direction> {
         self.flags.and_then(packet::direction).or(self.link_direction)
     }

@@ -1,4 +1,5 @@
-//! What takes bytes from outside, for the fuzz targets (`hone-fuzz`) and the tests of [`super::stream`].
+//! Entry points for the fuzz targets (`hone-fuzz`) and the tests of [`super::stream`]: the code that reads bytes from
+//! outside.
 
 use std::io::{self, Read as _};
 
@@ -12,7 +13,7 @@ use super::select::Selection;
 use super::stream::{Stream, StreamError};
 use crate::text::prints;
 
-/// What a stream is shown as: how many events, their lines and objects, and why it is not sound, if it is not.
+/// The result of showing a stream: how many events, their lines and objects, and what is wrong with it, if anything.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
     /// Events that the selection admits.
@@ -21,14 +22,14 @@ pub struct Told {
     pub lines: String,
     /// JSON, an object a line for each event.
     pub objects: String,
-    /// Empty: it is sound to its end.
+    /// What is wrong; empty if the whole stream is valid.
     pub end: String,
 }
 
-/// Shows a stream that comes in chunks of this length: corrections are collected first, then what is selected is shown.
+/// Shows a stream that arrives in chunks of this length. Collects corrections first, then shows the selected events.
 ///
 /// # Panics
-/// What is shown is not what a terminal or a reader of JSON may be given.
+/// The output contains something that must not go to a terminal or a JSON reader.
 #[must_use]
 pub fn show(bytes: &[u8], chunk: usize, selection: &Selection) -> Told {
     let mut corrections = Corrections::default();
@@ -94,10 +95,10 @@ pub fn matches(expression: &Expression, ip: &[u8]) -> bool {
     expression.matches(&subject)
 }
 
-/// The first `most` bytes of what a file holds, compressed or not.
+/// The first `most` bytes of a file's content, decompressed if necessary.
 ///
 /// # Errors
-/// What is compressed is not sound.
+/// The compressed data is damaged.
 pub fn contents(file: Vec<u8>, most: u64) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     decompressed(io::Cursor::new(file))?.stream.take(most).read_to_end(&mut out)?;

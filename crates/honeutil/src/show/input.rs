@@ -1,4 +1,4 @@
-//! What is to be shown: files and standard input, compressed or not. Owns the open file.
+//! The inputs to show: files and standard input, compressed or not. Owns the open file.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
@@ -14,7 +14,7 @@ const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Largest window of a compressed file, as a power of two: 128 MiB, the most that zstd itself takes by default.
 const MAX_WINDOW_LOG: u32 = 27;
 
-/// One of the things to be shown.
+/// An input to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A file, or a named pipe.
@@ -25,20 +25,20 @@ pub enum Input {
 
 /// An input that is open.
 pub(crate) struct Opened {
-    /// What it holds, decompressed.
+    /// Its content, decompressed.
     pub(crate) stream: Box<dyn Read>,
-    /// It was compressed.
+    /// Whether it was compressed.
     pub(crate) compressed: bool,
 }
 
 impl Input {
-    /// The input that an argument names: `-` is standard input.
+    /// The input that an argument names; `-` is standard input.
     #[must_use]
     pub fn named(path: &Path) -> Self {
         if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path.to_owned()) }
     }
 
-    /// The name, fit to be shown.
+    /// The name, made safe for display.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -47,7 +47,7 @@ impl Input {
         }
     }
 
-    /// Whether it can be read twice: it is a regular file.
+    /// Whether it can be read twice, that is, whether it is a regular file.
     pub(crate) fn is_file(&self) -> bool {
         match self {
             Self::File(path) => std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
@@ -55,12 +55,12 @@ impl Input {
         }
     }
 
-    /// Opens it; a compressed one is read as what it was.
+    /// Opens it. Compressed content is decompressed.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Read>> {
         self.open_noting().map(|opened| opened.stream)
     }
 
-    /// Opens it, and says whether it is compressed.
+    /// Opens it. Returns also whether it is compressed.
     pub(crate) fn open_noting(&self) -> io::Result<Opened> {
         match self {
             Self::File(path) => {
@@ -74,8 +74,8 @@ impl Input {
                 Err(io::Error::other("it is a terminal, and recordings are binary: name a FILE"))
             }
             Self::Stdin => {
-                // Ctrl-C goes to every program of a pipeline: the recorder before this one ends its stream then, and the
-                // end is still to be shown.
+                // Ctrl-C goes to every program of a pipeline. The recorder before this one then ends its stream, and
+                // this end must still be shown.
                 if platform::file::is_input_piped()? {
                     platform::signals::outlast_one_interrupt()?;
                 }
@@ -85,7 +85,7 @@ impl Input {
     }
 }
 
-/// The stream itself, or what it holds if it is compressed. Waits for its first four bytes, no more.
+/// The stream, decompressed if necessary. Waits for its first four bytes only.
 pub(super) fn decompressed(mut stream: impl Read + 'static) -> io::Result<Opened> {
     let mut begin = Vec::with_capacity(ZSTD_MAGIC.len());
     stream.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin)?;

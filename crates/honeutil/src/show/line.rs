@@ -7,8 +7,8 @@
 //! 2026-07-30T12:00:00.000000003Z PAKT       7 alice    curl            out tcp 10.0.0.1:40000 > 192.0.2.1:443 ...
 //! ```
 //!
-//! The first five columns are always there and hold one word each, `-` where nothing is known. What follows is
-//! `key=value` but for a packet's direction and addresses. A value is one word; only `args`, which comes last, is several.
+//! The first five columns are always there. Each is one word, `-` if nothing is known. What follows is `key=value`,
+//! except a packet's direction and addresses. A value is one word; only `args`, which comes last, can be several.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -249,7 +249,7 @@ fn kind(event: &Event<'_>) -> &'static str {
     }
 }
 
-/// A machine's identity as such numbers are usually written, in the order of its bytes.
+/// A machine's identity in the usual form of a GUID, in the order of its bytes.
 pub(crate) fn guid_text(guid: &[u8; 16]) -> String {
     let mut out = String::with_capacity(36);
     for (index, byte) in guid.iter().enumerate() {

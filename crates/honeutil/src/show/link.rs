@@ -1,5 +1,5 @@
-//! Link types: where the IP header begins behind the header of the link layer. Layouts from the list at
-//! <https://www.tcpdump.org/linktypes.html>; what is IP in them is decided as Wireshark does.
+//! Link types: finds the IP header after the header of the link layer. Layouts from the list at
+//! <https://www.tcpdump.org/linktypes.html>. What counts as IP in them is decided as in Wireshark.
 
 use hone_pcapng::Direction;
 
@@ -17,26 +17,26 @@ const AF_INET6: [u32; 3] = [24, 28, 30];
 /// `LINUX_SLL_OUTGOING`: sent by this host.
 const SENT: u8 = 4;
 
-/// A packet behind the header of its link layer.
+/// A packet without the header of its link layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link<'a> {
-    /// What the link layer says about the payload.
+    /// The payload's type, according to the link layer.
     pub(crate) carries: Carries,
-    /// What follows the link layer's header; empty if that was cut.
+    /// The bytes after the link layer's header; empty if they were cut off.
     pub(crate) payload: &'a [u8],
-    /// Which way it went, where the link layer's header says so.
+    /// The direction, if the link layer's header contains it.
     pub(crate) direction: Option<Direction>,
 }
 
-/// What a payload is.
+/// The type of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carries {
-    /// IP of the version that its first byte says. The link layer's number may be that of IPv4: Wireshark takes either
-    /// version behind it.
+    /// IP, with the version in its first byte. The link layer's number may be that of IPv4; as in Wireshark, either
+    /// version may follow it.
     Ip,
     /// IPv6, and nothing else.
     Ipv6,
-    /// Something else, or the header is cut before it says.
+    /// Something else, or the header is cut off before its type.
     Other,
 }
 
@@ -45,7 +45,7 @@ fn sent(sent: bool) -> Direction {
 }
 
 impl<'a> Link<'a> {
-    /// Parts a packet of this link type; `None` if the type is not known here.
+    /// Parses a packet of this link type; `None` if the type is unknown.
     pub(crate) fn decode(link_type: u32, data: &'a [u8]) -> Option<Self> {
         let mut direction = None;
         let (carries, payload) = match link_type {
@@ -53,7 +53,7 @@ impl<'a> Link<'a> {
             1 => split(data, 14).map_or(NOTHING, |(header, rest)| ethertype(two(header, 12), rest)),
             // PPP, also in frames like those of HDLC; Cisco's HDLC.
             9 | 50 | 104 => ppp(data),
-            // IP at once: as Hone writes it, and the numbers that systems have for it.
+            // No link-layer header: the type that Hone writes, and the numbers that systems have for it.
             12 | 14 | 101 | 228 => (Carries::Ip, data),
             108 => split(data, 4).map_or(NOTHING, |(header, rest)| (family(word(header)), rest)),
             // Linux cooked capture.
@@ -75,11 +75,11 @@ impl<'a> Link<'a> {
 
 const NOTHING: (Carries, &[u8]) = (Carries::Other, &[]);
 
-/// The BSDs' loopback: an address family, in the byte order of the machine that captured, which no file says.
+/// The BSDs' loopback: an address family, in the byte order of the capturing machine, which the file does not contain.
 fn null(data: &[u8]) -> (Carries, &[u8]) {
     let Some((header, rest)) = split(data, 4) else { return NOTHING };
     let number = word(header);
-    // As in tcpdump: families are small numbers.
+    // As in tcpdump: an address family is a small number, which shows the byte order.
     (family(if number > 0xFFFF { number.swap_bytes() } else { number }), rest)
 }
 
@@ -91,7 +91,7 @@ fn family(number: u32) -> Carries {
     }
 }
 
-/// What an Ethernet type says about what follows it, and where that begins.
+/// The payload's type according to an Ethernet type, and the offset of the payload.
 fn ethertype(mut number: u16, mut rest: &[u8]) -> (Carries, &[u8]) {
     while VLANS.contains(&number) {
         let Some((tag, after)) = split(rest, 4) else { return NOTHING };
@@ -134,12 +134,12 @@ fn split(data: &[u8], header: usize) -> Option<(&[u8], &[u8])> {
     data.split_at_checked(header)
 }
 
-/// Two bytes of a header that has them, in network byte order.
+/// Two bytes of a header in network byte order, if they are there.
 fn two(header: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([header[at], header[at + 1]])
 }
 
-/// The first four bytes of a header that has them, in network byte order.
+/// The first four bytes of a header in network byte order, if they are there.
 fn word(header: &[u8]) -> u32 {
     u32::from(two(header, 0)) << 16 | u32::from(two(header, 2))
 }

@@ -1,10 +1,10 @@
 //! `honeutil show`: augmented files and streams as text or JSON, one event a line.
 //!
-//! Bounded memory; two passes over files, for `corrections` that stand behind what they correct, one over everything
-//! else. `input` opens what is to be shown, `stream` parts it into the blocks of PCAP-NG or the
-//! packets of the `classic_pcap` format, each becomes an event (`event`) with what `processes` knows of its process and
-//! what `link` finds behind its link layer's header, `select` decides, and `line` or `json` writes. Whatever was
-//! written is out before more input is waited for, so live input flows.
+//! Memory is limited. Files are read twice, because `corrections` come after the packets that they correct; everything
+//! else is read once. `input` opens what should be shown. `stream` splits it into PCAP-NG blocks or packets of the
+//! `classic_pcap` format. Each becomes an event (`event`), with what `processes` knows of its process and what `link`
+//! finds after its link layer's header. `select` decides whether to show it, and `line` or `json` writes it. All output
+//! is flushed before the program waits for more input, so live input flows.
 
 pub mod classic_pcap;
 mod community_id;
@@ -35,11 +35,11 @@ use self::select::Selection;
 use self::stream::{Stream, StreamError};
 use crate::messages::Messages;
 
-/// What is read at once.
+/// How many bytes are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
-/// How much is collected before it is written.
+/// How many bytes are collected before they are written.
 const OUT_BYTES: usize = 64 << 10;
-/// Link types of an input of which it is said that they are not decoded.
+/// Most link types of an input for which a message reports that they are not decoded.
 const MAX_NOTES: usize = 16;
 
 /// How events are written.
@@ -76,8 +76,8 @@ impl<W: Write> Show<W> {
         }
     }
 
-    /// Collects the corrections of the inputs that are then to be shown in the same order, as far as they can be read
-    /// twice. What cannot be read is found when it is shown.
+    /// Collects the corrections of the inputs that will be shown in the same order, as far as they can be read twice.
+    /// Read errors are reported later, when the inputs are shown.
     pub fn collect(&mut self, inputs: &[Input]) {
         for (index, input) in inputs.iter().enumerate() {
             self.corrections.begin(index);
@@ -121,10 +121,10 @@ impl<W: Write> Show<W> {
         }
     }
 
-    /// Shows an input to its end, or to the first place where it is not sound.
+    /// Shows an input to its end, or to the first invalid place.
     ///
     /// # Errors
-    /// [`ShowError`]; everything before is shown.
+    /// [`ShowError`]. Everything before the error was shown.
     pub fn show(&mut self, input: &Input) -> Result<(), ShowError> {
         let opened = input.open().map_err(|source| ShowError::Open { name: input.name(), source });
         let shown = opened.and_then(|stream| self.stream(stream, &input.name()));
@@ -205,12 +205,12 @@ impl From<StreamError> for Stop {
     }
 }
 
-/// What is said about an input, once each, on standard error.
+/// Messages about an input on standard error. Each is printed once.
 struct Notes<'a> {
     name: &'a str,
-    /// Those said to be not decoded.
+    /// Link types that were already reported as not decoded.
     link_types: Vec<u32>,
-    /// That it has no processes is said, or does not matter.
+    /// Whether it was reported that the input has no processes, or this does not matter.
     no_processes: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Which process has which id, by the events of the stream. Owned by the loop in [`super`]; begins anew with
-//! each section. Bounded, however many processes a stream makes up.
+//! The process of each process id, according to the events of the stream. Owned by the loop in [`super`]. Each section
+//! begins with an empty table. Memory is limited, whatever a stream contains.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use hone_pcapng::{ProcessEvent, ProcessEventKind};
 use crate::text::{base_name, escape};
 use crate::users;
 
-/// Bytes that the table may take, about.
+/// Most bytes of the table, approximately.
 const MAX_BYTES: usize = 32 << 20;
-/// What an entry takes besides its texts, about.
+/// Bytes of an entry besides its texts, approximately.
 const ENTRY_BYTES: usize = 216;
-/// Bytes kept of a path, of a user's name and of a container's.
+/// Most bytes that are kept of a path, a user's name and a container's name.
 const MAX_PATH: usize = 4096;
 const MAX_USER: usize = 256;
 const MAX_CONTAINER: usize = 256;
@@ -30,7 +30,7 @@ pub(crate) struct Process {
     pub(crate) security_id: String,
     /// The container that it is in; empty if none.
     pub(crate) container: Vec<u8>,
-    /// The path's last part, fit to be shown; empty if unknown.
+    /// The last part of the path, made safe for display; empty if unknown.
     pub(crate) shown_name: String,
     ended: bool,
 }
@@ -41,7 +41,7 @@ impl Process {
         base_name(&self.path)
     }
 
-    /// What it takes, about.
+    /// Bytes that the entry takes, approximately.
     pub(super) fn bytes(&self) -> usize {
         let texts = self.path.len()
             + self.user_name.len()
@@ -65,25 +65,25 @@ impl Processes {
         self.by_pid.get(&pid)
     }
 
-    /// Forgets all: another section.
+    /// Removes all processes, because another section begins.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Takes note of an event.
+    /// Updates the table with an event.
     pub(crate) fn note(&mut self, event: &ProcessEvent<'_>) {
         let pid = event.process;
         if event.kind == ProcessEventKind::Ended
             && let Some(process) = self.by_pid.get_mut(&pid)
         {
-            // It stays known: its last packets may come after it.
+            // An ended process stays known, because its last packets may come later.
             process.ended = true;
             return;
         }
         let before = self.by_pid.remove(&pid);
         self.bytes -= before.as_ref().map_or(0, Process::bytes);
         let mut process = match event.kind {
-            // A child runs its parent's program, as its user, until it says otherwise.
+            // A child has its parent's program and user until an event reports others.
             ProcessEventKind::Forked => event.parent.and_then(|parent| self.by_pid.get(&parent)).cloned(),
             _ => before.filter(|process| !process.ended),
         }
@@ -105,7 +105,7 @@ impl Processes {
         if let Some(name) = &event.user_name {
             process.user_name = name[..name.len().min(MAX_USER)].to_vec();
         }
-        // Every start says it anew: a child need not be where its parent is.
+        // Every start reports the container again, because a child may be in another one than its parent.
         let container = event.container.as_deref().unwrap_or_default();
         process.container = container[..container.len().min(MAX_CONTAINER)].to_vec();
         self.bytes += process.bytes();
@@ -115,7 +115,7 @@ impl Processes {
         }
     }
 
-    /// Makes room: those that have ended are forgotten, and all if that is not enough.
+    /// Makes room: removes ended processes, and all others if that is not enough.
     fn shrink(&mut self) {
         self.by_pid.retain(|_, process| !process.ended);
         self.bytes = self.by_pid.values().map(Process::bytes).sum();

@@ -1,5 +1,5 @@
-//! Which events are shown. Kinds of conditions must all hold; of one kind, any may. An event that has nothing of a
-//! kind (a process event has no port) does not meet its condition.
+//! Which events are shown. An event must meet a condition of every kind that was given; of one kind, any one is enough.
+//! An event without a value of a kind (a process event has no port) does not meet that kind.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use super::event::{Event, Shown};
 use super::expression::{Expression, Subject};
 use crate::text::word;
 
-/// The conditions; an empty list is none.
+/// The conditions. An empty list admits everything.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// Process ids.
@@ -17,7 +17,7 @@ pub struct Selection {
     pub names: Vec<String>,
     /// Users by name, number or security identifier.
     pub users: Vec<String>,
-    /// Beginnings of containers' ids or names.
+    /// The first characters of containers' ids or names.
     pub containers: Vec<String>,
     /// Connection ids.
     pub connections: Vec<u64>,
@@ -25,7 +25,7 @@ pub struct Selection {
     pub ports: Vec<u16>,
     /// Addresses at either end.
     pub hosts: Vec<Network>,
-    /// What packets must meet.
+    /// The expression that packets must meet.
     pub expression: Option<Expression>,
 }
 
@@ -35,7 +35,7 @@ impl Selection {
         self.of_processes() && self.connections.is_empty() && self.of_packets()
     }
 
-    /// Whether only what has a process or a connection may be shown.
+    /// Whether only events with a process or a connection can be shown.
     pub(crate) fn needs_processes(&self) -> bool {
         !self.of_processes() || !self.connections.is_empty()
     }
@@ -85,7 +85,7 @@ impl Selection {
 
     fn packet(&self, shown: &Shown<'_>) -> bool {
         let Event::Packet(packet) = &shown.event else { return false };
-        // Nothing is known of it, so that `not port 53` does not hold either.
+        // Nothing is known of the packet, so even `not port 53` is not met.
         if packet.undecoded {
             return false;
         }
@@ -110,13 +110,12 @@ impl Selection {
     }
 }
 
-/// Whether a name is what somebody wrote: as it is, or as this program prints it.
+/// Whether a name equals the user's text, either as it is or as this program prints it.
 fn is_written(name: &[u8], wanted: &str) -> bool {
     name == wanted.as_bytes() || forms(name, wanted).any(|form| form == wanted)
 }
 
-/// How a name is printed, where that differs from the name itself and may be what is wanted: as a column or value of the
-/// text, and as a string of the JSON form.
+/// How a name is printed, in the text and in JSON strings, if that differs from the name itself.
 fn forms(name: &[u8], wanted: &str) -> impl Iterator<Item = String> {
     let word = wanted.contains('\\').then(|| word(name));
     let string =
@@ -124,7 +123,7 @@ fn forms(name: &[u8], wanted: &str) -> impl Iterator<Item = String> {
     word.into_iter().chain(string)
 }
 
-/// An address, or all that begin with the same bits.
+/// An address, or all addresses that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -132,13 +131,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of `address` and those that share its first `bits` bits; `None` if it has not that many.
+    /// The network of the addresses that share the first `bits` bits with `address`; `None` if it does not have so
+    /// many.
     pub(crate) fn new(address: IpAddr, bits: u8) -> Option<Self> {
         let most = if address.is_ipv4() { 32 } else { 128 };
         (bits <= most).then_some(Self { address, bits })
     }
 
-    /// Whether an address is in it.
+    /// Whether an address belongs to it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let (differs, width) = match (self.address, address) {

@@ -57,7 +57,7 @@ pub(crate) fn count(faults: &Faults, command: &mut Command) -> [(Class, u64); 9]
 }
 
 impl Run {
-    /// It ended by itself: with success, or saying what is wrong. Gives whether it succeeded.
+    /// Checks that it ended by itself: with success, or with an error message. Returns whether it succeeded.
     pub(crate) fn assert_orderly(&self) -> bool {
         let class = self.fault.map(|(class, ..)| class);
         if self.status.signal() == Some(ABORT) {

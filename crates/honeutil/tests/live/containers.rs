@@ -96,7 +96,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // Whoever is still in it was started by this test.
+        // Every process still in it was started by this test.
         let _ = std::fs::write(self.inner.join("cgroup.kill"), "1");
         for directory in [&self.inner, &self.outer] {
             for _ in 0..100 {

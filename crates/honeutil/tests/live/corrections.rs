@@ -72,7 +72,7 @@ fn show(arguments: &[&str], file: &Path) -> Vec<String> {
     String::from_utf8(output.stdout).expect("it is text").lines().map(str::to_owned).collect()
 }
 
-/// Whose the received packets with so many bytes are in text: process id, name and how.
+/// The owners of received packets of this length in the text output: process id, name and how it is known.
 fn in_text(lines: &[String], length: u64) -> Vec<(u32, String, String)> {
     let packets =
         lines.iter().filter(|line| line.contains(" PAKT ") && line.contains(&format!(" len={length} ")));

@@ -86,7 +86,7 @@ fn rotation_of_standard_output_begins_a_new_section() {
     check_parts(&network, &truth, Recording::read_sections(&file));
 }
 
-/// A client and a server that exchange datagrams until the client is told to go on to its end.
+/// A client and a server that exchange datagrams until the client is stopped.
 pub(crate) fn endless_datagrams(network: &Network) -> [Traffic; 2] {
     let (a, b) = (network.v4(End::A), network.v4(End::B));
     let (server, address) = Traffic::server(network, End::B, &format!("udp-server {b}:0 any echo"));
@@ -117,7 +117,7 @@ pub(crate) fn check_parts(network: &Network, truth: &Truth, mut sections: Vec<Re
     };
     assert!(sections.iter().filter(is_amid_traffic).count() >= 2, "it was not cut in the midst of traffic");
     truth.check_payloads(network, &sections.iter().collect::<Vec<_>>());
-    // All processes began before the last section, which restates them and tells their end.
+    // All processes began before the last section, which restates them and reports their end.
     truth.check_processes(sections.last().expect("there are several"));
 }
 

@@ -304,7 +304,7 @@ fn open_connections_are_listed_with_their_processes() {
     assert_eq!(sent.stdout, b"");
 }
 
-/// While honed starts nobody has the socket, and later nobody is seen to use it: only the list tells whose it is.
+/// While honed starts no process has the socket, and later none is seen to use it. Only the list reports the owner.
 #[test]
 fn send_conns_names_the_process_that_honed_cannot_know() {
     if !ready(&["bash"]) {

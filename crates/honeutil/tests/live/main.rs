@@ -1,9 +1,9 @@
 //! Live tests: `honeutil read` records real traffic, and every packet's process is compared with the truth.
 //!
-//! Each test makes its own pair of network namespaces ([`network`]), starts a recording ([`recorder`]), lets programs
-//! talk that say who they are ([`traffic`], `examples/traffic.rs`) and compares ([`truth`]) what was recorded
-//! ([`recording`]) with what they told. Recordings see the whole machine, so tests look only at packets of their own
-//! subnet; that lets them run at the same time. Every file is also read by tshark, capinfos and tcpdump ([`tools`]).
+//! Each test makes its own pair of network namespaces ([`network`]), starts a recording ([`recorder`]), and runs
+//! programs that report their own traffic ([`traffic`], `examples/traffic.rs`). Then it compares ([`truth`]) the
+//! recording ([`recording`]) with these reports. Recordings see the whole machine. So tests look only at packets of
+//! their own subnet, and can run at the same time. Every file is also read by tshark, capinfos and tcpdump ([`tools`]).
 //!
 //! They need root, a kernel from 6.1 and a few programs. Where something is missing a test says `skipped: ` and why;
 //! with `HONE_LIVE=required` in the environment that is a failure.

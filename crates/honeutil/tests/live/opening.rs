@@ -42,7 +42,8 @@ fn the_state_comes_first_and_sorted_by_time() {
     let network = Network::new();
     let held = holding(&network);
     let pids = held.each_ref().map(Traffic::pid);
-    // What runs before the sensor and after it ran all the time. Its start tells it from another one of the same id.
+    // A process that runs before the sensor starts and after it ran all the time. Its start time distinguishes it from
+    // another one with the same id.
     let before = running();
     let recorder = Recorder::start(&[]);
     let own = recorder.pid();

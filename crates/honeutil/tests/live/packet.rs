@@ -36,7 +36,7 @@ const ICMP6: u8 = 58;
 const HOP_BY_HOP: u8 = 0;
 
 impl<'a> Ip<'a> {
-    /// `None` if it is no IP packet or too short to tell.
+    /// `None` if it is not an IP packet or is too short.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         match bytes.first()? >> 4 {
             4 => {

@@ -37,7 +37,7 @@ fn http_between_curl_and_python() {
 
     let mut truth = Truth::default();
     truth.endpoint(Protocol::Tcp, SocketAddr::new(b, PORT), server.pid());
-    // While it runs, the kernel tells what it is.
+    // While it runs, the kernel reports its program.
     truth.processes.push(describe(server.pid()));
     for port in 30_000..30_000 + CURLS {
         let url = format!("http://{b}:{PORT}/page");

@@ -31,7 +31,7 @@ impl Service {
         command.stdin(Stdio::null()).output().expect("honeutil can be started")
     }
 
-    /// The same; it must succeed. Gives standard output.
+    /// The same, but it must succeed. Returns standard output.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);

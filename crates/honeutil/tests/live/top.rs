@@ -17,7 +17,7 @@ use crate::network::Network;
 use crate::recorder::HONEUTIL;
 use crate::service::Service;
 
-/// What terminals are told to show another screen, and the old one again.
+/// The escape sequences that switch a terminal to another screen and back.
 const OTHER_SCREEN: &str = "\x1b[?1049h";
 const OLD_SCREEN: &str = "\x1b[?1049l";
 

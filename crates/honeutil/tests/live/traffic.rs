@@ -51,7 +51,7 @@ impl Traffic {
         self.process.pid()
     }
 
-    /// Starts a server and waits until it listens; its endpoint is told too.
+    /// Starts a server and waits until it listens. Returns also its endpoint.
     pub(crate) fn server(network: &Network, end: End, arguments: &str) -> (Self, SocketAddr) {
         let mut server = Self::start(network, end, arguments);
         let endpoint = server.wait_for("endpoint");
@@ -73,7 +73,8 @@ impl Traffic {
         }
     }
 
-    /// Packets sent and received by the interfaces of its namespace. Unlike what it tells, this does not wait in a pipe.
+    /// Packets sent and received by the interfaces of its namespace. Unlike its reports, this count does not wait in a
+    /// pipe.
     pub(crate) fn packets(&self) -> u64 {
         let path = format!("/proc/{}/net/dev", self.pid());
         let table = std::fs::read_to_string(path).expect("the generator runs");
@@ -93,7 +94,7 @@ impl Traffic {
         stdin.write_all(b"\n").expect("the generator reads its line");
     }
 
-    /// Waits for the end, and returns every line told.
+    /// Waits for the end, and returns every line that was reported.
     pub(crate) fn finish(mut self) -> Vec<String> {
         loop {
             match self.lines.recv_timeout(PATIENCE) {

@@ -1,4 +1,4 @@
-//! What the programs told of themselves, and the comparison of recordings with it.
+//! What the programs reported about their own traffic, and how recordings are compared with it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ pub(crate) struct Process {
     pub(crate) group: (u32, String),
 }
 
-/// Everything that was told.
+/// Everything that was reported.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     endpoints: HashMap<(Protocol, SocketAddr), u32>,
@@ -64,7 +64,7 @@ pub(crate) struct Truth {
 const SHOWN: usize = 12;
 
 impl Truth {
-    /// From what generators told.
+    /// Made from the generators' reports.
     pub(crate) fn told(lines: impl IntoIterator<Item = Vec<String>>) -> Self {
         let mut truth = Self::default();
         for line in lines.into_iter().flatten() {
@@ -118,7 +118,7 @@ impl Truth {
         );
     }
 
-    /// Compares one file with everything that was told. The processes have ended.
+    /// Compares one file with everything that was reported. The processes have ended.
     pub(crate) fn check(&self, network: &Network, recording: &Recording, closing: Closing) {
         self.check_owners(network, recording, closing);
         self.check_payloads(network, &[recording]);
@@ -200,7 +200,8 @@ impl Truth {
             let allowed = closing == Closing::ByKernel && protocol == Protocol::Tcp && kernels;
             return if allowed { Ok(()) } else { Err(format!("no process, but {expected} has it")) };
         };
-        // Until somebody accepts it, a connection is its listener's owner's. Whoever answers has accepted it.
+        // A connection belongs to the listener's owner until a process accepts it. A process that answers has accepted
+        // it.
         let accepted = self.accepted.contains_key(&(local, remote));
         if accepted && (outbound || self.accepted_before_data) && !payload.is_empty() {
             handed_over.insert((local, remote));
@@ -288,7 +289,7 @@ impl Truth {
         report(&faults);
     }
 
-    /// Whoever has an endpoint opened a connection, and all of them were closed.
+    /// Every process with an endpoint opened a connection, and all connections were closed.
     pub(crate) fn check_connections(&self, recording: &Recording) {
         let mut faults = Vec::new();
         for (endpoint, pid) in &self.endpoints {
@@ -316,8 +317,8 @@ fn check_form(packet: &Packet, ip: &Ip<'_>, snap_length: u32) -> Result<(), Stri
     if age > 600 * 1_000_000_000 { Err("its time is long ago".into()) } else { Ok(()) }
 }
 
-/// What a packet refers to, as it is recorded, stands before it in the file: its process has started, its connection is open, and so has
-/// whoever opened that.
+/// Everything that a packet refers to comes before it in the file: the start of its process, the opening of its
+/// connection, and the start of the process that opened it.
 fn check_explained(packet: &Packet, started: &HashSet<u32>, open: &HashMap<u64, u32>) -> Result<(), String> {
     let Some(pid) = packet.recorded_process else { return Ok(()) };
     if !started.contains(&pid) {

@@ -1,4 +1,4 @@
-//! Packets are shown with the process that a later correction gives them.
+//! Packets are shown with the process that a later correction names.
 
 use std::borrow::Cow;
 

@@ -21,7 +21,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Begins with a section and an interface whose packets begin with their IP header.
+    /// Begins with a section and an interface for packets that begin with their IP header.
     pub(crate) fn new(order: ByteOrder) -> Self {
         Self::with_link_type(order, 101)
     }

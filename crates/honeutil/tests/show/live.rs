@@ -64,7 +64,7 @@ fn each_packet_of_a_libpcap_stream_is_shown_as_soon_as_it_is_there() {
     assert!(lines.next().is_none() && child.wait().unwrap().success());
 }
 
-/// In a pipeline, Ctrl-C goes to the recorder too, whose last blocks are still to be shown.
+/// In a pipeline, Ctrl-C also goes to the recorder, and its last blocks must still be shown.
 #[test]
 fn one_interrupt_is_for_the_writer_and_a_second_one_ends_it() {
     let whole = everyday(ByteOrder::Little);

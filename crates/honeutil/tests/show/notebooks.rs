@@ -1,4 +1,4 @@
-//! What `docs/notebooks.md` tells people to type, as it stands there.
+//! The commands that `docs/notebooks.md` shows work as they are written there.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Accounts of Windows: Linux knows none.
+//! Names of Windows accounts. Linux cannot look them up.
 
 /// What an account is called.
 pub(crate) const fn name(_sid: &str) -> Option<String> {

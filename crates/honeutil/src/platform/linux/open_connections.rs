@@ -1,8 +1,8 @@
 //! Open sockets and their processes, from /proc: `proc_net` parses its lists, this walks processes and
 //! network namespaces.
 //!
-//! A socket's inode, which no other socket of the machine has, ties what the lists of a namespace say to the
-//! descriptors of a process. A socket that several processes hold is listed once for each of them.
+//! Each socket has an inode number that no other socket of the machine has. It connects a namespace's list of sockets
+//! with the descriptors of a process. A socket that several processes hold is listed once for each of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -18,7 +18,7 @@ use crate::text::printable;
 /// Characters of a process's name.
 const NAME_WIDTH: usize = 24;
 
-/// Every open socket of the machine, as far as this process may look.
+/// Every open socket of the machine that this process has permission to see.
 ///
 /// # Errors
 /// /proc cannot be read.
@@ -27,7 +27,8 @@ pub fn find() -> io::Result<OpenSockets> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read /proc: {error}")))
 }
 
-/// Looks at every process and every namespace that one is in, below `proc`. What cannot be read of a process is counted.
+/// Looks at every process below `proc`, and at every network namespace of these processes. What cannot be read is
+/// counted.
 fn find_below(proc: &Path) -> io::Result<OpenSockets> {
     let mut found = OpenSockets::default();
     let mut holders: HashMap<u64, BTreeSet<u32>> = HashMap::new();

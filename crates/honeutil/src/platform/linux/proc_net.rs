@@ -1,16 +1,16 @@
-//! The kernel's lists of sockets, /proc/PID/net/tcp and its like, parsed. Each is of one network namespace.
+//! Parses the kernel's lists of sockets, such as /proc/PID/net/tcp. Each list belongs to one network namespace.
 //!
 //! ```text
 //!   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //!    0: 0100007F:0CEA 00000000:0000 0A 00000000:00000000 00:00000000 00000000   112        0 26385 ...
 //! ```
-//! Addresses are words of the machine's byte order that hold bytes of the network's; ports are numbers.
+//! Addresses are words in the machine's byte order, which contain bytes in network order. Ports are numbers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hone_packet::protocol::{ICMP, ICMPV6, TCP, UDP, UDP_LITE};
 
-/// Which list has which protocol's sockets; `None`: any, and it stands where others have the local port.
+/// The protocol of each list; `None`: any protocol, with its number in place of the local port.
 pub(super) const LISTS: &[(&str, Option<u8>)] = &[
     ("tcp", Some(TCP)),
     ("tcp6", Some(TCP)),
@@ -37,8 +37,7 @@ pub(super) struct Socket {
     pub inode: u64,
 }
 
-/// The sockets of a list. Lines that are none, the heading among them, are passed over, and sockets that nobody can
-/// hold any more.
+/// The sockets of a list. Skips the heading, lines that are not sockets, and sockets that no process can hold any more.
 pub(super) fn parse(text: &str, protocol: Option<u8>) -> impl Iterator<Item = Socket> + '_ {
     text.lines().filter_map(move |line| socket(line, protocol)).filter(|socket| socket.inode != 0)
 }
@@ -65,7 +64,7 @@ const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP | UDP_LITE)
 }
 
-/// What IPv6 maps to IPv4 is IPv4's, as packets show it.
+/// An IPv4-mapped IPv6 address becomes an IPv4 address, as in packets.
 fn address(word: &str) -> Option<SocketAddr> {
     let (ip, port) = word.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

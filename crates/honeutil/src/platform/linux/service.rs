@@ -1,4 +1,4 @@
-//! honed, asked for something. Owns the connection, which reads no packets.
+//! Requests to honed. Owns a connection that reads no packets.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::cli::service_choice::ServiceAddress;
 use crate::messages::say;
 use crate::record::control::Control;
 
-/// After what time a wait for honed is reported.
+/// After how long a wait for honed is reported.
 pub(super) const QUIET_WAIT: Duration = Duration::from_secs(2);
 /// How long a honed that is about to end may still accept connections.
 const GOING_PATIENCE: Duration = Duration::from_secs(2);
@@ -20,10 +20,10 @@ const GOING_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Service(Connection);
 
 impl Service {
-    /// Connects. A stop ends waits for it.
+    /// Connects to honed. A stop ends the wait.
     ///
     /// # Errors
-    /// honed does not run, or refuses; with what to do.
+    /// honed does not run, or refuses. The error contains advice.
     pub fn open(address: &ServiceAddress, control: &Control) -> Result<Self, ReaderError> {
         connect(address.socket.as_deref(), control).map(Self)
     }
@@ -44,17 +44,17 @@ impl Service {
         self.0.control(request).map(drop)
     }
 
-    /// The connection, for what only honed can be asked.
+    /// The connection, for requests that only honed understands.
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.0
     }
 }
 
-/// Connects to honed. One that is about to end, or was just killed, still has its socket open for a moment: this waits for
-/// the moment to pass. A stop ends every wait for honed, also later ones.
+/// Connects to honed. A honed that is about to end, or was just killed, still has its socket open for a moment; this
+/// waits until it is closed. A stop ends every wait for honed, also later ones.
 ///
 /// # Errors
-/// It does not run, or refuses; with what to do.
+/// It does not run, or refuses. The error contains advice.
 pub(super) fn connect(socket: Option<&Path>, control: &Control) -> Result<Connection, ReaderError> {
     let asked = Instant::now();
     loop {
@@ -68,8 +68,8 @@ pub(super) fn connect(socket: Option<&Path>, control: &Control) -> Result<Connec
     }
 }
 
-/// Reports a wait that takes long, and ends it when a stop comes meanwhile. A wait that begins after the stop is needed for a
-/// proper end, and goes on: a further Ctrl-C ends the program at once.
+/// Reports a long wait, and ends it if a stop comes during it. A wait that begins after the stop is needed for a proper
+/// end and continues; a further Ctrl-C ends the program at once.
 fn watch(mut control: Control) -> Watch {
     let (mut is_reported, mut was_stopping) = (false, false);
     Box::new(move |Waiting { what, waited, at_most }| {

@@ -1,4 +1,5 @@
-//! honed as a feed: finds it, attaches, reads its stream, comes back to it when it was restarted. Owns the connection.
+//! honed as a feed: connects, attaches, reads its stream, and attaches again after honed was restarted. Owns the
+//! connection.
 
 use std::path::Path;
 use std::thread;
@@ -15,9 +16,9 @@ use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::losses::{Losses, ServiceStatistics};
 
-/// Most bytes read in one round of the loop, so that it looks at signals and times in between.
+/// Most bytes read in one round of the loop, so that signals and times are checked in between.
 const ROUND_BYTES: usize = 4 << 20;
-/// How often a service that has gone is looked for.
+/// How often to try to connect again after the service has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The socket that is meant.
@@ -29,7 +30,7 @@ fn path(choice: &ServiceChoice) -> &Path {
 #[derive(Debug)]
 pub(super) struct ServiceFeed {
     choice: ServiceChoice,
-    /// Wait for honed, and attach again when it was away.
+    /// Whether to wait for honed, and to attach again after it was away.
     follow: bool,
     snap_length: SnapLength,
     connection: Connection,
@@ -39,7 +40,7 @@ pub(super) struct ServiceFeed {
     room: usize,
     /// Whether the end of the section was asked for, and has not come.
     ending: bool,
-    /// Why the statistics did not come at the end: then nothing else will.
+    /// Why the final statistics did not arrive. Then nothing else will arrive.
     failed: Option<ReaderError>,
     /// Whether it was reported that honed does not answer.
     silent: bool,
@@ -47,10 +48,10 @@ pub(super) struct ServiceFeed {
 }
 
 impl ServiceFeed {
-    /// Attaches to honed if it is wanted and runs; `None`: record without it. Waits for it with `follow`.
+    /// Attaches to honed if it is wanted and runs; `None`: record without it. With `follow`, waits until it runs.
     ///
     /// # Errors
-    /// honed refuses, or it does not run although it was asked for, or a stop came while it was waited for.
+    /// honed refuses, or it does not run although it was requested, or a stop came during the wait.
     pub(super) fn attach(
         choice: &ServiceChoice,
         follow: bool,
@@ -94,9 +95,9 @@ impl ServiceFeed {
         }
     }
 
-    /// Takes in statistics that have come, and asks for new ones. Recording does not wait for them.
+    /// Stores statistics that have arrived, and requests new ones. The recording does not wait for them.
     fn count(&mut self) {
-        // If that fails, the old ones stay: the next read returns the reason.
+        // If this fails, the old ones stay, and the next read returns the error.
         if let Ok(Some(statistics)) = self.connection.asked_statistics() {
             self.statistics.update(statistics);
         }
@@ -123,7 +124,7 @@ impl ServiceFeed {
                 Err(error @ (ReaderError::Silent { .. } | ReaderError::GivenUp { .. })) => {
                     self.failed = Some(error);
                 }
-                // The next read returns the reason.
+                // The next read returns the error.
                 Err(_) => {}
             }
         }
@@ -146,7 +147,7 @@ fn attach(
     Ok((connection, statistics))
 }
 
-/// Whether the service has gone, and may come back.
+/// Whether the service has gone and may return.
 fn is_away(error: &ReaderError) -> bool {
     matches!(error, ReaderError::NoService { .. } | ReaderError::Lost | ReaderError::Ended { .. })
         || error.refusal() == Some(Refusal::Stopping)

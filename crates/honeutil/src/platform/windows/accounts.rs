@@ -1,4 +1,5 @@
-//! Accounts' names, asked for once: Windows may have to ask other computers. Owns what it has learned.
+//! Names of accounts. Each is looked up once, because Windows may have to ask other computers. Owns the names found so
+//! far.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,7 @@ use std::thread;
 
 use hone_windows::account;
 
-/// Most accounts that are asked for; a recording from elsewhere may name any number.
+/// Most accounts that are looked up. A recording from elsewhere may contain any number.
 const MOST: usize = 1024;
 
 /// By identifier; `None`: it has no name, or none yet.
@@ -22,7 +23,7 @@ fn learn(sid: &str) -> Option<String> {
     name
 }
 
-/// What an account is called; waits until Windows knows.
+/// The account's name. Waits until Windows has found it.
 pub(crate) fn name(sid: &str) -> Option<String> {
     let (name, is_full) = {
         let known = known();
@@ -35,7 +36,7 @@ pub(crate) fn name(sid: &str) -> Option<String> {
     }
 }
 
-/// What it is called, as far as that is known by now; else it is asked for meanwhile.
+/// The account's name, if it is already known. Otherwise the lookup begins.
 pub(crate) fn name_by_now(sid: &str) -> Option<String> {
     let mut known = known();
     if let Some(name) = known.get(sid) {

@@ -13,8 +13,8 @@ use hone_windows::{files, pipes, process};
 pub use files::rename_new;
 pub use pipes::has_reader;
 
-/// `SECURITY_IDENTIFICATION`: whoever has made a pipe learns who opens it, and can't act in that one's name. Without this
-/// it could, and whoever records is an administrator.
+/// `SECURITY_IDENTIFICATION`: the program that made a pipe can identify who opens it, but cannot act with that user's
+/// rights. Without this flag it could, and a user who records is an administrator.
 const IDENTIFICATION: u32 = 1 << 16;
 
 /// `ERROR_PIPE_BUSY`: all instances of a named pipe are taken.
@@ -180,7 +180,7 @@ pub fn names_left(file: &File) -> io::Result<u64> {
     files::names_left(file)
 }
 
-/// The name that an open file has now; `None`: it is being deleted, or on a file system without such names.
+/// The present path of an open file; `None`: it is being deleted, or its file system has no such paths.
 #[must_use]
 pub fn current_name(file: &File) -> Option<PathBuf> {
     files::name(file).ok()
@@ -206,7 +206,7 @@ pub const fn is_abandoned(_pipe: &File) -> bool {
     false
 }
 
-/// Has the calling thread work when others need not.
+/// Lowers the priority of the calling thread.
 pub fn lower_priority() {
     // Only a courtesy.
     let _ = process::lower_priority();

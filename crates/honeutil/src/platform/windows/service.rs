@@ -1,4 +1,4 @@
-//! The driver, asked for something. Owns the open device; for the driver this is one more reader.
+//! Requests to the driver. Owns the open device; the driver counts it as one more reader.
 
 use std::io;
 
@@ -20,20 +20,20 @@ pub enum DriverError {
     /// It is not there.
     #[error("the driver does not run: `honeutil start` starts it once `honeutil install` has installed it")]
     NotRunning,
-    /// Whoever asks is no administrator.
+    /// The user is not an administrator.
     #[error("only administrators may use the driver: run this in a command prompt opened as administrator")]
     Denied,
     /// It refuses something.
     #[error("the driver refuses {what}: {source}")]
     Refused {
-        /// What was asked for.
+        /// The requested operation.
         what: &'static str,
-        /// Windows' answer.
+        /// Windows' error.
         source: io::Error,
     },
 }
 
-/// What an answer means that came to `what`.
+/// What the error means that `what` returned.
 pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> DriverError {
     move |source| match source.raw_os_error() {
         Some(NOT_FOUND) => DriverError::NotRunning,

@@ -20,7 +20,7 @@ const ROUND_BYTES: usize = 4 << 20;
 pub(super) struct ServiceFeed {
     device: Device,
     event: Event,
-    /// Whether the event is to be waited for: nothing was left to read.
+    /// Whether to wait for the event, because nothing was left to read.
     is_drained: bool,
     /// How many bytes this round may still read.
     room: usize,
@@ -67,7 +67,7 @@ impl ServiceFeed {
 
 impl Feed for ServiceFeed {
     fn catch_up_time(&self) -> Duration {
-        // What happened is in the driver's queue by the time that it has happened.
+        // When something happens, its event is already in the driver's queue.
         Duration::ZERO
     }
 
@@ -85,7 +85,7 @@ impl Feed for ServiceFeed {
             return Ok(Read::Empty);
         }
         match self.device.read(buffer).map_err(refused("to be read")) {
-            // What waits for the mark is all there when it is set, so that nothing is between.
+            // All blocks before the mark are in the queue when it is set, so an empty read is the section's end.
             Ok(0) if std::mem::take(&mut self.is_ending) => Ok(Read::SectionEnd),
             Ok(0) => {
                 self.is_drained = true;

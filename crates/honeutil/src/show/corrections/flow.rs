@@ -1,7 +1,8 @@
-//! The corrections of one way of a connection: which bytes of its stream, and packets of which times, have which owner.
+//! The corrections of one direction of a connection: the owner of bytes of its stream, or of packets with certain
+//! times.
 //!
-//! Sequence numbers begin anew after 4 GiB, so one number can mean several bytes of a connection. A packet is corrected
-//! by the nearest correction of its number behind it.
+//! TCP sequence numbers repeat after 4 GiB, so one number can mean several bytes of a connection. A packet is corrected
+//! by the nearest later correction that contains its number.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -12,36 +13,36 @@ use super::Place;
 use crate::show::event::Packet;
 use crate::show::processes::Process;
 
-/// How often a number is looked for in one connection: once for each 4 GiB.
+/// How many times one number is searched in a connection: once for each 4 GiB.
 const MAX_LAPS: usize = 64;
 const LAP: u64 = 1 << 32;
 
-/// What is right of a packet.
+/// The corrected owner of a packet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Right {
     pub(super) pid: Option<u32>,
-    /// As it is at the correction.
+    /// The process as it is known at the correction.
     pub(super) process: Option<Rc<Process>>,
     pub(super) how: Option<How>,
 }
 
-/// Corrected bytes of a stream, from their key on.
+/// Corrected bytes of a stream. They begin at the entry's key.
 #[derive(Debug)]
 struct Bytes {
-    /// The byte behind the last.
+    /// The position after the last byte.
     to: u64,
     place: Place,
     right: Right,
 }
 
-/// All that is right of a flow.
+/// All corrections of a flow.
 #[derive(Debug, Default)]
 pub(super) struct Rights {
-    /// By the first byte, a sequence number that goes on counting where TCP's begins anew; none overlap.
+    /// By the first byte: a sequence number that does not restart after 4 GiB. Entries do not overlap.
     bytes: BTreeMap<u64, Bytes>,
     /// Where the latest correction begins.
     latest: Option<u64>,
-    /// By the packets' time.
+    /// By the packet's time.
     pub(super) times: HashMap<u64, (Place, Right)>,
 }
 
@@ -50,9 +51,9 @@ impl Rights {
         self.bytes.len() + self.times.len()
     }
 
-    /// Adds what is right of these bytes, in place of what was before.
+    /// Adds the owner of these bytes. Replaces earlier corrections of them.
     pub(super) fn add_bytes(&mut self, from: u32, to: u32, place: Place, right: Right) {
-        // Nearest to the latest one, before or behind it.
+        // The position nearest to the latest correction, before or after it.
         let latest = self.latest.unwrap_or(LAP + u64::from(from));
         #[expect(clippy::cast_possible_truncation, reason = "the number as TCP has it")]
         let distance = from.wrapping_sub(latest as u32).cast_signed();
@@ -78,8 +79,8 @@ impl Rights {
                 self.bytes.insert(to, covered);
             }
         }
-        // One read after the other by the same process is one entry, if nothing stands between them that is behind the
-        // first one only: a packet, or another correction.
+        // If one process read both parts, one after the other, they become one entry. But not if a packet or another
+        // correction lies between them, because only the first part would come after it.
         if let Some((&start, before)) = self.bytes.range(..from).next_back()
             && before.to == from
             && before.right == right
@@ -90,7 +91,7 @@ impl Rights {
         self.bytes.insert(from, Bytes { to, place, right });
     }
 
-    /// What is right of a packet at this place.
+    /// The corrected owner of a packet at this place.
     pub(super) fn find(&mut self, packet: &Packet<'_>, at: Place) -> Option<&Right> {
         let by_time = packet.timestamp.and_then(|time| self.times.get(&time));
         let by_time = by_time.filter(|(place, _)| *place > at);
@@ -121,7 +122,8 @@ mod tests {
         Right { pid: Some(pid), process: None, how: Some(Ok(Method::Reader)) }
     }
 
-    /// The corrections of one flow: first byte, end, process; one after the other from place 1 on.
+    /// Makes the corrections of one flow from (first byte, end, process). The first is at place 1, the next at place 2,
+    /// and so on.
     fn rights_of(corrections: &[(u32, u32, u32)]) -> Rights {
         let mut rights = Rights::default();
         for (place, &(from, to, pid)) in (1..).zip(corrections) {

@@ -1,6 +1,6 @@
-//! Corrections of packets that stand before them ([`hone_pcapng::Correction`]): collected in a first pass over the inputs,
-//! applied in the second one, which shows them. Owned by the loop in [`super`]. Bounded, however many there are: those
-//! that there is no room for are counted. [`flow`] has those of one connection.
+//! Corrections of earlier packets ([`hone_pcapng::Correction`]). A first pass over the inputs collects them. The second
+//! pass, which shows the packets, applies them. Owned by the loop in [`super`]. Memory is limited; corrections for
+//! which there is no room are only counted. [`flow`] contains those of one connection.
 
 mod flow;
 
@@ -13,15 +13,15 @@ use self::flow::{Right, Rights};
 use super::event::{Event, Shown};
 use super::processes::Process;
 
-/// Bytes that the corrections may take, about.
+/// Most bytes that the corrections may take, approximately.
 const MAX_BYTES: usize = 64 << 20;
-/// What an entry of any of the tables takes, about.
+/// Bytes that an entry of any of the tables takes, approximately.
 const ENTRY_BYTES: usize = 128;
 
-/// Where in the inputs: the input's position among them, and the block's number in it.
+/// A place in the inputs: the position of the input, and the number of the block in it.
 type Place = (usize, u64);
 
-/// Where connection ids are unique: in one host's recordings; of a host without an identity, in one input.
+/// The scope in which connection ids are unique: the recordings of one host or, if the host has no identity, one input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Host {
     Guid([u8; 16]),
@@ -48,19 +48,19 @@ pub(crate) struct Corrections {
     flows: HashMap<Flow, Rights>,
     /// The hosts that have corrections, and their numbers.
     hosts: HashMap<Host, usize>,
-    /// Processes as corrections have named them last, so that each is kept once.
+    /// Processes as the last corrections described them. Each is kept only once.
     processes: HashMap<u32, Rc<Process>>,
-    /// What all that takes, about.
+    /// Bytes that all of this takes, approximately.
     bytes: usize,
     left_out: u64,
-    /// Where the pass is.
+    /// The present place of the pass.
     at: Place,
-    /// The host of the section where the pass is.
+    /// The host of the present section.
     host: Option<Host>,
 }
 
 impl Corrections {
-    /// Begins with an input, by its position.
+    /// Begins with the input at this position.
     pub(crate) fn begin(&mut self, input: usize) {
         (self.at, self.host) = ((input, 0), None);
     }
@@ -70,12 +70,12 @@ impl Corrections {
         self.begin(self.at.0 + 1);
     }
 
-    /// How many there was no room for.
+    /// How many corrections were left out for lack of room.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// Goes on to an event; whether it is a correction.
+    /// Moves on to an event. Returns whether it is a correction.
     fn pass(&mut self, shown: &Shown<'_>) -> bool {
         self.at.1 = shown.number;
         match &shown.event {
@@ -86,7 +86,7 @@ impl Corrections {
         false
     }
 
-    /// Takes in an event in the first pass.
+    /// Handles an event in the first pass.
     pub(crate) fn collect(&mut self, shown: &Shown<'_>) {
         if !self.pass(shown) {
             return;
@@ -108,7 +108,7 @@ impl Corrections {
             Corrected::Bytes { from, to } => rights.add_bytes(from, to, self.at, right),
             Corrected::Time(time) => _ = rights.times.insert(time, (self.at, right)),
         }
-        // One that adds no entry may be the first of its flow.
+        // A correction that adds no entry may still be the first of its flow.
         self.bytes += ENTRY_BYTES * rights.len().saturating_sub(before).max(usize::from(before == 0));
         self.bytes -= ENTRY_BYTES * before.saturating_sub(rights.len());
     }
@@ -126,7 +126,7 @@ impl Corrections {
         kept
     }
 
-    /// An event of the second pass as it is right: a packet with its right process.
+    /// Handles an event in the second pass: gives a packet its corrected process.
     pub(crate) fn apply<'a>(&'a mut self, mut shown: Shown<'a>) -> Shown<'a> {
         if self.pass(&shown) || self.flows.is_empty() {
             return shown;

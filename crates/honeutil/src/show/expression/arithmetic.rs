@@ -11,7 +11,7 @@ use super::parse::Parser;
 use super::{Calculation, Comparison, Layer, Node, Value};
 
 impl Parser<'_, '_> {
-    /// A comparison, if that is what comes next; else nothing is taken.
+    /// Parses a comparison if one comes next. Otherwise consumes nothing.
     pub(super) fn comparison(&mut self) -> Option<Node> {
         let (tokens, depth) = (self.tokens, self.depth);
         let node = self.try_comparison();
@@ -36,13 +36,13 @@ impl Parser<'_, '_> {
         Some(Node::Compare(comparison, left, self.value(0)?))
     }
 
-    /// A value whose operators bind at least as `least`.
+    /// Parses a value with operators that bind at least as strongly as `least`.
     fn value(&mut self, least: u8) -> Option<Value> {
         self.deeper().ok()?;
         let mut left = self.operand()?;
         loop {
             let (calculation, binds) = match self.peek() {
-                // Alike, as in libpcap.
+                // They have the same precedence, as in libpcap.
                 "|" => (Calculation::Or, 1),
                 "^" => (Calculation::Xor, 1),
                 "&" => (Calculation::And, 1),
@@ -103,7 +103,7 @@ impl Parser<'_, '_> {
     }
 }
 
-/// Decimal, or hexadecimal after 0x, or octal after 0.
+/// A number: decimal, hexadecimal after 0x, or octal after 0.
 pub(super) fn number(word: &str) -> Option<u32> {
     if !word.starts_with(|first: char| first.is_ascii_digit()) {
         None

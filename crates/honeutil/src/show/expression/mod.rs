@@ -1,14 +1,15 @@
-//! Conditions for packets in the language of tcpdump and Wireshark's capture filters (pcap-filter), evaluated here:
-//! no C library, nothing looked up in the network.
+//! Conditions for packets in the language of tcpdump and Wireshark's capture filters (pcap-filter). They are evaluated
+//! here, without a C library and without name lookups on the network.
 //!
-//! What may be said: `host`, `net`, `port`, `portrange` and `proto` with `src`, `dst` and a protocol; the protocols by
-//! themselves; `less`, `greater`, `len`, `multicast`, `inbound`, `outbound`; comparisons of `proto[offset:size]`;
-//! `and`, `or`, `not` and parentheses. Hosts and ports are numbers. Link-layer conditions (`ether`, `vlan`) are refused:
+//! Supported are `host`, `net`, `port`, `portrange` and `proto` with `src`, `dst` and a protocol; protocols alone;
+//! `less`, `greater`, `len`, `multicast`, `inbound`, `outbound`; comparisons of `proto[offset:size]`; `and`, `or`,
+//! `not` and parentheses. Hosts and ports must be numbers. Link-layer conditions (`ether`, `vlan`) are refused, because
 //! Hone's packets begin at their IP header.
 //!
-//! As in libpcap, `and` and `or` bind alike, from the left; a value without a keyword has those of the value before
-//! it (`port 80 or 443`); and a packet too short for a byte that is looked at is not shown, also under `not`. Other
-//! than there, transport headers are found behind IPv6 extension headers, and `tcp[...]` and its like work on IPv6.
+//! As in libpcap, `and` and `or` have the same precedence, from left to right. A value without a keyword uses the
+//! keywords of the value before it (`port 80 or 443`). A packet that is too short for a requested byte is not shown,
+//! not even under `not`. Unlike in libpcap, transport headers after IPv6 extension headers are found, and `tcp[...]`
+//! and similar work on IPv6.
 
 mod arithmetic;
 mod names;
@@ -31,18 +32,18 @@ pub struct Expression(Node);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExpressionError {
-    /// A character that has no meaning.
+    /// A character without a meaning.
     #[error("{0:?} has no meaning here")]
     Character(char),
-    /// Something else was expected.
+    /// Another word or sign was expected here.
     #[error("expected {expected}, found {found}")]
     Expected {
-        /// What.
+        /// What was expected.
         expected: &'static str,
-        /// What is there.
+        /// What was found.
         found: String,
     },
-    /// Words that do not go together.
+    /// Words that cannot be combined.
     #[error("{what} cannot be combined with {with}")]
     Combination {
         /// The word.
@@ -50,10 +51,10 @@ pub enum ExpressionError {
         /// The other one.
         with: String,
     },
-    /// A condition of the link layer, which is not recorded.
+    /// A condition of the link layer, which recordings do not contain.
     #[error("{0} is not supported: packets are looked at from their IP header on")]
     LinkLayer(String),
-    /// More than is good for anything.
+    /// The expression is too long or nested too deeply.
     #[error("it is longer than {most} words and signs")]
     TooLong {
         /// How many are allowed.
@@ -61,7 +62,7 @@ pub enum ExpressionError {
     },
 }
 
-/// A packet as the condition sees it.
+/// A packet as conditions see it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     /// From the IP header on.
@@ -73,7 +74,7 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Expression {
-    /// Whether the packet meets it.
+    /// Whether the packet meets the condition.
     pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
         self.0.holds(subject) == Some(true)
     }
@@ -97,7 +98,7 @@ enum Node {
     /// A transport protocol, over either version.
     Protocol(u8),
     Host(End, Network),
-    /// From the first to the second port; of one protocol, or of any that has ports.
+    /// From the first to the second port, of one protocol or of any that has ports.
     Port(End, u16, u16, Option<u8>),
     Multicast,
     Broadcast,
@@ -105,7 +106,7 @@ enum Node {
     Compare(Comparison, Value, Value),
 }
 
-/// Which end a host or a port is at.
+/// The end of the packet at which the host or port is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Source,
@@ -139,12 +140,12 @@ enum Comparison {
 enum Value {
     Number(u32),
     Length,
-    /// So many bytes of a header, big-endian, from an offset on.
+    /// The number in this many bytes of a header, big-endian, from an offset on.
     Bytes(Layer, Box<Value>, u8),
     Calculation(Calculation, Box<Value>, Box<Value>),
 }
 
-/// The header that the bytes are in.
+/// The header that contains the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
     Ip(u8),
@@ -166,7 +167,7 @@ enum Calculation {
 }
 
 impl Node {
-    /// `None` if a byte is asked for that the packet has not: it is not to be shown then.
+    /// `None` if the packet does not have a requested byte. Such a packet is not shown.
     fn holds(&self, subject: &Subject<'_>) -> Option<bool> {
         let headers = subject.headers.as_ref();
         Some(match self {
@@ -191,7 +192,7 @@ impl Node {
                 .is_some_and(|headers| matches!(headers.destination, IpAddr::V4(to) if to.is_broadcast())),
             Self::Way(direction) => subject.direction == Some(*direction),
             Self::Compare(comparison, left, right) => {
-                // Bytes of a protocol that the packet is not of: the comparison does not hold.
+                // The packet has another protocol than the bytes, so the comparison is false.
                 if !(left.applies(subject) && right.applies(subject)) {
                     return Some(false);
                 }
@@ -210,7 +211,7 @@ impl Node {
 }
 
 impl Value {
-    /// Whether the packet is of the protocols whose bytes are looked at.
+    /// Whether the packet has the protocols of the bytes in the comparison.
     fn applies(&self, subject: &Subject<'_>) -> bool {
         match self {
             Self::Number(_) | Self::Length => true,
@@ -263,7 +264,7 @@ fn version_of(subject: &Subject<'_>) -> Option<u8> {
     subject.ip.first().map(|byte| byte >> 4)
 }
 
-/// The transport protocol, or the first header's next one, which may be an extension.
+/// The transport protocol, or the next header of the IPv6 header, which may be an extension.
 fn has_protocol(subject: &Subject<'_>, protocol: u8) -> bool {
     let next = || version_of(subject) == Some(6) && subject.ip.get(6) == Some(&protocol);
     subject.headers.is_some_and(|headers| headers.protocol == protocol) || next()

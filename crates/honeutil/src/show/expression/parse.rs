@@ -1,4 +1,4 @@
-//! From the words of an expression to what it means.
+//! Parses the words of an expression.
 //!
 //! ```text
 //! expression  = term { ("and" | "or") term }
@@ -17,9 +17,9 @@ use super::{Comparison, Direction, End, ExpressionError, ICMP, ICMP6, Network, N
 
 type Result<T> = std::result::Result<T, ExpressionError>;
 
-/// How deep an expression may be nested.
+/// Most levels of nesting of an expression.
 const MAX_DEPTH: usize = 100;
-/// What the words before a value say of it.
+/// The keywords before a value.
 #[derive(Debug, Clone, Copy, Default)]
 struct Qualifiers<'a> {
     protocol: Option<&'a str>,
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Node> {
 
 pub(super) struct Parser<'t, 'a> {
     pub(super) tokens: &'t [Token<'a>],
-    /// Those of the last value: the next one without any has the same.
+    /// The keywords of the last value, for a next value without any.
     last: Qualifiers<'a>,
     pub(super) depth: usize,
 }
@@ -196,7 +196,7 @@ impl<'a> Parser<'_, 'a> {
         qualifiers
     }
 
-    /// Whether what comes next can be a value.
+    /// Whether the next word can be a value.
     fn value_follows(&self) -> bool {
         match self.tokens.first() {
             Some(Token::Word(word)) => !matches!(*word, "and" | "or" | "not"),
@@ -301,7 +301,7 @@ impl<'a> Parser<'_, 'a> {
     }
 }
 
-/// A network by the bytes that it has in common: `10`, `192.168`.
+/// A network by the bytes that its addresses have in common: `10`, `192.168`.
 fn short_network(word: &str) -> Option<(IpAddr, u8)> {
     let parts: Vec<u8> = word.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
     let mut address = [0; 4];
@@ -316,7 +316,7 @@ fn protocol_node(name: &str) -> Node {
         _ => {
             let protocol = protocol_number(name).unwrap_or(0);
             let node = Node::Protocol(protocol);
-            // Each has its version of IP; the other one's number means something else there.
+            // Each of them belongs to one version of IP. In the other version, its number means something else.
             match protocol {
                 ICMP => Node::And(Node::Version(4).into(), node.into()),
                 ICMP6 => Node::And(Node::Version(6).into(), node.into()),

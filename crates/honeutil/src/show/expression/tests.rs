@@ -1,4 +1,4 @@
-//! What expressions mean, on packets made for it. `tests/show.rs` compares with tcpdump.
+//! Tests what expressions mean, on packets made for it. `tests/show.rs` compares with tcpdump.
 
 use super::*;
 
@@ -179,7 +179,7 @@ fn what_is_wrong_is_said() {
     assert!(long.parse::<Expression>().is_ok());
 }
 
-/// Words in any order: an expression or an error, never more; and whatever it means, no packet is a reason to fail.
+/// Words in any order make an expression or an error, and no packet makes an expression panic.
 #[test]
 fn any_row_of_words_is_an_expression_or_an_error() {
     let words = [

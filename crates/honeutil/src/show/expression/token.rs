@@ -2,7 +2,7 @@
 
 use super::ExpressionError;
 
-/// Most words and signs of one expression: bounds how deep it can be nested, too.
+/// Most words and signs of one expression. This also limits its nesting.
 const MAX_TOKENS: usize = 2000;
 
 /// A word or a sign.
@@ -22,15 +22,15 @@ impl<'a> Token<'a> {
     }
 }
 
-/// Signs of two characters; they come before those of one.
+/// Signs of two characters. They are tried before those of one.
 const PAIRS: [&str; 8] = ["&&", "||", "!=", ">=", "<=", "==", "<<", ">>"];
 const SINGLES: &str = "()[]+-*/%&|^=<>!:";
 
-/// Parts the text.
+/// Splits the text into tokens.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
     let mut tokens = Vec::new();
     let mut rest = text;
-    // A colon separates within brackets and is part of an address elsewhere.
+    // A colon is a separator within brackets, and part of an address elsewhere.
     let mut brackets = 0_usize;
     while let Some(first) = rest.chars().next() {
         if tokens.len() == MAX_TOKENS {
@@ -58,7 +58,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
     Ok(tokens)
 }
 
-/// How long the word at the beginning is; 0 if there is none.
+/// Length of the word at the beginning; 0 if there is none.
 fn word_length(text: &str, colons: bool) -> usize {
     let bytes = text.as_bytes();
     let at = |index: usize| bytes.get(index).copied().unwrap_or(0);

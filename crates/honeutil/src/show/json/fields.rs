@@ -1,4 +1,4 @@
-//! The fields of an object, by the names of the Elastic Common Schema; what it has no name for is in [`Hone`].
+//! The fields of an object, with the names of the Elastic Common Schema. Fields without such a name are in [`Hone`].
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -90,7 +90,7 @@ pub(super) struct Container<'a> {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ProcessFields<'a> {
     pub(super) pid: u32,
-    /// In its own process id namespace.
+    /// The process id in its own process id namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) vpid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +112,7 @@ pub(super) struct ProcessFields<'a> {
 }
 
 impl<'a> ProcessFields<'a> {
-    /// What earlier events said of a process.
+    /// What earlier events reported about a process.
     pub(super) fn known(pid: u32, process: Option<&'a Process>) -> Self {
         let path = process.map(|process| &process.path[..]).filter(|path| !path.is_empty());
         Self {
@@ -152,14 +152,14 @@ impl<'a> Account<'a> {
     }
 }
 
-/// What only Hone has names for.
+/// Fields that the Elastic Common Schema does not have.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Hone<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connection: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) packet: Option<PacketFields>,
-    /// The packet's process is not the one that was recorded.
+    /// Whether a correction changed the packet's process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) corrected: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,7 +195,7 @@ pub(super) struct Id {
     pub(super) id: u64,
 }
 
-/// Which packets are corrected, and how their process is known.
+/// Which packets a correction is about, and how their process is known.
 #[derive(Debug, Serialize)]
 pub(super) struct CorrectionFields<'a> {
     pub(super) direction: &'static str,
@@ -236,7 +236,7 @@ pub(super) struct PacketFields {
     pub(super) fragment_offset: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) icmp: Option<Icmp>,
-    /// What is malformed in the IP headers, which are not shown then.
+    /// The error in the IP headers. They are not shown then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) malformed: Option<&'static str>,
     /// The link type, if it is one that is not decoded.
@@ -290,12 +290,12 @@ impl From<&EventCounts> for Counts {
     }
 }
 
-/// The bytes of what is not UTF-8, in base64.
+/// Bytes that are not UTF-8, in base64.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Bytes {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) executable: Option<String>,
-    /// Each argument is followed by a zero byte, as it was recorded.
+    /// A zero byte follows each argument, as recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) args: Option<String>,
 }

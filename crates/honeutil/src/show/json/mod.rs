@@ -1,5 +1,5 @@
-//! Events as JSON, one object a line, with the field names of the Elastic Common Schema where it has one and `hone.*`
-//! where it has none. Bytes that are not UTF-8 are replaced in a text field, and whole, in base64, in `hone.bytes`.
+//! Events as JSON, one object a line. Field names are those of the Elastic Common Schema, or `hone.*` where it has
+//! none. In a text field, bytes that are not UTF-8 are replaced; the complete bytes are in `hone.bytes`, in base64.
 
 mod fields;
 
@@ -20,7 +20,7 @@ use super::time::Times;
 use crate::text::prints;
 use crate::traffic::ip::{self, Headers};
 
-/// The version of the schema whose names these are.
+/// The version of the Elastic Common Schema from which the names are.
 const ECS_VERSION: &str = "8.17.0";
 
 /// Writes objects; keeps its buffers from one to the next.
@@ -67,10 +67,11 @@ impl Objects {
     }
 }
 
-/// Escapes in the JSON from `start` on what the text form escapes, too, so that no name steers a terminal. Outside of its
-/// strings JSON has none of that, and within them serde_json has escaped the controls of ASCII but the last one.
+/// From `start` on, escapes the characters that the text form also escapes, so that no name can control a terminal.
+/// Such characters occur only within JSON strings, where serde_json has already escaped all ASCII controls except the
+/// last one.
 fn escape(start: usize, out: &mut Vec<u8>) {
-    // Nearly always nothing: one look at the line costs less than one at each string.
+    // Usually there are none. One check of the line costs less than one of each string.
     if out[start..].iter().copied().max() < Some(b'\x7F') {
         return;
     }
@@ -117,7 +118,7 @@ impl<'a> Document<'a> {
         };
         self.event = EventFields { kind: "event", category: &["process"], types: kinds, action };
         let mut fields = ProcessFields::known(event.process, process);
-        // In full: what is known of a process is kept with a bound.
+        // Complete here, although what is kept of a process is limited.
         fields.executable = event.path.as_deref().map(text).or(fields.executable);
         fields.args =
             event.arguments.as_deref().map(|arguments| super::arguments(arguments).map(text).collect());

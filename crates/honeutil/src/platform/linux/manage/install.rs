@@ -1,4 +1,5 @@
-//! Installs the service by hand: files, group, systemd's knowledge of them. Can be run again: then it mends.
+//! Installs the service by hand: its files, its group, and its registration with systemd. Running it again repairs an
+//! installation.
 
 use std::fs::{File, Permissions};
 use std::io::Write as _;
@@ -16,9 +17,9 @@ use crate::cli::install::InstallArgs;
 use crate::messages::say;
 use crate::text::printable_lines;
 
-/// The group whose members may read.
+/// The group of the users who may read.
 pub(super) const GROUP: &str = "hone";
-/// Units that only a package brings.
+/// Units that only a package installs.
 const PACKAGED_UNITS: [&str; 2] =
     ["/usr/lib/systemd/system/honed.service", "/lib/systemd/system/honed.service"];
 
@@ -27,7 +28,7 @@ const PACKAGED_UNITS: [&str; 2] =
 pub(super) struct Actions {
     pub(super) dry_run: bool,
     count: usize,
-    /// Whoever read standard output has seen enough.
+    /// Standard output was closed by its reader.
     unread: bool,
 }
 
@@ -63,10 +64,10 @@ impl Actions {
     }
 }
 
-/// Installs what is missing or old.
+/// Installs what is missing or outdated.
 ///
 /// # Errors
-/// Something that is not of an earlier installation is in the way, or cannot be made.
+/// Something that an earlier installation did not make is in the way, or something cannot be made.
 pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     let root = args.root.as_deref().unwrap_or(Path::new("/"));
     let here = args.root.is_none();
@@ -104,7 +105,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
             })?;
         }
     }
-    // First, so that what breaks off can be removed.
+    // The manifest is written first, so that an interrupted installation can be removed.
     let path = below(root, Path::new(MANIFEST));
     if manifest != earlier || !path.exists() {
         actions
@@ -133,7 +134,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells systemd, where it runs, or the person what to do.
+/// Registers the service with systemd if that runs. Otherwise prints what the user must do.
 fn take_over(actions: &mut Actions, start: bool) -> anyhow::Result<()> {
     let changed = actions.count() > 0;
     if !systemd::runs() {
@@ -147,7 +148,7 @@ fn take_over(actions: &mut Actions, start: bool) -> anyhow::Result<()> {
     }
     if start && (changed || systemd::state().is_none_or(|state| state != "active (enabled)")) {
         actions.act("run systemctl enable honed", || systemd::control(&["enable", systemd::UNIT]))?;
-        // Readers that are attached see an update as a restart.
+        // Attached readers see an update as a restart of the service.
         actions.act("run systemctl restart honed", || systemd::control(&["restart", systemd::UNIT]))?;
     }
     Ok(())
@@ -169,7 +170,7 @@ fn is_changed(piece: &Piece, root: &Path) -> bool {
     std::fs::read(below(root, &piece.path)).is_ok_and(|content| content != piece.content)
 }
 
-/// Files that somebody else has put there are not overwritten.
+/// Files that another program or person put there are not overwritten.
 fn refuse_foreign(wanted: &[&Piece], earlier: &Manifest, root: &Path) -> anyhow::Result<()> {
     let foreign: Vec<_> = wanted
         .iter()
@@ -192,7 +193,7 @@ fn missing_directories<'a>(path: &'a Path, root: &'a Path) -> impl Iterator<Item
         .map(Path::to_owned)
 }
 
-/// Writes a file beside its place and moves it there: a program may be running.
+/// Writes a file beside its place and then moves it there, because the old program may be running.
 fn write(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
     let directory = path.parent().context("it has no directory")?;
     let name = path.file_name().context("it has no name")?;
@@ -200,7 +201,7 @@ fn write(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
     temporary.push(name);
     temporary.push(".new");
     let temporary = directory.join(temporary);
-    // What an installation that was killed has left. A link is removed, not followed.
+    // A killed installation may have left this file. A link is removed, not followed.
     let _ = std::fs::remove_file(&temporary);
     let written = File::create_new(&temporary)
         .and_then(|mut file| file.write_all(content))
@@ -212,7 +213,7 @@ fn write(path: &Path, mode: u32, content: &[u8]) -> anyhow::Result<()> {
     Ok(written?)
 }
 
-/// Whether the group exists, wherever groups are kept.
+/// Whether the group exists, in any of the system's group databases.
 pub(super) fn group_exists() -> bool {
     Command::new("getent")
         .args(["group", GROUP])

@@ -1,4 +1,4 @@
-//! Which honed is meant, and where its files are.
+//! Which honed a command is about, and where its files are.
 
 use std::path::{Path, PathBuf};
 
@@ -17,11 +17,11 @@ pub(super) const CONFIG: &str = "/etc/hone/hone.toml";
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) socket: PathBuf,
-    /// What the command line says of it.
+    /// What the command line specifies about it.
     pub(super) asked: ServiceInstance,
 }
 
-/// The one key of the configuration that matters here; honed checks it all.
+/// The only key of the configuration that matters here. honed itself checks all keys.
 #[derive(Debug, Deserialize)]
 struct Config {
     socket: Option<PathBuf>,
@@ -32,7 +32,7 @@ impl Instance {
         let absolute = |path: &Option<PathBuf>| path.as_ref().map(std::path::absolute).transpose();
         let asked = ServiceInstance { socket: absolute(&asked.socket)?, config: absolute(&asked.config)? };
         let socket = asked.socket.clone().unwrap_or_else(|| {
-            // A configuration that cannot be read is honed's to complain about, when it starts.
+            // If the configuration cannot be read, honed reports that when it starts.
             std::fs::read_to_string(asked.config.as_deref().unwrap_or(Path::new(CONFIG)))
                 .ok()
                 .and_then(|text| toml::from_str::<Config>(&text).ok()?.socket)
@@ -56,7 +56,7 @@ impl Instance {
         self.socket.with_extension("pid")
     }
 
-    /// What honed and `honeutil start` leave beside the socket.
+    /// The files that honed and `honeutil start` leave beside the socket.
     pub(super) fn left_behind(&self) -> [PathBuf; 3] {
         let mut lock = self.socket.clone().into_os_string();
         lock.push(".lock");

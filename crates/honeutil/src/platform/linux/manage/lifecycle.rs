@@ -1,5 +1,5 @@
-//! Starts and stops honed. Without systemd, `start` runs itself once more as the child that leaves the terminal's
-//! session and then becomes honed, so that honed's process id is the child's.
+//! Starts and stops honed. Without systemd, `start` runs itself again as a child process. The child leaves the
+//! terminal's session and then becomes honed, so that honed's process id is the child's.
 
 use std::fs::Permissions;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,22 +21,22 @@ use crate::cli::stop::StopArgs;
 use crate::messages::say;
 use crate::platform::linux::service::QUIET_WAIT;
 
-/// Where honed's messages go when nobody keeps a journal.
+/// The log file for honed's messages where there is no systemd journal.
 pub(crate) const LOG: &str = "/var/log/honed.log";
 
-/// How long honed may take to load its programs, on a machine that does much else.
+/// How long honed may take to load its BPF programs on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(120);
-/// How long it may take to end: readers have 5 s of it.
+/// How long honed may take to end. Up to 5 s of it are for its readers.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
-/// How often to look.
+/// How often to check whether it has started or ended.
 const TICK: Duration = Duration::from_millis(20);
-/// How much of the log is shown when it does not start.
+/// How much of the log is shown if it does not start.
 const MOST_LOG: u64 = 4096;
 
 /// Starts honed unless it runs, and returns when it serves readers.
 ///
 /// # Errors
-/// It cannot start, with what it said.
+/// It cannot start. The error contains its messages.
 pub fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
     if let Some(honed) = &args.become_honed {
         return Err(become_honed(honed, args));
@@ -69,7 +69,7 @@ pub fn start(args: &StartArgs) -> anyhow::Result<ExitCode> {
 /// Stops honed if it runs, and returns when it has ended.
 ///
 /// # Errors
-/// It goes on, with why.
+/// It does not end. The error explains why.
 pub fn stop(args: &StopArgs) -> anyhow::Result<ExitCode> {
     let instance = Instance::of(&args.instance)?;
     match end(&instance, args.force)? {
@@ -84,7 +84,7 @@ pub(super) fn end(instance: &Instance, force: bool) -> anyhow::Result<Option<Opt
     let mut connection = match instance.connect() {
         Ok(connection) => connection,
         Err(ReaderError::NoService { .. }) => {
-            // systemd may be about to start it again.
+            // systemd may be about to restart it.
             if instance.is_of_systemd() && rustix::process::geteuid().is_root() {
                 systemd::control(&["stop", systemd::UNIT])?;
             }
@@ -105,7 +105,7 @@ pub(super) fn end(instance: &Instance, force: bool) -> anyhow::Result<Option<Opt
             let patience = Timespec::try_from(patience).ok();
             poll(&mut [PollFd::new(ended, PollFlags::IN)], patience.as_ref()).is_ok_and(|ready| ready > 0)
         }
-        // Of a process in another namespace only the socket can be seen.
+        // If the process is in another namespace, only its socket is visible.
         None => {
             let asked = Instant::now();
             loop {
@@ -162,12 +162,12 @@ fn spawn(instance: &Instance, honed: &Path, log: &Path) -> anyhow::Result<u32> {
     if let Some(directory) = instance.socket.parent()
         && !directory.exists()
     {
-        // Members of the group may enter, whatever this shell's umask.
+        // Members of the group must be able to enter, whatever this shell's umask is.
         std::fs::create_dir(directory)
             .and_then(|()| std::fs::set_permissions(directory, Permissions::from_mode(0o755)))
             .with_context(|| format!("cannot make the directory {}", directory.display()))?;
     }
-    // honed's own directory is another one.
+    // honed has a different working directory.
     let log = &std::path::absolute(log).with_context(|| format!("cannot find {}", log.display()))?;
     let mut messages = state_file::open_log(log)
         .map_err(|error| anyhow!("cannot log (--log names another file): {error}"))?;

@@ -1,4 +1,4 @@
-//! What an installation has made: written before it is made, so that an installation that broke off can be removed.
+//! The list of what an installation makes. It is written first, so that an interrupted installation can be removed.
 //!
 //! One line each: `file PATH`, `directory PATH`, `group NAME`.
 
@@ -20,7 +20,7 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// What is installed below the root; `None`: nothing.
+    /// The installation below the root; `None`: nothing is installed.
     pub(super) fn read(root: &Path) -> anyhow::Result<Option<Self>> {
         let path = below(root, Path::new(MANIFEST));
         match std::fs::read_to_string(&path) {
@@ -54,7 +54,7 @@ impl Manifest {
                 bail!("{line:?} is not understood");
             }
             let path = PathBuf::from(value);
-            // It says what root removes.
+            // Root will remove these paths, so nothing unusual is accepted.
             let plain =
                 path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
             match kind {

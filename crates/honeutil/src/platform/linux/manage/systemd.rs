@@ -1,4 +1,4 @@
-//! systemd, where it runs: only its own commands are used.
+//! systemd, if it runs. Only its own commands are used.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
