@@ -1,8 +1,9 @@
-//! A correction: what was recorded of packets before, and has turned out to be otherwise.
+//! A correction: what was recorded of earlier packets and has turned out to be wrong.
 //!
-//! Whose an inbound packet is shows when a process takes it out of the socket, which can be long after the packet was
-//! recorded; and that another program has dropped a packet shows right after. Where the packet has left the recorder
-//! by then, a connection event of the kind [`Correction`](crate::ConnectionEventKind::Correction) says what is right.
+//! The owner of an inbound packet is known when a process reads it from the socket, which can be long after the packet
+//! was recorded. That another program has dropped a packet is known right afterwards. If the packet has already left
+//! the recorder by then, a connection event of the kind [`Correction`](crate::ConnectionEventKind::Correction) states
+//! the right owner.
 
 use alloc::vec::Vec;
 
@@ -19,8 +20,8 @@ const HOW: u16 = 6;
 /// Which packets of the event's connection are corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corrected {
-    /// Those whose first byte of TCP payload has a sequence number from `from` on and before `to`, modulo 2^32
-    /// (RFC 9293, section 3.4). One without payload is none of them.
+    /// Packets whose first byte of TCP payload has a sequence number from `from` on and before `to`, modulo 2^32 (RFC
+    /// 9293, section 3.4). A packet without payload is never among them.
     Bytes {
         /// The first byte.
         from: u32,

@@ -111,7 +111,7 @@ pub enum ReadErrorKind {
         /// Where the option begins.
         at: usize,
     },
-    /// An option whose content this crate knows has a length which that content cannot have.
+    /// The length of an option is not possible for its content, which this crate knows.
     OptionLength {
         /// The option's code.
         code: u16,

@@ -346,8 +346,8 @@ fn a_big_endian_packet_has_these_bytes() {
     assert_eq!(emit(&[block], ByteOrder::Big), golden);
 }
 
-/// As the 64-bit fork of the Linux sensor writes it. Each block of it tells how to read one that does not tell by itself,
-/// up to the end of its section.
+/// As the 64-bit fork of the Linux sensor writes it. A block that shows its dialect decides it for the blocks that do
+/// not, up to the end of its section.
 #[test]
 fn the_wide_dialect() {
     let head = "0A0D0D0A 1C000000 4D3C2B1A 0100 0000 FFFFFFFF FFFFFFFF 1C000000

@@ -144,9 +144,9 @@ fn capinfos_knows_the_file() {
     });
 }
 
-/// One section only: libpcap (1.10.3 and older at least) compares the link type of a second interface description, in
-/// whichever section, as it is in the file, with that of the first one, translated to its own number. For raw IP the two
-/// differ (101 and 12), and it gives up.
+/// One section only. libpcap (1.10.3 and older at least) compares the link type of a second interface description, in
+/// any section, with that of the first. It translates only the first one to its own number. For raw IP the two numbers
+/// differ (101 and 12), so it stops with an error.
 #[test]
 fn tcpdump_shows_the_packets() {
     read_with("tcpdump", &["-n", "-t", "-r"], 1, |text| {

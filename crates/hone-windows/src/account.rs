@@ -1,4 +1,4 @@
-//! Accounts: who a security identifier stands for.
+//! Accounts: the names of security identifiers.
 
 use std::ptr::{null, null_mut};
 
@@ -9,7 +9,7 @@ use windows_sys::Win32::Security::{LookupAccountSidW, PSID, SidTypeUnknown};
 use crate::check;
 use crate::text::{narrow, wide};
 
-/// A security identifier of Windows' own making; freed when dropped.
+/// A security identifier in memory that Windows has allocated. Freed when dropped.
 struct Sid(PSID);
 
 impl Sid {
@@ -29,8 +29,8 @@ impl Drop for Sid {
     }
 }
 
-/// The name of the account with this identifier (`S-1-5-...`), without its domain, as far as this computer knows it
-/// (`LookupAccountSidW`). That may ask other computers of the domain, and take long.
+/// The name of the account with this identifier (`S-1-5-...`), without its domain, if this computer can find it
+/// (`LookupAccountSidW`). The call may ask other computers of the domain and take long.
 #[must_use]
 pub fn name(sid: &str) -> Option<String> {
     let sid = Sid::parse(sid)?;

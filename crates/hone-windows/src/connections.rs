@@ -23,18 +23,18 @@ const MOST: u32 = 64 << 20;
 pub struct Open {
     /// The internet protocol's number: 6 or 17.
     pub protocol: u8,
-    /// The own end; an unspecified address stands for any.
+    /// The local address; an unspecified address means any.
     pub local: SocketAddr,
-    /// The other end, of TCP connections.
+    /// The remote address, for TCP connections.
     pub remote: Option<SocketAddr>,
-    /// Whose it is; 0 for what no process has any more.
+    /// The owner's process id; 0 if no process owns it any more.
     pub pid: u32,
 }
 
 /// Every open TCP connection, TCP listener and bound UDP socket.
 ///
 /// # Errors
-/// A table can't be had.
+/// Windows does not return a table.
 pub fn connections() -> io::Result<Vec<Open>> {
     let mut all = Vec::new();
     for family in [AF_INET, AF_INET6] {

@@ -1,4 +1,4 @@
-//! What a console tells its programs.
+//! Signals of the console.
 
 use std::io;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use windows_sys::core::BOOL;
 
 use crate::check;
 
-/// What the user, or Windows, wants of the program.
+/// What the user or Windows requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Ctrl-C.
@@ -25,11 +25,11 @@ type Handler = Box<dyn Fn(Signal) + Send + Sync>;
 
 static HANDLER: OnceLock<Handler> = OnceLock::new();
 
-/// Has the handler called with each signal, on a thread of Windows' own, in place of the program's end
-/// (`SetConsoleCtrlHandler`). Once in a program.
+/// Calls the handler for each signal, on a thread of Windows, instead of ending the program (`SetConsoleCtrlHandler`).
+/// Only once in a program.
 ///
-/// After [`Signal::Close`], Windows would end the program as soon as its handler returns, whatever other threads still have
-/// to do. So this waits, after the handler, until the program has ended.
+/// After [`Signal::Close`], Windows would end the program as soon as its handler returns, even if other threads are
+/// still working. So this waits after the handler until the program has ended.
 ///
 /// # Errors
 /// There is a handler already, or Windows refuses.
@@ -75,7 +75,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// In a program of its own, as every program that shares the console is told.
+    /// Runs in a program of its own, because every program that shares the console receives the signal.
     #[test]
     #[ignore = "is a part of the next test"]
     fn child() {

@@ -22,7 +22,7 @@ const NAME: &str = r"\\.\HoneOut";
 #[derive(Debug)]
 pub struct Device(OwnedHandle);
 
-/// An event that is set when there is something to read again, and resets itself when it was waited for.
+/// An event that is set when there is something to read again. A wait resets it.
 #[derive(Debug)]
 pub struct Event(OwnedHandle);
 
@@ -32,7 +32,7 @@ fn length(bytes: usize) -> io::Result<u32> {
 }
 
 impl Device {
-    /// Opens the device: from here on, what happens is queued for this reader.
+    /// Opens the device. From here on, events are queued for this reader.
     ///
     /// # Errors
     /// 2: the driver does not run. 5: only administrators may.
@@ -57,7 +57,8 @@ impl Device {
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(file) }))
     }
 
-    /// Reads what waits, in whole blocks if the buffer has room for the next; 0: nothing waits, or the section ends.
+    /// Reads the waiting blocks; complete ones if the buffer has room for the next. Returns 0 if nothing waits, or if
+    /// the section ends.
     ///
     /// # Errors
     /// The driver refuses.
@@ -71,7 +72,7 @@ impl Device {
         if done == 0 { Err(io::Error::last_os_error()) } else { Ok(filled as usize) }
     }
 
-    /// A control request by its code, whatever it is; gives how many bytes of `output` are filled.
+    /// Sends a control request with this code. Returns how many bytes of `output` were filled.
     ///
     /// # Errors
     /// The driver refuses.
@@ -94,7 +95,7 @@ impl Device {
         if done == 0 { Err(io::Error::last_os_error()) } else { Ok(filled as usize) }
     }
 
-    /// Asks for something that has no reply.
+    /// Sends a request that has no reply.
     ///
     /// # Errors
     /// The driver refuses.
@@ -110,14 +111,15 @@ impl Device {
     /// What the driver counts.
     ///
     /// # Errors
-    /// The driver refuses, or is another version's.
+    /// The driver refuses, or has another version.
     pub fn statistics(&self) -> io::Result<Statistics> {
         let mut reply = [0; Statistics::REPLY_LENGTH];
         let filled = self.control(Operation::GetStatistics2.control_code().0, &[], &mut reply)?;
         Statistics::parse(&reply[..filled]).map_err(io::Error::other)
     }
 
-    /// Has the driver set this event when there is something to read again; `None`: no event any more. It is set once now.
+    /// Makes the driver set this event when there is something to read again; `None`: no event any more. The event is
+    /// also set once now.
     ///
     /// # Errors
     /// The driver refuses.
@@ -142,18 +144,18 @@ impl Event {
         Ok(Self(unsafe { OwnedHandle::from_raw_handle(event) }))
     }
 
-    /// Its handle as a number.
+    /// The event's handle as a number.
     #[must_use]
     pub fn handle(&self) -> u64 {
         self.0.as_raw_handle().addr() as u64
     }
 
-    /// Waits until it is set, at most so long; whether it was set.
+    /// Waits until the event is set, or until the time is over. Returns whether it was set.
     ///
     /// # Errors
-    /// Windows can't wait.
+    /// The wait failed.
     pub fn wait(&self, longest: Duration) -> io::Result<bool> {
-        // The largest number would be without end.
+        // The largest number would mean no limit.
         let milliseconds = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX).min(u32::MAX - 1);
         // SAFETY: it is open.
         match unsafe { WaitForSingleObject(self.0.as_raw_handle(), milliseconds) } {

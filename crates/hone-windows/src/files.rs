@@ -1,4 +1,4 @@
-//! Files: private ones, which of them is which, and what a handle stands for.
+//! Files: private ones, the identity of files, and what a handle refers to.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -24,14 +24,14 @@ use windows_sys::Win32::Storage::FileSystem::{
 use crate::check;
 use crate::text::{wide, wide_path};
 
-/// Full access for the owner, Administrators and SYSTEM, for nobody else, and nothing from the folder (security descriptor
-/// definition language: `D:P` is a protected list).
+/// Full access for the owner, Administrators and SYSTEM, for no other user, and nothing inherited from the folder
+/// (security descriptor definition language: `D:P` is a protected list).
 const PRIVATE: &str = "D:P(A;;FA;;;OW)(A;;FA;;;BA)(A;;FA;;;SY)";
 
 /// Longest name of a file, in UTF-16 units, and the NUL that ends it.
 const LONGEST_NAME: usize = 1 << 15;
 
-/// A security descriptor in memory of Windows' own.
+/// A security descriptor in memory that Windows has allocated.
 pub(crate) struct Descriptor(PSECURITY_DESCRIPTOR);
 
 impl Descriptor {
@@ -72,9 +72,9 @@ impl Drop for Descriptor {
     }
 }
 
-/// Creates a file, to be written and read, that nobody but its owner, Administrators and SYSTEM may open (`CreateFileW`);
-/// where the file system keeps no rights (FAT), everybody may. Others may rename and remove it while it is open, as with the
-/// standard library's files.
+/// Creates a file for writing and reading that only its owner, Administrators and SYSTEM may open (`CreateFileW`). On a
+/// file system without access rights (FAT), every user may. Other programs may rename and remove it while it is open,
+/// as with the standard library's files.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`]: there is something of that name, be it a link that leads nowhere. Or it can't be created.
@@ -101,11 +101,11 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     Ok(unsafe { File::from_raw_handle(file) })
 }
 
-/// What tells a file from all others: its volume's serial number, and its number there (`GetFileInformationByHandle`). On
-/// ReFS, whose numbers have 128 bits, two files may have the same.
+/// The identity of a file: the serial number of its volume, and its number on that volume
+/// (`GetFileInformationByHandle`). On ReFS, which has numbers of 128 bits, two files may have the same identity.
 ///
 /// # Errors
-/// Windows can't tell, as of pipes.
+/// Windows does not know it, for example of a pipe.
 pub fn id(file: &File) -> io::Result<(u64, u64)> {
     let mut information = BY_HANDLE_FILE_INFORMATION::default();
     // SAFETY: the file is open, and there is room for the structure.
@@ -117,7 +117,7 @@ pub fn id(file: &File) -> io::Result<(u64, u64)> {
 /// How many names an open file has; none, if it is being deleted (`FILE_STANDARD_INFO`).
 ///
 /// # Errors
-/// Windows can't tell, as of pipes.
+/// Windows does not know it, for example of a pipe.
 pub fn names_left(file: &File) -> io::Result<u64> {
     let mut information = FILE_STANDARD_INFO::default();
     let room = u32::try_from(size_of::<FILE_STANDARD_INFO>()).expect("it is small");
@@ -168,7 +168,7 @@ pub fn id_at(path: &Path) -> io::Result<(u64, u64)> {
     id(&options.open(path)?)
 }
 
-/// Renames a file within its volume, never in place of another one (`MoveFileExW`, no flags).
+/// Renames a file within its volume. Never replaces another file (`MoveFileExW`, no flags).
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`]: there is something of the new name. [`io::ErrorKind::CrossesDevices`]: it is on another
@@ -185,7 +185,7 @@ pub fn is_regular(handle: impl AsHandle) -> bool {
     kind(handle) == FILE_TYPE_DISK
 }
 
-/// Whether it is a pipe, or a socket, which Windows does not tell apart (`GetFileType`).
+/// Whether it is a pipe or a socket. Windows does not distinguish the two (`GetFileType`).
 #[must_use]
 pub fn is_pipe(handle: impl AsHandle) -> bool {
     kind(handle) == FILE_TYPE_PIPE

@@ -1,9 +1,10 @@
-//! The filters that make the Windows Filtering Platform call Hone's driver: installed once, by an administrator, they stay
-//! until they are removed, whether the driver runs or not. All of them inspect: without the driver they are passed over,
-//! and with it they block nothing.
+//! The filters that make the Windows Filtering Platform call Hone's driver. An administrator installs them once. They
+//! stay until they are removed, whether the driver runs or not. All of them only inspect: without the driver they have
+//! no effect, and with it they block nothing.
 //!
-//! Installed are a provider, a sublayer, the callouts, and for each callout two filters: one for the time in which the
-//! platform's service runs, and one for the time before, while the system starts. All or nothing: in one transaction.
+//! Installed are a provider, a sublayer, the callouts, and two filters for each callout: one for the time while the
+//! platform's service runs, and one for the time before, while the system starts. All this is one transaction: either
+//! everything is installed or nothing.
 
 mod engine;
 
@@ -13,10 +14,10 @@ use hone_api::callouts::CALLOUTS;
 
 use engine::Engine;
 
-/// What the platform refuses.
+/// An error of the filtering platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What was to be done.
+    /// What was being done.
     pub what: &'static str,
     /// The platform's number: a Win32 error or `FWP_E_*`.
     pub code: u32,
@@ -62,7 +63,7 @@ pub fn uninstall() -> Result<(), Error> {
     Engine::open()?.transaction(remove)
 }
 
-/// From what refers to what is referred to.
+/// Removes each object before the objects that it refers to.
 fn remove(engine: &Engine) -> Result<(), Error> {
     for callout in &CALLOUTS {
         engine.remove_filter(&callout.filter())?;

@@ -1,6 +1,7 @@
-//! What Hone's programs need of Windows: all their unsafe code is here. Empty for other systems.
+//! The Windows functions that Hone's programs need, with all their unsafe code. Empty for other systems.
 //!
-//! Errors are `std::io::Error`s with Windows' own numbers, but for `filters`, whose platform has numbers of its own.
+//! Errors are `std::io::Error`s with Windows' own numbers. Only `filters` has other ones, because the filtering
+//! platform has numbers of its own.
 #![cfg(windows)]
 
 pub mod account;
@@ -15,7 +16,7 @@ pub mod process;
 pub mod service;
 mod text;
 
-/// What Windows says of a call that answers whether it has succeeded.
+/// The result of a Windows call that returns whether it has succeeded.
 fn check(done: windows_sys::core::BOOL) -> std::io::Result<()> {
     if done == 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }

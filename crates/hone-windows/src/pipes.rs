@@ -1,4 +1,4 @@
-//! Named pipes that are made for a reader to come.
+//! Named pipes that are made before their reader opens them.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +20,7 @@ use crate::check;
 use crate::files::Descriptor;
 use crate::text::wide_path;
 
-/// Bytes that it holds for its reader.
+/// Size of the pipe's buffer, bytes.
 const BUFFER: u32 = 64 << 10;
 
 /// Makes a named pipe, to be written, with the rights of [`files::create_new`](crate::files::create_new)'s files. One
@@ -34,7 +34,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     let attributes = descriptor.attributes();
     let path = wide_path(path)?;
     let mode = PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_NOWAIT | PIPE_REJECT_REMOTE_CLIENTS;
-    // Never a further instance of somebody else's pipe, whose reader would be that one's.
+    // Never make a further instance of another program's pipe: that program's reader could get the data.
     let access = PIPE_ACCESS_OUTBOUND | FILE_FLAG_FIRST_PIPE_INSTANCE;
     // SAFETY: the path ends with NUL; it, the attributes and their descriptor live until the call returns.
     let pipe =
@@ -52,11 +52,11 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     Ok(unsafe { File::from_raw_handle(pipe) })
 }
 
-/// Whether a reader has opened the pipe that [`create_new`] has made, be it gone again. From then on a write waits until
-/// there is room (`ConnectNamedPipe`, `SetNamedPipeHandleState`).
+/// Whether a reader has opened the pipe that [`create_new`] has made, even if it has closed it since. From then on a
+/// write waits until there is room (`ConnectNamedPipe`, `SetNamedPipeHandleState`).
 ///
 /// # Errors
-/// Windows can't tell.
+/// Windows does not know it.
 pub fn has_reader(pipe: &File) -> io::Result<bool> {
     // SAFETY: it is open, and of a pipe that does not wait there is nothing that goes on after the call.
     if unsafe { ConnectNamedPipe(pipe.as_raw_handle(), null_mut()) } != 0 {

@@ -71,10 +71,10 @@ fn elevation() -> io::Result<bool> {
     Ok(elevation.TokenIsElevated != 0)
 }
 
-/// Has the calling thread wait for processors behind others (`SetThreadPriority`, below normal).
+/// Lowers the priority of the calling thread to below normal (`SetThreadPriority`).
 ///
-/// Not in background mode: there its disk work, too, would wait behind everybody's, and what a recorder has to put away would
-/// pile up.
+/// It does not use background mode, in which the thread's disk accesses would also wait behind all others, and the
+/// recorder's unwritten data would pile up.
 ///
 /// # Errors
 /// Windows refuses.

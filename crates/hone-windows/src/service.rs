@@ -1,4 +1,4 @@
-//! A kernel driver as the service manager knows it. To change something takes an administrator; to ask, nobody in particular.
+//! A kernel driver as the service manager knows it. Changes need an administrator; queries do not.
 //!
 //! Own code, as the crate `windows-service` (0.8) sets no load order group.
 
@@ -32,20 +32,20 @@ pub const CALLOUT_DEPENDENCIES: &[&str] = &["TCPIP"];
 
 /// `DELETE`, the standard right of that name.
 const DELETE: u32 = 0x0001_0000;
-/// How often a driver that is stopping is looked at.
+/// How often the state of a stopping driver is checked.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A driver to be installed. Its errors at the system's start are noted in the event log, and the start goes on.
 #[derive(Debug, Clone, Copy)]
 pub struct Driver<'a> {
-    /// Under which it is known.
+    /// The name under which it is registered.
     pub name: &'a str,
-    /// For lists of services.
+    /// The name that lists of services show.
     pub display_name: &'a str,
-    /// What it does.
+    /// Its description.
     pub description: &'a str,
-    /// Where its file is. Of a driver that the system starts with: relative to Windows' folder
-    /// (`System32\drivers\hone.sys`), as the loader knows no drives' letters.
+    /// The path of its file. For a driver that starts with the system, relative to Windows' folder
+    /// (`System32\drivers\hone.sys`), because the loader knows no drive letters.
     pub path: &'a Path,
     /// When it is started.
     pub start: Start,
@@ -65,20 +65,20 @@ pub enum Start {
     System = SERVICE_SYSTEM_START,
     /// By the service manager, when it starts.
     Automatic = SERVICE_AUTO_START,
-    /// When somebody asks for it.
+    /// On request.
     Demand = SERVICE_DEMAND_START,
     /// Never.
     Disabled = SERVICE_DISABLED,
 }
 
-/// What an installed driver does.
+/// The state of an installed driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It is not loaded.
     Stopped,
     /// It is loaded.
     Running,
-    /// It is between the two, or what else Windows' number (`SERVICE_STATUS`, `dwCurrentState`) says.
+    /// It is starting, stopping or in any other state (`SERVICE_STATUS`, `dwCurrentState`).
     Other(u32),
 }
 
@@ -93,15 +93,15 @@ pub struct Status {
     pub path: PathBuf,
 }
 
-/// What comes of asking a driver to stop.
+/// The result of a request to stop a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Stop {
     /// It does not run, or not any more.
     Done,
-    /// It does not let itself be unloaded, and runs on: Hone's driver does so while a reader is attached.
+    /// It refuses to be unloaded and continues to run. Hone's driver does this while a reader is attached.
     Refused,
-    /// It was still stopping when the patience ended.
+    /// It was still stopping when the time was over.
     Pending,
 }
 
@@ -185,7 +185,7 @@ pub fn stop(name: &str, patience: Duration) -> io::Result<Stop> {
     };
     while state != SERVICE_STOPPED {
         let Some(left) = patience.checked_sub(begin.elapsed()) else {
-            // So Wine shows it, whose manager asks drivers and does not await their answers.
+            // This happens on Wine: its manager sends the request to the driver and does not wait for the answer.
             return Ok(if state == SERVICE_RUNNING { Stop::Refused } else { Stop::Pending });
         };
         thread::sleep(LOOK.min(left));

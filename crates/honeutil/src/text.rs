@@ -76,8 +76,8 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// A name of somebody else's choice, fit for a terminal: whatever does not print, or would change how its
-/// neighbours print, is escaped; at most `most` characters, the rest is `..`.
+/// A name that another program or user chose, made safe for a terminal: characters that do not print, or would change
+/// how others print, are escaped. At most `most` characters; a longer name is cut and ends with `..`.
 #[must_use]
 pub fn printable(name: &str, most: usize) -> String {
     let mut out = String::new();
@@ -95,7 +95,7 @@ pub fn printable(name: &str, most: usize) -> String {
     out
 }
 
-/// A path of somebody else's choice, fit for a terminal.
+/// A path that another program or user chose, made safe for a terminal.
 #[must_use]
 pub fn shown_path(path: &Path) -> String {
     /// More characters than a path has.
@@ -111,7 +111,7 @@ fn push_printable(char: char, out: &mut String) {
     }
 }
 
-/// Text of several lines, fit for a terminal: as [`printable`], but for the ends of its lines.
+/// Text of several lines, made safe for a terminal: as [`printable`], but line ends stay.
 #[must_use]
 pub fn printable_lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -132,7 +132,7 @@ pub(crate) fn prints(char: char) -> bool {
     matches!(char, ' '..='~') || (char.escape_debug().len() == 1 && !char.is_whitespace())
 }
 
-/// A path's last part; all of `[kworker/0:1]`. Paths of Windows, which have no slash, are parted at backslashes.
+/// The last part of a path; all of `[kworker/0:1]`. Paths of Windows, which have no slash, are split at backslashes.
 #[must_use]
 pub fn base_name(path: &[u8]) -> &[u8] {
     if path.starts_with(b"[") {

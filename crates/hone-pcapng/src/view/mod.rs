@@ -13,8 +13,8 @@ use crate::{ByteOrder, ConnectionEvent, Correction, Dialect, ReadErrorKind};
 pub use packet::PacketView;
 pub use trim::Trimmed;
 
-/// The shortest block of a correction: a connection event's, and options for kind, direction and packets. Other connection
-/// events are shorter, so most are told apart by their length.
+/// The shortest block of a correction: a connection event with options for kind, direction and packets. Other
+/// connection events are shorter, so the length alone distinguishes most of them.
 const MIN_CORRECTION: usize = 60;
 
 /// The bytes of a block, frame included.

@@ -1,4 +1,4 @@
-//! The service manager's functions, each by a safe one.
+//! Safe wrappers of the service manager's functions.
 
 use std::io;
 use std::path::PathBuf;
@@ -135,7 +135,7 @@ impl Service {
         check(unsafe { StartServiceW(self.0.0, 0, null()) })
     }
 
-    /// Asks it to stop; gives its state.
+    /// Requests a stop. Returns the service's state.
     pub(super) fn stop(&self) -> io::Result<u32> {
         let mut status = SERVICE_STATUS::default();
         // SAFETY: the service is open, and there is room for the structure.

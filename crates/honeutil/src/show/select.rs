@@ -115,7 +115,7 @@ fn is_written(name: &[u8], wanted: &str) -> bool {
     name == wanted.as_bytes() || forms(name, wanted).any(|form| form == wanted)
 }
 
-/// How a name is printed, in the text and in JSON strings, if that differs from the name itself.
+/// The printed forms of a name, in the text and in JSON strings, that `wanted` may be.
 fn forms(name: &[u8], wanted: &str) -> impl Iterator<Item = String> {
     let word = wanted.contains('\\').then(|| word(name));
     let string =

@@ -1,5 +1,5 @@
-//! `top`: a live table of who sends and receives how much. One thread reads the feed into the [`model`], looks at keys
-//! and signals, and draws what [`view`] makes of it. Owns the terminal, and restores it however it ends.
+//! `top`: a live table of the traffic of processes or connections. One thread reads the feed into the [`model`],
+//! handles keys and signals, and draws what [`view`] makes of it. Owns the terminal, and always restores it.
 
 pub mod model;
 pub mod view;
@@ -17,9 +17,9 @@ use crate::record::feed::Feed;
 use model::Model;
 use view::{Sort, Table, View};
 
-/// Bytes kept of each packet: its headers, even IPv6's with some extensions.
+/// Bytes kept of each packet: enough for its headers, also for IPv6 with some extensions.
 pub const SNAP_LENGTH: SnapLength = SnapLength::lenient(128);
-/// Longest wait for the feed: how late a key is answered.
+/// Longest wait for the feed. A key is handled at most this much later.
 const WAIT: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -49,7 +49,7 @@ pub fn check_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows what the feed brings until it is quit.
+/// Shows the feed's traffic until the user quits.
 ///
 /// # Errors
 /// The feed fails or ends, or the terminal does.
@@ -93,7 +93,7 @@ pub fn run(mut feed: Box<dyn Feed>, control: &mut Control, interval: Duration) -
     }
 }
 
-/// Brings one round of the feed into the model.
+/// Reads one round of the feed into the model.
 fn take(
     feed: &mut dyn Feed,
     model: &mut Model,
@@ -117,7 +117,7 @@ fn take(
     }
 }
 
-/// Does what a key says; false: quit.
+/// Handles a key. Returns false to quit.
 fn press(view: &mut View, key: KeyCode, is_control: bool) -> bool {
     match key {
         KeyCode::Char('c' | 'C') if is_control => return false,

@@ -1,5 +1,5 @@
-//! What `top` knows: traffic of processes, which the [`Tally`] counts, and of connections, and the rates of both since
-//! the last tick. Bounded however many there are.
+//! The data of `top`: traffic of processes, which the [`Tally`] counts, traffic of connections, and the rates of both
+//! since the last tick. Memory is limited.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::traffic::peers::Peer;
 use crate::traffic::tally::Tally;
 use crate::users;
 
-/// Most connections kept apart.
+/// Most connections that are counted separately.
 const MAX_CONNECTIONS: usize = 16_384;
 /// How many ticks a connection without traffic is kept.
 const IDLE_TICKS: u32 = 30;
@@ -32,11 +32,11 @@ pub struct Row {
     pub name: String,
     /// The process's user.
     pub user: String,
-    /// With whom.
+    /// Its peers.
     pub with: String,
-    /// Since the start.
+    /// Its traffic since the start.
     pub total: Traffic,
-    /// Per second.
+    /// Its traffic per second.
     pub rate: Traffic,
 }
 
@@ -63,7 +63,7 @@ impl Flow {
     }
 }
 
-/// All that is shown.
+/// Everything that is shown.
 #[derive(Debug, Default)]
 pub struct Model {
     tally: Tally,
@@ -109,7 +109,7 @@ impl Model {
         }
     }
 
-    /// Who reads last has the connection.
+    /// A connection belongs to the process that read from it last.
     fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
         if let Some(flow) = self.flows.get_mut(&event.connection).filter(|_| correction.has_process()) {
             flow.set_process(event.process);
@@ -139,7 +139,7 @@ impl Model {
         }
     }
 
-    /// Makes rates of what came since the last tick.
+    /// Computes rates from the traffic since the last tick.
     pub fn tick(&mut self, passed: Duration, dropped: u64) {
         self.dropped = dropped;
         self.elapsed += passed;
@@ -216,7 +216,7 @@ impl Model {
 fn per_second(now: &Traffic, before: &Traffic, passed: Duration) -> Traffic {
     let millis = passed.as_millis().max(1);
     let rate = |now: u64, before: u64| {
-        // Rounded, so that one packet in two seconds is something.
+        // Rounded, so that one packet in two seconds is not shown as 0.
         let rate = (u128::from(now.saturating_sub(before)) * 1000 + millis / 2) / millis;
         u64::try_from(rate).unwrap_or(u64::MAX)
     };

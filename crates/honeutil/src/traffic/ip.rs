@@ -1,4 +1,4 @@
-//! Who talks to whom, as a packet's IP headers say: `hone-packet` reads them, here are the words.
+//! Words for what a packet's IP headers contain. `hone-packet` parses the headers.
 
 use hone_packet::PacketError;
 
@@ -24,7 +24,7 @@ pub(crate) fn name(protocol: u8) -> Option<&'static str> {
     })
 }
 
-/// What is malformed in a packet, in two words; `None` if it is only cut too short.
+/// What is malformed in a packet, in two words; `None` if it is only cut off too early.
 #[must_use]
 pub(crate) fn malformed(error: &PacketError) -> Option<&'static str> {
     match error {

@@ -1,4 +1,4 @@
-//! Who talks to whom, counted from the blocks of a stream.
+//! Traffic by process and peer, counted from the blocks of a stream.
 
 pub(crate) mod ip;
 pub mod peers;

@@ -1,4 +1,5 @@
-//! The peers that a process exchanged most bytes with: a short list that is right about the busiest, however many there are.
+//! The peers with which a process exchanged most bytes: a short list that contains the busiest ones, however many peers
+//! there are.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -61,8 +62,8 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The busiest peers. When the list is full, a new peer takes the place of the least busy one and its count ("space
-/// saving"): whoever has more than a sixteenth of the traffic is in the list.
+/// The busiest peers. When the list is full, a new peer takes the place of the least busy one and continues its count
+/// ("space saving"). So every peer with more than a sixteenth of the traffic is in the list.
 #[derive(Debug, Default)]
 pub struct Peers {
     list: Vec<(Peer, u64)>,
@@ -74,7 +75,7 @@ impl Peers {
     pub fn count(&mut self, peer: Peer, bytes: u64) {
         if let Some(index) = self.list.iter().position(|(known, _)| *known == peer) {
             self.list[index].1 += bytes;
-            // Packets come in runs: keep the one that runs in front.
+            // Packets of one peer often follow each other, so its entry is kept in front.
             self.list.swap(0, index);
         } else if self.list.len() < MAX_PEERS {
             self.list.push((peer, bytes));
@@ -84,7 +85,7 @@ impl Peers {
         }
     }
 
-    /// Takes back bytes that were counted with a peer, as far as it is still in the list.
+    /// Subtracts bytes that were counted for a peer, if it is still in the list.
     pub(crate) fn uncount(&mut self, peer: Peer, bytes: u64) {
         if let Some(index) = self.list.iter().position(|(known, _)| *known == peer) {
             let count = &mut self.list[index].1;

@@ -1,5 +1,5 @@
-//! The processes that had traffic, or may have: by name and user, as process events say. Bounded: of too many processes, the
-//! half with least traffic is added up.
+//! The processes that had traffic or may have some, with name and user from process events. Memory is limited: when
+//! there are too many, the half with the least traffic is combined into one count.
 
 use std::collections::HashMap;
 
@@ -58,7 +58,7 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Takes note of what an event says of a process.
+    /// Updates the list with an event about a process.
     pub(super) fn note(&mut self, event: &ProcessEvent<'_>, recent: &mut Recent) {
         let pid = event.process;
         if event.kind == ProcessEventKind::Ended {
@@ -128,7 +128,8 @@ impl Processes {
         index
     }
 
-    /// Makes room: the half with least traffic becomes others. Packets that were counted before move with their processes.
+    /// Makes room: combines the half with the least traffic. Packets that were counted before move with their
+    /// processes.
     fn compact(&mut self, recent: &mut Recent) {
         for (index, process) in self.list.iter_mut().enumerate() {
             process.place = index;

@@ -1,5 +1,6 @@
-//! The packets that a [`Tally`](crate::traffic::tally::Tally) has counted last, so that a correction can move their counts. Bounded:
-//! the oldest one makes room for the next. The packets of a connection are found without looking at all.
+//! The packets that a [`Tally`](crate::traffic::tally::Tally) has counted last, so that a correction can move their
+//! counts. Memory is limited: a new packet replaces the oldest one. The packets of a connection are found without a
+//! search through all.
 
 use hone_pcapng::{ConnectionId, Corrected, Correction, Direction, How, NoOwner};
 
@@ -93,8 +94,8 @@ impl Recent {
         }
     }
 
-    /// Hands the packets that are corrected to `correct`, latest first; some may be right already. Whether all are still
-    /// remembered, as far as that can be said.
+    /// Calls `correct` for the packets to correct, latest first. Some may have the right owner already. Returns whether
+    /// all are still remembered, as far as this is known.
     pub(crate) fn find(
         &mut self,
         connection: ConnectionId,
@@ -182,7 +183,8 @@ impl Coverage {
         }
     }
 
-    /// Whether this packet is so much older than what is corrected that all behind it are older as well.
+    /// Whether this packet is so much older than the corrected ones that all packets before it in the stream are older
+    /// as well.
     fn is_beyond(&self, entry: &Entry) -> bool {
         match self.packets {
             Corrected::Bytes { from, .. } => {

@@ -1,5 +1,5 @@
-//! Who talked to whom, counted from the blocks as they pass by. Cheap per packet, and bounded however many processes
-//! and peers there are.
+//! Traffic by process and peer, counted from the blocks as they pass by. Cheap per packet. Memory is limited, however
+//! many processes and peers there are.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::traffic::recent_packets::{self, Counted, Owner, Recent};
 pub struct Tally {
     /// All packets.
     pub total: Traffic,
-    /// Why packets have no process: how many for which reason. A recording of another version may not say.
+    /// How many packets have no process, for each reason. A recording of another version may contain no reason.
     pub reasons: BTreeMap<NoOwner, u64>,
     /// Packets without a process.
     pub nobody: Traffic,
@@ -28,7 +28,7 @@ pub struct Tally {
     pub nobody_peers: Peers,
     /// Corrections of packets that were counted too long ago to be moved.
     pub missed_corrections: u64,
-    /// Packets whose counts can be moved.
+    /// The packets with counts that a correction can move.
     recent: Recent,
     processes: Processes,
 }
@@ -102,7 +102,7 @@ impl Tally {
         }
     }
 
-    /// Moves the counts of packets that were counted before, as far as they are remembered.
+    /// Moves the counts of corrected packets, as far as they are still remembered.
     fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
         let owner = if correction.has_process() {
             self.processes.owner_of(event.process, &mut self.recent)
@@ -135,7 +135,7 @@ impl Tally {
         }
     }
 
-    /// Takes a packet back.
+    /// Subtracts a packet from the counts.
     fn uncount(&mut self, counted: &Counted) {
         if counted.owner == Owner::Nobody
             && let Some(count) = self.reasons.get_mut(&counted.reason)
