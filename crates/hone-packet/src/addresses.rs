@@ -9,16 +9,16 @@ use crate::sum::Sum;
 pub enum Addresses {
     /// IPv4.
     V4 {
-        /// Who sends.
+        /// The sender.
         source: Ipv4Addr,
-        /// Who is to receive.
+        /// The receiver.
         destination: Ipv4Addr,
     },
     /// IPv6.
     V6 {
-        /// Who sends.
+        /// The sender.
         source: Ipv6Addr,
-        /// Who is to receive; with a routing header, the last one (RFC 8200, section 8.1).
+        /// The receiver; with a routing header, the last one (RFC 8200, section 8.1).
         destination: Ipv6Addr,
     },
 }

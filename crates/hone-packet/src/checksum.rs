@@ -2,20 +2,20 @@
 
 use crate::{Addresses, PacketError, cursor::Cursor, protocol, sum::Sum};
 
-/// A checksum: where it belongs, what is there, and what should be.
+/// A checksum: its place in the packet, the present value and the correct one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChecksumField {
-    /// Where its two bytes are, from the first byte of what was given, bytes.
+    /// Offset of its two bytes from the first byte of the input, bytes.
     pub offset: usize,
-    /// The bytes that are there. In a UDP datagram over IPv4, zero says that the sender computed none (RFC 768).
+    /// The present value. In a UDP datagram over IPv4, zero means that the sender computed none (RFC 768).
     pub found: [u8; 2],
-    /// The bytes that should be there.
+    /// The correct value.
     pub correct: [u8; 2],
 }
 
 impl ChecksumField {
-    /// Puts the checksum into a copy of what it was computed for, in the same or other pieces. A copy that ends before
-    /// the field, or inside it, gets what it has room for.
+    /// Writes the checksum into a copy of the input, in the same or other pieces. If the copy ends before or within the
+    /// field, only the bytes that fit are written.
     pub fn write<'a>(&self, copy: impl IntoIterator<Item = &'a mut [u8]>) {
         let mut offset = self.offset;
         let mut correct: &[u8] = &self.correct;
@@ -38,12 +38,12 @@ impl ChecksumField {
     }
 }
 
-/// How a protocol is laid out, as far as its checksum goes.
+/// The parts of a protocol's header that matter for its checksum.
 struct Layout {
     what: &'static str,
     /// The header's fixed part, bytes; at most [`MAX_FIXED`].
     fixed: usize,
-    /// Where the checksum is.
+    /// Offset of the checksum, bytes.
     offset: usize,
     pseudo_header: bool,
 }
@@ -70,12 +70,12 @@ impl Layout {
     }
 }
 
-/// The checksum of a transport segment that comes in pieces; together they are the whole segment, from the first byte of
-/// its header on, without padding. `None` for a protocol of which no checksum is known here.
+/// The checksum of a transport segment in pieces. Together they are the whole segment without padding, from the first
+/// byte of its header on. `None` if the protocol has no checksum that is known here.
 ///
-/// What the checksum field holds does not matter. A UDP datagram's is always computed: over IPv6 there must be one
-/// (RFC 8200, section 8.1); over IPv4 look at [`ChecksumField::found`] to leave one out that the sender left out. A UDP
-/// checksum that would be 0 is `FF FF` (RFC 768).
+/// The present content of the checksum field does not matter. For UDP a checksum is always computed: over IPv6 there
+/// must be one (RFC 8200, section 8.1); over IPv4, [`ChecksumField::found`] shows whether the sender left it out. A UDP
+/// checksum that would be 0 becomes `FF FF` (RFC 768).
 ///
 /// # Errors
 /// [`PacketError::TooShort`] for the protocol's header; [`PacketError::HeaderLength`] of TCP;
@@ -89,7 +89,7 @@ pub fn transport_checksum<'a>(
         return Ok(None);
     };
     let mut cursor = Cursor::new(segments.into_iter());
-    // The fixed part goes through memory of our own, where the field can be made zero.
+    // The fixed part is copied, so that the field can be set to zero.
     let mut buffer = [0; MAX_FIXED];
     let mut length = 0;
     while let Some(piece) = cursor.piece(fixed - length) {

@@ -1,6 +1,6 @@
-//! A place in a row of buffers.
+//! A position in a row of buffers.
 
-/// Walks a row of buffers as if they were one. Empty buffers are passed over.
+/// Reads a row of buffers as if they were one. Skips empty buffers.
 pub(crate) struct Cursor<'a, I> {
     front: &'a [u8],
     rest: I,
@@ -24,7 +24,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Cursor<'a, I> {
         Some(piece)
     }
 
-    /// The next `N` bytes; if there are fewer, how many there were.
+    /// The next `N` bytes. If there are fewer, returns how many there were.
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], usize> {
         let mut bytes = [0; N];
         let mut filled = 0;

@@ -2,55 +2,55 @@
 
 use core::fmt::{self, Display, Formatter};
 
-/// Why there is no header or checksum. Lengths and offsets are in bytes.
+/// Why a header or checksum could not be made. Lengths and offsets are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PacketError {
-    /// Fewer bytes than the fixed fields, or the length field, ask for.
+    /// There are fewer bytes than the fixed fields or the length field require.
     TooShort {
-        /// The part of the packet, for people.
+        /// The part of the packet, in words.
         what: &'static str,
         /// How many bytes there are.
         length: usize,
-        /// How many there must be.
+        /// How many bytes are required.
         minimum: usize,
     },
-    /// More bytes than the length field can say.
+    /// There are more bytes than fit into the length field.
     TooLong {
-        /// The part of the packet, for people.
+        /// The part of the packet, in words.
         what: &'static str,
         /// How many bytes there are.
         length: usize,
-        /// How many there may be.
+        /// How many bytes are allowed.
         maximum: usize,
     },
-    /// A length field says something else than what is there.
+    /// A length field does not match the actual length.
     LengthsDiffer {
-        /// The part of the packet, for people.
+        /// The part of the packet, in words.
         what: &'static str,
-        /// What the field says.
+        /// The value of the field.
         says: usize,
-        /// What is there.
+        /// The actual length.
         length: usize,
     },
-    /// The header length field is below the header's fixed part or beyond what is there.
+    /// The header length field is shorter than the header's fixed part or longer than the bytes that are there.
     HeaderLength {
-        /// Whose header, for people.
+        /// The protocol of the header, in words.
         what: &'static str,
-        /// What the field says.
+        /// The value of the field.
         says: usize,
-        /// The header's fixed part.
+        /// The length of the header's fixed part.
         minimum: usize,
-        /// What is there.
+        /// How many bytes there are.
         maximum: usize,
     },
     /// The packet begins with neither an IPv4 nor an IPv6 header, but with this version.
     Version(u8),
     /// The packet is a fragment: the checksum covers bytes that are not in it.
     Fragment {
-        /// Where its part of the whole begins.
+        /// Offset of this fragment in the whole packet.
         offset: u16,
-        /// Whether others follow.
+        /// Whether other fragments follow.
         more: bool,
     },
     /// A routing header with stops ahead: the checksum is over an address that is not in the IPv6 header.

@@ -1,4 +1,4 @@
-//! IPv6 extension headers (IANA, "IPv6 Extension Header Types"): which there are, and how long they are.
+//! IPv6 extension headers (IANA, "IPv6 Extension Header Types"): their numbers and lengths.
 
 const HOP_BY_HOP: u8 = 0;
 pub(crate) const ROUTING: u8 = 43;

@@ -1,4 +1,4 @@
-//! IP headers made for segments that come without.
+//! Makes IP headers for segments that come without one.
 
 use core::ops::Deref;
 
@@ -14,7 +14,7 @@ pub(crate) const V4_CHECKSUM: usize = 10;
 const DONT_FRAGMENT: u16 = 0x4000;
 const MAX_FLOW_LABEL: u32 = 0xF_FFFF;
 
-/// What an IP header says besides lengths and checksum. Without options or extension headers, never a fragment.
+/// The content of an IP header, except lengths and checksum. Without options or extension headers, never a fragment.
 ///
 /// ```text
 ///  IPv4 (RFC 791)                                 IPv6 (RFC 8200)
@@ -36,7 +36,7 @@ pub struct IpHeader {
     pub traffic_class: u8,
     /// Identification; IPv4 only.
     pub identification: u16,
-    /// Whether routers must not cut it in fragments; IPv4 only.
+    /// Whether routers must not fragment the packet; IPv4 only.
     pub dont_fragment: bool,
     /// Flow label, 20 bits; IPv6 only.
     pub flow_label: u32,
@@ -67,12 +67,12 @@ impl IpHeader {
         }
     }
 
-    /// The header's bytes, in front of a segment of `segment` bytes, as a whole packet: give the segment's real length,
-    /// not what the snap length leaves of it.
+    /// The header's bytes for a packet with a segment of `segment` bytes. This must be the segment's real length, not
+    /// the length after cutting it to the snap length.
     ///
     /// # Errors
-    /// [`PacketError::TooLong`]: the length field cannot say it, which has 16 bits and counts the header too in IPv4; a
-    /// segment that the network card was to cut may be that long. [`PacketError::FlowLabel`].
+    /// [`PacketError::TooLong`]: the length does not fit into the length field. It has 16 bits, and in IPv4 it includes
+    /// the header. A segment that the network card should split may be that long. [`PacketError::FlowLabel`].
     pub fn emit(&self, segment: usize) -> Result<HeaderBytes, PacketError> {
         match self.addresses {
             Addresses::V4 { source, destination } => {

@@ -1,5 +1,5 @@
-//! The headers of a captured packet, as far as they say who talks to whom: the one walker of IP headers of the engine, of
-//! `show`, `top` and the filters.
+//! The headers of a captured packet, as far as they identify its sender and receiver. The engine, `show`, `top` and the
+//! filters all use this one walker of IP headers.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,28 +8,31 @@ use crate::packet::{V4_FRAGMENT, V6_FRAGMENT, too_short};
 use crate::protocol::{ICMP, ICMPV6, NO_NEXT_HEADER, TCP, UDP, has_ports};
 use crate::{PacketError, extension};
 
-/// What the IP headers of a packet say. Unlike [`packet_checksums`](crate::packet_checksums), this takes fragments and
-/// packets whose end was not captured.
+/// The content of a packet's IP headers. Unlike [`packet_checksums`](crate::packet_checksums), this also accepts
+/// fragments and packets that were not captured to their end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Headers<'a> {
-    /// Who sent it.
+    /// The sender.
     pub source: IpAddr,
-    /// To whom.
+    /// The receiver.
     pub destination: IpAddr,
-    /// The transport protocol's number: of IPv6, the first header that is no extension, or the last that was captured.
+    /// The transport protocol's number. For IPv6, the first header that is not an extension, or the last that was
+    /// captured.
     pub protocol: u8,
-    /// What follows the IP headers and extensions, up to the packet's end as it states it, as far as it was captured.
+    /// The captured bytes after the IP headers and extensions, up to the packet's end according to its length field.
     /// Empty in a later fragment, which has no transport header.
     pub transport: &'a [u8],
-    /// Where that begins in the packet, bytes, as the headers before it say; of IPv6, as far as these were captured.
+    /// Offset of `transport` in the packet, bytes, according to the headers before it. For IPv6, as far as these were
+    /// captured.
     pub transport_offset: usize,
-    /// Where this part of a fragmented packet belongs, in bytes; 0 in a whole packet and in a first fragment.
+    /// Offset of this fragment in the whole packet, bytes; 0 in an unfragmented packet and in a first fragment.
     pub fragment: u16,
 }
 
 impl<'a> Headers<'a> {
-    /// The headers of a packet that begins with its IP header. Bytes behind the end that the header states, such as a
-    /// frame's padding, do not belong to it; a stated length of 0 is that of a packet too long for its field.
+    /// The headers of a packet that begins with its IP header. Bytes after the end that the header states, such as a
+    /// frame's padding, do not belong to the packet. A stated length of 0 means that the packet is too long for the
+    /// field.
     ///
     /// # Errors
     /// [`PacketError::TooShort`] if too little was captured, [`PacketError::Version`] and
@@ -42,14 +45,14 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// Source and destination port, where the protocol has ports and they were captured.
+    /// Source and destination port, if the protocol has ports and they were captured.
     #[must_use]
     pub fn ports(&self) -> Option<[u16; 2]> {
         let &[a, b, c, d] = self.transport.first_chunk().filter(|_| has_ports(self.protocol))?;
         Some([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])])
     }
 
-    /// Type and code of an ICMP message, where they were captured.
+    /// Type and code of an ICMP message, if they were captured.
     #[must_use]
     pub fn icmp(&self) -> Option<[u8; 2]> {
         match self.protocol {
@@ -129,7 +132,7 @@ fn ipv6(packet: &[u8]) -> Result<Headers<'_>, PacketError> {
         }
         let length = extension::length(protocol, second);
         transport_offset += length;
-        // What follows in a later fragment is the middle of something.
+        // A later fragment has no transport header.
         rest = if fragment > 0 { &[] } else { rest.get(length..).unwrap_or_default() };
         protocol = next;
     }

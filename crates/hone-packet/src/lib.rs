@@ -1,20 +1,21 @@
-//! What a packet needs to be whole when the system hands it over in parts: an IP header in front of a transport
-//! segment, and the Internet checksum over a row of buffers.
+//! Completes packets that the system hands over in parts: makes an IP header in front of a transport segment, and
+//! computes the Internet checksum over a row of buffers.
 //!
-//! A network monitor sees packets where they are not finished. The Windows filtering layers hand over a transport
-//! segment without its IP header, as a chain of buffers; both systems leave checksums to the network card. A recording
-//! that keeps such packets as they are is full of "bad checksum". This crate computes what is missing:
+//! A network monitor sees packets before they are complete. The Windows filtering layers hand over a transport segment
+//! without its IP header, as a chain of buffers; on both systems the network card computes the checksums. A recording
+//! of such packets would be full of "bad checksum". This crate computes what is missing:
 //!
 //! * [`IpHeader`] makes the header, with its own checksum where it has one (IPv4).
-//! * [`transport_checksum`] gives the checksum of a TCP, UDP, ICMP or ICMPv6 segment.
-//! * [`packet_checksums`] gives both checksums of a packet that has its IP header.
-//! * [`Headers`] are those of a captured packet, read: who talks to whom.
+//! * [`transport_checksum`] computes the checksum of a TCP, UDP, ICMP or ICMPv6 segment.
+//! * [`packet_checksums`] computes both checksums of a packet that has its IP header.
+//! * [`Headers`] parses the headers of a captured packet.
 //!
-//! Nothing is changed in place: the packet belongs to the system. A checksum comes as a [`ChecksumField`], which says
-//! where it belongs, what is there and what should be; [`ChecksumField::write`] puts it into the monitor's own copy,
-//! which may be shorter (snap length) than what the checksum covers.
+//! The packet itself is not changed, because it belongs to the system. A checksum is returned as a [`ChecksumField`]
+//! with its offset, its present value and its correct value. [`ChecksumField::write`] writes it into the monitor's own
+//! copy, which may be shorter (snap length) than what the checksum covers.
 //!
-//! Pure functions: no state, no lock, no memory is taken, each byte is read once. Any caller at any interrupt level.
+//! Pure functions: no state, no locks, no allocation, and each byte is read once. They can be called at any interrupt
+//! level.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -14,20 +14,20 @@ pub(crate) const V6_FRAGMENT: u16 = 0xFFF8;
 /// The checksums of a packet; offsets count from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PacketChecksums {
-    /// Of the IPv4 header; IPv6 has none.
+    /// The IPv4 header's checksum; IPv6 has none.
     pub header: Option<ChecksumField>,
-    /// Of the transport segment, where its protocol is known here.
+    /// The transport segment's checksum, if its protocol is known here.
     pub transport: Option<ChecksumField>,
 }
 
-/// The checksums of a packet that comes in pieces; together they are the whole packet, from its IP header on. Bytes
-/// behind the end that the header states, such as a frame's padding, do not matter.
+/// The checksums of a packet in pieces. Together they are the whole packet, from its IP header on. Bytes after the end
+/// that the header states, such as a frame's padding, do not matter.
 ///
-/// Two rare things that move an end of the packet are not looked for: source routes in IPv4 options, and home addresses
-/// in IPv6 destination options.
+/// Two rare cases that change an address for the checksum are not handled: source routes in IPv4 options, and home
+/// addresses in IPv6 destination options.
 ///
 /// # Errors
-/// The packet is not whole, or contradicts itself; [`PacketError`] says how.
+/// The packet is incomplete, or its fields contradict each other. [`PacketError`] explains which.
 pub fn packet_checksums<'a>(
     segments: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<PacketChecksums, PacketError> {
@@ -125,7 +125,7 @@ fn v6<'a>(cursor: &mut Cursor<'a, impl Iterator<Item = &'a [u8]>>) -> Result<Pac
     Ok(PacketChecksums { header: None, transport })
 }
 
-/// The segment from byte `at` to byte `end` of the packet; none of it may be missing.
+/// The segment from byte `at` to byte `end` of the packet. All of it must be there.
 fn transport<'a>(
     addresses: &Addresses,
     protocol: u8,

@@ -1,4 +1,4 @@
-//! Synthesised packets in the eyes of tshark, told to check every checksum. Skipped where it is missing.
+//! tshark, with all checksum checks enabled, reads synthesised packets. Skipped where it is missing.
 #![cfg(not(miri))]
 
 mod common;

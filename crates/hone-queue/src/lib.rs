@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # How a request and an event go
+//! # The path of a request and of an event
 //!
 //! ```text
 //!  socket, device ──► Request ──► carry_out ──┐ Shell::locked        ┌──► Reader::wake
@@ -8,8 +8,9 @@
 //!  sensor, callouts ──► Event ────────────────┘ the one lock         └──► Capture::set
 //! ```
 //!
-//! Nothing here holds a lock or reads a clock: a [`Shell`] does. What takes time in proportion to a request (lists of ids,
-//! the open-connection list, a ring buffer) is made before the lock is taken, and freed after it is unlocked.
+//! Nothing here holds a lock or reads a clock: a [`Shell`] does. Work that takes longer the larger a request is (lists
+//! of ids, the open-connection list, a ring buffer) is done before the lock is taken, and memory is freed after it is
+//! unlocked.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,12 @@
-//! How a sensor's events are collected: in batches, and how long to wait for the next.
+//! How a sensor's events are collected: the size of a batch, and how long to wait for the next.
 
 use core::time::Duration;
 
-/// Most records taken from a sensor at once: few enough that a reader waits less than a millisecond for the lock, that even
-/// the largest packets fit into a ring, and that usual ones are still in the processor's cache when they are written.
+/// Most records taken from a sensor at once. They are few enough that a reader waits less than a millisecond for the
+/// lock, that even the largest packets fit into a ring, and that usual packets are still in the processor's cache when
+/// they are written.
 pub const BATCH: usize = 256;
-/// Longest wait for records: how late a block is when there is little traffic.
+/// Longest wait for records. With little traffic, a block can be this late.
 pub const WAIT: Duration = Duration::from_millis(50);
-/// How often the sensor is asked how much it has lost.
+/// How often the sensor's losses are read.
 pub const DROPS_EVERY: Duration = Duration::from_millis(100);

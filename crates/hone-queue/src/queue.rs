@@ -1,11 +1,12 @@
-//! The engine with its readers, as the system knows them. All of [`Queue`] is under the shell's one lock.
+//! The engine, and its readers as the system knows them. The shell's one lock protects all of [`Queue`].
 //!
 //! # Fair share of memory
 //!
-//! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it does not use up
-//! what others need, five eighths of the memory are shared out evenly among the users who read, and each user's part among
-//! the readers of that user, anew with each that attaches or detaches. What waits already stays. The rest is left to tables,
-//! beginnings of sections, and readers that had more when they were fewer.
+//! Blocks are kept once for all readers, and a reader that does not read keeps them in memory. So that it does not use
+//! up what others need, five eighths of the memory are shared. Each user who reads gets an equal part, and each reader
+//! of a user an equal part of that. The parts are computed again when a reader attaches or detaches; blocks that
+//! already wait stay. The rest of the memory is for tables, for the beginnings of sections, and for readers that had a
+//! larger part before.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,18 +15,19 @@ use hone_engine::{
     AttachError, Detached, Engine, Nanos, ReaderId, ReaderOptions, RingBuffer, SnapLength, fallible,
 };
 
-/// A reader, as its system knows it.
+/// A reader, as the system knows it.
 pub trait Reader {
-    /// Wakes the program that reads: there is something to read again. Must not wait.
+    /// Wakes the reading program, because there is something to read again. Must not wait.
     fn wake(&self);
 
-    /// The user whose part of the memory the reader shares. Where a system does not distinguish users: always the same.
+    /// The user id of the reader; the readers of one user share that user's part of the memory. A system that does not
+    /// distinguish users always returns the same.
     fn user(&self) -> u32;
 }
 
 /// What captures packets for the engine.
 pub trait Capture {
-    /// Captures so much of each packet from now on; `None`: no packet.
+    /// From now on, captures this many bytes of each packet; `None`: no packets.
     fn set(&mut self, snap_length: Option<SnapLength>);
 }
 
@@ -40,17 +42,17 @@ pub struct Queue<R, C> {
     pub engine: Engine,
     /// What captures packets.
     pub capture: C,
-    /// Those of one user beside each other.
+    /// The readers of one user are next to each other.
     readers: Vec<Attached<R>>,
-    /// Bytes of blocks that may wait for all readers together.
+    /// Most bytes of blocks that may wait for all readers together.
     shared: usize,
-    /// Most that may wait for one.
+    /// Most bytes of blocks that may wait for one reader.
     most: usize,
 }
 
 impl<R: Reader, C: Capture> Queue<R, C> {
-    /// Without readers. `max_block_bytes`: the engine's; `max_pinned_bytes`: most bytes of blocks that may wait for one
-    /// reader.
+    /// A queue without readers. `max_block_bytes`: as in the engine's configuration. `max_pinned_bytes`: most bytes of
+    /// blocks that may wait for one reader.
     pub const fn new(engine: Engine, capture: C, max_block_bytes: usize, max_pinned_bytes: usize) -> Self {
         let shared = max_block_bytes / 8 * 5;
         Self { engine, capture, readers: Vec::new(), shared, most: max_pinned_bytes }
@@ -67,18 +69,19 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         self.readers.iter_mut().find(|attached| attached.id == id).map(|attached| &mut attached.reader)
     }
 
-    /// Looks at all readers.
+    /// Calls `look` for each reader.
     pub fn for_each(&mut self, mut look: impl FnMut(&Engine, ReaderId, &mut R)) {
         for attached in &mut self.readers {
             look(&self.engine, attached.id, &mut attached.reader);
         }
     }
 
-    /// Attaches a reader with this ring buffer and snap length. To be called with the lock, and followed
-    /// by [`wake`](Self::wake).
+    /// Attaches a reader with this ring buffer and snap length. Call it with the lock, and then call
+    /// [`wake`](Self::wake).
     ///
     /// # Errors
-    /// There are too many readers, or there is no memory. Returns ring buffer and reader too, to be freed without the lock.
+    /// There are too many readers, or there is no memory. Returns also the ring buffer and the reader, so that they can
+    /// be freed without the lock.
     pub fn attach(
         &mut self,
         reader: R,
@@ -100,7 +103,7 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         Ok(id)
     }
 
-    /// Detaches a reader. What it leaves is to be [released](crate::release), and the reader freed, without the lock.
+    /// Detaches a reader. [Release](crate::release) the returned value, and free the reader, without the lock.
     pub fn detach(&mut self, id: ReaderId) -> Option<(R, Option<Detached>)> {
         let place = self.readers.iter().position(|attached| attached.id == id)?;
         let Attached { reader, .. } = self.readers.remove(place);
@@ -109,7 +112,7 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         Some((reader, detached))
     }
 
-    /// Wakes the readers that the engine names. To be called before the lock is unlocked, wherever blocks may have come.
+    /// Wakes the readers that the engine names. Call it before unlocking, wherever blocks may have been added.
     pub fn wake(&mut self) {
         let readers = &self.readers;
         self.engine.take_signals(|id| {
@@ -119,8 +122,8 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         });
     }
 
-    /// After a reader has attached, detached or changed: shares out the memory, and captures as much of each packet as any
-    /// reader wants.
+    /// Call it after a reader was attached, detached or changed. Divides the memory again, and sets the capture to the
+    /// largest snap length of all readers.
     pub fn retarget(&mut self) {
         let users = self.users(None);
         for readers in self.readers.chunk_by(same_user) {
@@ -141,13 +144,13 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         self.part(self.users(Some(user)), own)
     }
 
-    /// How many users read, and this one.
+    /// How many users read, `user` included.
     fn users(&self, user: Option<u32>) -> usize {
         let is_new = |user| !self.readers.iter().any(|attached| attached.reader.user() == user);
         self.readers.chunk_by(same_user).count() + usize::from(user.is_some_and(is_new))
     }
 
-    /// Of so many users, the part of each reader of one who has so many.
+    /// The part of one reader, if there are so many users and this user has so many readers.
     fn part(&self, users: usize, own: usize) -> usize {
         (self.shared / users.max(1) / own.max(1)).min(self.most)
     }

@@ -1,4 +1,4 @@
-//! What a control request does. Each is checked and prepared first, then carried out with the lock.
+//! Carries out control requests. Each is checked and prepared first, then done with the lock.
 
 use hone_api::{ApiVersion, ConnectionIds, OpenConnections, OriginalStatistics, Reply, Request, Statistics};
 use hone_engine::{
@@ -8,7 +8,7 @@ use hone_engine::{
 
 use crate::{Capture, Queue, Reader, Service, statistics::statistics};
 
-/// Records of open connections whose processes are looked up with the lock at once.
+/// How many records of open connections are looked up at once with the lock.
 const LOOK_UP: usize = 256;
 
 /// A [`Queue`] with the system's lock and clock around it.
@@ -22,7 +22,7 @@ pub trait Shell {
     /// Most records of the open-connection list: the engine's bound.
     const MAX_OPEN_CONNECTIONS: usize;
 
-    /// Takes the lock for the length of `work`, which gets the time. Not to be called again within `work`.
+    /// Takes the lock, calls `work` with the time, and unlocks. `work` must not call it again.
     fn locked<T>(
         &self,
         purpose: Purpose,
