@@ -15,7 +15,7 @@ use crate::places::Room;
 const STEP: usize = 64 << 10;
 /// Bytes thrown away at once.
 const SKIP: usize = 4 << 10;
-/// At most this often in a row are bytes received before the thread does its other work.
+/// Most pieces thrown away in a row before the thread does its other work.
 const SKIPS: u32 = 64;
 
 /// Why a request is refused, with advice what to do.

@@ -283,7 +283,7 @@ impl Session {
         if kind == Kind::SectionEnd {
             match self.way {
                 Way::Marked => self.end_stream(&self.hub.reason()),
-                // An earlier mark, set by the client, prevented the service from setting its own.
+                // A mark of the client's own prevented this before: try again.
                 Way::Open if self.hub.phase() == Phase::Ending => self.begin_end(),
                 _ => {}
             }

@@ -54,7 +54,7 @@ pub enum ExpressionError {
     /// A condition of the link layer, which recordings do not contain.
     #[error("{0} is not supported: packets are looked at from their IP header on")]
     LinkLayer(String),
-    /// The expression is too long or nested too deeply.
+    /// The expression has too many words and signs.
     #[error("it is longer than {most} words and signs")]
     TooLong {
         /// How many are allowed.
