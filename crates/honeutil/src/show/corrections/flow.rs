@@ -79,8 +79,8 @@ impl Rights {
                 self.bytes.insert(to, covered);
             }
         }
-        // If one process read both parts, one right after the other, they become one entry. But not if a packet or another
-        // correction lies between the two corrections: it comes after the first of them only.
+        // If one process read both parts, one right after the other, they become one entry. But not if a packet or
+        // another correction lies between the two corrections: it comes after the first of them only.
         if let Some((&start, before)) = self.bytes.range(..from).next_back()
             && before.to == from
             && before.right == right
