@@ -116,7 +116,8 @@ static __always_inline void note_former(struct socket_state *state, struct sock 
 		state->taken_over = time;
 		state->former = KNOWN | end;
 	} else if (sk->sk_type == SOCK_DGRAM || sk->sk_type == SOCK_RAW) {
-		struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, 0);
+		/* Made even if nothing has come yet: a datagram may have been attributed on another CPU, and be noted there right now. */
+		struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!came)
 			return;
 		state->read = KNOWN | first_unread(came, sk, is_udp(sk->sk_type, sk->sk_protocol));
