@@ -1,5 +1,5 @@
-//! A command line split into arguments, as programs made with Microsoft's C runtime split their own ("Parsing C
-//! command-line arguments", learn.microsoft.com). Holds no state.
+//! Splits a command line into arguments by the rules of Microsoft's C runtime ("Parsing C command-line arguments",
+//! learn.microsoft.com). Keeps no state.
 
 use alloc::vec::Vec;
 
@@ -9,9 +9,10 @@ use hone_engine::fallible;
 
 /// The arguments of a command line, UTF-8, each followed by NUL.
 ///
-/// Blanks and tabs separate arguments unless between quotation marks. Backslashes are ordinary, but in front of a
-/// quotation mark two stand for one, and a single one makes the mark ordinary. Two marks between marks are an ordinary
-/// one. The program's name, which comes first, knows no backslashes but ends at the next mark if it begins with one.
+/// Blanks and tabs separate arguments, except between quotation marks. Backslashes are ordinary characters, except
+/// before a quotation mark: there, two backslashes mean one, and a single backslash makes the mark an ordinary
+/// character. Between quotation marks, two marks in a row mean one ordinary mark. The program's name comes first and
+/// has no escapes: if it begins with a mark, it ends at the next one.
 pub(crate) fn arguments(command_line: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
     let mut arguments = fallible::vec(command_line.len() + 1)?;
     let (name, mut rest) = match command_line.strip_prefix(b"\"") {
@@ -37,7 +38,7 @@ pub(crate) fn arguments(command_line: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
     }
 }
 
-/// Appends the argument that `rest` begins with; gives what follows it.
+/// Appends the argument at the beginning of `rest` to `to`, and returns what follows it.
 fn argument<'a>(mut rest: &'a [u8], to: &mut Vec<u8>) -> Result<&'a [u8], OutOfMemory> {
     let mut is_quoted = false;
     loop {

@@ -1,10 +1,11 @@
-//! The driver's bounds. Non-paged memory is scarce, so they are tighter than the engine's defaults.
+//! The driver's limits. They are tighter than the engine's defaults, because non-paged memory is scarce.
 
 use hone_api::limits::MAX_FILTER_IDS;
 use hone_engine::{Config, MAX_RING_BYTES, Nanos, SectionInfo};
 
-/// Most bytes that one read returns, whatever the size of the caller's buffer: this is copied under the lock. More than the
-/// largest block that the driver makes, so that every read with such a buffer ends at the end of a block.
+/// Most bytes that one read returns, whatever the size of the caller's buffer, because they are copied under the lock.
+/// This is more than the largest block that the driver makes, so a read with a buffer of this size always ends at the
+/// end of a block.
 pub const READ_BYTES: usize = 512 << 10;
 /// Most processes known at once.
 pub const MAX_PROCESSES: u32 = 16_384;

@@ -1,4 +1,4 @@
-//! The driver as a whole: what the four modules share. `lib.rs` says who calls it at which IRQL.
+//! The driver as a whole: the state that its four modules share. `lib.rs` lists which caller runs at which IRQL.
 
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -8,42 +8,42 @@ use crate::kernel::{Kernel, Lock, Purpose, log};
 use crate::queue_manager::State;
 use crate::{Host, Status};
 
-/// The driver. Dropped when it is unloaded, after nobody calls it any more.
+/// The driver. It is dropped when it is unloaded, after the last call into it has returned.
 pub struct Driver<K: Kernel> {
     state: K::Lock<State<K::Event>>,
-    /// How many readers are attached: as under the lock, for who wants to know before taking it.
+    /// Number of attached readers. A copy of the number under the lock, for callers that need it without the lock.
     pub(crate) readers: AtomicUsize,
     pub(crate) loaded: Nanos,
 }
 
 impl<K: Kernel> Driver<K> {
-    /// A driver that has seen nothing yet.
+    /// Makes a driver that has recorded nothing yet.
     ///
     /// # Errors
-    /// There is no memory.
+    /// There is not enough memory.
     pub fn new(host: &Host) -> Result<Self, Status> {
         let loaded = K::now();
         Ok(Self { state: K::Lock::new(State::new(host, loaded)?), readers: AtomicUsize::new(0), loaded })
     }
 
-    /// How many readers are attached.
+    /// Number of attached readers.
     pub fn readers(&self) -> usize {
         self.readers.load(Relaxed)
     }
 
-    /// Expires packets that have waited for their owner long enough: for when nothing happens and no program reads.
-    /// To be called a few times a second.
+    /// Expires held packets that have waited long enough for their owner. The caller runs this a few times a second, so
+    /// that packets also expire when nothing else happens and no program reads.
     pub fn tick(&self) {
         if self.readers() > 0 {
             self.locked(Purpose::Tick, |state| {
-                // What happened until now has been reported: its time, too, was taken under the lock.
+                // All earlier events have been reported: their time, too, was taken under the lock.
                 state.queue.engine.tick(state.now);
                 state.queue.wake();
             });
         }
     }
 
-    /// Takes the lock, and then the time.
+    /// Takes the lock, reads the time, and runs `work`.
     pub(crate) fn locked<R>(&self, purpose: Purpose, work: impl FnOnce(&mut State<K::Event>) -> R) -> R {
         log!(K, LockStatus, "{purpose:?} takes the lock");
         let result = self.state.with(|state| {

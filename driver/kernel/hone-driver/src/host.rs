@@ -1,4 +1,4 @@
-//! What each section says about host and program.
+//! The description of host and driver that every section begins with.
 
 use alloc::vec::Vec;
 
@@ -6,23 +6,23 @@ use hone_engine::{HostIdentity, OutOfMemory, SectionInfo};
 
 use crate::text::formatted as text;
 
-/// What is known of the host.
+/// What is known about the host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Host {
     /// Windows' version: major, minor, build.
     pub version: (u32, u32, u32),
-    /// Service pack; 0: none.
+    /// Service pack; 0 if there is none.
     pub service_pack: u16,
-    /// Whether it is a server's edition.
+    /// Whether Windows is a server edition.
     pub is_server: bool,
     /// The processors' architecture, for example `x86`.
     pub architecture: &'static str,
-    /// Identity of the host; all zero: unknown.
+    /// Identity of the host; all zeros if it is unknown.
     pub id: [u8; 16],
 }
 
 impl Host {
-    /// What a section says.
+    /// The description that a section's header contains.
     pub(crate) fn section(&self) -> Result<SectionInfo, OutOfMemory> {
         let Self { version: (major, minor, build), service_pack, is_server, architecture, id } = *self;
         let kind = if is_server { "server" } else { "workstation" };

@@ -1,4 +1,4 @@
-//! What the driver asks of a kernel: Windows' own in `hone-sys`, a fake one in the tests.
+//! The kernel functions that the driver needs. `hone-sys` provides Windows' own, the tests a fake.
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -7,23 +7,24 @@ use hone_engine::Nanos;
 
 use crate::Status;
 
-/// How much a message matters. The number is the bit of the kernel's mask that shows it ("Viewing Debugging Output").
+/// Severity of a message. Its number is the bit of the kernel's mask that shows it ("Viewing Debugging Output").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Level {
-    /// Something is lost or does not work; always shown.
+    /// Something was lost or does not work. Always shown.
     Error = 0,
-    /// Something is wrong that is made up for.
+    /// Something went wrong, but the driver has made up for it.
     Warning = 1,
-    /// Something seldom happens.
+    /// Something that seldom happens.
     Information = 2,
     /// Every event.
     Verbose = 3,
-    /// The lock is taken and released.
+    /// The lock was taken or released.
     LockStatus = 4,
 }
 
-/// What work is done for, and so what the memory taken meanwhile is for ("Viewing Pool Allocations").
+/// The work that is being done. Memory that is allocated meanwhile gets this purpose's pool tag ("Viewing Pool
+/// Allocations").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The driver itself.
@@ -44,29 +45,29 @@ pub enum Purpose {
     IdLists,
     /// The list of open connections is replaced.
     OpenConnections,
-    /// Time passes.
+    /// The timer has expired.
     Tick,
 }
 
 /// A lock that may be taken at any IRQL up to DISPATCH_LEVEL.
 pub trait Lock<T>: Send + Sync {
-    /// A free lock around `value`.
+    /// Makes an unlocked lock around `value`.
     fn new(value: T) -> Self;
-    /// Takes the lock for the length of `work`. Not to be called again within `work`.
+    /// Runs `work` with the lock held. `work` must not take the same lock again.
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
 }
 
-/// A reader's event object, referred to until dropped. Dropped at PASSIVE_LEVEL only.
+/// A reference to a reader's event object, released when dropped. Drop it at PASSIVE_LEVEL only.
 pub trait Signal: Send {
     /// Sets the event; at any IRQL up to DISPATCH_LEVEL.
     fn set(&self);
 }
 
-/// A kernel.
+/// The kernel that the driver runs in.
 pub trait Kernel: 'static {
-    /// Its lock.
+    /// The kernel's lock.
     type Lock<T: Send>: Lock<T>;
-    /// Its event object.
+    /// The kernel's event object.
     type Event: Signal;
 
     /// The time, nanoseconds since 1970-01-01 UTC; at any IRQL.
@@ -75,21 +76,21 @@ pub trait Kernel: 'static {
     /// Looks up a handle to an event in the calling process, with that process's rights. At PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// There is no such handle, it is not an event, or may not be set.
+    /// There is no such handle, or it is not an event, or the process may not set it.
     fn event(handle: NonZeroU64) -> Result<Self::Event, Status>;
 
-    /// Notes what memory is taken for from now on. Called with the lock, or before a list is made for it; and with
-    /// [`Purpose::Driver`] afterwards.
+    /// Sets the purpose of memory that is allocated from now on. Called after the lock is taken, or before a list is
+    /// allocated for a request; called with [`Purpose::Driver`] when the work is done.
     fn charge(purpose: Purpose);
 
     /// Whether messages of this level are shown; at any IRQL.
     fn shows(level: Level) -> bool;
 
-    /// Shows a message to whoever debugs; at any IRQL.
+    /// Writes a message to the kernel debugger; at any IRQL.
     fn show(level: Level, message: fmt::Arguments<'_>);
 }
 
-/// Shows a message if its level is shown at all.
+/// Writes a message, but formats it only if messages of its level are shown.
 macro_rules! log {
     ($kernel:ty, $level:ident, $($message:tt)+) => {
         if <$kernel>::shows($crate::Level::$level) {

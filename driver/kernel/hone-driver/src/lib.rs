@@ -1,5 +1,5 @@
-//! What Hone's Windows driver does, as far as it can be said without the kernel: it is built and tested on any machine.
-//! `hone-wdm` knows the kernel's structures and functions, `hone-sys` ties the two together.
+//! The part of Hone's Windows driver that does not depend on the kernel, so it is built and tested on any machine.
+//! `hone-wdm` defines the kernel's structures and functions; `hone-sys` connects the two.
 //!
 //! ```text
 //!  WFP classify ───► network_monitor ─┐                          ┌─► read_interface ──► IRP_MJ_READ
@@ -19,20 +19,21 @@
 //!
 //! # The lock
 //!
-//! There is one lock, around `queue_manager::State`. It is a spin lock: who holds it is at DISPATCH_LEVEL, so under it
-//! nothing waits, all memory is non-paged, and objects are not let go of (their last reference may need PASSIVE_LEVEL).
-//! What is done under it is bounded:
-//! * classify: one packet is put together and queued; checksums are computed before, without the lock;
-//! * read: at most [`READ_BYTES`] and [`hone_engine::READ_BLOCKS`] blocks are copied; control: one list of bounded length
-//!   is taken over;
-//! * open and restart mark: a moment is noted. What ran and was open then is looked up as it is read, a bounded number of
-//!   blocks a read;
-//! * close: what waits in the reader's ring is given up.
+//! There is one lock, around `queue_manager::State`. It is a spin lock, so the code under it runs at DISPATCH_LEVEL: it
+//! never waits, it uses only non-paged memory, and it does not release kernel objects (releasing the last reference may
+//! need PASSIVE_LEVEL). The work under the lock is bounded:
+//! * classify: copies and queues one packet. Its checksums are computed before the lock is taken.
+//! * read: copies at most [`READ_BYTES`] and [`hone_engine::READ_BLOCKS`] blocks. control: takes over one list of
+//!   bounded length.
+//! * open and restart mark: note the time of the snapshot. The processes and connections in it are looked up later,
+//!   while the reader reads it, a bounded number of blocks per read.
+//! * close: discards what waits in the reader's ring buffer.
 //!
-//! Tables are given all their memory at the start, so that no call makes one grow.
+//! All tables get their full memory at the start, so no call makes a table grow.
 //!
-//! Two kernel calls are made under the lock, both allowed at DISPATCH_LEVEL. The time is taken, so that it is in the order in
-//! which the engine is told. And a reader's event is set (`KeSetEvent`): else a reader could close it in between.
+//! Two kernel functions are called under the lock; both are allowed at DISPATCH_LEVEL. The first reads the time, so
+//! that times are in the order in which events reach the engine. The second sets a reader's event (`KeSetEvent`);
+//! without the lock, the reader could close the event at the same moment.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! The network monitor: what WFP indicates, as events of the engine. Looks, and changes nothing. Called by WFP at up to
-//! DISPATCH_LEVEL, on several processors at once; takes the lock for each event.
+//! The network monitor: turns what WFP indicates into events of the engine. It never changes or blocks traffic. WFP
+//! calls it at up to DISPATCH_LEVEL, on several processors at once; it takes the lock once for each event.
 
 use hone_engine::{ConnectionId, Direction, Engine, Event, Method, NoOwner, Owner, Packet, ProcessKey};
 
@@ -8,54 +8,55 @@ use crate::callouts::{Callout, Layer};
 use crate::kernel::{Kernel, Purpose, log};
 use crate::packet::{Prepared, prepare};
 
-/// A fixed value of an indication, as far as the driver looks at any.
+/// The value of a fixed field of an indication. Only the types that the driver reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     /// `FWP_UINT8`.
     U8(u8),
-    /// `FWP_UINT32`; an IPv4 address is a number, its first byte the highest.
+    /// `FWP_UINT32`. An IPv4 address has its first byte in the highest bits.
     U32(u32),
-    /// `FWP_BYTE_ARRAY16_TYPE`: an IPv6 address in network order.
+    /// `FWP_BYTE_ARRAY16_TYPE`: an IPv6 address in network byte order.
     Bytes16([u8; 16]),
 }
 
-/// What WFP indicates to a callout. What it does not say is `None`.
+/// What WFP passes to a callout. `None` means that WFP did not include the value.
 pub trait Indication {
     /// One packet.
     type Buffer<'a>: Buffer
     where
         Self: 'a;
 
-    /// The endpoint's handle, by which packets find their connection.
+    /// Handle of the endpoint. It links a packet to its connection.
     fn endpoint(&self) -> Option<u64>;
     /// Id of the process that owns the endpoint.
     fn process(&self) -> Option<u64>;
-    /// Length of the IP header and of the transport header in front of the data, bytes.
+    /// Lengths of the IP header and of the transport header in front of the data, in bytes.
     fn header_lengths(&self) -> (Option<usize>, Option<usize>);
-    /// The IP header that a program made itself, on a raw socket.
+    /// The IP header of a packet from a raw socket, if the program made the header itself.
     fn included_header(&self) -> Option<&[u8]>;
-    /// The layer's fixed value with this index.
+    /// The value of the layer's fixed field with this index.
     fn value(&self, index: usize) -> Option<Value>;
-    /// The packets; none at the layers of connections.
+    /// The packets. There are none at the layers that report connections.
     fn buffers(&self) -> impl Iterator<Item = Self::Buffer<'_>>;
 }
 
 /// One packet as WFP indicates it.
 pub trait Buffer {
-    /// Bytes in front of the data that belong to the buffer.
+    /// Number of bytes in front of the data that belong to the buffer.
     fn headroom(&self) -> usize;
     /// Bytes of data.
     fn length(&self) -> usize;
-    /// Data in its pieces, from `back` bytes before its start, which is at most the headroom; `None` if not all of its
-    /// memory can be looked at.
+    /// The data in pieces, beginning `back` bytes before its start; `back` is at most the headroom. `None` if part of
+    /// the memory cannot be read.
     fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone>;
 }
 
-/// The process of all drivers. WFP names it for packets of others, too, such as `IcmpSendEcho`'s.
+/// Id of the System process, which stands for all drivers. WFP names it also for packets that are another process's,
+/// for example those of `IcmpSendEcho`.
 const SYSTEM: u32 = 4;
 
 impl<K: Kernel> Driver<K> {
-    /// Takes in what WFP indicates at a callout. The caller permits the packet or connection, whatever this does.
+    /// Records what WFP indicates at a callout. The caller permits the packet or connection in every case.
     pub fn classify(&self, callout: &Callout, indication: &impl Indication) {
         match callout.layer {
             Layer::AuthConnect | Layer::AuthRecvAccept | Layer::ResourceAssignment => self.opened(indication),
@@ -75,7 +76,7 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let owner = process.map(|pid| key(&state.queue.engine, pid));
-            // Losses are counted by the engine.
+            // The engine has counted it if it was lost.
             let _ = state.handle(&Event::ConnectionOpened { connection, owner, at });
         });
     }
@@ -87,12 +88,12 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let process = process.map(|pid| key(&state.queue.engine, pid));
-            // Losses are counted by the engine.
+            // The engine has counted it if it was lost.
             let _ = state.handle(&Event::ConnectionClosed { connection, process, at });
         });
     }
 
-    /// One block for each buffer: what leaves as several packets is recorded as several.
+    /// Records one block for each buffer: a transmission that leaves as several packets is recorded as several packets.
     fn packets(&self, callout: &Callout, indication: &impl Indication) {
         let direction = match callout.layer {
             Layer::InboundTransport => Direction::Inbound,
@@ -130,15 +131,15 @@ impl<K: Kernel> Driver<K> {
                 original_length: u32::try_from(prepared.length()).unwrap_or(u32::MAX),
                 data: &data,
             };
-            // Losses are counted by the engine.
+            // The engine has counted it if it was lost.
             let _ = state.handle(&Event::Packet(packet));
             state.packet = data;
         });
     }
 }
 
-/// Whose packet it is. A process that WFP names with the packet is right, unless it is the one that stands for all
-/// drivers: then the connection's owner may be somebody else.
+/// How a packet is attributed. The process that WFP names with the packet is the owner, unless it is System. System
+/// stands for all drivers, so the connection's owner may be another process.
 fn owner(engine: &Engine, connection: Option<ConnectionId>, process: Option<u32>) -> Owner {
     match process {
         Some(pid) if pid != SYSTEM => Owner::Process(key(engine, pid), Method::Creator),
@@ -147,12 +148,13 @@ fn owner(engine: &Engine, connection: Option<ConnectionId>, process: Option<u32>
     }
 }
 
-/// The running process with this id; or, if its start was not seen, one of which nothing but the id is known.
+/// The key of the running process with this id. If its start was not seen, a key for a process of which only the id is
+/// known.
 fn key(engine: &Engine, pid: u32) -> ProcessKey {
     engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 })
 }
 
-/// Process ids have 32 bits, whatever room there is for them.
+/// The process id as 32 bits. WFP has room for 64, but process ids need only 32.
 fn process_id(indication: &impl Indication) -> Option<u32> {
     u32::try_from(indication.process()?).ok()
 }

@@ -1,11 +1,12 @@
-//! A value in memory of its own. Holds no state.
+//! A value in its own allocation. Keeps no state.
 
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 use hone_engine::{OutOfMemory, fallible};
 
-/// One value in memory of its own: a `Box` whose making can fail. For what is too large for a kernel's stack.
+/// One value in its own allocation: like `Box`, but making it can fail. For values that are too large for a kernel
+/// stack.
 pub(crate) struct Own<T>(Vec<T>);
 
 impl<T> Own<T> {

@@ -1,5 +1,6 @@
-//! A packet made whole: at the transport layers, what leaves has no IP header and no checksums yet, and what has arrived
-//! has both headers in front of its data. Called by the network monitor, without the lock but for [`Prepared::copy`].
+//! Completes packets. At the transport layers, an outgoing packet has no IP header and no checksums yet; an incoming
+//! packet has both headers in front of its data. The network monitor calls this without the lock, except
+//! [`Prepared::copy`].
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +11,7 @@ use hone_packet::{Addresses, ChecksumField, HeaderBytes, IpHeader, packet_checks
 use crate::callouts::{Callout, Family, Layer};
 use crate::network_monitor::{Buffer, Indication, Value};
 
-/// Indices of the fixed values at one layer.
+/// Indices of the fixed fields at one layer.
 struct Fields {
     protocol: usize,
     local: usize,
@@ -22,35 +23,35 @@ const INBOUND: Fields = Fields { protocol: 0, local: 1, remote: 2 };
 /// `FWPS_FIELDS_OUTBOUND_TRANSPORT_V4` and `_V6`: protocol, local address, its type, remote address.
 const OUTBOUND: Fields = Fields { protocol: 0, local: 1, remote: 3 };
 
-/// Index of the flags at the inbound layers: `FWPS_FIELD_INBOUND_TRANSPORT_V4_FLAGS` and `_V6_`.
+/// Index of the flags field at the inbound layers: `FWPS_FIELD_INBOUND_TRANSPORT_V4_FLAGS` and `_V6_`.
 const INBOUND_FLAGS: usize = 9;
 /// `FWP_CONDITION_FLAG_IS_LOOPBACK` (fwptypes.h).
 const IS_LOOPBACK: u32 = 1;
 
-/// Windows' own default ("DefaultTTL"); what the packet will have is not known yet at this layer.
+/// Windows' default ("DefaultTTL"). The packet's real value is not known yet at this layer.
 const HOP_LIMIT: u8 = 128;
 
-/// What the bytes of a packet's copy begin with.
+/// The IP header at the beginning of a packet's copy.
 enum Head<'a> {
-    /// Nothing: the header is in front of the data.
+    /// The header is already in front of the data.
     Present,
-    /// A header made here.
+    /// The driver made the header.
     Made(HeaderBytes),
-    /// A header that the program made.
+    /// The program made the header (raw socket).
     Included(&'a [u8]),
 }
 
-/// A packet that can be copied.
+/// A packet with its headers, ready to be copied.
 pub(crate) struct Prepared<'a, S> {
     head: Head<'a>,
     segments: S,
-    /// Bytes of the segments.
+    /// Total length of the segments, in bytes.
     length: usize,
-    /// Count from the first segment.
+    /// Checksums to fill in; offsets count from the first segment.
     checksums: [Option<ChecksumField>; 2],
 }
 
-/// Finds the packet's headers, or makes them. `None`: its bytes or addresses are not to be had.
+/// Finds the packet's headers, or makes them. Returns `None` if its bytes or addresses cannot be read.
 pub(crate) fn prepare<'a>(
     callout: &Callout,
     indication: &'a impl Indication,
@@ -68,7 +69,7 @@ pub(crate) fn prepare<'a>(
         let checksums = [checksum_of(addresses, protocol, segments.clone()), None];
         return Some(Prepared { head: made(addresses, protocol, length)?, segments, length, checksums });
     }
-    // What has not left the machine has no checksums, as no network card was to compute them.
+    // Loopback packets have no checksums: no network card was to compute them.
     let is_loopback =
         matches!(indication.value(INBOUND_FLAGS), Some(Value::U32(flags)) if flags & IS_LOOPBACK != 0);
     let transport = transport.unwrap_or(0);
@@ -91,7 +92,8 @@ pub(crate) fn prepare<'a>(
     Some(Prepared { head, segments, length, checksums: [checksum, None] })
 }
 
-/// A segment's checksum. One that contradicts itself gets none: it is recorded as it is.
+/// The position of a segment's checksum. `None` if the segment's own lengths do not agree: it is then recorded
+/// unchanged.
 fn checksum_of<'a>(
     addresses: Addresses,
     protocol: u8,
@@ -101,12 +103,12 @@ fn checksum_of<'a>(
 }
 
 impl<'a, S: Iterator<Item = &'a [u8]> + Clone> Prepared<'_, S> {
-    /// Bytes of the whole packet.
+    /// Length of the whole packet, in bytes.
     pub(crate) fn length(&self) -> usize {
         self.head().len() + self.length
     }
 
-    /// Puts the packet's first `most` bytes into `to`, which has room for them, in place of what is there.
+    /// Replaces the content of `to` by the packet's first `most` bytes. `to` must have enough capacity.
     pub(crate) fn copy(&self, to: &mut Vec<u8>, most: usize) {
         to.clear();
         let most = most.min(to.capacity());
@@ -131,8 +133,8 @@ impl<'a, S: Iterator<Item = &'a [u8]> + Clone> Prepared<'_, S> {
     }
 }
 
-/// A header in front of a segment. Of one that is longer than the header can say, it says the most that it can; the
-/// block's length is right.
+/// Makes an IP header for a segment. If the segment is longer than the header's length field can express, the field
+/// gets its largest value; the block's own length is still right.
 fn made(addresses: Addresses, protocol: u8, segment: usize) -> Option<Head<'static>> {
     let header = IpHeader { hop_limit: HOP_LIMIT, ..IpHeader::new(addresses, protocol) };
     let most = match addresses {
@@ -142,7 +144,7 @@ fn made(addresses: Addresses, protocol: u8, segment: usize) -> Option<Head<'stat
     header.emit(segment.min(most)).ok().map(Head::Made)
 }
 
-/// The version of the IP header that a packet begins with.
+/// The IP version in the packet's first byte.
 fn version<'a>(mut segments: impl Iterator<Item = &'a [u8]>) -> Option<Family> {
     match segments.find_map(|segment| segment.first())? >> 4 {
         4 => Some(Family::V4),
@@ -151,7 +153,7 @@ fn version<'a>(mut segments: impl Iterator<Item = &'a [u8]>) -> Option<Family> {
     }
 }
 
-/// An address of either version.
+/// An IPv4 or IPv6 address.
 #[derive(Clone, Copy)]
 enum Address {
     V4(Ipv4Addr),
@@ -176,7 +178,7 @@ impl Address {
     }
 }
 
-/// Protocol, local and remote address.
+/// Protocol, local address and remote address of a packet.
 fn ends(family: Family, fields: &Fields, indication: &impl Indication) -> Option<(u8, Address, Address)> {
     let Some(Value::U8(protocol)) = indication.value(fields.protocol) else { return None };
     let address = |index| Address::of(family, indication.value(index)?);

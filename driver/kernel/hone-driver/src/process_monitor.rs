@@ -1,5 +1,5 @@
-//! The process monitor: processes that run, start and end, as events of the engine. Called at PASSIVE_LEVEL; takes the
-//! lock for each event.
+//! The process monitor: turns process starts and ends into events of the engine. Called at PASSIVE_LEVEL; takes the
+//! lock once for each event.
 
 use alloc::vec::Vec;
 
@@ -8,16 +8,16 @@ use hone_engine::{Event, Nanos, OutOfMemory, ProcessKey, ProcessStart, StartKind
 use crate::kernel::{Kernel, Purpose, log};
 use crate::{Driver, command_line, sid, text};
 
-/// A process as Windows describes it: texts in UTF-16. What is not known is `None`.
+/// A process as Windows describes it. Texts are UTF-16. `None` means that a value is not known.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Process<'a> {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// The parent's.
+    /// Process id of the parent.
     pub parent: Option<u32>,
     /// When it was created, nanoseconds since 1970-01-01 UTC.
     pub created: Option<Nanos>,
-    /// The executable.
+    /// Path of the executable.
     pub path: Option<&'a [u16]>,
     /// The command line.
     pub command_line: Option<&'a [u16]>,
@@ -25,7 +25,7 @@ pub struct Process<'a> {
     pub owner: Option<&'a [u8]>,
 }
 
-/// What leads from the kernel's names to those of drives.
+/// Prefix in the kernel's namespace under which the drive letters are found.
 const DOS_DEVICES: &[u8] = br"\??\";
 
 /// The texts of a process in UTF-8.
@@ -51,37 +51,39 @@ impl Texts {
 }
 
 impl<K: Kernel> Driver<K> {
-    /// A process starts.
+    /// Records that a process starts.
     pub fn process_started(&self, process: &Process<'_>) {
         log!(K, Information, "process {} starts", process.pid);
         self.process(process, StartKind::Started, false);
     }
 
-    /// The path of a process has become known, which its start did not tell, and perhaps more. What is `None` is as its
-    /// start told it.
+    /// Adds details to a process whose start was recorded without a path: the path, and whatever else is known now.
+    /// Values that are `None` stay as they were.
     pub fn process_named(&self, process: &Process<'_>) {
         log!(K, Information, "process {} is named", process.pid);
         self.process(process, StartKind::Supplemented, false);
     }
 
-    /// A process runs that a listing shows, made after the driver began to be told of starts.
+    /// Records a process that was already running. The list of running processes is made after the driver has
+    /// registered for process starts.
     pub fn process_found(&self, process: &Process<'_>) {
         self.process(process, StartKind::Started, true);
     }
 
-    /// A process ends.
+    /// Records that a process ends.
     pub fn process_ended(&self, pid: u32) {
         log!(K, Information, "process {pid} ends");
         self.locked(Purpose::Process, |state| {
             let at = state.now;
             state.take_nameless(pid);
             let process = state.queue.engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
-            // Losses are counted by the engine.
+            // The engine has counted it if it was lost.
             let _ = state.handle(&Event::ProcessEnded { process, at });
         });
     }
 
-    /// Whether the next image that this process loads tells its path, which its start did not. Asked once for each image.
+    /// Whether the next image that this process loads shows the path that was missing at its start. Called once for
+    /// each image.
     pub fn wants_image(&self, pid: u32) -> bool {
         self.locked(Purpose::Process, |state| state.take_nameless(pid))
     }
@@ -97,7 +99,7 @@ impl<K: Kernel> Driver<K> {
         };
         self.locked(Purpose::Process, |state| {
             let pid = process.pid;
-            // Telling more of a process must not be taken for another one with the same id.
+            // New details about a process must not be taken for another process with the same id.
             let known = || state.queue.engine.process(pid).map(|known| known.start);
             let at = if is_listed { process.created.unwrap_or(self.loaded) } else { state.now };
             let key = ProcessKey { pid, start: process.created.or_else(known).unwrap_or(at) };
@@ -110,7 +112,7 @@ impl<K: Kernel> Driver<K> {
                 ..ProcessStart::new(key, at, kind)
             });
             if is_listed {
-                // Losses are counted by the engine.
+                // The engine has counted it if it was lost.
                 let _ = state.queue.engine.restate(&event);
                 state.queue.wake();
                 return;
@@ -118,7 +120,7 @@ impl<K: Kernel> Driver<K> {
             if texts.path.is_none() {
                 state.await_image(pid);
             }
-            // Losses are counted by the engine.
+            // The engine has counted it if it was lost.
             let _ = state.handle(&event);
         });
     }

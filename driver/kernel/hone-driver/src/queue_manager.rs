@@ -1,4 +1,5 @@
-//! The queue manager: the engine with its readers' events. All of [`State`] is under the driver's one lock.
+//! The queue manager: the engine together with its readers' events. All of [`State`] is protected by the driver's one
+//! lock.
 
 use alloc::vec::Vec;
 
@@ -11,7 +12,7 @@ use crate::kernel::Signal;
 use crate::own::Own;
 use crate::{Host, MAX_BLOCK_BYTES, config};
 
-/// A reader's event: set when there is something to read again.
+/// The event of one reader. It is set when there is new data to read.
 pub(crate) struct DataEvent<E>(pub(crate) Option<E>);
 
 impl<E: Signal> Reader for DataEvent<E> {
@@ -21,13 +22,13 @@ impl<E: Signal> Reader for DataEvent<E> {
         }
     }
 
-    /// All readers are alike.
+    /// The driver does not divide memory between users: all readers count as one user's.
     fn user(&self) -> u32 {
         0
     }
 }
 
-/// Most bytes of a packet that any reader wants.
+/// The longest snap length of all readers: no more bytes of a packet are needed.
 pub(crate) struct Wanted(pub(crate) usize);
 
 impl Capture for Wanted {
@@ -38,28 +39,29 @@ impl Capture for Wanted {
 
 pub(crate) type Readers<E> = Queue<DataEvent<E>, Wanted>;
 
-/// What is under the lock.
+/// Everything that the lock protects.
 pub(crate) struct State<E> {
-    /// When the lock was taken. All events are reported with this time. So no processor reports an event with a time before
-    /// that of one reported already, by which a held packet may have expired.
+    /// When the lock was taken. All events are reported with this time. So no processor reports an event with an
+    /// earlier time than one that is already reported; a held packet may have expired at that later time.
     pub(crate) now: Nanos,
     pub(crate) queue: Own<Readers<E>>,
-    /// Where a packet is put together; has room for the longest.
+    /// Buffer in which a packet is put together. It has room for the longest packet.
     pub(crate) packet: Vec<u8>,
-    /// What was lost before the engine saw it.
+    /// Losses that happened before the engine saw the event.
     pub(crate) lost: SourceDrops,
-    /// Processes that started without a path, which the first image they load will tell.
+    /// Processes that started without a known path. The first image that they load shows it.
     pub(crate) nameless: Vec<u32>,
 }
 
-/// The queue with its engine. Made in a stack frame of its own, as it is some kilobytes on the way.
+/// Makes the queue with its engine. This has a stack frame of its own, because the value takes some kilobytes of stack
+/// until it is moved.
 #[inline(never)]
 fn queue<E: Signal>(host: &Host, loaded: Nanos) -> Result<Own<Readers<E>>, OutOfMemory> {
     let engine = Engine::new(config::engine(host.section()?, loaded))?;
     Own::new(Queue::new(engine, Wanted(0), MAX_BLOCK_BYTES, config::MAX_PINNED_BYTES))
 }
 
-/// Most processes whose first image is waited for.
+/// Most processes that can wait for their first image at once.
 const MAX_NAMELESS: usize = 64;
 
 impl<E: Signal> State<E> {
@@ -73,20 +75,20 @@ impl<E: Signal> State<E> {
         })
     }
 
-    /// Takes in what happened. What could not be recorded the engine has counted.
+    /// Passes an event to the engine. The engine counts what it could not record.
     pub(crate) fn handle(&mut self, event: &Event<'_>) -> Result<(), EventError> {
         let result = self.queue.engine.handle(event);
         self.queue.wake();
         result
     }
 
-    /// Counts a packet that could not even be put together.
+    /// Counts a packet that was lost before it could be put together.
     pub(crate) fn lose_packet(&mut self) {
         self.lost.packets += 1;
         self.queue.engine.report_source_drops(self.lost);
     }
 
-    /// Remembers that the first image which this process loads will tell its path.
+    /// Notes that the first image which this process loads will show its path.
     pub(crate) fn await_image(&mut self, process: u32) {
         if self.nameless.len() < MAX_NAMELESS {
             let reserved = fallible::push(&mut self.nameless, process);
@@ -94,7 +96,8 @@ impl<E: Signal> State<E> {
         }
     }
 
-    /// Whether this process's path is still to be told; no longer after this.
+    /// Whether the path of this process is still missing. Also removes the process from the list, so the next call
+    /// returns false.
     pub(crate) fn take_nameless(&mut self, process: u32) -> bool {
         let place = self.nameless.iter().position(|&waiting| waiting == process);
         place.map(|place| self.nameless.swap_remove(place)).is_some()

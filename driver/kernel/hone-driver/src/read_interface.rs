@@ -1,7 +1,8 @@
-//! The read interface: what programs do with `\\.\HoneOut`. Each handle they open is a reader. Called by the I/O manager
-//! at PASSIVE_LEVEL, in the context of the program; takes the lock once for each request.
+//! The read interface: how programs use `\\.\HoneOut`. Each handle that a program opens is one reader. The I/O manager
+//! calls this at PASSIVE_LEVEL, in the program's context; it takes the lock once for each request.
 //!
-//! A read never waits: it gives what there is, and nothing (length 0) where there is nothing, or where a section ends.
+//! A read never waits. It returns what is available; it returns nothing (length 0) when there is no data, or at the end
+//! of a section.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -14,24 +15,25 @@ use crate::kernel::{Kernel, Purpose, Signal, log};
 use crate::queue_manager::{self, Readers};
 use crate::{Driver, MAX_BLOCK_BYTES, READ_BYTES, Status, config};
 
-/// An open reader, as a number that fits where the I/O manager keeps a driver's own value for each open file. Never 0.
+/// Number of an open reader. It fits into the value that the I/O manager keeps for a driver with each open file. Never
+/// 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handle(usize);
 
 impl Handle {
-    /// The handle of this number; `None` for 0, as a file that was never opened has it.
+    /// The handle with this number. `None` for 0, which a file that was never opened has.
     #[must_use]
     pub const fn from_context(context: usize) -> Option<Self> {
         if context == 0 { None } else { Some(Self(context)) }
     }
 
-    /// Its number.
+    /// The handle's number.
     #[must_use]
     pub const fn context(self) -> usize {
         self.0
     }
 
-    /// The engine's reader.
+    /// The engine's id for this reader.
     const fn reader(self) -> ReaderId {
         ReaderId::new(self.0 as u64 - 1)
     }
@@ -40,21 +42,22 @@ impl Handle {
 /// A control request, as the I/O manager hands it over.
 #[derive(Debug)]
 pub struct Control<'a> {
-    /// The control code.
+    /// Control code.
     pub code: u32,
-    /// The one buffer of `METHOD_BUFFERED`: the input, to be replaced by the output. Empty for other methods.
+    /// The single buffer of `METHOD_BUFFERED`: it holds the input and is then overwritten by the output. Empty for
+    /// other methods.
     pub buffer: &'a mut [u8],
-    /// Bytes of input.
+    /// Length of the input, in bytes.
     pub input: usize,
-    /// Most bytes of output.
+    /// Most bytes that the output may have.
     pub output: usize,
 }
 
 impl<K: Kernel> Driver<K> {
-    /// Attaches a reader. `ring_bytes`: the size of ring buffers that the registry says, if it says one.
+    /// Attaches a reader. `ring_bytes` is the ring buffer size from the registry, if one is set there.
     ///
     /// # Errors
-    /// There are too many readers, or there is no memory.
+    /// There are too many readers, or there is not enough memory.
     pub fn open(&self, ring_bytes: Option<u32>) -> Result<Handle, Status> {
         let allowed = MIN_RING_BYTES..=MAX_RING_BYTES;
         let ring_bytes = ring_bytes.filter(|bytes| {
@@ -64,7 +67,8 @@ impl<K: Kernel> Driver<K> {
             }
             is_allowed
         });
-        // To make it takes time in proportion to its size, which nobody is to wait for at DISPATCH_LEVEL.
+        // The time to make a ring buffer grows with its size. It is made without the lock, because under the lock
+        // (DISPATCH_LEVEL) other processors would wait for it.
         let ring_bytes = ring_bytes.map(|bytes| bytes as usize);
         let ring_bytes = self.locked(Purpose::Reader, |state| state.queue.engine.ring_bytes(ring_bytes));
         let ring = RingBuffer::new(ring_bytes.map_err(|_| Status::INVALID_PARAMETER)?)
@@ -76,14 +80,14 @@ impl<K: Kernel> Driver<K> {
             self.readers.store(queue.readers(), Relaxed);
             attached
         });
-        // What was not used is freed here, without the lock.
+        // A ring buffer or event that was not used is freed here, without the lock.
         let number = attached.map_err(|(error, _ring, _event)| Status::from(error))?.get();
         log!(K, Information, "reader {number} attaches");
         let number = usize::try_from(number).ok().and_then(|number| number.checked_add(1));
         number.map(Handle).ok_or(Status::INSUFFICIENT_RESOURCES)
     }
 
-    /// Detaches a reader; what it has not read is discarded. Returns whether it was attached.
+    /// Detaches a reader and discards what it has not read. Returns whether it was attached.
     pub fn close(&self, handle: Handle) -> bool {
         let closed = self.locked(Purpose::Reader, |state| {
             let closed = state.queue.detach(handle.reader());
@@ -99,8 +103,8 @@ impl<K: Kernel> Driver<K> {
         true
     }
 
-    /// Fills `buffer` with what waits for the reader, in whole blocks if the buffer has room for the next one; gives how
-    /// many bytes.
+    /// Fills `buffer` with the reader's next data and returns the number of bytes. Returns whole blocks, unless the
+    /// next block does not fit into the buffer.
     ///
     /// # Errors
     /// The reader is not attached, or the buffer is empty.
@@ -116,11 +120,11 @@ impl<K: Kernel> Driver<K> {
         })
     }
 
-    /// Carries out a control request; gives how many bytes of `buffer` are output.
+    /// Carries out a control request. Returns the number of output bytes in `buffer`.
     ///
     /// # Errors
-    /// [`Status::INVALID_DEVICE_REQUEST`]: no such operation. [`Status::INVALID_PARAMETER`]: the input is not as it has to
-    /// be. [`Status::BUFFER_TOO_SMALL`]: for the output. Others: it could not be done.
+    /// [`Status::INVALID_DEVICE_REQUEST`]: there is no such operation. [`Status::INVALID_PARAMETER`]: the input is
+    /// malformed. [`Status::BUFFER_TOO_SMALL`]: the output does not fit. Other errors: the operation failed.
     pub fn control(&self, handle: Handle, control: Control<'_>) -> Result<usize, Status> {
         let Control { code, buffer, input, output } = control;
         let operation = Operation::try_from(ControlCode(code)).map_err(|_| Status::INVALID_DEVICE_REQUEST)?;
@@ -143,7 +147,8 @@ impl<K: Kernel> Driver<K> {
         answer.reply().encode(&mut buffer[..room]).map_err(|_| Status::BUFFER_TOO_SMALL)
     }
 
-    /// The event is set at once: what there is to read already will not set it.
+    /// Sets a reader's event object. The new event is signalled at once, because data that is already waiting will not
+    /// signal it later.
     fn set_event(&self, handle: Handle, event: DataEvent) -> Result<(), Status> {
         let event = event.handle().map(K::event).transpose()?;
         let former = self.locked(Purpose::Read, |state| {
@@ -159,7 +164,7 @@ impl<K: Kernel> Driver<K> {
     }
 }
 
-/// The driver as `hone-queue` sees it.
+/// The driver in the form that `hone-queue` works with.
 struct Locked<'a, K: Kernel>(&'a Driver<K>);
 
 impl<K: Kernel> Shell for Locked<'_, K> {
@@ -193,7 +198,7 @@ impl<K: Kernel> Shell for Locked<'_, K> {
     }
 }
 
-/// What memory is charged to.
+/// Translates the purpose of a queue operation into the purpose of a memory allocation.
 const fn charged(purpose: hone_queue::Purpose) -> Purpose {
     match purpose {
         hone_queue::Purpose::Reader => Purpose::Reader,

@@ -1,10 +1,10 @@
-//! Who may open the device: administrators and the system, nobody else.
+//! Access rights of the device: only administrators and the system may open it.
 
-/// `FILE_ALL_ACCESS`, generic rights mapped already.
+/// `FILE_ALL_ACCESS`, with generic rights already mapped.
 const FILE_ALL_ACCESS: u32 = 0x001F_01FF;
 
-/// The device's security descriptor, self-relative ([MS-DTYP], section 2.4.6): a protected list that gives `SYSTEM` and
-/// `BUILTIN\Administrators` all access. In SDDL: `D:P(A;;FA;;;SY)(A;;FA;;;BA)`.
+/// The device's security descriptor, self-relative ([MS-DTYP], section 2.4.6): a protected list that allows `SYSTEM`
+/// and `BUILTIN\Administrators` all access. In SDDL: `D:P(A;;FA;;;SY)(A;;FA;;;BA)`.
 ///
 /// ```text
 ///  0  revision 1, 0, control: SE_DACL_PRESENT | SE_DACL_PROTECTED | SE_SELF_RELATIVE
@@ -17,7 +17,7 @@ const FILE_ALL_ACCESS: u32 = 0x001F_01FF;
 #[derive(Debug)]
 pub struct Descriptor(pub [u8; 72]);
 
-/// The one descriptor.
+/// The descriptor that the device is created with.
 pub const DESCRIPTOR: Descriptor = {
     let mask = FILE_ALL_ACCESS.to_le_bytes();
     let mut bytes = [0; 72];

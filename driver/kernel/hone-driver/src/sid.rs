@@ -1,4 +1,4 @@
-//! Security identifiers as people write them. Holds no state.
+//! Security identifiers in their text form. Keeps no state.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use hone_engine::{OutOfMemory, fallible};
 
 use crate::text::formatted;
 
-/// The identifier as a string, `S-1-5-...` ([MS-DTYP], section 2.4.2.1); `None`: it is none.
+/// The identifier as text, `S-1-5-...` ([MS-DTYP], section 2.4.2.1). `None` if the bytes are not an identifier.
 ///
 /// ```text
 /// 0  revision (1)
@@ -20,7 +20,7 @@ pub(crate) fn text(sid: &[u8]) -> Result<Option<Vec<u8>>, OutOfMemory> {
         return Ok(None);
     }
     let authority = authority.iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-    // An authority beyond 32 bits is written in hexadecimal.
+    // Authorities above 32 bits are written in hexadecimal.
     let mut text = match u32::try_from(authority) {
         Ok(authority) => formatted(format_args!("S-1-{authority}"))?,
         Err(_) => formatted(format_args!("S-1-{authority:#x}"))?,

@@ -1,9 +1,10 @@
-//! What the I/O manager is answered when something is refused: the kernel's own numbers ([MS-ERREF], section 2.3).
+//! Status values that the driver returns when it refuses a request. The numbers are the kernel's ([MS-ERREF], section
+//! 2.3).
 
 use hone_engine::{AttachError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError};
 use hone_queue::Refused;
 
-/// An `NTSTATUS` that says why a request is refused.
+/// An `NTSTATUS`: why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status(pub u32);
 

@@ -1,4 +1,4 @@
-//! Texts in UTF-8: from Windows' UTF-16, and formatted. Hold no state.
+//! Conversion to UTF-8 texts: from Windows' UTF-16, and from format arguments. Keeps no state.
 
 use alloc::vec::Vec;
 use core::char;
@@ -6,7 +6,7 @@ use core::fmt::{self, Write};
 
 use hone_engine::{OutOfMemory, fallible};
 
-/// `text` in UTF-8; half a surrogate pair becomes U+FFFD. Ends at the first NUL, which no name has.
+/// `text` in UTF-8. Half a surrogate pair becomes U+FFFD. Ends at the first NUL, because no name contains one.
 pub(crate) fn utf8(text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
     let mut bytes = fallible::vec(text.len())?;
     let end = text.iter().position(|&unit| unit == 0).unwrap_or(text.len());
@@ -17,7 +17,7 @@ pub(crate) fn utf8(text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
     Ok(bytes)
 }
 
-/// What `format!` would give, or no memory for it.
+/// The text that `format!` would return, or an error if there is no memory.
 pub(crate) fn formatted(arguments: fmt::Arguments<'_>) -> Result<Vec<u8>, OutOfMemory> {
     struct Bytes(Vec<u8>);
     impl Write for Bytes {
