@@ -1,6 +1,6 @@
-//! How a driver is linked: nothing but what is given here, no library of the Windows kits.
+//! Linker arguments for the driver. It links no library of the Windows kits.
 
-/// `/INTEGRITYCHECK` is what the kernel asks of a driver that is told of processes.
+/// The kernel requires `/INTEGRITYCHECK` of a driver that registers for process notifications.
 const ARGUMENTS: [&str; 8] = [
     "/DRIVER",
     "/SUBSYSTEM:NATIVE",
@@ -17,6 +17,6 @@ fn main() {
     for argument in ARGUMENTS {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
-    // The checksum in the image's header, which the kernel checks of drivers.
+    // Writes the checksum into the image's header; the kernel checks it for drivers.
     println!("cargo::rustc-link-arg-bins=/RELEASE");
 }

@@ -1,5 +1,6 @@
-//! How long the lock is held, at the longest, by what readers do, by the number of processes and connections. On this
-//! machine, with the standard library's mutex in place of the spin lock: `cargo run --release -p hone-driver --example lock`.
+//! Measures the longest time that readers' requests hold the lock, for several numbers of processes and connections. It
+//! runs on this machine, with the standard library's mutex in place of the spin lock: `cargo run --release -p
+//! hone-driver --example lock`.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -21,10 +22,10 @@ use hone_driver::{
 };
 
 thread_local! {
-    /// How long the lock was held, at the longest.
+    /// The longest time that the lock was held.
     static LONGEST: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static NOW: Cell<u64> = const { Cell::new(1) };
-    /// Whether time goes on.
+    /// Whether the clock advances.
     static GOES_ON: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -54,7 +55,7 @@ impl Kernel for Here {
     type Lock<T: Send> = Held<T>;
     type Event = NoEvent;
 
-    /// All at the same time, which takes longest to put in order, unless time goes on.
+    /// Unless the clock advances, all events have the same time: this takes longest to sort.
     fn now() -> u64 {
         NOW.set(NOW.get() + 100 * u64::from(GOES_ON.get()));
         NOW.get()
@@ -126,7 +127,8 @@ fn callout(layer: Layer) -> &'static Callout {
     CALLOUTS.iter().find(|callout| callout.layer == layer).expect("it is in the table")
 }
 
-/// The shortest of several longest times, as whatever else the machine does makes it longer; the last result.
+/// The smallest of several longest times, because other programs on the machine only make them longer. Also the last
+/// result.
 struct Best(Duration);
 
 impl Best {
@@ -162,7 +164,7 @@ impl Case {
         self.driver.classify(callout(layer), &Changes(connection.into(), process));
     }
 
-    /// Every connection closes, and another opens; how long the two take.
+    /// Closes every connection and opens as many new ones. Returns how long the two take.
     fn replace(&self, from: u32) -> Duration {
         let begin = Instant::now();
         for connection in from..from + self.connections {
@@ -182,7 +184,7 @@ impl Case {
         self.driver.control(reader, request).expect("there is memory");
     }
 
-    /// Reads up to where there is nothing, or a section ends; how much.
+    /// Reads until there is no more data or the section ends. Returns the number of bytes.
     fn read(&self, reader: Handle, buffer: &mut [u8]) -> usize {
         let mut total = 0;
         loop {

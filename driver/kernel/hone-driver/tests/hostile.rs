@@ -1,4 +1,5 @@
-//! Requests of any bytes, as `testing/fuzz/` gives them without a bound: a bounded number of them, the same on each run.
+//! Requests with arbitrary bytes. `testing/fuzz/` runs them without end; this test runs a fixed number, the same on
+//! each run.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! What the network monitor makes of indications.
+//! Which events the network monitor makes from WFP's indications.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -19,7 +19,7 @@ use hone_driver::Value;
 use hone_driver::callouts::{Family, Layer};
 use hone_packet::{Addresses, IpHeader, packet_checksums, protocol};
 
-/// A segment with a wrong checksum, as the stack hands it over before the network card has filled it in.
+/// A segment with a wrong checksum, as the network stack passes it on before the network card computes the checksum.
 fn segment(protocol: u8, payload: usize) -> Vec<u8> {
     let header: &[u8] = match protocol {
         protocol::TCP => &[0x9C, 0x40, 1, 0xBB, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 4, 0, 0xAB, 0xCD, 0, 0],
@@ -41,7 +41,7 @@ fn outbound(family: Family, protocol: u8, buffers: Vec<FakeBuffer>) -> FakeIndic
     FakeIndication { endpoint: Some(5), values, buffers, ..FakeIndication::default() }
 }
 
-/// What has checksums of its own.
+/// Families and protocols that have checksums.
 const CHECKED: [(Family, u8); 6] = [
     (Family::V4, protocol::TCP),
     (Family::V4, protocol::UDP),
@@ -145,7 +145,7 @@ fn what_arrives_is_recorded_from_its_own_header_on() {
         let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
         assert_eq!((words.as_str(), data), ("packet in (Some(5), Some(9)) 70", &packet));
 
-        // The buffer no longer has its IP header: one is made.
+        // The IP header is no longer in the buffer, so the driver makes one.
         indication.buffers = vec![FakeBuffer::new(&packet[20..], 20, piece)];
         driver.classify(callout(Layer::InboundTransport, Family::V4), &indication);
         let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
@@ -155,7 +155,7 @@ fn what_arrives_is_recorded_from_its_own_header_on() {
     }
 }
 
-/// A packet without any checksum, as one that has not left the machine arrives.
+/// A packet without any checksum, as a loopback packet arrives.
 fn unfinished(family: Family, protocol: u8) -> Vec<u8> {
     let addresses = match family {
         Family::V4 => Addresses::V4 { source: [10, 0, 0, 2].into(), destination: [10, 0, 0, 1].into() },
@@ -195,7 +195,7 @@ fn what_arrives_over_loopback_gets_every_checksum() {
             };
             assert_eq!(recorded(&indication), packet, "what comes from elsewhere stays as it is");
 
-            // Flags are the tenth value; others than that of loopback say nothing here.
+            // The flags are the tenth value. Flags other than loopback have no meaning here.
             indication.values.resize(9, None);
             indication.values.push(Some(Value::U32(!1)));
             assert_eq!(recorded(&indication), packet);
@@ -208,7 +208,7 @@ fn what_arrives_over_loopback_gets_every_checksum() {
             let changed = finished.iter().zip(&packet).filter(|(one, other)| one != other).count();
             assert!(changed > 0 && changed <= 4, "nothing else is changed: {changed}");
 
-            // The buffer no longer has its IP header: one is made.
+            // The IP header is no longer in the buffer, so the driver makes one.
             indication.buffers = vec![FakeBuffer::new(&packet[ip..], 8, piece)];
             let made = recorded(&indication);
             assert_eq!(made[ip..], finished[ip..]);
@@ -385,7 +385,7 @@ fn who_waits_for_the_lock_tells_no_time_before_that_of_the_timer_which_came_firs
     driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
     read(&driver, reader);
 
-    // While the connection's owner is told here, the timer on another processor is first to have the lock.
+    // While this event reports the connection's owner, the timer on another processor takes the lock first.
     let timer = Rc::clone(&driver);
     before_lock(move || {
         set_now(1);

@@ -1,5 +1,5 @@
-//! Every allocation of a scenario fails once, and from there on: the driver answers with statuses, never aborts, works on
-//! when there is memory again, and gives all of it back.
+//! Runs a scenario once for each of its allocations: only that one fails, or that one and all later ones. The driver
+//! must return statuses and never abort, must work again when there is memory, and must free all of it at the end.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -68,7 +68,7 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// Everything that takes memory; its results do not matter.
+/// Does everything that allocates memory. The results do not matter.
 fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &[u8], record: &[u8]) {
     let host = Host { version: (10, 0, 19045), architecture: "x86", ..Host::default() };
     let Ok(driver) = Driver::<common::Fake>::new(&host) else { return };

@@ -1,4 +1,4 @@
-//! What the process monitor makes of processes.
+//! Which events the process monitor makes from processes.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -103,7 +103,7 @@ fn the_first_image_tells_the_path_that_the_start_did_not() {
             ["process 8 <- Some(4) - x -1 x|-1| S-1-5-18", named, "process 8 ends"]
         );
     }
-    // What is known with the image is newer than what was known at the start.
+    // Details that arrive with the image are newer than those from the start.
     let newer = utf16("y");
     driver.process_started(&Process { pid: 9, command_line: Some(&command_line), ..Process::default() });
     driver.process_named(&Process {

@@ -1,4 +1,4 @@
-//! What programs ask of the device: reads and control requests, sound and malformed.
+//! Programs' requests to the device: reads and control requests, valid and malformed.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -285,7 +285,8 @@ fn memory_is_charged_to_what_it_is_for() {
     start(&driver, 9);
     control(&driver, reader, Operation::MarkRestart, &[], 0).expect("it is attached");
     control(&driver, reader, Operation::FilterProcesses, &[0; 4], 0).expect("it is in range");
-    // The ring buffer is made between the two, without the lock; the list is made first, and then handed over.
+    // The ring buffer is made between the two, without the lock. A list is made before the lock is taken, and then
+    // handed over.
     let expected = [
         Purpose::Reader,
         Purpose::Reader,

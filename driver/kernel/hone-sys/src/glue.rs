@@ -1,4 +1,4 @@
-//! What the kernel calls, passed on to the driver; and the kernel's types as the driver's.
+//! Passes the kernel's calls on to the driver, and converts the kernel's types into the driver's.
 
 use core::num::NonZeroUsize;
 
@@ -14,7 +14,7 @@ use hone_wdm::{NTSTATUS, process, registry, sys, wide};
 use crate::kernel::PROCESS_MONITOR;
 use crate::load::{self, HONE};
 
-/// Everything that the kernel calls.
+/// Implements all callbacks that the kernel calls.
 pub(crate) struct Calls;
 
 const fn refused(status: Status) -> NTSTATUS {
@@ -112,10 +112,10 @@ impl Tick for Calls {
     }
 }
 
-/// An indication as the network monitor looks at it.
+/// An indication in the form that the network monitor reads.
 struct Indicated<'a>(&'a Classification<'a>);
 
-/// One packet of it.
+/// One packet of an indication.
 struct Packet<'a>(NetBuffer<'a>);
 
 impl Indication for Indicated<'_> {

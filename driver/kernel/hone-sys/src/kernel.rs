@@ -1,4 +1,4 @@
-//! Windows as `hone-driver` sees a kernel.
+//! Implements the kernel interface of `hone-driver` with Windows' functions.
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -9,11 +9,11 @@ use hone_wdm::{debug, event, lock, time};
 
 /// Memory of the driver itself.
 pub(crate) const DRIVER: Tag = Tag::new(*b"Hone");
-/// Memory of the process monitor, while it asks the kernel about a process.
+/// Memory of the process monitor, while it queries the kernel about a process.
 pub(crate) const PROCESS_MONITOR: Tag = Tag::new(*b"HoPg");
 
-/// The tag of each purpose, as the original's document has them ("Viewing Pool Allocations"). Of its lookaside lists,
-/// Hone has none.
+/// The pool tag of each purpose, as in the document of the original Hone ("Viewing Pool Allocations"). Its tags for
+/// lookaside lists are missing here, because this driver has none.
 const fn tag(purpose: Purpose) -> Tag {
     match purpose {
         Purpose::Driver | Purpose::Tick => DRIVER,

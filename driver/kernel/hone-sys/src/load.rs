@@ -1,4 +1,5 @@
-//! Loading and unloading: what the driver has from the kernel, in which order it is taken and given back.
+//! Loads and unloads the driver: which kernel resources it registers, and in which order it registers and releases
+//! them.
 
 use hone_driver::callouts::CALLOUTS;
 use hone_driver::{Driver, Host, Process, security};
@@ -14,19 +15,20 @@ use hone_wdm::{NTSTATUS, pool, process, registry, system, time, wide};
 use crate::glue::Calls;
 use crate::kernel::{PROCESS_MONITOR, Windows};
 
-/// How often packets that wait for their owner are looked at, milliseconds.
+/// How often held packets are checked for expiry, in milliseconds.
 const TICK: i32 = 250;
 
-/// What the kernel's calls reach.
+/// What the kernel's callbacks need.
 pub(crate) struct Hone {
     pub(crate) driver: Driver<Windows>,
-    /// Under a lock of its own, so that its function for unloading is set by one at a time.
+    /// Has its own lock, so that only one caller at a time changes the unload function.
     object: SpinLock<device::Driver>,
     unload: DRIVER_UNLOAD,
 }
 
 impl Hone {
-    /// Has the I/O manager refuse to stop the driver while readers are attached. To be called after each comes or goes.
+    /// Makes the I/O manager refuse to stop the driver while readers are attached. Call it whenever a reader attaches
+    /// or detaches.
     pub(crate) fn permit_unload(&self) {
         self.object.with(|object| object.set_unload((self.driver.readers() == 0).then_some(self.unload)));
     }
@@ -34,7 +36,8 @@ impl Hone {
 
 pub(crate) static HONE: Global<Hone> = Global::new();
 
-/// What the driver has from the kernel. Given back from the top down: first who calls, then what they are called through.
+/// The kernel resources of the driver. They are released from the top down: first the callers, then what they are
+/// called through.
 struct Resources {
     _timer: Running,
     _images: ImageNotify<Calls>,
@@ -46,7 +49,7 @@ struct Resources {
 static RESOURCES: Global<Resources> = Global::new();
 static TIMER: Timer = Timer::new();
 
-/// Loads the driver. To be called by `DriverEntry`.
+/// Loads the driver. Only `DriverEntry` calls this.
 pub(crate) fn load(object: device::Driver, unload: DRIVER_UNLOAD) -> Result<(), NTSTATUS> {
     let version = system::version();
     if version.number < (6, 2, 0) {
@@ -82,7 +85,7 @@ fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
     object.serve::<Calls>();
     let processes = ProcessNotify::register()?;
     let images = ImageNotify::register()?;
-    // After their starts and ends are told, so that none is missed.
+    // Runs after the driver has registered for starts and ends, so that it misses no process.
     find_processes();
     let keys = CALLOUTS.map(|callout| GUID {
         Data1: callout.key.data1,
@@ -104,7 +107,7 @@ fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
 /// Unloads the driver.
 ///
 /// # Safety
-/// Nobody calls it through the I/O manager any more.
+/// The I/O manager no longer calls the driver.
 pub(crate) unsafe fn unload() {
     // SAFETY: only `load` and this look at it.
     drop(unsafe { RESOURCES.take() });
@@ -112,7 +115,7 @@ pub(crate) unsafe fn unload() {
     drop(unsafe { HONE.take() });
 }
 
-/// Tells the driver of processes that run already.
+/// Reports the processes that already run to the driver.
 fn find_processes() {
     let Some(hone) = HONE.get() else { return };
     let found = process::list(PROCESS_MONITOR, |listed| {
@@ -123,7 +126,7 @@ fn find_processes() {
         hone.driver.process_found(&Process {
             pid: listed.pid,
             parent: Some(listed.parent),
-            // Of its first processes, Windows may not say when.
+            // Windows may not know the start time of its first processes.
             created: Some(listed.created).filter(|&created| created > 0),
             path: path.as_ref().and_then(process::Text::units).or(listed.name),
             command_line: command_line.as_ref().and_then(process::Text::units),
@@ -135,8 +138,8 @@ fn find_processes() {
     }
 }
 
-/// The host's identity: made when the driver is loaded first, and kept with the service, as the registry's other parts are
-/// not there yet when the system starts.
+/// The host's identity. It is made when the driver is loaded for the first time, and stored in the key of the service,
+/// because other parts of the registry are not available when the system starts.
 fn host_id() -> [u8; 16] {
     let key = wide!("\\Registry\\Machine\\SYSTEM\\CurrentControlSet\\Services\\hone");
     let name = wide!("SystemId");

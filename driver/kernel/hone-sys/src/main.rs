@@ -1,5 +1,5 @@
-//! `hone.sys`: ties what the driver does (`hone-driver`) to the kernel (`hone-wdm`). `hone-driver` says what runs at which
-//! IRQL and under which lock; here is only who calls whom.
+//! `hone.sys`: connects the driver's logic (`hone-driver`) to the kernel (`hone-wdm`). `hone-driver` documents which
+//! code runs at which IRQL and under which lock; this crate only passes calls on.
 #![no_std]
 #![no_main]
 

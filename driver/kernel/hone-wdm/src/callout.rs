@@ -1,4 +1,4 @@
-//! Callouts of the Windows Filtering Platform, which look at traffic and never decide about it.
+//! Callouts of the Windows Filtering Platform. They inspect traffic and never decide about it.
 
 use core::ffi::c_void;
 
@@ -6,12 +6,12 @@ use crate::device::Device;
 use crate::net_buffer::NetBuffers;
 use crate::sys::{self, FWPS_CALLOUT1, GUID, NTSTATUS};
 
-/// How many callouts there are. Each has a function of its own, so that it knows its place without being told.
+/// Number of callouts. Each has its own function, so a function knows its own position.
 pub const COUNT: usize = 14;
 
-/// Who is told what WFP indicates.
+/// Receives what WFP indicates.
 pub trait Classify: 'static {
-    /// At up to DISPATCH_LEVEL. `place`: of the callout, in the order of registration.
+    /// Called at up to DISPATCH_LEVEL. `place` is the callout's position in the order of registration.
     fn classify(place: usize, indication: &Classification<'_>);
 }
 
@@ -23,7 +23,7 @@ pub struct Classification<'a> {
     data: *const sys::NET_BUFFER_LIST,
 }
 
-/// A fixed value of one of the types that are looked at.
+/// A fixed value. Only the types that the driver reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     /// `FWP_UINT8`.
@@ -77,7 +77,7 @@ impl Classification<'_> {
         Some(unsafe { core::slice::from_raw_parts(start, length) })
     }
 
-    /// The fixed value with this index; `None`: there is none, or of another type.
+    /// The fixed value with this index. `None` if there is none, or if it has another type.
     #[must_use]
     pub fn value(&self, index: usize) -> Option<Value> {
         if index >= self.values.valueCount as usize {
@@ -102,7 +102,7 @@ impl Classification<'_> {
         }
     }
 
-    /// The packets, at the transport layers. Of others this must not be asked: their data is no list of net buffers.
+    /// The packets. Call this at the transport layers only: at other layers the data is not a list of net buffers.
     #[must_use]
     pub fn net_buffers(&self) -> NetBuffers<'_> {
         // SAFETY: at the transport layers, the data is null or a list of net buffers, which is the caller's while it waits
@@ -111,7 +111,7 @@ impl Classification<'_> {
     }
 }
 
-/// Registered callouts, unregistered when dropped, at PASSIVE_LEVEL.
+/// Registered callouts. They are unregistered when dropped; drop at PASSIVE_LEVEL.
 #[derive(Debug)]
 pub struct Callouts {
     ids: [u32; COUNT],
@@ -122,7 +122,7 @@ impl Callouts {
     /// Registers one callout for each key. At PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// WFP refuses one; then none is registered.
+    /// WFP refuses one of them; then none is registered.
     pub fn register<C: Classify>(device: &Device, keys: &[GUID; COUNT]) -> Result<Self, NTSTATUS> {
         let mut callouts = Self { ids: [0; COUNT], registered: 0 };
         for ((key, function), id) in keys.iter().zip(functions::<C>()).zip(&mut callouts.ids) {
@@ -156,7 +156,7 @@ impl Drop for Callouts {
     }
 }
 
-/// The function of each place.
+/// The function for each position.
 fn functions<C: Classify>() -> [sys::FWPS_CALLOUT_CLASSIFY_FN1; COUNT] {
     [
         classify::<C, 0>,
@@ -201,7 +201,7 @@ unsafe extern "system" fn classify<C: Classify, const PLACE: usize>(
     }
 }
 
-/// Filters that use a callout come and go; that is nothing to it.
+/// WFP reports here when filters that use the callout are added or removed. The driver ignores it.
 // SAFETY: it looks at nothing that it is passed.
 unsafe extern "system" fn notify(_: u32, _: *const GUID, _: *mut c_void) -> NTSTATUS {
     sys::STATUS_SUCCESS

@@ -1,4 +1,4 @@
-//! Messages to whoever debugs: `DbgPrintEx` as component `IHVDRIVER`, whose mask decides what is shown.
+//! Messages to the kernel debugger: `DbgPrintEx` as component `IHVDRIVER`. The component's mask selects what is shown.
 
 use core::fmt::{self, Write};
 
@@ -6,10 +6,10 @@ use crate::sys;
 
 /// `DPFLTR_IHVDRIVER_ID`.
 const COMPONENT: u32 = 77;
-/// Longest message, bytes, NUL included; what is longer is cut. On the stack, which is small.
+/// Longest message in bytes, with its NUL. Longer messages are cut. The buffer is on the stack, which is small.
 const LONGEST: usize = 256;
 
-/// Whether the mask shows messages whose level is this bit of it. At any IRQL.
+/// Whether the mask shows messages of this level; a level is one bit of the mask. At any IRQL.
 #[must_use]
 pub fn shows(level: u32) -> bool {
     // SAFETY: any numbers may be passed, at any IRQL: it reads the mask.
@@ -32,7 +32,7 @@ pub fn show(level: u32, message: fmt::Arguments<'_>) {
         }
     }
     let mut text = Text { bytes: [0; LONGEST], length: 0 };
-    // A message that is cut is shown as far as it goes.
+    // A message that is too long is shown up to its cut.
     let _ = text.write_fmt(message);
     // SAFETY: the format takes one text that ends with NUL, which `text` does: its last byte is never written.
     unsafe { sys::DbgPrintEx(COMPONENT, level, c"hone: %s\n".as_ptr().cast(), text.bytes.as_ptr()) };

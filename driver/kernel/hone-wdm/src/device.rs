@@ -1,4 +1,4 @@
-//! The driver's object, its one device and the device's name for programs.
+//! The driver object, its one device, and the device's name for programs.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -13,7 +13,7 @@ const DACL_SECURITY_INFORMATION: u32 = 4;
 const WRITE_DAC: u32 = 0x0004_0000;
 const KERNEL_MODE: i8 = 0;
 
-/// The driver's object, which the I/O manager keeps as long as the driver is loaded.
+/// The driver object, which the I/O manager keeps as long as the driver is loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Driver(NonNull<DRIVER_OBJECT>);
 
@@ -23,16 +23,16 @@ unsafe impl Send for Driver {}
 unsafe impl Sync for Driver {}
 
 impl Driver {
-    /// The object that `DriverEntry` is given.
+    /// Wraps the object that `DriverEntry` receives.
     ///
     /// # Safety
-    /// It is that object, and is not used after the driver is unloaded.
+    /// `driver` is that object, and is not used after the driver is unloaded.
     #[must_use]
     pub unsafe fn new(driver: *mut DRIVER_OBJECT) -> Option<Self> {
         NonNull::new(driver).map(Self)
     }
 
-    /// Has requests served by `R`. To be called by `DriverEntry`.
+    /// Lets `R` serve the requests. Only `DriverEntry` calls this.
     pub fn serve<R: Requests>(self) {
         for function in [
             sys::IRP_MJ_CREATE,
@@ -48,7 +48,8 @@ impl Driver {
         }
     }
 
-    /// Sets what unloads the driver; `None`: the I/O manager refuses to stop it (`ERROR_INVALID_SERVICE_CONTROL`).
+    /// Sets the unload function. With `None`, the I/O manager refuses to stop the driver
+    /// (`ERROR_INVALID_SERVICE_CONTROL`).
     pub fn set_unload(self, unload: Option<sys::DRIVER_UNLOAD>) {
         let unload = unload.map_or(ptr::null_mut(), |unload| unload as *mut c_void);
         // SAFETY: the object is there as long as the driver is loaded.
@@ -57,7 +58,7 @@ impl Driver {
     }
 }
 
-/// A device with a name for programs; both are deleted when dropped.
+/// A device with a name for programs. Both are deleted when dropped.
 #[derive(Debug)]
 pub struct Device {
     device: NonNull<DEVICE_OBJECT>,
@@ -70,12 +71,12 @@ unsafe impl Send for Device {}
 unsafe impl Sync for Device {}
 
 impl Device {
-    /// Creates a device whose reads are buffered, which nobody may open but who is named by `security`, a self-relative
-    /// security descriptor. The I/O manager opens it to nobody before `DriverEntry` has returned, so nobody comes before the
-    /// descriptor does.
+    /// Creates a device with buffered reads. Only those whom `security` allows may open it; `security` is a
+    /// self-relative security descriptor. The I/O manager does not open the device before `DriverEntry` has returned,
+    /// so the descriptor is set before the first program can open it.
     ///
     /// # Errors
-    /// There is such a device, or the kernel refuses something.
+    /// Such a device already exists, or the kernel refuses a step.
     pub fn create(
         driver: Driver,
         name: &'static [u16],

@@ -9,7 +9,8 @@ use crate::sys::{self, NTSTATUS};
 const EVENT_MODIFY_STATE: u32 = 2;
 const USER_MODE: i8 = 1;
 
-/// A program's event, referred to until dropped. To be dropped at PASSIVE_LEVEL: it may be the last reference.
+/// A reference to a program's event, released when dropped. Drop it at PASSIVE_LEVEL, because it may be the last
+/// reference.
 #[derive(Debug)]
 pub struct Event(NonNull<c_void>);
 
@@ -17,10 +18,10 @@ pub struct Event(NonNull<c_void>);
 unsafe impl Send for Event {}
 
 impl Event {
-    /// Looks up a handle in the calling process, with the rights of a program. At PASSIVE_LEVEL.
+    /// Looks up a handle in the calling process, with that program's rights. At PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// There is no such handle, it is no event, or must not be set.
+    /// There is no such handle, it is not an event, or the program must not set it.
     pub fn from_handle(handle: NonZeroU64) -> Result<Self, NTSTATUS> {
         let handle = usize::try_from(handle.get()).map_err(|_| sys::STATUS_INVALID_HANDLE)?;
         let mut object = ptr::null_mut();

@@ -1,9 +1,10 @@
-//! A value that callbacks without a context of their own reach: set when the driver is loaded, taken when it is unloaded.
+//! A value for callbacks that have no context of their own. It is set when the driver is loaded and taken when it is
+//! unloaded.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A value that is set once in between two unloads.
+/// A value that is set once between two unloads.
 #[derive(Debug)]
 pub struct Global<T> {
     value: UnsafeCell<Option<T>>,
@@ -21,13 +22,13 @@ impl<T> Default for Global<T> {
 }
 
 impl<T> Global<T> {
-    /// Not set.
+    /// Makes an unset value.
     #[must_use]
     pub const fn new() -> Self {
         Self { value: UnsafeCell::new(None), is_set: AtomicBool::new(false) }
     }
 
-    /// Sets the value. To be called by `DriverEntry` only, which nobody else runs beside, and while it is not set.
+    /// Sets the value. Only `DriverEntry` calls this, while the value is not set; nothing else runs at that time.
     pub fn set(&self, value: T) {
         assert!(!self.is_set.load(Ordering::Acquire), "it is set already");
         // SAFETY: it is not set, so nobody has a reference, and only one thread runs `DriverEntry`.
@@ -48,7 +49,7 @@ impl<T> Global<T> {
     /// Takes the value.
     ///
     /// # Safety
-    /// Nobody has a reference from [`get`](Self::get), and nobody calls it meanwhile: every callback is unregistered.
+    /// No reference from [`get`](Self::get) exists, and nothing calls `get` meanwhile: every callback is unregistered.
     pub unsafe fn take(&self) -> Option<T> {
         self.is_set.store(false, Ordering::Release);
         // SAFETY: the caller says that nobody else looks.

@@ -1,4 +1,4 @@
-//! Requests of programs: the I/O manager's packets, decoded.
+//! Decodes the I/O manager's packets: requests of programs.
 
 use core::ffi::c_void;
 use core::num::NonZeroUsize;
@@ -12,39 +12,40 @@ use crate::sys::{self, DEVICE_OBJECT, IO_STACK_LOCATION, IRP, NTSTATUS};
 pub struct Control<'a> {
     /// The control code.
     pub code: u32,
-    /// The buffer of `METHOD_BUFFERED`, input and then output; empty for other methods, whose addresses are not looked at.
+    /// The buffer of `METHOD_BUFFERED`: first the input, then the output. Empty for other methods; their addresses are
+    /// never used.
     pub buffer: &'a mut [u8],
-    /// Bytes of input.
+    /// Length of the input, in bytes.
     pub input: usize,
-    /// Most bytes of output.
+    /// Most bytes that the output may have.
     pub output: usize,
 }
 
-/// Who serves requests. Each open file has a number of its own. All at PASSIVE_LEVEL, in the context of the program.
+/// Serves the requests. Each open file has its own number. All calls are at PASSIVE_LEVEL, in the program's context.
 pub trait Requests: 'static {
-    /// A file is opened; gives its number.
+    /// Opens a file and returns its number.
     ///
     /// # Errors
-    /// It can't be.
+    /// The file cannot be opened.
     fn open() -> Result<NonZeroUsize, NTSTATUS>;
-    /// A file's last handle is closed. Called once for each number.
+    /// The last handle of a file is closed. Called once for each number.
     fn close(file: NonZeroUsize);
-    /// Fills the buffer; gives how many bytes.
+    /// Fills the buffer and returns the number of bytes.
     ///
     /// # Errors
-    /// It can't be read.
+    /// The file cannot be read.
     fn read(file: NonZeroUsize, buffer: &mut [u8]) -> Result<usize, NTSTATUS>;
-    /// Carries out a control request; gives how many bytes of the buffer are output.
+    /// Carries out a control request and returns the number of output bytes in the buffer.
     ///
     /// # Errors
-    /// It can't be done.
+    /// The request cannot be carried out.
     fn control(file: NonZeroUsize, control: Control<'_>) -> Result<usize, NTSTATUS>;
 }
 
-/// What the I/O manager calls for every kind of request.
+/// The function that the I/O manager calls for every kind of request.
 ///
 /// # Safety
-/// The I/O manager's: `irp` is a packet for this driver, which is the driver's until it is completed.
+/// The I/O manager guarantees it: `irp` is a packet for this driver, and belongs to the driver until it is completed.
 pub(crate) unsafe extern "system" fn dispatch<R: Requests>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     // SAFETY: the packet is the driver's alone until it is completed.
     let packet = unsafe { &mut *irp };
@@ -55,7 +56,7 @@ pub(crate) unsafe extern "system" fn dispatch<R: Requests>(_: *mut DEVICE_OBJECT
         Ok(bytes) => (sys::STATUS_SUCCESS, bytes),
         Err(status) => (status, 0),
     };
-    // As `NTSTATUS`, which is the lower half of the field.
+    // The lower half of the field is the `NTSTATUS`.
     packet.IoStatus.Status = status.cast_unsigned() as usize;
     packet.IoStatus.Information = information;
     // SAFETY: it is completed once, and not looked at afterwards.
@@ -73,7 +74,8 @@ fn serve<R: Requests>(packet: &mut IRP, location: &IO_STACK_LOCATION) -> Result<
             file.store(R::open()?.get(), Ordering::Release);
             Ok(0)
         }
-        // The last handle is closed; then, nothing uses the file any more. Whichever comes first.
+        // Cleanup comes when the last handle is closed, close when nothing uses the file any more. The first of the two
+        // closes it here.
         sys::IRP_MJ_CLEANUP | sys::IRP_MJ_CLOSE => {
             if let Some(number) = NonZeroUsize::new(file.swap(0, Ordering::AcqRel)) {
                 R::close(number);
@@ -100,7 +102,7 @@ fn serve<R: Requests>(packet: &mut IRP, location: &IO_STACK_LOCATION) -> Result<
     }
 }
 
-/// The buffer that the I/O manager has made for a request of `length` bytes; none for none.
+/// The buffer that the I/O manager has made for a request of `length` bytes. Empty if there is none.
 fn system_buffer<'a>(buffer: *mut c_void, length: usize) -> &'a mut [u8] {
     if buffer.is_null() || length == 0 {
         return &mut [];

@@ -1,14 +1,14 @@
-//! The Windows kernel as far as Hone's driver uses it. The only crate with declarations of kernel structures and
-//! functions ([`sys`]); everything else is a safe wrapper around one of them, with what the kernel demands in its type or
-//! in a comment where it is met.
+//! The parts of the Windows kernel that Hone's driver uses. This is the only crate that declares kernel structures and
+//! functions ([`sys`]). Everything else here is a safe wrapper around one of them; the type of a wrapper, or a comment,
+//! covers what the kernel requires.
 //!
-//! For 64-bit Windows only (x86-64, ARM64): [`sys`] asserts its layouts at compile time, and `layout.c` compares them with
+//! For 64-bit Windows only (x86-64, ARM64). [`sys`] asserts its layouts at compile time; `layout.c` compares them with
 //! the headers of mingw-w64.
 //!
 //! # Memory
 //!
-//! All memory comes from non-paged pool ([`pool`]); an allocation that fails is a value. A panic is a bug check
-//! ([`panic`]): never a loop, never an unwinding.
+//! All memory comes from non-paged pool ([`pool`]). A failed allocation is a returned value. A panic is a bug check
+//! ([`panic`]); it neither loops nor unwinds.
 #![no_std]
 
 extern crate alloc;
@@ -36,10 +36,10 @@ mod unicode;
 pub use sys::NTSTATUS;
 pub use unicode::Wide;
 
-/// An error of the kernel as a value.
+/// Converts an error status of the kernel into an `Err`.
 ///
 /// # Errors
-/// `status` says one: its highest bit is set (`NT_SUCCESS`).
+/// `status` is an error: its highest bit is set (`NT_SUCCESS`).
 pub const fn check(status: NTSTATUS) -> Result<(), NTSTATUS> {
     if status < 0 { Err(status) } else { Ok(()) }
 }

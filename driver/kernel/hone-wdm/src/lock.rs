@@ -1,12 +1,12 @@
-//! The spin lock. Who holds it is at DISPATCH_LEVEL.
+//! The spin lock. The code that holds it runs at DISPATCH_LEVEL.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
 use crate::sys;
 
-/// A value under an in-stack queued spin lock: those who wait get it in the order in which they came, and each spins on
-/// memory of its own.
+/// A value protected by an in-stack queued spin lock. Waiting processors get the lock in the order of their arrival,
+/// and each one spins on its own memory.
 #[derive(Debug)]
 pub struct SpinLock<T> {
     lock: UnsafeCell<usize>,
@@ -19,13 +19,13 @@ unsafe impl<T: Send> Send for SpinLock<T> {}
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
 impl<T> SpinLock<T> {
-    /// A free lock (`KeInitializeSpinLock` stores 0).
+    /// Makes an unlocked lock (`KeInitializeSpinLock` stores 0).
     pub const fn new(value: T) -> Self {
         Self { lock: UnsafeCell::new(0), value: UnsafeCell::new(value) }
     }
 
-    /// Takes the lock for the length of `work`. At up to DISPATCH_LEVEL, and not within `work`: a spin lock taken twice
-    /// stops the processor for good.
+    /// Runs `work` with the lock held. Call it at up to DISPATCH_LEVEL, and never within `work`: a processor that takes
+    /// a spin lock twice stops forever.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         let mut handle = MaybeUninit::uninit();
         // SAFETY: the lock was made by `new`; the handle stays in place until the lock is released below, which nothing

@@ -1,4 +1,4 @@
-//! Packets as the network stack hands them over: a list of net buffers, each a chain of memory descriptors.
+//! Packets as the network stack passes them on: a list of net buffers, each a chain of memory descriptors.
 
 use core::marker::PhantomData;
 use core::ptr;
@@ -10,7 +10,7 @@ use crate::sys::{self, MDL, NET_BUFFER, NET_BUFFER_LIST};
 const KERNEL_MODE: i8 = 0;
 /// `MmCached`.
 const CACHED: u32 = 1;
-/// `NormalPagePriority`, and what Windows 8 added to it.
+/// `NormalPagePriority`, with the no-execute flag that Windows 8 added.
 const NORMAL_PRIORITY: u32 = 16;
 const NO_EXECUTE: u32 = 0x4000_0000;
 
@@ -22,10 +22,11 @@ pub struct NetBuffers<'a> {
 }
 
 impl NetBuffers<'_> {
-    /// The net buffers of a list; none of null.
+    /// The net buffers of a list. There are none if `list` is null.
     ///
     /// # Safety
-    /// `list` is null, or points to a list which, with all that it leads to, nobody changes for the lifetime.
+    /// `list` is null, or points to a list that stays valid and unchanged, with everything it refers to, for the
+    /// lifetime.
     pub(crate) const unsafe fn new(list: *const NET_BUFFER_LIST) -> Self {
         // SAFETY: the caller says that it is null or readable.
         let first = match unsafe { list.as_ref() } {
@@ -52,20 +53,20 @@ impl<'a> Iterator for NetBuffers<'a> {
 pub struct NetBuffer<'a>(&'a NET_BUFFER);
 
 impl NetBuffer<'_> {
-    /// Bytes in front of the data that belong to the buffer.
+    /// Number of bytes in front of the data that belong to the buffer.
     #[must_use]
     pub const fn headroom(&self) -> usize {
         self.0.DataOffset as usize
     }
 
-    /// Bytes of data.
+    /// Length of the data, in bytes.
     #[must_use]
     pub const fn length(&self) -> usize {
         self.0.DataLength as usize
     }
 
-    /// The data in its pieces, from `back` bytes before its start; `None` if `back` is beyond the headroom, some of the
-    /// memory cannot be mapped, or there is less of it than the buffer says.
+    /// The data in pieces, beginning `back` bytes before its start. `None` if `back` is more than the headroom, if part
+    /// of the memory cannot be mapped, or if there is less memory than the buffer says.
     #[must_use]
     pub fn segments(&self, back: usize) -> Option<Segments<'_>> {
         let skip = self.headroom().checked_sub(back)?;
@@ -85,8 +86,8 @@ impl NetBuffer<'_> {
     }
 }
 
-/// Maps the memory of a descriptor into the kernel's address space, if it is not already (`MmGetSystemAddressForMdlSafe`).
-/// Whoever owns the descriptor unmaps it.
+/// Maps the memory of a descriptor into the kernel's address space, if it is not mapped yet
+/// (`MmGetSystemAddressForMdlSafe`). The owner of the descriptor unmaps it.
 fn map(mdl: &mut MDL) -> Option<()> {
     if is_mapped(mdl) || mdl.ByteCount == 0 {
         return Some(());
@@ -103,13 +104,13 @@ const fn is_mapped(mdl: &MDL) -> bool {
     mdl.MdlFlags & (sys::MDL_MAPPED_TO_SYSTEM_VA | sys::MDL_SOURCE_IS_NONPAGED_POOL) != 0
 }
 
-/// The pieces of a packet.
+/// Iterates over the pieces of a packet.
 #[derive(Debug, Clone)]
 pub struct Segments<'a> {
     next: *const MDL,
     /// Bytes of the chain before the first piece.
     skip: usize,
-    /// Bytes of the pieces.
+    /// Bytes that are left in the pieces.
     left: usize,
     buffer: PhantomData<&'a [u8]>,
 }

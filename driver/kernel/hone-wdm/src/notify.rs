@@ -1,4 +1,4 @@
-//! Being told of processes that start and end, and of images that are loaded. All at PASSIVE_LEVEL.
+//! Notifications about processes that start and end, and about images that are loaded. All at PASSIVE_LEVEL.
 
 use core::ffi::c_void;
 use core::marker::PhantomData;
@@ -9,17 +9,17 @@ use crate::unicode;
 /// A process that starts.
 #[derive(Debug, Clone, Copy)]
 pub struct Started<'a> {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// The parent's.
+    /// Process id of the parent.
     pub parent: u32,
-    /// The executable's full path, where the kernel has it.
+    /// The executable's full path, if the kernel knows it.
     pub path: Option<&'a [u16]>,
-    /// The command line, where the kernel has it.
+    /// The command line, if the kernel knows it.
     pub command_line: Option<&'a [u16]>,
 }
 
-/// Who is told.
+/// Receives the notifications.
 pub trait Processes: 'static {
     /// A process starts; its first thread has not run yet.
     fn started(process: &Started<'_>);
@@ -29,19 +29,19 @@ pub trait Processes: 'static {
     fn image_loaded(pid: u32, path: &[u16]);
 }
 
-/// A registration, ended when dropped; afterwards nobody is told any more.
+/// Registration for process starts and ends. It ends when dropped; after that there are no more notifications.
 #[derive(Debug)]
 pub struct ProcessNotify<P: Processes>(PhantomData<fn() -> P>);
 
-/// A registration, ended when dropped; afterwards nobody is told any more.
+/// Registration for images. It ends when dropped; after that there are no more notifications.
 #[derive(Debug)]
 pub struct ImageNotify<P: Processes>(PhantomData<fn() -> P>);
 
 impl<P: Processes> ProcessNotify<P> {
-    /// Begins to tell `P` of starts and ends.
+    /// Registers `P` for starts and ends.
     ///
     /// # Errors
-    /// The kernel refuses: most often because the driver was not linked with `/INTEGRITYCHECK`.
+    /// The kernel refuses, most often because the driver was not linked with `/INTEGRITYCHECK`.
     pub fn register() -> Result<Self, NTSTATUS> {
         // SAFETY: the routine has the type of one, and stays until it is removed.
         let status = unsafe { sys::PsSetCreateProcessNotifyRoutineEx(process::<P>, 0) };
@@ -57,7 +57,7 @@ impl<P: Processes> Drop for ProcessNotify<P> {
 }
 
 impl<P: Processes> ImageNotify<P> {
-    /// Begins to tell `P` of images.
+    /// Registers `P` for images.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -75,10 +75,10 @@ impl<P: Processes> Drop for ImageNotify<P> {
     }
 }
 
-/// `FileOpenNameAvailable`: the path is the one that the executable was opened by.
+/// `FileOpenNameAvailable`: the path is the one with which the executable was opened.
 const IS_FULL_PATH: u32 = 1;
 
-/// An id, which the kernel passes as a handle; ids have 32 bits.
+/// A process id from the handle that the kernel passes. Ids have 32 bits.
 fn id(handle: HANDLE) -> Option<u32> {
     u32::try_from(handle.addr()).ok()
 }
@@ -104,7 +104,7 @@ unsafe extern "system" fn process<P: Processes>(
 unsafe extern "system" fn image<P: Processes>(path: *const UNICODE_STRING, pid: HANDLE, _: *mut c_void) {
     // SAFETY: the text is the kernel's, as long as the call; it may be null.
     let path = unsafe { unicode::units(path) };
-    // Process 0: a driver is loaded.
+    // Process 0 means that a driver is loaded.
     if let (Some(path), Some(pid @ 1..)) = (path, id(pid)) {
         P::image_loaded(pid, path);
     }

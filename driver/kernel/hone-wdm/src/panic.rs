@@ -1,4 +1,4 @@
-//! A panic is a bug check: the machine stops at once, with where in the driver's source it happened.
+//! A panic is a bug check: the machine stops at once and shows the place in the driver's source.
 
 use core::panic::PanicInfo;
 

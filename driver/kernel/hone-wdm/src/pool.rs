@@ -1,8 +1,10 @@
-//! Memory: non-paged pool, under tags that say what it is for. Every allocation can fail, and says so.
+//! Memory from non-paged pool, with tags that show its purpose. Every allocation can fail, and the failure is returned
+//! as a value.
 //!
-//! The collections of `alloc` go through [`GlobalAlloc`], which does not know what they are for. So whoever holds the
-//! driver's lock says it in advance with [`set_tag`]. What is allocated meanwhile without the lock, on another processor,
-//! gets that tag, too: a tag tells roughly who uses memory, and exactly whether all of it is given back.
+//! The collections of `alloc` use [`GlobalAlloc`], which does not know the purpose of an allocation. So the code that
+//! holds the driver's lock sets the purpose in advance with [`set_tag`]. Memory that another processor allocates
+//! meanwhile without the lock gets the same tag. So the tags show roughly which part uses memory, and exactly whether
+//! all of it is freed.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -12,38 +14,38 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::sys;
 
-/// What memory is for, as `poolmon` shows it: four characters.
+/// The pool tag of an allocation, as `poolmon` shows it: four characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag(u32);
 
 impl Tag {
-    /// A tag of these characters.
+    /// Makes a tag from four characters.
     #[must_use]
     pub const fn new(characters: [u8; 4]) -> Self {
         Self(u32::from_le_bytes(characters))
     }
 }
 
-/// `NonPagedPoolNx`, which Windows knows since version 6.2; before, `NonPagedPool`.
+/// `NonPagedPoolNx`, which exists since Windows version 6.2; before, `NonPagedPool`.
 const NO_EXECUTE: u32 = 512;
 const EXECUTABLE: u32 = 0;
-/// What the pool aligns all memory to, on 64-bit Windows.
+/// The alignment of all pool memory on 64-bit Windows.
 const ALIGNMENT: usize = 16;
 
 static KIND: AtomicU32 = AtomicU32::new(NO_EXECUTE);
 static TAG: AtomicU32 = AtomicU32::new(u32::from_le_bytes(*b"Hone"));
 
-/// For Windows 7, which has no pool that cannot be executed: to be called before anything is allocated.
+/// For Windows 7, which has no non-executable pool. Call it before the first allocation.
 pub fn use_executable() {
     KIND.store(EXECUTABLE, Relaxed);
 }
 
-/// Whether pool, and what is mapped, cannot be executed.
+/// Whether pool memory and mapped memory are non-executable.
 pub(crate) fn is_no_execute() -> bool {
     KIND.load(Relaxed) == NO_EXECUTE
 }
 
-/// What the next allocations of collections are for.
+/// Sets the tag for the next allocations of collections.
 pub fn set_tag(tag: Tag) {
     TAG.store(tag.0, Relaxed);
 }
@@ -86,7 +88,7 @@ pub struct Buffer {
 unsafe impl Send for Buffer {}
 
 impl Buffer {
-    /// So many bytes; `None` if there is no memory.
+    /// Allocates `length` bytes. `None` if there is no memory.
     #[must_use]
     pub fn new(length: usize, tag: Tag) -> Option<Self> {
         let memory = NonNull::new(allocate(length, tag.0).cast::<u8>())?;
@@ -95,20 +97,20 @@ impl Buffer {
         Some(Self { memory, length })
     }
 
-    /// Its bytes.
+    /// The bytes.
     #[must_use]
     pub const fn bytes(&self) -> &[u8] {
         // SAFETY: so many bytes are there, all written, and nobody else's.
         unsafe { slice::from_raw_parts(self.memory.as_ptr(), self.length) }
     }
 
-    /// Its bytes, to be written.
+    /// The bytes, writable.
     pub const fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: so many bytes are there, all written, and nobody else's.
         unsafe { slice::from_raw_parts_mut(self.memory.as_ptr(), self.length) }
     }
 
-    /// The UTF-16 text of `length` bytes from `offset` on; `None` if it is not all inside or not aligned.
+    /// The UTF-16 text of `length` bytes at `offset`. `None` if it is not completely inside the buffer or not aligned.
     #[must_use]
     pub fn units(&self, offset: usize, length: usize) -> Option<&[u16]> {
         let bytes = self.bytes().get(offset..offset.checked_add(length)?)?;

@@ -1,4 +1,4 @@
-//! Processes that run: all of them, and what the kernel knows of one. At PASSIVE_LEVEL.
+//! Running processes: the list of all, and details of one. Call at PASSIVE_LEVEL.
 
 use core::ptr;
 
@@ -13,18 +13,18 @@ const PROCESS_QUERY_LIMITED_INFORMATION: u32 = 0x1000;
 const TOKEN_QUERY: u32 = 8;
 /// `TokenUser`.
 const USER: u32 = 1;
-/// Information classes of a process.
+/// Numbers of the information classes of a process.
 mod class {
     pub(super) const TIMES: u32 = 4;
     pub(super) const IMAGE_FILE_NAME: u32 = 27;
     pub(super) const IMAGE_FILE_NAME_WIN32: u32 = 43;
-    /// Since Windows 8.1.
+    /// Exists since Windows 8.1.
     pub(super) const COMMAND_LINE: u32 = 60;
 }
 
-/// Most bytes that the kernel is given to tell something about one process.
+/// Most bytes of a buffer for one answer about a process.
 const MOST: usize = 128 << 10;
-/// Most bytes for the list of all.
+/// Most bytes of the buffer for the list of all processes.
 const MOST_LISTED: usize = 64 << 20;
 
 /// Offsets in `SYSTEM_PROCESS_INFORMATION` of 64-bit Windows (winternl.h of mingw-w64; learn.microsoft.com,
@@ -32,7 +32,7 @@ const MOST_LISTED: usize = 64 << 20;
 mod listed {
     pub(super) const NEXT: usize = 0;
     pub(super) const CREATED: usize = 0x20;
-    /// A `UNICODE_STRING`: length, and 8 bytes on the address.
+    /// A `UNICODE_STRING`: first the length; the address follows at offset 8.
     pub(super) const NAME: usize = 0x38;
     pub(super) const PID: usize = 0x50;
     pub(super) const PARENT: usize = 0x58;
@@ -42,20 +42,20 @@ mod listed {
 /// One entry of the list of processes.
 #[derive(Debug, Clone, Copy)]
 pub struct Listed<'a> {
-    /// Its id.
+    /// Process id.
     pub pid: u32,
-    /// The parent's; that may have ended, and its id be another's.
+    /// Process id of the parent. The parent may have ended, and its id may belong to another process now.
     pub parent: u32,
     /// When it was created, nanoseconds since 1970-01-01 UTC.
     pub created: u64,
-    /// The file name of its executable, or what the kernel calls it if it has none, such as `System`.
+    /// File name of the executable, or the kernel's name for a process without one, such as `System`.
     pub name: Option<&'a [u16]>,
 }
 
-/// Calls `each` for every process that runs, but the idle process.
+/// Calls `each` for every running process except the idle process.
 ///
 /// # Errors
-/// There is no memory, or the kernel refuses.
+/// There is not enough memory, or the kernel refuses.
 pub fn list(tag: Tag, mut each: impl FnMut(Listed<'_>)) -> Result<(), NTSTATUS> {
     let list = query(tag, 256 << 10, MOST_LISTED, |buffer, needed| {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
@@ -80,8 +80,8 @@ pub fn list(tag: Tag, mut each: impl FnMut(Listed<'_>)) -> Result<(), NTSTATUS> 
     Ok(())
 }
 
-/// A process that the kernel is asked about. Only what is asked for is looked up: some of it takes a way through the file
-/// system or the process's own memory.
+/// A process that the kernel is queried about. A detail is looked up only when it is requested, because some queries
+/// access the file system or the process's own memory.
 #[derive(Debug)]
 pub struct Process {
     handle: Handle,
@@ -89,10 +89,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the process with this id. `tag`: of the memory for answers.
+    /// Opens the process with this id. `tag` is the pool tag of the memory for answers.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such process.
     pub fn open(pid: u32, tag: Tag) -> Result<Self, NTSTATUS> {
         let id = CLIENT_ID {
             UniqueProcess: ptr::without_provenance_mut(pid as usize),
@@ -115,7 +115,7 @@ impl Process {
     /// When it was created, nanoseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn created(&self) -> Option<u64> {
-        // `KERNEL_USER_TIMES`: created, ended, in the kernel, outside.
+        // `KERNEL_USER_TIMES`: time of creation, time of exit, time in the kernel, time in user mode.
         let mut times = [0_i64; 4];
         let length = u32::try_from(size_of_val(&times)).ok()?;
         let mut needed = 0;
@@ -132,13 +132,14 @@ impl Process {
         crate::check(status).ok().map(|()| time::unix(times[0]))
     }
 
-    /// The executable, by its drive's name if it has one. Not within a notify routine: drives are asked for their names.
+    /// Path of the executable, with its drive letter if it has one. Do not call it in a notify routine, because it
+    /// queries the drives for their names.
     #[must_use]
     pub fn path(&self) -> Option<Text> {
         self.text(class::IMAGE_FILE_NAME_WIN32).or_else(|| self.text(class::IMAGE_FILE_NAME))
     }
 
-    /// The command line, since Windows 8.1.
+    /// The command line. `None` before Windows 8.1.
     #[must_use]
     pub fn command_line(&self) -> Option<Text> {
         self.text(class::COMMAND_LINE)
@@ -160,7 +161,8 @@ impl Process {
             unsafe { sys::ZwQueryInformationToken(token.0, USER, buffer.as_mut_ptr().cast(), length, needed) }
         })
         .ok()?;
-        // `TOKEN_USER`: the identifier's address, attributes; behind it the identifier: revision, count, 6 bytes, 4 a count.
+        // `TOKEN_USER`: the identifier's address and attributes. The identifier follows: revision, count, 6 bytes, then
+        // 4 bytes for each count.
         let start = offset(&buffer, 0)?;
         let count = *buffer.bytes().get(start + 1)?;
         Some(Sid { end: start + 8 + 4 * usize::from(count), start, buffer })
@@ -187,7 +189,7 @@ impl Process {
     }
 }
 
-/// A text that the kernel has told: a `UNICODE_STRING` with its text behind it.
+/// A text that the kernel has returned: a `UNICODE_STRING` followed by its text.
 #[derive(Debug)]
 pub struct Text {
     buffer: Buffer,
@@ -196,7 +198,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// The text; `None` if it is empty.
+    /// The text. `None` if it is empty.
     #[must_use]
     pub fn units(&self) -> Option<&[u16]> {
         self.buffer.units(self.start, self.length).filter(|units| !units.is_empty())
@@ -212,21 +214,21 @@ pub struct Sid {
 }
 
 impl Sid {
-    /// Its bytes.
+    /// The identifier's bytes.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         self.buffer.bytes().get(self.start..self.end)
     }
 }
 
-/// Where in the buffer the address leads that is at `place` of it; `None` if elsewhere.
+/// Reads the address at `place` in the buffer and returns its offset in the buffer. `None` if it is outside.
 fn offset(buffer: &Buffer, place: usize) -> Option<usize> {
     let address = usize::from_le_bytes(*buffer.bytes().get(place..)?.first_chunk()?);
     let offset = address.checked_sub(buffer.bytes().as_ptr().addr())?;
     (offset < buffer.bytes().len()).then_some(offset)
 }
 
-/// Asks with a buffer of `first` bytes, and with larger ones as long as the kernel says that it needs more.
+/// Queries with a buffer of `first` bytes, then with larger ones while the kernel reports that it needs more.
 fn query(
     tag: Tag,
     first: usize,
@@ -239,7 +241,7 @@ fn query(
         let mut needed = 0;
         match ask(buffer.bytes_mut(), &raw mut needed) {
             sys::STATUS_INFO_LENGTH_MISMATCH | sys::STATUS_BUFFER_TOO_SMALL | sys::STATUS_BUFFER_OVERFLOW => {
-                // Twice as much, as the answer may grow meanwhile.
+                // Doubles the length, because the answer may grow meanwhile.
                 length = (length * 2).max(usize::try_from(needed).unwrap_or(0));
                 if length > most {
                     return Err(sys::STATUS_INSUFFICIENT_RESOURCES);

@@ -1,4 +1,4 @@
-//! Values in the registry. At PASSIVE_LEVEL.
+//! Reads and writes registry values. Call at PASSIVE_LEVEL.
 
 use core::ptr;
 
@@ -12,7 +12,7 @@ const PARTIAL: u32 = 2;
 const REG_BINARY: u32 = 3;
 const REG_DWORD: u32 = 4;
 
-/// A handle of the kernel, closed when dropped.
+/// A handle of the kernel. It is closed when dropped.
 #[derive(Debug)]
 pub(crate) struct Handle(pub(crate) HANDLE);
 
@@ -23,7 +23,7 @@ impl Drop for Handle {
     }
 }
 
-/// What an object is found by: its name, and that the handle is the kernel's.
+/// Describes the object to open: its name, and that the handle belongs to the kernel.
 pub(crate) fn attributes(name: *const sys::UNICODE_STRING) -> OBJECT_ATTRIBUTES {
     OBJECT_ATTRIBUTES {
         Length: u32::try_from(size_of::<OBJECT_ATTRIBUTES>()).unwrap_or(0),
@@ -44,7 +44,7 @@ fn open(path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
     crate::check(status).map(|()| Handle(key))
 }
 
-/// A value of at most `LONGEST` bytes as `KEY_VALUE_PARTIAL_INFORMATION` lays it out.
+/// A value of at most `LONGEST` bytes, laid out as `KEY_VALUE_PARTIAL_INFORMATION`.
 #[repr(C)]
 struct Partial<const LONGEST: usize> {
     index: u32,
@@ -53,7 +53,7 @@ struct Partial<const LONGEST: usize> {
     data: [u8; LONGEST],
 }
 
-/// Reads a value of this type and length. `None`: there is none, or another one.
+/// Reads a value of this type and length. `None` if there is no such value.
 fn query<const LENGTH: usize>(path: &[u16], name: &[u16], kind: u32) -> Option<[u8; LENGTH]> {
     let key = open(path, KEY_QUERY_VALUE).ok()?;
     let name = Unicode::new(name);
@@ -68,13 +68,13 @@ fn query<const LENGTH: usize>(path: &[u16], name: &[u16], kind: u32) -> Option<[
     is_sound.then_some(value.data)
 }
 
-/// A `REG_DWORD`; `None`: there is none of this name and type.
+/// Reads a `REG_DWORD`. `None` if there is none with this name.
 #[must_use]
 pub fn number(path: &[u16], name: &[u16]) -> Option<u32> {
     query(path, name, REG_DWORD).map(u32::from_le_bytes)
 }
 
-/// A `REG_BINARY` of exactly so many bytes; `None`: there is none of this name, type and length.
+/// Reads a `REG_BINARY` of exactly this length. `None` if there is none with this name and length.
 #[must_use]
 pub fn binary<const LENGTH: usize>(path: &[u16], name: &[u16]) -> Option<[u8; LENGTH]> {
     query(path, name, REG_BINARY)
@@ -83,7 +83,7 @@ pub fn binary<const LENGTH: usize>(path: &[u16], name: &[u16]) -> Option<[u8; LE
 /// Sets a `REG_BINARY`.
 ///
 /// # Errors
-/// The key is not there, or must not be written.
+/// The key does not exist, or must not be written.
 pub fn set_binary<const LENGTH: usize>(
     path: &[u16],
     name: &[u16],

@@ -1,4 +1,4 @@
-//! What the system is.
+//! Information about the system.
 
 use core::mem::{self, MaybeUninit};
 
@@ -9,9 +9,9 @@ use crate::sys::{self, GUID, RTL_OSVERSIONINFOEXW};
 pub struct Version {
     /// Major, minor, build.
     pub number: (u32, u32, u32),
-    /// Service pack; 0: none.
+    /// Service pack; 0 if there is none.
     pub service_pack: u16,
-    /// Whether it is a server's edition.
+    /// Whether it is a server edition.
     pub is_server: bool,
 }
 
@@ -35,7 +35,7 @@ pub fn version() -> Version {
     }
 }
 
-/// A new identifier, all zero if the system can't make one now. At PASSIVE_LEVEL.
+/// Makes a new identifier. All zeros if the system cannot make one now. At PASSIVE_LEVEL.
 #[must_use]
 pub fn new_id() -> [u8; 16] {
     let mut guid = GUID { Data1: 0, Data2: 0, Data3: 0, Data4: [0; 8] };

@@ -11,13 +11,13 @@ use crate::{sys, wide};
 /// 1970-01-01 in units of 100 nanoseconds since 1601-01-01, both UTC.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 
-/// `KeQuerySystemTimePrecise`, which Windows has since version 6.2; null: it has not, or was not looked for.
+/// `KeQuerySystemTimePrecise`, which exists since Windows version 6.2. Null if it does not exist, or was not looked up.
 static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 type QueryTime = unsafe extern "system" fn(*mut i64);
 
-/// Looks for the precise clock. At PASSIVE_LEVEL, when the driver is loaded; without it, time goes in steps of the
-/// system's timer, up to 16 milliseconds.
+/// Looks up the precise clock. Call it at PASSIVE_LEVEL when the driver is loaded. Without that clock, time advances in
+/// steps of the system's timer, up to 16 milliseconds.
 pub fn find_precise() {
     let name = Unicode::new(wide!("KeQuerySystemTimePrecise"));
     // SAFETY: the name is a constant's, and the call made at PASSIVE_LEVEL.
@@ -25,14 +25,15 @@ pub fn find_precise() {
     PRECISE.store(address, Relaxed);
 }
 
-/// Nanoseconds since 1970-01-01 UTC of a time in units of 100 nanoseconds since 1601; a time before is 0.
+/// Converts a time in units of 100 nanoseconds since 1601 to nanoseconds since 1970-01-01 UTC. An earlier time becomes
+/// 0.
 #[must_use]
 pub const fn unix(time: i64) -> u64 {
     let since = time.saturating_sub(UNIX_EPOCH);
     if since < 0 { 0 } else { since.unsigned_abs().saturating_mul(100) }
 }
 
-/// Now, nanoseconds since 1970-01-01 UTC. At any IRQL.
+/// The current time, nanoseconds since 1970-01-01 UTC. At any IRQL.
 pub fn now() -> u64 {
     let address = PRECISE.load(Relaxed);
     if address.is_null() {
@@ -46,8 +47,8 @@ pub fn now() -> u64 {
     unix(time)
 }
 
-/// `KUSER_SHARED_DATA`, which the kernel maps at the same address on every 64-bit Windows (wdm.h: `KI_USER_SHARED_DATA`);
-/// `KeQuerySystemTime` is a read of it.
+/// `KUSER_SHARED_DATA`, which the kernel maps at the same address on every 64-bit Windows (wdm.h:
+/// `KI_USER_SHARED_DATA`). `KeQuerySystemTime` reads it.
 mod shared {
     use super::{AtomicU32, Relaxed, ptr};
     use core::sync::atomic::{Ordering::Acquire, fence};
@@ -62,7 +63,8 @@ mod shared {
         high_again: AtomicU32,
     }
 
-    /// The writer writes `high_again`, `low`, `high`; who reads the same in both saw one time.
+    /// The writer writes `high_again`, `low`, `high` in this order. If both high parts are equal, the read saw one
+    /// consistent time.
     pub(super) fn system_time() -> i64 {
         // SAFETY: the kernel keeps this page mapped and readable as long as it runs.
         let time = unsafe { &*ptr::with_exposed_provenance::<KSystemTime>(SYSTEM_TIME) };

@@ -1,4 +1,4 @@
-//! A timer that calls a function again and again, at DISPATCH_LEVEL.
+//! A timer that calls a function periodically at DISPATCH_LEVEL.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -12,13 +12,13 @@ const SYNCHRONIZATION: u32 = 1;
 /// Units of 100 nanoseconds in a millisecond.
 const MILLISECOND: i64 = 10_000;
 
-/// What a timer calls.
+/// The function that a timer calls.
 pub trait Tick {
     /// Called at DISPATCH_LEVEL.
     fn tick();
 }
 
-/// The memory of a timer, which stays in place: to be a static.
+/// The memory of a timer. It must not move, so it is a static.
 #[derive(Debug)]
 pub struct Timer {
     timer: UnsafeCell<MaybeUninit<KTIMER>>,
@@ -34,19 +34,19 @@ impl Default for Timer {
     }
 }
 
-/// A running timer; dropped at PASSIVE_LEVEL, it stops.
+/// A running timer. It stops when dropped; drop at PASSIVE_LEVEL.
 #[derive(Debug)]
 pub struct Running(&'static Timer);
 
 impl Timer {
-    /// Memory for a timer.
+    /// Makes the memory for a timer.
     #[must_use]
     pub const fn new() -> Self {
         Self { timer: UnsafeCell::new(MaybeUninit::uninit()), dpc: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    /// Begins to call `T`, every `period` milliseconds, until what is given is dropped. To be called by `DriverEntry`
-    /// only, while it does not run.
+    /// Calls `T` every `period` milliseconds until the returned value is dropped. Only `DriverEntry` calls this, while
+    /// the timer does not run.
     pub fn start<T: Tick>(&'static self, period: i32) -> Running {
         let (timer, dpc) = (self.timer.get().cast::<KTIMER>(), self.dpc.get().cast::<KDPC>());
         // SAFETY: the timer does not run, so its memory, which stays in place, may be initialized.

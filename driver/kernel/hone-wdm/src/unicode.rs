@@ -1,4 +1,4 @@
-//! Texts in UTF-16 whose length is known when the driver is compiled, and views of the kernel's.
+//! UTF-16 texts of a length that is known at compile time, and views of the kernel's texts.
 
 use core::marker::PhantomData;
 use core::slice;
@@ -10,10 +10,10 @@ use crate::sys::UNICODE_STRING;
 pub struct Wide<const UNITS: usize>([u16; UNITS]);
 
 impl<const UNITS: usize> Wide<UNITS> {
-    /// The text in UTF-16; its length must be the type's.
+    /// Converts `text` to UTF-16. Its length must be the type's.
     ///
     /// # Panics
-    /// When compiled, if made in a constant: the text is not ASCII or of another length.
+    /// At compile time, in a constant: the text is not ASCII, or has another length.
     #[must_use]
     pub const fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
@@ -28,7 +28,7 @@ impl<const UNITS: usize> Wide<UNITS> {
         Self(units)
     }
 
-    /// The units.
+    /// The UTF-16 units.
     #[must_use]
     pub const fn units(&self) -> &[u16] {
         &self.0
@@ -44,7 +44,7 @@ macro_rules! wide {
     }};
 }
 
-/// A view of a text as the kernel's functions take it, valid as long as the text.
+/// A view of a text in the form that the kernel's functions take. Valid as long as the text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unicode<'a> {
     string: UNICODE_STRING,
@@ -52,7 +52,7 @@ pub(crate) struct Unicode<'a> {
 }
 
 impl<'a> Unicode<'a> {
-    /// A view of `text`, cut where the type's length ends: 32,767 units.
+    /// A view of `text`. It is cut at the longest length that the type can express: 32,767 units.
     pub(crate) fn new(text: &'a [u16]) -> Self {
         let bytes = u16::try_from(text.len() * 2).unwrap_or(u16::MAX - 1);
         let string = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: text.as_ptr() };
@@ -64,10 +64,10 @@ impl<'a> Unicode<'a> {
     }
 }
 
-/// The units of a text that the kernel hands over; `None` for no text.
+/// The units of a text that the kernel passes on. `None` if there is no text.
 ///
 /// # Safety
-/// `string` is null, or points to a string whose buffer is readable, and both stay so for `'a`.
+/// `string` is null, or points to a string with a readable buffer; both stay valid and unchanged for `'a`.
 pub(crate) unsafe fn units<'a>(string: *const UNICODE_STRING) -> Option<&'a [u16]> {
     // SAFETY: the caller says that it is null or readable.
     let string = unsafe { string.as_ref() }?;

@@ -1,4 +1,5 @@
-//! What the fuzz target of the driver's requests does with its bytes: the bounded test beside this and `testing/fuzz/` run it.
+//! What the fuzz target for the driver's requests does with its input. The bounded test in this directory and
+//! `testing/fuzz/` both run it.
 
 use hone_api::Operation;
 use hone_driver::{Control, Driver};
@@ -6,11 +7,11 @@ use hone_driver::{Control, Driver};
 use super::{Fake, driver, open};
 
 thread_local! {
-    /// Kept: a driver reserves its tables' memory when it is made.
+    /// One driver for all inputs, because making a driver reserves the memory of its tables.
     static DRIVER: Driver<Fake> = driver();
 }
 
-/// Bytes as a supply of small decisions; zeros once there are none left.
+/// Reads small decisions from the input's bytes. Returns zeros when there are no bytes left.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -27,8 +28,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A reader that comes, asks for things, reads, and goes, while processes start and end. Each request is answered within
-/// the buffer that it gave.
+/// A reader attaches, sends requests, reads and detaches, while processes start and end. Each answer must fit into the
+/// buffer of its request.
 pub(crate) fn driver_requests(input: &[u8]) {
     DRIVER.with(|driver| {
         let reader = open(driver);
@@ -45,7 +46,8 @@ pub(crate) fn driver_requests(input: &[u8]) {
                         None => u32::from_le_bytes(std::array::from_fn(|_| input.u8())),
                     };
                     let (length, output) = (usize::from(input.u8()) * 2, usize::from(input.u8()) * 8);
-                    // The I/O manager's buffer has room for both; what a program says it has, may be wrong.
+                    // The I/O manager's buffer has room for input and output. The length that the program states may be
+                    // wrong.
                     let short = usize::from(input.u8() & 3 == 3);
                     let mut buffer = vec![0; length.max(output).saturating_sub(short)];
                     let given = input.bytes(length.min(buffer.len()));
@@ -75,7 +77,8 @@ pub(crate) fn driver_requests(input: &[u8]) {
     });
 }
 
-/// What the target starts from: each operation with inputs of several lengths, led by events and followed by a read.
+/// The inputs that fuzzing starts from: each operation with inputs of several lengths, after some events and before a
+/// read.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for operation in 0..=Operation::ALL.len() {

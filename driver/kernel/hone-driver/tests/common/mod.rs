@@ -1,4 +1,4 @@
-//! A fake kernel, fake indications, and what a reader reads, in words.
+//! A fake kernel, fake indications, and a text form of what a reader reads.
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod hostile;
@@ -16,24 +16,24 @@ use hone_driver::{
 };
 use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
 
-/// Now, unless a test says otherwise.
+/// The time on the fake clock, unless a test sets another.
 pub(crate) const START: u64 = 1_700_000_000_000_000_000;
 
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(START) };
     static EVENTS: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
-    /// What another processor does under the lock before it is taken next.
+    /// Work that another processor does under the lock before the lock is taken next.
     static BEFORE_LOCK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
-    /// What memory was charged to, once a test asks.
+    /// The purposes that memory was charged to. Recorded from the first call of `purposes`.
     static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
-    /// What was shown, once a test listens.
+    /// The messages that were shown. Recorded from the first call of `messages`.
     static MESSAGES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
 pub(crate) struct Fake;
 
-/// Fails where a spin lock would stop the machine: when it is taken twice.
+/// A lock that panics when it is taken twice; a spin lock would stop the machine.
 pub(crate) struct FakeLock<T>(Mutex<T>);
 
 impl<T: Send> Lock<T> for FakeLock<T> {
@@ -55,7 +55,7 @@ impl<T: Send> Lock<T> for FakeLock<T> {
     }
 }
 
-/// Counts how often it was set; may be let go of only without the lock.
+/// An event that counts how often it was set. It may be released only without the lock.
 pub(crate) struct FakeEvent(Arc<AtomicU64>);
 
 impl Signal for FakeEvent {
@@ -102,22 +102,22 @@ pub(crate) fn set_now(seconds: u64) {
     NOW.set(START + seconds * 1_000_000_000);
 }
 
-/// Has another processor be first to take the lock when it is taken next.
+/// Lets another processor take the lock first, when it is taken next.
 pub(crate) fn before_lock(work: impl FnOnce() + 'static) {
     BEFORE_LOCK.set(Some(Box::new(work)));
 }
 
-/// What was shown since the last call; the first begins to listen.
+/// Messages since the last call. The first call starts the recording.
 pub(crate) fn messages() -> Vec<String> {
     MESSAGES.replace(Some(Vec::new())).unwrap_or_default()
 }
 
-/// What memory was charged to since the last call; the first begins to listen.
+/// Purposes that memory was charged to since the last call. The first call starts the recording.
 pub(crate) fn purposes() -> Vec<Purpose> {
     PURPOSES.replace(Some(Vec::new())).unwrap_or_default()
 }
 
-/// A new event: its handle, and how often it was set.
+/// Makes an event. Returns its handle and the counter of how often it was set.
 pub(crate) fn event() -> (u64, Arc<AtomicU64>) {
     let event = Arc::new(AtomicU64::new(0));
     let handle = EVENTS.with_borrow_mut(|events| {
@@ -225,7 +225,7 @@ impl Indication for FakeIndication {
     }
 }
 
-/// The fixed values of a packet between 10.0.0.1 or fd00::1, which is this host, and 10.0.0.2 or fd00::2.
+/// The fixed values of a packet between this host (10.0.0.1 or fd00::1) and 10.0.0.2 or fd00::2.
 pub(crate) fn values(layer: Layer, family: Family, protocol: u8) -> Vec<Option<Value>> {
     let (local, remote) = match family {
         Family::V4 => (Value::U32(0x0A00_0001), Value::U32(0x0A00_0002)),
@@ -260,7 +260,7 @@ pub(crate) fn control(
     Ok(buffer[..length].to_vec())
 }
 
-/// All that waits for the reader, up to the first read that gives nothing.
+/// Everything that waits for the reader, up to the first read that returns nothing.
 pub(crate) fn read(driver: &Driver<Fake>, handle: Handle) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = vec![0; 1 << 20];
@@ -272,12 +272,13 @@ pub(crate) fn read(driver: &Driver<Fake>, handle: Handle) -> Vec<u8> {
     }
 }
 
-/// A section header without options and an interface, for blocks of which a test has read the beginning already.
+/// A section header without options and an interface. They precede blocks when the test has already read the beginning
+/// of the section.
 const FRAMES: [u8; 48] =
     *b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a\x01\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x1c\0\0\0\
     \x01\0\0\0\x14\0\0\0\x65\0\0\0\0\0\0\0\x14\0\0\0";
 
-/// Blocks in words, with the bytes of packets.
+/// Blocks as text, with the bytes of packets.
 pub(crate) fn tell(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let begins = bytes.starts_with(&FRAMES[..4]);
     let mut told = tell_section(&if begins { bytes.to_vec() } else { [&FRAMES, bytes].concat() });
@@ -285,7 +286,7 @@ pub(crate) fn tell(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     told
 }
 
-/// The times of blocks of which a test has read the beginning already.
+/// The times of blocks; the test has already read the beginning of their section.
 pub(crate) fn times(bytes: &[u8]) -> Vec<u64> {
     let mut reader = Reader::new();
     reader.feed(&[&FRAMES, bytes].concat()).expect("there is memory");

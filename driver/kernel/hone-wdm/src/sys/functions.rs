@@ -1,5 +1,5 @@
-//! The functions and variables that the driver imports; without a library of the kit, by name. `scripts/test-windows`
-//! checks every one of them against a list of what the kernel exports.
+//! The functions and variables that the driver imports by name, without an import library of the kit.
+//! `scripts/test-windows` checks each one against a list of the kernel's exports.
 
 use core::ffi::c_void;
 
@@ -130,7 +130,7 @@ unsafe extern "system" {
         needed: *mut u32,
     ) -> NTSTATUS;
 
-    /// The variable itself holds the type.
+    /// The variable holds the object type itself.
     pub static ExEventObjectType: *mut c_void;
 }
 
@@ -140,7 +140,7 @@ unsafe extern "C" {
     pub fn DbgPrintEx(component: u32, level: u32, format: *const u8, ...) -> u32;
     pub fn DbgQueryDebugFilterState(component: u32, level: u32) -> NTSTATUS;
 
-    // What the compiler itself calls.
+    // Functions that the compiler itself calls.
     pub fn memcpy(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void;
     pub fn memmove(to: *mut c_void, from: *const c_void, bytes: usize) -> *mut c_void;
     pub fn memset(to: *mut c_void, byte: i32, bytes: usize) -> *mut c_void;

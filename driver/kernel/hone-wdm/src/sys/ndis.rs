@@ -1,6 +1,6 @@
-//! Network buffers, as learn.microsoft.com gives them (ndis/nbl.h: `NET_BUFFER_LIST`, `NET_BUFFER_HEADER`,
-//! `NET_BUFFER_DATA`); offsets follow from the C rules for 64-bit Windows, as mingw-w64 has no such header. NDIS itself is
-//! not called: its macros read these fields, too.
+//! Network buffers as documented on learn.microsoft.com (ndis/nbl.h: `NET_BUFFER_LIST`, `NET_BUFFER_HEADER`,
+//! `NET_BUFFER_DATA`). mingw-w64 has no such header, so the offsets follow from the C rules for 64-bit Windows. The
+//! driver does not call NDIS: NDIS' own macros read these fields too.
 
 use core::mem::offset_of;
 
@@ -11,7 +11,7 @@ use super::MDL;
 pub struct NET_BUFFER_LIST {
     pub Next: *mut NET_BUFFER_LIST,
     pub FirstNetBuffer: *mut NET_BUFFER,
-    // What follows is not looked at.
+    // The driver does not read the fields that follow.
 }
 
 #[repr(C)]
@@ -25,9 +25,9 @@ pub struct NET_BUFFER {
     pub DataLength: u32,
     pub DataLengthHigh: u32,
     pub MdlChain: *mut MDL,
-    /// From the beginning of the chain.
+    /// Counts from the beginning of the chain.
     pub DataOffset: u32,
-    // What follows is not looked at.
+    // The driver does not read the fields that follow.
 }
 
 const _: () = {

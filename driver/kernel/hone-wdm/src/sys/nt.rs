@@ -53,7 +53,7 @@ pub struct DRIVER_OBJECT {
     pub FastIoDispatch: *mut c_void,
     pub DriverInit: *mut c_void,
     pub DriverStartIo: *mut c_void,
-    /// Read by the I/O manager at any time.
+    /// The I/O manager may read it at any time.
     pub DriverUnload: AtomicPtr<c_void>,
     pub MajorFunction: [Option<DRIVER_DISPATCH>; 28],
 }
@@ -76,7 +76,7 @@ pub struct DEVICE_OBJECT {
     pub Characteristics: u32,
     pub Vpb: *mut c_void,
     pub DeviceExtension: *mut c_void,
-    // What follows is nobody's but the kernel's.
+    // The fields that follow belong to the kernel.
 }
 
 #[repr(C)]
@@ -153,7 +153,7 @@ pub struct IO_READ {
     pub ByteOffset: i64,
 }
 
-/// Each number takes the room of a pointer (`POINTER_ALIGNMENT`).
+/// Each number takes the space of a pointer (`POINTER_ALIGNMENT`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct IO_CONTROL {
@@ -173,9 +173,9 @@ pub struct FILE_OBJECT {
     pub Size: i16,
     pub DeviceObject: *mut DEVICE_OBJECT,
     pub Vpb: *mut c_void,
-    /// The driver's own.
+    /// A field for the driver's own use.
     pub FsContext: AtomicUsize,
-    // What follows is nobody's but the I/O manager's.
+    // The fields that follow belong to the I/O manager.
 }
 
 #[repr(C)]
@@ -262,7 +262,7 @@ pub struct RTL_OSVERSIONINFOEXW {
     pub wReserved: u8,
 }
 
-/// `wProductType` of everything but servers.
+/// `wProductType` of all editions that are not servers.
 pub const VER_NT_WORKSTATION: u8 = 1;
 
 const _: () = {

@@ -1,6 +1,7 @@
-//! The Windows Filtering Platform. No header of it for the kernel exists outside Microsoft's kit: structures are as
-//! learn.microsoft.com gives them (fwpsk.h: `FWPS_INCOMING_VALUES0`, `FWPS_INCOMING_METADATA_VALUES0`, `FWPS_CLASSIFY_OUT0`,
-//! `FWPS_CALLOUT1`), offsets follow from the C rules for 64-bit Windows. `FWP_VALUE0` is also in mingw-w64's `fwptypes.h`.
+//! The Windows Filtering Platform. Only Microsoft's kit has a kernel header for it, so the structures are those
+//! documented on learn.microsoft.com (fwpsk.h: `FWPS_INCOMING_VALUES0`, `FWPS_INCOMING_METADATA_VALUES0`,
+//! `FWPS_CLASSIFY_OUT0`, `FWPS_CALLOUT1`), and the offsets follow from the C rules for 64-bit Windows. `FWP_VALUE0` is
+//! also in mingw-w64's `fwptypes.h`.
 
 use core::ffi::c_void;
 use core::mem::{offset_of, size_of};
@@ -42,14 +43,14 @@ pub const FWP_BYTE_ARRAY16_TYPE: u32 = 11;
 pub struct FWPS_INCOMING_VALUES0 {
     pub layerId: u16,
     pub valueCount: u32,
-    /// `valueCount` of them; `FWPS_INCOMING_VALUE0` is nothing but an `FWP_VALUE0`.
+    /// An array of `valueCount` values. `FWPS_INCOMING_VALUE0` contains only an `FWP_VALUE0`.
     pub incomingValue: *const FWP_VALUE0,
 }
 
 #[repr(C)]
 #[derive(Debug)]
 pub struct FWPS_INCOMING_METADATA_VALUES0 {
-    /// Which of the others hold something.
+    /// Bits that say which of the other fields are set.
     pub currentMetadataValues: u32,
     pub flags: u32,
     pub reserved: u64,
@@ -77,7 +78,7 @@ pub struct FWPS_INCOMING_METADATA_VALUES0 {
     pub packetDirection: u32,
     pub headerIncludeHeader: *const u8,
     pub headerIncludeHeaderLength: u32,
-    // What follows is not looked at.
+    // The driver does not read the fields that follow.
 }
 
 /// Bits of `currentMetadataValues` (fwpsk.h; the same numbers as in windows-sys, `FWPS_METADATA_FIELD_*`).
@@ -98,7 +99,7 @@ pub struct FWPS_CLASSIFY_OUT0 {
     pub reserved: u32,
 }
 
-/// The next filter decides: what a callout that only inspects has to answer.
+/// Leaves the decision to the next filter. A callout that only inspects must return this.
 pub const FWP_ACTION_CONTINUE: u32 = 0x2006;
 pub const FWPS_RIGHT_ACTION_WRITE: u32 = 1;
 
