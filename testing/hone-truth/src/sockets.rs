@@ -1,4 +1,4 @@
-//! Sockets as the actors use them: opened, used and told of in one call.
+//! Sockets for the actors. Each function opens or uses a socket and reports the facts in one call.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -16,9 +16,9 @@ use crate::told::{Flow, now};
 
 /// Bytes of most messages.
 pub(crate) const MESSAGE: usize = 200;
-/// How long a read waits before it is an error.
+/// How long a read waits before it fails.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// What a receiver may leave unread, in bytes, so that nothing is lost however late it runs.
+/// Size of a receive buffer, in bytes. It is so large that nothing is lost, even if the receiver runs late.
 const BUFFER: usize = 64 << 20;
 
 fn unspecified(address: SocketAddr) -> SocketAddr {
@@ -28,13 +28,13 @@ fn unspecified(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A UDP socket that nobody is told of, with room for everything.
+/// Opens a UDP socket with a large buffer, without reporting it.
 ///
 /// # Errors
-/// The address is taken, or not of this host.
+/// The address is in use, or does not belong to this host.
 pub(crate) fn quiet_udp(local: SocketAddr) -> Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None)?;
-    // Beyond net.core.rmem_max, as root may.
+    // Root may exceed net.core.rmem_max.
     setsockopt(&socket.as_fd(), sockopt::RcvBufForce, &BUFFER).context("cannot enlarge the buffer")?;
     socket.set_reuse_address(true)?;
     socket.bind(&local.into()).with_context(|| format!("cannot bind to {local}"))?;
@@ -42,10 +42,10 @@ pub(crate) fn quiet_udp(local: SocketAddr) -> Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A UDP socket, told of as its address's.
+/// Opens a UDP socket, and reports that this process holds its address.
 ///
 /// # Errors
-/// The address is taken, or not of this host.
+/// The address is in use, or does not belong to this host.
 pub(crate) fn udp(part: &Part, local: SocketAddr) -> Result<UdpSocket> {
     let socket = quiet_udp(local)?;
     part.holds(Flow::at(Protocol::Udp, socket.local_addr()?))?;
@@ -55,7 +55,7 @@ pub(crate) fn udp(part: &Part, local: SocketAddr) -> Result<UdpSocket> {
 /// Sends a new message on a connected socket.
 ///
 /// # Errors
-/// It was not sent whole.
+/// The message was not sent completely.
 pub(crate) fn send(part: &mut Part, socket: &UdpSocket, length: usize) -> Result<()> {
     let (tag, message) = part.message(length);
     ensure!(socket.send(&message)? == message.len(), "a datagram was cut");
@@ -65,7 +65,7 @@ pub(crate) fn send(part: &mut Part, socket: &UdpSocket, length: usize) -> Result
 /// Sends a new message.
 ///
 /// # Errors
-/// It was not sent whole.
+/// The message was not sent completely.
 pub(crate) fn send_to(part: &mut Part, socket: &UdpSocket, to: SocketAddr, length: usize) -> Result<()> {
     let (tag, message) = part.message(length);
     let sent = socket.send_to(&message, to).with_context(|| format!("cannot send to {to}"))?;
@@ -73,8 +73,8 @@ pub(crate) fn send_to(part: &mut Part, socket: &UdpSocket, to: SocketAddr, lengt
     part.sent(tag)
 }
 
-/// Does it again when the kernel has something else to do for this process first, as for a ring of `io_uring` that it
-/// had.
+/// Repeats a call that the kernel interrupts, because it has other work to do for this process first (for example for
+/// an earlier `io_uring` ring).
 fn uninterrupted<T>(mut act: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
     loop {
         match act() {
@@ -84,10 +84,10 @@ fn uninterrupted<T>(mut act: impl FnMut() -> std::io::Result<T>) -> std::io::Res
     }
 }
 
-/// Reads one message and says whose it was.
+/// Reads one message and reports that this process read it.
 ///
 /// # Errors
-/// None comes.
+/// No message arrives.
 pub(crate) fn receive(part: &Part, socket: &UdpSocket) -> Result<SocketAddr> {
     let mut buffer = vec![0; 1 << 16];
     let (length, from) = uninterrupted(|| socket.recv_from(&mut buffer)).context("no datagram came")?;
@@ -95,10 +95,10 @@ pub(crate) fn receive(part: &Part, socket: &UdpSocket) -> Result<SocketAddr> {
     Ok(from)
 }
 
-/// Reads so many messages, and answers each with one.
+/// Reads `count` messages and answers each one.
 ///
 /// # Errors
-/// They do not come.
+/// The messages do not arrive.
 pub(crate) fn echo(part: &mut Part, socket: &UdpSocket, count: usize) -> Result<()> {
     for _ in 0..count {
         let from = receive(part, socket)?;
@@ -107,10 +107,10 @@ pub(crate) fn echo(part: &mut Part, socket: &UdpSocket, count: usize) -> Result<
     Ok(())
 }
 
-/// A listener that nobody is told of.
+/// Opens a listener without reporting it.
 ///
 /// # Errors
-/// The address is taken, or not of this host.
+/// The address is in use, or does not belong to this host.
 pub(crate) fn quiet_listener(
     local: SocketAddr,
     number: Option<Number>,
@@ -124,19 +124,19 @@ pub(crate) fn quiet_listener(
     Ok(socket.into())
 }
 
-/// A listener.
+/// Opens a listener and reports that this process holds it.
 ///
 /// # Errors
-/// The address is taken, or not of this host.
+/// The address is in use, or does not belong to this host.
 pub(crate) fn listen(part: &Part, local: SocketAddr) -> Result<TcpListener> {
     part.holds(Flow::at(Protocol::Tcp, local))?;
     quiet_listener(local, None, false)
 }
 
-/// A connection to a listener.
+/// Connects to a listener and reports that this process holds the connection.
 ///
 /// # Errors
-/// It is refused.
+/// The connection is refused.
 pub(crate) fn connect(part: &Part, remote: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(remote).with_context(|| format!("cannot connect to {remote}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -145,10 +145,10 @@ pub(crate) fn connect(part: &Part, remote: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// As a process of a crowd does: bound to a port of its own, so that no two have the same.
+/// Connects from a given port. The processes of a crowd use this, so that no two of them use the same port.
 ///
 /// # Errors
-/// It is refused.
+/// The connection is refused.
 pub(crate) fn connect_from(part: &Part, local: SocketAddr, remote: SocketAddr) -> Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM, None)?;
     socket.bind(&local.into())?;
@@ -159,10 +159,10 @@ pub(crate) fn connect_from(part: &Part, local: SocketAddr, remote: SocketAddr) -
     Ok(stream)
 }
 
-/// The next connection of a listener; from now on it is this process's.
+/// Accepts the next connection of a listener, and reports that this process holds it from now on.
 ///
 /// # Errors
-/// There is none.
+/// There is no connection.
 pub(crate) fn accept(part: &Part, listener: &TcpListener) -> Result<TcpStream> {
     let (stream, _) = listener.accept().context("cannot accept")?;
     let accepted = now();
@@ -172,10 +172,10 @@ pub(crate) fn accept(part: &Part, listener: &TcpListener) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// A connection's two ends.
+/// The two ends of a connection.
 ///
 /// # Errors
-/// It is not connected.
+/// The socket is not connected.
 pub(crate) fn flow(stream: &TcpStream) -> Result<Flow> {
     Ok(Flow::between(Protocol::Tcp, stream.local_addr()?, stream.peer_addr()?))
 }
@@ -183,17 +183,17 @@ pub(crate) fn flow(stream: &TcpStream) -> Result<Flow> {
 /// Writes a new message.
 ///
 /// # Errors
-/// The other end has closed it.
+/// The other end has closed the connection.
 pub(crate) fn write(part: &mut Part, mut stream: &TcpStream, length: usize) -> Result<()> {
     let (tag, message) = part.message(length);
     stream.write_all(&message).context("cannot write to the connection")?;
     part.sent(tag)
 }
 
-/// Reads a message of that length; whether there was one before the end.
+/// Reads a message of this length. Returns false if the stream ended instead.
 ///
 /// # Errors
-/// It is cut, or does not come.
+/// The message is incomplete, or does not arrive.
 pub(crate) fn read(part: &Part, mut stream: &TcpStream, length: usize) -> Result<bool> {
     let mut message = vec![0; length];
     let first = uninterrupted(|| stream.read(&mut message)).context("nothing to read")?;
@@ -205,10 +205,10 @@ pub(crate) fn read(part: &Part, mut stream: &TcpStream, length: usize) -> Result
     Ok(true)
 }
 
-/// Writes a message and reads the answer, so many times.
+/// Writes a message and reads the answer, `rounds` times.
 ///
 /// # Errors
-/// The other end does not play along.
+/// The other end does not answer as expected.
 pub(crate) fn talk(part: &mut Part, stream: &TcpStream, rounds: usize) -> Result<()> {
     for _ in 0..rounds {
         write(part, stream, MESSAGE)?;
@@ -217,10 +217,10 @@ pub(crate) fn talk(part: &mut Part, stream: &TcpStream, rounds: usize) -> Result
     Ok(())
 }
 
-/// Answers each message with one, until the other end hangs up.
+/// Answers each message with one, until the other end closes the connection.
 ///
 /// # Errors
-/// The other end does not play along.
+/// The other end does not behave as expected.
 pub(crate) fn serve(part: &mut Part, stream: &TcpStream) -> Result<()> {
     while read(part, stream, MESSAGE)? {
         write(part, stream, MESSAGE)?;
@@ -228,23 +228,24 @@ pub(crate) fn serve(part: &mut Part, stream: &TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Ends a connection and waits until the other end has ended it too, so that its last packets find the socket open.
+/// Closes this end of a connection and waits until the other end has closed too, so that the last packets of the other
+/// end still find an open socket.
 ///
 /// # Errors
-/// The other end does not, or says something more.
+/// The other end does not close, or sends more data.
 pub(crate) fn hang_up(stream: TcpStream) -> Result<()> {
     stream.shutdown(std::net::Shutdown::Write)?;
     let rest = (&stream).read(&mut [0; 1]).context("the other end does not hang up")?;
     ensure!(rest == 0, "the other end says more than was expected");
-    // The acknowledgement of the other end's FIN may be sent by the kernel a moment later.
+    // The kernel may send the acknowledgement of the other end's FIN a moment later.
     std::thread::sleep(Duration::from_millis(1));
     Ok(())
 }
 
-/// A raw socket for a protocol, told of as every packet's of this protocol.
+/// Opens a raw socket for a protocol, and reports it as the owner of every packet of this protocol.
 ///
 /// # Errors
-/// The kernel refuses it.
+/// The kernel refuses the socket.
 pub(crate) fn raw(part: &Part, local: SocketAddr, kind: Type, number: i32) -> Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), kind, Some(Number::from(number)))?;
     socket.bind(&SocketAddr::new(local.ip(), 0).into())?;
@@ -254,10 +255,10 @@ pub(crate) fn raw(part: &Part, local: SocketAddr, kind: Type, number: i32) -> Re
     Ok(socket)
 }
 
-/// Reads from a raw socket until a message comes, and tells of it.
+/// Reads from a raw socket until a message arrives, and reports it as read.
 ///
 /// # Errors
-/// None comes.
+/// No message arrives.
 pub(crate) fn raw_receive(part: &Part, socket: &Socket) -> Result<Tag> {
     let mut buffer = [0; 4096];
     loop {
@@ -269,15 +270,15 @@ pub(crate) fn raw_receive(part: &Part, socket: &Socket) -> Result<Tag> {
     }
 }
 
-/// Any port of any address, of the other's family.
+/// The unspecified address with port 0, in the same family as `address`.
 pub(crate) fn any_for(address: SocketAddr) -> SocketAddr {
     unspecified(address)
 }
 
-/// Sets an option that is an int, and that no crate has a name for.
+/// Sets an integer option for which no crate has a name.
 ///
 /// # Errors
-/// The kernel refuses it.
+/// The kernel refuses the option.
 pub(crate) fn set_option(
     socket: &impl AsRawFd,
     level: libc::c_int,

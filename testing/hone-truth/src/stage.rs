@@ -1,6 +1,6 @@
-//! Where a scenario plays: its network, and the actors, which are forked processes that tell what they do.
+//! The stage of a scenario: its network, and its actors. Actors are forked processes that report what they do.
 //!
-//! The bench itself and every actor that forks have one thread when they fork.
+//! The bench itself, and every actor that forks, has only one thread when it forks.
 
 use std::fmt::Display;
 use std::io::{Read as _, Write as _};
@@ -19,24 +19,24 @@ use crate::packet::Direction;
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Told, now};
 
-/// Bounds every wait: far more than anything needs, even under emulation.
+/// The limit of every wait: far more than any wait needs, even under emulation.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// An actor that still runs after so many seconds is ended by the kernel.
+/// The kernel ends an actor that still runs after this number of seconds.
 const LIFETIME: u32 = 900;
-/// How often a wait looks.
+/// Interval at which a wait checks its condition.
 const TICK: Duration = Duration::from_millis(2);
 
-/// What a scenario's function works with.
+/// Everything that a scenario's function works with.
 #[derive(Debug)]
 pub(crate) struct Stage<'n> {
     pub(crate) network: &'n Network,
     pub(crate) family: Family,
-    /// How many processes the crowds have.
+    /// Number of processes in a crowd.
     pub(crate) crowd: usize,
     told: Told,
     facts: PathBuf,
     scenario: String,
-    /// Actors that began before the recorder, for what comes after.
+    /// Actors that started before the recorder and play on while it records.
     pub(crate) waiting: Vec<Actor>,
 }
 
@@ -72,7 +72,7 @@ impl<'n> Stage<'n> {
         self.told.tell(fact)
     }
 
-    /// Starts an actor at one end. What it does is `part`.
+    /// Starts an actor at one end. The actor runs `part`.
     ///
     /// # Errors
     /// It cannot be started.
@@ -102,7 +102,7 @@ impl<'n> Stage<'n> {
     }
 }
 
-/// An actor, as whoever started it sees it. Killed and reaped when dropped.
+/// An actor from the view of the process that started it. Killed and reaped when dropped.
 #[derive(Debug)]
 pub(crate) struct Actor {
     name: &'static str,
@@ -112,15 +112,15 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    /// The process id, as the forking process sees it.
+    /// The process id, in the namespace of the process that forked it.
     pub(crate) fn process(&self) -> u32 {
         self.process.as_raw().unsigned_abs()
     }
 
-    /// Waits until the actor says that it is ready.
+    /// Waits until the actor reports that it is ready.
     ///
     /// # Errors
-    /// It ends, or says nothing for too long.
+    /// The actor ends, or does not report in time.
     pub(crate) fn ready(&mut self) -> Result<()> {
         let mut byte = [0];
         if self.line.read_exact(&mut byte).is_ok() {
@@ -130,26 +130,26 @@ impl Actor {
         bail!("{} ended, or said nothing for {PATIENCE:?}", self.name)
     }
 
-    /// Lets it go on.
+    /// Lets the actor continue.
     ///
     /// # Errors
-    /// It has ended.
+    /// The actor has ended.
     pub(crate) fn go(&mut self) -> Result<()> {
         self.line.write_all(&[1]).with_context(|| format!("{} does not listen any more", self.name))
     }
 
-    /// Waits until it ends.
+    /// Waits until the actor ends.
     ///
     /// # Errors
-    /// It failed; what it says is on standard error.
+    /// The actor failed. Its message is on standard error.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.finish_within(PATIENCE)
     }
 
-    /// Waits until one ends that has so many things to do.
+    /// Waits until an actor ends that has `count` things to do, which may take longer.
     ///
     /// # Errors
-    /// It failed; what it says is on standard error.
+    /// The actor failed. Its message is on standard error.
     pub(crate) fn finish_slowly(&mut self, count: usize) -> Result<()> {
         self.finish_within(PATIENCE + Duration::from_millis(50) * u32::try_from(count)?)
     }
@@ -173,19 +173,20 @@ impl Actor {
 impl Drop for Actor {
     fn drop(&mut self) {
         if !self.reaped {
-            // Both fail only if it is gone.
+            // Both calls fail only if the process no longer exists.
             let _ = kill(self.process, Signal::SIGKILL);
             let _ = waitpid(self.process, None);
         }
     }
 }
 
-/// An actor, as it sees itself.
+/// An actor from its own view.
 #[derive(Debug)]
 pub(crate) struct Part {
-    /// The process id that the host knows it by.
+    /// The process id that the host uses for this process.
     pub(crate) process: u32,
-    /// An argument of the program that it runs: what it sends and reads is told of with it.
+    /// An argument of the program that the actor runs. Messages that it sends and reads are reported together with this
+    /// argument.
     pub(crate) program: Option<String>,
     number: u64,
     told: Told,
@@ -195,7 +196,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// A message that nobody has sent yet.
+    /// Makes a message that has not been sent before.
     pub(crate) fn message(&mut self, length: usize) -> (Tag, Vec<u8>) {
         self.number += 1;
         let tag = Tag { process: self.process, number: self.number };
@@ -210,10 +211,10 @@ impl Part {
         self.told.tell_all(&facts)
     }
 
-    /// Tells of every message whose beginning is in these bytes.
+    /// Reports every message that begins in these bytes as read.
     ///
     /// # Errors
-    /// There is none, or the facts cannot be written.
+    /// No message begins in these bytes, or the facts cannot be written.
     pub(crate) fn read(&self, bytes: &[u8]) -> Result<()> {
         Tag::first(bytes)?;
         let mut facts = Vec::new();
@@ -224,7 +225,7 @@ impl Part {
         self.told.tell_all(&facts)
     }
 
-    /// This process holds a socket, from its beginning.
+    /// Reports that this process has held a socket since the socket was made.
     ///
     /// # Errors
     /// The facts cannot be written.
@@ -232,7 +233,7 @@ impl Part {
         self.told.tell(&Fact::Holds(flow, self.process, 0))
     }
 
-    /// It holds it since a time.
+    /// Reports that this process has held a socket since `time`.
     ///
     /// # Errors
     /// The facts cannot be written.
@@ -240,7 +241,7 @@ impl Part {
         self.told.tell(&Fact::Holds(flow, self.process, time))
     }
 
-    /// It has just let go of it, while others hold it.
+    /// Reports that this process has just let go of a socket that others still hold.
     ///
     /// # Errors
     /// The facts cannot be written.
@@ -254,32 +255,32 @@ impl Part {
         self.told.tell(fact)
     }
 
-    /// Says to whoever started it that it is ready.
+    /// Reports to its starter that it is ready.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    /// The starter no longer listens.
     pub(crate) fn ready(&mut self) -> Result<()> {
         self.line.write_all(&[1]).context("nobody waits for this actor")
     }
 
-    /// Waits until whoever started it lets it go on.
+    /// Waits until its starter lets it continue.
     ///
     /// # Errors
-    /// Nobody does.
+    /// The starter has ended.
     pub(crate) fn wait(&mut self) -> Result<()> {
         self.line.read_exact(&mut [0]).context("nobody lets this actor go on")
     }
 
-    /// Says that it is ready, and waits.
+    /// Reports that it is ready, then waits.
     ///
     /// # Errors
-    /// As the two.
+    /// Those of [`Self::ready`] and [`Self::wait`].
     pub(crate) fn ready_and_wait(&mut self) -> Result<()> {
         self.ready()?;
         self.wait()
     }
 
-    /// Forks an actor that shares every descriptor.
+    /// Forks an actor that inherits every descriptor.
     ///
     /// # Errors
     /// It cannot be started.
@@ -291,8 +292,8 @@ impl Part {
         start(name, &self.facts, &self.scenario, part)
     }
 
-    /// For a process of the crowd, which shares all but its name with the process that forks it: no line, no parting
-    /// words. Returns in the parent only.
+    /// Forks a process of a crowd. It shares everything but its process id with its parent: it has no connection to its
+    /// starter, and it prints no error message when it fails. Returns in the parent only.
     ///
     /// # Errors
     /// It cannot be started.
@@ -308,12 +309,12 @@ impl Part {
         }
     }
 
-    /// Where facts are told, and of which scenario: for a program that goes on after exec.
+    /// The file of facts and the scenario's name, for a program that continues after exec.
     pub(crate) fn place(&self) -> (&Path, &str) {
         (&self.facts, &self.scenario)
     }
 
-    /// A part that is played without anybody who waits for it: a program after exec.
+    /// An actor without a starter that waits for it: a program after exec.
     ///
     /// # Errors
     /// The facts cannot be written.
@@ -329,7 +330,7 @@ impl Part {
     }
 }
 
-/// Forks a process that plays a part.
+/// Forks a process that plays `part`.
 fn start(
     name: &'static str,
     facts: &Path,
@@ -342,7 +343,7 @@ fn start(
         ForkResult::Parent { child } => {
             drop(theirs);
             ours.set_read_timeout(Some(PATIENCE))?;
-            // Before anything can fail.
+            // Made first, so that the child is killed if a later step fails.
             let actor = Actor { name, process: child, line: ours, reaped: false };
             (&actor.line).write_all(&actor.process().to_ne_bytes())?;
             Ok(actor)
@@ -369,10 +370,10 @@ fn end(name: impl Display, result: Result<()>) -> ! {
     std::process::exit(i32::from(result.is_err()))
 }
 
-/// Looks until something is so.
+/// Waits until the condition `look` is true.
 ///
 /// # Errors
-/// It is not, for too long; or looking fails.
+/// It does not become true in time, or `look` fails.
 pub(crate) fn wait_for(what: impl Display, mut look: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
     while !look()? {
@@ -382,7 +383,7 @@ pub(crate) fn wait_for(what: impl Display, mut look: impl FnMut() -> Result<bool
     Ok(())
 }
 
-/// Waits a little, so that what comes next is later beyond any doubt about clocks.
+/// Waits for a short time, so that what follows is certainly later, whatever the precision of the clocks.
 pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(40));
 }

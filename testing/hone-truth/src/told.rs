@@ -1,4 +1,4 @@
-//! What generators tell of what they did: facts, one a line, appended to one file by all of them.
+//! Facts: what the generators report about their own actions. All of them append to one file, one fact per line.
 //!
 //! ```text
 //! address   SCENARIO ADDRESS                       packets from or to it belong to the scenario
@@ -18,8 +18,9 @@
 //! failed    SCENARIO REASON                        the generators failed, so there is no truth
 //! ```
 //!
-//! A message that several processes took parts of is the one's that took its first byte. To peek at it is not to take it:
-//! it stays for another, who may get the socket later and read it then.
+//! If several processes read parts of a message, the owner is the process that read its first byte. Peeking does not
+//! count as reading: the message stays in the socket, and another process may get the socket and read the message
+//! later.
 //!
 //! Times are nanoseconds since 1970. `*` as an end means any; an end with an unspecified address means any address.
 
@@ -36,11 +37,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::packet::{Direction, Protocol};
 use crate::tag::Tag;
 
-/// One socket's, or several sockets', two ends.
+/// The two ends of a socket, or of several sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flow {
     pub(crate) protocol: Protocol,
-    /// `None`: any.
+    /// `None` means any address.
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: Option<SocketAddr>,
 }
@@ -50,7 +51,7 @@ impl Flow {
         Self { protocol, local: Some(local), remote: Some(remote) }
     }
 
-    /// Whatever comes to, or goes from, this end.
+    /// All packets to or from this end.
     pub(crate) fn at(protocol: Protocol, local: SocketAddr) -> Self {
         Self { protocol, local: Some(local), remote: None }
     }
@@ -60,7 +61,7 @@ impl Flow {
     }
 }
 
-/// Why a packet has no process; the numbers of packet option 259.
+/// Why a packet has no process. The numbers are those of packet option 259.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Reason(pub(crate) u8);
 
@@ -99,7 +100,7 @@ impl Reason {
     }
 }
 
-/// One thing that happened.
+/// One thing that happened. The module's documentation lists the forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
     Address(IpAddr),
@@ -109,9 +110,10 @@ pub(crate) enum Fact {
     Leaves(Flow, u32, u64),
     Nobody(Direction, Flow, u64, Vec<Reason>),
     Single(Direction, Flow),
-    /// There must be a packet of it, although the message was not sent.
+    /// A packet of this message must be recorded, although the message was not sent.
     Dropped(Tag),
-    /// Who got which datagram may be impossible to know, but nobody may be said to have got another's.
+    /// It may be impossible to know which process got which datagram. But no datagram may be attributed to a process
+    /// that got a different one.
     Overlap,
     Closed,
     Forwarded,
@@ -121,13 +123,13 @@ pub(crate) enum Fact {
     Failed(String),
 }
 
-/// Nanoseconds since 1970.
+/// The current time, nanoseconds since 1970.
 pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Where a scenario's facts are told. Forked processes share the file; each line is appended in one write.
+/// The file in which a scenario's facts are reported. Forked processes share it; each line is appended in one write.
 #[derive(Debug)]
 pub(crate) struct Told {
     file: File,
@@ -157,7 +159,7 @@ impl Told {
     }
 }
 
-/// A fact with its scenario, as a line.
+/// A fact with its scenario, in the form of a line.
 pub(crate) struct Line<'a>(pub(crate) &'a str, pub(crate) &'a Fact);
 
 impl fmt::Display for Flow {
@@ -202,7 +204,7 @@ fn one_line(text: &str) -> String {
 /// Reads every line of a file of facts, each with its scenario.
 ///
 /// # Errors
-/// It cannot be read, or a line is no fact.
+/// The file cannot be read, or a line is not a fact.
 pub(crate) fn read(path: &Path) -> Result<Vec<(String, Fact)>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -213,10 +215,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(String, Fact)>> {
         .collect()
 }
 
-/// Reads a line.
+/// Parses a line into its scenario and its fact.
 ///
 /// # Errors
-/// It is no fact.
+/// The line is not a fact.
 pub(crate) fn parse(line: &str) -> Result<(String, Fact)> {
     let mut words = Words(line.split(' '));
     let kind = words.next()?;

@@ -1,6 +1,6 @@
 //! Measures the longest time that readers' requests hold the lock, for several numbers of processes and connections. It
-//! runs on this machine, with the standard library's mutex in place of the spin lock: `cargo run --release -p
-//! hone-driver --example lock`.
+//! runs on this machine, with the standard library's mutex in place of the spin lock:
+//! `cargo run --release -p hone-driver --example lock`.
 #![allow(
     clippy::disallowed_macros,
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! Scores tools that say who has a connection, but not who sent a packet.
+//! Scores tools that report the owner of a connection, but not the sender of a packet.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use crate::packet::Protocol;
 use crate::recording::Owned;
 use crate::told::Flow;
 
-/// What became of a scenario's connections: those that a process held, with both ends or with its own only.
+/// The result for a scenario's connections: those that a process held, known by both ends or by its own end only.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionScore {
     pub(crate) name: String,
@@ -18,8 +18,8 @@ pub(crate) struct ConnectionScore {
     pub(crate) missing: usize,
 }
 
-/// Compares the lines of a tool with the facts. A line with the connection's own end alone is enough; one with a
-/// process that never held the connection is wrong, also where another line is right.
+/// Compares a tool's lines with the facts. A line is enough if it has the connection's own end. A line with a process
+/// that never held the connection is wrong, even if another line is right.
 pub(crate) fn connections(facts: &Facts, lines: &[Owned]) -> Vec<ConnectionScore> {
     let mut by_end: HashMap<(Protocol, SocketAddr), Vec<&Owned>> = HashMap::new();
     for line in lines {
@@ -35,7 +35,7 @@ pub(crate) fn connections(facts: &Facts, lines: &[Owned]) -> Vec<ConnectionScore
             let flows: Vec<&Flow> = truth.flows(false).collect();
             for flow in &flows {
                 let Some(local) = flow.local else { continue };
-                // A listener is no connection; those that were made through it have its end, too.
+                // A listener is not a connection. Connections that were accepted from it have the same own end.
                 let listens = |other: &&Flow| {
                     (other.protocol, other.local) == (flow.protocol, flow.local) && other.remote.is_some()
                 };
@@ -70,14 +70,14 @@ impl Candidates<'_> {
     }
 }
 
-/// The lines that are about a flow.
+/// The lines that describe a flow.
 fn candidates<'a>(
     by_end: &HashMap<(Protocol, SocketAddr), Vec<&'a Owned>>,
     flow: &Flow,
     local: SocketAddr,
     addresses: impl Iterator<Item = IpAddr>,
 ) -> Candidates<'a> {
-    // A socket bound to no address in particular is known by whichever address it was reached at.
+    // A socket without a bound address is known by every address at which it was reached.
     let mut ends = vec![local];
     if local.ip().is_unspecified() {
         ends.extend(addresses.map(|address| SocketAddr::new(address, local.port())));
@@ -88,7 +88,8 @@ fn candidates<'a>(
         _ => true,
     };
     let mut found: Vec<&Owned> = about.filter(fits).copied().collect();
-    // A line of the same kind says more: with both ends of a connection, with one of what has one.
+    // Prefer lines of the same kind: lines with both ends for a connection, lines with one end for a socket that has
+    // only one.
     let same = |line: &&Owned| line.flow.remote.is_some() == flow.remote.is_some();
     if found.iter().any(same) {
         found.retain(same);

@@ -1,5 +1,5 @@
-//! A recorded packet and what it is, so that its counterparts can be found: in the other direction, and in what
-//! tcpdump saw.
+//! A recorded packet and its identity. The identity finds its counterparts: its record in the other direction, and the
+//! same packet in tcpdump's output.
 
 use std::collections::HashMap;
 
@@ -10,22 +10,22 @@ use crate::recording::Record;
 use crate::tag::Tag;
 use crate::told::Reason;
 
-/// What a packet is, whichever of its two records is looked at.
+/// The identity of a packet. Both of its records have the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// A message; and whether it is the answer that repeats it.
+    /// A message, and whether this packet is the answer that repeats it.
     Message(Tag, bool),
     Other(u64),
 }
 
-/// A record, and what it is.
+/// A record with its identity.
 pub(super) struct Item<'a> {
     pub(super) record: &'a Record,
     pub(super) direction: Direction,
     pub(super) packet: Packet<'a>,
-    /// Every message of a datagram.
+    /// All messages of a datagram.
     pub(super) tags: Vec<Tag>,
-    /// None must have a process, and why.
+    /// Set if the packet must not have a process: the reasons that are right.
     pub(super) nobody: Option<Vec<Reason>>,
 }
 
@@ -35,7 +35,7 @@ impl Item<'_> {
     }
 }
 
-/// A datagram's messages, or else what it is.
+/// The keys of a datagram's messages, or the key of the packet itself if it has none.
 fn keys(packet: &Packet<'_>, tags: &[Tag]) -> Vec<Key> {
     if tags.is_empty() {
         return vec![Key::Other(packet.identity(false))];
@@ -43,7 +43,7 @@ fn keys(packet: &Packet<'_>, tags: &[Tag]) -> Vec<Key> {
     tags.iter().map(|tag| Key::Message(*tag, answers(packet))).collect()
 }
 
-/// Whether it is an echo reply, which repeats the request's message.
+/// Whether the packet is an echo reply, which repeats the message of the request.
 pub(super) fn answers(packet: &Packet<'_>) -> bool {
     matches!((packet.source.is_ipv4(), packet.icmp), (true, Some((0, _))) | (false, Some((129, _))))
 }
@@ -56,7 +56,7 @@ pub(super) fn tags(packet: &Packet<'_>) -> Vec<Tag> {
     Tag::all(packet.payload).into_iter().map(|(_, tag)| tag).collect()
 }
 
-/// What tcpdump saw.
+/// The packets that tcpdump saw.
 pub(super) struct Wire(pub(super) HashMap<(Key, Direction), (usize, String)>);
 
 impl Wire {
@@ -64,7 +64,7 @@ impl Wire {
         let mut counts = HashMap::new();
         for seen in seen {
             let Some(packet) = Packet::parse(&seen.data) else { continue };
-            // The parts of a packet are recorded as one, and messages tell whether it was.
+            // Fragments are recorded as one packet. Whether that packet was recorded is known from its messages.
             if packet.fragment || packet.housekeeping() || truth.single(&packet, seen.direction) {
                 continue;
             }

@@ -1,12 +1,20 @@
-//! Compares what was recorded with what was told.
+//! Compares a recording with the facts.
 //!
-//! A recorded packet belongs to the scenario whose address it carries. Whose it is: nobody's, where a fact says so;
-//! else, of the message that it begins with, the writer's (outbound) or each reader's (inbound); else any process's
-//! that then held its socket. A reader is who takes a packet's first byte out of the socket, whoever held it when the
-//! packet came; who only peeked is none. What must be there: every message told as sent or read, in that direction; of every
-//! packet, its counterpart in the other direction, as both ends are on this machine; what tcpdump saw, if it was asked.
-//! And no packet may stand before the start of the process that it names, or name a sender that had not started; and each
-//! connection is closed once.
+//! A recorded packet belongs to the scenario whose address it carries. Its expected owner is, in this order:
+//! * no process, if a fact says so;
+//! * for a packet that begins with a message, the process that wrote the message (outbound) or each process that read
+//!   it (inbound);
+//! * otherwise, any process that held the socket at that time.
+//!
+//! A process reads a packet if it takes the packet's first byte out of the socket. It does not matter which process
+//! held the socket when the packet arrived, and peeking does not count.
+//!
+//! These packets must be recorded: every message that was reported as sent or read, in that direction; the counterpart
+//! of every packet in the other direction, because both ends are on this machine; and what tcpdump saw, if tcpdump was
+//! used.
+//!
+//! A packet must not come before the start of the process that it names, and must not name a sender that had not
+//! started. Each connection must be closed exactly once.
 
 mod connections;
 mod item;
@@ -26,29 +34,29 @@ use crate::recording::{Record, Recording};
 use crate::told::{Fact, Reason};
 use truth::Truth;
 
-/// How many failing packets of a kind are explained.
+/// How many failing packets of each kind are explained.
 const EXPLAINED: usize = 4;
 
-/// What became of a scenario's packets.
+/// The result for a scenario's packets.
 #[derive(Debug, Default)]
 pub(crate) struct Score {
     pub(crate) name: String,
-    /// Recorded ones. Each is right, wrong, unattributed or a duplicate.
+    /// Recorded packets. Each one is right, wrong, unattributed or a duplicate.
     pub(crate) packets: usize,
     pub(crate) right: usize,
     pub(crate) wrong: usize,
-    /// Without a process though there is one.
+    /// Packets without a process, although they have an owner.
     pub(crate) unattributed: usize,
     pub(crate) missing: usize,
     pub(crate) duplicated: usize,
-    /// Those that stand before the start of the process that they name, or name a sender that had not started; counted
-    /// besides.
+    /// Packets that come before the start of the process that they name, or that name a sender that had not started.
+    /// They are counted in addition to the kinds above.
     pub(crate) early: usize,
-    /// Connections that were opened and not closed once.
+    /// Connections that were opened, but not closed exactly once.
     pub(crate) closes: usize,
-    /// How many have no process, by the reason that the recorder gives; also those that rightly have none.
+    /// Number of packets without a process, by the recorder's reason. Includes those that rightly have none.
     pub(crate) without: BTreeMap<Reason, usize>,
-    /// How the owners were found.
+    /// Number of packets with a process, by the method of attribution.
     pub(crate) how: BTreeMap<Reason, usize>,
     pub(crate) skipped: Option<String>,
     pub(crate) failed: Option<String>,
@@ -56,14 +64,14 @@ pub(crate) struct Score {
 }
 
 impl Score {
-    /// Whether it was scored and everything is as it should be.
+    /// Whether the scenario was scored and has no failure.
     pub(crate) fn good(&self) -> bool {
         self.failed.is_none()
             && self.wrong + self.unattributed + self.missing + self.duplicated + self.early + self.closes == 0
             && (self.skipped.is_some() || self.packets > 0)
     }
 
-    /// Some packets that are not as they should be.
+    /// Explanations of some failing packets.
     pub(crate) fn explanations(&self) -> impl Iterator<Item = String> {
         self.explained
             .iter()
@@ -85,7 +93,7 @@ pub(crate) struct Seen {
     pub(crate) data: Vec<u8>,
 }
 
-/// Facts of a run, by scenario, in the order in which they were first told.
+/// Facts of a run, by scenario, in the order in which each scenario was first reported.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     names: Vec<String>,
@@ -111,13 +119,13 @@ impl Facts {
         found
     }
 
-    /// The scenario that a packet belongs to.
+    /// The scenario to which a packet belongs.
     pub(crate) fn scenario(&self, data: &[u8]) -> Option<usize> {
         let packet = Packet::parse(data)?;
         [packet.source, packet.destination].iter().find_map(|end| self.of_address.get(&end.ip()).copied())
     }
 
-    /// Scores every scenario. `seen` is what tcpdump saw.
+    /// Scores every scenario. `seen` are the packets that tcpdump saw.
     pub(crate) fn score(&self, recording: &Recording, seen: Option<&[Seen]>) -> Vec<Score> {
         let mut records: Vec<Vec<&Record>> = vec![Vec::new(); self.truths.len()];
         for record in &recording.records {

@@ -11,11 +11,12 @@ use crate::recording::{Record, Recording};
 use crate::tag::Tag;
 use crate::told::Reason;
 
-/// Why a packet of a connection that is over has no process: it waits for its end, or is forgotten already.
+/// Right reasons for a packet without a process, if its connection is over: the connection is in TIME_WAIT, or the
+/// kernel has already forgotten it.
 const LEFT_OVER: [Reason; 3] = [Reason::TIME_WAIT, Reason::CLOSED, Reason::KERNEL];
 
-/// How often TCP over IPv6 sent the very same packet, for all that can be known without tcpdump: as often as it is
-/// recorded in each direction. Over IPv4 each has a number of its own.
+/// How often TCP over IPv6 sent an identical packet: as often as it is recorded in both directions. Without tcpdump
+/// this is the best estimate. IPv4 packets each have their own identification number.
 fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
     let mut counts: HashMap<u64, [usize; 2]> = HashMap::new();
     for item in items.iter().filter(|item| item.packet.tcp.is_some() && item.packet.source.is_ipv6()) {
@@ -24,7 +25,7 @@ fn both_ways(items: &[Item<'_>]) -> HashMap<u64, usize> {
     counts.into_iter().map(|(identity, [inbound, outbound])| (identity, inbound.min(outbound))).collect()
 }
 
-/// The message that a packet's first byte belongs to, unless nobody's it must be.
+/// The message that contains a packet's first byte. `None` if the packet must not have a process.
 fn message(item: &Item<'_>, streams: &Streams) -> Option<Tag> {
     match item.packet.tcp {
         _ if item.nobody.is_some() || item.packet.payload.is_empty() => None,
@@ -37,7 +38,7 @@ struct Scorer<'a> {
     truth: &'a Truth,
     recording: &'a Recording,
     score: Score,
-    /// How often something is missing, once however often that is noticed.
+    /// How often each packet is missing. A packet that is found missing in several ways counts once.
     missing: HashMap<(Key, Direction), (usize, String)>,
 }
 
@@ -98,19 +99,19 @@ pub(super) fn score(
     scorer.finish()
 }
 
-/// The same packet is recorded twice within less time than this; after it, it was sent again. Nanoseconds.
+/// A second record of the same packet within this time, in nanoseconds, is a duplicate. Later, it is a retransmission.
 const SAID_AGAIN: u64 = 1_000_000;
 
 impl Scorer<'_> {
-    /// Compares each record's process.
+    /// Compares the process of each record with the expected owner.
     fn owners(&mut self, items: &[Item<'_>], streams: &Streams, wire: Option<&Wire>) {
-        // Messages that were read: each reader's socket got one.
+        // Records of messages that were read. Each reader's socket got one copy.
         let mut delivered: HashMap<Tag, Vec<&Item<'_>>> = HashMap::new();
         let mut messages: HashSet<(Tag, bool)> = HashSet::new();
         let mut others: HashMap<(u64, Direction), (usize, u64)> = HashMap::new();
         let times = both_ways(items);
         for item in items {
-            // A datagram is sent once; SCTP, as TCP, sends again what it hears nothing of.
+            // A datagram is sent once. SCTP, like TCP, retransmits what is not acknowledged.
             let is_datagram = item.nobody.is_none() && item.packet.protocol != Protocol::Sctp;
             let first = item.tags.first().filter(|_| is_datagram);
             match (first, item.direction) {
@@ -130,7 +131,7 @@ impl Scorer<'_> {
                     let pause = item.record.nanos.abs_diff(std::mem::replace(last, item.record.nanos));
                     let seen = wire.map(|wire| wire.count(&item.packet, item.direction));
                     let sent = seen.filter(|seen| *seen > 0).or_else(|| times.get(&identity).copied());
-                    // Over IPv6, what the kernel says once more looks like what it said before.
+                    // Over IPv6, a packet that the kernel sends again looks identical to the first one.
                     let again = seen.is_none() && pause >= SAID_AGAIN;
                     if *count > sent.unwrap_or(1).max(1) && !again {
                         self.duplicate(item);
@@ -154,7 +155,7 @@ impl Scorer<'_> {
         }
         let (packet, direction, nanos) = (&item.packet, item.direction, item.record.nanos);
         let over = || {
-            // Of an end that is closed and held by nobody, the kernel keeps as little as of one in TIME_WAIT.
+            // When an end is closed and no process holds it, the kernel keeps as little about it as in TIME_WAIT.
             streams.over(packet, nanos)
                 || (self.truth.left(packet, direction, nanos) && streams.ended(packet, direction, nanos))
         };
@@ -164,10 +165,10 @@ impl Scorer<'_> {
         }
     }
 
-    /// The records of one message against those who read it.
+    /// Compares the records of one message with the processes that read it.
     fn deliveries(&mut self, tag: Tag, mut items: Vec<&Item<'_>>) {
         let mut readers = self.truth.read[&tag].clone();
-        // First those that are right, so that what is left over is not.
+        // First match the records that are right, so that only wrong ones are left.
         items.retain(|item| {
             let found = readers.iter().position(|reader| Some(*reader) == item.record.process);
             if let Some(at) = found {
@@ -187,7 +188,7 @@ impl Scorer<'_> {
                 None => self.duplicate(item),
             }
         }
-        // Who is left has read what was not recorded: see `messages`.
+        // The readers that are left have no record: see `messages`.
     }
 
     fn judge(&mut self, record: &Record, packet: &Packet<'_>, tag: Option<Tag>, expected: &Expected) {
@@ -228,7 +229,7 @@ impl Scorer<'_> {
         }
     }
 
-    /// The right number, but of another process that had it: what was expected instead.
+    /// For a record with the right process id, but for another process that used this id: the expected process.
     fn alias(&self, record: &Record, tag: Option<Tag>) -> Option<String> {
         let name = self.truth.named.get(&(record.direction?, tag?))?;
         let arguments = record.arguments.and_then(|at| self.recording.arguments.get(at));
@@ -244,7 +245,8 @@ impl Scorer<'_> {
         });
     }
 
-    /// Nobody can send who does not exist; and whoever reads the recording from its beginning must know the process.
+    /// A process cannot send before it exists, and a program that reads the recording from its beginning must already
+    /// know the process.
     fn early(&mut self, items: &[Item<'_>]) {
         for item in items.iter().filter(|item| item.record.early) {
             self.score.early += 1;
@@ -255,13 +257,13 @@ impl Scorer<'_> {
         }
     }
 
-    /// A connection is closed once, though not always before the recording ends.
+    /// Each connection is closed once, but it may still be open when the recording ends.
     fn closes(&mut self, items: &[Item<'_>]) {
         let mut seen = HashSet::new();
         for item in items {
             let Some(connection) = item.record.connection.filter(|id| seen.insert(*id)) else { continue };
             let closes = self.recording.closes.get(&connection).copied();
-            // Of one that was not said to be open nothing need be said.
+            // Connections that were not reported as open need no close.
             if closes.is_some_and(|closes| closes > 1 || (closes == 0 && self.truth.closed)) {
                 self.score.closes += 1;
                 self.score.explain("closes", || {
@@ -282,9 +284,10 @@ impl Scorer<'_> {
         }
     }
 
-    /// Every message that was sent or read must have been recorded.
+    /// Every message that was sent or read must be recorded.
     fn messages(&mut self, items: &[Item<'_>], streams: &Streams) {
-        // A message of a stream that was recorded one way only: its segments' counterparts are missing.
+        // If a message of a stream was recorded in one direction only, the check of counterparts reports its segments
+        // as missing.
         let streamed = [Direction::In, Direction::Out].map(|direction| streams.recorded(direction));
         let streamed: HashSet<Tag> = streamed.into_iter().flatten().collect();
         let mut sent: HashSet<Tag> = HashSet::new();
@@ -325,7 +328,7 @@ impl Scorer<'_> {
         }
     }
 
-    /// Both ends are on this machine, so whatever was recorded in one direction must be in the other.
+    /// Both ends are on this machine, so every packet that is recorded in one direction must be recorded in the other.
     fn counterparts(&mut self, items: &[Item<'_>]) {
         let mut counts: HashMap<Key, [usize; 2]> = HashMap::new();
         let mut examples = HashMap::new();
@@ -353,7 +356,7 @@ impl Scorer<'_> {
         }
     }
 
-    /// Of a scenario that is about large packets.
+    /// Checks a scenario about large packets: it must have at least one in each direction.
     fn large(&mut self, items: &[Item<'_>], bytes: usize) {
         for direction in [Direction::In, Direction::Out] {
             let way = items.iter().filter(|item| item.direction == direction);
@@ -367,7 +370,7 @@ impl Scorer<'_> {
         }
     }
 
-    /// A connection that was told of has packets both ways.
+    /// Every connection in the facts must have packets in both directions.
     fn flows(&mut self, items: &[Item<'_>]) {
         let found: HashSet<_> = items
             .iter()
@@ -384,7 +387,7 @@ impl Scorer<'_> {
         }
     }
 
-    /// What goes from one network to another is also seen once where it is forwarded.
+    /// A packet from one network to another must also be recorded once where it is forwarded.
     fn forwarded(&mut self, items: &[Item<'_>], mut forwarded: HashMap<u64, Vec<(&Record, Packet<'_>)>>) {
         let mut sent: HashMap<u64, (usize, &Packet<'_>)> = HashMap::new();
         for item in items.iter().filter(|item| !item.packet.housekeeping()) {
@@ -413,7 +416,7 @@ impl Scorer<'_> {
         }
     }
 
-    /// Every packet that tcpdump saw must have been recorded.
+    /// Every packet that tcpdump saw must be recorded.
     fn on_the_wire(&mut self, items: &[Item<'_>], wire: &Wire) {
         let mut ours: HashMap<(Key, Direction), usize> = HashMap::new();
         for item in items {

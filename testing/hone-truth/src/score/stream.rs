@@ -1,4 +1,4 @@
-//! TCP's byte streams, put together from the recorded segments, so that each segment's first byte leads to a message.
+//! Rebuilds TCP byte streams from the recorded segments, to find the message that contains each segment's first byte.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::packet::{Direction, FIN, Packet, RST, SYN};
 use crate::tag::{LENGTH, Tag};
 
-/// Bytes of one stream that are kept: more than any generator sends.
+/// Largest number of bytes that are kept of a stream: more than any generator sends.
 const LONGEST: usize = 64 << 20;
 
 /// One direction of one connection.
@@ -19,13 +19,13 @@ struct Stream {
     segments: Vec<(Direction, u32, Vec<u8>)>,
     /// Where messages begin.
     messages: Vec<(usize, Tag)>,
-    /// When its end, or a reset of the connection, was first recorded.
+    /// When the end of the stream, or a reset of the connection, was first recorded.
     ended: Option<u64>,
-    /// Which bytes were recorded inbound and outbound.
+    /// The byte ranges that were recorded, inbound and outbound.
     seen: [Vec<(usize, usize)>; 2],
 }
 
-/// Every stream of a scenario.
+/// All streams of a scenario.
 #[derive(Debug, Default)]
 pub(super) struct Streams(HashMap<(SocketAddr, SocketAddr), Stream>);
 
@@ -33,7 +33,7 @@ impl Streams {
     pub(super) fn add(&mut self, packet: &Packet<'_>, direction: Direction, nanos: u64) {
         let Some(tcp) = packet.tcp else { return };
         let ends = [(packet.source, packet.destination), (packet.destination, packet.source)];
-        // A reset ends both.
+        // A reset ends both directions.
         let ended = if tcp.flags & RST != 0 { 2 } else { usize::from(tcp.flags & FIN != 0) };
         for ends in &ends[..ended] {
             let stream = self.0.entry(*ends).or_default();
@@ -54,14 +54,14 @@ impl Streams {
         stream.segments.push((direction, tcp.sequence, packet.payload.to_vec()));
     }
 
-    /// Call it when all segments were added.
+    /// Joins the recorded ranges. Call it after all segments were added.
     pub(super) fn join(&mut self) {
         for stream in self.0.values_mut() {
             stream.join();
         }
     }
 
-    /// The message that a segment's first byte belongs to.
+    /// The message that contains a segment's first byte.
     pub(super) fn message(&self, packet: &Packet<'_>) -> Option<Tag> {
         let stream = self.0.get(&(packet.source, packet.destination))?;
         let at = packet.tcp?.sequence.wrapping_sub(stream.base?) as usize;
@@ -69,18 +69,19 @@ impl Streams {
         stream.messages.get(after.checked_sub(1)?).map(|(_, tag)| *tag)
     }
 
-    /// Whether both ends had already ended the connection, so that there may be no socket of it any more.
+    /// Whether both ends had already closed the connection, so that its sockets may no longer exist.
     pub(super) fn over(&self, packet: &Packet<'_>, nanos: u64) -> bool {
         self.ended(packet, Direction::In, nanos) && self.ended(packet, Direction::Out, nanos)
     }
 
-    /// Whether this end of a packet's connection had already said that it sends no more. The direction is the packet's.
+    /// Whether the local end of a packet's connection had already closed its sending direction. `direction` is the
+    /// packet's.
     pub(super) fn ended(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> bool {
         let (local, remote) = packet.ends(direction);
         self.0.get(&(local, remote)).and_then(|stream| stream.ended).is_some_and(|ended| ended < nanos)
     }
 
-    /// Every message whose tag was recorded whole in that direction.
+    /// Every message with a completely recorded tag in that direction.
     pub(super) fn recorded(&self, direction: Direction) -> impl Iterator<Item = Tag> {
         self.0.values().flat_map(move |stream| {
             let seen = &stream.seen[direction as usize];
@@ -108,7 +109,7 @@ impl Stream {
         }
         for seen in &mut self.seen {
             seen.sort_unstable();
-            // What overlaps or touches becomes one.
+            // Ranges that overlap or touch become one.
             let mut joined: Vec<(usize, usize)> = Vec::new();
             for (from, to) in seen.drain(..) {
                 match joined.last_mut() {
@@ -122,7 +123,7 @@ impl Stream {
     }
 }
 
-/// Whether one sequence number comes before another.
+/// Whether sequence number `one` comes before `other`, with wrap-around.
 fn before(one: u32, other: u32) -> bool {
     one.wrapping_sub(other) > u32::MAX / 2
 }

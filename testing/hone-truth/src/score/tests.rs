@@ -1,4 +1,4 @@
-//! Whether the scorer notices what is not as it should be. Packets are made by hand.
+//! Tests that the scorer finds every kind of failure. The packets are made by hand.
 
 use std::net::SocketAddr;
 
@@ -48,7 +48,7 @@ fn tcp(from: SocketAddr, to: SocketAddr, sequence: u32, flags: u8, payload: &[u8
     ip(6, from, to, &head)
 }
 
-/// A record of a process, or of none.
+/// A record with this process, or without one if it is 0.
 fn record(direction: Direction, process: u32, data: Vec<u8>) -> Record {
     let process = Some(process).filter(|process| *process != 0);
     Record { nanos: NOON, direction: Some(direction), process, data, ..Record::default() }
@@ -70,7 +70,7 @@ fn facts(more: &[Fact]) -> Facts {
         Fact::Holds(Flow::at(Protocol::Udp, b()), SERVER, 0),
     ];
     let all = basis.iter().chain(more);
-    // As they are after a file.
+    // Writes and parses the facts, so that they are as they would be after a file.
     Facts::new(all.map(|fact| parse(Line("test", fact).to_string().trim_end()).unwrap()))
 }
 
@@ -154,7 +154,7 @@ fn what_was_not_recorded_is_missing() {
     assert_eq!(counts(&score(&told, vec![inward(SERVER, packet)])), [1, 1, 0, 0, 1, 0]);
     let nothing = score(&told, vec![]);
     assert_eq!((counts(&nothing)[4], nothing.good()), (2, false));
-    // Nobody told of a reader, but what was sent has to arrive.
+    // No process was reported as its reader, but a message that was sent must arrive.
     let packet = udp(a(), b(), b"no message");
     assert_eq!(counts(&score(&[], vec![out(CLIENT, packet)])), [1, 1, 0, 0, 1, 0]);
 }
@@ -248,7 +248,7 @@ fn connection() -> (Vec<Fact>, Vec<Record>) {
     ];
     let stream = [tag(1).message(100), tag(2).message(100)].concat();
     let handshake = [(tcp(a(), b(), 9, SYN, b""), a()), (tcp(b(), a(), 4, SYN | ACK, b""), b())];
-    // Cut where no message begins.
+    // Cut into segments at places where no message begins.
     let data = [(0, 70), (70, 130), (130, 200)]
         .map(|(from, to)| (tcp(a(), b(), 10 + u32::try_from(from).unwrap(), ACK, &stream[from..to]), a()));
     let end = [(tcp(a(), b(), 210, FIN | ACK, b""), a()), (tcp(b(), a(), 5, FIN | ACK, b""), b())];
@@ -265,7 +265,7 @@ fn connection() -> (Vec<Fact>, Vec<Record>) {
 fn each_segment_is_its_first_bytes_writers() {
     let (told, mut records) = connection();
     assert_eq!(counts(&score(&told, records.clone())), [14, 14, 0, 0, 0, 0]);
-    // The last segment of data, outbound: the other process holds the socket too, but did not write it.
+    // The last outbound data segment. The other process also holds the socket, but did not write this segment.
     assert_eq!(records[8].process, Some(OTHER));
     records[8].process = Some(CLIENT);
     assert_eq!(counts(&score(&told, records)), [14, 13, 1, 0, 0, 0]);
@@ -311,7 +311,7 @@ fn before_accept_it_is_the_listeners_and_after_it_is_not() {
         (records[at].process, records[at].nanos) = (Some(1), nanos);
         counts(&score(&told, records))
     };
-    // The handshake, at any time; an answer without data; and data, which is its reader's at any time.
+    // The handshake, at any time; an answer without data; and data, which belongs to its reader at any time.
     assert_eq!(with(1, NOON), [14, 14, 0, 0, 0, 0]);
     assert_eq!(with(12, NOON - 2 * SECOND), [14, 14, 0, 0, 0, 0]);
     assert_eq!(with(12, NOON), [14, 13, 1, 0, 0, 0]);
@@ -341,7 +341,7 @@ fn who_has_let_go_of_a_listener_opens_no_connection_at_it() {
 fn who_has_let_go_is_no_holder_any_more() {
     let (mut told, mut records) = connection();
     told.push(Fact::Leaves(Flow::between(Protocol::Tcp, a(), b()), CLIENT, NOON - SECOND));
-    // The client's last two, without data.
+    // The client's last two packets, without data.
     for at in [10, 13] {
         records[at].process = Some(OTHER);
     }
@@ -371,7 +371,7 @@ fn what_comes_after_the_end_may_be_the_kernels() {
 #[test]
 fn what_comes_after_a_reset_may_be_the_kernels() {
     let (told, mut records) = connection();
-    // The server resets it, instead of ending it.
+    // The server resets the connection instead of closing it.
     let reset = tcp(b(), a(), 5, RST, b"");
     records.truncate(10);
     records.extend([out(SERVER, reset.clone()), inward(CLIENT, reset)]);
@@ -388,7 +388,7 @@ fn what_comes_after_a_reset_may_be_the_kernels() {
 #[test]
 fn what_comes_to_an_end_that_is_closed_and_held_by_nobody_may_be_the_kernels() {
     let (told, mut records) = connection();
-    // The server goes on reading and answers; its own end comes later.
+    // The server continues to read and answer; it closes its end later.
     for at in [12, 13] {
         records[at].nanos = NOON + 9 * SECOND;
     }
@@ -494,7 +494,7 @@ fn a_reader_that_has_become_another_program_is_known_by_that_program() {
     told.push(Fact::Named(Direction::In, tag(1), "second".into()));
     let with = |arguments| {
         let mut records = records.clone();
-        // Two segments begin with bytes of the first message.
+        // Two segments begin within the first message.
         for at in [5, 7] {
             records[at].arguments = Some(arguments);
         }
@@ -556,7 +556,7 @@ fn tools_that_know_connections_only() {
         wrong,
         missing,
     };
-    // The listener is no connection; it has another owner than what was accepted.
+    // The listener is not a connection. Its owner is not the owner of the accepted connection.
     let listener_and_child = connections(&facts, &good);
     assert_eq!(listener_and_child, [expected(4, 0, 0)]);
     let mut bad = good;

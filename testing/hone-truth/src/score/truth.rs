@@ -1,4 +1,4 @@
-//! The facts of one scenario, arranged so that they answer: whose is this packet?
+//! The facts of one scenario, arranged to answer how a packet must be attributed.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -8,22 +8,24 @@ use crate::packet::{Direction, Packet, RST, SYN};
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Reason};
 
-/// By how much a recorder's clock may differ from the generators', in nanoseconds.
+/// Largest expected difference between the clocks of recorder and generators, in nanoseconds.
 pub(super) const SLACK: u64 = 5_000_000;
 
-/// Who a packet belongs to.
+/// The expected owner of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// One of these: whoever holds the socket, or the one that wrote or read the message.
+    /// One of these processes: those that hold the socket, or that wrote or read the message.
     Process(Vec<u32>),
-    /// As above; but as nobody has read it, or accepted the connection, to say that nobody can know is right as well.
+    /// Like [`Self::Process`]. No process is right as well, because none has read the message or accepted the
+    /// connection, so the owner cannot be known.
     Unread(Vec<u32>),
-    /// As the first; or nobody, as the connection was over, or its end was closed and nobody held it: what is left of it
-    /// is the kernel's, until it forgets it. Also what answers to what was no connection.
+    /// Like [`Self::Process`]. No process is right as well: the connection was over, or its end was closed and no
+    /// process held it. The kernel owns what is left of a connection until it forgets it. This also covers answers to
+    /// packets that belonged to no connection.
     Over(Vec<u32>),
-    /// No process, for one of these reasons.
+    /// No process, with one of these reasons.
     Nobody(Vec<Reason>),
-    /// The generators did not tell.
+    /// The generators did not report an owner.
     Untold,
 }
 
@@ -83,17 +85,17 @@ impl Truth {
         }
     }
 
-    /// The flows that were told with both ends, or all of them.
+    /// The flows in the facts: only those with both ends if `whole`, otherwise all.
     pub(super) fn flows(&self, whole: bool) -> impl Iterator<Item = &Flow> {
         self.holders.keys().filter(move |flow| !whole || flow.remote.is_some())
     }
 
-    /// Every process that held a flow's sockets at any time.
+    /// Every process that held a flow's sockets at some time.
     pub(super) fn holders_of(&self, flow: &Flow) -> Vec<u32> {
         self.holders.get(flow).into_iter().flatten().map(|holder| holder.process).collect()
     }
 
-    /// Why a packet has no process, if it was told that it has none.
+    /// The reasons why a packet has no process, if a fact says that it has none.
     pub(super) fn nobody(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> Option<&[Reason]> {
         let rules = self.nobody.iter();
         let mut fitting = rules.filter(|(way, flow, from, _)| {
@@ -102,7 +104,7 @@ impl Truth {
         fitting.next_back().map(|(_, _, _, reasons)| reasons.as_slice())
     }
 
-    /// Whether a packet is expected to have no counterpart in the other direction.
+    /// Whether a packet should have no counterpart in the other direction.
     pub(super) fn single(&self, packet: &Packet<'_>, direction: Direction) -> bool {
         self.single.iter().any(|(way, flow)| *way == direction && fits(flow, packet, direction))
     }
@@ -115,20 +117,20 @@ impl Truth {
         }
     }
 
-    /// Who held the socket that a packet goes with, then.
+    /// The processes that held a packet's socket at the packet's time.
     pub(super) fn holders(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> Vec<u32> {
         let (local, remote) = packet.ends(direction);
         let protocol = packet.protocol;
         let exact = self.holders.get(&Flow::between(protocol, local, remote));
         let exact = exact.map_or(&[][..], Vec::as_slice);
-        // The first to hold it (who accepted it) is the owner of what waited for it.
+        // The first holder (the process that accepted it) owns what waited in the socket before.
         let first = exact.iter().map(|holder| holder.from).min();
         let mut found = active(exact.iter().filter(|holder| {
             (Some(holder.from) == first || holder.from <= nanos + SLACK)
                 && nanos <= holder.to.saturating_add(SLACK)
         }));
         if found.is_empty() {
-            // All have let go; what is left to be sent is the last one's.
+            // All processes have let go of it. Data that is still to be sent belongs to the last holder.
             let last = exact.iter().map(|holder| holder.to).max();
             found = active(exact.iter().filter(|holder| Some(holder.to) == last));
         }
@@ -140,15 +142,15 @@ impl Truth {
         found
     }
 
-    /// Whether all who held the socket that a packet goes with had let go of it by then.
+    /// Whether all holders of a packet's socket had let go of it at the packet's time.
     pub(super) fn left(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> bool {
         let (local, remote) = packet.ends(direction);
         let holders = self.holders.get(&Flow::between(packet.protocol, local, remote));
         holders.is_some_and(|holders| holders.iter().all(|holder| holder.to < nanos))
     }
 
-    /// Whether a packet without data is part of a connection's opening at a listener that a process has let go of: to
-    /// know who holds it now takes an accept.
+    /// Whether a packet without data opens a connection at a listener that one process has let go of. Only an accept
+    /// shows which process holds such a listener now.
     fn opens_at_left(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> bool {
         let (local, remote) = packet.ends(direction);
         let holders = |flow| self.holders.get(&flow).map_or(&[][..], Vec::as_slice);
@@ -158,7 +160,7 @@ impl Truth {
             && holders(Flow::at(packet.protocol, local)).iter().any(|holder| holder.to < nanos)
     }
 
-    /// Whether it is a reset that is sent of what was nobody's connection: the kernel's answer at a listener's port.
+    /// Whether it is a reset for a packet without a connection: the kernel's answer at a listener's port.
     fn resets_nothing(&self, packet: &Packet<'_>, direction: Direction) -> bool {
         let (local, remote) = packet.ends(direction);
         direction == Direction::Out
@@ -183,7 +185,7 @@ impl Truth {
         )
     }
 
-    /// Whose a packet is that has no message that was told of.
+    /// The expected owner of a packet without a reported message.
     pub(super) fn expected(&self, packet: &Packet<'_>, direction: Direction, nanos: u64) -> Expected {
         if let Some(reasons) = self.nobody(packet, direction, nanos) {
             return Expected::Nobody(reasons.to_vec());
@@ -203,7 +205,8 @@ impl Truth {
     }
 }
 
-/// Until somebody has accepted it, which is at `first`, a connection is its listener's; its handshake may always be.
+/// Whether a connection still belongs to its listener. It does until a process accepts it, at `first`; its handshake
+/// may belong to the listener at any time.
 fn unaccepted(packet: &Packet<'_>, first: Option<u64>, nanos: u64) -> bool {
     packet.tcp.is_some_and(|tcp| tcp.flags & SYN != 0)
         || first.is_none_or(|first| nanos <= first.saturating_add(SLACK))
@@ -229,7 +232,7 @@ impl fmt::Display for Expected {
     }
 }
 
-/// Whether a flow, any of whose ends may be open, is a packet's.
+/// Whether a packet belongs to a flow. An end that is `None` matches any address.
 fn fits(flow: &Flow, packet: &Packet<'_>, direction: Direction) -> bool {
     let (local, remote) = packet.ends(direction);
     let fits = |pattern: Option<SocketAddr>, end: SocketAddr| {
