@@ -1,4 +1,4 @@
-//! A great deal at once, on two processors: what one does meets what the other does.
+//! High load on two processors, so that actions of one process meet those of another.
 
 use std::hint::spin_loop;
 use std::io::{Read as _, Write as _};
@@ -22,9 +22,10 @@ use crate::told::{Fact, Flow, now};
 
 const PORT: u16 = 7990;
 
-/// Many short connections, of which one end resets while the other closes: on two processors, at nearly the same time.
+/// Many short connections. One end resets the connection while the other closes it: at nearly the same time, on two
+/// processors.
 pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
-    /// By how many turns of a loop one of the two is later than the other, at most.
+    /// The largest delay between the two, in turns of a loop.
     const LATER: usize = 200;
     let &[one, another, ..] = processors()?.as_slice() else {
         return Err(skip("it takes two processors"));
@@ -33,7 +34,7 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
     let address = stage.address(End::A, PORT);
     stage.tell(&Fact::Closed)?;
     let mut both = stage.play(End::A, "client and server", |part| {
-        // Every end of every connection is this process's, so nothing has to be told meanwhile.
+        // This process owns both ends of all connections, so it reports that once, in advance.
         part.holds(Flow::any(Protocol::Tcp))?;
         let listener = quiet_listener(address, None, false)?;
         let served = AtomicUsize::new(0);
@@ -58,7 +59,7 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
                 let mut stream = TcpStream::connect(address)?;
                 let mut bytes = *b"question";
                 stream.write_all(&bytes)?;
-                // The reset may be here before the answer was read.
+                // The reset may arrive before the answer was read.
                 let _ = stream.read(&mut bytes);
                 while served.load(Ordering::Acquire) <= number && !server.is_finished() {
                     spin_loop();
@@ -69,15 +70,15 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
         })
     })?;
     both.finish_slowly(connections)?;
-    // Until a recorder that is slower than this has caught up.
+    // Gives a recorder that is slower than this time to catch up.
     sleep(Duration::from_micros(100) * u32::try_from(connections)?);
     Ok(())
 }
 
-/// A flood of datagrams for four processes that wait at one socket: of one size, then of different ones.
+/// A flood of datagrams for four processes that wait at one socket: first all of one size, then of different sizes.
 pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
     const READERS: usize = 4;
-    /// Of the datagram that says to one of them that it was the last.
+    /// Length of the datagram that tells a reader to stop.
     const LAST: usize = 50;
     let datagrams = (20 * stage.crowd).min(10_000);
     let to = stage.address(End::B, PORT);
@@ -85,7 +86,7 @@ pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
     let mut parent = stage.play(End::B, "parent", |part| {
         let socket = udp(part, to)?;
         let mut readers = Vec::new();
-        // As many on each processor: only then do two read at once.
+        // The readers are spread evenly over the processors: only then do two of them read at once.
         let processors = processors()?;
         for number in 0..READERS {
             let processor = processors[number % processors.len()];
@@ -94,7 +95,7 @@ pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
                 part.holds_since(Flow::at(Protocol::Udp, to), since)?;
                 stay_on(processor)?;
                 part.ready()?;
-                // Told of afterwards, so that each waits again at once.
+                // Reported after the loop, so that each reader waits again at once.
                 let mut read = Vec::new();
                 let mut bytes = [0; 4 * MESSAGE];
                 loop {
@@ -119,7 +120,7 @@ pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
             let (tag, message) = part.message(MESSAGE + more);
             socket.send_to(&message, to)?;
             tags.push(tag);
-            // Now and then they have read all, and wait.
+            // From time to time the readers have read everything and wait.
             if number % 20 == 0 {
                 sleep(Duration::from_micros(200));
             }

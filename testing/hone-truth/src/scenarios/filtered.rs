@@ -47,13 +47,13 @@ fn bpf<T>(command: u32, attributes: &T) -> Result<RawFd> {
     Ok(i32::try_from(Errno::result(result)?)?)
 }
 
-/// Lets no packet through, of the cgroup's processes and in that direction.
+/// Drops every packet of the cgroup's processes in one direction.
 fn drop_all(cgroup: &Cgroup, direction: Direction) -> Result<()> {
     const LOAD: u32 = 5;
     const ATTACH: u32 = 8;
     // BPF_PROG_TYPE_CGROUP_SKB; BPF_CGROUP_INET_INGRESS and _EGRESS; BPF_F_ALLOW_MULTI.
     let attach_type = if direction == Direction::In { 0 } else { 1 };
-    // r0 = 0; exit: it is not to be let through.
+    // The program: r0 = 0; exit. The result 0 drops the packet.
     let instructions = [[0xb7_u8, 0, 0, 0, 0, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
     let load = Load {
         kind: 8,
@@ -68,18 +68,18 @@ fn drop_all(cgroup: &Cgroup, direction: Direction) -> Result<()> {
     let program = unsafe { OwnedFd::from_raw_fd(program) };
     let place = File::open(cgroup.path())?;
     let attach = Attach { target: place.as_raw_fd(), program: program.as_raw_fd(), attach_type, flags: 2 };
-    // It goes with the cgroup.
+    // The kernel removes the program together with the cgroup.
     bpf(ATTACH, &attach).context("cannot attach a program to a cgroup").map(drop)
 }
 
-/// A cgroup whose packets are dropped.
+/// Makes a cgroup that drops its packets in one direction.
 fn filtered(direction: Direction) -> Result<Cgroup> {
     let cgroup = Cgroup::new("filtered")?;
     drop_all(&cgroup, direction).map_err(|error| skip(format_args!("{error:#}")))?;
     Ok(cgroup)
 }
 
-/// Begins to open a connection, and gives it up before anything is sent again.
+/// Starts to open a connection, and gives up before the kernel sends the packet again.
 fn knock(part: &Part, from: SocketAddr, to: SocketAddr) -> Result<()> {
     part.holds(Flow::at(Protocol::Tcp, from))?;
     let socket = Socket::new(Domain::for_address(from), Type::STREAM, None)?;

@@ -1,6 +1,7 @@
-//! Sockets that are handed on to another process, with data in them or on its way.
+//! Sockets that are passed to another process, with data in the socket or on its way to it.
 //!
-//! Every packet that comes in is the process's that takes its first byte out, whoever held the socket when it came.
+//! Every inbound packet belongs to the process that takes its first byte out of the socket. It does not matter which
+//! process held the socket when the packet arrived.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -26,7 +27,7 @@ use crate::told::{Flow, now};
 
 const PORT: u16 = 7900;
 
-/// How a socket is handed on.
+/// How a socket is passed on.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// To a child.
@@ -35,48 +36,49 @@ enum Way {
     Exec,
     /// To another program of a child, as inetd does.
     ForkExec,
-    /// To a process that was there before.
+    /// To a process that already exists.
     Pass(Pass),
-    /// The same, by another thread than the one that used it, to another thread than the one that takes it.
+    /// To a process that already exists, with different threads: one thread uses the socket and another passes it; one
+    /// thread takes it and another uses it.
     Threads,
 }
 
-/// How the first holder has used the socket by then.
+/// What the first holder has done with the socket before it passes it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Used {
     Not,
     Read,
     Wrote,
-    /// It has seen the data that another one reads.
+    /// It has peeked at the data that the next holder reads.
     Peeked,
 }
 
-/// When the data comes that the new holder reads.
+/// When the data arrives that the new holder reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
-    /// So many milliseconds before the socket is handed on.
+    /// This number of milliseconds before the socket is passed on.
     Before(u64),
     /// At the same time.
     During,
     After,
 }
 
-/// One socket.
+/// One socket of a scenario.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     protocol: Protocol,
     way: Way,
     used: Used,
     when: When,
-    /// Whether the first holder keeps it, too, until the new one is done.
+    /// Whether the first holder keeps the socket until the new one has finished.
     keeps: bool,
-    /// No other of the scenario has it.
+    /// A number that no other case of the scenario has.
     number: u16,
 }
 
-/// Every way to use it, and every time.
+/// Every combination of use and time.
 fn cases(protocols: &[Protocol], way: Way) -> Vec<Case> {
-    // The last is longer than a recorder waits for a reader.
+    // The last delay is longer than a recorder waits for a reader.
     let times = [0, 1, 20, 100, 300, 800].map(When::Before);
     let mut found = Vec::new();
     for protocol in protocols {
@@ -154,7 +156,7 @@ pub(super) fn taken(stage: &mut Stage<'_>) -> Result<()> {
     play(stage, &[Protocol::Tcp, Protocol::Udp], Way::Pass(Pass::Taken))
 }
 
-/// Plays every case, all at once.
+/// Plays all cases at the same time.
 fn play(stage: &Stage<'_>, protocols: &[Protocol], way: Way) -> Result<()> {
     if let Way::Pass(how) = way {
         possible(how)?;
@@ -170,7 +172,7 @@ fn play(stage: &Stage<'_>, protocols: &[Protocol], way: Way) -> Result<()> {
     actors.iter_mut().try_for_each(Actor::finish)
 }
 
-/// A socket that is handed on, or what it is connected to.
+/// A socket that is passed on, or the other end of its connection.
 #[derive(Debug)]
 enum Line {
     Tcp(TcpStream),
@@ -216,7 +218,7 @@ impl Line {
         Ok(())
     }
 
-    /// What the new holder does: reads the data and answers, until the other end hangs up.
+    /// The new holder's part: reads the data and answers, until the other end closes.
     fn answer(&self, part: &mut Part) -> Result<()> {
         match self {
             Self::Tcp(stream) => serve(part, stream),
@@ -248,7 +250,7 @@ impl AsFd for Line {
 fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
     let [here, there] = [End::A, End::B].map(|end| stage.address(end, PORT + case.number));
     let ((cue, cued), (from, to)) = (UnixStream::pair()?, UnixStream::pair()?);
-    // When it is handed on.
+    // Carries the time at which the socket is passed on.
     let (clock, time) = UnixStream::pair()?;
     let mut actors = Vec::new();
     let method = match case.way {
@@ -312,7 +314,8 @@ fn start(stage: &Stage<'_>, case: Case) -> Result<Vec<Actor>> {
     Ok(actors)
 }
 
-/// Gives the client its cue, and the socket to its new holder, which is told the time by the clock.
+/// Signals the client to send, and passes the socket to its new holder. The new holder receives the time through
+/// `clock`.
 fn hand_on(
     part: &mut Part,
     case: Case,
@@ -346,7 +349,7 @@ fn hand_on(
             part.holds_since(flow, since)?;
             program(part)
         })?),
-        // It uses the socket before anything else.
+        // The child uses the socket first, and reports that it holds it afterwards.
         Way::Fork => Some(part.fork_briefly(|part| {
             socket.answer(part)?;
             part.holds_since(flow, since)
@@ -372,11 +375,11 @@ fn hand_on(
         None => (&*line).read_exact(&mut [0]).context("the new holder has ended")?,
     }
     drop(socket);
-    // Not before: what comes without data may name it until the new one is seen to use the socket.
+    // Reported only now: until the new holder uses the socket, packets without data may name this process.
     part.leaves(flow)
 }
 
-/// What the program does that was given the socket at its start.
+/// The part of the program that inherits the socket when it starts.
 pub(super) fn answer_after_exec(part: &mut Part, protocol: &str, descriptor: &str, cue: &str) -> Result<()> {
     // SAFETY: whoever became this program has left the descriptor to it, and nothing else here uses it.
     let given = |number: i32| unsafe { OwnedFd::from_raw_fd(number) };
@@ -388,7 +391,8 @@ pub(super) fn answer_after_exec(part: &mut Part, protocol: &str, descriptor: &st
     socket.answer(part)
 }
 
-/// As `PostgreSQL` does: the parent accepts and forks at once, and the child reads at once what is there already.
+/// Like `PostgreSQL`: the parent accepts a connection and forks at once; the child at once reads the data that already
+/// waits.
 pub(super) fn fork_at_once(stage: &mut Stage<'_>) -> Result<()> {
     const CONNECTIONS: usize = 40;
     let address = stage.address(End::B, PORT);
@@ -396,7 +400,7 @@ pub(super) fn fork_at_once(stage: &mut Stage<'_>) -> Result<()> {
         let listener = listen(part, address)?;
         part.ready()?;
         for _ in 0..CONNECTIONS {
-            // The client's data is there before the connection is accepted, with what acknowledges it.
+            // The client's data, and the packet that acknowledges it, come before the accept.
             part.wait()?;
             let stream = accept(part, &listener)?;
             let since = now();
@@ -434,7 +438,7 @@ pub(super) fn fork_at_once(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-/// One process takes the first bytes of a packet, another one the rest of it.
+/// One process takes the first bytes of a packet, another process takes the rest.
 pub(super) fn split_packets(stage: &mut Stage<'_>) -> Result<()> {
     const ROUNDS: usize = 12;
     const HALF: usize = MESSAGE / 2;
@@ -442,7 +446,7 @@ pub(super) fn split_packets(stage: &mut Stage<'_>) -> Result<()> {
     let take = |part: &Part, mut stream: &TcpStream, length: usize| {
         let mut bytes = vec![0; length];
         stream.read_exact(&mut bytes).context("part of a packet")?;
-        // Without a message's beginning in it there is nothing to tell.
+        // If no message begins in these bytes, there is nothing to report.
         if Tag::all(&bytes).is_empty() { Ok(()) } else { part.read(&bytes) }
     };
     let mut server = stage.play(End::B, "parent", |part| {
@@ -451,10 +455,12 @@ pub(super) fn split_packets(stage: &mut Stage<'_>) -> Result<()> {
         let stream = accept(part, &listener)?;
         for round in 0..ROUNDS {
             arrival(&stream)?;
-            // All of it, and a shared socket's packets are no longer waited for.
+            // Waits until all data has arrived; in every second round, also until a recorder no longer holds the
+            // packets of a shared socket.
             sleep(Duration::from_millis(if round % 2 == 0 { 10 } else { 700 }));
             let since = now();
-            // Of one packet; of one with two messages; of two packets, the first of which it takes whole.
+            // Takes part of one packet; part of a packet with two messages; or, of two packets, the first one
+            // completely.
             let (first, rest) = match round % 4 {
                 0 => (HALF, MESSAGE - HALF),
                 1 => (HALF, 2 * MESSAGE - HALF),

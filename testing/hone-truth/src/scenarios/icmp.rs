@@ -14,15 +14,15 @@ use crate::stage::{Actor, Part, Stage};
 use crate::told::{Fact, Flow, Reason};
 
 const ROUNDS: usize = 10;
-/// For experiments (RFC 3692), so no kernel does anything with it.
+/// A protocol number for experiments (RFC 3692). No kernel handles it.
 const EXPERIMENTAL: i32 = 253;
 
-/// The protocol number of echo requests.
+/// The protocol number of ICMP for this address family.
 fn number(address: SocketAddr) -> i32 {
     if address.is_ipv4() { libc::IPPROTO_ICMP } else { libc::IPPROTO_ICMPV6 }
 }
 
-/// What arrives at B is answered by its kernel.
+/// B's kernel answers what arrives at B.
 fn kernel_answers(stage: &Stage<'_>) -> Result<()> {
     let at = Flow::at(Protocol::Icmp, stage.address(End::B, 0));
     for direction in [Direction::In, Direction::Out] {
@@ -31,11 +31,11 @@ fn kernel_answers(stage: &Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Lets nothing but echo replies through to an `ICMPv6` socket, and no neighbour discovery above all.
+/// Lets only echo replies through to an `ICMPv6` socket. Without this it would also get neighbour discovery.
 fn only_replies(socket: &Socket) -> Result<()> {
     const ICMP6_FILTER: libc::c_int = 1;
     const ECHO_REPLY: u32 = 129;
-    // A bit that is set blocks its type (RFC 3542, 3.2).
+    // A set bit blocks its type (RFC 3542, 3.2).
     let mut blocked = [u32::MAX; 8];
     blocked[(ECHO_REPLY / 32) as usize] &= !(1 << (ECHO_REPLY % 32));
     let length = libc::socklen_t::try_from(size_of_val(&blocked))?;
@@ -66,7 +66,7 @@ fn ping(part: &mut Part, socket: &Socket, to: SocketAddr) -> Result<()> {
 
 pub(super) fn ping_socket(stage: &mut Stage<'_>) -> Result<()> {
     kernel_answers(stage)?;
-    // For both families.
+    // This setting applies to both families.
     stage.network.at(End::A).set("ipv4/ping_group_range", "0 2147483647")?;
     let to = stage.address(End::B, 0);
     let mut client = stage.play(End::A, "client", |part| {

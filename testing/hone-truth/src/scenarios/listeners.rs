@@ -1,4 +1,4 @@
-//! Listeners and connections that processes share, and let go of before packets without data come.
+//! Listeners and connections that several processes share. Some let go of them before packets without data arrive.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -21,18 +21,18 @@ const PORT: u16 = 7960;
 const ROUNDS: usize = 2;
 const CONNECTIONS: usize = 5;
 
-/// How the process that has bound a listener leaves it to another.
+/// How the process that has bound a listener leaves it to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
-    /// It forks and ends, as a daemon's first process.
+    /// It forks and ends, as the first process of a daemon does.
     Fork,
-    /// The same, but it ends a while later.
+    /// It forks and ends a while later.
     Late,
-    /// It forks, closes its own, and goes on.
+    /// It forks, closes its own descriptor, and continues.
     Close,
-    /// It passes it over a Unix socket, closes its own, and goes on.
+    /// It passes the listener over a Unix socket, closes its own descriptor, and continues.
     Pass,
-    /// It passes it over a Unix socket and ends.
+    /// It passes the listener over a Unix socket, and ends.
     PassAndEnd,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn passed_and_ended(stage: &mut Stage<'_>) -> Result<()> {
     leave(stage, Leaving::PassAndEnd)
 }
 
-/// Connections for clients that come one after another.
+/// A client that makes connections one after another.
 fn client(stage: &Stage<'_>, to: SocketAddr, connections: usize) -> Result<Actor> {
     stage.play(End::A, "client", move |part| {
         for _ in 0..connections {
@@ -68,7 +68,7 @@ fn client(stage: &Stage<'_>, to: SocketAddr, connections: usize) -> Result<Actor
     })
 }
 
-/// Serves connections of a listener that this process holds since then.
+/// Serves connections of a listener that this process has held since `since`.
 fn work(part: &mut Part, listener: &TcpListener, since: u64) -> Result<()> {
     part.holds_since(Flow::at(Protocol::Tcp, listener.local_addr()?), since)?;
     for _ in 0..CONNECTIONS {
@@ -78,7 +78,7 @@ fn work(part: &mut Part, listener: &TcpListener, since: u64) -> Result<()> {
 }
 
 fn leave(stage: &Stage<'_>, leaving: Leaving) -> Result<()> {
-    // The binder has not used its listener, or has.
+    // At the first port, the process that bound the listener has not used it; at the second port it has.
     for (port, used) in [(PORT, 0), (PORT + 1, 2)] {
         let address = stage.address(End::B, port);
         let (done, mut waits) = UnixStream::pair()?;
@@ -138,8 +138,8 @@ fn leave(stage: &Stage<'_>, leaving: Leaving) -> Result<()> {
     Ok(())
 }
 
-/// A server is renewed, as haproxy does it: the new process is given the listener, too; the old one closes its own and
-/// goes on with the connection that it has.
+/// Replaces a server as haproxy does: the new process also receives the listener; the old process closes its own
+/// descriptor of it, and continues with its open connection.
 pub(super) fn reload(stage: &mut Stage<'_>) -> Result<()> {
     let address = stage.address(End::B, PORT);
     let (ours, theirs) = UnixStream::pair()?;
@@ -178,10 +178,10 @@ pub(super) fn reload(stage: &mut Stage<'_>) -> Result<()> {
     new.finish()
 }
 
-/// Connections that two processes share; of some neither has sent or got anything when the other end says that it
-/// sends no more.
+/// Connections that two processes share. On some of them, neither process has sent or received data when the other end
+/// closes its sending direction.
 pub(super) fn shared_end(stage: &mut Stage<'_>) -> Result<()> {
-    // Whether there was data before, and how long the child waits before it writes, in milliseconds.
+    // Whether data was sent before, and how long the child waits before it writes, in milliseconds.
     let cases = [0, 20, 300, 800].into_iter().flat_map(|delay| [(false, delay), (true, delay)]);
     let mut actors = Vec::new();
     for (port, (used, delay)) in (PORT..).zip(cases) {

@@ -1,4 +1,4 @@
-//! Crowds: processes that live for one message.
+//! Crowds: many processes, each of which lives for only one message.
 
 use anyhow::{Result, ensure};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -10,12 +10,12 @@ use crate::sockets::{
 use crate::stage::{Part, Stage};
 
 const PORT: u16 = 7200;
-/// Where the ports of the crowd begin, one for each.
+/// The first port of the crowd. Each process has its own port.
 const FIRST: u16 = 10_000;
-/// How many live at the same time.
+/// Number of processes that live at the same time.
 const AT_ONCE: usize = 4;
 
-/// Forks so many processes that each play a part with their number.
+/// Forks `count` processes. Each plays a part with its own number.
 fn crowd(part: &mut Part, count: usize, one: impl Fn(&mut Part, u16) -> Result<()>) -> Result<()> {
     let mut running = 0;
     let reap = || -> Result<()> {

@@ -2,17 +2,17 @@
 //!
 //! # How to add one
 //!
-//! 1. Write a function that takes a [`Stage`] into the file whose subject is nearest. It starts actors with
-//!    [`Stage::play`], at the end `A` or `B` of its own network, lets them go on in the right order
-//!    (`ready`, `go`) and waits for their end. Its addresses are its own, so ports can be any numbers.
-//! 2. Let the actors use `sockets`, whose functions tell what they do. What is used directly is told by hand:
-//!    `Part::sent`, `Part::read`, and for every socket `Part::holds`, so that packets without a message have an owner.
-//!    Where no process exists, tell `Fact::Nobody` with the reason. Tell what the kernel really does, whatever a
-//!    recorder makes of it today.
-//! 3. Where the kernel or the machine can't do it, return [`skip`] with what is missing, by name.
+//! 1. Write a function that takes a [`Stage`]. Put it into the file with the nearest subject. It starts actors with
+//!    [`Stage::play`] at end `A` or `B` of its own network, lets them continue in the right order (`ready`, `go`), and
+//!    waits until they end. No other scenario uses its addresses, so it may use any ports.
+//! 2. Let the actors use `sockets`; its functions report what the actors do. Report everything else by hand:
+//!    `Part::sent`, `Part::read`, and `Part::holds` for every socket, so that packets without a message have an owner.
+//!    Where no process exists, report `Fact::Nobody` with the reason. Report what the kernel really does, even if
+//!    recorders get it wrong today.
+//! 3. Where the kernel or the machine cannot play the scenario, return [`skip`] and name what is missing.
 //! 4. Add a line to [`TABLE`].
 //!
-//! A scenario that needs sockets from before the recording opens them in a function of its own (`before`), which
+//! A scenario that needs sockets from before the recording opens them in a separate function (`before`). That function
 //! leaves its actors in `Stage::waiting`.
 
 mod churn;
@@ -41,13 +41,13 @@ use crate::stage::Stage;
 
 pub(crate) use places::continued;
 
-/// One of them.
+/// A scenario of the bench.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) families: &'static [Family],
-    /// What happens before the recorder starts.
+    /// Runs before the recorder starts.
     pub(crate) before: Option<fn(&mut Stage<'_>) -> Result<()>>,
     pub(crate) play: fn(&mut Stage<'_>) -> Result<()>,
 }
@@ -60,7 +60,7 @@ const fn only(family: &'static [Family], scenario: Scenario) -> Scenario {
     Scenario { families: family, ..scenario }
 }
 
-/// All of them.
+/// Every scenario of the bench.
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Scenario] = &[
     both("tcp", "a client and a server: exchanges, and a megabyte each way", tcp::plain),
@@ -149,7 +149,7 @@ pub(crate) const TABLE: &[Scenario] = &[
     both("sctp", "SCTP", tunnels::sctp),
 ];
 
-/// Why a scenario cannot play here.
+/// The reason why a scenario cannot play here.
 #[derive(Debug)]
 pub(crate) struct Skipped(String);
 
@@ -161,7 +161,7 @@ impl fmt::Display for Skipped {
 
 impl std::error::Error for Skipped {}
 
-/// The error that says that a scenario cannot play here.
+/// The error for a scenario that cannot play here.
 fn skip(what: impl fmt::Display) -> anyhow::Error {
     Skipped(what.to_string()).into()
 }

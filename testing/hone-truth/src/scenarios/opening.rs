@@ -1,4 +1,4 @@
-//! Connections that come about in a way that only packets made by hand can bring about.
+//! Connections that open in ways that need packets made by hand.
 
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -24,20 +24,20 @@ use crate::told::{Fact, Flow, now};
 const PORT: u16 = 7800;
 const CONNECTIONS: u16 = 100;
 
-/// Where the calling thread may run.
+/// The processors on which the calling thread may run.
 pub(super) fn processors() -> Result<Vec<usize>> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
     Ok((0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect())
 }
 
-/// Where it is from now on.
+/// Binds the calling thread to one processor.
 pub(super) fn stay_on(cpu: usize) -> Result<()> {
     let mut only = CpuSet::new();
     only.set(cpu)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
 }
 
-/// The packet with which a connection is answered, as it comes by: its sequence number.
+/// Waits for the SYN-ACK packet of a connection and returns its sequence number.
 fn answer(wire: &Socket, from: SocketAddr, to: SocketAddr) -> Result<u32> {
     let started = Instant::now();
     let mut buffer = [0; 2048];
@@ -52,14 +52,15 @@ fn answer(wire: &Socket, from: SocketAddr, to: SocketAddr) -> Result<u32> {
     bail!("{from} does not answer {to}")
 }
 
-/// Of each connection the handshake's end and the first data come at the same time, each on a processor of its own: the
-/// kernel looks the socket up again for the one that finds that the other has just made it.
+/// The end of each connection's handshake and its first data arrive at the same time, on two processors. The processor
+/// that comes second finds that the other has just made the connection's socket, and the kernel looks the socket up
+/// again.
 pub(super) fn two_cpus(stage: &mut Stage<'_>) -> Result<()> {
     let &[one, another, ..] = processors()?.as_slice() else {
         return Err(skip("it takes two processors"));
     };
     let address = stage.address(End::B, PORT);
-    // Nobody's, so that no kernel answers for it; what comes to it ends at A.
+    // No host has this address, so no kernel answers for it. Packets to it end at A.
     let host = stage.network.beyond(1, 1, Family::V4);
     stage.network.at(End::A).set("ipv4/conf/all/forwarding", "0")?;
     stage.network.at(End::B).ip(&format!("route add {host}/32 via {}\n", stage.ip(End::A)))?;
@@ -75,7 +76,7 @@ pub(super) fn two_cpus(stage: &mut Stage<'_>) -> Result<()> {
                 .map(|_| {
                     let stream = accept(part, &listener)?;
                     ensure!(read(part, &stream, MESSAGE)?, "closed too early");
-                    // Its end resets the connection: nobody is there to answer to anything else.
+                    // The client's end resets the connection, because no process is there to answer anything else.
                     SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
                     Ok(stream)
                 })

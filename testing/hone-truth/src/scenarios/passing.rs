@@ -1,4 +1,4 @@
-//! Descriptors that one process passes to another, in every way that the kernel offers.
+//! Every way in which the kernel lets one process pass a descriptor to another.
 
 use std::io::{IoSlice, IoSliceMut, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -15,7 +15,7 @@ use nix::sys::socket::{
 use super::skip;
 use crate::ring::submit;
 
-/// How a descriptor is passed over a pair of Unix sockets, or with their help.
+/// How a descriptor is passed, directly over a pair of Unix sockets or with their help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pass {
     /// `sendmsg(2)` with `SCM_RIGHTS`.
@@ -28,11 +28,11 @@ pub(super) enum Pass {
     Ring,
     /// `IORING_OP_MSG_RING` from one ring's table of files to another's.
     RingToRing,
-    /// The taker takes it, with `pidfd_getfd(2)`.
+    /// The receiver fetches it with `pidfd_getfd(2)`.
     Taken,
 }
 
-/// Passes a descriptor. When this returns, the caller may close its own.
+/// Passes a descriptor. After this returns, the caller may close its own descriptor.
 ///
 /// # Errors
 /// The kernel refuses it.
@@ -76,10 +76,10 @@ pub(super) fn pass(how: Pass, mut line: &UnixStream, socket: BorrowedFd<'_>) -> 
     Ok(())
 }
 
-/// Takes what the other end of the line passes in the same way; waits for it.
+/// Waits for the descriptor that the other end passes in the same way, and takes it.
 ///
 /// # Errors
-/// Nothing is passed.
+/// No descriptor arrives.
 pub(super) fn take(how: Pass, mut line: &UnixStream) -> Result<OwnedFd> {
     match how {
         Pass::Message | Pass::Messages | Pass::Fifth | Pass::Ring => {}
@@ -114,10 +114,10 @@ pub(super) fn take(how: Pass, mut line: &UnixStream) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }
 
-/// Whether this kernel can do it.
+/// Checks whether this kernel supports this way.
 ///
 /// # Errors
-/// That it cannot, as a reason to skip a scenario.
+/// The kernel does not support it. The error is a reason to skip a scenario.
 pub(super) fn possible(how: Pass) -> Result<()> {
     let tried = match how {
         Pass::Message | Pass::Messages | Pass::Fifth => Ok(()),
@@ -126,7 +126,7 @@ pub(super) fn possible(how: Pass) -> Result<()> {
             let (one, other) = UnixStream::pair()?;
             let passer = scope.spawn(move || pass(how, &one, std::os::fd::AsFd::as_fd(&one)));
             let taken = take(how, &other);
-            // Lets the passer end, too.
+            // Lets the passing thread end, too.
             drop(other);
             super::tcp::joined(passer.join())?;
             taken.map(drop)
@@ -135,7 +135,7 @@ pub(super) fn possible(how: Pass) -> Result<()> {
     tried.map_err(|error| skip(format_args!("{how:?}: {error:#}")))
 }
 
-/// A control message with a single descriptor, as it lies in memory.
+/// A control message with one descriptor, in the kernel's memory layout.
 #[repr(C)]
 struct Rights {
     header: libc::cmsghdr,
@@ -161,7 +161,7 @@ fn send_through_ring(line: &UnixStream, socket: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Says to the other end which descriptor of which process it may take.
+/// Sends the process id and the descriptor number that the other end may fetch.
 fn send_place(mut line: &UnixStream, descriptor: RawFd) -> Result<()> {
     let place = [std::process::id(), descriptor.try_into()?];
     Ok(line.write_all(place.map(u32::to_ne_bytes).as_flattened())?)
@@ -173,7 +173,7 @@ fn place_of(mut line: &UnixStream) -> Result<[u32; 2]> {
     Ok(place.map(u32::from_ne_bytes))
 }
 
-/// Another process's descriptor, as one of our own: `pidfd_getfd(2)`.
+/// Duplicates another process's descriptor into this process: `pidfd_getfd(2)`.
 fn fetch([process, descriptor]: [u32; 2]) -> Result<OwnedFd> {
     // SAFETY: the call takes numbers only.
     let process = unsafe { libc::syscall(libc::SYS_pidfd_open, process, 0) };

@@ -1,4 +1,4 @@
-//! Processes and sockets of other places and other times.
+//! Processes and sockets in other namespaces, in cgroups, or from before the recording.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ use crate::told::Fact;
 const PORT: u16 = 7500;
 const ROUNDS: usize = 10;
 
-/// A server for one client that talks over both protocols; ready.
+/// A server for one client that talks over UDP and TCP. Returns when it is ready.
 fn server(stage: &Stage<'_>, end: End) -> Result<Actor> {
     let address = stage.address(end, PORT);
     let mut server = stage.play(end, "server", |part| answer(part, address))?;
@@ -31,7 +31,7 @@ fn server(stage: &Stage<'_>, end: End) -> Result<Actor> {
     Ok(server)
 }
 
-/// What a server does for one client that [`chat`]s.
+/// The server's part for one client that runs [`chat`].
 pub(super) fn answer(part: &mut Part, address: SocketAddr) -> Result<()> {
     let (datagrams, listener) = (udp(part, address)?, listen(part, address)?);
     part.ready()?;
@@ -123,7 +123,8 @@ pub(super) fn pid_namespace(stage: &mut Stage<'_>) -> Result<()> {
     let mut server = server(stage, End::B)?;
     let mut parent = stage.play(End::A, "parent", |part| {
         unshare(CloneFlags::CLONE_NEWPID).context("cannot make a process id namespace")?;
-        // The first process in there; its parent, out here, tells it by which number the host knows it.
+        // The first process in the namespace. Its parent is outside, and reports the process id that the host uses for
+        // it.
         let mut child = part.fork("client", |part| {
             ensure!(std::process::id() == 1, "it is not in a namespace of its own");
             chat(part, stage.address(End::A, 0), stage.address(End::B, PORT))
@@ -142,11 +143,11 @@ fn cgroups() -> Result<PathBuf> {
     Ok(place.into())
 }
 
-/// A cgroup; removed when dropped.
+/// A cgroup. Removed when dropped.
 pub(super) struct Cgroup(PathBuf);
 
 impl Cgroup {
-    /// Makes one, for a scenario's own use.
+    /// Makes a cgroup for this scenario only.
     pub(super) fn new(name: &str) -> Result<Self> {
         let name = format!("hone-truth-{name}-{}", std::process::id());
         let path = cgroups().map_err(skip)?.join(name);
@@ -158,7 +159,7 @@ impl Cgroup {
         &self.0
     }
 
-    /// Moves the calling process into it.
+    /// Moves the calling process into the cgroup.
     pub(super) fn enter(&self) -> Result<()> {
         let mut file = std::fs::File::options().write(true).open(self.0.join("cgroup.procs"))?;
         file.write_all(b"0").context("cannot move into the cgroup")
@@ -167,7 +168,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Whoever was in it has ended; if not, it stays, empty, for the next boot to remove.
+        // The processes in the cgroup have ended. Otherwise the empty cgroup stays until the next boot.
         let _ = std::fs::remove_dir(&self.0);
     }
 }
@@ -183,13 +184,13 @@ pub(super) fn cgroup(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-/// Leaves a descriptor to the program that this process becomes, which has to know its number.
+/// Keeps a descriptor open over exec and returns its number, which the next program needs.
 pub(super) fn keep_open(descriptor: &impl AsFd) -> Result<RawFd> {
     fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
     Ok(descriptor.as_fd().as_raw_fd())
 }
 
-/// Becomes this same program, which goes on with [`continued`].
+/// Executes this program again; it continues with [`continued`].
 pub(super) fn run_again(part: &Part, words: &[&str]) -> Result<()> {
     let (facts, scenario) = part.place();
     let mut command = Command::new(std::env::current_exe()?);
@@ -197,10 +198,10 @@ pub(super) fn run_again(part: &Part, words: &[&str]) -> Result<()> {
     Err(command.exec()).context("cannot become another program")
 }
 
-/// What the program does that [`run_again`] started.
+/// The part of the program that [`run_again`] has started.
 ///
 /// # Errors
-/// Those of the actor, or it does not know what to do.
+/// The actor fails, or the words are not a known part.
 pub(crate) fn continued(facts: &Path, scenario: &str, words: &[String]) -> Result<()> {
     let mut part = Part::alone(facts, scenario)?;
     match words {
@@ -224,10 +225,11 @@ pub(crate) fn continued(facts: &Path, scenario: &str, words: &[String]) -> Resul
     }
 }
 
-/// Forks a process with a number of our choice. `None` in the child.
+/// Forks a process with a chosen process id. Returns `None` in the child.
 pub(super) fn fork_as(process: libc::pid_t) -> Result<Option<Pid>> {
     let wanted = [process];
-    // The kernel's struct clone_args in its first two sizes' layout: set_tid is the ninth word, its size the tenth.
+    // The kernel's struct clone_args, in the layout of its first two sizes: the ninth word is set_tid, the tenth is its
+    // length.
     let mut arguments = [0_u64; 10];
     arguments[4] = u64::try_from(libc::SIGCHLD)?;
     arguments[8] = wanted.as_ptr() as u64;
@@ -266,7 +268,7 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
                     ensure!(again == child, "it was given another number");
                     reap(again)?;
                 }
-                // Becomes another program at once, or fails.
+                // Executes another program at once, or fails.
                 None => return run_again(part, &words),
             }
         }
@@ -276,7 +278,7 @@ pub(super) fn reused_pid(stage: &mut Stage<'_>) -> Result<()> {
     sink.finish()
 }
 
-/// Waits until a child has ended well.
+/// Waits until a child has ended successfully.
 pub(super) fn reap(child: Pid) -> Result<()> {
     let status = waitpid(child, None)?;
     ensure!(matches!(status, WaitStatus::Exited(_, 0)), "a process failed: {status:?}");

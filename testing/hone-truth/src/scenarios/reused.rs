@@ -1,4 +1,4 @@
-//! A process id that many programs have, one after another, within a moment.
+//! One process id that many programs have, one after another, within a very short time.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -20,8 +20,8 @@ use crate::told::Fact;
 const PORT: u16 = 7980;
 const PROCESSES: usize = 300;
 
-/// A program that writes its first argument's first bytes, as many as a tag has, to its standard output, and ends. With
-/// a linker's help it would take longer than the rest of its life.
+/// A program that writes the beginning of its first argument to standard output, as many bytes as a tag has, and ends.
+/// It is made by hand, because a linked program would spend longer on its start than on the rest of its life.
 fn program() -> Result<Vec<u8>> {
     const BASE: u64 = 0x40_0000;
     const HEADERS: u64 = 64 + 56;
@@ -43,19 +43,19 @@ fn program() -> Result<Vec<u8>> {
     let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
     bytes.resize(16, 0);
     bytes.extend([2, 0, 62, 0, 1, 0, 0, 0]);
-    // Where it begins, where the program headers and the section headers are; flags.
+    // Entry point, offsets of the program headers and of the section headers; flags.
     bytes.extend([BASE + HEADERS, 64, 0].map(u64::to_le_bytes).as_flattened());
     bytes.extend([0; 4]);
-    // Lengths of this header and of a program header; one of these; no sections.
+    // Sizes of this header and of a program header; one program header; no sections.
     bytes.extend([64_u16, 56, 1, 0, 0, 0].map(u16::to_le_bytes).as_flattened());
-    // To be loaded, to be read and run; offset, address twice, length twice, alignment.
+    // Segment that is loaded, readable and executable; offset, address twice, length twice, alignment.
     bytes.extend([1_u32, 5].map(u32::to_le_bytes).as_flattened());
     bytes.extend([0, BASE, BASE, length, length, 0x1000].map(u64::to_le_bytes).as_flattened());
     bytes.extend(code);
     Ok(bytes)
 }
 
-/// So soon after one another that the times at which the processes start hardly tell them apart.
+/// Starts the programs so quickly that their start times are hardly different.
 pub(super) fn at_once(stage: &mut Stage<'_>) -> Result<()> {
     let program = program()?;
     let to = stage.address(End::B, PORT);
@@ -73,7 +73,7 @@ pub(super) fn at_once(stage: &mut Stage<'_>) -> Result<()> {
         let free = part.fork_briefly(|_| Ok(()))?;
         reap(free)?;
         let process = free.as_raw().unsigned_abs();
-        // Nothing that takes time is left to be done in between.
+        // Prepared in advance, so that the loop below does as little as possible.
         let mut programs = Vec::new();
         for round in 0..PROCESSES {
             let (Tag { number, .. }, _) = part.message(0);

@@ -1,4 +1,4 @@
-//! Ways to send other than send(2), and packets larger than usual.
+//! Ways to send other than send(2), and unusually large packets.
 
 use std::fs::File;
 use std::io::{IoSlice, Seek as _, Write as _};
@@ -28,10 +28,10 @@ const PORT: u16 = 7400;
 const ROUNDS: usize = 5;
 /// Bytes of a large message.
 const LARGE: usize = 100_000;
-/// Bytes that a packet may have on a loopback interface.
+/// Largest size of a packet on a loopback interface in this scenario, in bytes.
 const LARGEST: u32 = 190_000;
 
-/// A process at B that accepts one connection and reads large messages until its end.
+/// An actor at B that accepts one connection and reads large messages until the connection closes.
 fn reader(stage: &Stage<'_>) -> Result<Actor> {
     let address = stage.address(End::B, PORT);
     let mut server = stage.play(End::B, "reader", |part| {
@@ -45,7 +45,7 @@ fn reader(stage: &Stage<'_>) -> Result<Actor> {
     Ok(server)
 }
 
-/// A process at B that reads so many datagrams.
+/// An actor at B that reads `count` datagrams.
 fn sink(stage: &Stage<'_>, count: usize) -> Result<Actor> {
     let address = stage.address(End::B, PORT);
     let mut sink = stage.play(End::B, "sink", |part| {
@@ -129,7 +129,7 @@ pub(super) fn zerocopy(stage: &mut Stage<'_>) -> Result<()> {
     let mut client = stage.play(End::A, "client", |part| {
         let stream = connect(part, stage.address(End::B, PORT))?;
         set_option(&stream, libc::SOL_SOCKET, libc::SO_ZEROCOPY, 1)?;
-        // The kernel may send from these buffers until the other end has all.
+        // The kernel may send from these buffers until the other end has received everything.
         let mut buffers = Vec::new();
         for _ in 0..ROUNDS {
             let (tag, message) = part.message(LARGE);
@@ -250,7 +250,7 @@ pub(super) fn ring(stage: &mut Stage<'_>) -> Result<()> {
         part.holds(Flow::at(Protocol::Tcp, address))?;
         let listener = quiet_listener(address, None, false)?;
         let since = now();
-        // The acceptor is not who made the listener.
+        // The process that accepts is not the one that made the listener.
         let mut worker = part.fork("worker", |part| {
             part.holds_since(Flow::at(Protocol::Tcp, address), since)?;
             let mut ring = IoUring::new(4)?;
@@ -287,7 +287,7 @@ pub(super) fn ring(stage: &mut Stage<'_>) -> Result<()> {
 pub(super) fn big_packets(stage: &mut Stage<'_>) -> Result<()> {
     let host = stage.network.at(End::A);
     let result = if stage.ip(End::A).is_ipv4() {
-        // Linux 6.3, and an ip newer than that, so without it.
+        // Needs Linux 6.3. The `ip` command may be older than that, so the setting is made without it.
         host.ip("link set lo mtu 65536\n")
             .and_then(|()| host.within(|| crate::netlink::set_ipv4_sizes("lo", LARGEST)))
     } else {

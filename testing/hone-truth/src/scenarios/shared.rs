@@ -1,4 +1,4 @@
-//! One socket, several processes.
+//! Sockets that several processes share.
 
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
@@ -44,13 +44,13 @@ pub(super) fn udp_send(stage: &mut Stage<'_>) -> Result<()> {
             part.wait()?;
             (0..ROUNDS).try_for_each(|_| send(part, &socket, MESSAGE))
         })?;
-        // In turn,
+        // First in turn,
         for _ in 0..ROUNDS {
             send(part, &socket, MESSAGE)?;
             child.go()?;
             child.ready()?;
         }
-        // then at once.
+        // then both at once.
         child.go()?;
         (0..ROUNDS).try_for_each(|_| send(part, &socket, MESSAGE))?;
         child.finish()
@@ -74,13 +74,13 @@ pub(super) fn udp_read(stage: &mut Stage<'_>) -> Result<()> {
             (0..ROUNDS).try_for_each(|_| receive(part, &socket).map(drop))
         })?;
         part.ready()?;
-        // In turn,
+        // First in turn,
         for _ in 0..ROUNDS {
             receive(part, &socket)?;
             child.go()?;
             child.ready()?;
         }
-        // then whoever comes first.
+        // then the process that is first.
         (0..ROUNDS).try_for_each(|_| receive(part, &socket).map(drop))?;
         child.finish()
     })?;
@@ -134,7 +134,8 @@ pub(super) fn tcp_send(stage: &mut Stage<'_>) -> Result<()> {
     server.ready()?;
     let mut senders = stage.play(End::A, "parent", |part| {
         let stream = connect(part, address)?;
-        // Room for all of it: a write that has to wait for room can be cut in two by the other's.
+        // Large enough for everything: a write that has to wait for free space can be split in two by a write of
+        // the other process.
         setsockopt(&stream.as_fd(), sockopt::SndBufForce, &(64 << 20))?;
         let since = now();
         let mut child = part.fork("child", |part| {
@@ -145,7 +146,7 @@ pub(super) fn tcp_send(stage: &mut Stage<'_>) -> Result<()> {
                 part.ready()?;
             }
             part.wait()?;
-            // More than a window, so that what one has written leaves while the other writes.
+            // More than a window, so that data of one process leaves while the other process writes.
             (0..300 * ROUNDS).try_for_each(|_| write(part, &stream, MESSAGE))
         })?;
         for _ in 0..ROUNDS {
@@ -192,7 +193,7 @@ pub(super) fn tcp_read(stage: &mut Stage<'_>) -> Result<()> {
         let stream = connect(part, address)?;
         for _ in 0..4 * ROUNDS {
             write(part, &stream, MESSAGE)?;
-            // A message at a time, so that no read gets parts of two.
+            // One message at a time, so that no read gets parts of two messages.
             std::thread::sleep(Duration::from_millis(5));
         }
         hang_up(stream)
@@ -291,7 +292,7 @@ pub(super) fn tcp_passed(stage: &mut Stage<'_>) -> Result<()> {
         pass(Pass::Message, &ours, stream.as_fd())?;
         drop(stream);
         part.leaves(flow)?;
-        // The listener stays open, so that only the connection changes hands.
+        // The listener stays open, so that only the connection is passed on.
         part.wait()
     })?;
     passer.ready()?;

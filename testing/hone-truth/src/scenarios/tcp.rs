@@ -1,4 +1,4 @@
-//! Connections, and who accepts them.
+//! TCP connections and the processes that accept them.
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
@@ -24,7 +24,7 @@ const ROUNDS: usize = 5;
 /// Bytes of a large message.
 const LARGE: usize = 250_000;
 
-/// A client at A that talks and hangs up, once `go` is said.
+/// A client at A. It waits for `go`, then talks and closes its connections.
 fn client(stage: &Stage<'_>, connections: usize) -> Result<Actor> {
     let to = stage.address(End::B, PORT);
     stage.play(End::A, "client", move |part| {
@@ -84,7 +84,7 @@ pub(super) fn late_accept(stage: &mut Stage<'_>) -> Result<()> {
         let mut worker = part.fork("worker", |part| {
             part.holds_since(Flow::at(Protocol::Tcp, address), since)?;
             part.wait()?;
-            // The client's message is here long since.
+            // The client's message has certainly arrived by now.
             std::thread::sleep(Duration::from_millis(150));
             let stream = accept(part, &listener)?;
             serve(part, &stream)
@@ -113,11 +113,11 @@ pub(super) fn prefork(stage: &mut Stage<'_>) -> Result<()> {
 }
 
 pub(super) fn defer_accept(stage: &mut Stage<'_>) -> Result<()> {
-    // Seconds.
+    // The value is in seconds.
     workers(stage, |listener| set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 5))
 }
 
-/// Several workers accept from one listener, which is theirs and their parent's.
+/// Several workers accept from one listener, which they and their parent hold.
 fn workers(stage: &mut Stage<'_>, prepare: impl Fn(&TcpListener) -> Result<()>) -> Result<()> {
     const WORKERS: usize = 4;
     const EACH: usize = 3;
@@ -154,7 +154,8 @@ pub(super) fn reuseport(stage: &mut Stage<'_>) -> Result<()> {
     let mut servers = Vec::new();
     for _ in 0..3 {
         let mut server = stage.play(End::B, "server", |part| {
-            // Not told of: a connection's handshake is with the one listener of the three that the kernel chose.
+            // Not reported: the handshake of a connection belongs to the one listener of the three that the kernel has
+            // chosen.
             let listener = quiet_listener(address, None, true)?;
             listener.set_nonblocking(true)?;
             part.ready()?;
@@ -179,7 +180,7 @@ pub(super) fn reuseport(stage: &mut Stage<'_>) -> Result<()> {
     let mut client = client(stage, CONNECTIONS)?;
     client.go()?;
     client.finish()?;
-    // The servers have nothing more to say when the client has hung up; they are ended by being dropped.
+    // The servers have nothing more to report after the client has closed. Dropping them ends them.
     pause();
     Ok(())
 }
@@ -202,7 +203,7 @@ pub(super) fn accept_fork(stage: &mut Stage<'_>) -> Result<()> {
             part.leaves(flow)?;
             pause();
             child.go()?;
-            // Says to the client that it may talk.
+            // Lets the client talk.
             part.ready_and_wait()?;
             child.finish()?;
         }
@@ -252,7 +253,7 @@ pub(super) fn exec(stage: &mut Stage<'_>) -> Result<()> {
     server.finish()
 }
 
-/// What the program of `exec` does with the connection that it inherited.
+/// The part of the program that inherits the connection over exec.
 pub(super) fn talk_after_exec(part: &mut Part, stream: TcpStream) -> Result<()> {
     talk(part, &stream, ROUNDS)?;
     hang_up(stream)
@@ -276,7 +277,7 @@ pub(super) fn backlog(stage: &mut Stage<'_>) -> Result<()> {
         part.ready_and_wait()
     })?;
     client.ready()?;
-    // Its end resets them all.
+    // Its end resets all connections.
     server.go()?;
     server.finish()?;
     pause();
@@ -302,16 +303,16 @@ pub(super) fn full_backlog(stage: &mut Stage<'_>) -> Result<()> {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
             socket.bind(&local.into())?;
             socket.set_nonblocking(true)?;
-            // Is under way, or waits until the listener has room.
+            // The connection is being opened, or waits until the listener's queue has space.
             let _ = socket.connect(&address.into());
             sockets.push(socket);
         }
         part.ready_and_wait()
     })?;
     client.ready()?;
-    // Until what had no room is sent again.
+    // Waits until the packets for which the queue had no space are sent again.
     std::thread::sleep(Duration::from_millis(1500));
-    // As long as the recording goes on they stay, so that nothing comes to a closed port.
+    // The actors stay until the recording ends, so that no packet arrives at a closed port.
     stage.waiting = vec![server, client];
     Ok(())
 }
@@ -329,7 +330,7 @@ pub(super) fn exit(stage: &mut Stage<'_>) -> Result<()> {
         }
         ensure!(!read(part, &stream, 1)?, "more than expected");
         pause();
-        // Nobody holds the other end any more: what is left of it is in TIME_WAIT (as FIN_WAIT2 without a socket).
+        // No process holds the other end any more. The rest of it is in TIME_WAIT (or in FIN_WAIT2, without a socket).
         let gone = Flow::between(Protocol::Tcp, stream.peer_addr()?, address);
         part.tell(&Fact::Nobody(Direction::In, gone, now(), vec![Reason::TIME_WAIT]))?;
         part.tell(&Fact::Nobody(Direction::Out, gone, now(), vec![Reason::TIME_WAIT, Reason::KERNEL]))
@@ -337,10 +338,10 @@ pub(super) fn exit(stage: &mut Stage<'_>) -> Result<()> {
     server.ready()?;
     let mut client = stage.play(End::A, "client", |part| {
         let stream = connect(part, address)?;
-        // Room for all of it, so that no write waits until it has left.
+        // Large enough for everything, so that no write has to wait.
         setsockopt(&stream.as_fd(), sockopt::SndBufForce, &(64 << 20))?;
         (0..MESSAGES).try_for_each(|_| write(part, &stream, LARGE))?;
-        // From here on the kernel may be done with it before the server tells that it is.
+        // From now on, the kernel may have finished with the connection before the server reports it.
         part.leaves(flow(&stream)?)
     })?;
     client.finish()?;

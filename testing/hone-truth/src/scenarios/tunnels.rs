@@ -1,4 +1,4 @@
-//! Tunnels: what is within belongs to processes, what is around it to the kernel. And SCTP.
+//! Tunnels: the inner packets belong to processes, the outer packets to the kernel. Also SCTP.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
@@ -18,7 +18,8 @@ const PORT: u16 = 7600;
 const ROUNDS: usize = 5;
 const TUNNEL: &str = "tunnel0";
 
-/// What is around: the kernel's, if it is recorded at all; and its complaints, while one end is up before the other.
+/// Facts for the outer packets: if they are recorded, they belong to the kernel. Also for the kernel's ICMP errors
+/// while only one end of the tunnel is up.
 fn outer(stage: &Stage<'_>, protocol: Protocol) -> Result<()> {
     for (end, protocol) in
         [End::A, End::B].into_iter().flat_map(|end| [(end, protocol), (end, Protocol::Icmp)])
@@ -32,7 +33,7 @@ fn outer(stage: &Stage<'_>, protocol: Protocol) -> Result<()> {
     Ok(())
 }
 
-/// Makes the device at each end with `words(local, remote)`, and talks through it.
+/// Makes the tunnel device with `words(local, remote)` at each end, and talks through it.
 fn through(stage: &Stage<'_>, kind: &str, words: impl Fn(IpAddr, IpAddr) -> String) -> Result<()> {
     let inner = [1, 2].map(|host| stage.network.beyond(1, host, stage.family));
     let bits = if inner[0].is_ipv4() { "/24" } else { "/64" };
@@ -40,7 +41,7 @@ fn through(stage: &Stage<'_>, kind: &str, words: impl Fn(IpAddr, IpAddr) -> Stri
     for ((end, other), address) in [(End::A, End::B), (End::B, End::A)].into_iter().zip(inner) {
         let namespace = stage.network.at(end);
         let device = words(stage.ip(end), stage.ip(other));
-        // What an earlier family left is not there any more when the device has gone.
+        // Removes the device of an earlier family. It may not exist.
         let _ = namespace.ip(&format!("link delete {TUNNEL}\n"));
         let added = namespace.ip(&format!("link add {TUNNEL} {device}\n"));
         added.map_err(|error| skip(format_args!("no {kind} in this kernel ({})", refusal(&error))))?;
@@ -83,9 +84,9 @@ pub(super) fn gre(stage: &mut Stage<'_>) -> Result<()> {
     through(stage, "GRE", |local, remote| format!("type {kind} local {local} remote {remote}"))
 }
 
-/// Each end's private key, of no other use.
+/// The private key of each end, used only here.
 const PRIVATE: [&[u8; 32]; 2] = [b"Phineas Fogg went round the worl", b"In eighty days, he said, not mor"];
-/// And the public key that belongs to it, as `wg pubkey` says.
+/// The public keys that belong to them, as `wg pubkey` prints them.
 const PUBLIC: [[u8; 32]; 2] = [
     [
         105, 215, 68, 204, 142, 156, 59, 70, 109, 3, 172, 216, 139, 133, 12, 255, 37, 85, 157, 106, 105, 77,
@@ -104,7 +105,7 @@ pub(super) fn wireguard(stage: &mut Stage<'_>) -> Result<()> {
     let bits = if inner[0].is_ipv4() { "/24" } else { "/64 nodad" };
     for (number, (end, other)) in [(End::A, End::B), (End::B, End::A)].into_iter().enumerate() {
         let namespace = stage.network.at(end);
-        // What the other family has left.
+        // Removes the device of an earlier family.
         let _ = namespace.ip(&format!("link delete {TUNNEL}\n"));
         let added = namespace.ip(&format!("link add {TUNNEL} type wireguard\n"));
         added.map_err(|error| skip(format_args!("no WireGuard in this kernel ({})", refusal(&error))))?;

@@ -1,4 +1,4 @@
-//! Datagrams.
+//! UDP datagrams.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ use crate::stage::{Actor, Stage, pause};
 const PORT: u16 = 7000;
 const ROUNDS: usize = 10;
 
-/// A process at B that answers so many datagrams on `PORT`, ready.
+/// A server at B that answers `count` datagrams on `PORT`. Returns when it is ready.
 fn server(stage: &Stage<'_>, count: usize) -> Result<Actor> {
     let address = stage.address(End::B, PORT);
     let mut server = stage.play(End::B, "server", |part| {
@@ -49,7 +49,7 @@ pub(super) fn unconnected(stage: &mut Stage<'_>) -> Result<()> {
     let mut server = server(stage, 2 * ROUNDS)?;
     let client = || {
         stage.play(End::A, "client", |part| {
-            // Bound to no address either.
+            // The client's socket has no bound address either.
             let socket = udp(part, any_for(to))?;
             for _ in 0..ROUNDS {
                 send_to(part, &socket, to, MESSAGE)?;
@@ -74,14 +74,14 @@ pub(super) fn reuseport(stage: &mut Stage<'_>) -> Result<()> {
             socket.bind(&to.into())?;
             let socket = socket.into();
             part.ready()?;
-            // Until it is ended by being dropped.
+            // Runs until the actor is dropped.
             echo(part, &socket, usize::MAX)
         })?;
         server.ready()?;
         servers.push(server);
     }
     let mut client = stage.play(End::A, "client", |part| {
-        // Which of the three gets a datagram depends on the port that it comes from.
+        // The source port decides which of the three gets a datagram.
         for _ in 0..2 * ROUNDS {
             let socket = udp(part, stage.address(End::A, 0))?;
             send_to(part, &socket, to, MESSAGE)?;
@@ -90,7 +90,7 @@ pub(super) fn reuseport(stage: &mut Stage<'_>) -> Result<()> {
         Ok(())
     })?;
     client.finish()?;
-    // For the last server to tell what it has sent.
+    // Gives the last server time to report what it has sent.
     pause();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Packets that no process gets.
+//! Packets that belong to no process.
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
@@ -30,11 +30,12 @@ pub(super) fn udp_closed(stage: &mut Stage<'_>) -> Result<()> {
     nobody(stage, Direction::In, Flow::at(Protocol::Udp, to), &[Reason::CLOSED])?;
     let b = Flow::at(Protocol::Icmp, stage.address(End::B, 0));
     nobody(stage, Direction::Out, b, &[Reason::KERNEL])?;
-    // It ends in the kernel, which turns it into an error of the socket.
+    // The packet ends in the kernel, which turns it into an error of the socket.
     let a = Flow::at(Protocol::Icmp, stage.address(End::A, 0));
     nobody(stage, Direction::In, a, &[Reason::KERNEL])?;
     let mut client = stage.play(End::A, "client", |part| {
-        // Unconnected, so that sending goes on in spite of the answers; few, as those are limited to some a second.
+        // The socket is not connected, so it can go on sending in spite of the errors. It sends few packets, because
+        // the kernel limits the number of errors per second.
         let socket = udp(part, stage.address(End::A, 0))?;
         (0..3).try_for_each(|_| send_to(part, &socket, to, MESSAGE))
     })?;
@@ -60,12 +61,12 @@ pub(super) fn tcp_closed(stage: &mut Stage<'_>) -> Result<()> {
     client.finish()
 }
 
-/// The next sequence numbers that a connection sends and expects, from TCP_REPAIR (tcp(7)).
+/// The next sequence numbers that a connection sends and expects, read with TCP_REPAIR (tcp(7)).
 fn sequences(stream: &TcpStream) -> Result<[u32; 2]> {
     let set = |option, value| set_option(stream, libc::IPPROTO_TCP, option, value);
     set(libc::TCP_REPAIR, 1)?;
     let mut found = [0_u32; 2];
-    // Send queue, receive queue.
+    // Send queue, then receive queue.
     for (queue, value) in [2, 1].into_iter().zip(&mut found) {
         set(libc::TCP_REPAIR_QUEUE, queue)?;
         let mut length = libc::socklen_t::try_from(size_of::<u32>())?;
@@ -81,7 +82,7 @@ fn sequences(stream: &TcpStream) -> Result<[u32; 2]> {
         };
         nix::errno::Errno::result(result).context("TCP_QUEUE_SEQ")?;
     }
-    // Off, without a probe of the window.
+    // Ends the repair mode, without a window probe.
     set(libc::TCP_REPAIR, -1)?;
     Ok(found)
 }
@@ -102,12 +103,12 @@ pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
         part.ready()?;
         let stream = accept(part, &listener)?;
         serve(part, &stream)?;
-        // The client has ended its side; so will this, with one more number for each FIN.
+        // The client has closed its side, and this side closes next. Each FIN uses one more sequence number.
         let [next, expected] = sequences(&stream)?;
         let peer = stream.peer_addr()?;
         drop(stream);
         part.ready_and_wait()?;
-        // What the connection itself might have sent again.
+        // Packets that the connection itself might have sent again.
         let (sequence, flags) = (next.wrapping_add(1), ACK);
         let late = Segment { from: address, to: peer, sequence, acknowledged: expected, flags, payload: b"" };
         send_made(&late)?;
@@ -132,7 +133,7 @@ pub(super) fn time_wait(stage: &mut Stage<'_>) -> Result<()> {
 
 pub(super) fn stray(stage: &mut Stage<'_>) -> Result<()> {
     let (from, to) = (stage.address(End::A, 0), stage.address(End::B, PORT));
-    // No socket is there for the answers.
+    // No socket exists for the answers.
     nobody(stage, Direction::In, Flow::at(Protocol::Tcp, from), &[Reason::CLOSED])?;
     let mut server = stage.play(End::B, "server", |part| {
         let _listener = listen(part, to)?;
@@ -177,7 +178,7 @@ pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
         ))?;
     }
     if near.is_ipv6() {
-        // A router asks for its neighbours from a link-local address, and they answer to it.
+        // A router uses a link-local address to ask for its neighbours, and they answer to this address.
         router.ip("address add fe80::1/64 dev near nodad\naddress add fe80::1/64 dev far nodad\n")?;
         for end in [a, &far] {
             end.ip("address add fe80::2/64 dev far0 nodad\n")?;
@@ -194,7 +195,7 @@ pub(super) fn forwarded(stage: &mut Stage<'_>) -> Result<()> {
     let mut client = stage.play(End::A, "client", |part| chat(part, from, at))?;
     client.finish()?;
     server.finish()?;
-    // The client's last acknowledgement is still on its way through the router.
+    // The client's last acknowledgement may still be on its way through the router.
     pause();
     a.ip("link delete far0\n")
 }
@@ -203,7 +204,7 @@ pub(super) fn firewall(stage: &mut Stage<'_>) -> Result<()> {
     const MAC: &str = "02:68:6f:6e:65:01";
     let to = stage.address(End::B, PORT);
     let (a, b) = (stage.network.at(End::A), stage.network.at(End::B));
-    // As B hears nothing any more, A cannot ask it for its address.
+    // B receives nothing any more, so A cannot ask it for its link-layer address.
     b.ip(&format!("link set {INTERFACE} address {MAC}\n"))?;
     a.ip(&format!("neigh replace {} lladdr {MAC} dev {INTERFACE} nud permanent\n", to.ip()))?;
     b.within(|| drop_inbound(to.is_ipv4()))
