@@ -1,5 +1,5 @@
-//! Compiles the bench's own BPF programs with clang into `OUT_DIR/trace.bpf.o`. Nothing compiled is kept in the
-//! repository.
+//! Compiles the bench's own BPF programs with clang into `OUT_DIR/trace.bpf.o`. The repository contains no compiled
+//! programs.
 
 use std::env;
 use std::path::PathBuf;

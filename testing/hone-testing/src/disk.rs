@@ -1,19 +1,19 @@
-//! A disk that is soon full.
+//! A small disk that fills up quickly.
 
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// A small file system in memory, in a directory of its own; unmounted when dropped.
+/// A small file system in memory, mounted on its own directory. Unmounted when dropped.
 #[derive(Debug)]
 pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// One of this size, as tmpfs(5) writes it; `None`: mounting is not allowed here.
+    /// Mounts a file system of this size, in the notation of tmpfs(5). `None`: this process may not mount.
     ///
     /// # Panics
-    /// There can be no temporary directory.
+    /// The temporary directory cannot be made.
     #[must_use]
     pub fn mount(size: &str) -> Option<Self> {
         let directory = crate::directory();
@@ -22,7 +22,7 @@ impl SmallDisk {
         mount.output().ok()?.status.success().then(|| Self(directory))
     }
 
-    /// Where it is.
+    /// The directory on which it is mounted.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.path()
@@ -31,7 +31,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a child that was just killed may hold a file on it still.
+        // Lazy, because a child that was just killed may still have a file on it open.
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }

@@ -1,4 +1,4 @@
-//! Faults on purpose: makes a chosen call of a program fail, or slow. `shim.c` does it, within the program.
+//! Injects faults: makes a chosen call of a program fail, or makes it slow. `shim.c` does this inside the program.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,19 +9,19 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-/// Kinds of calls, one of which may fail. The same numbers are in `shim.c`, which lists the calls.
+/// Classes of calls. The numbers are the same in `shim.c`, which lists the calls of each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Class {
-    /// write(2) and what else sends bytes.
+    /// write(2) and other calls that send bytes.
     Write = 1,
-    /// read(2) and what else receives bytes.
+    /// read(2) and other calls that receive bytes.
     Read,
-    /// What opens a descriptor: files, sockets, eventfds.
+    /// Calls that open a descriptor: files, sockets, eventfds.
     Descriptor,
-    /// What works with files by their names, and sets things: rename(2), fsync(2), fstat(2), ioctl(2), bind(2).
+    /// Calls that use files by name or change settings: rename(2), fsync(2), fstat(2), ioctl(2), bind(2).
     Name,
-    /// Waiting for descriptors.
+    /// Calls that wait for descriptors.
     Wait,
     /// mmap(2).
     Map,
@@ -29,12 +29,12 @@ pub enum Class {
     Bpf,
     /// `pthread_create`.
     Thread,
-    /// `malloc` and its like.
+    /// `malloc` and similar functions.
     Memory,
 }
 
 impl Class {
-    /// All of them.
+    /// All classes.
     pub const ALL: [Self; 9] = [
         Self::Write,
         Self::Read,
@@ -47,7 +47,7 @@ impl Class {
         Self::Memory,
     ];
 
-    /// How its calls fail in life.
+    /// How calls of this class can fail in practice.
     #[must_use]
     pub const fn faults(self) -> &'static [Fault] {
         use Fault::{Error, Short};
@@ -67,36 +67,36 @@ impl Class {
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// With this error.
+    /// It returns this error.
     Error(Errno),
-    /// It does half of what was asked for.
+    /// It does only half of the requested work.
     Short,
 }
 
 /// A call that was made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failed {
-    /// The system call's number; of memory, the bytes asked for.
+    /// The system call's number. For memory, the requested number of bytes.
     pub call: u64,
-    /// Its first argument: mostly a descriptor.
+    /// The call's first argument, usually a descriptor.
     pub argument: u64,
 }
 
-/// What makes calls of a program fail.
+/// Controls which calls of a program fail.
 #[derive(Debug)]
 pub struct Faults {
     directory: TempDir,
     control: File,
 }
 
-/// Numbers in the control file, as in `shim.c`.
+/// Number of values in the control file, as in `shim.c`.
 const NUMBERS: usize = 8 + 10;
 
 impl Faults {
-    /// Compiles the shim; `None`, and `skipped:` is said, where it cannot be had.
+    /// Compiles the shim. Where that is not possible, prints `skipped:` and returns `None`.
     ///
     /// # Panics
-    /// It does not compile, or `HONE_LIVE=required` is set and it cannot be had.
+    /// The shim does not compile; or it is not available although `HONE_LIVE=required` is set.
     #[must_use]
     pub fn build() -> Option<Self> {
         if cfg!(not(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))) {
@@ -128,14 +128,14 @@ impl Faults {
         Some(faults)
     }
 
-    /// Has the command loaded with the shim.
+    /// Makes the command load the shim.
     pub fn load(&self, command: &mut Command) {
         let directory = self.directory.path();
         command.env("LD_PRELOAD", library(directory)).env("HONE_FAULTS", directory.join("control"));
     }
 
     fn set(&self, class: u64, [nth, times, error, delay]: [u64; 4]) {
-        // Nothing fails while the numbers change.
+        // Set to 0 first, so that no call fails while the numbers change.
         for class in [0, class] {
             let mut numbers = [0; NUMBERS];
             numbers[..5].copy_from_slice(&[class, nth, times, error, delay]);
@@ -143,12 +143,13 @@ impl Faults {
         }
     }
 
-    /// Lets all be as it is, and counts calls from now on.
+    /// Ends all faults, and starts to count calls from 0.
     pub fn disarm(&self) {
         self.set(0, [0; 4]);
     }
 
-    /// Has the `nth` call of a class from now on fail, from 1, and those after it until `times` have.
+    /// Makes the `nth` call of a class from now on fail (the first call is 1), and the next ones until `times` calls
+    /// have failed.
     pub fn arm(&self, class: Class, nth: u64, times: u64, fault: Fault) {
         let error = match fault {
             Fault::Error(error) => error.raw_os_error().unsigned_abs().into(),
@@ -157,7 +158,7 @@ impl Faults {
         self.set(class as u64, [nth, times, error, 0]);
     }
 
-    /// Has each call of a class take so much longer.
+    /// Delays each call of a class by `delay`.
     pub fn delay(&self, class: Class, delay: Duration) {
         let micros = delay.as_micros().try_into().expect("it is short");
         self.set(class as u64, [0, 0, 0, micros]);
@@ -169,13 +170,13 @@ impl Faults {
         u64::from_ne_bytes(bytes)
     }
 
-    /// Calls of a class that were counted.
+    /// Number of calls of a class that were counted.
     #[must_use]
     pub fn calls(&self, class: Class) -> u64 {
         self.number(8 + class as u64)
     }
 
-    /// The call that failed last, if one did.
+    /// The last call that was made to fail. `None` if there was none.
     #[must_use]
     pub fn failed(&self) -> Option<Failed> {
         (self.number(5) > 0).then(|| Failed { call: self.number(6), argument: self.number(7) })
@@ -186,11 +187,11 @@ fn library(directory: &Path) -> PathBuf {
     directory.join("shim.so")
 }
 
-/// Which of `calls` calls are to fail, one after the other, and how: `most` of them, spread evenly over all. With
-/// `HONE_FAULT_POINTS` in the environment, as many as that says; with `HONE_FAULT_POINTS=all`, each in every way.
+/// Chooses which of `calls` calls fail, one at a time, and how: `most` of them, spread evenly. The environment variable
+/// `HONE_FAULT_POINTS` sets another number; `HONE_FAULT_POINTS=all` makes each call fail in every possible way.
 ///
 /// # Panics
-/// The variable is something else.
+/// The variable has another value.
 #[must_use]
 pub fn points(class: Class, calls: u64, most: u64) -> Vec<(u64, Fault)> {
     let faults = class.faults();
@@ -206,6 +207,6 @@ pub fn points(class: Class, calls: u64, most: u64) -> Vec<(u64, Fault)> {
         1 => calls.div_ceil(2),
         _ => 1 + index * (calls - 1) / (most - 1),
     };
-    // The ways in turn.
+    // Uses the possible faults in turn.
     (0..most).zip(faults.iter().cycle()).map(|(index, fault)| (spread(index), *fault)).collect()
 }

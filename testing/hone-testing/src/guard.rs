@@ -1,4 +1,4 @@
-//! Whether a live test can run here, children that never outlive their test, and waits with an end.
+//! Helpers for live tests: whether a test can run here, children that never outlive their test, and waits with a limit.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::CapabilitySet;
 
-/// Bounds every wait: far more than anything needs, even on a busy machine.
+/// The limit of every wait: far more than any wait needs, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a wait looks.
+/// Interval at which a wait checks its condition.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Whether the sensor and the namespaces can work here, with these programs on the path; if not, says why.
+/// Whether the sensor and the namespaces can work here, with these programs on the path. If not, prints the reason.
 ///
 /// # Panics
-/// If they cannot and `HONE_LIVE=required` is set: then nobody must believe that they were tested.
+/// They cannot work, and `HONE_LIVE=required` is set: then the tests must not seem to have passed.
 #[must_use]
 pub fn ready(programs: &[&str]) -> bool {
     let Some(reason) = obstacle(programs) else { return true };
@@ -25,7 +25,7 @@ pub fn ready(programs: &[&str]) -> bool {
     false
 }
 
-/// Says why a test cannot run here.
+/// Prints why a test cannot run here.
 ///
 /// # Panics
 /// If `HONE_LIVE=required` is set.
@@ -34,8 +34,8 @@ pub fn skip(reason: &str) {
         std::env::var_os("HONE_LIVE").is_none_or(|value| value != "required"),
         "cannot be skipped: {reason}"
     );
-    // Not with a macro: the harness would keep the text of a test that passes to itself. In one write and on a line
-    // of its own, for several tests speak at once.
+    // Does not use a print macro, because the test harness hides such output of tests that pass. It is one write on its
+    // own line, because several tests print at the same time.
     let _ = std::io::stderr().write_all(format!("\nskipped: {reason}\n").as_bytes());
 }
 
@@ -69,12 +69,12 @@ fn obstacle(programs: &[&str]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
 }
 
-/// A child process; killed and reaped when dropped.
+/// A child process. Killed and reaped when dropped.
 #[derive(Debug)]
 pub struct Guarded(Child);
 
 impl Guarded {
-    /// Starts it.
+    /// Starts the child.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -83,34 +83,34 @@ impl Guarded {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
     }
 
-    /// Its process id.
+    /// The child's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
 
-    /// Its pipes.
+    /// The child itself, for example to use its pipes.
     pub fn child(&mut self) -> &mut Child {
         &mut self.0
     }
 
-    /// Sends a signal to this child alone.
+    /// Sends a signal to this child only.
     ///
     /// # Panics
-    /// It has been waited for.
+    /// The child has already been waited for.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).expect("a child that is not reaped can be signalled");
     }
 
-    /// Waits for its end; `what` names it if it does not come.
+    /// Waits until the child ends. `what` names the child in the panic message.
     ///
     /// # Panics
-    /// It does not come.
+    /// The child does not end in time.
     pub fn wait(&mut self, what: impl Display) -> ExitStatus {
         wait_for(what, || self.ended())
     }
 
-    /// How it has ended, if it has.
+    /// The exit status, if the child has ended.
     ///
     /// # Panics
     /// Never: a child can be waited for.
@@ -121,16 +121,16 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // Both fail only if it is reaped already.
+        // Both calls fail only if the child is already reaped.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Looks until there is something.
+/// Waits until `look` returns a value, and returns it.
 ///
 /// # Panics
-/// There is nothing for [`PATIENCE`].
+/// There is no value for [`PATIENCE`].
 pub fn wait_for<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -145,7 +145,7 @@ pub fn wait_for<T>(what: impl Display, mut look: impl FnMut() -> Option<T>) -> T
 /// Runs a short command to its end and returns its standard output.
 ///
 /// # Panics
-/// If it cannot run or fails.
+/// The command cannot run, or it fails.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,9 +1,10 @@
-//! What live tests are made of: whether they can run here ([`ready`]), children that never outlive their test
-//! ([`Guarded`]), waits with an end ([`wait_for`]), a honed of the test's own ([`Service`]), a disk that is soon full
-//! ([`SmallDisk`]) and calls that fail ([`Faults`]).
+//! Building blocks of live tests: whether they can run here ([`ready`]), children that never outlive their test
+//! ([`Guarded`]), waits with a limit ([`wait_for`]), a honed for one test ([`Service`]), a small disk that fills up
+//! ([`SmallDisk`]), and calls that fail ([`Faults`]).
 //!
-//! For tests only, which is why everything here panics when it fails. Live tests need root and a kernel from 6.1. Where
-//! something is missing they say `skipped: ` and why; with `HONE_LIVE=required` in the environment that is a failure.
+//! This crate is for tests only, so its functions panic when they fail. Live tests need root and Linux 6.1 or newer. If
+//! something is missing, they print `skipped: ` and the reason; with `HONE_LIVE=required` in the environment they fail
+//! instead.
 
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]

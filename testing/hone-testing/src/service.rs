@@ -1,4 +1,4 @@
-//! A honed of the test's own, with configuration, socket and log in a directory of its own.
+//! A honed for one test, with configuration, socket and log in its own directory.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,39 +12,39 @@ use tempfile::TempDir;
 use crate::faults::Faults;
 use crate::guard::{Guarded, wait_for};
 
-/// A honed; killed when dropped, and its directory removed.
+/// A honed. When dropped, it is killed and its directory is removed.
 #[derive(Debug)]
 pub struct Service {
     honed: Option<Guarded>,
-    /// The program that runs it, with its arguments; none: it runs by itself.
+    /// The program that runs honed, with its arguments. Empty if honed runs directly.
     inside: Vec<String>,
     directory: TempDir,
 }
 
 impl Service {
-    /// Starts one with this configuration (besides the socket), and returns when it serves.
+    /// Starts a honed with this configuration (the socket is added). Returns when it accepts connections.
     ///
     /// # Panics
-    /// It does not start.
+    /// honed does not start.
     #[must_use]
     pub fn start(config: &str) -> Self {
         Self::start_in(directory(), config)
     }
 
-    /// The same, in the directory of one that has ended.
+    /// Starts a honed in the directory of one that has ended.
     ///
     /// # Panics
-    /// It does not start.
+    /// honed does not start.
     #[must_use]
     pub fn start_in(directory: TempDir, config: &str) -> Self {
         Self::start_as(directory, config, &[])
     }
 
-    /// Starts one through another program, such as `unshare` with its options: the pid is that program's, which gets the
-    /// signals.
+    /// Starts a honed through another program, for example `unshare` with its options. The process id is that
+    /// program's, and signals are sent to that program.
     ///
     /// # Panics
-    /// It does not start.
+    /// honed does not start.
     #[must_use]
     pub fn start_inside(config: &str, program: &[&str]) -> Self {
         Self::start_as(directory(), config, program)
@@ -58,10 +58,10 @@ impl Service {
         service
     }
 
-    /// Starts one whose calls can fail.
+    /// Starts a honed with calls that can be made to fail.
     ///
     /// # Panics
-    /// It does not start.
+    /// honed does not start.
     #[must_use]
     pub fn start_with(faults: &Faults, config: &str) -> Self {
         let mut service = Self { honed: None, inside: Vec::new(), directory: directory() };
@@ -72,10 +72,10 @@ impl Service {
         service
     }
 
-    /// Starts one after a line of shell, such as one that sets limits.
+    /// Starts a honed after a shell command, for example one that sets limits.
     ///
     /// # Panics
-    /// It does not start.
+    /// honed does not start.
     #[must_use]
     pub fn start_limited(script: &str, config: &str) -> Self {
         let mut service = Self { honed: None, inside: Vec::new(), directory: directory() };
@@ -90,10 +90,10 @@ impl Service {
         service
     }
 
-    /// Starts it again after it has ended.
+    /// Starts honed again after it has ended.
     ///
     /// # Panics
-    /// It does not start.
+    /// honed does not start.
     pub fn start_again(&mut self) {
         let mut command = command_inside(&self.inside, self.directory());
         self.spawn(&mut command);
@@ -111,19 +111,19 @@ impl Service {
         self.honed = Some(honed);
     }
 
-    /// Where its files are.
+    /// The directory of honed's files.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Where it listens.
+    /// The socket at which honed listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         socket(self.directory())
     }
 
-    /// How it has ended, if it has.
+    /// The exit status, if honed has ended.
     #[must_use]
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.honed.as_mut().and_then(Guarded::ended)
@@ -133,58 +133,58 @@ impl Service {
         self.honed.as_ref().expect("it runs")
     }
 
-    /// Its process id, while it runs.
+    /// The process id. Valid while honed runs.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.honed().pid()
     }
 
-    /// What it has logged since it was started last.
+    /// The log since the last start.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory().join("log")).unwrap_or_default()
     }
 
-    /// Writes the configuration anew.
+    /// Writes a new configuration.
     ///
     /// # Panics
-    /// It cannot be written.
+    /// The configuration cannot be written.
     pub fn configure(&self, config: &str) {
-        // The tests that run at the same time make traffic in bursts; tests that say so take another size.
+        // Other tests make bursts of traffic at the same time. A test that sets the buffer size itself keeps its size.
         let buffer = if config.contains("sensor_buffer") { "" } else { "sensor_buffer = 16" };
         let group = if config.contains("socket_group") { "" } else { "socket_group = ''" };
         let text = format!("socket = '{}'\n{group}\n{buffer}\n{config}\n", self.socket().display());
         std::fs::write(self.directory().join("hone.toml"), text).expect("the directory is ours");
     }
 
-    /// A connection to it.
+    /// Connects to honed.
     ///
     /// # Panics
-    /// It refuses.
+    /// honed refuses the connection.
     #[must_use]
     pub fn connect(&self) -> Connection {
         Connection::open(self.socket()).unwrap_or_else(|error| panic!("{error}; honed: {}", self.log()))
     }
 
-    /// A reader with these options.
+    /// Attaches a reader with these options.
     ///
     /// # Panics
-    /// It refuses.
+    /// honed refuses the reader.
     pub fn reader(&self, options: &Options) -> Connection {
         let mut connection = self.connect();
         connection.attach(options).expect("honed takes readers");
         connection
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to honed.
     pub fn signal(&self, signal: Signal) {
         self.honed().signal(signal);
     }
 
-    /// Ends it with a signal.
+    /// Ends honed with a signal.
     ///
     /// # Panics
-    /// It does not end.
+    /// honed does not end in time.
     pub fn end(&mut self, signal: Signal) {
         self.signal(signal);
         self.ended();
@@ -194,20 +194,20 @@ impl Service {
         self.honed.take().expect("it runs").wait("honed ends")
     }
 
-    /// Waits until it ends by itself; how it did, its log, and the directory.
+    /// Waits until honed ends by itself. Returns its exit status, its log and its directory.
     ///
     /// # Panics
-    /// It does not end.
+    /// honed does not end in time.
     #[must_use]
     pub fn wait(mut self) -> (ExitStatus, String, TempDir) {
         let status = self.ended();
         (status, self.log(), self.directory)
     }
 
-    /// Stops it, and sees that it stops well.
+    /// Stops honed, and checks that it ends successfully.
     ///
     /// # Panics
-    /// It does not.
+    /// honed fails, or does not end in time.
     pub fn stop(self) {
         self.signal(Signal::TERM);
         let (status, log, directory) = self.wait();
@@ -217,10 +217,10 @@ impl Service {
     }
 }
 
-/// A directory that others may enter; removed when dropped.
+/// A directory that other users may enter. Removed when dropped.
 ///
 /// # Panics
-/// It cannot be made.
+/// The directory cannot be made.
 #[must_use]
 pub fn directory() -> TempDir {
     let directory =
@@ -230,16 +230,16 @@ pub fn directory() -> TempDir {
     directory
 }
 
-/// Where a honed in this directory listens.
+/// The socket of a honed in this directory.
 #[must_use]
 pub fn socket(directory: &Path) -> PathBuf {
     directory.join("hone.sock")
 }
 
-/// honed, with configuration and log in the directory.
+/// The command for honed, with configuration and log in the directory.
 ///
 /// # Panics
-/// It is not built, or the log cannot be made.
+/// honed is not built, or the log cannot be made.
 #[must_use]
 pub fn command(directory: &Path) -> Command {
     command_inside(&[], directory)
@@ -264,7 +264,7 @@ fn log(directory: &Path) -> File {
     File::create(directory.join("log")).expect("the directory is ours")
 }
 
-/// The program, which cargo puts above the directory of the test's own; but builds it only with its package.
+/// The honed program. cargo puts it above the directory of the test, but builds it only together with its package.
 fn honed() -> PathBuf {
     let test = std::env::current_exe().expect("this test runs");
     let built = test.parent().and_then(Path::parent).expect("cargo keeps tests in a directory");

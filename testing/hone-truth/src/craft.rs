@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 
-/// An ICMP echo request around a message. `ICMPv6` checksums are the kernel's business.
+/// An ICMP echo request that contains a message. The kernel computes the `ICMPv6` checksum.
 pub(crate) fn echo_request(v4: bool, message: &[u8]) -> Vec<u8> {
     let kind = if v4 { 8 } else { 128 };
     let mut packet = vec![kind, 0, 0, 0, 0x12, 0x34, 0, 1];
@@ -28,10 +28,10 @@ pub(crate) struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    /// From its IP header on.
+    /// The whole packet, with its IP header.
     ///
     /// # Errors
-    /// It is too long.
+    /// The packet is too long.
     pub(crate) fn packet(&self) -> Result<Vec<u8>> {
         let mut tcp = Vec::new();
         tcp.extend(self.from.port().to_be_bytes());
@@ -63,7 +63,7 @@ impl Segment<'_> {
     }
 }
 
-/// RFC 1071.
+/// The Internet checksum (RFC 1071).
 fn checksum(bytes: &[u8]) -> u16 {
     let words =
         bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));

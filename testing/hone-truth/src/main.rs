@@ -1,5 +1,5 @@
-//! `hone-truth`: the truth bench. Generators that say who really sent and received what, in every way the kernel
-//! offers, and a scorer that compares a recording with it.
+//! `hone-truth`: the truth bench. Its generators send and receive in every way that the kernel offers, and report which
+//! process really did it. Its scorer compares a recording with these reports.
 //!
 //! ```text
 //!  scenarios ──► actors (forked processes in namespaces) ──► facts ─┐
@@ -7,9 +7,10 @@
 //!      └► network               └──────► recorder ──► recording ────┘
 //! ```
 //!
-//! It shares no code with the sensor, the engine or the utility, so that it makes none of their mistakes; only
-//! `hone-pcapng`, to read their files. [`scenarios`] says how to add a scenario, [`told`] what a fact is, [`score`] what
-//! is compared. It needs root, `ip` (iproute2) and the recorder, and runs in the initial process id namespace.
+//! It shares no code with the sensor, the engine or the utility, so that it repeats none of their mistakes. The only
+//! exception is `hone-pcapng`, which reads their files. [`scenarios`] explains how to add a scenario, [`told`] defines
+//! the facts, and [`score`] defines what is compared. It needs root, `ip` (iproute2) and the recorder, and runs in the
+//! initial process id namespace.
 
 mod apps;
 mod craft;
@@ -114,7 +115,7 @@ enum Mechanism {
 }
 
 impl Mechanism {
-    /// As the recorder's option has it; `None`: without the option.
+    /// The value for the recorder's option. `None`: the option is not used.
     fn name(self) -> Option<String> {
         let value = self.to_possible_value().filter(|_| self != Self::Auto);
         value.map(|value| value.get_name().to_owned())
@@ -213,7 +214,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything is as it should be.
+/// Runs a command. Returns whether there was no failure.
 fn act(command: Command) -> Result<bool> {
     match command {
         Command::List => {

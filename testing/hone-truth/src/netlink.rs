@@ -1,5 +1,5 @@
-//! As much of netlink as it takes for what `ip` does not know, or only a newer one: sizes of loopback packets over
-//! IPv4, a firewall, and a WireGuard device's keys. Always about the namespace of the calling thread.
+//! Netlink requests that the `ip` command does not support, or only in newer versions: sizes of IPv4 loopback packets,
+//! a firewall, and a WireGuard device's keys. They act on the namespace of the calling thread.
 
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Bytes of `struct nlmsghdr`.
 const HEADER: usize = 16;
 
-/// A request under construction.
+/// A netlink request that is being built.
 struct Request(Vec<u8>);
 
 impl Request {
@@ -38,7 +38,7 @@ impl Request {
         })
     }
 
-    /// Adds an attribute that holds others.
+    /// Adds an attribute that contains other attributes.
     fn nest(mut self, kind: u16, fill: impl FnOnce(Self) -> Result<Self>) -> Result<Self> {
         let at = self.0.len();
         self.0.extend([0; 2]);
@@ -50,20 +50,21 @@ impl Request {
         Ok(filled)
     }
 
-    /// With its length filled in.
+    /// The finished request, with its length filled in.
     fn finished(mut self) -> Result<Vec<u8>> {
         let length = u32::try_from(self.0.len())?;
         self.0[..4].copy_from_slice(&length.to_ne_bytes());
         Ok(self.0)
     }
 
-    /// Sends it and gives the answer, without its netlink header; empty if the kernel only says that it is done.
+    /// Sends the request and returns the answer without its netlink header. Empty if the kernel only confirms the
+    /// request.
     fn ask(self, protocol: libc::c_int) -> Result<Vec<u8>> {
         ask(protocol, &self.finished()?)
     }
 }
 
-/// Sends requests and gives the first answer.
+/// Sends requests and returns the first answer.
 fn ask(protocol: libc::c_int, requests: &[u8]) -> Result<Vec<u8>> {
     let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(protocol)))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -85,10 +86,10 @@ fn u16_at(bytes: &[u8], at: usize) -> Result<u16> {
     Ok(u16::from_ne_bytes(*word))
 }
 
-/// Lets an interface handle IPv4 packets of up to so many bytes as one (Linux 6.3).
+/// Lets an interface handle IPv4 packets of up to `bytes` bytes as one packet (Linux 6.3).
 ///
 /// # Errors
-/// The kernel does not know how, or refuses.
+/// The kernel does not support it, or refuses.
 pub(crate) fn set_ipv4_sizes(interface: &str, bytes: u32) -> Result<()> {
     // linux/if_link.h.
     const GSO_IPV4_MAX_SIZE: u16 = 63;
@@ -99,7 +100,7 @@ pub(crate) fn set_ipv4_sizes(interface: &str, bytes: u32) -> Result<()> {
     let request = Request::new(libc::RTM_NEWLINK, libc::NLM_F_ACK, &head)?;
     let request = request.with(GSO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?;
     request.with(GRO_IPV4_MAX_SIZE, &bytes.to_ne_bytes())?.ask(libc::NETLINK_ROUTE)?;
-    // An older kernel takes what it does not know, and forgets it.
+    // An older kernel accepts an attribute that it does not know, and ignores it. So the value is read back.
     let link = Request::new(libc::RTM_GETLINK, 0, &head)?.ask(libc::NETLINK_ROUTE)?;
     let attributes = link.get(head.len()..).unwrap_or_default();
     let found = attribute(attributes, GSO_IPV4_MAX_SIZE)?;
@@ -119,7 +120,7 @@ fn attribute(mut rest: &[u8], wanted: u16) -> Result<Option<&[u8]>> {
     Ok(None)
 }
 
-/// A firewall that drops whatever is for this host: an nf_tables chain on its way in, whose policy it is to drop
+/// A firewall that drops all packets to this host: an nf_tables chain on the input hook with the policy "drop"
 /// (linux/netfilter/nf_tables.h).
 ///
 /// # Errors
@@ -132,7 +133,7 @@ pub(crate) fn drop_inbound(v4: bool) -> Result<()> {
     const END: u16 = 17;
     const NESTED: u16 = 0x8000;
     const NAME: &[u8] = b"hone\0";
-    // struct nfgenmsg: family, version, and of a batch whose it is.
+    // struct nfgenmsg: family, version, and for a batch the subsystem that it is for.
     let batch = [&[0, 0][..], &NF_TABLES.to_be_bytes()].concat();
     let family = [if v4 { 2 } else { 10 }, 0, 0, 0];
     let table = Request::new(NEW_TABLE, libc::NLM_F_CREATE, &family)?.with(1, NAME)?;
@@ -147,7 +148,7 @@ pub(crate) fn drop_inbound(v4: bool) -> Result<()> {
     Ok(())
 }
 
-/// One end of a WireGuard tunnel with one peer, which may send anything.
+/// One end of a WireGuard tunnel. It has one peer, which may send any address.
 pub(crate) struct WireGuard<'a> {
     pub(crate) interface: &'a str,
     pub(crate) private_key: [u8; 32],
@@ -157,7 +158,7 @@ pub(crate) struct WireGuard<'a> {
 }
 
 impl WireGuard<'_> {
-    /// Gives a device its keys and its peer (linux/wireguard.h).
+    /// Sets a device's keys and its peer (linux/wireguard.h).
     ///
     /// # Errors
     /// There is no such device.
@@ -203,7 +204,7 @@ impl WireGuard<'_> {
     }
 }
 
-/// The number of a family of generic netlink.
+/// The number of a generic netlink family.
 fn family(name: &str) -> Result<u16> {
     // CTRL_CMD_GETFAMILY, version 1; CTRL_ATTR_FAMILY_NAME.
     let request = Request::new(u16::try_from(libc::GENL_ID_CTRL)?, 0, &[3, 1, 0, 0])?;
@@ -215,8 +216,8 @@ fn family(name: &str) -> Result<u16> {
         .with_context(|| format!("generic netlink has no number for {name}"))?
 }
 
-/// The cookies of all sockets of the calling thread's network namespace that the kernel shows (linux/inet_diag.h): of
-/// TCP, UDP and their like, and raw ones, whatever their state.
+/// The cookies of all sockets that the kernel shows in the calling thread's network namespace (linux/inet_diag.h): TCP,
+/// UDP and similar sockets, and raw sockets, in any state.
 ///
 /// # Errors
 /// The kernel does not answer.
@@ -250,8 +251,8 @@ pub(crate) fn cookies() -> Result<Vec<u64>> {
     Ok(found)
 }
 
-/// Sends a request for a list and hands on each message, without its netlink header. What the kernel has no list of has
-/// no messages.
+/// Sends a request for a list, and calls `each` with each message, without its netlink header. If the kernel has no
+/// such list, there are no messages.
 fn dump(protocol: libc::c_int, request: &[u8], mut each: impl FnMut(&[u8])) -> Result<()> {
     let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(Protocol::from(protocol)))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -273,7 +274,7 @@ fn dump(protocol: libc::c_int, request: &[u8], mut each: impl FnMut(&[u8])) -> R
     }
 }
 
-/// The cookies of the sockets that a process has descriptors of; none, if it has ended.
+/// The cookies of all sockets that a process has open. Empty if the process has ended.
 pub(crate) fn descriptor_cookies(process: u32) -> Vec<u64> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return Vec::new() };
     // SAFETY: the call takes two numbers and touches no memory.

@@ -1,7 +1,8 @@
-//! Network namespaces of a scenario's own: two hosts joined by a veth pair, with addresses no other scenario uses.
+//! The network namespaces of one scenario: two hosts, connected by a veth pair, with addresses that no other scenario
+//! uses.
 //!
-//! There is no route to anywhere else, so nothing leaves them. A namespace is held by a descriptor and has no name, so
-//! whatever happens to the bench, the kernel removes it with the last process that is in it.
+//! They have no route to any other network, so no packet leaves them. A namespace has no name and is held only by a
+//! descriptor. So the kernel removes it together with the last process in it, whatever happens to the bench.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -26,7 +27,7 @@ pub(crate) enum Family {
     V6,
 }
 
-/// The interface that joins them has the same name at both ends.
+/// The interface between the hosts. It has the same name at both ends.
 pub(crate) const INTERFACE: &str = "veth0";
 
 /// A network namespace.
@@ -34,12 +35,12 @@ pub(crate) const INTERFACE: &str = "veth0";
 pub(crate) struct Namespace(OwnedFd);
 
 impl Namespace {
-    /// Makes one.
+    /// Makes a namespace.
     ///
     /// # Errors
     /// The kernel refuses it.
     pub(crate) fn new() -> Result<Self> {
-        // A thread of its own enters it, so that this one need not come back.
+        // A separate thread enters the new namespace, so this thread never has to leave it.
         let made = std::thread::spawn(|| -> Result<File> {
             unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
             Ok(File::open("/proc/thread-self/ns/net")?)
@@ -49,7 +50,7 @@ impl Namespace {
         Ok(Self(file.into()))
     }
 
-    /// Moves the calling thread into it.
+    /// Moves the calling thread into the namespace.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -57,7 +58,7 @@ impl Namespace {
         setns(self.as_fd(), CloneFlags::CLONE_NEWNET).context("cannot enter a network namespace")
     }
 
-    /// Runs something within it, on a thread of its own; programs that it starts are within, too.
+    /// Runs a function in the namespace, on a separate thread. Programs that it starts are in the namespace too.
     ///
     /// # Errors
     /// Those of `what`.
@@ -71,10 +72,10 @@ impl Namespace {
         })
     }
 
-    /// Runs these commands of `ip` within it.
+    /// Runs these `ip` commands in the namespace.
     ///
     /// # Errors
-    /// What ip says.
+    /// The message of `ip`.
     pub(crate) fn ip(&self, script: &str) -> Result<()> {
         self.within(|| {
             let mut command = Command::new("ip");
@@ -83,17 +84,17 @@ impl Namespace {
             ip.stdin.take().context("ip has no standard input")?.write_all(script.as_bytes())?;
             let output = ip.wait_with_output()?;
             let said = String::from_utf8_lossy(&output.stderr);
-            // Of what it says, what the kernel said; behind that is only the line's number.
+            // Keeps only the kernel's message. The rest is the number of the line.
             let said = said.split("\nCommand failed").next().unwrap_or_default().trim();
             ensure!(output.status.success(), "ip {:?}: {said}", script.trim_end());
             Ok(())
         })
     }
 
-    /// Changes a setting of it, below `/proc/sys/net`.
+    /// Changes a setting of the namespace, below `/proc/sys/net`.
     ///
     /// # Errors
-    /// There is no such setting, or it refuses the value.
+    /// There is no such setting, or the kernel refuses the value.
     pub(crate) fn set(&self, path: &str, value: &str) -> Result<()> {
         let path = format!("/proc/sys/net/{path}");
         self.within(|| {
@@ -101,15 +102,15 @@ impl Namespace {
         })
     }
 
-    /// Its inode number, by which the kernel's structures and `/proc` know it.
+    /// The inode number of the namespace. The kernel's structures and `/proc` use it.
     ///
     /// # Errors
-    /// The descriptor cannot be looked at.
+    /// The descriptor cannot be read.
     pub(crate) fn number(&self) -> Result<u32> {
         Ok(u32::try_from(nix::sys::stat::fstat(self)?.st_ino)?)
     }
 
-    /// How `ip` is told of it.
+    /// The path by which `ip` finds the namespace.
     pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
@@ -121,13 +122,13 @@ impl AsFd for Namespace {
     }
 }
 
-/// What the kernel said, of an error of [`Namespace::ip`].
+/// The kernel's message in an error of [`Namespace::ip`].
 pub(crate) fn refusal(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     text.rsplit("Error: ").next().unwrap_or_default().trim_end_matches('.').to_owned()
 }
 
-/// The two namespaces.
+/// The network of one scenario: its two namespaces.
 #[derive(Debug)]
 pub(crate) struct Network {
     a: Namespace,
@@ -136,13 +137,13 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Makes them, with the addresses of subnet `number`, which is below 128.
+    /// Makes both namespaces, with addresses of subnet `number`, which must be below 128.
     ///
     /// # Errors
-    /// `ip` is missing or the kernel refuses something.
+    /// `ip` is missing, or the kernel refuses a step.
     pub(crate) fn new(number: usize) -> Result<Self> {
         ensure!(number < 128, "a run has 128 subnets");
-        // Of the 2^22 subnets 10.x.x.x/30, other ones than those of any run with a process id nearby.
+        // Of the 2^22 subnets 10.x.x.x/30, this uses others than any run with a nearby process id.
         let subnet = (std::process::id() << 7 | u32::try_from(number)?) & 0x003f_ffff;
         let network = Self { a: Namespace::new()?, b: Namespace::new()?, subnet };
         network.a.ip(&format!(
@@ -151,7 +152,7 @@ impl Network {
         ))?;
         for end in [End::A, End::B] {
             let (v4, v6) = (network.address(end, Family::V4), network.address(end, Family::V6));
-            // Without link-local addresses, and with one that need not be probed for duplicates, IPv6 works at once.
+            // Without link-local addresses, and with an address that needs no duplicate detection, IPv6 works at once.
             network.at(end).ip(&format!(
                 "link set {INTERFACE} addrgenmode none\n\
                  address add {v4}/30 dev {INTERFACE}\n\
@@ -174,12 +175,12 @@ impl Network {
         self.host(end as u16 + 1, family)
     }
 
-    /// An address of the scenario's own; hosts 1 and 2 are the two ends, IPv4 has no others.
+    /// An address of this network. Hosts 1 and 2 are the two ends; IPv4 has only these two.
     pub(crate) fn host(&self, host: u16, family: Family) -> IpAddr {
         match family {
             Family::V4 => Ipv4Addr::from_bits(10 << 24 | self.subnet << 2 | u32::from(host)).into(),
             Family::V6 => {
-                // A unique local prefix (RFC 4193), another one than the live tests'.
+                // A unique local prefix (RFC 4193), different from the live tests' prefix.
                 let [_, one, high, low] = self.subnet.to_be_bytes();
                 let low = u16::from_be_bytes([high, low]);
                 Ipv6Addr::new(0xfd74, 0x7275, 0x7468, one.into(), low, 0, 0, host).into()
@@ -187,10 +188,11 @@ impl Network {
         }
     }
 
-    /// Addresses for what is within a tunnel, or beyond a router: `net` below 16, `host` below 256.
+    /// Addresses inside a tunnel or behind a router. `net` is below 16, `host` below 256.
     pub(crate) fn beyond(&self, net: u16, host: u16, family: Family) -> IpAddr {
         match family {
-            // 100.64.0.0/10, of which each run and scenario has 16 nets: 2^22 addresses, so runs may meet in theory.
+            // 100.64.0.0/10 has 2^22 addresses. Each run and scenario uses 16 networks of it, so two runs may collide,
+            // but only rarely.
             Family::V4 => {
                 let net = (self.subnet << 4 | u32::from(net)) & 0x3fff;
                 Ipv4Addr::from_bits(0x6440_0000 | net << 8 | u32::from(host)).into()

@@ -1,4 +1,4 @@
-//! As much of a packet as it takes to compare it with the truth.
+//! Parses as much of a packet as the comparison with the truth needs.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
-/// Which way a packet went, as its process sees it.
+/// The direction of a packet from the view of its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Direction {
     In,
@@ -32,7 +32,7 @@ impl FromStr for Direction {
     }
 }
 
-/// What is within IP.
+/// The protocol inside IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Protocol {
     Tcp,
@@ -84,7 +84,7 @@ impl FromStr for Protocol {
     }
 }
 
-/// The part of a TCP header that matters here.
+/// The fields of a TCP header that are used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tcp {
     pub(crate) sequence: u32,
@@ -101,32 +101,33 @@ pub(crate) const ACK: u8 = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) protocol: Protocol,
-    /// With port 0 where the protocol has none.
+    /// The port is 0 if the protocol has no ports.
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
-    /// From the transport's header on.
+    /// The bytes from the transport header on.
     pub(crate) transport: &'a [u8],
-    /// What a program gave to be sent; of anything but TCP and UDP, all from the transport's header on.
+    /// The data that a program sent. For protocols other than TCP and UDP, all bytes from the transport header on.
     pub(crate) payload: &'a [u8],
     pub(crate) tcp: Option<Tcp>,
-    /// Type and code.
+    /// ICMP type and code.
     pub(crate) icmp: Option<(u8, u8)>,
-    /// One of several parts.
+    /// Whether this is one of several fragments.
     pub(crate) fragment: bool,
-    /// Within a single host, tells a packet sent twice from one recorded twice.
+    /// Within a single host, it distinguishes a packet that was sent twice from a packet that was recorded twice.
     identification: u16,
-    /// Of the transport's checksum: who fills it in depends on the interface.
+    /// Offset of the transport checksum. It depends on the interface whether the kernel or the network card fills it
+    /// in.
     checksum: Option<usize>,
 }
 
 impl<'a> Packet<'a> {
-    /// `None` if it is no IP packet, or too short to tell.
+    /// Parses a packet. `None` if it is not an IP packet, or if it is too short.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         match bytes.first()? >> 4 {
             4 => {
                 let head: &[u8; 20] = bytes.first_chunk()?;
                 let length = usize::from(u16_at(head, 2)?);
-                // Longer than the header can say, or as long as it says.
+                // A packet that is longer than the length field can express has the length 0.
                 let bytes = if length == 0 { bytes } else { bytes.get(..length).unwrap_or(bytes) };
                 let part = u16_at(head, 6)?;
                 let more = part & 0x3fff != 0;
@@ -219,7 +220,7 @@ impl<'a> Packet<'a> {
         Some(packet)
     }
 
-    /// (The end at the process that the packet belongs to, the other end).
+    /// The packet's two ends: first the end of the process that owns the packet, then the other end.
     pub(crate) fn ends(&self, direction: Direction) -> (SocketAddr, SocketAddr) {
         match direction {
             Direction::In => (self.destination, self.source),
@@ -227,13 +228,13 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Housekeeping of the kernel: neighbour and router discovery, multicast listeners, IGMP.
+    /// Whether the packet is the kernel's own housekeeping: neighbour and router discovery, multicast listeners, IGMP.
     pub(crate) fn housekeeping(&self) -> bool {
         let v6 = self.source.is_ipv6();
         self.protocol == Protocol::Other(2) || v6 && matches!(self.icmp, Some((130..=137 | 143, _)))
     }
 
-    /// An ICMP message that reports on another packet, which it quotes.
+    /// Whether this is an ICMP message that reports a problem with another packet and quotes it.
     pub(crate) fn reports(&self) -> bool {
         match self.icmp {
             Some((kind, _)) if self.source.is_ipv4() => matches!(kind, 3 | 4 | 5 | 11 | 12),
@@ -242,8 +243,8 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// What is equal for the same packet at its sender and at its receiver. With `exact`, also what tells a packet that
-    /// was sent again from the first one.
+    /// A number that is equal for the same packet at its sender and at its receiver. With `exact`, a retransmission has
+    /// a different number than the first packet.
     pub(crate) fn identity(&self, exact: bool) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.protocol, self.source, self.destination).hash(&mut hasher);
@@ -252,7 +253,7 @@ impl<'a> Packet<'a> {
         }
         match self.checksum {
             Some(at) if self.transport.len() >= at + 4 => {
-                // SCTP's is the only one of four bytes.
+                // SCTP has a checksum of four bytes; all other protocols have two.
                 let after = at + if self.protocol == Protocol::Sctp { 4 } else { 2 };
                 (&self.transport[..at], &self.transport[after..]).hash(&mut hasher);
             }

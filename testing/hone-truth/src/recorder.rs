@@ -1,4 +1,4 @@
-//! The recorder under test: started, known to record, and stopped.
+//! The recorder under test: starts it, waits until it records, and stops it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,21 +11,21 @@ use nix::unistd::Pid;
 
 use crate::stage::wait_for;
 
-/// How long recorders may take to decide about the last packets: the hold window of Hone, and as much again.
+/// Time that recorders have to decide about the last packets: twice as long as Hone holds a packet.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// What to start.
+/// How a recorder is started.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// A shell's words, in which `{file}` stands for the recording; `None`: honeutil.
+    /// A shell command line in which `{file}` is replaced by the recording. `None`: honeutil.
     pub(crate) command: Option<String>,
-    /// Record through a honed that is started for it.
+    /// Start a honed and record through it.
     pub(crate) through_honed: bool,
-    /// What `--mechanism` of the sensor is set to.
+    /// The sensor's `--mechanism` option.
     pub(crate) mechanism: Option<String>,
 }
 
-/// A child process; killed and reaped when dropped.
+/// A child process. Killed and reaped when dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -33,10 +33,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it; what it says goes to the file `words`.
+    /// Starts the process. Its output goes to the file `words`.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The process cannot be started.
     pub(crate) fn start(command: &mut Command, words: PathBuf) -> Result<Self> {
         let said = File::create(&words).with_context(|| format!("cannot write {}", words.display()))?;
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
@@ -53,7 +53,7 @@ impl Running {
     }
 
     /// # Errors
-    /// It has ended.
+    /// The process has ended.
     pub(crate) fn still_runs(&mut self, what: &str) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -61,20 +61,20 @@ impl Running {
         }
     }
 
-    /// Sends a signal and waits until it has ended well.
+    /// Sends a signal and waits until the process has ended successfully.
     ///
     /// # Errors
-    /// It does not end, or not well.
+    /// The process does not end, or fails.
     pub(crate) fn stop(mut self, signal: Signal, what: &str) -> Result<String> {
         self.still_runs(what)?;
         kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
         self.ended(what)
     }
 
-    /// Waits until it has ended well; what it has said.
+    /// Waits until the process has ended successfully. Returns its output.
     ///
     /// # Errors
-    /// It does not end, or not well.
+    /// The process does not end, or fails.
     pub(crate) fn ended(mut self, what: &str) -> Result<String> {
         let mut status = None;
         wait_for(format!("{what} ends"), || {
@@ -89,13 +89,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only if it is reaped already.
+        // Both calls fail only if the process is already reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A recording under way.
+/// A running recorder.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     recorder: Running,
@@ -103,16 +103,16 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts it, and returns when it records into `file`.
+    /// Starts the recorder. Returns when it records into `file`.
     ///
     /// # Errors
-    /// It does not come to that.
+    /// The recorder does not start to record.
     pub(crate) fn start(plan: &Plan, directory: &Path, file: &Path) -> Result<Self> {
         let honed = plan.through_honed.then(|| honed(plan, directory)).transpose()?;
         let mut command = match &plan.command {
             Some(line) => {
                 let mut command = Command::new("sh");
-                // The shell becomes the last command, so that signals reach it.
+                // The shell becomes its last command, so that signals reach the command.
                 let line = line.replace("{file}", &file.display().to_string());
                 command.arg("-c").arg(format!("exec {line}"));
                 command
@@ -131,7 +131,7 @@ impl Recorder {
             }
         };
         let mut recorder = Running::start(&mut command, directory.join("recorder.log"))?;
-        // The first thing that honeutil writes is the state at the start, when the sensor runs.
+        // The first data that honeutil writes is the snapshot at the start, after the sensor has started.
         wait_for("the recorder writes", || {
             recorder.still_runs("the recorder")?;
             Ok(file.metadata().is_ok_and(|data| data.len() > 0))
@@ -139,10 +139,10 @@ impl Recorder {
         Ok(Self { recorder, honed })
     }
 
-    /// Gives it time for the last packets, and ends it as Ctrl-C does.
+    /// Gives the recorder time for the last packets, then ends it as Ctrl-C does.
     ///
     /// # Errors
-    /// It ends badly.
+    /// The recorder fails.
     pub(crate) fn stop(self) -> Result<()> {
         std::thread::sleep(SETTLING);
         self.recorder.stop(Signal::SIGINT, "the recorder")?;
@@ -153,15 +153,15 @@ impl Recorder {
     }
 }
 
-/// A honed of the run's own, with socket and configuration in its directory.
+/// Starts a honed for this run, with socket and configuration in the run's directory.
 fn honed(plan: &Plan, directory: &Path) -> Result<Running> {
     serving(&mut honed_command(plan, directory)?, directory)
 }
 
-/// How to start a honed with socket and configuration in this directory; writes the configuration.
+/// The command that starts a honed with socket and configuration in this directory. Also writes the configuration.
 ///
 /// # Errors
-/// It cannot be written.
+/// The configuration cannot be written.
 pub(crate) fn honed_command(plan: &Plan, directory: &Path) -> Result<Command> {
     let (socket, config) = (directory.join("hone.sock"), directory.join("hone.toml"));
     let mut text = format!("socket = '{}'\nsocket_group = ''\nsensor_buffer = 128\n", socket.display());
@@ -174,10 +174,10 @@ pub(crate) fn honed_command(plan: &Plan, directory: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Starts a honed, and returns when it serves.
+/// Starts a honed. Returns when it accepts connections.
 ///
 /// # Errors
-/// It ends, or does not come to that.
+/// honed ends, or does not accept connections in time.
 pub(crate) fn serving(command: &mut Command, directory: &Path) -> Result<Running> {
     let mut honed = Running::start(command, directory.join("honed.log"))?;
     wait_for("honed serves", || {
@@ -187,7 +187,8 @@ pub(crate) fn serving(command: &mut Command, directory: &Path) -> Result<Running
     Ok(honed)
 }
 
-/// A program that was built along with this one, or else whichever is on the path.
+/// The path of a program that was built together with this one. If there is none, the name, so that it is found on the
+/// path.
 pub(crate) fn beside(name: &str) -> PathBuf {
     let sibling = std::env::current_exe().map(|path| path.with_file_name(name));
     sibling.ok().filter(|path| path.exists()).unwrap_or_else(|| name.into())

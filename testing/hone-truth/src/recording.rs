@@ -1,4 +1,4 @@
-//! What a recorder wrote, read back: packets with their processes, or lines of other tools' output.
+//! Reads a recorder's output: packets with their processes, or lines of other tools' output.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -16,51 +16,52 @@ use crate::told::{self, Flow, Reason};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) nanos: u64,
-    /// The same as the file has it.
+    /// The timestamp in the file's own units.
     pub(crate) timestamp: u64,
-    /// `None` if the recorder does not say.
+    /// `None` if the recorder does not report it.
     pub(crate) direction: Option<Direction>,
     pub(crate) process: Option<u32>,
-    /// Of the process that had the number then.
+    /// Index of the arguments of the process that had this id at the time.
     pub(crate) arguments: Option<usize>,
     pub(crate) how: Option<Reason>,
     pub(crate) connection: Option<ConnectionId>,
-    /// It names a process that, as far as the recording says until then, has not started yet; or a sender that had not
-    /// started at the packet's time. Of a receiver the packet's time is its arrival, which may be earlier.
+    /// The packet names a process that, by the recording up to here, has not started yet; or it names a sender that
+    /// started after the packet's time. For a receiver, the packet's time is its arrival, so the process may have
+    /// started later.
     pub(crate) early: bool,
     pub(crate) data: Vec<u8>,
 }
 
-/// A process, as far as the recording has said it.
+/// A process, as the recording has described it so far.
 #[derive(Clone, Copy, Debug)]
 struct Process {
-    /// What [`Record::arguments`] is.
+    /// The value for [`Record::arguments`].
     arguments: usize,
     started: u64,
     ended: bool,
 }
 
-/// A file of packets.
+/// A recording that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     pub(crate) records: Vec<Record>,
-    /// What [`Record::arguments`] point to.
+    /// The arguments to which [`Record::arguments`] refers.
     pub(crate) arguments: Vec<String>,
-    /// Packets that the recorder says it has lost.
+    /// Number of packets that the recorder reports as lost.
     pub(crate) lost: u64,
-    /// How often each connection that was opened was closed.
+    /// For each connection that was opened, how often it was closed.
     pub(crate) closes: HashMap<ConnectionId, usize>,
-    /// Those that have started so far.
+    /// Processes that have started so far.
     processes: HashMap<u32, Process>,
-    /// Where in `records` the packets of a connection and direction are.
+    /// Positions in `records` of the packets of each connection and direction.
     of_connection: HashMap<(ConnectionId, Direction), Vec<usize>>,
 }
 
 impl Recording {
-    /// Reads a file, keeping the packets that `wanted` wants.
+    /// Reads a file and keeps the packets for which `wanted` returns true.
     ///
     /// # Errors
-    /// It cannot be read, or is not sound.
+    /// The file cannot be read, or is not valid.
     pub(crate) fn read(path: &Path, wanted: impl Fn(&[u8]) -> bool) -> Result<Self> {
         let place = || path.display().to_string();
         let mut file = std::fs::File::open(path).with_context(place)?;
@@ -114,7 +115,7 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Adds a packet, as it stands in the recording.
+    /// Adds a packet in the order of the recording.
     fn add(&mut self, mut record: Record) {
         self.name(&mut record);
         if let (Some(connection), Some(direction)) = (record.connection, record.direction) {
@@ -123,7 +124,7 @@ impl Recording {
         self.records.push(record);
     }
 
-    /// Looks up the process that a record's number means at this place of the recording.
+    /// Finds the process with a record's process id at this place of the recording.
     fn name(&self, record: &mut Record) {
         let Some(number) = record.process else {
             record.arguments = None;
@@ -135,8 +136,8 @@ impl Recording {
             .is_none_or(|process| record.direction == Some(Direction::Out) && record.nanos < process.started);
     }
 
-    /// Applies a correction, if the event is one, to the packets before it. It names its process as of its own place in
-    /// the recording.
+    /// If the event is a correction, applies it to earlier packets. The process id in the event means the process that
+    /// has this id at the event's own place in the recording.
     fn apply(&mut self, event: &ConnectionEvent<'_>) {
         let Some(correction) = event.correction else { return };
         let direction = match correction.direction {
@@ -167,7 +168,7 @@ impl Recording {
         }
         let text = event.arguments.as_deref().map(|bytes| String::from_utf8_lossy(bytes).replace('\0', " "));
         let known = self.processes.get(&event.process).filter(|process| !process.ended);
-        // One that becomes another program, or is told of again, has started before.
+        // A process that executes another program, or that is reported again, started earlier.
         let started = known.map_or(nanos, |process| process.started);
         let process = Process { arguments: self.arguments.len(), started, ended: false };
         self.processes.insert(event.process, process);
@@ -175,17 +176,17 @@ impl Recording {
     }
 }
 
-/// A line of another tool's output: who has a connection.
+/// A line of another tool's output: the owner of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owned {
     pub(crate) flow: Flow,
     pub(crate) process: u32,
 }
 
-/// Reads lines `protocol local remote pid`, each with the ends as `ADDRESS:PORT` (IPv6 in brackets) or `*`.
+/// Reads lines `protocol local remote pid`. Each end is `ADDRESS:PORT` (IPv6 in brackets) or `*`.
 ///
 /// # Errors
-/// It cannot be read, or a line is something else.
+/// The file cannot be read, or a line has another form.
 pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut found = Vec::new();
@@ -195,7 +196,7 @@ pub(crate) fn read_connections(path: &Path) -> Result<Vec<Owned>> {
             continue;
         }
         let parsed = match words[..] {
-            // With the words of a fact that has the same shape.
+            // A fact has the same form, so its parser is used.
             [protocol, local, remote, process] => {
                 told::parse(&format!("holds - {protocol} {local} {remote} {process} 0"))
             }
@@ -236,7 +237,7 @@ mod tests {
         let segment =
             Segment { from: ends[0], to: ends[1], sequence, acknowledged: 0, flags: 0, payload }.packet();
         let mut data = segment.unwrap();
-        // The kernel's to fill in.
+        // The kernel fills in this field.
         data[2..4].copy_from_slice(&(40 + LONG).to_be_bytes());
         let connection = Some(7);
         Record {
@@ -261,7 +262,7 @@ mod tests {
         }
         let early: Vec<_> = recording.records.iter().map(|record| record.early).collect();
         assert_eq!(early, [false, false, false, true, true, true]);
-        // Its number is used again.
+        // The process id is used again.
         start(&mut recording, 1, ProcessEventKind::Ended, 100, b"");
         start(&mut recording, 1, ProcessEventKind::Forked, 110, b"another\0");
         way.into_iter().for_each(|way| recording.add(packet(way, 1, 105, 0)));
@@ -292,7 +293,8 @@ mod tests {
                 ConnectionEvent { connection: 7, process, kind, correction, ..ConnectionEvent::default() };
             recording.apply(&event);
         };
-        // Only the second begins within: the last begins where the range ends, the third goes the other way.
+        // Only the second packet begins in the range. The last one begins at its end; the third one has the other
+        // direction.
         let (from, to) = (first.wrapping_add(1), first.wrapping_add(3 * u32::from(LONG)));
         correct(&mut recording, Corrected::Bytes { from, to }, 2, Ok(Method::Reader));
         let found = |recording: &Recording| -> Vec<_> {
@@ -302,7 +304,7 @@ mod tests {
         assert_eq!(found(&recording), [one, two, one, one, one]);
         correct(&mut recording, Corrected::Time(13), 2, Err(NoOwner::Filtered));
         assert_eq!(found(&recording), [one, two, one, (None, None), one]);
-        // A process that nothing was said of yet.
+        // The recording has not described this process yet.
         correct(&mut recording, Corrected::Time(10), 3, Ok(Method::Reader));
         assert!(recording.records[0].early && !recording.records[1].early);
         assert_eq!(recording.records[1].how, Some(Reason(9)));

@@ -1,13 +1,13 @@
-//! io_uring, one request at a time.
+//! Runs io_uring requests, one at a time.
 
 use anyhow::{Context as _, Result, ensure};
 use io_uring::{IoUring, squeue};
 use nix::errno::Errno;
 
-/// Does one thing through the ring, and returns its result. Buffers that the entry points to must outlive the call.
+/// Submits one request to the ring and returns its result. Buffers that the entry refers to must outlive the call.
 ///
 /// # Errors
-/// The kernel refuses it, or it fails.
+/// The kernel refuses the request, or the request fails.
 pub(crate) fn submit(ring: &mut IoUring, entry: &squeue::Entry) -> Result<i32> {
     // SAFETY: the callers' buffers outlive this call, which returns only when the kernel is done with them.
     unsafe { ring.submission().push(entry) }.context("the ring is full")?;

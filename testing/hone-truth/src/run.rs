@@ -13,25 +13,25 @@ use crate::stage::Stage;
 use crate::tcpdump::Tcpdump;
 use crate::told::{self, Fact};
 
-/// How a run is to be made.
+/// The options of a run.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Names, with `*` for anything; none: every scenario.
+    /// Names of scenarios, with `*` for any text. Empty means every scenario.
     pub(crate) scenarios: Vec<String>,
     pub(crate) plan: Plan,
-    /// Where facts and recording stay; `None`: nowhere.
+    /// The directory that keeps facts and recording. `None`: they are not kept.
     pub(crate) keep: Option<PathBuf>,
     pub(crate) tcpdump: bool,
-    /// How many processes the crowds have.
+    /// Number of processes in a crowd.
     pub(crate) crowd: usize,
 }
 
-/// A scenario's name with its family, as it is in facts and tables.
+/// A scenario's name with its address family, as facts and tables use it.
 pub(crate) fn full_name(scenario: &Scenario, family: Family) -> String {
     format!("{}/{}", scenario.name, if family == Family::V4 { "v4" } else { "v6" })
 }
 
-/// Whether a name fits a pattern in which `*` stands for anything. A pattern without a family fits both.
+/// Whether a name matches a pattern. `*` stands for any text; a pattern without a family matches both families.
 fn fits(pattern: &str, name: &str) -> bool {
     fn glob(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern, name) {
@@ -45,7 +45,7 @@ fn fits(pattern: &str, name: &str) -> bool {
     glob(pattern.as_bytes(), name.as_bytes()) || glob(pattern.as_bytes(), short.as_bytes())
 }
 
-/// A directory for one run; removed when dropped, unless it was to be kept.
+/// The directory of one run. Removed when dropped, unless it is kept.
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
     keep: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// # Errors
-    /// It cannot be made.
+    /// The directory cannot be made.
     pub(crate) fn new(keep: Option<&Path>) -> Result<Self> {
         let path = match keep {
             Some(path) => path.to_owned(),
@@ -72,7 +72,7 @@ impl Drop for Place {
     }
 }
 
-/// Plays what was chosen, and scores it.
+/// Plays the chosen scenarios and scores them.
 ///
 /// # Errors
 /// Something that all scenarios need does not work.

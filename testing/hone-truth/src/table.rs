@@ -1,4 +1,4 @@
-//! What is printed: one line a scenario, and why the failing ones fail.
+//! Prints the results: one line per scenario, and explanations of the failures.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::score::{ConnectionScore, Score};
 
-/// The table of scores, followed by what explains the failing ones.
+/// The table of scores, followed by explanations of the failures.
 pub(crate) fn scores(scores: &[Score]) -> String {
     let width = scores.iter().map(|score| score.name.len()).max().unwrap_or(0).max(8);
     let mut text = format!(
@@ -57,7 +57,7 @@ fn verdict(score: &Score) -> String {
     text
 }
 
-/// The same as one JSON value.
+/// The scores as one JSON value.
 pub(crate) fn json(scores: &[Score]) -> String {
     let list: Vec<_> = scores
         .iter()
@@ -90,7 +90,7 @@ pub(crate) fn json(scores: &[Score]) -> String {
     format!("{:#}\n", serde_json::Value::from(list))
 }
 
-/// The table of connections.
+/// The table of the connections' scores.
 pub(crate) fn connections(scores: &[ConnectionScore]) -> String {
     let width = scores.iter().map(|score| score.name.len()).max().unwrap_or(0).max(8);
     let mut text = format!(

@@ -1,43 +1,43 @@
-//! The mark that every message of a generator begins with, so that a recorded packet says who sent it.
+//! The tag at the beginning of every generated message. It identifies the sender of a recorded packet.
 
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
 
-/// What a tag begins with.
+/// The beginning of every tag.
 const MAGIC: &[u8] = b"<hone ";
-/// Bytes of a tag: `<hone PPPPPPPP NNNNNNNNNNNNNNNN>`, in hexadecimal digits.
+/// Length of a tag: `<hone PPPPPPPP NNNNNNNNNNNNNNNN>`, in hexadecimal digits.
 pub(crate) const LENGTH: usize = 6 + 8 + 1 + 16 + 1;
 
-/// Names one message of a run: the process that sends it, and a number that no other message has.
+/// Identifies one message of a run: the process that sends it, and a number that no other message has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag {
     pub(crate) process: u32,
-    /// Begins with the time at which the sender was made, so that it is another one when a process id is used again.
+    /// Begins with the time at which the sender started, so numbers differ even if a process id is reused.
     pub(crate) number: u64,
 }
 
 impl Tag {
-    /// A message of at least so many bytes: the tag, then dots.
+    /// A message of at least `length` bytes: the tag, then dots.
     pub(crate) fn message(self, length: usize) -> Vec<u8> {
         let mut message = self.to_string().into_bytes();
         message.resize(length.max(LENGTH), b'.');
         message
     }
 
-    /// The tag that some bytes begin with.
+    /// The tag at the beginning of some bytes.
     pub(crate) fn at(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.get(..LENGTH)?.strip_prefix(MAGIC)?.strip_suffix(b">")?;
         std::str::from_utf8(rest).ok()?.replacen(' ', ".", 1).parse().ok()
     }
 
-    /// Every whole tag, with the offset at which it begins.
+    /// All complete tags, with the offset at which each one begins.
     pub(crate) fn all(bytes: &[u8]) -> Vec<(usize, Self)> {
         let mut found = Vec::new();
         let mut at = 0;
         while at + LENGTH <= bytes.len() {
-            // Most bytes are no '<', and looking for one first makes a gigabyte bearable.
+            // Most bytes are not '<'. Searching for this byte first makes a gigabyte of data fast enough.
             let Some(next) = bytes[at..].iter().position(|byte| *byte == MAGIC[0]) else { break };
             at += next;
             match Self::at(&bytes[at..]) {
@@ -51,24 +51,24 @@ impl Tag {
         found
     }
 
-    /// The only tag of a message that was read.
+    /// The first tag of a message that was read.
     ///
     /// # Errors
-    /// There is none: then it is not a message of a generator.
+    /// There is no tag: the message is not from a generator.
     pub(crate) fn first(bytes: &[u8]) -> Result<Self> {
         let found = Self::all(bytes).first().map(|(_, tag)| *tag);
         found.with_context(|| format!("{} bytes without a tag were read", bytes.len()))
     }
 }
 
-/// As it is on the network.
+/// The form in which the tag is sent.
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<hone {:08x} {:016x}>", self.process, self.number)
     }
 }
 
-/// From `PROCESS.NUMBER`, as in the list of facts.
+/// Parses `PROCESS.NUMBER`, the form in the file of facts.
 impl FromStr for Tag {
     type Err = anyhow::Error;
 
@@ -81,7 +81,7 @@ impl FromStr for Tag {
 }
 
 impl Tag {
-    /// As in the list of facts.
+    /// The form in the file of facts.
     pub(crate) fn word(self) -> String {
         format!("{:x}.{:x}", self.process, self.number)
     }

@@ -1,4 +1,4 @@
-//! tcpdump at both ends of a scenario's network, and what it saw.
+//! Runs tcpdump at both ends of a scenario's network and reads what it saw.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,23 +12,23 @@ use crate::recorder::Running;
 use crate::score::Seen;
 use crate::stage::{pause, wait_for};
 
-/// Keeps slots of tcpdump's buffer small, which has one for each packet, as large as this.
+/// tcpdump's buffer has one slot of this size for each packet, so a smaller size means more slots.
 const SNAP_LENGTH: u32 = 70_000;
 
-/// One tcpdump at each end.
+/// Two tcpdump processes, one at each end.
 #[derive(Debug)]
 pub(crate) struct Tcpdump([(Running, PathBuf); 2]);
 
 impl Tcpdump {
-    /// Starts both; returns when they listen.
+    /// Starts both. Returns when they capture.
     ///
     /// # Errors
-    /// It is not installed, or refuses.
+    /// tcpdump is not installed, or refuses.
     pub(crate) fn start(network: &Network, directory: &Path) -> Result<Self> {
         let start = |end: End, name: &str| -> Result<(Running, PathBuf)> {
             let file = directory.join(format!("{name}.pcap"));
             let mut command = Command::new("tcpdump");
-            // As root, for only root may write there; its buffer in KiB.
+            // tcpdump stays root, because only root may write here. The buffer size is in KiB.
             command.args(["-i", INTERFACE, "-n", "-Z", "root", "-U", "--immediate-mode", "-B", "131072"]);
             command.args(["-s", &SNAP_LENGTH.to_string(), "-w"]).arg(&file);
             let words = directory.join(format!("{name}.log"));
@@ -42,12 +42,12 @@ impl Tcpdump {
         Ok(Self([start(End::A, "tcpdump-a")?, start(End::B, "tcpdump-b")?]))
     }
 
-    /// Ends both and reads what they saw, each with the direction that it has at that end.
+    /// Ends both and reads what they saw. Each packet has its direction at that end.
     ///
     /// # Errors
-    /// One has lost packets, or its file is not sound.
+    /// A tcpdump has lost packets, or its file is not valid.
     pub(crate) fn stop(self, network: &Network) -> Result<Vec<Seen>> {
-        // It takes what is in its buffer a moment after the packets.
+        // tcpdump reads its buffer a moment after the packets arrive.
         pause();
         let mut seen = Vec::new();
         for ((running, file), end) in self.0.into_iter().zip([End::A, End::B]) {
@@ -59,7 +59,8 @@ impl Tcpdump {
             for data in read(&file)? {
                 let Some(packet) = Packet::parse(&data) else { continue };
                 let (from, to) = (packet.source.ip(), packet.destination.ip());
-                // What is only within, or goes through, is not compared; nor is what has no receiver here.
+                // Compares only packets between the two ends: not those inside one host, those that are forwarded, or
+                // those without a receiver here.
                 if own.contains(&from) && others.contains(&to) {
                     seen.push(Seen { direction: Direction::Out, data });
                 } else if others.contains(&from) && own.contains(&to) {
@@ -71,7 +72,7 @@ impl Tcpdump {
     }
 }
 
-/// The IP packets of a classic pcap file of Ethernet frames in this machine's byte order, which tcpdump writes.
+/// Reads the IP packets of a classic pcap file of Ethernet frames in this machine's byte order, as tcpdump writes it.
 fn read(file: &Path) -> Result<Vec<Vec<u8>>> {
     const HEADER: usize = 24;
     const RECORD: usize = 16;

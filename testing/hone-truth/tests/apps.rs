@@ -1,8 +1,9 @@
-//! Programs that people run, live: every packet's owner is who really sent or received it, by their system calls.
+//! Runs widely used programs live. The owner of every packet must be the process that sent or received it, according to
+//! the system calls.
 //!
-//! Needs root and what the sensor needs, a honeutil beside the bench, and the programs; where something is missing the test
-//! says `skipped: ` and why, and with `HONE_LIVE=required` in the environment that is a failure. All programs are run with
-//! `cargo test -p hone-truth --test apps -- --ignored`; `hone-truth apps --install` installs them.
+//! Needs root, everything that the sensor needs, a honeutil beside the bench, and the programs. If something is
+//! missing, the test prints `skipped: ` and the reason; with `HONE_LIVE=required` in the environment it fails instead.
+//! `cargo test -p hone-truth --test apps -- --ignored` runs all programs; `hone-truth apps --install` installs them.
 
 #![cfg(target_os = "linux")]
 
@@ -12,9 +13,10 @@ use std::process::{Command, Stdio};
 
 use common::{TRUTH, ready, say};
 
-/// What nobody can know: a program, and how its explanation begins.
+/// Results that cannot be decided: a program, and the beginning of the explanation.
 const TOLERATED: &[(&str, &str)] = &[
-    // Two workers that read datagrams of one length at the same instant: nobody can know which read which.
+    // Two workers may read datagrams of the same length at the same instant. Then it cannot be known which one read
+    // which.
     ("nsd", "without"),
 ];
 
@@ -44,7 +46,7 @@ fn run(names: &[&str]) {
             .filter_map(|text| text.as_str())
             .partition(|text| TOLERATED.iter().any(|(name, fault)| *name == app && text.starts_with(fault)));
         assert!(bad.is_empty(), "{app}: {bad:#?}");
-        // The truth says something, of data and of packets without any; and what is falsified is found.
+        // Packets with data and packets without must have been judged, and the falsified owners must have been found.
         assert!(outcome["right_by_data"].as_u64() >= Some(100), "{outcome:#}");
         assert!(outcome["control"]["falsified"].as_u64() >= Some(20), "{outcome:#}");
         assert_eq!(outcome["control"]["found"], outcome["control"]["falsified"], "{outcome:#}");
@@ -81,6 +83,6 @@ fn falsified_owners_fail_the_run() {
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{outcomes:#}");
-    // Packets without data that name a process which has nothing to do with them.
+    // Packets without data that name a process which never had their socket.
     assert!(outcomes[0]["wrong_by_kind"]["wrong stranger"].as_u64() >= Some(10), "{outcomes:#}");
 }

@@ -1,7 +1,7 @@
-//! The bench, live: in every scenario every packet's owner is right.
+//! Runs the bench live. In every scenario, the owner of every packet must be right.
 //!
-//! Needs root and what the sensor needs, and a honeutil beside the bench; where something is missing the test says
-//! `skipped: ` and why, and with `HONE_LIVE=required` in the environment that is a failure.
+//! Needs root, everything that the sensor needs, and a honeutil beside the bench. If something is missing, the test
+//! prints `skipped: ` and the reason; with `HONE_LIVE=required` in the environment it fails instead.
 
 #![cfg(target_os = "linux")]
 

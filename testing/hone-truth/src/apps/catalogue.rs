@@ -1,4 +1,4 @@
-//! Which programs there are, and what each is an example of.
+//! The programs that the bench runs, and the design that each one is an example of.
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ fn nothing(_: &mut Play) -> Result<()> {
     Ok(())
 }
 
-/// Every app.
+/// All apps.
 pub(crate) static TABLE: &[App] = &[
     App {
         name: "nginx",

@@ -1,4 +1,5 @@
-//! The control: owners that are falsified on purpose must be found wrong, else the bench would find nothing.
+//! The control experiment: it falsifies some owners on purpose. If the judge does not find them, the bench proves
+//! nothing.
 
 use std::net::IpAddr;
 
@@ -8,13 +9,13 @@ use crate::recording::Record;
 
 /// How many packets of each kind are falsified.
 const FALSIFIED: usize = 25;
-/// The first process of all, which has no socket of any program here.
+/// Process 1. It holds none of the programs' sockets.
 const STRANGER: u32 = 1;
 
-/// Changes the owners of some packets that are right; says which.
+/// Changes the owners of some packets that are right. Returns their positions.
 ///
-/// Data is given to another process of the same programs, where there is one; a packet without data to a process that had
-/// nothing to do with it.
+/// A packet with data gets another process of the same programs, if there is one. A packet without data gets a process
+/// that never had the socket.
 pub(crate) fn falsify(truth: &Truth, records: &mut [Record], judgement: &Judgement) -> Vec<usize> {
     let mut processes: Vec<u32> = truth.processes().collect();
     processes.sort_unstable();
@@ -34,8 +35,9 @@ pub(crate) fn falsify(truth: &Truth, records: &mut [Record], judgement: &Judgeme
     changed
 }
 
-/// Falsifies a recording and judges it: (how much of what was falsified was found, how much there was). Besides owners,
-/// one packet's data is taken away, one packet is there twice, and one stands before its process.
+/// Falsifies a recording and judges it. Returns how many of the faults were found, and how many there were. Besides the
+/// owners, one packet with data is removed, one packet is duplicated, and one packet comes before the start of its
+/// process.
 pub(crate) fn control(
     truth: &Truth,
     mut records: Vec<Record>,

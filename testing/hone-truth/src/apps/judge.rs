@@ -1,8 +1,9 @@
-//! Compares each recorded packet with what the traced calls say.
+//! Compares each recorded packet with the traced system calls.
 //!
-//! Data is compared exactly: the owner of a packet is who wrote its first byte, or who took it out of the socket. A packet
-//! without data, or with data that nobody took out, is only held against owners that are impossible: a process that was
-//! not there yet, that never had the socket, or that had ended or closed it while another one used it.
+//! Data is compared exactly: the owner of a packet is the process that wrote its first byte, or that took the first
+//! byte out of the socket. For a packet without data, or with data that no process took out, only impossible owners are
+//! wrong: a process that did not exist yet, that never had the socket, or that had ended or closed the socket while
+//! another process used it.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,28 +13,28 @@ use super::truth::{Datagram, ENDING, Range, SLACK, Socket, Truth};
 use crate::packet::{Direction, Packet, Protocol};
 use crate::recording::Record;
 
-/// The same packet is recorded twice within less time than this; after it, it was sent again. Nanoseconds.
+/// A second record of the same packet within this time, in nanoseconds, is a duplicate. Later, it is a retransmission.
 const SAID_AGAIN: u64 = 1_000_000;
 
-/// What a packet was held against.
+/// The rule by which a packet was judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Basis {
-    /// The call that wrote or read its first byte.
+    /// By the call that wrote or read its first byte.
     Data,
-    /// Only that its owner is possible.
+    /// Only by whether its owner is possible.
     Holders,
 }
 
-/// How an owner is wrong.
+/// Why an owner is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     /// Another process wrote or read the first byte.
     Data,
-    /// The process was born after it had sent this.
+    /// The process started after this packet was sent.
     Unborn,
-    /// The process had ended while another one used the socket.
+    /// The process had ended, and another process used the socket.
     Ended,
-    /// The process had closed the socket, which another one went on to use.
+    /// The process had closed the socket, and another process continued to use it.
     Closed,
     /// The process never had the socket.
     Stranger,
@@ -53,31 +54,32 @@ impl Fault {
     }
 }
 
-/// What became of a recorded packet.
+/// The verdict about a recorded packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Right(Basis),
     Wrong(Fault, String),
-    /// It has no owner though there was one.
+    /// It has no owner, although there was one.
     Without(String),
-    /// The truth itself does not say.
+    /// The trace does not say who the owner is.
     Unclear,
-    /// It has no owner, and nobody had its connection yet, which somebody had later: no fault, but worth seeing.
+    /// It has no owner. No process had its connection at that time, but a process had it later. This is not a fault,
+    /// but it is reported.
     Unowned,
-    /// There is nothing to hold it against: no owner, and perhaps rightly.
+    /// It cannot be judged: it has no owner, and that may be right.
     Unjudged,
 }
 
-/// What became of a recording.
+/// The verdicts about a recording.
 #[derive(Debug, Default)]
 pub(crate) struct Judgement {
-    /// One for each record.
+    /// One verdict for each record.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Packets that stand before the first event about the process that they name.
+    /// Packets that come before the first event about the process that they name.
     pub(crate) before_birth: Vec<String>,
     pub(crate) missing: Vec<String>,
     pub(crate) doubled: Vec<String>,
-    /// Where the trace and the recorded bytes contradict each other, so that the trace is no truth.
+    /// Places where the trace and the recorded bytes contradict each other. The trace is then not reliable.
     pub(crate) unsound: Vec<String>,
 }
 
@@ -86,7 +88,7 @@ struct Judge<'a> {
     addresses: &'a [IpAddr],
     items: Vec<Option<(&'a Record, Packet<'a>, Direction)>>,
     streams: Streams<'a>,
-    /// Streams of bytes that the trace does not fit: (from, to), and the direction of those who are judged.
+    /// Byte streams that contradict the trace: source, destination, and the direction of the records.
     unsound: HashSet<(SocketAddr, SocketAddr, Direction)>,
 }
 
@@ -128,7 +130,7 @@ fn describe(record: &Record, packet: &Packet<'_>, direction: Direction) -> Strin
 }
 
 impl<'a> Judge<'a> {
-    /// Compares how each call's data begins with what was recorded at that place.
+    /// Compares the beginning of each call's data with the bytes that were recorded at the same position.
     fn verify(&mut self) -> Vec<String> {
         let mut found = Vec::new();
         for socket in self.truth.all_connections() {
@@ -200,7 +202,7 @@ impl<'a> Judge<'a> {
         exact(record, packet, direction, &processes)
     }
 
-    /// The calls that may have sent or returned a datagram, by all but the time.
+    /// The calls that may have sent or returned a datagram. Considers everything except the time.
     fn calls(&self, packet: &Packet<'_>, direction: Direction) -> Vec<&'a Datagram> {
         let (local, remote) = packet.ends(direction);
         let others = [Some(remote), None];
@@ -215,7 +217,7 @@ impl<'a> Judge<'a> {
         all.flatten().filter(fits).collect()
     }
 
-    /// Judges a packet by who may have had its socket at all.
+    /// Judges a packet by the processes that may have had its socket.
     fn possible(
         &self,
         record: &Record,
@@ -226,7 +228,7 @@ impl<'a> Judge<'a> {
         let (local, _) = packet.ends(direction);
         let time = record.nanos;
         let accepted = socket.is_some_and(|socket| socket.first_used() + ENDING < time);
-        // Until somebody has the connection it is its listener's.
+        // Until a process has accepted the connection, it belongs to its listener.
         let bound = if accepted { Vec::new() } else { self.truth.bound(packet.protocol, local) };
         let Some(process) = record.process else {
             let Some(socket) = socket else { return Verdict::Unjudged };
@@ -264,7 +266,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What was recorded more often at one end than at the other.
+    /// Reports packets that were recorded more often at one end than at the other.
     fn counterparts(&self, judgement: &mut Judgement) {
         let mut counts: HashMap<u64, [Vec<(&Record, &Packet<'a>)>; 2]> = HashMap::new();
         let is_ours = |end: SocketAddr| self.addresses.contains(&end.ip());
@@ -283,7 +285,8 @@ impl<'a> Judge<'a> {
             let side = &sides[more as usize];
             let twice = side.windows(2).any(|pair| pair[0].0.nanos.abs_diff(pair[1].0.nanos) < SAID_AGAIN);
             for (record, packet) in side.iter().skip(inbound.min(outbound)) {
-                // What is missing of a stream is known by its bytes: it may be cut differently on its way.
+                // Missing parts of a stream are found by its bytes, because packets may be split differently on their
+                // way.
                 let of_stream = packet.tcp.is_some() && !packet.payload.is_empty();
                 if twice {
                     judgement.doubled.push(describe(record, packet, more));
@@ -294,7 +297,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Bytes that a process took out, and who wrote them, of which there is no packet.
+    /// Reports bytes that a process read and another wrote, but that are in no packet.
     fn missing_bytes(&self, missing: &mut Vec<String>) {
         for socket in self.truth.all_connections() {
             let (local, remote) = (socket.local, socket.remote);
@@ -312,7 +315,7 @@ impl<'a> Judge<'a> {
                         Some(bytes) => byte += bytes.len() as u64,
                         None => {
                             missing.push(format!("{direction} tcp {remote} > {local}, byte {byte}"));
-                            // Once for each call whose bytes are not there.
+                            // Reports each call with missing bytes only once.
                             byte = socket.read.at(byte).map_or(u64::MAX, |range| range.to);
                         }
                     }
@@ -340,7 +343,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// A stream's two ends, source first, and the calls that wrote or read it at a socket.
+/// The two ends of a stream, source first, and the calls that wrote or read it at a socket.
 fn stream_of(socket: &Socket, direction: Direction) -> ((SocketAddr, SocketAddr), &[Range]) {
     match direction {
         Direction::In => ((socket.remote, socket.local), &socket.read.0),
@@ -348,7 +351,7 @@ fn stream_of(socket: &Socket, direction: Direction) -> ((SocketAddr, SocketAddr)
     }
 }
 
-/// Judges a packet whose owner is one of these, and a certain one if it is only one.
+/// Judges a packet that must be owned by one of `processes`. The owner is certain only if there is one process.
 fn exact(record: &Record, packet: &Packet<'_>, direction: Direction, processes: &[u32]) -> Verdict {
     let expected = || {
         let verb = if direction == Direction::In { "read" } else { "written" };

@@ -1,5 +1,5 @@
-//! Programs that people run, instead of generators that were written for the bench: who sent and received what is told by
-//! their system calls.
+//! Runs widely used programs instead of generators that were written for the bench. Their system calls report who sent
+//! and received what.
 //!
 //! ```text
 //!  catalogue ──► servers and clients (in namespaces of their own) ──► trace (BPF) ──► truth ─┐
@@ -7,8 +7,8 @@
 //!                        └──────► recorder ──► recording ─────────────────────────────────────┘
 //! ```
 //!
-//! To add one: an [`App`] in [`catalogue`], with what it is an example of, the Debian packages, and three functions:
-//! what comes before the recorder, the server's start, and what its clients do.
+//! To add one, add an [`App`] to [`catalogue`]: the design that it is an example of, its Debian packages, and three
+//! functions. The functions prepare the app before the recorder starts, start the server, and run the clients.
 
 mod catalogue;
 mod control;
@@ -41,43 +41,43 @@ use truth::Truth;
 
 pub(crate) use table::{json, list, table};
 
-/// A program that people run.
+/// A widely used program.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) name: &'static str,
-    /// What it is an example of.
+    /// The design that the program is an example of.
     pub(crate) design: &'static str,
-    /// Debian's.
+    /// Names of its Debian packages.
     pub(crate) packages: &'static [&'static str],
-    /// Files that must be there.
+    /// Files that must exist.
     pub(crate) programs: &'static [&'static str],
-    /// What comes before everything else.
+    /// Prepares the app, before everything else.
     pub(crate) prepare: fn(&mut Play) -> Result<()>,
-    /// Starts the server, and returns when it listens.
+    /// Starts the server. Returns when it listens.
     pub(crate) serve: fn(&mut Play) -> Result<()>,
-    /// What clients do, and the administrator.
+    /// Runs the clients, and the administrator's commands.
     pub(crate) load: fn(&mut Play) -> Result<()>,
 }
 
-/// How apps are to be run.
+/// How apps are run.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// None: all.
+    /// Names of the apps to run; empty means all.
     pub(crate) names: Vec<String>,
     pub(crate) plan: Plan,
-    /// Start the recorder when the server runs already.
+    /// Start the recorder after the server has started.
     pub(crate) late: bool,
-    /// Change some owners of the recording, which must be found.
+    /// Falsify some owners in the recording; the judge must find them.
     pub(crate) falsify: bool,
-    /// Where configuration, logs and recordings stay; `None`: nowhere.
+    /// The directory that keeps configuration, logs and recordings. `None`: they are not kept.
     pub(crate) keep: Option<PathBuf>,
 }
 
-/// What became of an app's packets.
+/// The result for an app's packets.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) name: &'static str,
-    /// `Err`: why it could not be judged.
+    /// `Err`: the reason why it could not be judged.
     pub(crate) result: Result<Judged, Failure>,
 }
 
@@ -92,14 +92,14 @@ pub(crate) struct Judged {
     pub(crate) judgement: Judgement,
     /// Falsified owners: (found, all).
     pub(crate) control: (usize, usize),
-    /// Packets that the recorder says it has lost.
+    /// Number of packets that the recorder reports as lost.
     pub(crate) lost: u64,
 }
 
-/// The packages that the chosen apps need, for `apt-get install`.
+/// Installs the missing Debian packages of the chosen apps with apt-get.
 ///
 /// # Errors
-/// There is no such app.
+/// There is no such app, or apt-get fails.
 pub(crate) fn install(names: &[String]) -> Result<()> {
     let mut packages: Vec<&str> = chosen(names)?.iter().flat_map(|app| app.packages).copied().collect();
     packages.sort_unstable();
@@ -136,10 +136,10 @@ fn chosen(names: &[String]) -> Result<Vec<&'static App>> {
     Ok(catalogue::TABLE.iter().filter(wanted).collect())
 }
 
-/// Runs the chosen apps one after the other.
+/// Runs the chosen apps one after another.
 ///
 /// # Errors
-/// There is no such app, or nothing can be run here.
+/// There is no such app, or no app can run here.
 pub(crate) fn run(options: &Options) -> Result<Vec<Outcome>> {
     ensure!(nix::unistd::geteuid().is_root(), "network namespaces and recorders need root");
     let place = match &options.keep {
@@ -173,7 +173,8 @@ fn play(app: &App, number: usize, directory: &Path, options: &Options) -> Result
         std::fs::remove_dir_all(directory)
             .with_context(|| format!("cannot replace {}", directory.display()))?;
     }
-    // Other networks than those of scenarios that are played at the same time.
+    // Counts down from the highest number, so that the networks differ from those of scenarios that play at the same
+    // time.
     let mut play = Play::new(127 - number, directory)?;
     let namespaces = [End::A, End::B].map(|end| play.network.at(end).number());
     let trace = Trace::start(namespaces.into_iter().collect::<Result<_>>()?)?;
@@ -187,7 +188,7 @@ fn play(app: &App, number: usize, directory: &Path, options: &Options) -> Result
         (app.serve)(&mut play).context("starting")?;
     }
     let loaded = (app.load)(&mut play);
-    // The last packets of clients come while servers are still there.
+    // The servers must still run when the clients' last packets arrive.
     std::thread::sleep(Duration::from_millis(200));
     play.end()?;
     recorder.stop()?;
@@ -204,7 +205,7 @@ fn play(app: &App, number: usize, directory: &Path, options: &Options) -> Result
             addresses.contains(&packet.source.ip()) || addresses.contains(&packet.destination.ip())
         })
     };
-    // With what its corrections say of earlier packets.
+    // Includes the recording's corrections of earlier packets.
     let mut recording = Recording::read(&file, ours)?;
     let truth = Truth::new(&calls.calls);
     let judgement = judge::judge(&truth, &recording.records, &addresses);

@@ -1,4 +1,4 @@
-//! Where programs play: a network and a directory of their own, and whatever runs there until it is ended.
+//! Where an app runs: its own network and directory, and its running processes.
 
 use std::collections::HashSet;
 use std::fs::{File, Permissions};
@@ -16,12 +16,12 @@ use crate::network::{End, Family, Network};
 use crate::packet::Protocol;
 use crate::stage::wait_for;
 
-/// How long a client may take, in seconds.
+/// Longest time that a client may take, in seconds.
 const PATIENCE: &str = "60";
-/// How long programs may take to end before they are killed.
+/// Time that programs have to end before they are killed.
 const MANNERS: Duration = Duration::from_secs(5);
 
-/// What an app's functions work with: the server is at end A, its clients are at end B.
+/// Everything that an app's functions work with. The server is at end A, its clients are at end B.
 #[derive(Debug)]
 pub(crate) struct Play {
     pub(crate) network: Network,
@@ -31,32 +31,32 @@ pub(crate) struct Play {
 
 impl Play {
     /// # Arguments
-    /// `number` of the network, as [`Network::new`] has it; `directory` is made, and stays.
+    /// `number` is that of the network, see [`Network::new`]. `directory` is made, and is not removed.
     ///
     /// # Errors
-    /// Either cannot be made.
+    /// The network or the directory cannot be made.
     pub(crate) fn new(number: usize, directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-        // Servers give up their rights, and must still find their files.
+        // Servers give up root's rights, but must still be able to read their files.
         std::fs::set_permissions(directory, Permissions::from_mode(0o755))?;
         Ok(Self { network: Network::new(number)?, directory: directory.to_owned(), children: Vec::new() })
     }
 
-    /// The server's end.
+    /// The server's address and a port.
     pub(crate) fn server(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.network.address(End::A, Family::V4), port)
     }
 
-    /// The server's end over IPv6.
+    /// The server's IPv6 address and a port.
     pub(crate) fn server_v6(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.network.address(End::A, Family::V6), port)
     }
 
-    /// Writes a file that everybody may read. In its text, `{dir}` stands for the directory, `{ip}` and `{ip6}` for
-    /// the server's addresses.
+    /// Writes a file that every user may read. In its text, `{dir}` is replaced by the directory; `{ip}` and `{ip6}`
+    /// are replaced by the server's addresses.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The file cannot be written.
     pub(crate) fn file(&self, name: &str, text: &str) -> Result<()> {
         let path = self.directory.join(name);
         if let Some(parent) = path.parent() {
@@ -86,10 +86,11 @@ impl Play {
         log.with_context(|| format!("cannot write {name}"))
     }
 
-    /// Starts a server that stays in the foreground: a shell's words, of which the last become it (`exec`).
+    /// Starts a server that stays in the foreground. `script` is a shell command line; the shell becomes its last
+    /// command (`exec`).
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The server cannot be started.
     pub(crate) fn start(&mut self, script: &str) -> Result<()> {
         let log = self.log("server.log")?;
         let mut command = self.command("sh", script);
@@ -98,10 +99,10 @@ impl Play {
         Ok(())
     }
 
-    /// Runs a shell's words at one end, and waits until they end well.
+    /// Runs a shell command line at one end, and waits until it ends successfully.
     ///
     /// # Errors
-    /// They do not, or not in time.
+    /// It fails, or does not end in time.
     pub(crate) fn run(&self, end: End, script: &str) -> Result<()> {
         let log = self.log("client.log")?;
         let mut command = self.command("timeout", script);
@@ -119,7 +120,7 @@ impl Play {
     /// Waits until something listens at the server's end.
     ///
     /// # Errors
-    /// Nothing does.
+    /// Nothing listens in time.
     pub(crate) fn listening(&self, protocol: Protocol, port: u16) -> Result<()> {
         let (files, state) = match protocol {
             Protocol::Tcp => (["tcp", "tcp6"], "0A"),
@@ -139,10 +140,10 @@ impl Play {
         })
     }
 
-    /// Ends every process in the network, and waits until they are gone.
+    /// Ends every process in the network, and waits until all are gone.
     ///
     /// # Errors
-    /// The network's namespaces cannot be told from others.
+    /// The network's namespaces cannot be identified.
     pub(crate) fn end(&mut self) -> Result<()> {
         let namespaces: HashSet<u32> =
             [End::A, End::B].map(|end| self.network.at(end).number()).into_iter().collect::<Result<_>>()?;
@@ -150,7 +151,7 @@ impl Play {
         let mut asked = HashSet::new();
         loop {
             for child in &mut self.children {
-                // Whatever it says, there is nothing to be done.
+                // Reaps the child if it has ended. An error needs no action.
                 let _ = child.try_wait();
             }
             let left = inhabitants(&namespaces);
@@ -175,7 +176,7 @@ impl Drop for Play {
     }
 }
 
-/// Processes in these network namespaces, which only programs of the bench are in.
+/// The processes in these network namespaces. Only programs of the bench are in them.
 fn inhabitants(namespaces: &HashSet<u32>) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

@@ -1,4 +1,4 @@
-//! Servers of anything but HTTP.
+//! Servers of protocols other than HTTP.
 
 use anyhow::Result;
 
@@ -184,7 +184,7 @@ pub(super) fn serve_xinetd(play: &mut Play) -> Result<()> {
     play.listening(Tcp, PORT)
 }
 
-/// Says something to a server that says it again, from many clients at once.
+/// Sends lines to an echo server from many clients at once.
 const ECHO: &str = "for one in $(seq 20); do
          socat -t 10 - TCP:{ip}:2000 <said >heard-$one & pids=\"$pids $!\"
      done

@@ -1,4 +1,4 @@
-//! TCP's streams as they were recorded: where in its stream a packet's first byte lies, and which bytes are there.
+//! TCP streams as they were recorded: the position of each packet's first byte in its stream, and the recorded bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -8,13 +8,13 @@ use crate::packet::{Direction, Packet, SYN};
 /// One direction of one connection.
 #[derive(Debug, Default)]
 struct Stream<'a> {
-    /// The sequence numbers of first bytes; more than one if the ports were used again.
+    /// The sequence numbers of first bytes. There are several if the ports were reused.
     bases: Vec<u32>,
-    /// By direction, where each packet's bytes begin.
+    /// For each direction, the position of each packet's bytes.
     segments: [BTreeMap<u64, &'a [u8]>; 2],
 }
 
-/// Every stream, by source and destination.
+/// All streams, by source and destination.
 #[derive(Debug, Default)]
 pub(super) struct Streams<'a>(HashMap<(SocketAddr, SocketAddr), Stream<'a>>);
 
@@ -40,17 +40,17 @@ impl<'a> Streams<'a> {
         streams
     }
 
-    /// Where a packet's first byte lies. `None` if its connection's first packet was not recorded, or the same ports
-    /// were used for several.
+    /// The position of a packet's first byte. `None` if the first packet of its connection was not recorded, or if
+    /// several connections used the same ports.
     pub(super) fn position(&self, packet: &Packet<'_>) -> Option<u64> {
         let stream = self.0.get(&(packet.source, packet.destination))?;
         let [base] = stream.bases[..] else { return None };
         let at = packet.tcp?.sequence.wrapping_sub(base);
-        // What is before the first byte is a probe that the other end is still there.
+        // A byte before the first one is a keep-alive probe.
         (at < 1 << 31).then_some(at.into())
     }
 
-    /// What was recorded from a byte on, in the first packet that has it.
+    /// The recorded bytes from a position on, in the first packet that contains it.
     pub(super) fn at(
         &self,
         ends: (SocketAddr, SocketAddr),
@@ -59,13 +59,13 @@ impl<'a> Streams<'a> {
     ) -> Option<&'a [u8]> {
         let segments = &self.0.get(&ends)?.segments[direction as usize];
         let before = segments.range(..=byte).rev();
-        // What was sent again may begin elsewhere, and be shorter.
+        // A retransmission may begin at another byte and be shorter.
         let bytes =
             before.take(64).filter_map(|(from, bytes)| bytes.get(usize::try_from(byte - from).ok()?..));
         bytes.into_iter().find(|bytes| !bytes.is_empty())
     }
 
-    /// Whether these ends had one connection, whose beginning was recorded.
+    /// Whether these two ends had exactly one connection, and its beginning was recorded.
     pub(super) fn is_whole(&self, ends: (SocketAddr, SocketAddr)) -> bool {
         self.0.get(&ends).is_some_and(|stream| stream.bases.len() == 1)
     }

@@ -1,4 +1,4 @@
-//! What is printed of apps: one line each, and why the failing ones fail.
+//! Prints the results of apps: one line each, and explanations of the failures.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::judge::{Basis, Fault, Verdict};
 use super::{Failure, Judged, Outcome, catalogue};
 
-/// How many failing packets of a kind are explained.
+/// How many failing packets of each kind are explained.
 const EXPLAINED: usize = 3;
 
 impl Judged {
@@ -27,7 +27,7 @@ impl Judged {
         self.count(|verdict| matches!(verdict, Verdict::Without(_)))
     }
 
-    /// Whether everything is as it should be, and what is not would have been found.
+    /// Whether there is no failure and all falsified owners were found.
     pub(crate) fn good(&self) -> bool {
         let judgement = &self.judgement;
         let faults = [&judgement.before_birth, &judgement.missing, &judgement.doubled, &judgement.unsound];
@@ -38,7 +38,7 @@ impl Judged {
             && self.control.1 > 0
     }
 
-    /// (kind, what), every one.
+    /// Every explanation, with its kind.
     fn explanations(&self) -> Vec<(&'static str, &String)> {
         let judgement = &self.judgement;
         let verdicts = judgement.verdicts.iter().filter_map(|verdict| match verdict {
@@ -59,7 +59,7 @@ impl Judged {
 }
 
 impl Outcome {
-    /// Whether nothing is wrong; so with what could not be run.
+    /// Whether there is no failure. True also for an app that was skipped.
     pub(crate) fn good(&self) -> bool {
         match &self.result {
             Ok(judged) => judged.good(),
@@ -68,7 +68,7 @@ impl Outcome {
     }
 }
 
-/// The table, followed by what explains the failing ones.
+/// The table, followed by explanations of the failures.
 pub(crate) fn table(outcomes: &[Outcome]) -> String {
     let width = outcomes.iter().map(|outcome| outcome.name.len()).max().unwrap_or(0).max(4);
     let mut text = format!(
@@ -121,7 +121,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
         if !explanations.is_empty() {
             let _ = writeln!(reasons, "\n{name}");
         }
-        // Of each kind, in the order in which they were found.
+        // Grouped by kind; within a kind in the order in which they were found.
         explanations.sort_by_key(|(kind, _)| *kind);
         for alike in explanations.chunk_by(|(one, _), (other, _)| one == other) {
             let _ = writeln!(reasons, "  {}: {}", alike[0].0, alike.len());
@@ -133,7 +133,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
     text + &reasons
 }
 
-/// The same as one JSON value, with everything explained.
+/// The results as one JSON value, with all explanations.
 pub(crate) fn json(outcomes: &[Outcome]) -> String {
     let list: Vec<_> = outcomes
         .iter()
@@ -173,7 +173,7 @@ pub(crate) fn json(outcomes: &[Outcome]) -> String {
     format!("{:#}\n", serde_json::Value::from(list))
 }
 
-/// What there is to be run.
+/// The list of apps that can be run.
 pub(crate) fn list() -> String {
     let mut text = String::new();
     for app in catalogue::TABLE {

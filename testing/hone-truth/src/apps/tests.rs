@@ -1,4 +1,4 @@
-//! Faults made on purpose, each of which the judge must find.
+//! Tests with faults that are made on purpose. The judge must find each one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +12,7 @@ use crate::recording::Record;
 const MS: u64 = 1_000_000;
 const BASE: u64 = 1_000_000 * MS;
 
-/// The client, who began to listen and has ended, who serves, and its child.
+/// The client; the process that listened first and has ended; the server; and the server's child.
 const CLIENT: u32 = 100;
 const BINDER: u32 = 200;
 const SERVER: u32 = 201;
@@ -50,7 +50,7 @@ fn call(kind: Kind, process: u32, at: u64, result: i64, socket: u64) -> Call {
     }
 }
 
-/// A listener that is handed over, a connection to it, and a child that reads its data.
+/// A listener that is passed to another process, a connection to it, and a child that reads the connection's data.
 fn truth() -> Truth {
     Truth::new(&[
         call(Kind::Held, BINDER, 0, 0, 3),
@@ -70,7 +70,7 @@ fn truth() -> Truth {
     ])
 }
 
-/// A packet of the connection, from the client or to it, as one end recorded it.
+/// A packet from the client or to it, as one end of the connection recorded it.
 fn record(
     direction: Direction,
     at: u64,
@@ -104,7 +104,7 @@ fn record(
     }
 }
 
-/// What a recorder that makes no mistakes has of it.
+/// The recording that a recorder without faults makes.
 fn recording() -> Vec<Record> {
     use Direction::{In, Out};
     vec![
@@ -125,7 +125,7 @@ fn judged(records: &[Record]) -> Judgement {
     judge(&truth(), records, &ADDRESSES.map(|address| address.parse().unwrap()))
 }
 
-/// The recording with something changed.
+/// The judgement of the recording after a change.
 fn changed(change: impl FnOnce(&mut Vec<Record>)) -> Judgement {
     let mut records = recording();
     change(&mut records);
@@ -197,9 +197,9 @@ fn a_packet_stands_behind_the_start_of_its_process() {
 
 #[test]
 fn packets_that_are_missing_or_there_twice_are_counted() {
-    // Its bytes, in one direction.
+    // Data is missing in one direction.
     assert_eq!(changed(|records| drop(records.remove(5))).missing.len(), 1);
-    // A packet without data.
+    // A packet without data is missing.
     assert_eq!(changed(|records| drop(records.remove(3))).missing.len(), 1);
     let twice = changed(|records| records.push(records[7].clone()));
     assert_eq!((twice.doubled.len(), twice.missing.len()), (1, 0));

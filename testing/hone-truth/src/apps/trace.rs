@@ -1,7 +1,7 @@
-//! The system calls of every process in some network namespaces, told by the bench's own BPF programs.
+//! Traces the system calls of every process in some network namespaces, with the bench's own BPF programs.
 //!
-//! `bpf/trace.bpf.c` says what is looked at. It follows namespaces, not processes, so that nothing is missed of what
-//! daemonises or was forked by whatever; and it stops nobody, so that programs behave as they do without it.
+//! `bpf/trace.bpf.c` lists the calls that are traced. The trace follows namespaces, not processes, so it misses no
+//! process, however it was started. It does not stop any process, so programs behave as they do without the trace.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::packet::Protocol;
 /// The compiled programs, built by `build.rs`.
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/trace.bpf.o"));
 
-/// Bytes of data that are kept of a call: `PREFIX` of `bpf/trace.bpf.c`.
+/// Bytes of data that are kept for each call: `PREFIX` of `bpf/trace.bpf.c`.
 const PREFIX: usize = 48;
-/// Bytes of `struct event`.
+/// Size of `struct event`.
 const EVENT: usize = 168;
 
 /// What a process did.
@@ -32,13 +32,13 @@ const EVENT: usize = 168;
 pub(crate) enum Kind {
     Read,
     Write,
-    /// Some other call on a socket, which says that the process had it.
+    /// Another call on a socket. It shows that the process had the socket.
     Held,
     Closed,
     Forked,
     /// One of its threads ended.
     Ended,
-    /// It may have got descriptors over a Unix socket.
+    /// It may have received descriptors over a Unix socket.
     Passed,
 }
 
@@ -49,32 +49,34 @@ pub(crate) struct Call {
     /// Nanoseconds since 1970.
     pub(crate) enter: u64,
     pub(crate) exit: u64,
-    /// What it returned; of [`Kind::Forked`], the parent; of [`Kind::Closed`], 1 if it was the process's last descriptor.
+    /// The call's result. For [`Kind::Forked`] it is the parent; for [`Kind::Closed`] it is 1 if the descriptor was the
+    /// process's last one of the socket.
     pub(crate) result: i64,
     pub(crate) process: u32,
     pub(crate) flags: u32,
-    /// The socket's inode, which no other socket has while this machine runs; 0 if there is none.
+    /// The socket's inode. No other socket has the same inode while this machine runs. 0 if there is none.
     pub(crate) socket: u64,
     pub(crate) protocol: Protocol,
-    /// The address is unspecified where the socket is bound to none.
+    /// The address is unspecified if the socket is not bound to one.
     pub(crate) local: SocketAddr,
-    /// Port 0 where the socket is connected to nobody.
+    /// The port is 0 if the socket is not connected.
     pub(crate) remote: SocketAddr,
-    /// The other end that the call names or is told.
+    /// The other end, if the call passes or returns it.
     pub(crate) peer: Option<SocketAddr>,
-    /// How the data begins; empty if that is not known.
+    /// The beginning of the data. Empty if it is not known.
     pub(crate) prefix: Vec<u8>,
 }
 
-/// What was traced.
+/// The result of a trace.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) calls: Vec<Call>,
-    /// How many there was no room for; with any there is no truth.
+    /// Number of calls that were lost because a buffer was full. If there is any, the trace is not complete and cannot
+    /// be used.
     pub(crate) lost: u64,
 }
 
-/// A trace under way.
+/// A running trace.
 #[derive(Debug)]
 pub(crate) struct Trace {
     stop: Arc<AtomicBool>,
@@ -82,7 +84,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Starts to trace the namespaces with these inode numbers; returns when every call is seen.
+    /// Starts to trace the namespaces with these inode numbers. Returns when every call is traced.
     ///
     /// # Errors
     /// The kernel refuses the programs.
@@ -94,17 +96,17 @@ impl Trace {
             move || follow(&namespaces, &ready, &stop)
         });
         if is_ready.recv().is_err() {
-            // It ended before it was ready, and says why.
+            // The thread ended before it was ready. Joining it returns its error.
             join(thread)?;
             bail!("the trace ended at once");
         }
         Ok(Self { stop, thread })
     }
 
-    /// Ends it.
+    /// Ends the trace and returns the calls.
     ///
     /// # Errors
-    /// It failed on its way.
+    /// The trace has failed while it ran.
     pub(crate) fn stop(self) -> Result<Calls> {
         self.stop.store(true, Ordering::Release);
         join(self.thread)
@@ -150,7 +152,7 @@ fn follow(namespaces: &[u32], ready: &Sender<()>, stop: &AtomicBool) -> Result<C
     }
     let lost = map(&object, "lost")?.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY)?;
     let lost = lost.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u64::from_ne_bytes);
-    // Two processors' calls may be a little out of order.
+    // Calls on different processors may be slightly out of order.
     calls.sort_by_key(|call: &Call| call.exit);
     Ok(Calls { calls, lost })
 }
@@ -159,8 +161,8 @@ fn map<'o>(object: &'o Object, name: &str) -> Result<Map<'o>> {
     object.maps().find(|map| map.name() == name).with_context(|| format!("the trace has no map {name}"))
 }
 
-/// Whether the kernel's tracepoints about io_uring have the arguments that the programs expect: the ring, the request,
-/// the completed entry (Linux 6.16); they are preceded by one that is nobody's.
+/// Whether the kernel's io_uring tracepoints have the arguments that the programs expect: the ring, the request, and
+/// the completed entry (Linux 6.16). BTF adds one argument before these.
 pub(crate) fn tells_of_rings() -> bool {
     let Ok(btf) = Btf::from_vmlinux() else { return false };
     let Some(name) = btf.type_by_name::<Typedef<'_>>("btf_trace_io_uring_complete") else { return false };
@@ -169,7 +171,8 @@ pub(crate) fn tells_of_rings() -> bool {
     function.is_some_and(|function| function.iter().count() == 4)
 }
 
-/// The wall clock minus the boot clock, in ns: of a few readings the one with the least time between them.
+/// The wall clock minus the boot clock, in nanoseconds. Reads both several times and uses the reading that took the
+/// shortest time.
 fn offset() -> Result<u64> {
     let nanos = |clock| -> Result<u64> {
         let time = clock_gettime(clock)?;
@@ -187,7 +190,7 @@ fn offset() -> Result<u64> {
     Ok(best.1)
 }
 
-/// An event, as `struct event` lays it out.
+/// Parses an event, laid out as `struct event`.
 fn parse(bytes: &[u8], offset: u64) -> Option<Call> {
     let bytes: &[u8; EVENT] = bytes.first_chunk()?;
     let long = |at: usize| bytes[at..].first_chunk().copied().map(u64::from_ne_bytes);
@@ -226,7 +229,7 @@ fn parse(bytes: &[u8], offset: u64) -> Option<Call> {
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// IPv4 as what it is, also where a socket of IPv6 is used for it.
+/// An address. IPv4 addresses stay IPv4, even if an IPv6 socket uses them.
 fn address(bytes: &[u8], is_v4: bool) -> Option<IpAddr> {
     Some(if is_v4 {
         IpAddr::from(*bytes.first_chunk::<4>()?)
@@ -235,7 +238,7 @@ fn address(bytes: &[u8], is_v4: bool) -> Option<IpAddr> {
     })
 }
 
-/// A `struct sockaddr_in` or `sockaddr_in6`.
+/// Parses a `struct sockaddr_in` or `sockaddr_in6`.
 fn socket_address(bytes: &[u8]) -> Option<SocketAddr> {
     let family = u16::from_ne_bytes(*bytes.first_chunk()?);
     let port = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);

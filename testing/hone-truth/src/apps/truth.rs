@@ -1,8 +1,8 @@
-//! What the traced calls say of each socket and each process.
+//! What the traced calls show about each socket and each process.
 //!
-//! A TCP stream is what successful calls wrote, or read, one after the other: each call has a range of its bytes. A
-//! datagram is one call's. Where two processes' calls on one socket overlap in time, which of them came first is not
-//! known, so their ranges have several processes and nothing is judged by them.
+//! A TCP stream consists of the bytes that successful calls wrote or read, one after another: each call has a range of
+//! bytes. A datagram belongs to one call. If calls of two processes on the same socket overlap in time, their order is
+//! not known. Their ranges then have several processes, and packets in them are not judged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -13,30 +13,31 @@ use crate::packet::{Direction, Protocol};
 const MSG_PEEK: u32 = 2;
 const MSG_ERRQUEUE: u32 = 0x2000;
 
-/// Clocks of different processors, and the time from a system call's entry to what it does. Nanoseconds.
+/// Covers the difference between processors' clocks, and the time between the start of a system call and its effect.
+/// Nanoseconds.
 pub(super) const SLACK: u64 = 1_000_000;
-/// From the moment that a process is known to end until it has let go of its sockets.
+/// Longest time between the end of a process and the close of its sockets. Nanoseconds.
 pub(super) const ENDING: u64 = 50_000_000;
 
-/// Bytes of a stream that one call wrote or read.
+/// The bytes of a stream that one call wrote or read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) from: u64,
     pub(super) to: u64,
-    /// More than one where it is not known whose they are.
+    /// Several processes if it is not known which one made the call.
     pub(super) processes: Vec<u32>,
-    /// How they begin; empty if that is not known.
+    /// The first bytes. Empty if they are not known.
     pub(super) prefix: Vec<u8>,
     enter: u64,
     exit: u64,
 }
 
-/// A stream's ranges, in order and without gaps.
+/// The ranges of a stream, in order and without gaps.
 #[derive(Debug, Default)]
 pub(super) struct Ranges(pub(super) Vec<Range>);
 
 impl Ranges {
-    /// Adds a call that returned after all that were added before.
+    /// Adds a call. It must have returned after all calls that were added before.
     fn add(&mut self, call: &Call) {
         let Ok(length @ 1..) = u64::try_from(call.result) else { return };
         let from = self.end();
@@ -58,35 +59,35 @@ impl Ranges {
         self.0.push(range);
     }
 
-    /// How many bytes there are.
+    /// The length of the stream, in bytes.
     pub(super) fn end(&self) -> u64 {
         self.0.last().map_or(0, |range| range.to)
     }
 
-    /// The call that a byte belongs to.
+    /// The range that contains a byte.
     pub(super) fn at(&self, byte: u64) -> Option<&Range> {
         let after = self.0.partition_point(|range| range.from <= byte);
         self.0.get(after.checked_sub(1)?).filter(|range| byte < range.to)
     }
 }
 
-/// A socket of TCP or UDP.
+/// A TCP or UDP socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) protocol: Protocol,
     pub(super) local: SocketAddr,
-    /// Port 0 of what was never connected: a listener.
+    /// The port is 0 if the socket was never connected, as with a listener.
     pub(super) remote: SocketAddr,
-    /// When each process that used it did so first and last: ends of calls.
+    /// The first and last use by each process: the times at which its calls returned.
     pub(super) used: BTreeMap<u32, (u64, u64)>,
-    /// When each process closed its last descriptor of it.
+    /// When each process closed its last descriptor of the socket.
     let_go: BTreeMap<u32, u64>,
     pub(super) written: Ranges,
     pub(super) read: Ranges,
 }
 
 impl Socket {
-    /// When a process let go of it for good, as far as it did so by closing it.
+    /// When a process let go of the socket for good. `None` if it did not close it.
     pub(super) fn let_go(&self, process: u32) -> Option<u64> {
         self.let_go.get(&process).copied()
     }
@@ -110,17 +111,17 @@ pub(super) struct Datagram {
     pub(super) prefix: Vec<u8>,
 }
 
-/// What tells datagrams apart before their content does: direction, own port, other end (`None` if the program did
-/// not ask for it), and size.
+/// The properties that a datagram is found by before its content is compared: direction, local port, other end (`None`
+/// if the program did not ask for it), and size.
 pub(super) type Mark = (Direction, u16, Option<SocketAddr>, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Process {
-    /// `None`: before the trace.
+    /// `None` if it started before the trace.
     pub(super) born: Option<u64>,
     pub(super) parent: Option<u32>,
     pub(super) ended: Option<u64>,
-    /// It may have got any descriptor.
+    /// It may have received any descriptor.
     got_descriptors: bool,
 }
 
@@ -136,7 +137,7 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// `calls` in the order in which they returned.
+    /// `calls` must be in the order in which they returned.
     pub(crate) fn new(calls: &[Call]) -> Self {
         let mut truth = Self::default();
         for call in calls {
@@ -162,7 +163,7 @@ impl Truth {
                 process.parent = u32::try_from(call.result).ok();
                 return;
             }
-            // One for each thread; the last one counts.
+            // There is one event for each thread; the last one counts.
             Kind::Ended => process.ended = Some(call.exit),
             Kind::Passed => process.got_descriptors = true,
             _ => {}
@@ -179,7 +180,7 @@ impl Truth {
             written: Ranges::default(),
             read: Ranges::default(),
         });
-        // A socket gets its ends when it is bound and connected, and may lose them at the end.
+        // A socket gets its ends when it is bound and connected, and may lose them when it is closed.
         if call.local.port() != 0 && (call.remote.port() != 0 || socket.remote.port() == 0) {
             socket.local = call.local;
         }
@@ -188,7 +189,7 @@ impl Truth {
         }
         let used = socket.used.entry(call.process).or_insert((call.exit, call.exit));
         used.1 = call.exit;
-        // It may get it again.
+        // The process may get the socket again.
         socket.let_go.remove(&call.process);
         if call.kind == Kind::Closed && call.result == 1 {
             socket.let_go.insert(call.process, call.exit);
@@ -219,7 +220,7 @@ impl Truth {
         }
     }
 
-    /// The sockets of a connection's end; more than one if its ports were used again.
+    /// The sockets of one end of a connection. There are several if its ports were reused.
     pub(super) fn connections(
         &self,
         protocol: Protocol,
@@ -230,12 +231,12 @@ impl Truth {
         numbers.map(|number| &self.sockets[number]).collect()
     }
 
-    /// Every end of a connection.
+    /// All connected sockets.
     pub(super) fn all_connections(&self) -> impl Iterator<Item = &Socket> {
         self.sockets.values().filter(|socket| socket.protocol == Protocol::Tcp && socket.remote.port() != 0)
     }
 
-    /// Listeners, or unconnected sockets of UDP, that packets for this end may come to.
+    /// Listeners, or unconnected UDP sockets, that can receive packets for this end.
     pub(super) fn bound(&self, protocol: Protocol, local: SocketAddr) -> Vec<&Socket> {
         let numbers = self.bound.get(&(protocol, local.port())).into_iter().flatten();
         let sockets = numbers.map(|number| &self.sockets[number]);
@@ -248,16 +249,16 @@ impl Truth {
         self.processes.get(&process)
     }
 
-    /// Every process that did anything.
+    /// Every process with a traced call.
     pub(super) fn processes(&self) -> impl Iterator<Item = u32> {
         self.processes.keys().copied()
     }
 
-    /// Whether a process may ever have had a socket: it used it, is descended from one that had used it by then, or got
-    /// descriptors that are not known.
+    /// Whether a process may ever have had a socket: it used the socket; or an ancestor had used the socket before it
+    /// forked; or the process received unknown descriptors.
     pub(super) fn may_have_had(&self, process: u32, socket: &Socket) -> bool {
         let (mut process, mut until) = (process, u64::MAX);
-        // Process ids may come round, lines of descent may not.
+        // Process ids may repeat, so the search for ancestors is limited.
         for _ in 0..64 {
             if socket.used.get(&process).is_some_and(|(first, _)| *first <= until.saturating_add(SLACK)) {
                 return true;

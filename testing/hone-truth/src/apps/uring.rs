@@ -1,6 +1,6 @@
-//! A server of HTTP that accepts, reads and writes through io_uring: Debian 12 has none among its packages.
+//! An HTTP server that accepts, reads and writes with io_uring. Debian 12 has no package of such a server.
 //!
-//! Four processes share a listener; each answers one connection at a time.
+//! Four processes share a listener. Each one serves one connection at a time.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -16,7 +16,7 @@ const WORKERS: usize = 4;
 /// Serves until it is killed.
 ///
 /// # Errors
-/// The address is taken, or the kernel has no io_uring for this process.
+/// The address is in use, or this process may not use io_uring.
 pub(crate) fn serve(address: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot bind to {address}"))?;
     for _ in 1..WORKERS {
@@ -31,7 +31,7 @@ pub(crate) fn serve(address: SocketAddr) -> Result<()> {
         let no_address = std::ptr::null_mut();
         let accept = opcode::Accept::new(types::Fd(listener.as_raw_fd()), no_address, std::ptr::null_mut());
         let connection = submit(&mut ring, &accept.build())?;
-        // A client that goes away is no reason to end.
+        // The server continues if a client disconnects.
         if let Err(error) = answer(&mut ring, connection) {
             eprintln!("{error:#}");
         }
@@ -39,7 +39,7 @@ pub(crate) fn serve(address: SocketAddr) -> Result<()> {
     }
 }
 
-/// Answers requests of a connection until the client hangs up.
+/// Answers the requests of a connection until the client closes it.
 fn answer(ring: &mut IoUring, connection: RawFd) -> Result<()> {
     let mut request = vec![0; 4096];
     let mut had = 0;
@@ -69,7 +69,7 @@ fn answer(ring: &mut IoUring, connection: RawFd) -> Result<()> {
 fn send(ring: &mut IoUring, connection: RawFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         let send = opcode::Send::new(types::Fd(connection), bytes.as_ptr(), u32::try_from(bytes.len())?);
-        // As MSG_NOSIGNAL has it, an error and not a signal.
+        // With MSG_NOSIGNAL, a closed connection is an error and not a signal.
         let sent = submit(ring, &send.flags(libc::MSG_NOSIGNAL).build())?;
         bytes = &bytes[usize::try_from(sent)?..];
     }

@@ -1,4 +1,4 @@
-//! Servers of HTTP.
+//! HTTP servers.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::packet::Protocol::Tcp;
 
 const PORT: u16 = 8080;
 
-/// Files to be fetched: a small one, and one of many segments.
+/// Makes the files that clients fetch: a small one, and one of many segments.
 fn documents(play: &Play) -> Result<()> {
     play.file("www/small", "small\n")?;
     play.file("www/large", &"0123456789abcdef".repeat(40_000))
 }
 
-/// Fetches files, several at once, and some over one connection; and sends one.
+/// Fetches files: several at once, and several over one connection. Also uploads one.
 fn fetch(play: &Play, rounds: usize) -> Result<()> {
     play.run(
         End::B,
@@ -141,7 +141,7 @@ pub(super) fn prepare_node(play: &mut Play) -> Result<()> {
 pub(super) fn serve_node(play: &mut Play) -> Result<()> {
     play.start("exec node served.js")?;
     play.listening(Tcp, PORT)?;
-    // The other two workers.
+    // Gives the other two workers time to start.
     std::thread::sleep(std::time::Duration::from_millis(500));
     Ok(())
 }
@@ -174,7 +174,7 @@ pub(super) fn serve_haproxy(play: &mut Play) -> Result<()> {
 pub(super) fn load_haproxy(play: &mut Play) -> Result<()> {
     fetch(play, 3)?;
     play.run(End::B, "curl -sS --fail -m 20 -o /dev/null http://{ip}:8082/large")?;
-    // Slowly enough to be under way while the next process takes over.
+    // Slow enough that it still runs while the next process takes over.
     let slow = format!("curl -sS --fail -m 20 --limit-rate 400k -o /dev/null http://{{ip}}:{PORT}/large");
     let reload = "sleep 0.3; haproxy -f {dir}/haproxy.cfg -x {dir}/control -sf $(cat haproxy.pid); sleep 0.3";
     std::thread::scope(|scope| -> Result<()> {

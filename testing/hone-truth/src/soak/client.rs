@@ -1,4 +1,5 @@
-//! A client of honed, written from `docs/reader-protocol.md` alone, so that it makes none of the mistakes of Hone's own.
+//! A client of honed. It is written only from `docs/reader-protocol.md`, so that it repeats no mistake of Hone's own
+//! client.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -22,28 +23,28 @@ const REQUEST: u16 = 16;
 
 /// Most bytes of a frame's payload.
 const MAX_PAYLOAD: usize = 1 << 20;
-/// Bytes before a frame's payload.
+/// Length of a frame's header, in bytes.
 const HEAD: usize = 12;
 
-/// What the stream consists of.
+/// A frame of the stream.
 #[derive(Debug)]
 pub(super) enum Frame {
     Blocks(Vec<u8>),
     SectionEnd,
-    /// The stream ends; why.
+    /// The stream has ended, for this reason.
     End(String),
 }
 
-/// A number for each kind of block: packets, process events, connection events.
+/// One number for each kind of block: packets, process events, connection events.
 pub(super) type Kinds = [u64; 3];
 
-/// Of the statistics, what a soak looks at.
+/// The statistics that a soak uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Numbers {
     pub(super) readers: u64,
     pub(super) processes: u64,
     pub(super) connections: u64,
-    /// Lost between kernel and honed; and because honed had no room.
+    /// Losses between kernel and honed, and losses because honed had no space.
     pub(super) lost: [Kinds; 2],
     pub(super) held: u64,
     pub(super) blocks: u64,
@@ -51,7 +52,7 @@ pub(super) struct Numbers {
     pub(super) reader: ReaderNumbers,
 }
 
-/// What the reader that asks got.
+/// The statistics of the reader that asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReaderNumbers {
     pub(super) received: Kinds,
@@ -62,7 +63,7 @@ pub(super) struct ReaderNumbers {
 }
 
 impl ReaderNumbers {
-    /// What does not balance.
+    /// A description of the numbers that do not balance. `None` if they do.
     pub(super) fn imbalance(&self) -> Option<String> {
         let Self { received, delivered, dropped, filtered, queued } = self;
         let sum = |kind: usize| delivered[kind] + dropped[kind] + filtered[kind] + queued[kind];
@@ -76,13 +77,13 @@ impl ReaderNumbers {
 pub(super) struct Client {
     stream: UnixStream,
     sequence: u32,
-    /// Frames of the stream that came before an answer.
+    /// Frames of the stream that arrived before an answer.
     early: VecDeque<Frame>,
 }
 
 impl Client {
     /// # Errors
-    /// Nobody listens, or refuses.
+    /// Nothing listens, or honed refuses.
     pub(super) fn open(socket: &Path) -> Result<Self> {
         let stream = UnixStream::connect(socket).context("cannot connect to honed")?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -115,7 +116,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for its answer; frames of the stream that come first are kept.
+    /// Sends a request and waits for its answer. Keeps the frames of the stream that arrive first.
     fn request(&mut self, operation: u16, input: &[u8]) -> Result<Vec<u8>> {
         self.sequence += 1;
         let mut bytes = Vec::from(u32::try_from(input.len())?.to_le_bytes());
@@ -139,10 +140,10 @@ impl Client {
         }
     }
 
-    /// Begins the stream; `ring` bytes of ring buffer, 0 for the default.
+    /// Begins the stream. `ring` is the size of the ring buffer in bytes; 0 means the default.
     ///
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub(super) fn attach(&mut self, ring: u32) -> Result<()> {
         let mut input = [0; 16];
         input[4..8].copy_from_slice(&ring.to_le_bytes());
@@ -150,30 +151,30 @@ impl Client {
     }
 
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub(super) fn detach(&mut self) -> Result<()> {
         self.request(0xB01, &[]).map(drop)
     }
 
-    /// Ends the section, once what is queued has been sent.
+    /// Ends the section after everything in the queue has been sent.
     ///
     /// # Errors
-    /// It is refused, as while the last mark is not reached.
+    /// The request is refused, for example because the last mark has not been reached yet.
     pub(super) fn mark(&mut self) -> Result<()> {
         self.request(0x800, &[]).map(drop)
     }
 
-    /// Leaves out the packets of these processes.
+    /// Sets a filter that leaves out the packets of these processes.
     ///
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub(super) fn leave_out(&mut self, processes: &[u32]) -> Result<()> {
         let input: Vec<u8> = processes.iter().flat_map(|process| process.to_le_bytes()).collect();
         self.request(0x802, &input).map(drop)
     }
 
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub(super) fn numbers(&mut self) -> Result<Numbers> {
         let reply = self.request(0x906, &[])?;
         let at = |offset| u64_at(&reply, offset);
@@ -196,22 +197,22 @@ impl Client {
         })
     }
 
-    /// Everything that honed says it has allocated, bytes.
+    /// All memory that honed reports as allocated, in bytes.
     ///
     /// # Errors
-    /// It is refused, or has no such row.
+    /// The request is refused, or the answer has no such row.
     pub(super) fn allocated(&mut self) -> Result<u64> {
         let reply = self.request(0xB04, &[])?;
         let all = reply.chunks_exact(24).find(|row| row.starts_with(&[0, 0]));
         u64_at(all.context("honed reports no memory")?, 16)
     }
 
-    /// The frames of the stream that came before the last answer.
+    /// Takes the frames of the stream that arrived before the last answer.
     pub(super) fn take_early(&mut self) -> VecDeque<Frame> {
         std::mem::take(&mut self.early)
     }
 
-    /// The next frame of the stream; `None` if there is nothing for so long.
+    /// The next frame of the stream. `None` if none arrives within `timeout`.
     ///
     /// # Errors
     /// The connection has ended.

@@ -1,21 +1,21 @@
-//! Whether something has grown. Knows numbers only, so that it can be tried with series that leak.
+//! Decides whether a value has grown. It works on numbers only, so it can be tested with series that leak.
 //!
-//! Two criteria, because each finds what the other does not:
+//! There are two criteria, because each one finds faults that the other misses:
 //!
-//! * **Trend**: the first [`WARM_UP`] of the run is left out. Of the rest, the smallest value of the last third must not
-//!   exceed the largest value of the first third by more than what is allowed. Readers that come and go make a level swing;
-//!   comparing a smallest with a largest value takes no swing for growth.
-//! * **Return**: before the load begins and after it has ended, with the same readers attached, the value must be the
-//!   same, but for what is allowed. This finds a single descriptor that was not closed.
+//! * **Trend**: the first [`WARM_UP`] of the run is ignored. In the rest, the smallest value of the last third must not
+//!   be larger than the largest value of the first third plus an allowance. Readers that attach and detach make the
+//!   value go up and down; comparing a smallest with a largest value does not take this for growth.
+//! * **Return**: before the load begins and after it has ended, the same readers are attached, and the value must be
+//!   the same, plus an allowance. This finds even a single descriptor that was not closed.
 
 use std::time::Duration;
 
 /// The share of a run that is warm-up.
 const WARM_UP: f64 = 0.2;
-/// Fewest samples of a third: with fewer nothing can be said.
+/// Fewest samples in a third of the run. With fewer, the trend is not judged.
 const FEWEST: usize = 3;
 
-/// How much more is no growth: `percent` of the earlier value, and `slack`.
+/// The allowance: a value may be larger by `percent` of the earlier value, plus `slack`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Allowed {
     pub(super) percent: u64,
@@ -23,7 +23,7 @@ pub(super) struct Allowed {
 }
 
 impl Allowed {
-    /// Nothing more.
+    /// No allowance.
     pub(super) const NONE: Self = Self { percent: 0, slack: 0 };
 
     fn most(self, earlier: u64) -> u64 {
@@ -31,21 +31,21 @@ impl Allowed {
     }
 }
 
-/// What is demanded of a series.
+/// The criteria for a series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rule {
-    /// How much the trend may rise; `None`: it is not judged.
+    /// How much the trend may rise. `None`: the trend is not judged.
     pub(super) trend: Option<Allowed>,
-    /// How much may remain after the load; `None`: it is not judged.
+    /// How much may remain after the load. `None`: this is not judged.
     pub(super) remains: Option<Allowed>,
-    /// The most that there may ever be.
+    /// The largest allowed value at any time.
     pub(super) most: Option<u64>,
 }
 
 /// One number over time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Series {
-    /// Samples under load: time since its begin, value.
+    /// Samples under load: the time since the load began, and the value.
     samples: Vec<(Duration, u64)>,
     /// Before the load.
     before: Option<u64>,
@@ -58,8 +58,8 @@ impl Series {
         self.samples.push((time, value));
     }
 
-    /// A value before or after the load. Of several the largest before and the smallest after it count, for files are
-    /// changed at those times too.
+    /// Adds a value from before or after the load. Of several values, the largest one before and the smallest one after
+    /// count, because files change at these times too.
     pub(super) fn settled(&mut self, after_load: bool, value: u64) {
         if after_load {
             self.after = Some(self.after.map_or(value, |after| after.min(value)));
@@ -68,17 +68,17 @@ impl Series {
         }
     }
 
-    /// The value before the load, or else the first one.
+    /// The value before the load, or the first sample if there is none.
     pub(super) fn start(&self) -> Option<u64> {
         self.before.or_else(|| self.samples.first().map(|(_, value)| *value))
     }
 
-    /// The greatest value.
+    /// The largest value.
     pub(super) fn peak(&self) -> Option<u64> {
         self.samples.iter().map(|(_, value)| *value).chain(self.before).chain(self.after).max()
     }
 
-    /// The value after the load, or else the last one.
+    /// The value after the load, or the last sample if there is none.
     pub(super) fn end(&self) -> Option<u64> {
         self.after.or_else(|| self.samples.last().map(|(_, value)| *value))
     }
@@ -88,7 +88,7 @@ impl Series {
         self.samples.last().map(|(_, value)| *value).or(self.before)
     }
 
-    /// What is wrong with it by this rule; nothing, if it is as it should be.
+    /// The violations of this rule. Empty if there are none.
     pub(super) fn faults(&self, rule: Rule) -> Vec<String> {
         let mut faults = Vec::new();
         if let Some(allowed) = rule.trend {
@@ -117,7 +117,7 @@ impl Series {
         faults
     }
 
-    /// The largest value of the first third and the smallest one of the last, without the warm-up.
+    /// The largest value of the first third and the smallest value of the last third, without the warm-up.
     fn thirds(&self) -> Option<(u64, u64)> {
         let end = self.samples.last()?.0;
         let begin = end.mul_f64(WARM_UP);
@@ -136,7 +136,7 @@ impl Series {
 mod tests {
     use super::*;
 
-    /// So many samples, one a second, before that and after that the values of the function's ends.
+    /// A series with one sample per second, and the function's first and last values before and after the load.
     fn series(count: u32, value: impl Fn(u32) -> u64) -> Series {
         let mut series = Series::default();
         series.settled(false, value(0));
@@ -148,7 +148,7 @@ mod tests {
     const STRICT: Rule = Rule { trend: Some(Allowed::NONE), remains: Some(Allowed::NONE), most: None };
     const TREND: Rule = Rule { trend: Some(Allowed::NONE), remains: None, most: None };
 
-    /// Readers come and go, differently each time.
+    /// The effect of readers that attach and detach, different each time.
     fn swing(second: u32) -> u64 {
         u64::from(second * 7919 % 11)
     }
@@ -157,18 +157,18 @@ mod tests {
     fn what_swings_but_does_not_grow_is_right() {
         assert_eq!(series(120, |_| 40).faults(STRICT), Vec::<String>::new());
         assert_eq!(series(120, |second| 40 + swing(second)).faults(TREND), Vec::<String>::new());
-        // It shrinks; it grows in the warm-up only.
+        // One series shrinks, the other grows in the warm-up only.
         assert_eq!(series(120, |second| 500 - u64::from(second)).faults(STRICT), Vec::<String>::new());
         assert_eq!(series(120, |second| u64::from(second.min(20))).faults(TREND), Vec::<String>::new());
     }
 
     #[test]
     fn one_descriptor_a_cycle_is_found_among_readers_that_come_and_go() {
-        // A cycle of two seconds.
+        // One leak every two seconds.
         let leak = series(120, |second| 40 + u64::from(second / 2) + swing(second));
         assert_eq!(leak.faults(TREND).len(), 1);
         assert!(leak.faults(TREND)[0].starts_with("grew: "), "{:?}", leak.faults(TREND));
-        // Eight restarts in all, one descriptor each.
+        // Eight restarts in all, each of which leaks one descriptor.
         assert_eq!(series(120, |second| 20 + u64::from(second / 15)).faults(TREND).len(), 1);
     }
 
@@ -178,7 +178,7 @@ mod tests {
             let mut series = Series::default();
             series.settled(false, 40);
             (0..120).for_each(|second| series.add(Duration::from_secs(second.into()), 40 + swing(second)));
-            // A file was being changed.
+            // A file was being changed at this time.
             series.settled(true, after + 1);
             series.settled(true, after);
             series
@@ -193,10 +193,10 @@ mod tests {
         let rule = Rule { trend: allowed, ..Rule::default() };
         let mib = |count: u64| count << 20;
         assert!(series(120, |second| mib(20) + u64::from(second) * 10_000).faults(rule).is_empty());
-        // 200 KB a second.
+        // A leak of 200 KB per second.
         let leak = series(120, |second| mib(20) + u64::from(second) * 200_000);
         assert_eq!(leak.faults(rule).len(), 1);
-        // Slower, found by a longer run: 5 KB a second, an hour.
+        // A slower leak of 5 KB per second, found by a longer run of one hour.
         assert_eq!(series(3600, |second| mib(20) + u64::from(second) * 5000).faults(rule).len(), 1);
     }
 

@@ -1,4 +1,4 @@
-//! What honed believes to be there, and what the kernel has: running processes, and sockets in all network namespaces.
+//! Compares honed's state with the kernel's: running processes, and sockets in all network namespaces.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -16,20 +16,20 @@ use crate::netlink;
 use crate::network::Namespace;
 use crate::stage::PATIENCE;
 
-/// How often it is tried: what other programs of the host begin and end meanwhile is no difference.
+/// Number of tries. A difference that another program of the host causes by starting or ending is not in every try.
 const TRIES: u32 = 10;
 const BETWEEN: Duration = Duration::from_millis(700);
 
 /// What is on one side only, in every try.
 #[derive(Debug)]
 pub(super) struct Differences {
-    /// Processes that honed has and the kernel has not.
+    /// Processes that run according to honed, but not according to the kernel.
     pub(super) ended: HashSet<u32>,
-    /// Processes that the kernel has and honed has not.
+    /// Processes that run according to the kernel, but not according to honed.
     pub(super) unknown: HashSet<u32>,
-    /// Sockets that honed has and the kernel has not, with their processes.
+    /// Sockets that are open according to honed, but not according to the kernel, with their processes.
     pub(super) closed: HashMap<u64, u32>,
-    /// What honed had at the last try: processes, connections.
+    /// Number of processes and of connections that honed reported at the last try.
     pub(super) had: [usize; 2],
 }
 
@@ -38,8 +38,8 @@ impl Differences {
         self.ended.is_empty() && self.unknown.is_empty() && self.closed.is_empty()
     }
 
-    /// One line for each side that has any: faults, and what is explained by events that were counted as lost, of which
-    /// there are so many of processes and of connections.
+    /// One line for each kind of difference. The first list contains faults; the second list contains differences that
+    /// lost events explain. `lost` is the number of lost process events and of lost connection events.
     pub(super) fn lines(&self, lost: [u64; 2]) -> (Vec<String>, Vec<String>) {
         let Self { ended, unknown, closed, .. } = self;
         let some = |numbers: Vec<String>| numbers.into_iter().take(10).collect::<Vec<_>>().join(", ");
@@ -63,7 +63,7 @@ impl Differences {
     }
 }
 
-/// Compares until there is no difference, or too often.
+/// Compares until there is no difference, or until the last try.
 ///
 /// # Errors
 /// honed or the kernel does not answer.
@@ -93,7 +93,7 @@ fn once(socket: &Path, namespaces: &[&Namespace]) -> Result<Differences> {
     let unknown = unknown.filter(|process| !is_hidden(**process));
     let closed = state.connections.iter();
     let closed = closed.filter(|(id, _)| !before.1.contains(id) && !after.1.contains(id));
-    // sock_diag does not show a socket that is neither bound nor connected.
+    // sock_diag does not show sockets that are neither bound nor connected.
     let closed = closed.filter(|(id, process)| !netlink::descriptor_cookies(**process).contains(id));
     Ok(Differences {
         ended: ended.copied().collect(),
@@ -103,7 +103,7 @@ fn once(socket: &Path, namespaces: &[&Namespace]) -> Result<Differences> {
     })
 }
 
-/// The state that a section begins with.
+/// The snapshot at the beginning of a section.
 fn state(socket: &Path) -> Result<Stream> {
     let mut client = Client::open(socket)?;
     client.attach(0)?;
@@ -119,20 +119,20 @@ fn state(socket: &Path) -> Result<Stream> {
     }
 }
 
-/// Whether a policy of this machine keeps a process even from root, and so from the sensor.
+/// Whether a policy of this machine hides a process even from root, and so from the sensor.
 fn is_hidden(process: u32) -> bool {
     let program = std::fs::read_link(format!("/proc/{process}/exe"));
     program.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Every process that has not ended.
+/// All processes that have not ended.
 fn processes() -> Result<HashSet<u32>> {
     let mut found = HashSet::new();
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // Behind the name, which may have anything in it.
+        // The state follows the name, which may contain any characters.
         let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
         if !matches!(state, Some('Z' | 'X')) {
             found.insert(process);
@@ -141,14 +141,15 @@ fn processes() -> Result<HashSet<u32>> {
     Ok(found)
 }
 
-/// The cookies of all sockets that the kernel shows, in these network namespaces and in those of all processes.
+/// The cookies of all sockets that the kernel shows in these network namespaces, and in the namespaces of all
+/// processes.
 fn cookies(namespaces: &[&Namespace]) -> Result<HashSet<u64>> {
     let mut files = BTreeMap::new();
     for namespace in namespaces {
         files.insert(u64::from(namespace.number()?), File::open(namespace.path())?);
     }
     for process in processes()? {
-        // It may have ended meanwhile.
+        // The process may have ended meanwhile.
         let Ok(file) = File::open(format!("/proc/{process}/ns/net")) else { continue };
         let Ok(data) = file.metadata() else { continue };
         files.entry(data.ino()).or_insert(file);

@@ -1,5 +1,5 @@
-//! The load: processes and connections that come and go, in network namespaces of the soak's own. Each part is a process
-//! that runs until a file appears, paced, so that a busy machine only makes it slower.
+//! The load: processes and connections that start and end, in the soak's own network namespaces. Each part is a process
+//! that runs until a stop file exists. A part works at a fixed pace, so a busy machine only makes it slower.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -21,7 +21,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sockets::{quiet_listener, quiet_udp};
 
-/// Port of the datagrams that are counted.
+/// Destination port of the datagrams that are counted.
 pub(super) const COUNTED: u16 = 7400;
 
 const SERVER: u16 = 7401;
@@ -29,14 +29,14 @@ const SHARED_DATAGRAMS: u16 = 7402;
 const SHARED_STREAMS: u16 = 7403;
 const CLOSED: u16 = 7404;
 const BUSY: u16 = 7500;
-/// How long a read or a connection may take before it is given up.
+/// Time limit of a read or a connection.
 const IMPATIENCE: Duration = Duration::from_millis(500);
-/// How long a receiver waits for what is on its way when the load ends.
+/// How long a receiver waits for datagrams in flight when the load ends.
 const LATE: Duration = Duration::from_secs(1);
-/// Processes that share a socket.
+/// Number of processes that share a socket.
 const SHARERS: usize = 3;
 
-/// The argument of a counted program. The load's own processes have the mark itself as an argument.
+/// The argument by which a program is counted. The processes of the load itself have the plain mark as an argument.
 pub(super) fn counted(mark: &str) -> String {
     format!("{mark}-counted")
 }
@@ -78,7 +78,7 @@ impl Part {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// Whether it plays at the network's end B.
+    /// Whether the part plays at the network's end B.
     pub(super) fn receives(self) -> bool {
         matches!(self, Self::Receive | Self::Serve | Self::Share)
     }
@@ -111,14 +111,14 @@ pub(crate) struct LoadArguments {
     peer: Vec<IpAddr>,
 }
 
-/// What a part works with.
+/// Everything that a part works with.
 struct Load {
     arguments: LoadArguments,
     end: Instant,
 }
 
 impl Load {
-    /// Waits, and says whether to go on.
+    /// Waits, and returns whether to continue.
     fn pace(&self, interval: Duration) -> bool {
         std::thread::sleep(interval);
         let directory = self.arguments.stop.parent().is_some_and(Path::exists);
@@ -134,10 +134,10 @@ impl Load {
     }
 }
 
-/// Plays a part to its end.
+/// Plays a part until it ends.
 ///
 /// # Errors
-/// What it needs does not work.
+/// Something that the part needs does not work.
 pub(crate) fn play(arguments: LoadArguments) -> Result<()> {
     let namespace = File::open(&arguments.namespace).context("cannot open the network namespace")?;
     setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).context("cannot enter a network namespace")?;
@@ -156,7 +156,7 @@ pub(crate) fn play(arguments: LoadArguments) -> Result<()> {
     std::fs::write(&load.arguments.result, done.to_string()).context("cannot write what was done")
 }
 
-/// A socket lives for 50 bursts of 4 datagrams.
+/// Sends the counted datagrams. Each socket lives for 50 bursts of 4 datagrams.
 fn send(load: &Load) -> Result<Value> {
     let mut sent = 0_u64;
     'all: loop {
@@ -170,7 +170,8 @@ fn send(load: &Load) -> Result<Value> {
         for _ in 0..50 {
             for socket in &sockets {
                 for _ in 0..4 {
-                    // A refusal of an earlier datagram, before the receiver was there, is no failure.
+                    // An error may report that an earlier datagram was refused, before the receiver existed. It is not
+                    // a failure.
                     sent += u64::from(socket.send(&[b'.'; 200]).is_ok());
                 }
             }
@@ -184,7 +185,7 @@ fn send(load: &Load) -> Result<Value> {
 
 fn receive(load: &Load) -> Result<Value> {
     let sockets: Vec<UdpSocket> = load.own(COUNTED).map(quiet_udp).collect::<Result<_>>()?;
-    // From now on nothing is refused, so the sender may begin.
+    // From now on no datagram is refused, so the sender may start.
     std::fs::write(&load.arguments.result, "")?;
     let mut received = 0_u64;
     let mut last = Instant::now();
@@ -204,7 +205,7 @@ fn receive(load: &Load) -> Result<Value> {
     Ok(json!({ "datagrams": received }))
 }
 
-/// Those from which something can be read.
+/// The sockets that have data to read.
 fn readable<S: std::os::fd::AsFd>(sockets: &[S], patience: Duration) -> Result<Vec<&S>> {
     let mut fds: Vec<_> =
         sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -216,13 +217,13 @@ fn readable<S: std::os::fd::AsFd>(sockets: &[S], patience: Duration) -> Result<V
     Ok(ready.map(|(socket, _)| socket).collect())
 }
 
-/// Makes a connection end with a reset.
+/// Closes a connection with a reset.
 fn reset(stream: TcpStream) {
     let socket = Socket::from(stream);
     let _ = socket.set_linger(Some(Duration::ZERO));
 }
 
-/// Answers one request of a connection.
+/// Answers one request on a connection.
 fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(IMPATIENCE))?;
     stream.read_exact(&mut [0; 100])?;
@@ -237,7 +238,7 @@ fn serve(load: &Load) -> Result<Value> {
         for listener in readable(&listeners, Duration::from_millis(50))? {
             let (mut stream, _) = listener.accept()?;
             accepted += 1;
-            // The other end may have reset it.
+            // The other end may have reset the connection.
             let _ = answer(&mut stream);
             if accepted.is_multiple_of(3) {
                 reset(stream);
@@ -247,7 +248,7 @@ fn serve(load: &Load) -> Result<Value> {
     Ok(json!({ "accepted": accepted }))
 }
 
-/// Asks and waits for the answer.
+/// Sends a request and waits for the answer.
 fn ask(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(IMPATIENCE))?;
     stream.write_all(&[b'?'; 100])?;
@@ -282,7 +283,7 @@ fn connect(load: &Load) -> Result<Value> {
     Ok(json!({ "connected": connected, "refused": refused }))
 }
 
-/// Forks a process that runs `what` and ends; in the parent, its process id.
+/// Forks a process that runs `what` and ends. Returns its process id in the parent.
 fn spawn(what: impl FnOnce() -> Result<()>) -> Result<Pid> {
     // SAFETY: a part of the load has one thread, so the child may do anything.
     match unsafe { fork() }? {
@@ -295,7 +296,8 @@ fn spawn(what: impl FnOnce() -> Result<()>) -> Result<Pid> {
     }
 }
 
-/// Several processes read datagrams from the same sockets, and accept from the same listeners; now and then one is killed.
+/// Several processes read datagrams from the same sockets and accept from the same listeners. From time to time, one of
+/// them is killed.
 fn share(load: &Load) -> Result<Value> {
     let datagrams: Vec<UdpSocket> = load.own(SHARED_DATAGRAMS).map(quiet_udp).collect::<Result<_>>()?;
     let listeners = load.own(SHARED_STREAMS).map(|own| quiet_listener(own, None, false));
@@ -306,7 +308,7 @@ fn share(load: &Load) -> Result<Value> {
         spawn(|| {
             while load.pace(Duration::ZERO) {
                 for socket in readable(&datagrams, Duration::from_millis(20))? {
-                    // Another one may have been faster.
+                    // Another process may have read the datagram first.
                     let _ = socket.recv(&mut [0; 2048]);
                 }
                 for listener in readable(&listeners, Duration::from_millis(20))? {
@@ -343,14 +345,14 @@ fn share_send(load: &Load) -> Result<Value> {
         for peer in load.peer(SHARED_STREAMS) {
             let Ok(mut stream) = TcpStream::connect_timeout(&peer, IMPATIENCE) else { continue };
             connected += 1;
-            // The one that accepts may be killed.
+            // The process that accepts may be killed.
             let _ = ask(&mut stream);
         }
     }
     Ok(json!({ "datagrams": sent, "connected": connected }))
 }
 
-/// Listeners, bound and unbound sockets that come and go, and never have a packet.
+/// Opens and closes listeners, and bound and unbound sockets. They never have a packet.
 fn idle(load: &Load) -> Result<Value> {
     let mut sockets = std::collections::VecDeque::new();
     let mut made = 0_u64;

@@ -1,5 +1,5 @@
-//! The soak: honed, readers and recorders under mixed load, for as long as is asked for. Nothing may grow, everything must
-//! balance, and nothing may be left.
+//! The soak: runs honed, readers and recorders under mixed load for a chosen time. Nothing may grow, all counts must
+//! balance, and nothing may be left at the end.
 //!
 //! ```text
 //!  load (namespaces A, B) ──► honed that stays ──► readers that stay, come and go, never read, are killed; honeutil --compress
@@ -7,8 +7,8 @@
 //!                        └──► honeutil --local
 //! ```
 //!
-//! A honed that stays shows what leaks slowly; one that is restarted shows what a honed leaves behind. [`judge`] says what
-//! growth is, [`stream`] what must balance, [`kernel`] what must agree with the kernel.
+//! A honed that stays shows slow leaks. A honed that is restarted shows what it leaves behind. [`judge`] defines
+//! growth, [`stream`] defines which counts must balance, and [`kernel`] compares honed's state with the kernel's.
 
 mod client;
 mod judge;
@@ -43,26 +43,26 @@ use crate::network::{End, Family, Network};
 use crate::run::Place;
 use crate::stage::wait_for;
 
-/// Before the load: until what the soak itself has started is at rest.
+/// Wait before the load, until everything that the soak has started is idle.
 const SETTLE: Duration = Duration::from_secs(3);
-/// After it: honed remembers for ten seconds what has ended.
+/// Wait after the load, because honed remembers ended processes and connections for ten seconds.
 const LINGER: Duration = Duration::from_secs(13);
-/// How long readers may take to catch up; then what waits is no more than what the host itself does.
+/// Time that readers have to catch up. After that, only the host's own activity may be waiting.
 const CATCH_UP: Duration = Duration::from_secs(180);
 const FEW_BLOCKS: u64 = 10_000;
-/// A hash table of the BPF programs that is empty when nothing happens, but for what other programs of the host do.
+/// A hash table of the BPF programs that is empty when idle, except for entries of other programs on the host.
 const EMPTIED: &str = "accepted";
 const FEW_ENTRIES: u64 = 20;
-/// Samples before and after the load, one a second.
+/// Number of samples before and after the load, one per second.
 const SETTLED_SAMPLES: u32 = 5;
-/// How often a line is printed.
+/// Interval at which a line is printed.
 const LINE: Duration = Duration::from_secs(30);
 
 const MIB: u64 = 1 << 20;
-/// What honed keeps for each block that it ever had at the same time, bytes: its table of blocks does not shrink, and is up
-/// to twice as large as was needed.
+/// Memory that honed keeps for each block, in bytes, at the largest number of blocks so far. Its table of blocks does
+/// not shrink, and may be twice as large as needed.
 const BLOCK_PLACE: u64 = 128;
-/// The reader whose filter leaves packets out.
+/// Name of the reader that uses a filter to leave packets out.
 const LEAVES_OUT: &str = "leaves out";
 
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ pub(crate) struct SoakArguments {
     keep: Option<PathBuf>,
 }
 
-/// Set by SIGINT and SIGTERM: then everything is ended and removed.
+/// Set by SIGINT and SIGTERM. The soak then ends everything and removes its files.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn interrupt(_: libc::c_int) {
@@ -96,12 +96,12 @@ fn check_interrupted() -> Result<()> {
     Ok(())
 }
 
-/// By which this soak's own programs are known.
+/// The mark by which this soak's own programs are recognized.
 fn mark() -> String {
     format!("hone-soak-{}", std::process::id())
 }
 
-/// Sleeps, unless it is interrupted.
+/// Sleeps. Returns an error if the soak is interrupted.
 fn sleep(time: Duration) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < time {
@@ -111,17 +111,17 @@ fn sleep(time: Duration) -> Result<()> {
     check_interrupted()
 }
 
-/// Everything that runs, in the order in which it is ended if the soak fails.
+/// Everything that runs. If the soak fails, it is ended in this order.
 struct Soak {
     readers: Readers,
-    /// Those that stay to the very end.
+    /// The readers that stay until the end.
     staying: Readers,
     place: PathBuf,
     network: Network,
     stays: Honed,
-    /// Asks the honed that stays for its numbers; no reader.
+    /// Requests statistics from the honed that stays. It is not a reader.
     monitor: Client,
-    /// `None` only while it is being restarted.
+    /// `None` only during a restart.
     restarted: Option<Honed>,
     restarts: u64,
     compresses: Recorder,
@@ -131,10 +131,10 @@ struct Soak {
     table: Table,
 }
 
-/// Runs the soak, and prints what it finds. Returns whether everything was as it should be.
+/// Runs the soak and prints the results. Returns whether there was no fault.
 ///
 /// # Errors
-/// Something that the soak needs does not work, or it is interrupted.
+/// Something that the soak needs does not work, or the soak is interrupted.
 pub(crate) fn run(arguments: &SoakArguments) -> Result<bool> {
     ensure!(nix::unistd::geteuid().is_root(), "network namespaces and honed need root");
     follow_signals()?;
@@ -164,7 +164,7 @@ impl Soak {
         let mut staying = Readers::default();
         let to: Vec<IpAddr> = [Family::V4, Family::V6].map(|family| network.address(End::B, family)).into();
         let mut client = Client::open(&stays.socket())?;
-        // Room for what comes while it looks at something else.
+        // A large ring buffer, so that nothing is lost while the client does something else.
         client.attach(8 << 20)?;
         staying.start("counts", move |stop| {
             readers::stays(client, Stream::new(to, load::counted(&mark())), stop)
@@ -186,10 +186,10 @@ impl Soak {
         })
     }
 
-    /// Waits until nothing changes any more, and samples.
+    /// Waits until nothing changes any more, then takes samples.
     fn settle(&mut self, after_load: bool) -> Result<()> {
         sleep(if after_load { LINGER } else { SETTLE })?;
-        // On a busy machine readers are behind.
+        // On a busy machine, readers may be behind.
         let begun = Instant::now();
         while self.monitor.numbers()?.blocks > FEW_BLOCKS {
             if begun.elapsed() > CATCH_UP {
@@ -206,7 +206,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Keeps the load going, with readers and a honed that come and go.
+    /// Keeps the load running, starts and ends readers, and restarts a honed.
     fn load(&mut self, length: Duration) -> Result<Load> {
         let stop = self.place.join("stop");
         let mut load = Load { stop, parts: Vec::new(), place: self.place.clone() };
@@ -260,7 +260,7 @@ impl Soak {
         Ok(load)
     }
 
-    /// Ends a honed, by turns well and not, and starts another one.
+    /// Ends a honed, alternately with SIGTERM and with SIGKILL, and starts another one.
     fn restart(&mut self) -> Result<()> {
         let Some(honed) = self.restarted.take() else { bail!("no honed to restart") };
         self.restarts += 1;
@@ -271,7 +271,7 @@ impl Soak {
         Ok(())
     }
 
-    /// One sample of everything that may grow.
+    /// Takes one sample of every value that may grow.
     fn sample(&mut self, add: impl Fn(&mut judge::Series, u64)) -> Result<()> {
         let numbers = self.monitor.numbers()?;
         let allocated = self.monitor.allocated()?;
@@ -285,7 +285,7 @@ impl Soak {
         let honed = "honed";
         put(honed, "resident memory", trend(10, 4 * MIB), stays.memory);
         put(honed, "allocated memory", trend(20, 16 * MIB), allocated);
-        // Blocks are as many as readers have not read. The rest is tables and the readers' buffers.
+        // The number of blocks depends on what readers have not read. The rest is tables and the readers' buffers.
         let rest = allocated.saturating_sub(numbers.block_bytes);
         put(honed, "memory besides blocks", trend(10, 2 * MIB), rest);
         put(honed, "descriptors", same, stays.descriptors);
@@ -294,14 +294,14 @@ impl Soak {
         put(honed, "BPF programs and links", same, stays.programs());
         put(honed, "BPF runs missed", Rule::default(), stays.missed);
         put(honed, "readers", same, numbers.readers);
-        // Other programs of the host come and go, too; what the kernel has is compared at the end.
+        // Other programs of the host start and end too. The comparison with the kernel is made at the end.
         put(honed, "processes", trend(20, 50), numbers.processes);
         put(honed, "connections", trend(20, 200), numbers.connections);
         put(honed, "packets held", trend(20, 500), numbers.held);
         put(honed, "blocks", Rule::default(), numbers.blocks);
         put(honed, "bytes of blocks", trend(20, 16 * MIB), numbers.block_bytes);
         for (name, entries, most) in stays.tables() {
-            // They are of a fixed size, and most keep what nobody asks for until others need the room.
+            // These tables have a fixed size. Most keep unused entries until the space is needed.
             let remains = (name == EMPTIED).then_some(Allowed { percent: 0, slack: FEW_ENTRIES });
             put(
                 honed,
@@ -318,7 +318,8 @@ impl Soak {
             put(name, "threads", same, sample.threads);
             put(name, "BPF maps", same, sample.maps());
             put(name, "BPF programs and links", same, sample.programs());
-            // A busy machine lets it fall behind with compressing and removing; at the end they are counted exactly.
+            // On a busy machine, the recorder is late with compressing and removing files. The exact number is checked
+            // at the end.
             put(name, "files", trend(0, MAX_FILES), sample::files(files));
         }
         self.stays.objects.extend(stays.objects);
@@ -328,7 +329,7 @@ impl Soak {
         Ok(())
     }
 
-    /// Ends load and readers, compares with the kernel, ends everything.
+    /// Ends the load and the readers, compares with the kernel, and ends everything else.
     fn finish(mut self, load: Load) -> Result<Table> {
         eprintln!("the load ends");
         let mut left_out = 0;
@@ -405,12 +406,12 @@ impl Soak {
     }
 }
 
-/// What is counted as lost to a reader: packets, process events, connection events.
+/// The losses that a reader's statistics report: packets, process events, connection events.
 fn lost(found: &Found) -> [u64; 3] {
     std::array::from_fn(|kind| found.numbers.dropped[kind] + found.lost[0][kind] + found.lost[1][kind])
 }
 
-/// What the load did and what was recorded of it, but for what is counted as lost.
+/// Compares what the load did with what was recorded. Reported losses are allowed for.
 fn balance(done: &serde_json::Value, found: &Found) -> Vec<String> {
     let [lost_packets, lost_processes, _] = lost(found);
     let traffic = found.stream.traffic;

@@ -1,4 +1,5 @@
-//! What runs in a soak, each ended with it, whatever happens: readers' threads, a honed, a recorder, the load's processes.
+//! The running parts of a soak: reader threads, a honed, a recorder, and the load's processes. All end with the soak,
+//! in every case.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
@@ -20,13 +21,13 @@ use crate::network::{End, Family, Network};
 use crate::recorder::{Plan, Running, beside, honed_command, serving};
 use crate::stage::wait_for;
 
-/// Files that a recorder keeps.
+/// Number of files that a recorder keeps.
 pub(super) const MAX_FILES: u64 = 6;
-/// How long the kernel may take to free BPF objects that nobody uses any more.
+/// Time that the kernel has to free BPF objects that are no longer used.
 const FREED: Duration = Duration::from_secs(20);
 
-/// A command whose process the kernel ends with the thread that starts it, and that the terminal's Ctrl-C does not reach:
-/// the soak ends it in its own time.
+/// Prepares a command so that the kernel ends its process together with the thread that starts it. The terminal's
+/// Ctrl-C does not reach the process; the soak itself ends it at the right time.
 pub(super) fn tied(mut command: Command) -> Command {
     command.process_group(0);
     let die = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(Into::into);
@@ -35,7 +36,7 @@ pub(super) fn tied(mut command: Command) -> Command {
     command
 }
 
-/// Ends the threads of readers, also when the soak fails.
+/// The reader threads. They are also ended when the soak fails.
 #[derive(Default)]
 pub(super) struct Readers {
     stop: Arc<AtomicBool>,
@@ -54,7 +55,7 @@ impl Readers {
         Ok(())
     }
 
-    /// Stops all, and returns what each has found.
+    /// Stops all readers and returns the result of each one.
     pub(super) fn stop(&mut self) -> Vec<(&'static str, Result<Found>)> {
         self.stop.store(true, Relaxed);
         let join = |thread: JoinHandle<Result<Found>>| {
@@ -70,11 +71,11 @@ impl Drop for Readers {
     }
 }
 
-/// A honed with its directory.
+/// A honed and its directory.
 pub(super) struct Honed {
     pub(super) directory: PathBuf,
     pub(super) running: Running,
-    /// The BPF objects that it had.
+    /// The BPF objects that it used.
     pub(super) objects: BTreeSet<Object>,
 }
 
@@ -91,7 +92,7 @@ impl Honed {
         self.directory.join("hone.sock")
     }
 
-    /// Ends it, well or not, and returns what it leaves behind.
+    /// Ends honed, with SIGKILL if `kill`. Returns what it leaves behind.
     pub(super) fn end(self, kill: bool) -> Result<Vec<String>> {
         let Self { directory, running, objects } = self;
         let mut faults = Vec::new();
@@ -110,7 +111,7 @@ impl Honed {
     }
 }
 
-/// What the kernel still has of these objects, after some time.
+/// Describes which of these objects the kernel still has after a wait. `None` if it has freed them all.
 pub(super) fn not_freed(objects: &BTreeSet<Object>) -> Result<Option<String>> {
     ensure!(!objects.is_empty(), "a sensor without BPF objects");
     let begun = Instant::now();
@@ -126,7 +127,7 @@ pub(super) fn not_freed(objects: &BTreeSet<Object>) -> Result<Option<String>> {
     }
 }
 
-/// A honeutil that records into a directory of its own.
+/// A honeutil that records into its own directory.
 pub(super) struct Recorder {
     pub(super) name: &'static str,
     pub(super) files: PathBuf,
@@ -152,13 +153,13 @@ impl Recorder {
         wait_for(format!("{name} records"), || {
             running.still_runs(name)?;
             check_interrupted()?;
-            // The first thing that it writes is the state at the start, when the sensor runs.
+            // The first data that honeutil writes is the snapshot at the start, after the sensor has started.
             Ok(sample::bytes(&files) > 0)
         })?;
         Ok(Self { name, files, running })
     }
 
-    /// Ends it as Ctrl-C does, and looks at its files. `broken`: sections may have no end.
+    /// Ends the recorder as Ctrl-C does, and checks its files. `broken`: sections without an end are allowed.
     pub(super) fn end(self, broken: bool) -> Result<Vec<String>> {
         let Self { name, files, running } = self;
         running.stop(Signal::SIGINT, name)?;
@@ -183,7 +184,7 @@ impl Recorder {
     }
 }
 
-/// The load's processes, with the file that ends them.
+/// The load's processes and the file that stops them.
 pub(super) struct Load {
     pub(super) stop: PathBuf,
     pub(super) parts: Vec<(load::Part, Running)>,
@@ -202,7 +203,7 @@ impl Load {
         command.arg("soak-load").arg(part.name()).arg("--namespace").arg(network.at(own).path());
         command.arg("--stop").arg(place.join("stop")).arg("--result").arg(Self::result(place, part));
         command.arg("--mark").arg(mark());
-        // It ends by itself, whatever happens to the soak.
+        // A time limit, so that the part ends even if the soak does not stop it.
         command.arg("--seconds").arg((length * 2 + Duration::from_secs(300)).as_secs().to_string());
         for family in [Family::V4, Family::V6] {
             command.arg("--own").arg(network.address(own, family).to_string());
@@ -215,7 +216,7 @@ impl Load {
         place.join(format!("load-{}.json", part.name()))
     }
 
-    /// Ends it; what each part has done.
+    /// Ends the load and returns what each part has done.
     pub(super) fn end(mut self) -> Result<serde_json::Value> {
         std::fs::write(&self.stop, "")?;
         let mut all = serde_json::Map::new();

@@ -1,5 +1,5 @@
-//! Readers of one honed that come, go, never read, are killed, or stay and count. Each is a thread that runs until it is
-//! told to stop, and returns what was not as it should be.
+//! Readers of one honed: some attach and detach, one never reads, one is killed, others stay and count. Each reader is
+//! a thread that runs until it is stopped. It returns the faults that it has found.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,33 +14,33 @@ use super::stream::Stream;
 use crate::recorder::beside;
 use crate::stage::PATIENCE;
 
-/// How long a wait for a frame takes at most, so that a stop is seen.
+/// Longest wait for a frame, so that a request to stop is noticed.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often the reader that counts begins a new section.
+/// Interval at which the counting reader begins a new section.
 const SECTION: Duration = Duration::from_secs(3);
-/// How long a reader that never reads stays.
+/// How long a reader that never reads stays attached.
 const STUCK: Duration = Duration::from_secs(6);
-/// Ring buffers of the readers that come and go, by turns; bytes.
+/// Sizes of the ring buffers of the readers that attach and detach, used in turn; in bytes.
 const RINGS: [u32; 3] = [1024, 65_536, 0];
 
-/// What a reader has found.
+/// The result of a reader.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) faults: Vec<String>,
-    /// How often it came, or what else it counts.
+    /// How often the reader attached, or another count, depending on the reader.
     pub(super) rounds: u64,
-    /// Files that end within a block.
+    /// Number of files that end within a block.
     pub(super) torn: u64,
     pub(super) stream: Stream,
     pub(super) numbers: ReaderNumbers,
-    /// What honed says was lost for everybody: between kernel and honed, and because honed had no room.
+    /// Losses for all readers that honed reports: between kernel and honed, and because honed had no space.
     pub(super) lost: [Kinds; 2],
 }
 
-/// Reads until it is told to stop, in sections, and then to the end of one.
+/// Reads in sections until it is stopped, and then to the end of a section.
 ///
 /// # Errors
-/// The stream is not sound, or ends.
+/// The stream is not valid, or ends early.
 pub(super) fn stays(mut client: Client, stream: Stream, stop: &AtomicBool) -> Result<Found> {
     let mut found = Found { stream, ..Found::default() };
     let mut begun = Instant::now();
@@ -74,10 +74,10 @@ pub(super) fn stays(mut client: Client, stream: Stream, stop: &AtomicBool) -> Re
     Ok(found)
 }
 
-/// Asks for this reader's numbers, and compares them with what came.
+/// Requests this reader's statistics and compares them with what it has received.
 fn finish(client: &mut Client, found: &mut Found) -> Result<()> {
     let numbers = client.numbers()?;
-    // What came before the answer.
+    // Frames that arrived before the answer.
     for frame in client.take_early() {
         match frame {
             Frame::Blocks(bytes) => found.stream.feed(&bytes)?,
@@ -95,10 +95,11 @@ fn finish(client: &mut Client, found: &mut Found) -> Result<()> {
     Ok(())
 }
 
-/// Attaches, reads a little, detaches, attaches again, goes: with and without a word.
+/// Attaches, reads a little, and closes the connection, again and again. In every second round it also detaches and
+/// attaches again before it closes.
 ///
 /// # Errors
-/// honed refuses.
+/// honed refuses a request.
 pub(super) fn comes_and_goes(socket: &Path, stop: &AtomicBool) -> Result<Found> {
     let mut all = Found::default();
     for ring in RINGS.into_iter().cycle() {
@@ -129,10 +130,10 @@ pub(super) fn comes_and_goes(socket: &Path, stop: &AtomicBool) -> Result<Found> 
     Ok(all)
 }
 
-/// Attaches and never reads, then breaks off.
+/// Attaches, never reads, and then closes the connection.
 ///
 /// # Errors
-/// honed refuses.
+/// honed refuses a request.
 pub(super) fn never_reads(socket: &Path, stop: &AtomicBool) -> Result<Found> {
     let mut found = Found::default();
     while !stop.load(Relaxed) {
@@ -147,11 +148,11 @@ pub(super) fn never_reads(socket: &Path, stop: &AtomicBool) -> Result<Found> {
     Ok(found)
 }
 
-/// honeutil records, and is killed. What it has written up to then is sound; the last block can be cut, for the kernel
-/// ends a write(2) of a killed process at the end of a page.
+/// Runs honeutil and kills it. What it has written until then must be valid. Only the last block may be incomplete,
+/// because the kernel ends a write(2) of a killed process at the end of a page.
 ///
 /// # Errors
-/// It does not record, or its file is not sound.
+/// honeutil does not record, or its file is not valid.
 pub(super) fn is_killed(socket: &Path, directory: &Path, stop: &AtomicBool) -> Result<Found> {
     let mut found = Found::default();
     while !stop.load(Relaxed) {
@@ -162,7 +163,7 @@ pub(super) fn is_killed(socket: &Path, directory: &Path, stop: &AtomicBool) -> R
         let mut reader = command.spawn().context("cannot start honeutil")?;
         let begun = Instant::now();
         let written = || file.metadata().is_ok_and(|data| data.len() > 0);
-        // Longer each time, so that it is killed at all stages.
+        // Waits longer each time, so that honeutil is killed at different stages.
         let stay = Duration::from_millis(100 + found.rounds % 10 * 150);
         let mut early = None;
         while early.is_none() && (begun.elapsed() < stay || !written() && begun.elapsed() < PATIENCE) {

@@ -1,5 +1,5 @@
-//! What a process has: memory, descriptors, threads, BPF objects. From `/proc`; the BPF objects are those of its own
-//! descriptors, so that another program's do not matter.
+//! Samples the resources of a process from `/proc`: memory, descriptors, threads, BPF objects. Only BPF objects of its
+//! own descriptors count, so objects of other programs do not matter.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,16 +16,16 @@ pub(super) enum Object {
     Link(u32),
 }
 
-/// What a process has at one time.
+/// The resources of a process at one time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sample {
-    /// Anonymous memory that is resident, bytes.
+    /// Resident anonymous memory, in bytes.
     pub(super) memory: u64,
     pub(super) descriptors: u64,
     pub(super) threads: u64,
     pub(super) objects: BTreeSet<Object>,
-    /// How often its BPF programs were not run, because they were running on the same processor already: the kernel's own
-    /// count, in which what a program would have seen is lost.
+    /// How often its BPF programs did not run, because they were already running on the same processor. The kernel
+    /// counts this; the events of such runs are lost.
     pub(super) missed: u64,
 }
 
@@ -43,7 +43,7 @@ impl Sample {
             Self { memory: field("RssAnon:") << 10, threads: field("Threads:"), ..Self::default() };
         for entry in std::fs::read_dir(format!("{place}/fdinfo"))? {
             sample.descriptors += 1;
-            // One that is closed meanwhile, or is no BPF object, has no number.
+            // A descriptor that was closed meanwhile, or that is not a BPF object, has no number.
             let Ok(text) = std::fs::read_to_string(entry?.path()) else { continue };
             let number = |name: &str| {
                 let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -68,7 +68,7 @@ impl Sample {
         self.objects.iter().filter(|object| which(object)).count() as u64
     }
 
-    /// How many entries each hash table of its maps has, and how many it may have: name, entries, most.
+    /// The hash tables among its maps: name, number of entries, largest number of entries.
     pub(super) fn tables(&self) -> Vec<(String, u64, u64)> {
         let maps = self.objects.iter().filter_map(|object| match object {
             Object::Map(number) => MapHandle::from_map_id(*number).ok(),
@@ -78,7 +78,8 @@ impl Sample {
         hashes
             .map(|map| {
                 let most = u64::from(map.max_entries());
-                // Entries that come and go while they are listed can make the list begin anew.
+                // If entries change while they are listed, the listing can start again from the beginning; so it is
+                // bounded.
                 let entries = map.keys().take(map.max_entries() as usize).count() as u64;
                 (map.name().to_string_lossy().into_owned(), entries, most)
             })
@@ -94,12 +95,12 @@ pub(super) fn left(objects: &BTreeSet<Object>) -> Vec<Object> {
     maps.chain(programs).chain(links).filter(|object| objects.contains(object)).collect()
 }
 
-/// How many files a directory has.
+/// Number of files in a directory.
 pub(super) fn files(directory: &Path) -> u64 {
     std::fs::read_dir(directory).map_or(0, |entries| entries.count() as u64)
 }
 
-/// How many bytes they have.
+/// Total size of the files in a directory, in bytes.
 pub(super) fn bytes(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()

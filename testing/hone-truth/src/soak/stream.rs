@@ -1,5 +1,5 @@
-//! Looks at a stream of blocks, or a file, for what must balance: each section's statistics are the sum of its blocks, and
-//! each section begins with the state that the last one ended with.
+//! Checks a stream of blocks, or a file: the statistics of each section must be the sums of its blocks, and each
+//! section must begin with the state at the end of the section before.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,16 +12,16 @@ use super::client::Kinds;
 use super::load::COUNTED;
 use crate::packet::{Packet, Protocol};
 
-/// Faults that are kept; more say nothing new.
+/// Largest number of faults that are kept. More would add nothing.
 const MOST_FAULTS: usize = 20;
 
-/// The load's own traffic, as it was recorded.
+/// The load's own traffic in the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     /// Datagrams of the counted flow, outbound and inbound.
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// Programs with the load's mark that started, and ended.
+    /// Programs with the load's mark that have started, and that have ended.
     pub(super) started: u64,
     pub(super) ended: u64,
 }
@@ -33,56 +33,56 @@ struct Last {
     outbound: bool,
     source: SocketAddr,
     destination: SocketAddr,
-    /// Of TCP.
+    /// Flags of a TCP packet.
     flags: u8,
 }
 
-/// What a stream has been so far.
+/// The state of a stream so far.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     reader: Reader,
-    /// Where the counted datagrams go to.
+    /// Destination addresses of the counted datagrams.
     to: Vec<IpAddr>,
-    /// What the arguments of the counted programs have.
+    /// Text that the arguments of the counted programs contain.
     mark: String,
-    /// Blocks since the beginning, and of this section: packets, process events, connection events.
+    /// Number of blocks since the beginning, and in this section: packets, process events, connection events.
     pub(super) blocks: Kinds,
     section: Kinds,
-    /// What was there at the beginnings of sections, which no reader's numbers count.
+    /// Blocks of snapshots at the beginnings of sections. No reader's statistics count them.
     pub(super) restated: Kinds,
     pub(super) sections: u64,
-    /// The file ends within a block.
+    /// Whether the file ends within a block.
     pub(super) torn: bool,
-    /// Sections that have no statistics: they broke off.
+    /// Number of sections without statistics, because they were cut off.
     pub(super) unfinished: u64,
     open: bool,
     pub(super) processes: HashSet<u32>,
-    /// With the process that opened or accepted it.
+    /// Open connections, with the process that opened or accepted each one.
     pub(super) connections: HashMap<u64, u32>,
-    /// Of open connections.
+    /// The last packet of each open connection.
     last_packets: HashMap<u64, Last>,
-    /// How much state the next section must begin with, if nothing was lost.
+    /// The number of processes and connections in the next section's snapshot, if nothing is lost.
     expected: Option<[u64; 2]>,
     marked: HashSet<u32>,
     pub(super) traffic: Traffic,
-    /// Packets, process events and connection events that the statistics say were lost.
+    /// Packets, process events and connection events that the statistics report as lost.
     pub(super) lost: u64,
     pub(super) faults: Vec<String>,
-    /// What ended without a beginning: a fault, unless something was lost.
+    /// Ends without a beginning. They are faults, unless something was lost.
     pub(super) strange: Vec<String>,
 }
 
 impl Stream {
     /// # Arguments
-    /// `to`: the addresses of the counted datagrams' receiver. `mark`: an argument of the counted programs.
+    /// `to`: the addresses that the counted datagrams are sent to. `mark`: an argument of the counted programs.
     pub(super) fn new(to: Vec<IpAddr>, mark: String) -> Self {
         Self { to, mark, ..Self::default() }
     }
 
-    /// Looks at a whole file, compressed or not; `cut`: it may end within a block, as of a recorder that was killed.
+    /// Checks a whole file, compressed or not. `cut`: the file may end within a block, because its recorder was killed.
     ///
     /// # Errors
-    /// It cannot be read, or is not sound.
+    /// The file cannot be read, or is not valid.
     pub(super) fn of_file(path: &Path, cut: bool) -> Result<Self> {
         let place = || path.display().to_string();
         let bytes = std::fs::read(path).with_context(place)?;
@@ -99,12 +99,12 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Looks at more of the stream.
+    /// Checks the next bytes of the stream.
     ///
     /// # Errors
-    /// It is not sound.
+    /// The stream is not valid.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        // The reader's blocks borrow from it, and the rest of this looks at them.
+        // The reader's blocks borrow from it, while the checks need the rest of `self`.
         let mut reader = std::mem::take(&mut self.reader);
         let result = (|| {
             reader.feed(bytes)?;
@@ -139,7 +139,7 @@ impl Stream {
                     self.processes.insert(event.process);
                     if event.kind == ProcessEventKind::Started
                         && event.arguments.as_ref().is_some_and(|arguments| self.is_marked(arguments))
-                        // Restated at the beginning of another section, it is no other.
+                        // A process in a later section's snapshot is the same process, so it is counted only once.
                         && self.marked.insert(event.process)
                     {
                         self.traffic.started += 1;
@@ -182,7 +182,7 @@ impl Stream {
         }
     }
 
-    /// What is known of a connection that is open, to find out why it still is.
+    /// Describes the history of an open connection, to find out why it is still open.
     pub(super) fn history(&self, connection: u64) -> String {
         let Some(Last { nanos, outbound, source, destination, flags }) = self.last_packets.get(&connection)
         else {
@@ -214,10 +214,10 @@ impl Stream {
         }
     }
 
-    /// The section's statistics are those of its blocks.
+    /// Compares the section's statistics with its blocks.
     fn balance(&mut self, statistics: &Statistics<'_>) {
         let packets = EventCounts {
-            // What the reader's filters left out is not accepted.
+            // `accepted` does not include what the reader's filters left out.
             received: statistics.accepted.or(statistics.received),
             dropped_by_source: statistics.dropped_by_source,
             dropped_by_ring: statistics.dropped_by_ring,
@@ -287,8 +287,8 @@ mod tests {
 
     const ORDER: ByteOrder = ByteOrder::NATIVE;
 
-    /// A section with so many packets, that begins with the processes 1 and `restated` others and one connection, and sees
-    /// a process start; statistics that say something else about the packets by `more`.
+    /// A section with this number of packets. Its snapshot has process 1, `restated` other processes and one
+    /// connection; then one process starts. The statistics report `more` packets than there are.
     fn section(packets: u64, restated: u32, more: u64) -> Vec<u8> {
         let mut out = Vec::new();
         Section::default().emit(ORDER, &mut out).unwrap();
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn sections_that_say_what_they_have_and_go_on_where_the_last_one_ended_are_right() {
-        // Two processes at first, then three.
+        // First two processes, then three.
         assert_eq!(faults(&[section(5, 1, 0), section(0, 2, 0)]), Vec::<String>::new());
     }
 

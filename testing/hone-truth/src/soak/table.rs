@@ -1,4 +1,4 @@
-//! What is printed: a line now and then, and a table at the end.
+//! Prints the results: a line from time to time, and a table at the end.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::judge::{Allowed, Rule, Series};
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Row>,
-    /// Who, and what was not as it should be.
+    /// Faults: who has it, and what it is.
     faults: Vec<(String, String)>,
     notes: Vec<(String, String)>,
 }
@@ -22,7 +22,7 @@ struct Row {
 }
 
 impl Table {
-    /// The series of one number; made when it is first asked for.
+    /// The series of one number. It is made at the first request.
     pub(super) fn series(&mut self, who: &'static str, what: &str, rule: Rule) -> &mut Series {
         let found = self.rows.iter().position(|row| row.who == who && row.what == what);
         let at = found.unwrap_or_else(|| {
@@ -36,12 +36,12 @@ impl Table {
         self.rows.iter_mut().find(|row| row.who == who && row.what == what)
     }
 
-    /// The greatest value so far of a number; 0 if there is none.
+    /// The largest value of a number so far. 0 if there is no such series.
     pub(super) fn peak(&mut self, who: &str, what: &str) -> u64 {
         self.row(who, what).and_then(|row| row.series.peak()).unwrap_or_default()
     }
 
-    /// Says how much of a number may remain after the load, where that depends on others.
+    /// Sets how much of a number may remain after the load, if that depends on other numbers.
     pub(super) fn remains(&mut self, who: &str, what: &str, allowed: Allowed) {
         if let Some(row) = self.row(who, what) {
             row.rule.remains = Some(allowed);
@@ -52,7 +52,7 @@ impl Table {
         self.faults.extend(faults.into_iter().map(|fault| (who.to_owned(), fault)));
     }
 
-    /// What was not as it should be, or why it could not be looked at.
+    /// Adds the faults of a part, or the error that prevented its check.
     pub(super) fn outcome(&mut self, who: &str, outcome: anyhow::Result<Vec<String>>) {
         self.faults(who, outcome.unwrap_or_else(|error| vec![format!("{error:#}")]));
     }
@@ -61,12 +61,12 @@ impl Table {
         self.notes.push((who.to_owned(), note));
     }
 
-    /// Whether everything was as it should be.
+    /// Whether there was no fault.
     pub(super) fn good(&self) -> bool {
         self.faults.is_empty() && self.rows.iter().all(|row| row.series.faults(row.rule).is_empty())
     }
 
-    /// The numbers of the honed that stays, as they are now.
+    /// The current numbers of the honed that stays.
     pub(super) fn line(&self) -> String {
         let now = |what: &str| {
             let row = self.rows.iter().find(|row| row.who == "honed" && row.what == what);
@@ -86,7 +86,7 @@ impl Table {
     }
 }
 
-/// A number, in MiB where it is memory.
+/// A number as text, in MiB if it is memory.
 fn shown(what: &str, value: u64) -> String {
     if what.contains("memory") || what.contains("bytes") {
         let tenths = value * 10 / (1 << 20);

@@ -1,4 +1,4 @@
-//! What the live tests share: whether they can run here, and how they say that not.
+//! Shared by the live tests: checks whether they can run here, and prints the reason if they cannot.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn obstacle() -> Option<String> {
     (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
 }
 
-/// Whether the bench can run here; if not, says why.
+/// Whether the bench can run here. If not, prints the reason.
 ///
 /// # Panics
 /// If it cannot and `HONE_LIVE=required` is set.
@@ -45,7 +45,7 @@ pub(crate) fn ready() -> bool {
     false
 }
 
-/// Says why something is skipped.
+/// Prints why something is skipped.
 ///
 /// # Panics
 /// If `HONE_LIVE=required` is set.
@@ -57,7 +57,7 @@ pub(crate) fn skip(reason: &str) {
     say(&format!("skipped: {reason}"));
 }
 
-/// Not with a macro: the harness would keep the text of a test that passes to itself.
+/// Does not use a print macro, because the test harness hides such output of tests that pass.
 pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(format!("\n{text}\n").as_bytes());
 }
