@@ -1,4 +1,5 @@
-//! Gives a target one input again, from a file: what a fuzzer found, on the stable compiler and in a debugger.
+//! Runs a target on one input from a file. Use it for an input that a fuzzer has found, with the stable compiler or in
+//! a debugger.
 
 use std::{env, fs, process::ExitCode};
 

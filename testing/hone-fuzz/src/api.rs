@@ -1,9 +1,9 @@
-//! Control requests and replies to `hone-api`.
+//! Fuzz target: control requests and replies of `hone-api`.
 
 use hone_api::{ApiVersion, ControlCode, Operation, OriginalStatistics, Request, Statistics, limits};
 
-/// The first four bytes are a control code, of which the two lower ones are also taken for a number of the Linux
-/// protocol; the rest is the input, and also taken for a reply.
+/// The first four bytes are a control code; its two lower bytes are also used as an operation number of the Linux
+/// protocol. The rest is used as the request's input, and also as a reply.
 pub fn api_request(input: &[u8]) {
     let Some((code, input)) = input.split_first_chunk() else { return };
     let number = Operation::try_from(u16::from_le_bytes([code[0], code[1]]));
@@ -18,8 +18,8 @@ pub fn api_request(input: &[u8]) {
     reply(input);
 }
 
-/// An input is refused with a message that names the operation, or every part of it is within bounds and its bytes mean
-/// the same again.
+/// Either the input is refused with a message that names the operation; or every part of it is in bounds, and encoding
+/// it again returns a request with the same meaning.
 fn request(operation: Operation, input: &[u8]) {
     let request = match Request::parse(operation, input) {
         Ok(request) => request,

@@ -1,12 +1,12 @@
-//! A target over what it is known by and a bounded number of mutations of its seeds: part of `cargo test`, the same on
-//! each run. Uses nothing of this crate, so that the driver's workspace can include it.
+//! Runs a target on its known inputs and on a fixed number of mutations of its seeds: part of `cargo test`, the same on
+//! each run. It uses nothing of this crate, so the driver's workspace can include this file.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
 const LONGEST: usize = 4096;
 
-/// Xorshift (Marsaglia 2003), so that every run is the same.
+/// Xorshift random numbers (Marsaglia 2003), the same on every run.
 struct Random(u64);
 
 impl Random {
@@ -59,11 +59,11 @@ fn mutate(input: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     }
 }
 
-/// Gives a target its seeds, every file that is kept for it below `directory` (`corpus/NAME`, `regressions/NAME`), and so
-/// many mutations of its seeds. An input that fails is written to a file.
+/// Runs a target on its seeds, on every file below `directory` that belongs to it (`corpus/NAME`, `regressions/NAME`),
+/// and on `mutations` mutations of its seeds. An input that fails is written to a file.
 ///
 /// # Panics
-/// The target fails, or no file is kept for it.
+/// The target fails, or there is no file for it.
 pub fn run(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], mutations: u32, directory: &Path) {
     let attempt = |input: &[u8], what: &str| {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
@@ -79,7 +79,7 @@ pub fn run(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>], mutations: u32, dir
     }
     let mut files = 0;
     for kind in ["corpus", "regressions"] {
-        // Not every target has failed.
+        // Only targets that have failed before have regressions.
         let Ok(entries) = std::fs::read_dir(directory.join(kind).join(name)) else { continue };
         for entry in entries {
             let path = entry.expect("the directory can be read").path();

@@ -1,4 +1,4 @@
-//! Events and calls of readers to `hone-engine`, in any order.
+//! Fuzz target: events and readers' calls to `hone-engine`, in any order.
 
 use hone_engine::{
     AttachError, Config, Corrected, Detached, Direction, Engine, Event, Family, Filter, Method, NoOwner,
@@ -9,19 +9,19 @@ use hone_pcapng::Block;
 
 use crate::input::Input;
 
-/// A reader, and what it has been told.
+/// A reader, and what it has received.
 struct Reader {
     id: ReaderId,
-    /// Of the section being read.
+    /// Parses the section that is being read.
     stream: hone_pcapng::Reader,
-    /// Blocks of the section so far.
+    /// Number of blocks in the section so far.
     blocks: u64,
     ended: bool,
-    /// Live and restated ones, over all sections.
+    /// Number of blocks, live and from snapshots, over all sections.
     told: PerKind,
-    /// The longest snap length it ever had; 0: unlimited.
+    /// The longest snap length that it ever had. 0 means unlimited.
     snap_length: u32,
-    /// It has read [`Read::Empty`] and not been woken since.
+    /// Whether its last read was [`Read::Empty`] and it has not been woken since.
     waiting: bool,
 }
 
@@ -29,13 +29,13 @@ struct Harness {
     engine: Engine,
     now: u64,
     readers: Vec<Reader>,
-    /// The reader that was detached last, while its blocks are not released.
+    /// The reader that was detached last, until its blocks are released.
     leaving: Option<Detached>,
     packets: u64,
 }
 
-/// The first byte is about the configuration; then come calls, one after the other. Whatever they are: each reader gets
-/// whole, sound sections, no wake-up is lost, and the counts agree with each other and with what was read.
+/// The first byte selects the configuration; the calls follow one after another. For every input: each reader gets
+/// complete, valid sections; no wake-up is lost; and the counts agree with each other and with what was read.
 pub fn engine_events(input: &[u8]) {
     let mut input = Input::new(input);
     let shape = input.u8();
@@ -140,7 +140,7 @@ impl Harness {
                 let _ = self.engine.set_default_ring_bytes(bytes);
             }
         }
-        // Signals may also be taken later than after each call.
+        // Signals may also be taken later, not only after each call.
         if step != 7 {
             self.wake();
         }
@@ -201,7 +201,7 @@ impl Harness {
         let length = usize::from(input.u16() % 1500);
         let mut data = vec![input.u8(); length];
         if input.flag() {
-            // With ports, so that the open-connection list may name its owner.
+            // Sets ports, so that the open-connection list may name an owner.
             data.splice(
                 0..0,
                 [0x45, 0, 0, 30, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 80, 0, 80],
@@ -286,11 +286,11 @@ impl Harness {
         });
     }
 
-    /// Reads once; gives whether there is nothing more for now.
+    /// Reads once. Returns whether there is nothing more to read for now.
     fn read(&mut self, index: usize, size: usize) -> bool {
         let mut buffer = vec![0; size];
         let read = self.engine.read(self.readers[index].id, &mut buffer, self.now);
-        // The call itself may have queued blocks whose time had come, and says so before it is over.
+        // This read may have queued blocks of held packets that have expired. It has to signal that before it returns.
         self.wake();
         let reader = &mut self.readers[index];
         let Ok(read) = read else {
@@ -369,13 +369,13 @@ impl Reader {
     }
 }
 
-/// Few processes, so that ids are met again, and reused.
+/// Chooses one of a few processes, so that ids occur again and are reused.
 const fn process(input: &mut Input<'_>) -> ProcessKey {
     let byte = input.u8();
     ProcessKey { pid: (byte & 7) as u32, start: (byte >> 3 & 1) as u64 }
 }
 
-/// Few connections, some with long ids.
+/// Chooses one of a few connections, some of them with long ids.
 const fn connection(input: &mut Input<'_>) -> u64 {
     let byte = input.u8();
     (byte & 7) as u64 | ((byte >> 3 & 1) as u64) << 40

@@ -1,4 +1,5 @@
-//! Files that others have written to what reads them: recordings and captures in whatever form, configuration, lists.
+//! Fuzz targets: files from outside, for the code that reads them: recordings and captures in all formats,
+//! configuration, lists.
 
 use std::path::{Component, Path};
 use std::sync::LazyLock;
@@ -7,7 +8,7 @@ use honeutil::platform::fuzzing::{listed_sockets, manifest};
 use honeutil::show::fuzzing::{contents, matches, show};
 use honeutil::show::select::Selection;
 
-/// What is shown of the streams.
+/// The selections of `show` that are tried.
 static SELECTIONS: LazyLock<[Selection; 3]> = LazyLock::new(|| {
     let expression = "ip[8] < 65 and (tcp[tcpflags] & tcp-syn != 0 or udp port 53 or icmp6 or greater 40)";
     [
@@ -22,8 +23,8 @@ static SELECTIONS: LazyLock<[Selection; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// The first byte says how long the chunks are, the second what is selected; the rest is a recording, or a capture of
-/// another program. Chunks make no difference, and what is shown is printable text and JSON.
+/// The first byte is the size of the chunks, the second one chooses the selection. The rest is a recording, or another
+/// program's capture. The size of the chunks must make no difference, and the output must be printable text and JSON.
 pub fn show_stream(input: &[u8]) {
     let Some((&[chunk, selection], stream)) = input.split_first_chunk() else { return };
     let selection = &SELECTIONS[usize::from(selection) % SELECTIONS.len()];
@@ -36,7 +37,7 @@ pub fn show_stream(input: &[u8]) {
     }
 }
 
-/// A file that may be compressed. What is not is as it was; what is, is read to a bound.
+/// A file that may be compressed. Plain data must come out unchanged; compressed data is read up to a limit.
 pub fn show_compressed(input: &[u8]) {
     const MOST: u64 = 1 << 16;
     let compressed = input.starts_with(&[0x1F, 0x8B, 8]) || input.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]);
@@ -47,7 +48,8 @@ pub fn show_compressed(input: &[u8]) {
     }
 }
 
-/// An expression, NUL, and a packet that is looked at whole and cut off. An expression that is refused says why.
+/// An expression, NUL, and a packet. The packet is matched complete and cut. A refused expression must have a message
+/// that says why.
 pub fn filter_expression(input: &[u8]) {
     let end = input.iter().position(|&byte| byte == 0).unwrap_or(input.len());
     let (text, packet) = input.split_at(end);
@@ -62,7 +64,7 @@ pub fn filter_expression(input: &[u8]) {
     }
 }
 
-/// A value of an option.
+/// The values of options.
 pub fn option_values(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = honeutil::cli::parse::values(&text);
@@ -71,15 +73,15 @@ pub fn option_values(input: &[u8]) {
     }
 }
 
-/// honed's configuration. What is refused names the file.
+/// honed's configuration. An error must name the file.
 pub fn configuration(input: &[u8]) {
     if let Err(error) = honed::fuzzing::configuration(&String::from_utf8_lossy(input)) {
         assert!(error.starts_with("hone.toml: "), "{error}");
     }
 }
 
-/// The first byte says which of the kernel's lists of sockets it is, or that it is an installation's manifest. Sockets
-/// have an inode; a manifest names files by plain absolute paths, and is read as it was written.
+/// The first byte chooses one of the kernel's lists of sockets, or an installation's manifest. Each socket must have an
+/// inode. A manifest must contain plain absolute paths only, and must be equal after it is written and read again.
 pub fn local_files(input: &[u8]) {
     let Some((&which, text)) = input.split_first() else { return };
     let text = String::from_utf8_lossy(text);

@@ -1,4 +1,4 @@
-//! The reader protocol, from both sides.
+//! Fuzz targets: the reader protocol, from both sides.
 
 use std::io::Write as _;
 use std::net::Shutdown;
@@ -11,8 +11,8 @@ use hone_client::{Connection, Read, ReaderError, Refusal};
 use hone_pcapng::Reader;
 use honed::fuzzing::{MOST, requests, session};
 
-/// The first byte says how long the pieces are, the rest is what a client sends to honed. Pieces make no difference,
-/// and what is taken for requests are the bytes that came.
+/// The first byte is the size of the pieces; the rest is what a client sends to honed. The size of the pieces must make
+/// no difference, and the requests that are found must consist of the bytes that were sent.
 pub fn server_frames(input: &[u8]) {
     let Some((&piece, bytes)) = input.split_first() else { return };
     let bytes = &bytes[..bytes.len().min(MOST)];
@@ -38,8 +38,8 @@ pub fn server_frames(input: &[u8]) {
     assert_eq!(requests(bytes, usize::MAX), (found, bad), "in pieces of {piece}");
 }
 
-/// What a client sends to a honed that serves it. Each request is answered once, in order; what is none is refused, and
-/// that is the end; all that comes is in whole frames, and what is in them is sound.
+/// What a client sends to a honed that serves it. Each request must get one answer, in order. Bytes that are not a
+/// request must be refused, and end the session. Everything that honed sends must be in complete, valid frames.
 pub fn server_session(input: &[u8]) {
     let input = &input[..input.len().min(MOST)];
     let (asked, bad) = requests(input, usize::MAX);
@@ -50,7 +50,7 @@ pub fn server_session(input: &[u8]) {
     while let Some((head, after)) = rest.split_first_chunk() {
         let header = Header::decode(head);
         let kind = Kind::try_from(header.kind).expect("honed sends frames that it knows");
-        // The client has left while it was sent.
+        // The client disconnected while honed was sending.
         let Some((payload, after)) = after.split_at_checked(header.length as usize) else { break };
         let is_first = rest.len() == got.len();
         rest = after;
@@ -80,8 +80,8 @@ pub fn server_session(input: &[u8]) {
     }
 }
 
-/// The first byte says when the client asks for something and how much it reads at once, the rest is what a service
-/// sends. The client ends with an error that says why, having read no more than came.
+/// The first byte says when the client sends requests and how much it reads at once; the rest is what the service
+/// sends. The client must end with an error that says why, and must not read more than was sent.
 pub fn client_frames(input: &[u8]) {
     let Some((&how, bytes)) = input.split_first() else { return };
     let bytes = &bytes[..bytes.len().min(MAX_UNKNOWN_BYTES)];
@@ -108,7 +108,7 @@ fn talk(mut connection: Connection, how: u8, most: usize) -> ReaderError {
                 _ => connection.log_levels().map(drop),
             };
             match asked {
-                // What it asked is over; the stream goes on.
+                // Its request is finished. The stream continues.
                 Ok(()) | Err(ReaderError::Refused { .. }) => {}
                 Err(ReaderError::Ended { .. }) => continue,
                 Err(error) => return error,

@@ -1,6 +1,6 @@
-//! Bytes as a supply of small decisions.
+//! Reads small decisions from the input's bytes.
 
-/// Hands out bytes; zeros once there are none left.
+/// Returns the input's bytes one after another, and zeros when there are none left.
 pub(crate) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {

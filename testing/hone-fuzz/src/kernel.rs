@@ -1,4 +1,4 @@
-//! What the kernel sends to `hone-linux`.
+//! Fuzz target: the records that the kernel sends to `hone-linux`.
 
 use std::cell::RefCell;
 
@@ -6,11 +6,11 @@ use hone_engine::Event;
 use hone_linux::fuzzing::Records;
 
 thread_local! {
-    /// Kept, as it asks the system for names.
+    /// Made only once, because it asks the system for names.
     static RECORDS: RefCell<Records> = RefCell::new(Records::start());
 }
 
-/// Records, one behind the other. What they carry is within them.
+/// Records, one after another. The data that they report must be within the input.
 pub fn kernel_records(input: &[u8]) {
     let mut carried = 0;
     let read = RECORDS.with_borrow_mut(|records| {

@@ -1,10 +1,10 @@
-//! What the fuzz targets do with their bytes. Each target takes any bytes at all, and panics where what it drives does
-//! not keep a promise.
+//! The fuzz targets. Each target accepts any bytes, and panics if the code that it tests breaks a promise.
 //!
-//! Three things run them: `testing/fuzz/` under libFuzzer, which needs a nightly compiler; `tests/smoke.rs`, a bounded part of
-//! `cargo test`; and, for one input that failed, the example `replay`. The seeds are made here, by the code that knows
-//! what sound input looks like; `testing/fuzz/corpus` keeps what libFuzzer has found beyond them, `testing/fuzz/regressions` what failed
-//! once. The driver's requests have their target beside the driver: `driver/kernel/hone-driver/tests/hostile.rs`.
+//! They run in three ways: with libFuzzer in `testing/fuzz/`, which needs a nightly compiler; a bounded number of
+//! inputs in `tests/smoke.rs`, as a part of `cargo test`; and one input that failed, with the example `replay`. The
+//! seeds are made here, by the same code that writes valid data. `testing/fuzz/corpus` keeps further inputs that
+//! libFuzzer has found; `testing/fuzz/regressions` keeps inputs that have failed. The target for the driver's requests
+//! is in the driver's workspace: `driver/kernel/hone-driver/tests/hostile.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -28,10 +28,10 @@ pub use kernel::kernel_records;
 pub use packet::packet_checksums;
 pub use pcapng::pcapng_reader;
 
-/// A target: its name, what it does with bytes, and its seeds.
+/// A target: its name, its function, and the function that makes its seeds.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-/// All targets, each by the name it has in `testing/fuzz/fuzz_targets`.
+/// All targets. Their names are those in `testing/fuzz/fuzz_targets`.
 pub const TARGETS: [Target; 14] = [
     ("pcapng_reader", pcapng_reader, seeds::pcapng_reader),
     ("api_request", api_request, seeds::api_request),

@@ -1,9 +1,10 @@
-//! Packets in pieces to `hone-packet`.
+//! Fuzz target: packets in pieces for `hone-packet`.
 
 use hone_packet::{Headers, packet_checksums as checksums};
 
-/// The first byte says how long the pieces are, the rest is the packet. Pieces make no difference, and a packet that
-/// gets its checksums has them, and headers.
+/// The first byte is the size of the pieces; the rest is the packet. The size of the pieces must make no difference. If
+/// the packet's checksums can be computed, its headers can be read; and after the checksums are written, they must be
+/// correct.
 pub fn packet_checksums(input: &[u8]) {
     let Some((&piece, packet)) = input.split_first() else { return };
     let result = checksums(packet.chunks(usize::from(piece).max(1)));

@@ -1,15 +1,15 @@
-//! Streams to `hone-pcapng`.
+//! Fuzz target: streams for `hone-pcapng`.
 
 use hone_pcapng::{EmitError, ReadError, Reader};
 
-/// No block longer than this is read, so that an input cannot ask for much memory.
+/// Longest block that is read, so that an input cannot make the reader use much memory.
 const LIMIT: u32 = 1 << 20;
 
-/// What a reader says about a stream: where each block was and its bytes, and how it ended.
+/// A reader's result for a stream: the position and the bytes of each block, and how the stream ended.
 type Told = (Vec<(u64, Vec<u8>)>, Result<(), ReadError>);
 
-/// The first byte says how long the chunks are, the rest is the stream. Chunks make no difference, blocks follow each
-/// other without gaps, and a block that is emitted again is read as the same block.
+/// The first byte is the size of the chunks; the rest is the stream. The size of the chunks must make no difference,
+/// blocks must follow each other without gaps, and a block that is emitted again must be read as the same block.
 pub fn pcapng_reader(input: &[u8]) {
     let Some((&chunk, stream)) = input.split_first() else { return };
     let (blocks, end) = read(stream, usize::from(chunk).max(1));
@@ -49,7 +49,7 @@ fn read(stream: &[u8], chunk: usize) -> Told {
 fn emit_again(stream: &[u8]) {
     let mut reader = Reader::with_limit(LIMIT);
     reader.feed(stream).expect("there is memory");
-    // Reads what the first one's blocks are emitted as.
+    // Reads the blocks that are emitted again.
     let mut second = Reader::new();
     while let Ok(Some(item)) = reader.next_block() {
         let mut bytes = vec![];

@@ -1,9 +1,10 @@
-//! Golden recordings: what the kernel has sent, as it came from the ring buffer, played through decoder, engine and readers.
-//! The bytes that the readers get are compared, by their SHA-256, with those of the day when the recording was kept: so a
-//! change that is to leave them alone shows that it does.
+//! Golden recordings: data that the kernel has sent, kept as it came from the ring buffer, and played through decoder,
+//! engine and readers. The SHA-256 digests of the bytes that the readers get are compared with the digests from the day
+//! when the recording was made. So they show whether a change that should not affect these bytes does affect them.
 //!
-//! A recording is a pair of files: `NAME.restated`, the state of the host at the start, and `NAME.live`. Set `HONE_GOLDEN`
-//! to a directory with further ones, and `HONE_GOLDEN_KEEP` to write the digests there anew (the file `digests`).
+//! A recording is a pair of files: `NAME.restated` is the snapshot of the host at the start, `NAME.live` is what
+//! followed. Set `HONE_GOLDEN` to a directory with more recordings; set `HONE_GOLDEN_KEEP` to write new digests into
+//! its file `digests`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,13 +15,13 @@ use hone_engine::{Config, Engine, Event, Filter, Nanos, Read, ReaderId, ReaderOp
 use hone_linux::fuzzing::Records;
 use sha2::{Digest as _, Sha256};
 
-/// Events between two reads.
+/// Number of events between two reads.
 const BATCH: usize = 100;
 
 /// A reader, and the digest of what it has read.
 struct Reader {
     id: ReaderId,
-    /// It reads in each of so many rounds.
+    /// It reads in every `every`th round.
     every: usize,
     digest: Sha256,
     bytes: u64,
@@ -29,7 +30,7 @@ struct Reader {
 struct Play {
     engine: Engine,
     readers: Vec<Reader>,
-    /// The latest time of an event.
+    /// The latest time of any event.
     now: Nanos,
     events: usize,
 }
@@ -40,7 +41,8 @@ impl Play {
         Self { engine: Engine::new(config).expect("there is memory"), readers: vec![], now: 0, events: 0 }
     }
 
-    /// What users have: everything; headers only; a filter; and one that falls behind, so that its ring overflows.
+    /// Attaches typical readers: one for everything, one for headers only, one with a filter, and one that is so slow
+    /// that its ring buffer overflows.
     fn attach(&mut self) {
         for (ring_bytes, snap_length, every) in
             [(1 << 20, 0, 1), (1 << 20, 68, 1), (1 << 20, 1500, 3), (1024, 0, 10)]
@@ -71,7 +73,7 @@ impl Play {
         }
         if self.events.is_multiple_of(50 * BATCH) {
             for reader in &self.readers {
-                // Refused where the mark before is not read yet.
+                // The engine refuses it while the mark before has not been read.
                 let _ = self.engine.mark_restart(reader.id, self.now);
             }
         }
@@ -105,7 +107,7 @@ impl Play {
     }
 }
 
-/// The digests of a recording, one for each reader.
+/// The digests of a recording, one per reader.
 fn digests(stem: &Path) -> String {
     let part = |extension| {
         let path = stem.with_extension(extension);

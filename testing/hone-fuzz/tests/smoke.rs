@@ -1,4 +1,4 @@
-//! Every fuzz target over what is kept for it and a bounded number of mutations of its seeds. The same on each run.
+//! Runs every fuzz target on its kept inputs and on a fixed number of mutations of its seeds. The same on each run.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ macro_rules! targets {
     };
 }
 
-// How many mutations each is worth here: the last ones make system calls.
+// The number of mutations for each target. Slow targets get fewer.
 targets! {
     pcapng_reader: 20_000,
     api_request: 20_000,

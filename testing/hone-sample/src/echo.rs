@@ -1,4 +1,4 @@
-//! Echo requests (RFC 792, RFC 4443), by what this user may have: a ping socket, or a raw one.
+//! Echo requests (RFC 792, RFC 4443). Uses a ping socket or a raw socket, whichever this user may open.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -10,21 +10,22 @@ use rustix::net::{AddressFamily, SocketType, ipproto, socket};
 
 use crate::PATIENCE;
 
-/// Protocol number of ICMP, as an IPv4 header has it.
+/// Protocol number of ICMP in an IPv4 header.
 const ICMP: u8 = 1;
-/// What a request carries besides its header, bytes.
+/// Length of a request's data after the header, in bytes.
 const DATA: usize = 1000;
 
 /// A socket for echo requests to one host.
 pub(crate) struct Echo {
-    /// The standard library has no ICMP sockets; what is used of this one works for them as well.
+    /// The standard library has no ICMP sockets, but the functions that are used here also work for them.
     socket: UdpSocket,
     host: IpAddr,
     raw: bool,
 }
 
 impl Echo {
-    /// A ping socket, where `net.ipv4.ping_group_range` permits it; else a raw one, which takes `CAP_NET_RAW`.
+    /// Opens a ping socket if `net.ipv4.ping_group_range` permits it, otherwise a raw socket, which needs
+    /// `CAP_NET_RAW`.
     pub(crate) fn new(host: IpAddr) -> io::Result<Self> {
         let (family, protocol) = match host {
             IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
@@ -46,7 +47,7 @@ impl Echo {
         self.socket.send_to(&request, SocketAddr::new(self.host, 0))?;
         let started = Instant::now();
         let mut buffer = [0; 2 * DATA];
-        // A raw socket gets a copy of every ICMP message, that of the request, too.
+        // A raw socket gets a copy of every ICMP message, including the request itself.
         while started.elapsed() < PATIENCE {
             let length = self.socket.recv(&mut buffer)?;
             let message = &buffer[..length];
@@ -60,7 +61,7 @@ impl Echo {
             else {
                 continue;
             };
-            // The identifier of a ping socket is the kernel's choice, and others' answers don't get there.
+            // The kernel chooses the identifier of a ping socket, and delivers only answers with this identifier to it.
             let ours = !self.raw || [*id0, *id1] == identifier;
             if *k == kind && ours && [*sequence0, *sequence1] == sequence.to_be_bytes() {
                 return Ok(());
@@ -69,16 +70,16 @@ impl Echo {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Type, code, checksum, identifier, sequence number, data.
+    /// Makes a request: type, code, checksum, identifier, sequence number, data.
     fn request(&self, sequence: u16) -> Vec<u8> {
         let kind = if self.host.is_ipv4() { 8 } else { 128 };
         let mut message = vec![kind, 0, 0, 0];
         message.extend_from_slice(&id().to_be_bytes()[2..]);
         message.extend_from_slice(&sequence.to_be_bytes());
         message.resize(message.len() + DATA, b'.');
-        // The kernel computes the others: a ping socket's, and each of ICMPv6.
+        // The kernel computes the other checksums: those of ping sockets and those of ICMPv6.
         if self.raw && self.host.is_ipv4() {
-            // ICMP's checksum has no addresses in it.
+            // ICMP's checksum does not include addresses.
             let anywhere = Ipv4Addr::UNSPECIFIED;
             let addresses = Addresses::V4 { source: anywhere, destination: anywhere };
             if let Ok(Some(checksum)) = transport_checksum(&addresses, ICMP, [message.as_slice()]) {

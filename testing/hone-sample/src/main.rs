@@ -1,9 +1,10 @@
-//! Traffic for a first recording, so that it shows something on a quiet machine, too: five processes that use TCP, UDP
-//! and ICMP, over IPv4 and IPv6, on loopback addresses only. `scripts/quickstart` plays it.
+//! Traffic for a first recording, so that even a quiet machine has something to show: five processes that use TCP, UDP
+//! and ICMP, over IPv4 and IPv6, on loopback addresses only. `scripts/quickstart` runs it.
 //!
-//! A process is named after its executable. So each part runs from a copy of this program with a name of its own, in
-//! the folder `sample` beside it. A part begins with one line on standard output: its process id, then the addresses
-//! where it serves. Everything is bounded: sockets give up after [`PATIENCE`], and a server ends with its standard input.
+//! The name of a process is the name of its executable. So each part runs from a copy of this program with its own
+//! name, in the folder `sample` beside it. A part first prints one line to standard output: its process id, then the
+//! addresses at which it serves. Everything has a limit: sockets give up after [`PATIENCE`], and a server ends when its
+//! standard input ends.
 
 #![forbid(unsafe_code)]
 
@@ -25,14 +26,14 @@ COMMAND (`sudo -n`) runs the part that sends echo requests, where this user may 
 
 /// How long a socket waits before its process gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
-// A summary shows the busiest processes only. So each part moves some hundred kilobytes, in a few milliseconds.
-/// What `sample-download` asks for, bytes.
+// A summary shows only the busiest processes. So each part moves some hundred kilobytes within a few milliseconds.
+/// Number of bytes that `sample-download` requests.
 const DOWNLOAD: usize = 3 << 20;
-/// How many questions `sample-lookup` asks at each address.
+/// Number of questions that `sample-lookup` sends to each address.
 const QUESTIONS: usize = 100;
-/// How many echo requests `sample-ping` sends to each address.
+/// Number of echo requests that `sample-ping` sends to each address.
 const ECHO_REQUESTS: u16 = 50;
-/// The longest question and the answer to it, bytes.
+/// Length of the longest question and of its answer, in bytes.
 const DATAGRAM: usize = 1000;
 
 type Outcome<T = ()> = Result<T, String>;
@@ -62,12 +63,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what failed.
+/// Adds what failed to an error.
 fn saying<E: Display>(what: impl Display) -> impl FnOnce(E) -> String {
     move |error| format!("{what}: {error}")
 }
 
-/// Runs all parts, one after the other, and prints who they were. What this machine does not permit is left out, and said.
+/// Runs all parts, one after another, and prints their process ids. Leaves out, and reports, what this machine does not
+/// permit.
 fn play(with_rights: &[&str]) -> Outcome {
     let mut hosts = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
     match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
@@ -99,7 +101,7 @@ fn play(with_rights: &[&str]) -> Outcome {
     Ok(())
 }
 
-/// Where the copies of this program are.
+/// The folder with the copies of this program.
 struct Place {
     program: PathBuf,
     folder: PathBuf,
@@ -113,11 +115,11 @@ impl Place {
         Ok(Self { program, folder })
     }
 
-    /// Starts the part with this name from a copy of that name, and waits until it says that it is there.
+    /// Starts a part from a copy with the part's name, and waits until the part reports that it is ready.
     fn start(&self, name: &str, arguments: &[String], prefix: &[&str]) -> Outcome<Part> {
         let name_shown = format!("sample-{name}");
         let copy = self.folder.join(&name_shown);
-        // An older copy may be somebody else's, or run: it is replaced, not written to.
+        // An older copy may belong to another user, or may be running: it is replaced, not overwritten.
         match fs::remove_file(&copy) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(saying(copy.display())(error));
@@ -142,17 +144,17 @@ impl Place {
     }
 }
 
-/// A part that runs.
+/// A running part.
 struct Part {
     name: String,
     child: Child,
     stdout: BufReader<ChildStdout>,
-    /// Where it serves.
+    /// The addresses at which it serves.
     addresses: Vec<String>,
 }
 
 impl Part {
-    /// Reads the part's first line, and prints who it is.
+    /// Reads the part's first line and prints the process.
     fn greet(&mut self) -> Outcome {
         let mut line = String::new();
         self.stdout.read_line(&mut line).map_err(saying(&self.name))?;
@@ -165,7 +167,7 @@ impl Part {
         Ok(())
     }
 
-    /// Ends its input, on which a server waits, and waits for its end.
+    /// Closes the part's input, which ends a server, and waits until the part ends.
     fn finish(&mut self) -> Outcome {
         drop(self.child.stdin.take());
         let status = self.child.wait().map_err(saying(&self.name))?;
@@ -173,19 +175,19 @@ impl Part {
     }
 }
 
-/// The first line of a part.
+/// Prints the first line of a part.
 fn say(addresses: &[SocketAddr]) -> Outcome {
     let addresses: String = addresses.iter().map(|address| format!(" {address}")).collect();
     let mut out = io::stdout().lock();
     writeln!(out, "{}{addresses}", id()).and_then(|()| out.flush()).map_err(saying("standard output"))
 }
 
-/// Waits for the end of standard input; threads that serve end with the process.
+/// Waits for the end of standard input. Threads that serve end with the process.
 fn until_told() -> Outcome {
     io::copy(&mut io::stdin().lock(), &mut io::sink()).map(drop).map_err(saying("standard input"))
 }
 
-/// A part that does something at each of the addresses.
+/// A part that runs `at` for each address.
 fn part(addresses: &[&str], at: fn(SocketAddr) -> io::Result<()>) -> Outcome {
     say(&[])?;
     addresses
@@ -193,14 +195,14 @@ fn part(addresses: &[&str], at: fn(SocketAddr) -> io::Result<()>) -> Outcome {
         .try_for_each(|address| at(address.parse().map_err(saying(address))?).map_err(saying(address)))
 }
 
-/// `sample-server`: a connection begins with how many bytes are wanted, as eight bytes, big-endian.
+/// `sample-server`. A connection begins with the number of requested bytes: eight bytes, big-endian.
 fn serve(addresses: &[&str]) -> Outcome {
     let mut local = Vec::new();
     for address in addresses {
         let listener = TcpListener::bind(address).map_err(saying(address))?;
         local.push(listener.local_addr().map_err(saying(address))?);
         thread::spawn(move || {
-            // A client that goes away ends its connection, and not the server.
+            // A client that disconnects ends its connection, not the server.
             listener.incoming().for_each(|stream| drop(stream.and_then(serve_one)));
         });
     }
@@ -217,7 +219,7 @@ fn serve_one(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// `sample-download`.
+/// `sample-download`: requests [`DOWNLOAD`] bytes from a server.
 fn download(server: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -235,7 +237,7 @@ fn answer(addresses: &[&str]) -> Outcome {
         thread::spawn(move || {
             let mut question = [0; DATAGRAM];
             while let Ok((_, peer)) = socket.recv_from(&mut question) {
-                // Who asked and is gone gets no answer.
+                // A client that no longer exists gets no answer.
                 let _ = socket.send_to(&[b'.'; DATAGRAM], peer);
             }
         });
@@ -244,7 +246,7 @@ fn answer(addresses: &[&str]) -> Outcome {
     until_told()
 }
 
-/// `sample-lookup`.
+/// `sample-lookup`: sends [`QUESTIONS`] questions to a server and reads the answers.
 fn look_up(server: SocketAddr) -> io::Result<()> {
     let local: IpAddr =
         if server.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
@@ -258,7 +260,7 @@ fn look_up(server: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// `sample-ping`.
+/// `sample-ping`: sends [`ECHO_REQUESTS`] echo requests to a host.
 fn ping(host: SocketAddr) -> io::Result<()> {
     let echo = echo::Echo::new(host.ip())?;
     (1..=ECHO_REQUESTS).try_for_each(|sequence| echo.ask(sequence))

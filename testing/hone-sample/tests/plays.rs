@@ -1,4 +1,4 @@
-//! The sample traffic, played: on any machine, by any user.
+//! Plays the sample traffic. Works on any machine, for any user.
 
 use std::process::Command;
 

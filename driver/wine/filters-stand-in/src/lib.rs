@@ -1,6 +1,6 @@
-//! For tests only: stands in for `fwpuclnt.dll` under Wine, whose own has no filters. It keeps objects of the filtering
-//! platform with their references, and transactions: what is committed is in `C:\hone\filters.txt`, one object a line.
-//! Where `C:\hone\filters.fail` has a number, the filter after so many is refused.
+//! For tests only: replaces Wine's `fwpuclnt.dll`, which has no filters. It keeps the objects of the filtering platform
+//! with their references, and it has transactions. Committed objects are in `C:\hone\filters.txt`, one object per line.
+//! If `C:\hone\filters.fail` contains a number, that number of filters is accepted and the next one is refused.
 #![cfg(windows)]
 #![allow(
     clippy::missing_safety_doc,

@@ -1,4 +1,4 @@
-//! The objects, as the platform keeps them.
+//! The objects that the filtering platform keeps.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;
@@ -85,14 +85,14 @@ impl From<String> for Word {
     }
 }
 
-/// What a session sees.
+/// The objects as one session sees them.
 pub(crate) struct Store {
     objects: Vec<Object>,
     is_changing: bool,
 }
 
 impl Store {
-    /// What is committed.
+    /// The objects that are committed.
     pub(crate) fn read() -> Self {
         let text = fs::read_to_string(FILE).unwrap_or_default();
         let objects = text.lines().map(|line| Object(line.split(' ').map(str::to_owned).collect()));

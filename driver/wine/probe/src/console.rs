@@ -1,4 +1,4 @@
-//! What a console tells its programs, told by a test: Wine's own consoles send Ctrl-C and nothing else.
+//! Sends a console's events to programs. Wine's own consoles send only Ctrl-C, so tests need this for the other events.
 
 use std::ffi::CStr;
 use std::io;
@@ -10,12 +10,12 @@ use windows_sys::Win32::System::Threading::{
     CreateRemoteThread, LPTHREAD_START_ROUTINE, OpenProcess, PROCESS_ALL_ACCESS,
 };
 
-/// The library that has the consoles' side of a program.
+/// The library with the program's side of a console.
 const LIBRARY: &str = "kernelbase.dll\0";
-/// Where it takes a console's event: Windows, and Wine of Ctrl-C, has a new thread of the program begin there.
+/// The function that handles a console's event. Windows, and Wine for Ctrl-C, runs it in a new thread of the program.
 const ROUTINE: &CStr = c"CtrlRoutine";
 
-/// Tells a program a console's event, by the number that its handlers are called with.
+/// Sends a console's event to a program. `event` is the number that the program's handlers receive.
 pub(crate) fn signal(pid: u32, event: usize) -> io::Result<()> {
     let name: Vec<u16> = LIBRARY.encode_utf16().collect();
     // SAFETY: the name ends with NUL.

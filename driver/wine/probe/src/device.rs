@@ -1,4 +1,4 @@
-//! The commands.
+//! Carries out the commands.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write, stdin, stdout};
@@ -15,7 +15,7 @@ use crate::console;
 use crate::pipes::Pipe;
 use crate::resources::{Version, manifest};
 
-/// What the test has opened; by number.
+/// What the test has opened, by number.
 #[derive(Default)]
 struct Opened {
     files: Vec<Option<Device>>,
@@ -24,7 +24,7 @@ struct Opened {
     pipes: Vec<Option<Pipe>>,
 }
 
-/// Carries out commands until there are no more.
+/// Carries out commands until the input ends.
 pub(crate) fn serve() {
     let mut opened = Opened::default();
     for line in stdin().lock().lines().map_while(Result::ok) {
@@ -76,7 +76,7 @@ fn carry_out(words: &[&str], opened: &mut Opened) -> io::Result<String> {
         "socket" => {
             let socket = UdpSocket::bind(words[1])?;
             let address = socket.local_addr()?;
-            // Wine tells whose a socket is once it was used.
+            // Wine knows the owner of a socket only after the socket was used.
             socket.send_to(b"x", address)?;
             opened.sockets.push(socket);
             Ok(address.port().to_string())
@@ -161,7 +161,7 @@ fn send(device: &Device) -> io::Result<String> {
     Ok(open.len().to_string())
 }
 
-/// An open connection as the driver is told of it.
+/// An open connection in the form in which it is reported to the driver.
 fn known(open: &Open) -> OpenConnection {
     let local = open.local.ip();
     OpenConnection {

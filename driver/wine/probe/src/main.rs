@@ -1,5 +1,5 @@
-//! For tests only: a program under Wine that does with Hone's device what it is told, one command a line on its standard
-//! input, and answers each with a line. So a test, which is a program of Linux, has as many readers as it likes.
+//! For tests only: a program under Wine that uses Hone's device as a test demands. It reads one command per line on its
+//! standard input, and answers each with one line. A test is a Linux program; each probe is one more reader for it.
 //!
 //! | command | does | answers |
 //! |---|---|---|
@@ -16,7 +16,7 @@
 //! | `service` | | the state of the driver's service |
 //! | `service-start`, `service-stop` | starts it; stops it, and waits | for the latter `done`, `refused` or `pending` |
 //! | `programs NAME` | | process ids of the programs of this name |
-//! | `signal PID EVENT` | tells a program an event of its console, by its number | |
+//! | `signal PID EVENT` | sends a console's event to a program, by the event's number | |
 //! | `version FILE` | | versions of file and product, type and subtype, of the file's version resource |
 //! | `version FILE NAME` | | a text of it |
 //! | `manifest FILE` | | level and number of systems, of a program's manifest |

@@ -9,14 +9,14 @@ use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
 use windows_sys::Win32::Storage::FileSystem::PIPE_ACCESS_INBOUND;
 use windows_sys::Win32::System::Pipes::{ConnectNamedPipe, CreateNamedPipeW};
 
-/// One to read from, its own or somebody else's.
+/// A pipe to read from: the probe's own, or another program's.
 pub(crate) enum Pipe {
     Own(File),
     Other(File),
 }
 
 impl Pipe {
-    /// Makes one, whose writer is still to come.
+    /// Makes a pipe. Its writer connects later.
     pub(crate) fn new(name: &str) -> io::Result<Self> {
         let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
         // SAFETY: the name ends with NUL. All else is plain: one instance, of bytes, that waits.
@@ -28,12 +28,12 @@ impl Pipe {
         Ok(Self::Own(unsafe { File::from_raw_handle(pipe) }))
     }
 
-    /// Opens one that is there.
+    /// Opens an existing pipe.
     pub(crate) fn open(name: &str) -> io::Result<Self> {
         File::open(name).map(Self::Other)
     }
 
-    /// One read, which waits for the writer and for what it writes; nothing: it has gone.
+    /// Reads once. Waits for the writer and for its data; returns nothing if the writer has closed the pipe.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Own(file) => {

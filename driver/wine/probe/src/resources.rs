@@ -1,4 +1,4 @@
-//! What Windows finds in a file about it: its version's resource and its manifest.
+//! Reads what Windows finds in a file about it: the version resource and the manifest.
 
 use std::io;
 use std::os::windows::ffi::OsStrExt;
@@ -30,7 +30,7 @@ impl Version {
         if is_read == 0 { Err(io::Error::last_os_error()) } else { Ok(Self(bytes)) }
     }
 
-    /// The version of the file, that of the product, type and subtype of the file.
+    /// Version of the file, version of the product, type and subtype of the file.
     pub(crate) fn numbers(&self) -> io::Result<String> {
         let (fixed, length) = self.value::<VS_FIXEDFILEINFO>("\\")?;
         assert_eq!(length, size_of::<VS_FIXEDFILEINFO>(), "the numbers have their documented length");
@@ -49,7 +49,7 @@ impl Version {
         ))
     }
 
-    /// A text of the first language that it has, as Explorer looks for it.
+    /// A text in the first language of the file, found as Explorer finds it.
     pub(crate) fn text(&self, name: &str) -> io::Result<String> {
         let (translation, length) = self.value::<[u16; 2]>(r"\VarFileInfo\Translation")?;
         assert!(length >= size_of::<[u16; 2]>(), "there is a language");
@@ -62,7 +62,7 @@ impl Version {
         Ok(String::from_utf16_lossy(text).trim_end_matches('\0').to_owned())
     }
 
-    /// Where a value is within `self`, and how long: in bytes, a text in characters.
+    /// Offset of a value in `self`, and its length: in bytes, or in characters for a text.
     fn value<T>(&self, name: &str) -> io::Result<(*const T, usize)> {
         let (mut value, mut length) = (null_mut(), 0);
         let name = wide(name);
@@ -76,14 +76,15 @@ impl Version {
     }
 }
 
-/// What a program's manifest says: the level it runs at (1: as who starts it), and how many kinds of Windows it is for.
+/// From a program's manifest: its run level (1: as the user who starts it), and the number of Windows versions that it
+/// supports.
 pub(crate) fn manifest(path: &str) -> io::Result<String> {
     let path = wide(path);
     let wanted = ACTCTXW {
         cbSize: u32::try_from(size_of::<ACTCTXW>()).expect("it is small"),
         dwFlags: ACTCTX_FLAG_RESOURCE_NAME_VALID,
         lpSource: path.as_ptr(),
-        // CREATEPROCESS_MANIFEST_RESOURCE_ID: the one that programs start with.
+        // CREATEPROCESS_MANIFEST_RESOURCE_ID: the manifest that Windows uses when the program starts.
         lpResourceName: without_provenance(1),
         ..ACTCTXW::default()
     };
@@ -101,9 +102,9 @@ pub(crate) fn manifest(path: &str) -> io::Result<String> {
         };
         if is_told == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     };
-    // Flags, level, whether it may reach into others' windows.
+    // Flags, level, and whether it may access windows of other programs.
     let mut level = [0; size_of::<ACTIVATION_CONTEXT_RUN_LEVEL_INFORMATION>() / size_of::<u32>()];
-    // How many there are, and these.
+    // The number of versions, then the versions.
     let mut systems = [0; 64];
     let told = query(RunlevelInformationInActivationContext, &mut level)
         .and_then(|()| query(CompatibilityInformationInActivationContext, &mut systems));

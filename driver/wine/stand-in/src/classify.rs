@@ -1,4 +1,4 @@
-//! The driver's callouts, and calls of them with packets as WFP would have them.
+//! The driver's callouts, and calls of them with packets in WFP's form.
 
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
@@ -43,7 +43,7 @@ struct Values {
     values: *const Value,
 }
 
-/// `FWPS_INCOMING_METADATA_VALUES0`: 280 bytes, of which the driver looks at these.
+/// `FWPS_INCOMING_METADATA_VALUES0`: 280 bytes. These are the fields that the driver reads.
 #[repr(C)]
 struct Metadata {
     bytes: [u64; 35],
@@ -92,7 +92,7 @@ struct Mdl {
     offset: u32,
 }
 
-/// `NET_BUFFER`, and some more that the driver must not look at.
+/// `NET_BUFFER`, and more fields that the driver must not read.
 #[repr(C)]
 struct NetBuffer {
     next: *mut NetBuffer,
@@ -104,7 +104,7 @@ struct NetBuffer {
     rest: [u64; 20],
 }
 
-/// `NET_BUFFER_LIST`, likewise.
+/// `NET_BUFFER_LIST`, and more fields that the driver must not read.
 #[repr(C)]
 struct NetBufferList {
     next: *mut NetBufferList,
@@ -112,7 +112,7 @@ struct NetBufferList {
     rest: [u64; 40],
 }
 
-/// What is indicated.
+/// The content of an indication.
 #[derive(Default)]
 pub(crate) struct Indication {
     pub(crate) place: usize,
@@ -121,20 +121,20 @@ pub(crate) struct Indication {
     pub(crate) ip_header: Option<u64>,
     pub(crate) transport_header: Option<u64>,
     pub(crate) included_header: Option<Vec<u8>>,
-    /// 4 or 16 bytes in network order.
+    /// 4 or 16 bytes in network byte order.
     pub(crate) local: Vec<u8>,
     pub(crate) remote: Vec<u8>,
     pub(crate) protocol: u8,
-    /// Flags of the layers of what arrives.
+    /// Flags of the inbound layers.
     pub(crate) flags: u32,
-    /// Bytes of each packet in front of its data.
+    /// Number of bytes in front of each packet's data.
     pub(crate) headroom: u32,
-    /// Packets, each in its pieces.
+    /// The packets, each as a list of pieces.
     pub(crate) packets: Vec<Vec<Vec<u8>>>,
 }
 
 static CALLOUTS: Mutex<Vec<(u32, Callout)>> = Mutex::new(Vec::new());
-/// Ids are not places.
+/// Callout ids differ from positions, so that the driver cannot confuse them.
 const FIRST_ID: u32 = 100;
 
 pub(crate) fn register(callout: Callout) -> u32 {
@@ -157,10 +157,11 @@ pub(crate) fn keys() -> Vec<[u8; 16]> {
     callouts.iter().map(|(_, callout)| callout.key).collect()
 }
 
-/// Which of the transport layers' callouts are for what leaves: their values are in another order.
+/// The transport layers' callouts for outgoing packets. Their values are in a different order.
 const OUTBOUND: std::ops::RangeInclusive<usize> = 12..=13;
 
-/// Calls a callout; gives the action it answers, `None` if there is no such callout. The packets' bytes must be as before.
+/// Calls a callout and returns its action, or `None` if there is no such callout. The callout must not change the
+/// packets.
 pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     const MAY_ANSWER: u32 = 1;
     const UNSET: u32 = 0xFFFF_FFFF;
@@ -172,7 +173,7 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     let (local, remote) = (address(&indication.local), address(&indication.remote));
     let kind = Value { kind: 1, value: 1 };
     let protocol = Value { kind: 1, value: indication.protocol.into() };
-    // Ports and interfaces, which the driver does not look at, are in between.
+    // Between these are ports and interfaces, which the driver does not read.
     let other = || Value { kind: 0, value: u64::MAX };
     let values = if OUTBOUND.contains(&indication.place) {
         vec![protocol, local, kind, remote]
@@ -224,10 +225,10 @@ fn metadata(indication: &Indication) -> Metadata {
     metadata
 }
 
-/// Each net buffer with its chain of descriptors, in place as long as this is there.
+/// Net buffers with their chains of descriptors. They must not move while this exists.
 type Owned = Vec<(Box<NetBuffer>, Vec<Mdl>)>;
 
-/// The packets as net buffers, and what these point to.
+/// The packets as net buffers, and the memory to which these point.
 fn net_buffers(indication: &mut Indication) -> (NetBufferList, Owned) {
     const MAPPED: i16 = 1;
     let mut owned = Owned::new();

@@ -1,4 +1,4 @@
-//! Commands of the test, one a line; each is answered with a line, `ok ...` or `error ...`.
+//! Commands of the test, one per line. Each is answered with one line, `ok ...` or `error ...`.
 //!
 //! | command | does |
 //! |---|---|
@@ -22,7 +22,7 @@ use crate::{hooks, memory, processes};
 
 const PORT_FILE: &str = r"C:\hone\stand-in.port";
 
-/// Listens for the test, in a thread of its own.
+/// Listens for the test in a separate thread.
 pub(crate) fn listen() {
     std::thread::spawn(|| {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a port");

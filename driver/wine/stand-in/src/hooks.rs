@@ -1,4 +1,4 @@
-//! Functions of the kernel that the stand-in answers in place of Wine's, and why.
+//! Kernel functions that the stand-in replaces because Wine's are missing or different.
 
 use std::ffi::{CStr, c_void};
 use std::sync::Mutex;
@@ -8,30 +8,30 @@ use crate::imports::{self, Replacement};
 use crate::windows::{self, NtStatus, STATUS_INVALID_HANDLE, STATUS_SUCCESS, Unicode, kernel};
 use crate::{memory, processes};
 
-/// Where this file is, there is no precise clock, as on Windows 7.
+/// If this file exists, there is no precise clock, as on Windows 7.
 const PLAIN_CLOCK: &str = r"C:\hone\plain-clock";
 
-/// What `KeQuerySystemTimePrecise` says: 100 nanoseconds since 1601.
+/// The time that `KeQuerySystemTimePrecise` returns: units of 100 nanoseconds since 1601.
 static CLOCK: AtomicI64 = AtomicI64::new(133_444_736_000_000_000);
 /// The security descriptor that the driver set last.
 static SECURITY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Hooks the driver that is being loaded.
+/// Installs the hooks in the driver that is being loaded.
 pub(crate) fn install() {
     let driver = windows::module(c"hone.sys").expect("the driver loads this");
     let replacements: [Replacement; 9] = [
-        // Wine has none of these, or they do nothing.
+        // Wine does not have these functions, or they do nothing.
         ("PsSetCreateProcessNotifyRoutineEx", processes::set_process_routine as *const c_void),
         ("PsSetLoadImageNotifyRoutine", processes::set_image_routine as *const c_void),
         ("PsRemoveLoadImageNotifyRoutine", processes::remove_image_routine as *const c_void),
-        // Wine looks up a handle in the driver's process.
+        // Wine looks the handle up in the driver's own process.
         ("ObReferenceObjectByHandle", reference as *const c_void),
-        // Devices have no security under Wine.
+        // Devices have no security descriptor under Wine.
         ("ObOpenObjectByPointer", open_device as *const c_void),
         ("ZwSetSecurityObject", set_security as *const c_void),
         // A clock that the test sets, so that every time in a recording is known.
         ("MmGetSystemRoutineAddress", routine as *const c_void),
-        // For the account of the driver's memory.
+        // For the report about the driver's memory.
         ("ExAllocatePoolWithTag", memory::allocate as *const c_void),
         ("ExFreePoolWithTag", memory::free as *const c_void),
     ];
@@ -67,7 +67,7 @@ extern "system" fn routine(name: *const Unicode) -> *mut c_void {
     }
 }
 
-/// A kernel's function, called as Wine has it.
+/// The kernel's own function, as Wine has it.
 ///
 /// # Safety
 /// The kernel's function of this name has the type `F`, a function pointer.
@@ -81,7 +81,7 @@ type Reference =
     unsafe extern "system" fn(*mut c_void, u32, *mut c_void, i8, *mut *mut c_void, *mut c_void) -> NtStatus;
 type CurrentProcess = unsafe extern "system" fn() -> usize;
 
-/// Windows looks up a program's handle in the program's process.
+/// Windows looks a program's handle up in the program's own process.
 extern "system" fn reference(
     handle: *mut c_void,
     access: u32,
@@ -102,13 +102,14 @@ extern "system" fn reference(
     };
     // SAFETY: without arguments. Wine says who has asked the driver.
     let pid = u32::try_from(unsafe { current() }).unwrap_or(0);
-    // The copy stays open: Wine's event is a view of it.
+    // The copy stays open, because Wine's event depends on it.
     let Some(copy) = windows::take_handle(pid, handle) else { return STATUS_INVALID_HANDLE };
     // SAFETY: with the driver's own arguments, and a handle of this process, which only kernel mode looks up here.
     unsafe { reference(copy, access, kind, 0, object, information) }
 }
 
-/// A handle that only [`set_security`] and `ZwClose` are given, to which Wine's says that there is none.
+/// A handle that is valid only for [`set_security`] and `ZwClose`. Wine's `ZwClose` reports that there is no such
+/// handle.
 const DEVICE_HANDLE: usize = 0x0DE0_1CE0;
 
 extern "system" fn open_device(
@@ -138,10 +139,10 @@ extern "system" fn set_security(handle: *mut c_void, which: u32, descriptor: *co
     STATUS_SUCCESS
 }
 
-/// Where a descriptor's list begins, and how long it is.
+/// The offset and the length of a descriptor's access list.
 ///
 /// # Safety
-/// It is a self-relative descriptor with a list.
+/// `descriptor` is a self-relative descriptor with a list.
 unsafe fn descriptor_end(descriptor: *const u8) -> (usize, usize) {
     // SAFETY: the caller says so.
     let list = unsafe { descriptor.wrapping_add(16).cast::<u32>().read_unaligned() } as usize;

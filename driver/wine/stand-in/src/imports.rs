@@ -1,4 +1,4 @@
-//! The driver's import table, in memory.
+//! Replaces entries in the driver's import table in memory.
 
 use std::ffi::{CStr, c_void};
 
@@ -6,17 +6,17 @@ use crate::windows;
 
 /// Offsets in an image of 64-bit Windows ("PE Format", learn.microsoft.com).
 const PE_OFFSET: usize = 0x3C;
-/// From the PE signature: signature and file header (24), then the optional header's second directory.
+/// Counts from the PE signature: signature and file header (24), then the optional header's second directory.
 const IMPORTS: usize = 24 + 112 + 8;
 const DESCRIPTOR: usize = 20;
 
-/// A function to be called in place of an import.
+/// A function that replaces an import.
 pub(crate) type Replacement = (&'static str, *const c_void);
 
-/// Enters the replacements into the import table of the image that begins at `image`; gives the names it found.
+/// Writes the replacements into the import table of the image at `image`. Returns the names that it found.
 ///
 /// # Safety
-/// It is a loaded image whose imports are bound, and nobody runs in it.
+/// `image` is a loaded image with bound imports, and no thread runs in it.
 pub(crate) unsafe fn replace(image: *mut u8, replacements: &[Replacement]) -> Vec<&'static str> {
     let mut found = Vec::new();
     // SAFETY: the caller says that it is a loaded image; all offsets lead into it.
@@ -32,7 +32,7 @@ pub(crate) unsafe fn replace(image: *mut u8, replacements: &[Replacement]) -> Ve
             if entry == 0 {
                 break;
             }
-            // The highest bit says that the import is by number.
+            // The highest bit marks an import by number.
             if entry >> 63 == 0 {
                 // SAFETY: a name comes after two bytes, and ends with NUL.
                 let import = unsafe { CStr::from_ptr(image.wrapping_add(entry + 2).cast()) };

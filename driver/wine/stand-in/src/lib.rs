@@ -1,13 +1,14 @@
-//! For tests only: stands in for `fwpkclnt.sys` under Wine. It is an ordinary library that Wine loads into the process of
-//! `hone.sys`, as one of its imports, before the driver's entry is called. There it
+//! For tests only: replaces `fwpkclnt.sys` under Wine. It is an ordinary library. Wine loads it into the process of
+//! `hone.sys`, as one of its imports, before the driver's entry function runs. There it
 //!
-//! * takes the driver's callouts and notify routines, and calls them on command ([`commands`]), over a TCP connection
-//!   whose port it writes to `C:\hone\stand-in.port`;
-//! * stands in for functions of the kernel that Wine lacks, or does otherwise, by entering its own into the driver's import
-//!   table in memory ([`hooks`]): the file `hone.sys` is the one that is shipped;
-//! * keeps account of the driver's memory ([`memory`]).
+//! * receives the driver's callouts and notify routines, and calls them on command ([`commands`]). The commands come
+//!   over a TCP connection; its port is in the file `C:\hone\stand-in.port`;
+//! * replaces kernel functions that Wine lacks or implements differently. It writes its own functions into the driver's
+//!   import table in memory ([`hooks`]), so the file `hone.sys` is the one that users get;
+//! * counts the driver's allocations ([`memory`]).
 //!
-//! Its structures are declared here once more, from the same sources as the driver's: so they check each other.
+//! Its structures are declared here a second time, from the same sources as the driver's. So the two declarations check
+//! each other.
 
 #![cfg(windows)]
 
@@ -23,9 +24,9 @@ use std::ffi::c_void;
 
 use windows::{DLL_PROCESS_ATTACH, DLL_PROCESS_DETACH, NtStatus, STATUS_SUCCESS};
 
-/// Where the account is left when the driver has been unloaded.
+/// The file to which the report is written when the driver is unloaded.
 const END_FILE: &str = r"C:\hone\stand-in.end";
-/// Where a failure of the stand-in itself is told.
+/// The file to which the stand-in writes its own failures.
 const LOG_FILE: &str = r"C:\hone\stand-in.log";
 
 /// # Safety
@@ -34,7 +35,7 @@ const LOG_FILE: &str = r"C:\hone\stand-in.log";
 pub unsafe extern "system" fn DllMain(library: *mut c_void, reason: u32, _: *mut c_void) -> i32 {
     match reason {
         DLL_PROCESS_ATTACH => {
-            // A driver's process has nowhere to write to.
+            // A driver's process has no output to write to.
             std::panic::set_hook(Box::new(|panic| {
                 let _ = std::fs::write(LOG_FILE, panic.to_string());
             }));
@@ -42,7 +43,7 @@ pub unsafe extern "system" fn DllMain(library: *mut c_void, reason: u32, _: *mut
             hooks::install();
             commands::listen();
         }
-        // The process ends after the driver is unloaded: nobody could ask any more.
+        // The process ends after the driver is unloaded, so the test can no longer ask.
         DLL_PROCESS_DETACH => {
             let left = format!("callouts={} notify={}", classify::keys().len(), processes::registered());
             let _ = std::fs::write(END_FILE, format!("{left} {}", memory::report()));

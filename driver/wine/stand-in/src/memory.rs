@@ -1,4 +1,4 @@
-//! The driver's memory: every allocation with its tag, and which of them fail.
+//! The driver's memory: counts every allocation by its tag, and makes chosen ones fail.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -9,13 +9,13 @@ use crate::windows::kernel;
 
 #[derive(Default)]
 struct Account {
-    /// Each block's tag, by its address.
+    /// The tag of each block, by its address.
     blocks: BTreeMap<usize, [u8; 4]>,
-    /// How often each tag was allocated and freed.
+    /// Number of allocations and frees for each tag.
     tags: BTreeMap<[u8; 4], (u64, u64)>,
-    /// Frees of what was not allocated, or not under that tag.
+    /// Number of frees of memory that was not allocated, or that has another tag.
     wrong: u64,
-    /// So many allocations succeed before one fails.
+    /// Number of allocations that succeed before one fails.
     fail_after: Option<u64>,
     failed: u64,
 }
@@ -44,7 +44,7 @@ pub(crate) extern "system" fn allocate(kind: u32, bytes: usize, tag: u32) -> *mu
     // SAFETY: with the driver's own arguments.
     let memory = unsafe { function(kind, bytes, tag) };
     if !memory.is_null() {
-        // What was there before is of no use to anybody.
+        // The value before is not used.
         // SAFETY: so many bytes have just been allocated.
         unsafe { memory.cast::<u8>().write_bytes(0xA5, bytes) };
         with(|account| {
@@ -75,12 +75,12 @@ pub(crate) extern "system" fn free(memory: *mut c_void, tag: u32) {
     }
 }
 
-/// One allocation fails, after so many that succeed; `None`: none does.
+/// Makes one allocation fail, after this number of successful ones. `None`: none fails.
 pub(crate) fn fail_after(allocations: Option<u64>) {
     with(|account| (account.fail_after, account.failed) = (allocations, 0));
 }
 
-/// `wrong=N failed=N TAG=allocated/freed ...`
+/// The report: `wrong=N failed=N TAG=allocated/freed ...`
 pub(crate) fn report() -> String {
     with(|account| {
         let mut report = format!("wrong={} failed={}", account.wrong, account.failed);

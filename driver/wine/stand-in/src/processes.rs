@@ -1,4 +1,4 @@
-//! The driver's notify routines for processes and images, and calls of them.
+//! The driver's notify routines for processes and images, and the calls of them.
 
 use std::ffi::c_void;
 use std::sync::Mutex;
@@ -53,7 +53,7 @@ fn change<T: Copy>(
     if routines.len() < before { STATUS_SUCCESS } else { STATUS_NOT_FOUND }
 }
 
-/// What is registered still.
+/// The number of routines that are still registered.
 pub(crate) fn registered() -> usize {
     let processes = PROCESSES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len();
     processes + IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
@@ -63,7 +63,7 @@ fn processes() -> Vec<ProcessRoutine> {
     PROCESSES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
 }
 
-/// A process starts. Empty texts are not told.
+/// Reports that a process starts. Empty texts are left out.
 pub(crate) fn start(pid: usize, parent: usize, path: &[u16], command_line: &[u16]) {
     let (path_text, command_text) = (Unicode::new(path), Unicode::new(command_line));
     let pointer =
@@ -85,7 +85,7 @@ pub(crate) fn start(pid: usize, parent: usize, path: &[u16], command_line: &[u16
     }
 }
 
-/// A process ends.
+/// Reports that a process ends.
 pub(crate) fn end(pid: usize) {
     for routine in processes() {
         // SAFETY: it is registered; null says that it is an end.
@@ -93,7 +93,7 @@ pub(crate) fn end(pid: usize) {
     }
 }
 
-/// A process loads an image.
+/// Reports that a process loads an image.
 pub(crate) fn load_image(pid: usize, path: &[u16]) {
     let path = Unicode::new(path);
     let routines = IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();

@@ -45,7 +45,7 @@ pub(crate) struct Unicode {
 }
 
 impl Unicode {
-    /// A view of a text, to be used while the text is there.
+    /// A view of a text. Valid as long as the text.
     pub(crate) fn new(text: &[u16]) -> Self {
         let length = u16::try_from(text.len() * 2).expect("a test's text is short");
         Self { length, maximum: length, units: text.as_ptr() }
@@ -63,14 +63,14 @@ impl Unicode {
     }
 }
 
-/// Keeps a library in memory as long as the process, whoever lets go of it: threads run in it.
+/// Keeps a library loaded until the process ends, even if all its users release it, because its threads still run.
 pub(crate) fn pin(library: *mut c_void) {
     let mut module = std::ptr::null_mut();
     // SAFETY: the address is the library's own.
     unsafe { GetModuleHandleExA(PIN_BY_ADDRESS, library, &raw mut module) };
 }
 
-/// Where a loaded module begins.
+/// The address of a loaded module.
 pub(crate) fn module(name: &CStr) -> Option<*mut u8> {
     // SAFETY: the name ends with NUL.
     let module = unsafe { GetModuleHandleA(name.as_ptr()) };
@@ -99,7 +99,7 @@ pub(crate) unsafe fn overwrite(place: *mut *const c_void, value: *const c_void) 
     unsafe { VirtualProtect(place.cast(), size_of::<usize>(), former, &raw mut former) };
 }
 
-/// A handle of another process as one of this process.
+/// Duplicates a handle of another process into this process.
 pub(crate) fn take_handle(pid: u32, handle: *mut c_void) -> Option<*mut c_void> {
     // SAFETY: without arguments.
     if pid == unsafe { GetCurrentProcessId() } {

@@ -1,4 +1,4 @@
-//! The driver, loaded.
+//! The loaded driver.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,16 +10,16 @@ use crate::{Probe, StandIn, Wine};
 static WINE: OnceLock<Option<Wine>> = OnceLock::new();
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Where the stand-in says that it has failed.
+/// The file to which the stand-in writes its own failures.
 const LOG: &str = "stand-in.log";
 const PORT: &str = "stand-in.port";
 const END: &str = "stand-in.end";
 const PLAIN_CLOCK: &str = "plain-clock";
 
-/// The loaded driver; unloaded when dropped.
+/// The loaded driver. Unloaded when dropped.
 #[derive(Debug)]
 pub struct Driver {
-    /// Whom tests tell what happens.
+    /// The connection over which tests control what happens.
     pub stand_in: StandIn,
     wine: &'static Wine,
     is_loaded: bool,
@@ -29,16 +29,16 @@ pub struct Driver {
 /// What the driver has left behind.
 #[derive(Debug)]
 pub struct Left {
-    /// Callouts and notify routines that are registered still.
+    /// Callouts and notify routines that are still registered.
     pub registered: u64,
-    /// Frees of what was not allocated.
+    /// Number of frees of memory that was not allocated.
     pub wrong_frees: u64,
-    /// How often each tag was allocated and freed.
+    /// Number of allocations and frees for each tag.
     pub tags: BTreeMap<String, (u64, u64)>,
 }
 
 impl Left {
-    /// Whether everything was given back.
+    /// Whether the driver has released everything.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         self.registered == 0
@@ -47,10 +47,10 @@ impl Left {
     }
 }
 
-/// Loads the driver; `None` where it can't be tested, which has been said.
+/// Loads the driver. Where it cannot be tested, prints the reason and returns `None`.
 ///
 /// # Panics
-/// It does not load.
+/// The driver does not load.
 #[must_use]
 pub fn driver() -> Option<Driver> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +70,8 @@ fn load(wine: &Wine, start: impl FnOnce() -> bool) -> StandIn {
     }
     wine.keep_server();
     assert!(start(), "the service starts; {}", log(wine));
-    // The stand-in listens before the driver is ready, and until it is, Wine does not pass on that it is to stop.
+    // The stand-in listens before the driver is ready. Until the driver is ready, Wine does not pass a request to stop
+    // on to it.
     assert!(wine.is_running(), "the service runs; {}", log(wine));
     StandIn::connect(&await_file(wine, PORT))
 }
@@ -91,13 +92,13 @@ fn await_file(wine: &Wine, name: &str) -> String {
 }
 
 impl Driver {
-    /// A new program that reads.
+    /// Starts a new probe.
     #[must_use]
     pub fn probe(&self) -> Probe {
         Probe::start(self.wine, r"C:\hone\hone-probe.exe")
     }
 
-    /// The same, of 32 bits; `None`, said on standard error, where Wine runs no such programs.
+    /// Starts a new 32-bit probe. Where Wine runs no 32-bit programs, prints that on standard error and returns `None`.
     #[must_use]
     pub fn probe32(&self) -> Option<Probe> {
         if !self.wine.has_probe32() {
@@ -109,23 +110,23 @@ impl Driver {
         Some(Probe::start(self.wine, r"C:\hone32\hone-probe.exe"))
     }
 
-    /// Wine, for its own programs.
+    /// The Wine prefix, to run Wine's own programs.
     #[must_use]
     pub const fn wine(&self) -> &'static Wine {
         self.wine
     }
 
-    /// Asks the service to stop; whether it did.
+    /// Asks the service to stop. Returns whether it stopped.
     pub fn stop(&mut self) -> bool {
         self.wine.run("sc", &["stop", "hone"]);
         self.is_loaded = self.wine.is_running();
         !self.is_loaded
     }
 
-    /// Unloads the driver; gives what it has left behind.
+    /// Unloads the driver. Returns what it has left behind.
     ///
     /// # Panics
-    /// It does not stop.
+    /// The driver does not stop.
     pub fn unload(&mut self) -> Left {
         assert!(self.stop(), "the service stops; {}", log(self.wine));
         let text = await_file(self.wine, END);
@@ -144,7 +145,7 @@ impl Driver {
         left
     }
 
-    /// Loads the driver again; `precise`: with a clock that the test sets.
+    /// Loads the driver again. With `precise`, the test sets the clock.
     pub fn load(&mut self, precise: bool) {
         assert!(!self.is_loaded, "it is unloaded");
         if !precise {
@@ -154,16 +155,16 @@ impl Driver {
         self.is_loaded = true;
     }
 
-    /// As [`Driver::load`], by something else that starts the service; `start` says whether it did. Whatever stopped it, the
-    /// driver is unloaded.
+    /// Like [`Driver::load`], but `start` starts the service and returns whether it succeeded. The driver must have
+    /// been unloaded, however it was stopped.
     pub fn load_by(&mut self, start: impl FnOnce() -> bool) {
         self.stand_in = load(self.wine, start);
     }
 
-    /// Removes the service of a driver that does not run.
+    /// Removes the driver's service. The driver must not be running.
     ///
     /// # Panics
-    /// It can't be removed.
+    /// The service cannot be removed.
     pub fn remove(&self) {
         assert!(!self.is_loaded && self.wine.run("sc", &["delete", "hone"]), "the service can be removed");
     }
@@ -171,15 +172,15 @@ impl Driver {
     /// Makes the service again.
     ///
     /// # Panics
-    /// It can't be made.
+    /// The service cannot be made.
     pub fn create(&self) {
         self.wine.create_service();
     }
 
-    /// Sets the ring buffer's size for readers that open the device from now on; `None`: unset.
+    /// Sets the ring buffer size for readers that open the device from now on. `None` removes the setting.
     ///
     /// # Panics
-    /// The registry can't be written.
+    /// The registry cannot be written.
     pub fn set_ring_size(&self, bytes: Option<u32>) {
         let key = r"HKLM\SOFTWARE\PNNL\Hone";
         let done = match bytes {
@@ -197,7 +198,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         let log = log(self.wine);
-        // Of a driver that has refused to stop once, Wine knows nothing any more; nor of one that has failed.
+        // Wine can no longer stop a driver that has once refused to stop, or that has failed.
         if self.is_loaded && !self.stop() {
             self.wine.end_all();
         }

@@ -1,4 +1,4 @@
-//! The real `honeutil.exe`, under Wine.
+//! Runs the real `honeutil.exe` under Wine.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -13,66 +13,66 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Driver, Wine};
 
-/// Longest that anything may take.
+/// Longest time that anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes that are kept for each output.
+/// Number of bytes that are kept of each output.
 const ROOM: u64 = 256 << 10;
 const PROGRAM: &str = "honeutil.exe";
 /// The number of Ctrl-Break (`CTRL_BREAK_EVENT`).
 const BREAK: u32 = 1;
 
-/// A running `honeutil.exe`; killed when dropped.
+/// A running `honeutil.exe`. Killed when dropped.
 #[derive(Debug)]
 pub struct Honeutil {
     child: Child,
     arguments: String,
-    /// Files, for Wine's services, started meanwhile, would keep pipes open.
+    /// The outputs are files. Pipes would stay open, because Wine's services that start meanwhile inherit them.
     output: [PathBuf; 2],
 }
 
-/// One that has ended.
+/// A `honeutil.exe` that has ended.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit status.
     pub code: Option<i32>,
-    /// What it wrote to standard output, if that was not a pipe.
+    /// What it wrote to standard output, if standard output was not a pipe.
     pub stdout: String,
     /// What it wrote to standard error.
     pub stderr: String,
-    /// What Wine has told there, of one that was [run](Driver::run_honeutil): some lines of every start. If there are none,
-    /// what the program wrote there has been lost as well.
+    /// What Wine itself wrote to standard error, for a program that was [run](Driver::run_honeutil): some lines at
+    /// every start. If there are none, what the program wrote there was lost as well.
     pub wine: String,
 }
 
 impl Ended {
-    /// Standard output of one that has ended well and said nothing.
+    /// Standard output of a program that ended successfully and wrote nothing to standard error.
     ///
     /// # Panics
-    /// It has not.
+    /// It failed, or wrote something to standard error.
     #[must_use]
     pub fn silently(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
         self.stdout
     }
 
-    /// Asserts that it has failed, with this message.
+    /// Asserts that the program failed, with this message.
     ///
     /// # Panics
-    /// It has not.
+    /// It did not fail, or its message is different.
     pub fn failed(&self, message: &str) {
         assert_eq!((self.code, self.stderr.as_str()), (Some(1), message), "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
     }
 }
 
-/// An empty folder for a test's files; removed when dropped.
+/// An empty folder for a test's files. Removed when dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// The same for programs under Wine.
+    /// The folder's path for programs under Wine.
     pub const NAME: &str = r"C:\hone\files";
 
     fn new(wine: &Wine) -> Self {
@@ -82,32 +82,32 @@ impl Folder {
         Self { path }
     }
 
-    /// A file in it.
+    /// The path of a file in the folder.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// How programs under Wine call it.
+    /// The path of a file for programs under Wine.
     #[must_use]
     pub fn name(&self, name: &str) -> String {
         format!(r"{}\{name}", Self::NAME)
     }
 
-    /// What a file of it holds.
+    /// The content of a file in the folder.
     ///
     /// # Panics
-    /// There is none.
+    /// There is no such file.
     #[must_use]
     pub fn read(&self, name: &str) -> Vec<u8> {
         let path = self.file(name);
         fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// The names of what is in it, sorted.
+    /// The names of all files in the folder, sorted.
     ///
     /// # Panics
-    /// It can't be looked into.
+    /// The folder cannot be read.
     #[must_use]
     pub fn list(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.path).expect("it is there");
@@ -118,10 +118,10 @@ impl Folder {
         names
     }
 
-    /// Waits until a file has at least so many bytes.
+    /// Waits until a file has at least this number of bytes.
     ///
     /// # Panics
-    /// It never has.
+    /// It does not get that long in time.
     pub fn await_file(&self, name: &str, bytes: u64) {
         wait(&format!("{bytes} bytes in {name}, of {:?}", self.list()), || {
             fs::metadata(self.file(name)).is_ok_and(|file| file.len() >= bytes).then_some(())
@@ -135,10 +135,10 @@ impl Drop for Folder {
     }
 }
 
-/// Waits until there is something.
+/// Waits until there is a value, and returns it.
 ///
 /// # Panics
-/// There never is.
+/// There is no value in time.
 pub fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -159,7 +159,7 @@ impl Wine {
 }
 
 impl Driver {
-    /// A folder for files. One at a time.
+    /// Makes a folder for files. There may be only one at a time.
     #[must_use]
     pub fn files(&self) -> Folder {
         Folder::new(self.wine())
@@ -171,7 +171,7 @@ impl Driver {
         self.wine().honeutil(arguments)
     }
 
-    /// The same with standard output as a pipe that the test reads.
+    /// Starts `honeutil.exe`. Its standard output is a pipe that the test reads.
     #[must_use]
     pub fn honeutil_piped(&self, arguments: &[&str]) -> (Honeutil, ChildStdout) {
         let mut honeutil = Honeutil::start(self.wine(), arguments, |command| {
@@ -181,7 +181,7 @@ impl Driver {
         (honeutil, pipe)
     }
 
-    /// Runs `honeutil.exe` to its end, and has Wine tell how it starts and what goes wrong.
+    /// Runs `honeutil.exe` until it ends. Wine also reports how the program starts and what goes wrong.
     #[must_use]
     pub fn run_honeutil(&self, arguments: &[&str]) -> Ended {
         Honeutil::start(self.wine(), arguments, |command| {
@@ -193,7 +193,7 @@ impl Driver {
     /// Starts `honeutil.exe` on a terminal.
     ///
     /// # Panics
-    /// It can't be started.
+    /// It cannot be started.
     #[must_use]
     pub fn honeutil_on(&self, arguments: &[&str], terminal: &OwnedFd) -> Honeutil {
         Honeutil::start(self.wine(), arguments, |command| {
@@ -202,7 +202,7 @@ impl Driver {
         })
     }
 
-    /// Starts `honeutil.exe` with something else as standard input.
+    /// Starts `honeutil.exe` with the given standard input.
     #[must_use]
     pub fn honeutil_with(&self, arguments: &[&str], input: impl Into<Stdio>) -> Honeutil {
         let input = input.into();
@@ -211,7 +211,7 @@ impl Driver {
         })
     }
 
-    /// Starts a recording into a file of the folder, and waits until it records.
+    /// Starts a recording into a file of the folder. Returns when it records.
     #[must_use]
     pub fn record(&self, folder: &Folder, name: &str, arguments: &[&str]) -> Honeutil {
         let path = folder.name(name);
@@ -234,46 +234,46 @@ impl Honeutil {
         Self { child, arguments: arguments.join(" "), output }
     }
 
-    /// Ctrl-C: Wine makes it of this signal.
+    /// Presses Ctrl-C: Wine makes it of this signal.
     ///
     /// # Panics
-    /// It has ended.
+    /// The program has already ended.
     pub fn interrupt(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("it has an id");
         kill_process(pid, Signal::INT).expect("it runs");
     }
 
-    /// What it has written to standard output so far.
+    /// Standard output so far.
     ///
     /// # Panics
-    /// It can't be read.
+    /// The output cannot be read.
     #[must_use]
     pub fn written(&self) -> String {
         text(&self.output[0])
     }
 
-    /// Waits until it has told something on standard output or error.
+    /// Waits until the program has written something to standard output or standard error.
     ///
     /// # Panics
-    /// It never has.
+    /// It does not write anything in time.
     pub fn await_told(&self, what: &str) {
         wait(&format!("{what:?} of {}", self.arguments), || {
             self.output.iter().any(|path| text(path).contains(what)).then_some(())
         });
     }
 
-    /// Whether it has ended.
+    /// Whether the program has ended.
     ///
     /// # Panics
-    /// It can't be told.
+    /// The system call fails.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("it is a child").is_some()
     }
 
-    /// Waits for its end.
+    /// Waits until the program ends.
     ///
     /// # Panics
-    /// It does not end.
+    /// It does not end in time.
     #[must_use]
     pub fn end(mut self) -> Ended {
         let status =
@@ -283,7 +283,7 @@ impl Honeutil {
         Ended { code: status.code(), stdout, stderr, wine }
     }
 
-    /// [`interrupt`](Self::interrupt)s it and waits for its end.
+    /// Presses Ctrl-C ([`interrupt`](Self::interrupt)) and waits until the program ends.
     #[must_use]
     pub fn interrupted(self) -> Ended {
         self.interrupt();
@@ -303,8 +303,8 @@ impl Drop for Honeutil {
     }
 }
 
-/// Makes a file for output, with its room: a disk that is full for a moment, of which a program can't tell when it can't
-/// write that, must not look like a program that has said nothing.
+/// Makes a file for output and reserves its space. Otherwise a full disk could stop a program from writing its error
+/// message, and the test would take it for a program that has no error.
 fn create(path: &Path) -> File {
     let file = File::create(path).expect("the folder is there");
     match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM) {
@@ -313,7 +313,7 @@ fn create(path: &Path) -> File {
     }
 }
 
-/// Whether Wine has told it: `THREAD:CLASS:CHANNEL:...`.
+/// Whether a line is Wine's own: `THREAD:CLASS:CHANNEL:...`.
 fn is_wines(line: &str) -> bool {
     line.split_once(':').is_some_and(|(thread, rest)| {
         thread.len() == 4
@@ -329,10 +329,10 @@ fn text(path: &Path) -> String {
 }
 
 impl crate::Probe {
-    /// Presses Ctrl-Break for every `honeutil.exe` that runs; gives how many.
+    /// Presses Ctrl-Break for every running `honeutil.exe`. Returns how many there are.
     ///
     /// # Panics
-    /// One can't be told.
+    /// The event cannot be sent to one of them.
     pub fn break_honeutils(&mut self) -> usize {
         let programs = self.command(&format!("programs {PROGRAM}")).expect("Wine lists them");
         let programs: Vec<_> = programs.split_whitespace().collect();

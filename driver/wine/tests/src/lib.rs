@@ -1,8 +1,8 @@
-//! Tests of the real `hone.sys` under Wine, driven from Linux: the driver is loaded as a service, the stand-in for
-//! `fwpkclnt.sys` tells it what happens on command, and probes are its readers. `scripts/test-windows` builds all of them
-//! and names their folder in `HONE_WINE`; without it, or without Wine, the tests say `skipped:`.
+//! Tests of the real `hone.sys` under Wine, controlled from Linux. The driver is loaded as a service, the stand-in for
+//! `fwpkclnt.sys` reports events to it on command, and probes are its readers. `scripts/test-windows` builds all of
+//! them and puts their folder into `HONE_WINE`. Without it, or without Wine, the tests print `skipped:`.
 //!
-//! One driver runs at a time: a test has it as long as it holds a [`Driver`].
+//! Only one driver runs at a time: a test owns it as long as it has a [`Driver`].
 
 #![forbid(unsafe_code)]
 
@@ -35,7 +35,7 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Hexadecimal digits as bytes.
 ///
 /// # Panics
-/// They are none.
+/// `text` is not hexadecimal.
 #[must_use]
 pub fn unhex(digits: &str) -> Vec<u8> {
     let pairs = digits.as_bytes().chunks_exact(2);

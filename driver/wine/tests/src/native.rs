@@ -1,6 +1,6 @@
-//! The same engine on Linux, fed with the same things: what the driver's readers must have read, byte for byte. It shares
-//! nothing with the driver but the engine, the format and the checksums; its section's beginning, which is about the
-//! machine and what runs there, it takes from a recording of the driver.
+//! The same engine on Linux, with the same events: the driver's readers must read the same bytes. It shares only the
+//! engine, the format and the checksums with the driver. The beginning of its section describes the machine and its
+//! processes, so it is taken from a recording of the driver.
 
 use std::net::IpAddr;
 
@@ -13,15 +13,15 @@ use hone_pcapng::{Block, HostId, Reader};
 
 use crate::{Packet, Step};
 
-/// An engine.
+/// An engine on Linux.
 #[derive(Debug)]
 pub struct Native(Engine);
 
 impl Native {
-    /// An engine on a machine such as the recording's beginning says.
+    /// Makes an engine for the machine that the beginning of `recording` describes.
     ///
     /// # Panics
-    /// The recording is not sound.
+    /// The recording is not valid.
     #[must_use]
     pub fn like(recording: &[u8]) -> Self {
         let mut reader = Reader::new();
@@ -64,7 +64,7 @@ impl Native {
     /// Attaches a reader.
     ///
     /// # Panics
-    /// There is no memory.
+    /// There is not enough memory.
     pub fn attach(&mut self, snap_length: u32, at: u64) -> ReaderId {
         let reader = self.0.attach(&ReaderOptions::default(), at).expect("there is memory");
         self.0.set_snap_length(reader, SnapLength::lenient(snap_length)).expect("it is attached");
@@ -74,7 +74,7 @@ impl Native {
     /// Sets a filter.
     ///
     /// # Panics
-    /// There is no memory.
+    /// There is not enough memory.
     pub fn set_filter(&mut self, reader: ReaderId, filter: Filter<'_>) {
         self.0.set_filter(reader, filter).expect("it is attached");
     }
@@ -82,15 +82,15 @@ impl Native {
     /// Ends a reader's section.
     ///
     /// # Panics
-    /// There is no memory.
+    /// There is not enough memory.
     pub fn mark_restart(&mut self, reader: ReaderId, at: u64) {
         self.0.mark_restart(reader, at).expect("it is attached");
     }
 
-    /// All that waits for the reader, up to the first read that gives nothing.
+    /// Everything that waits for the reader, up to the first read that returns nothing.
     ///
     /// # Panics
-    /// It is not attached.
+    /// The reader is not attached.
     pub fn read(&mut self, reader: ReaderId, at: u64) -> Vec<u8> {
         let mut all = Vec::new();
         let mut buffer = vec![0; 1 << 20];
@@ -100,10 +100,10 @@ impl Native {
         all
     }
 
-    /// Has a thing happen at a time.
+    /// Makes something happen at a given time.
     ///
     /// # Panics
-    /// There is no memory.
+    /// There is not enough memory.
     pub fn step(&mut self, at: u64, step: &Step) {
         let key = |engine: &Engine, pid| engine.process(pid).unwrap_or(ProcessKey { pid, start: 0 });
         let arguments: String;
@@ -147,7 +147,7 @@ impl Native {
 }
 
 impl Packet {
-    /// The packet as it is to be recorded: from its IP header on, with its checksums.
+    /// The packet as it must be recorded: with its IP header and its checksums.
     fn whole(&self) -> Vec<u8> {
         if !self.is_outbound {
             let mut packet = self.bytes.clone();

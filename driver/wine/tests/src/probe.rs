@@ -1,4 +1,4 @@
-//! Programs that read, under Wine.
+//! Controls probes: programs under Wine that read the device.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
@@ -7,7 +7,7 @@ use hone_api::Operation;
 
 use crate::{Wine, hex, unhex};
 
-/// A program under Wine; ended when dropped.
+/// A probe. Ended when dropped.
 #[derive(Debug)]
 pub struct Probe {
     child: Child,
@@ -27,11 +27,11 @@ pub struct Event(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pipe(u64);
 
-/// Windows' own number of what went wrong.
+/// Windows' error number.
 pub type Failed = u32;
 
 impl Probe {
-    /// Starts this program, a probe.
+    /// Starts this program as a probe.
     pub(crate) fn start(wine: &Wine, program: &str) -> Self {
         let mut command = wine.command(program);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("wine starts");
@@ -57,17 +57,17 @@ impl Probe {
         self.tell(command).map(|number| number.parse().expect("it is a number"))
     }
 
-    /// Its process id, in Wine.
+    /// Its process id in Wine.
     pub fn pid(&mut self) -> u32 {
         let pid = self.number("pid").expect("it has one");
         u32::try_from(pid).expect("a process id has 32 bits")
     }
 
-    /// Opens the device. Wine says that it is open before it has asked the driver, whatever that says; so this waits for
-    /// the first request, which is refused if the opening was.
+    /// Opens the device. Wine reports success before it has asked the driver, whatever the driver answers. So this also
+    /// waits for the first request, which is refused if the open was refused.
     ///
     /// # Errors
-    /// It is refused.
+    /// The driver refuses to open.
     pub fn open(&mut self) -> Result<File, Failed> {
         let number = self.number("open")?;
         let file = File(usize::try_from(number).expect("it is small"));
@@ -85,18 +85,18 @@ impl Probe {
         self.tell(&format!("close {}", file.0)).expect("it is open");
     }
 
-    /// One read.
+    /// Reads once.
     ///
     /// # Errors
-    /// It is refused.
+    /// The read is refused.
     pub fn read_once(&mut self, file: File, bytes: usize) -> Result<Vec<u8>, Failed> {
         self.tell(&format!("read {} {bytes}", file.0)).map(|digits| unhex(&digits))
     }
 
-    /// Reads until a read gives nothing.
+    /// Reads until a read returns nothing.
     ///
     /// # Panics
-    /// It is refused.
+    /// A read is refused.
     pub fn read(&mut self, file: File) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
@@ -108,10 +108,10 @@ impl Probe {
         }
     }
 
-    /// A control request by its code.
+    /// Sends a control request by its code.
     ///
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub fn control_code(
         &mut self,
         file: File,
@@ -123,64 +123,64 @@ impl Probe {
         self.tell(&command).map(|digits| unhex(&digits))
     }
 
-    /// A control request.
+    /// Sends a control request.
     ///
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub fn control(&mut self, file: File, operation: Operation, input: &[u8]) -> Result<Vec<u8>, Failed> {
         self.control_code(file, operation.control_code().0, input, operation.reply_length())
     }
 
-    /// A command such as `install`; gives the answer.
+    /// Sends a command such as `install`. Returns the answer.
     ///
     /// # Errors
-    /// It is refused.
+    /// The command fails.
     pub fn command(&mut self, command: &str) -> Result<String, Failed> {
         self.tell(command)
     }
 
-    /// Sends the list of open connections to the driver; gives how many there are.
+    /// Sends the list of open connections to the driver. Returns how many there are.
     ///
     /// # Errors
-    /// It is refused.
+    /// The request is refused.
     pub fn send_connections(&mut self, file: File) -> Result<u64, Failed> {
         self.number(&format!("send-conns {}", file.0))
     }
 
-    /// What the driver counts.
+    /// The driver's statistics.
     ///
     /// # Panics
-    /// It is refused.
+    /// The request is refused.
     pub fn statistics(&mut self, file: File) -> hone_api::Statistics {
         let reply = self.control(file, Operation::GetStatistics2, &[]).expect("there is room");
         hone_api::Statistics::parse(&reply).expect("it is sound")
     }
 
-    /// A new event.
+    /// Makes an event object.
     pub fn event(&mut self) -> Event {
         Event(self.number("event").expect("there is memory"))
     }
 
-    /// Makes a named pipe, which somebody is to write.
+    /// Makes a named pipe for another program to write.
     ///
     /// # Panics
-    /// It can't be made.
+    /// The pipe cannot be made.
     pub fn make_pipe(&mut self, name: &str) -> Pipe {
         Pipe(self.number(&format!("pipe {name}")).expect("it can be made"))
     }
 
-    /// Opens a named pipe that somebody writes.
+    /// Opens a named pipe that another program writes.
     ///
     /// # Errors
-    /// It is not there, or can't be opened.
+    /// The pipe does not exist, or cannot be opened.
     pub fn open_pipe(&mut self, name: &str) -> Result<Pipe, Failed> {
         self.number(&format!("pipe-open {name}")).map(Pipe)
     }
 
-    /// Reads so many bytes of a pipe, or what comes until its writer closes it. Waits for a writer.
+    /// Reads this number of bytes from a pipe, or less if its writer closes it. Waits for a writer.
     ///
     /// # Panics
-    /// It can't be read.
+    /// The pipe cannot be read.
     pub fn read_pipe(&mut self, pipe: Pipe, bytes: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while all.len() < bytes {
@@ -199,7 +199,7 @@ impl Probe {
         self.tell(&format!("pipe-close {}", pipe.0)).expect("it is open");
     }
 
-    /// Whether the event is set within some time, milliseconds.
+    /// Whether the event is set within a time, in milliseconds.
     pub fn wait(&mut self, event: Event, milliseconds: u32) -> bool {
         self.tell(&format!("wait {} {milliseconds}", event.0)).expect("it is an event") == "set"
     }
@@ -207,7 +207,7 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        // It ends when there are no more commands.
+        // The probe ends when there are no more commands.
         self.commands = None;
         let _ = self.child.wait();
     }

@@ -1,23 +1,23 @@
-//! A scenario with something of everything, and what is asserted of its recordings.
+//! A scenario with every kind of event, and assertions about its recordings.
 
 use std::net::IpAddr;
 use std::process::{Command, Stdio};
 
 use crate::{Driver, Native, Packet, Step};
 
-/// When tests happen, nanoseconds since 1970.
+/// The time at which tests take place, nanoseconds since 1970.
 pub const NOW: u64 = 1_790_000_000_000_000_000;
 /// A connection id that takes more than 32 bits.
 pub const WIDE: u64 = 0x12_3456_789A;
 
-/// A time after everything has happened.
+/// A time after all events.
 pub const LATER: u64 = NOW + 1_000_000_000;
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("it is an address")
 }
 
-/// A segment without its checksum, as the stack hands it to the card.
+/// A segment without its checksum, as the network stack passes it to the network card.
 fn segment(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let header: &[u8] = match protocol {
         6 => &[0x9C, 0x40, 1, 0xBB, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 4, 0, 0xDE, 0xAD, 0, 0],
@@ -48,7 +48,7 @@ fn outbound(local: &str, remote: &str, protocol: u8, endpoint: u64, payload: &[u
     })
 }
 
-/// An answer that has arrived, with right checksums.
+/// An answer that has arrived, with correct checksums.
 fn inbound(endpoint: u64, pieces: usize) -> Step {
     let bytes = [
         0x45, 0, 0, 32, 0, 7, 0, 0, 64, 17, 0x66, 0xC4, 10, 0, 0, 2, 10, 0, 0, 1, // IP
@@ -69,7 +69,7 @@ fn inbound(endpoint: u64, pieces: usize) -> Step {
     })
 }
 
-/// A packet that has not left the machine, without any checksum.
+/// A loopback packet without any checksum.
 fn loopback(endpoint: u64, pieces: usize) -> Step {
     let header = [0x45, 0, 0, 44, 0, 7, 0, 0, 64, 6, 0, 0, 127, 0, 0, 2, 127, 0, 0, 1];
     Step::Packet(Packet {
@@ -86,7 +86,7 @@ fn loopback(endpoint: u64, pieces: usize) -> Step {
     })
 }
 
-/// Something of everything.
+/// Every kind of event.
 #[must_use]
 pub fn everything() -> Vec<Step> {
     let payload: Vec<u8> = (0..=255).cycle().take(1301).collect();
@@ -128,7 +128,7 @@ pub fn everything() -> Vec<Step> {
     ]
 }
 
-/// Has everything happen, a millisecond each, in the driver and on Linux.
+/// Makes all events happen, one per millisecond, in the driver and on Linux.
 pub fn happen(driver: &mut Driver, native: &mut Native, from: u64) {
     for (at, step) in (from..).step_by(1_000_000).zip(everything()) {
         driver.stand_in.step(at, &step);
@@ -136,10 +136,10 @@ pub fn happen(driver: &mut Driver, native: &mut Native, from: u64) {
     }
 }
 
-/// Asserts that what the driver gave is what the engine on Linux makes.
+/// Asserts that the driver's bytes are those of the engine on Linux.
 ///
 /// # Panics
-/// It is not.
+/// They differ.
 pub fn assert_same(driver: &[u8], native: &[u8], what: &str) {
     let first = driver.iter().zip(native).position(|(one, other)| one != other);
     assert!(
@@ -150,7 +150,7 @@ pub fn assert_same(driver: &[u8], native: &[u8], what: &str) {
     );
 }
 
-/// tshark opens a recording of everything, shows as many packets as there are, and finds every checksum right.
+/// tshark must open a recording of all events, show the right number of packets, and find every checksum correct.
 ///
 /// # Panics
 /// It does not.
@@ -182,7 +182,7 @@ pub fn stock_readers(recording: &[u8]) {
     assert!(lines(&wrong.stdout).is_empty(), "wrong checksums: {:?}", lines(&wrong.stdout));
 }
 
-/// Has so many processes start, each with the same name and the next higher id.
+/// Starts this number of processes, each with the same name and the next higher id.
 pub fn start_processes(driver: &mut Driver, first: u32, count: u32) {
     let name = crate::hex(b"x");
     for pid in first..first + count {
@@ -190,7 +190,7 @@ pub fn start_processes(driver: &mut Driver, first: u32, count: u32) {
     }
 }
 
-/// A packet that a process sends, with so many bytes of payload.
+/// A packet that a process sends, with this number of payload bytes.
 #[must_use]
 pub fn packet(endpoint: u64, process: u32, payload: usize) -> Step {
     let Step::Packet(packet) = outbound("10.0.0.1", "10.0.0.2", 17, endpoint, &vec![7; payload], 1) else {

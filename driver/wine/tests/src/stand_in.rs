@@ -1,4 +1,4 @@
-//! The stand-in, told over TCP what is to happen. `stand-in/src/commands.rs` lists the commands.
+//! Controls the stand-in over TCP. `stand-in/src/commands.rs` lists the commands.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ pub struct StandIn {
     answers: BufReader<TcpStream>,
 }
 
-/// What the driver answers to WFP: the next filter decides.
+/// The driver's answer to WFP: the next filter decides.
 pub(crate) const CONTINUE: &str = "2006";
 
 impl StandIn {
@@ -22,10 +22,10 @@ impl StandIn {
         Self { answers: BufReader::new(stream) }
     }
 
-    /// Gives a command; gives the answer.
+    /// Sends a command and returns the answer.
     ///
     /// # Panics
-    /// It is refused, or the driver's process has died.
+    /// The command is refused, or the driver's process has died.
     pub fn tell(&mut self, command: &str) -> String {
         let stream = self.answers.get_mut();
         stream.write_all(format!("{command}\n").as_bytes()).expect("the driver's process lives");

@@ -1,69 +1,69 @@
-//! What happens in a test: told to the driver by way of the stand-in, and to an engine on Linux.
+//! The events of a test. They are reported to the driver through the stand-in, and to an engine on Linux.
 
 use std::net::IpAddr;
 
 use crate::hex;
 use crate::stand_in::{CONTINUE, StandIn};
 
-/// One thing that happens, in the order of the driver's table of callouts where it is told by one.
+/// One event. Numbers of layers are positions in the driver's table of callouts.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// A process starts.
     Start {
-        /// Its id.
+        /// Process id.
         pid: u32,
-        /// The parent's.
+        /// Process id of the parent.
         parent: u32,
-        /// The executable.
+        /// Path of the executable.
         path: &'static str,
         /// The command line.
         command_line: &'static str,
-        /// What it is split into.
+        /// The arguments into which the command line is split.
         arguments: &'static [&'static str],
     },
     /// A process ends.
     End(u32),
-    /// A connection opens, told at this layer for IPv4: 0 connect, 2 accept, 6 assignment.
+    /// A connection opens, reported at this layer (for IPv4): 0 connect, 2 accept, 6 assignment.
     Open(usize, u64, u32),
-    /// A connection closes, told at this layer for IPv4: 4 closure, 8 release.
+    /// A connection closes, reported at this layer (for IPv4): 4 closure, 8 release.
     Close(usize, u64),
     /// A packet.
     Packet(Packet),
 }
 
-/// A packet as the network stack has it: without its IP header if it leaves, and without checksums.
+/// A packet as the network stack has it: an outgoing packet has no IP header, and no packet has checksums.
 #[derive(Debug, Clone)]
 pub struct Packet {
-    /// The endpoint.
+    /// Handle of the endpoint.
     pub endpoint: Option<u64>,
     /// The process, if the packet's metadata name it.
     pub process: Option<u32>,
-    /// Whether it leaves.
+    /// Whether the packet is outgoing.
     pub is_outbound: bool,
     /// This host's address.
     pub local: IpAddr,
-    /// The other end's.
+    /// The remote address.
     pub remote: IpAddr,
     /// Protocol number.
     pub protocol: u8,
-    /// Of one that leaves: from the transport header on; of one that arrives: from the IP header on.
+    /// Outgoing: the bytes from the transport header on. Incoming: the bytes from the IP header on.
     pub bytes: Vec<u8>,
-    /// Of one that arrives: lengths of its IP and transport header.
+    /// Incoming: lengths of the IP header and of the transport header.
     pub headers: (usize, usize),
-    /// Whether it has not left the machine.
+    /// Whether it is a loopback packet.
     pub is_loopback: bool,
-    /// Into how many pieces it is cut.
+    /// The number of pieces into which it is cut.
     pub pieces: usize,
 }
 
-/// What is in front of the IP header of a packet that arrives, and is none of it: the link layer's header.
+/// Bytes in front of an incoming packet's IP header that do not belong to it: the link layer's header.
 const IN_FRONT: [u8; 14] = [0xEE; 14];
 
 impl StandIn {
-    /// Has a thing happen at a time.
+    /// Makes the event happen at a given time.
     ///
     /// # Panics
-    /// The driver would block or permit a packet or connection itself.
+    /// The driver itself would block or permit a packet or connection.
     pub fn step(&mut self, at: u64, step: &Step) {
         self.set_clock(at);
         match step {

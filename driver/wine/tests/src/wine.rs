@@ -1,12 +1,12 @@
-//! Wine, with a prefix of its own.
+//! Wine, with its own prefix.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longest that a program under Wine may take.
+/// Longest time that a program under Wine may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long Wine's server stays without a program, seconds.
+/// How long Wine's server runs without a program, in seconds.
 const SERVER_STAYS: &str = "-p30";
 const SERVERS: [&str; 3] = ["/usr/lib/wine/wineserver64", "/usr/lib/wine/wineserver", "/usr/bin/wineserver"];
 
@@ -17,10 +17,11 @@ pub struct Wine {
 }
 
 impl Wine {
-    /// Wine with the files of `HONE_WINE`, which also holds the prefix; `None`, said on standard error, if it can't be had.
+    /// Wine with the files of `HONE_WINE`; the prefix is there, too. If it is not available, prints that on standard
+    /// error and returns `None`.
     ///
     /// # Panics
-    /// It can't be had although `HONE_LIVE` is `required`.
+    /// It is not available although `HONE_LIVE` is `required`.
     pub(crate) fn new() -> Option<Self> {
         let skip = |reason: &str| {
             assert!(std::env::var_os("HONE_LIVE").is_none_or(|live| live != "required"), "{reason}");
@@ -39,14 +40,14 @@ impl Wine {
         if !wine.prefix.join("system.reg").exists() {
             std::fs::create_dir_all(&wine.prefix).expect("the folder can be made");
             wine.run("wineboot", &["-i"]);
-            // Before its services have come and gone once, none can be started.
+            // Wine's services must have started and ended once before another service can start.
             wine.server("-w");
         }
         wine.install(&files);
         Some(wine)
     }
 
-    /// `C:\hone` of the prefix.
+    /// The prefix's `C:\hone`.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
         self.prefix.join("drive_c/hone")
@@ -68,7 +69,7 @@ impl Wine {
         }
         let narrow = files.join("hone-probe32.exe");
         if narrow.exists() {
-            // In a folder of its own: the libraries in the other one are not for it.
+            // In a separate folder: the libraries in the other folder are not for this program.
             std::fs::create_dir_all(self.folder32()).expect("the folder can be made");
             copy(&narrow, &self.folder32().join("hone-probe.exe"));
         }
@@ -82,7 +83,7 @@ impl Wine {
     /// Makes the driver's service.
     ///
     /// # Panics
-    /// It can't be made.
+    /// The service cannot be made.
     pub(crate) fn create_service(&self) {
         let path = r"\??\C:\hone\hone.sys";
         let made =
@@ -90,7 +91,7 @@ impl Wine {
         assert!(made, "the service can be made");
     }
 
-    /// Has the server stay a while without a program: the driver lives in its services.
+    /// Lets the server run for a while without a program, because the driver lives in one of its services.
     pub(crate) fn keep_server(&self) {
         self.server(SERVER_STAYS);
     }
@@ -100,7 +101,7 @@ impl Wine {
         self.server("-k");
     }
 
-    /// Whether the service runs; one that is about to start or stop is awaited.
+    /// Whether the service runs. If it is just starting or stopping, waits first.
     pub(crate) fn is_running(&self) -> bool {
         let begin = Instant::now();
         loop {
@@ -112,9 +113,9 @@ impl Wine {
         }
     }
 
-    /// What the service manager says of the service.
+    /// The service's state according to the service manager.
     fn state(&self) -> String {
-        // Not a pipe: services that are started meanwhile would keep it open.
+        // Not a pipe: services that start meanwhile would keep it open.
         let path = self.prefix.join("state.txt");
         let file = std::fs::File::create(&path).expect("the folder is there");
         wait(self.command("sc").args(["query", "hone"]).stdout(file));
@@ -122,7 +123,7 @@ impl Wine {
         text.lines().filter(|line| line.contains("STATE")).collect()
     }
 
-    /// Runs Wine's server, which serves all programs of the prefix, if it does not run already.
+    /// Starts Wine's server, which serves all programs of the prefix, unless it runs already.
     fn server(&self, argument: &str) {
         let server = SERVERS.iter().find(|server| Path::new(server).exists()).expect("Wine has a server");
         wait(self.quiet(Command::new(server).arg(argument)));
@@ -149,16 +150,16 @@ impl Wine {
             .stderr(Stdio::null())
     }
 
-    /// Runs a program to its end; whether it ended well.
+    /// Runs a program until it ends. Returns whether it succeeded.
     ///
     /// # Panics
-    /// It does not start, or not end.
+    /// It does not start, or does not end in time.
     pub fn run(&self, program: &str, arguments: &[&str]) -> bool {
         wait(self.command(program).args(arguments))
     }
 }
 
-/// Runs a command to its end; whether it ended well.
+/// Runs a command until it ends. Returns whether it succeeded.
 fn wait(command: &mut Command) -> bool {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let begin = Instant::now();

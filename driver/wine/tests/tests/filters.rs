@@ -1,11 +1,11 @@
-//! The filters that make Windows call the driver: installed, replaced, removed; all or nothing.
+//! The filters that make Windows call the driver: installed, replaced and removed; always all or none.
 
 use std::fs;
 use std::path::PathBuf;
 
 use hone_wine_tests::{Driver, driver};
 
-/// Windows' own numbers (fwpmu.h of MinGW, winerror.h).
+/// Windows' error numbers (fwpmu.h of MinGW, winerror.h).
 const PERSISTENT: &str = "1";
 const BOOT_TIME: &str = "2";
 const PERSISTENT_CALLOUT: &str = "10000";
@@ -97,7 +97,7 @@ fn an_installation_that_fails_changes_nothing() {
     }
 }
 
-/// A key's bytes as they lie in memory, in the form of the installed objects.
+/// A key's bytes in memory order, in the form that lists of installed objects use.
 fn windows_form(bytes: &str) -> String {
     let bytes = hone_wine_tests::unhex(bytes);
     let reversed = |range: std::ops::Range<usize>| -> String {

@@ -1,4 +1,4 @@
-//! Loading, unloading, and what is left behind.
+//! Loading and unloading the driver, and what it leaves behind.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,14 +6,14 @@ use hone_engine::MAX_RING_BYTES;
 use hone_pcapng::{Block, Reader};
 use hone_wine_tests::{Step, driver, hex};
 
-/// Windows' own number of what a file says that could not be opened, under Wine.
+/// The error number for a file that could not be opened, under Wine.
 const ERROR_INVALID_HANDLE: u32 = 6;
 
 fn start(pid: u32) -> Step {
     Step::Start { pid, parent: 4, path: r"C:\x.exe", command_line: "x 1", arguments: &["x", "1"] }
 }
 
-/// Everything that takes memory, once.
+/// Does everything that allocates memory, once.
 fn use_it(driver: &mut hone_wine_tests::Driver) {
     let mut probe = driver.probe();
     let file = probe.open().expect("it is opened");
@@ -146,7 +146,7 @@ fn a_start_is_told_with_its_owner_and_the_first_image_tells_a_missing_path() {
     let text = String::from_utf8_lossy(&section);
     assert_eq!(text.matches("S-1-5-21-").count(), 2);
     assert_eq!(text.matches(r"\Device\HarddiskVolume1\late.exe").count(), 1);
-    // The second event says all that the first one said.
+    // The second event contains everything that the first one contained.
     let (command_line, arguments) = (text.matches("late now").count(), text.matches("late\0now\0").count());
     assert_eq!((command_line, arguments, text.matches("x.dll").count()), (2, 2, 0));
 }
@@ -154,7 +154,7 @@ fn a_start_is_told_with_its_owner_and_the_first_image_tells_a_missing_path() {
 #[test]
 fn only_administrators_and_the_system_may_open_it() {
     let Some(mut driver) = driver() else { return };
-    // D:P(A;;FA;;;SY)(A;;FA;;;BA) as [MS-DTYP] lays it out.
+    // D:P(A;;FA;;;SY)(A;;FA;;;BA) in the layout of [MS-DTYP].
     let expected = concat!(
         "01000490000000000000000000000000",
         "14000000",

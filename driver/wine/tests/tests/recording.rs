@@ -1,4 +1,5 @@
-//! What readers read is what the engine makes, on Linux, of the same things: byte for byte. And stock readers read it.
+//! The driver's readers must read the same bytes that the engine on Linux makes from the same events. Other programs
+//! must be able to read them too.
 
 use hone_api::Operation;
 use hone_engine::Filter;

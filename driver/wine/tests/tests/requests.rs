@@ -1,9 +1,9 @@
-//! Requests of programs: the event, and everything malformed.
+//! Programs' requests: the event, and malformed requests of every kind.
 
 use hone_api::Operation;
 use hone_wine_tests::{Step, driver, hex};
 
-/// Windows' own numbers (winerror.h).
+/// Windows' error numbers (winerror.h).
 const ERROR_INVALID_FUNCTION: u32 = 1;
 const ERROR_INVALID_HANDLE: u32 = 6;
 const ERROR_INVALID_PARAMETER: u32 = 87;
@@ -16,7 +16,7 @@ fn the_event_is_set_when_there_is_something_to_read_again() {
     let mut probe = driver.probe();
     let file = probe.open().expect("it is opened");
     let event = probe.event();
-    // A program of 32 bits passes 4 bytes with a code of its own, which one of 64 bits may do, too.
+    // A 32-bit program passes 4 bytes with a separate control code. A 64-bit program may use that code too.
     for (pid, operation, bytes) in
         [(5000, Operation::SetDataEvent64, 8), (6000, Operation::SetDataEvent32, 4)]
     {
@@ -139,6 +139,6 @@ fn open_connections_are_listed_and_sent() {
         assert!(listed.contains(&own.as_str()), "{own} is not among {listed:?}");
     }
     let file = probe.open().expect("it is opened");
-    // Wine does not say whose they are; so the driver takes the list, and it names nobody.
+    // Wine does not report the owners of connections. So the driver accepts the list, but attributes nothing by it.
     probe.send_connections(file).expect("the driver takes the list");
 }

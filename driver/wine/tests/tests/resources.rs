@@ -1,10 +1,11 @@
-//! What Windows tells of the files: Explorer, Task Manager, inventories, debuggers.
+//! The information that Windows shows about the files: in Explorer, Task Manager, inventories and debuggers.
 
 use hone_wine_tests::driver;
 
-/// Cargo's version of the driver's workspace; the other one's, of which `honeutil.exe` is, has to be the same.
+/// The version of the driver's workspace. The main workspace, to which `honeutil.exe` belongs, must have the same
+/// version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The same as Windows' numbers.
+/// The same version as Windows' four numbers.
 const NUMBERS: &str = concat!(
     env!("CARGO_PKG_VERSION_MAJOR"),
     ".",

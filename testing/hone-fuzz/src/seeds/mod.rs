@@ -1,4 +1,4 @@
-//! Inputs to start from: sound ones, from which a fuzzer finds its way to those that are not.
+//! Seeds: valid inputs, from which a fuzzer finds invalid ones.
 
 mod outside;
 
@@ -21,8 +21,8 @@ pub use outside::{
     server_frames, server_session, show_compressed, show_stream,
 };
 
-/// For [`pcapng_reader`](crate::pcapng_reader): one section with every kind of block, and its beginning, in either byte
-/// order.
+/// For [`pcapng_reader`](crate::pcapng_reader): a section with every kind of block, and only its beginning, in both
+/// byte orders.
 #[must_use]
 pub fn pcapng_reader() -> Vec<Vec<u8>> {
     let blocks = blocks();
@@ -124,7 +124,7 @@ fn blocks() -> Vec<Block<'static>> {
     ]
 }
 
-/// For [`api_request`](crate::api_request): every operation with a sound input, and two replies.
+/// For [`api_request`](crate::api_request): every operation with a valid input, and two replies.
 #[must_use]
 pub fn api_request() -> Vec<Vec<u8>> {
     let connection = OpenConnection {
@@ -176,7 +176,8 @@ pub fn api_request() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// For [`engine_events`](crate::engine_events): short stories, each call led by its step of time and its number.
+/// For [`engine_events`](crate::engine_events): short sequences of calls. Each call begins with its time step and its
+/// number.
 #[must_use]
 pub fn engine_events() -> Vec<Vec<u8>> {
     let attach: &[u8] = &[1, 7, 0, 1, 0];
@@ -211,7 +212,7 @@ pub fn engine_events() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// For [`packet_checksums`](crate::packet_checksums): packets of either version and of each protocol, and one with
+/// For [`packet_checksums`](crate::packet_checksums): packets of both IP versions and of each protocol, and one with
 /// extension headers.
 #[must_use]
 pub fn packet_checksums() -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Seeds of what reads files, frames and the kernel's records.
+//! Seeds for the targets that read files, frames and the kernel's records.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ const V6: &[u8] =
     b"\x60\0\0\0\0\x1d\0\x40\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\
     \x06\0\x01\x04\0\0\0\0\0\x50\x9c\x40\0\0\0\x01\0\0\0\x01\x50\x12\x01\0\0\0\0\0y";
 
-/// Each link type that is read, one that is not, and what stands before the IP header.
+/// Each supported link type, one unsupported, and the bytes before the IP header.
 const LINKS: [(u16, &[u8], &[u8]); 15] = [
     (0, b"\x02\0\0\0", V4),
     (1, b"\0\0\0\0\0\0\0\0\0\0\0\0\x81\0\0\x01\x08\0", V4),
@@ -35,8 +35,8 @@ const LINKS: [(u16, &[u8], &[u8]); 15] = [
     (276, b"\x86\xdd\0\0\0\0\0\x01\0\x01\0\x06\0\0\0\0\0\0\0\0", V6),
 ];
 
-/// For [`show_stream`](crate::show_stream): what [`pcapng_reader`](super::pcapng_reader) begins with, packets of every link
-/// type in either format, and a packet that is corrected.
+/// For [`show_stream`](crate::show_stream): the seeds of [`pcapng_reader`](super::pcapng_reader), packets of every link
+/// type in both formats, and a packet with a correction.
 #[must_use]
 pub fn show_stream() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> =
@@ -79,7 +79,7 @@ pub fn show_stream() -> Vec<Vec<u8>> {
             block.emit(ByteOrder::Little, &mut seed).expect("the block is sound");
         }
         seeds.push(seed);
-        // libpcap's format, of either byte order, in micro- and nanoseconds.
+        // libpcap's format, in both byte orders, with microseconds and with nanoseconds.
         let (magic, is_big) =
             [(0xA1B2_C3D4_u32, false), (0xA1B2_3C4D, false), (0xA1B2_C3D4, true)][number % 3];
         let word = |word: u32| if is_big { word.to_be_bytes() } else { word.to_le_bytes() };
@@ -107,7 +107,7 @@ fn interface(link_type: u16) -> Interface<'static> {
     }
 }
 
-/// For [`show_compressed`](crate::show_compressed): one content, plain and compressed in several ways.
+/// For [`show_compressed`](crate::show_compressed): the same content, plain and compressed in several ways.
 #[must_use]
 pub fn show_compressed() -> Vec<Vec<u8>> {
     let content = [V4, V6, &b"some data ".repeat(40)].concat();
@@ -148,7 +148,7 @@ pub fn filter_expression() -> Vec<Vec<u8>> {
     expressions.into_iter().enumerate().map(seed).collect()
 }
 
-/// For [`option_values`](crate::option_values).
+/// For [`option_values`](crate::option_values): option values in every notation, valid and invalid.
 #[must_use]
 pub fn option_values() -> Vec<Vec<u8>> {
     let values = [
@@ -175,7 +175,7 @@ pub fn option_values() -> Vec<Vec<u8>> {
     values.map(|value| value.as_bytes().to_vec()).to_vec()
 }
 
-/// For [`configuration`](crate::configuration): the packaged one, and one with every key.
+/// For [`configuration`](crate::configuration): the packaged configuration, and one with every key.
 #[must_use]
 pub fn configuration() -> Vec<Vec<u8>> {
     let every = "socket = '/run/hone/hone.sock'\nsocket_group = \"hone\"\nring_buffer_size = 1048576\n\
@@ -187,7 +187,7 @@ pub fn configuration() -> Vec<Vec<u8>> {
         .to_vec()
 }
 
-/// For [`local_files`](crate::local_files): each list with a socket, and a manifest.
+/// For [`local_files`](crate::local_files): each list with one socket, and a manifest.
 #[must_use]
 pub fn local_files() -> Vec<Vec<u8>> {
     let v4 = "   1: 0F02000A:8B24 5E2A1FAC:01BB 01 00000000:00000000 02:000005A8 00000000  1000        0 98123 2 ffff9\n";
@@ -204,7 +204,7 @@ fn frame(kind: Kind, code: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     [&Header::new(kind, code, sequence, payload.len()).encode(), payload].concat()
 }
 
-/// Requests that honed knows, each once.
+/// Each request that honed knows, once.
 fn requests() -> Vec<Vec<u8>> {
     let mut ids = [0; 64];
     let ids = List::write([1_u32, 2], &mut ids).expect("there is room");
@@ -246,7 +246,7 @@ fn requests() -> Vec<Vec<u8>> {
     frames
 }
 
-/// For [`server_session`](crate::server_session): every request by itself, behind an attach, and all of them.
+/// For [`server_session`](crate::server_session): every request alone and after an attach, and all requests together.
 #[must_use]
 pub fn server_session() -> Vec<Vec<u8>> {
     let requests = requests();
@@ -258,13 +258,13 @@ pub fn server_session() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// For [`server_frames`](crate::server_frames): the same, in pieces.
+/// For [`server_frames`](crate::server_frames): the same inputs, in pieces.
 #[must_use]
 pub fn server_frames() -> Vec<Vec<u8>> {
     (1..).zip(server_session()).map(|(piece, seed)| [&[piece], &seed[..]].concat()).collect()
 }
 
-/// For [`client_frames`](crate::client_frames): a service's side of whole conversations.
+/// For [`client_frames`](crate::client_frames): complete conversations, from the service's side.
 #[must_use]
 pub fn client_frames() -> Vec<Vec<u8>> {
     let hello = frame(Kind::Hello, 0, 0, &hone_api::ApiVersion::of_service([0, 1, 0, 0]).encode());
@@ -285,7 +285,7 @@ pub fn client_frames() -> Vec<Vec<u8>> {
     talks.iter().map(|(how, frames)| [&[*how][..], &frames.concat()].concat()).collect()
 }
 
-/// For [`kernel_records`](crate::kernel_records): one of each kind, as `bpf/abi.h` lays them out.
+/// For [`kernel_records`](crate::kernel_records): one record of each kind, laid out as in `bpf/abi.h`.
 #[must_use]
 pub fn kernel_records() -> Vec<Vec<u8>> {
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();

@@ -1,4 +1,4 @@
-//! Where `read` writes.
+//! The files that `read` writes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ fn in_a_folder_a_file_is_named_by_host_and_time_and_private() {
         let time = name.rsplitn(3, '_').collect::<Vec<_>>();
         assert!(name.ends_with(".pcapng") && time.len() == 3, "{name}");
         assert_eq!(held(&files.read(name)).sections, 1);
-        // Wine makes Linux's permissions of the list of who may open it; administrators are the group there.
+        // Wine derives Linux's permissions from the access list. Administrators are represented by the group.
         let mode = fs::metadata(files.file(name)).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o007, 0, "{name}: {mode:o}");
     }

@@ -1,4 +1,4 @@
-//! The real `honeutil.exe` on the real `hone.sys`: what a person gets who runs it.
+//! The real `honeutil.exe` with the real `hone.sys`, as a user runs them.
 
 mod files;
 mod pipes;
@@ -12,7 +12,7 @@ mod top;
 
 use hone_pcapng::{Block, Reader};
 
-/// What a recording holds, as far as the tests ask.
+/// The content of a recording, as far as the tests need it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Held {
     sections: usize,
@@ -21,7 +21,7 @@ struct Held {
     /// Process ids of the process events.
     processes: Vec<u32>,
     connections: usize,
-    /// Of each section's end: packets and process events that it received, and that the ring buffer dropped.
+    /// For the end of each section: packets and process events that it received, and that the ring buffer dropped.
     statistics: Vec<Counted>,
 }
 
@@ -33,7 +33,7 @@ struct Counted {
     dropped_processes: u64,
 }
 
-/// What a recording holds, which ends at a whole block.
+/// Reads a recording. It must end at the end of a block.
 fn held(recording: &[u8]) -> Held {
     let mut reader = Reader::new();
     reader.feed(recording).expect("there is memory");

@@ -1,4 +1,4 @@
-//! `read -w \\.\pipe\NAME`: into a named pipe, its own or somebody else's.
+//! `read -w \\.\pipe\NAME`: records into a named pipe, its own or another program's.
 
 use hone_wine_tests::{
     Driver, Failed, Honeutil, LATER, NOW, Native, Pipe, Probe, assert_same, driver, happen, start_processes,
@@ -16,7 +16,7 @@ fn waiting(driver: &Driver) -> Honeutil {
     honeutil
 }
 
-/// Asserts that the pipe gets what a file gets, from its beginning to its end.
+/// Asserts that the pipe gets the same bytes as a file, from beginning to end.
 fn gets_everything(driver: &mut Driver, honeutil: Honeutil, probe: &mut Probe, pipe: Pipe) {
     driver.stand_in.set_clock(NOW);
     let mut stream = probe.read_pipe(pipe, 28);
@@ -71,7 +71,7 @@ fn a_reader_that_closes_it_ends_the_recording_without_a_word() {
         let pipe = made.unwrap_or_else(|| wait("pipe", || probe.open_pipe(NAME).ok()));
         assert_eq!(probe.read_pipe(pipe, 28).len(), 28);
         probe.close_pipe(pipe);
-        // On Windows only a write tells that nobody reads.
+        // On Windows, only a write shows that the pipe has no reader any more.
         start_processes(&mut driver, 10_000, 1);
         let ended = honeutil.end();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""), "{own}: {ended:?}");
@@ -96,7 +96,7 @@ fn what_can_not_be_done_with_a_pipe_is_told_at_once() {
     let ended = driver.run_honeutil(&["read", "-w", r"\\.\pipe\"]);
     assert!(ended.stderr.starts_with(r"honeutil: cannot open \\.\pipe\: "), "{ended:?}");
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    // Read by one: another recording can't write it, nor make one more of it.
+    // The pipe has one reader. Another recording can neither write it nor make another instance of it.
     let first = waiting(&driver);
     let second = driver.run_honeutil(&["read", "-w", NAME]);
     assert!(second.stderr.starts_with(&format!("honeutil: cannot open {NAME}: ")), "{second:?}");

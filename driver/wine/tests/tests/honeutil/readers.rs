@@ -1,4 +1,4 @@
-//! Several readers at once, and one that is too slow.
+//! Several readers at once, and a reader that is too slow.
 
 use std::io::Read as _;
 
@@ -14,7 +14,7 @@ fn several_read_at_once_and_a_slow_one_loses_only_its_own() {
     let file = probe.open().expect("it is opened");
     driver.set_ring_size(Some(131_072));
     let fast = ["a.pcapng", "b.pcapng"].map(|name| driver.record(&files, name, &["-v"]));
-    // One with a small ring buffer, whose pipe nobody reads for a while.
+    // A reader with a small ring buffer, and a pipe that is not read for a while.
     driver.set_ring_size(Some(1024));
     let (slow, mut pipe) = driver.honeutil_piped(&["read", "-w", "-"]);
     let mut stream = vec![0; 28];
@@ -24,7 +24,7 @@ fn several_read_at_once_and_a_slow_one_loses_only_its_own() {
 
     let count = 4000;
     start_processes(&mut driver, 10_000, count);
-    // It writes on when it is read, so it has to be asked to end first.
+    // It continues to write while it is read, so it must be asked to end first.
     slow.interrupt();
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {

@@ -1,4 +1,4 @@
-//! `read` into one file: what is in it, and when it ends.
+//! `read` into one file: its content, and when the recording ends.
 
 use hone_wine_tests::{LATER, NOW, Native, assert_same, driver, happen, stock_readers};
 

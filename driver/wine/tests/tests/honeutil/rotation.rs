@@ -1,4 +1,4 @@
-//! One recording in several files.
+//! One recording that is split into several files.
 
 use std::fs;
 use std::time::Duration;
@@ -57,7 +57,7 @@ fn files_are_rotated_by_size_compressed_and_the_oldest_removed() {
     let arguments = ["--rotate-size", "1M", "--max-files", "2", "--compress"];
     let honeutil = driver.record(&files, "a.pcapng", &arguments);
     for round in 1..=4 {
-        // More than fits into a file; what waits when it is full is still part of it.
+        // More than fits into one file. Data that waits when the file is full is still part of it.
         for at in 0..20 {
             driver.stand_in.step(NOW + (round * 100 + at) * 1_000_000, &packet(7, 5000, 60_000));
         }
@@ -84,7 +84,8 @@ fn files_are_rotated_by_time_and_together_hold_everything_once() {
     driver.stand_in.set_clock(NOW);
     let files = driver.files();
     let honeutil = driver.record(&files, "a.pcapng", &["--rotate-time", "1s"]);
-    // Each of another length, so that each is known; some are recorded before a file ends, some after the next has begun.
+    // Each packet has a different length, so that it can be recognized. Some packets are recorded before a file ends,
+    // some after the next file has begun.
     let mut sent = 0;
     while newest(&files) < 3 {
         assert!(sent < 60_000, "no next file: {:?}", files.list());

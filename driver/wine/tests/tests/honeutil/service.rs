@@ -1,8 +1,8 @@
-//! The commands about the driver: statistics, open connections, start and stop, installation.
+//! The commands that manage the driver: statistics, open connections, start and stop, installation.
 
 use hone_wine_tests::{Folder, NOW, driver, hex, start_processes};
 
-/// How many processes have started, of the first line of `get-stats --json`.
+/// The number of processes that have started, from the first line of `get-stats --json`.
 fn starts(json: &str) -> u32 {
     let (_, rest) = json.split_once(r#""starts":"#).unwrap_or_else(|| panic!("{json}"));
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -56,7 +56,7 @@ fn open_connections_are_sent_and_name_the_process_of_what_the_driver_has_not_see
     driver.stand_in.set_clock(NOW);
     let (files, mut probe) = (driver.files(), driver.probe());
     let (pid, port) = (probe.pid(), probe.command("socket [::1]:0").expect("there is a port"));
-    // The driver takes connections of processes that run.
+    // The driver accepts only connections of running processes.
     driver.stand_in.tell(&format!("start {pid} 4 {} -", hex(br"C:\hone\hone-probe.exe")));
     let row = format!("udp       [::1]:{port} ");
     for arguments in [&["send-conns", "-v", "--dry-run"][..], &["send-conns", "-v"]] {

@@ -1,4 +1,4 @@
-//! `show` on Windows shows what it shows on Linux.
+//! `show` on Windows must print the same as `show` on Linux.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use hone_wine_tests::{NOW, Native, driver, happen};
 
-/// Linux's `honeutil`, built of the same source; `None`, which is said, where there is none.
+/// The Linux `honeutil`, built from the same source. `None` if there is none; this is printed.
 fn native() -> Option<PathBuf> {
     let path = std::env::var_os("HONE_HONEUTIL").map(PathBuf::from);
     if path.is_none() {
@@ -16,10 +16,11 @@ fn native() -> Option<PathBuf> {
     path
 }
 
-/// The account that Wine's own programs run as.
+/// The account of Wine's own programs.
 const OWN: &str = "S-1-5-21-0-0-0-1000";
 
-/// What Linux would show instead, which does not know what this account is called: as the user who runs the tests.
+/// Converts Windows' output to what Linux prints. Linux does not know the name of this account; under Wine, the account
+/// has the name of the user who runs the tests.
 fn unnamed(shown: &str) -> String {
     let id = Command::new("id").arg("-un").output().expect("it is there").stdout;
     let name = String::from_utf8(id).expect("it is text").trim().to_owned();

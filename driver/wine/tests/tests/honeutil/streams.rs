@@ -1,4 +1,4 @@
-//! `read -w -`: into a pipe.
+//! `read -w -`: records into a pipe.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn a_reader_that_closes_the_pipe_ends_the_recording_without_a_word() {
     let (honeutil, mut pipe) = driver.honeutil_piped(&["read", "-w", "-"]);
     pipe.read_exact(&mut [0; 28]).expect("it records");
     drop(pipe);
-    // On Windows only a write tells that nobody reads.
+    // On Windows, only a write shows that the pipe has no reader any more.
     start_processes(&mut driver, 10_000, 1);
     let ended = honeutil.end();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""), "{ended:?}");
@@ -50,7 +50,7 @@ fn a_second_ctrl_c_ends_it_while_nobody_reads_the_pipe() {
     let Some(mut driver) = driver() else { return };
     let (mut honeutil, mut pipe) = driver.honeutil_piped(&["read", "-w", "-"]);
     pipe.read_exact(&mut [0; 28]).expect("it records");
-    // More than any pipe holds.
+    // More data than fits into any pipe.
     start_processes(&mut driver, 10_000, 4000);
     wait("end", || {
         honeutil.interrupt();
@@ -72,7 +72,7 @@ fn a_pipeline_of_two_shows_the_end_after_ctrl_c() {
     show.await_told(" HEAD ");
     start_processes(&mut driver, 10_000, 1);
     show.await_told(" EXEC   10000 ");
-    // A console tells all its programs.
+    // A console sends its events to all its programs.
     show.interrupt();
     assert_eq!(recorder.interrupted().silently(), "");
     let shown = show.end().silently();

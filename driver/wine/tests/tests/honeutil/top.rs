@@ -9,7 +9,7 @@ use hone_wine_tests::{Driver, Honeutil, NOW, Step, driver, packet, wait};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// `honeutil.exe top` on a terminal of its own, of which Wine makes a console.
+/// `honeutil.exe top` on its own terminal, which Wine turns into a console.
 struct Top {
     honeutil: Honeutil,
     keys: File,
@@ -40,7 +40,7 @@ impl Top {
         Self { honeutil, keys, screen }
     }
 
-    /// Waits until this is among all that was drawn.
+    /// Waits until this text is in the output so far.
     fn await_drawn(&self, text: &str) {
         wait(&format!("{text:?} in {:?}", Arc::clone(&self.screen)), || {
             self.screen.lock().expect("nobody panics").contains(text).then_some(())
