@@ -17,6 +17,8 @@ const HEADER: usize = 16;
 struct Request(Vec<u8>);
 
 impl Request {
+    /// Begins a request.
+    ///
     /// # Arguments
     /// `head` is what follows the netlink header, before the attributes.
     fn new(kind: u16, flags: libc::c_int, head: &[u8]) -> Result<Self> {

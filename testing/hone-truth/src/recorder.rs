@@ -52,6 +52,8 @@ impl Running {
         std::fs::read_to_string(&self.words).unwrap_or_default().trim_end().to_owned()
     }
 
+    /// Checks that the process still runs.
+    ///
     /// # Errors
     /// The process has ended.
     pub(crate) fn still_runs(&mut self, what: &str) -> Result<()> {

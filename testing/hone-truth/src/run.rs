@@ -52,6 +52,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Makes the directory: at `keep`, or a temporary one.
+    ///
     /// # Errors
     /// The directory cannot be made.
     pub(crate) fn new(keep: Option<&Path>) -> Result<Self> {

@@ -41,6 +41,8 @@ pub(crate) struct Stage<'n> {
 }
 
 impl<'n> Stage<'n> {
+    /// Makes the stage of a scenario, and reports the addresses of its network.
+    ///
     /// # Errors
     /// The facts cannot be written.
     pub(crate) fn new(
@@ -66,6 +68,8 @@ impl<'n> Stage<'n> {
         SocketAddr::new(self.ip(end), port)
     }
 
+    /// Reports a fact.
+    ///
     /// # Errors
     /// The facts cannot be written.
     pub(crate) fn tell(&self, fact: &Fact) -> Result<()> {
@@ -203,6 +207,8 @@ impl Part {
         (tag, tag.message(length))
     }
 
+    /// Reports that this process has sent a message.
+    ///
     /// # Errors
     /// The facts cannot be written.
     pub(crate) fn sent(&self, tag: Tag) -> Result<()> {
@@ -249,6 +255,8 @@ impl Part {
         self.told.tell(&Fact::Leaves(flow, self.process, now()))
     }
 
+    /// Reports a fact.
+    ///
     /// # Errors
     /// The facts cannot be written.
     pub(crate) fn tell(&self, fact: &Fact) -> Result<()> {

@@ -137,6 +137,8 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Opens the file of facts, for facts of one scenario.
+    ///
     /// # Errors
     /// The file cannot be opened.
     pub(crate) fn open(path: &Path, scenario: &str) -> Result<Self> {
@@ -145,12 +147,16 @@ impl Told {
         Ok(Self { file, scenario: scenario.to_owned() })
     }
 
+    /// Reports one fact.
+    ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn tell(&self, fact: &Fact) -> Result<()> {
         self.tell_all(std::slice::from_ref(fact))
     }
 
+    /// Reports several facts in one write.
+    ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn tell_all(&self, facts: &[Fact]) -> Result<()> {

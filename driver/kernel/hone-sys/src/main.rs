@@ -31,7 +31,7 @@ pub unsafe extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, _: *const 
 /// Called by the I/O manager to unload the driver, at PASSIVE_LEVEL, while no file is open.
 ///
 /// # Safety
-/// The I/O manager's: nobody calls the driver through it any more.
+/// The I/O manager guarantees that it no longer calls the driver.
 unsafe extern "system" fn unload(_: *mut DRIVER_OBJECT) {
     // SAFETY: no file is open and none can be opened, so no request is under way.
     unsafe { load::unload() };

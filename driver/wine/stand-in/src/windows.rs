@@ -88,7 +88,7 @@ pub(crate) fn kernel(name: &CStr) -> Option<*mut c_void> {
 /// Overwrites a pointer in memory that is not writable.
 ///
 /// # Safety
-/// It is a pointer of a loaded module, which nobody uses meanwhile.
+/// It is a pointer of a loaded module, and no thread uses it meanwhile.
 pub(crate) unsafe fn overwrite(place: *mut *const c_void, value: *const c_void) {
     let mut former = 0;
     // SAFETY: the caller says that it is in a loaded module.

@@ -30,6 +30,8 @@ pub(crate) struct Play {
 }
 
 impl Play {
+    /// Makes the network and the directory of an app.
+    ///
     /// # Arguments
     /// `number` is that of the network, see [`Network::new`]. `directory` is made, and is not removed.
     ///

@@ -78,7 +78,7 @@ pub(super) fn resets(stage: &mut Stage<'_>) -> Result<()> {
 /// A flood of datagrams for four processes that wait at one socket: first all of one size, then of different sizes.
 pub(super) fn readers(stage: &mut Stage<'_>) -> Result<()> {
     const READERS: usize = 4;
-    /// Length of the datagram that tells a reader to stop.
+    /// Length of the datagram that ends a reader.
     const LAST: usize = 50;
     let datagrams = (20 * stage.crowd).min(10_000);
     let to = stage.address(End::B, PORT);

@@ -1,6 +1,7 @@
 //! Compares a recording with the facts.
 //!
-//! A recorded packet belongs to the scenario whose address it carries. Its expected owner is, in this order:
+//! A recorded packet belongs to the scenario with the address that the packet carries. Its expected owner is, in this
+//! order:
 //! * no process, if a fact says so;
 //! * for a packet that begins with a message, the process that wrote the message (outbound) or each process that read
 //!   it (inbound);

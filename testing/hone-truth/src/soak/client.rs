@@ -82,6 +82,8 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Connects to honed.
+    ///
     /// # Errors
     /// Nothing listens, or honed refuses.
     pub(super) fn open(socket: &Path) -> Result<Self> {
@@ -150,6 +152,8 @@ impl Client {
         self.request(0xB00, &input).map(drop)
     }
 
+    /// Ends the stream. The connection stays open.
+    ///
     /// # Errors
     /// The request is refused.
     pub(super) fn detach(&mut self) -> Result<()> {
@@ -173,6 +177,8 @@ impl Client {
         self.request(0x802, &input).map(drop)
     }
 
+    /// Requests the statistics.
+    ///
     /// # Errors
     /// The request is refused.
     pub(super) fn numbers(&mut self) -> Result<Numbers> {

@@ -30,6 +30,8 @@ pub(super) struct Sample {
 }
 
 impl Sample {
+    /// Takes a sample of a process.
+    ///
     /// # Errors
     /// There is no such process.
     pub(super) fn of(process: u32) -> Result<Self> {

@@ -73,6 +73,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
+    /// Makes the state before the first block.
+    ///
     /// # Arguments
     /// `to`: the addresses that the counted datagrams are sent to. `mark`: an argument of the counted programs.
     pub(super) fn new(to: Vec<IpAddr>, mark: String) -> Self {
