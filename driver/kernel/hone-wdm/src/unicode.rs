@@ -67,7 +67,7 @@ impl<'a> Unicode<'a> {
 /// The units of a text that the kernel passes on. `None` if there is no text.
 ///
 /// # Safety
-/// `string` is null, or points to a string with a readable buffer; both stay valid and unchanged for `'a`.
+/// `string` is null, or points to a string with a readable buffer; both stay so for `'a`.
 pub(crate) unsafe fn units<'a>(string: *const UNICODE_STRING) -> Option<&'a [u16]> {
     // SAFETY: the caller says that it is null or readable.
     let string = unsafe { string.as_ref() }?;
