@@ -1,4 +1,4 @@
-//! The engine's bounds and what each section says about the recording host. Read once, when the engine is made.
+//! The engine's bounds, and the description of the recording host in each section. Read once, when the engine is made.
 
 use alloc::vec::Vec;
 
@@ -8,19 +8,21 @@ use crate::Nanos;
 
 /// Smallest ring buffer of a reader, bytes.
 pub const MIN_RING_BYTES: usize = limits::MIN_RING_BYTES as usize;
-/// Ring buffer of a reader that does not ask for another size, bytes, until [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
+/// Ring buffer of a reader that asks for no size, bytes, until another is set by
+/// [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
 pub const DEFAULT_RING_BYTES: usize = limits::DEFAULT_RING_BYTES as usize;
 /// Largest ring buffer of a reader unless [`Config::max_ring_bytes`] allows more, bytes.
 pub const MAX_RING_BYTES: usize = limits::MAX_RING_BYTES as usize;
 /// Bytes of ring buffer that one queued block takes.
 pub const RING_SLOT_BYTES: usize = 8;
-/// Most packet data kept of one packet, bytes: what common readers accept as a packet at all.
+/// Most bytes of one packet's data that are kept. Common programs that read pcapng refuse longer packets.
 pub const MAX_PACKET_BYTES: u32 = limits::MAX_SNAP_LENGTH;
-/// Most blocks that one read returns, so that none takes long, however small they are.
+/// Most blocks that one read returns. Keeps a read short even if the blocks are small.
 pub const READ_BLOCKS: usize = 1024;
-/// How far a block that comes late goes back in a reader's ring buffer, blocks: past so many later ones at most.
+/// Most later blocks in a reader's ring buffer that a late block is put before.
 pub const ORDER_BLOCKS: usize = 256;
-/// How late it may come, nanoseconds. An older block has not come late: the clock was set, or it is part of a snapshot.
+/// A late block is put before later ones only if it is older by at most this, nanoseconds. A greater difference
+/// means that the clock was set, or that the block reports an older state; then blocks stay in the order in which they came.
 pub const ORDER_TIME: Nanos = SECOND;
 
 /// Most bytes of a host's name in a section header.
@@ -28,8 +30,8 @@ pub const MAX_HOST_NAME: usize = 255;
 
 const SECOND: Nanos = 1_000_000_000;
 
-/// What a section header and interface block say. Each field is UTF-8 without NUL; an empty one is left out.
-/// At most 65,535 bytes each.
+/// The contents of a section header and an interface block. Each field is UTF-8 without NUL and has at most 65,535 bytes; an
+/// empty field is left out.
 #[derive(Debug, Default)]
 pub struct SectionInfo {
     /// The hardware, for example `64-bit x86 server`.
@@ -46,13 +48,13 @@ pub struct SectionInfo {
     pub interface: Vec<u8>,
 }
 
-/// Which machine a section is of.
+/// The identity of the host that a section was recorded on.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub enum HostIdentity {
-    /// Nobody knows; left out.
+    /// Not known; left out of the section header.
     #[default]
     Unknown,
-    /// A GUID, in the order of its bytes in the stream.
+    /// A GUID; its bytes are in the same order as in the stream.
     Guid([u8; 16]),
     /// A name in UTF-8 without control characters, of which at most [`MAX_HOST_NAME`] bytes are used; an empty one is
     /// left out.
@@ -62,28 +64,29 @@ pub enum HostIdentity {
 /// Bounds of everything the engine keeps.
 ///
 /// [`max_block_bytes`](Self::max_block_bytes) and [`max_held_bytes`](Self::max_held_bytes) bound packets and events.
-/// What comes on top is bounded too, in bytes at most:
+/// The engine's other memory is bounded too. It takes at most:
 ///
 /// | what | bytes |
 /// |---|---|
-/// | tables | 170 a connection, 130 a process; half as much again while one grows |
-/// | their order, with which sections begin | 64 a running process and open connection, and for each that has ended since a section began that is still to be read |
-/// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) a reader |
-/// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) a reader |
-/// | held packets' order | 250 each |
-/// | open-connection list, twice while it is replaced | 250 a record |
+/// | tables | 170 for each connection, 130 for each process; half as much again while a table grows |
+/// | snapshots | 64 for each running process and open connection, and for each that has ended but is part of a snapshot still to be read |
+/// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) for each reader |
+/// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) for each reader |
+/// | order of held packets | 250 for each packet |
+/// | open-connection list | 250 for each record; twice as much while the list is replaced |
 ///
-/// Besides what [`ReaderOptions::pinned_bytes`] allows, a reader that does not read keeps the blocks that its sections
-/// begin with: at most two for each process and connection known then, within `max_block_bytes`.
+/// A reader that does not read keeps blocks in memory: those that wait in its ring, up to [`ReaderOptions::pinned_bytes`],
+/// and those of its sections' snapshots. The latter are at most two for each process and connection of a snapshot, and count
+/// towards `max_block_bytes`.
 #[derive(Debug)]
 pub struct Config {
-    /// What each section says about host and program.
+    /// The description of host and program in each section.
     pub section: SectionInfo,
-    /// When the sensor was loaded; only repeated in [`Statistics::loaded`](crate::Statistics::loaded).
+    /// When the sensor was loaded. Only used for [`Statistics::loaded`](crate::Statistics::loaded).
     pub loaded: Nanos,
-    /// Most processes known at once, the lingering ones included.
+    /// Most processes known at once, including ended ones that linger.
     pub max_processes: u32,
-    /// Most connections known at once, the lingering ones included.
+    /// Most connections known at once, including closed ones that linger.
     pub max_connections: u32,
     /// Most readers attached at once.
     pub max_readers: u32,
@@ -91,23 +94,23 @@ pub struct Config {
     pub max_ring_bytes: usize,
     /// Most ids in one list of a reader's filters.
     pub max_filter_ids: usize,
-    /// Most bytes of blocks in memory, over all tables and readers. Packets leave the last eighth to
-    /// process and connection events.
+    /// Most bytes of blocks in memory, for all tables and readers together. The last eighth is only for process and
+    /// connection events, not for packets.
     pub max_block_bytes: usize,
-    /// How long an ended process stays known, nanoseconds.
+    /// How long an ended process stays known, for late events, nanoseconds.
     pub process_linger: Nanos,
-    /// How long a closed connection stays known to late packets, nanoseconds.
+    /// How long a closed connection stays known, for late packets, nanoseconds.
     pub connection_linger: Nanos,
-    /// Most packets held at once until their owner is known; 0: none is held.
+    /// Most packets held at once; 0: no packet is held.
     pub max_held_packets: u32,
-    /// Most bytes that they and what surrounds them take.
+    /// Most bytes of all held packets, including a fixed number that each takes besides its data.
     pub max_held_bytes: usize,
-    /// How long a packet is held at most, nanoseconds; 0: none is held.
+    /// Longest time that a packet is held, nanoseconds; 0: no packet is held.
     pub hold_time: Nanos,
     /// Most records of the open-connection list.
     pub max_open_connections: usize,
-    /// Whether all the room that the tables may ever need is taken at the start. Else they grow as needed, and a call
-    /// that makes a large table grow takes milliseconds. See `docs/engine-performance.md` for numbers.
+    /// Whether the engine allocates at the start all memory that its tables may ever need. Otherwise the tables grow as
+    /// needed, and a call that makes a large table grow takes milliseconds; `docs/engine-performance.md` has the numbers.
     pub reserve: bool,
 }
 
@@ -133,14 +136,14 @@ impl Default for Config {
     }
 }
 
-/// What a reader asks for.
+/// The options of a reader that attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaderOptions {
     /// Size of the reader's ring buffer, bytes: [`MIN_RING_BYTES`] to [`Config::max_ring_bytes`], rounded up to a
-    /// power of two. Every [`RING_SLOT_BYTES`] hold one block. `None`: the size for readers that don't ask,
+    /// power of two. One block takes [`RING_SLOT_BYTES`] of it. `None`: the default size, see
     /// [`Engine::set_default_ring_bytes`](crate::Engine::set_default_ring_bytes).
     pub ring_bytes: Option<usize>,
-    /// Most bytes of blocks that may wait in the ring.
+    /// Most bytes of blocks that may wait in the ring buffer.
     pub pinned_bytes: usize,
     /// Most bytes of each packet's data.
     pub snap_length: SnapLength,

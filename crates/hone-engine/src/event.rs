@@ -1,4 +1,4 @@
-//! What a sensor tells the engine. Plain data, borrowed for the length of one call; holds no state and no lock.
+//! The events that a sensor reports to the engine. Plain data, borrowed for one call.
 
 pub use hone_pcapng::Corrected;
 pub use hone_types::{ConnectionId, Direction, Method, Nanos, NoOwner, ProcessKey};
@@ -6,57 +6,57 @@ pub use hone_types::{ConnectionId, Direction, Method, Nanos, NoOwner, ProcessKey
 /// A packet's process and how it is known, or why it has none.
 pub type Attribution = Result<(ProcessKey, Method), NoOwner>;
 
-/// What shows whose a packet is, after it.
+/// What a held packet waits for: the later event that shows its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wait {
-    /// That the connection is somebody's: [`Used::Alone`], or any other use.
+    /// A process uses the connection, in any way except accepting it.
     Use,
-    /// That somebody reads this datagram, or other data that is read as one: the sensor's number for it.
+    /// A process reads this datagram, or other data that one call reads as a whole. The number is the sensor's.
     Datagram(u64),
-    /// That somebody reads the stream up to this sequence number, modulo 2^32.
+    /// A process reads the stream up to this sequence number, modulo 2^32.
     Stream(u32),
-    /// That somebody accepts the connection of whose handshake it is: the sensor's number for it.
+    /// A process accepts the connection that this packet's handshake opens. The number is the sensor's, for the handshake.
     Handshake(u64),
 }
 
-/// What the sensor saw a process do with a connection, if packets may wait for that.
+/// How the sensor saw a process use a connection. Reported only if packets may wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Used {
-    /// It accepted the connection: packets that wait are its own, unless somebody else is seen to read them.
+    /// It accepted the connection. It owns the packets that wait, unless another process is seen to read them.
     Accepted,
-    /// It is the only one that can use the connection, and uses it: all packets that wait are its own.
+    /// It used the connection, and no other process can. It owns the packets that wait for a use or for being read.
     Alone,
-    /// It used it, for whatever: only what waits for [`Wait::Use`] is its own.
+    /// It used the connection in some other way. It owns only the packets that wait for [`Wait::Use`].
     Somehow,
-    /// It read this datagram.
+    /// It read the datagram with this number.
     Datagram(u64),
-    /// It read a datagram, and only this is known of it.
+    /// It read a datagram with an unknown number. Only the following is known.
     NextDatagram {
-        /// It came before the datagram with this number, as all have been read that did.
+        /// All datagrams with a smaller number have been read by now, and this read took one of them.
         before: u64,
         /// Bytes that the call returned: the datagram's payload, or less if the caller had no room for more.
         length: u32,
     },
     /// It read the stream up to this sequence number, modulo 2^32.
     Stream(u32),
-    /// It accepted the connection with this handshake.
+    /// It accepted the connection that was opened by the handshake with this number.
     Handshake(u64),
 }
 
-/// Whose packet it is, as far as the sensor knows.
+/// The owner of a packet, as far as the sensor knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// The sensor knows the process.
     Process(ProcessKey, Method),
-    /// The sensor knows that there is none to name, and why.
+    /// The sensor knows that no process can be named, and the reason.
     None(NoOwner),
-    /// The sensor does not say: the owner of the packet's connection is used, else the process that the open-connection
-    /// list names. If there is neither and the connection is open, the packet is held until one is named, for at most
-    /// [`Config::hold_time`](crate::Config::hold_time).
+    /// The sensor does not know. The engine takes the owner of the packet's connection, else the process that the
+    /// open-connection list names. If neither is known and the connection is open, the packet is held until one of them is,
+    /// for at most [`Config::hold_time`](crate::Config::hold_time).
     Ask,
-    /// What happens next will show it: the packet is held for that, for at most
-    /// [`Config::hold_time`](crate::Config::hold_time). If it does not happen, or the packet cannot be held, the second
-    /// part is used.
+    /// A later event will show the owner. The packet is held for that event, for at most
+    /// [`Config::hold_time`](crate::Config::hold_time). If the event does not come, or the packet cannot be held, the
+    /// attribution is used.
     Wait(Wait, Attribution),
 }
 
@@ -65,45 +65,45 @@ pub enum Owner {
 pub struct Packet<'a> {
     /// When it was seen.
     pub at: Nanos,
-    /// Its connection, where it has one.
+    /// Its connection; `None`: it has none.
     pub connection: Option<ConnectionId>,
-    /// Its process.
+    /// The process that owns it, or how the engine is to find it.
     pub owner: Owner,
-    /// Which way it goes.
+    /// Inbound or outbound, seen from this host.
     pub direction: Direction,
     /// `epb_flags` bits besides the direction (bits 0 and 1 are ignored).
     pub flags: u32,
     /// Bytes on the wire from the IP header on. Raised to the length of `data` if smaller.
     pub original_length: u32,
-    /// What was captured, from the IP header on; may be shorter than `original_length`.
-    /// At most [`MAX_PACKET_BYTES`](crate::MAX_PACKET_BYTES) of it are kept.
+    /// The captured bytes, from the IP header on; may be shorter than `original_length`.
+    /// At most [`MAX_PACKET_BYTES`](crate::MAX_PACKET_BYTES) of them are kept.
     pub data: &'a [u8],
 }
 
-/// How a process came to be what it is.
+/// What a process start reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StartKind {
-    /// It executes a new image.
+    /// The process executes a new image.
     Started,
-    /// It was forked off its parent and runs the parent's image.
+    /// The process was forked from its parent and runs the parent's image.
     Forked,
-    /// It is a thread of the kernel.
+    /// The process is a thread of the kernel.
     KernelThread,
-    /// It was started as told before, and more of it is known now. What it does not say is as told before.
+    /// More is known of a process that was reported before. Fields that are `None` keep the values reported before.
     Supplemented,
 }
 
-/// A process that starts, or starts over with a new image.
+/// A process started or executes a new image, or more is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessStart<'a> {
     /// The process.
     pub process: ProcessKey,
     /// When it happened.
     pub at: Nanos,
-    /// How it came to be.
+    /// A start, a fork, a kernel thread, or more about a process that was reported before.
     pub kind: StartKind,
-    /// The parent's process id. A [`StartKind::Forked`] process takes what is `None` below from its parent, but not what
-    /// it is in: container and namespaces.
+    /// The parent's process id. For a [`StartKind::Forked`] process, the engine copies fields below that are `None` from its
+    /// parent, except the container and the namespaces.
     pub parent: Option<u32>,
     /// Full path of the executable, UTF-8.
     pub path: Option<&'a [u8]>,
@@ -117,20 +117,20 @@ pub struct ProcessStart<'a> {
     pub user_name: Option<&'a [u8]>,
     /// Name of the group, UTF-8.
     pub group_name: Option<&'a [u8]>,
-    /// Owner's security identifier as a string (Windows).
+    /// The user's security identifier as a string (Windows).
     pub security_id: Option<&'a [u8]>,
     /// The command line before it is split into arguments (Windows).
     pub command_line: Option<&'a [u8]>,
     /// The id or the name of the container that it is in (Linux), UTF-8.
     pub container: Option<&'a [u8]>,
-    /// The process id in its own process id namespace, where that is not the initial one (Linux).
+    /// The process's id in its own process id namespace; `None` also if that is the initial namespace (Linux).
     pub namespace_pid: Option<u32>,
     /// The inode number of its network namespace (Linux).
     pub network_namespace: Option<u32>,
 }
 
 impl ProcessStart<'_> {
-    /// A start of which nothing more is known: every optional field is `None`.
+    /// A start with these three fields; every optional field is `None`.
     #[must_use]
     pub const fn new(process: ProcessKey, at: Nanos, kind: StartKind) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl ProcessStart<'_> {
     }
 }
 
-/// What happened on the host. A sensor hands events over in the order in which they happened, as nearly as it can.
+/// One event on the host. A sensor reports events in the order in which they happened, as nearly as it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A process started, was forked, or executes a new image (the same [`ProcessKey`] again).
@@ -165,11 +165,11 @@ pub enum Event<'a> {
         /// When it ended.
         at: Nanos,
     },
-    /// A connection was opened, or an open one was handed to another process.
+    /// A connection was opened, or another process became the owner of an open one.
     ConnectionOpened {
-        /// The connection, unique while it is open.
+        /// The connection's id, unique while the connection is open.
         connection: ConnectionId,
-        /// The process it belongs to, where known.
+        /// The process that owns it; `None`: not known.
         owner: Option<ProcessKey>,
         /// When it was opened.
         at: Nanos,
@@ -178,42 +178,42 @@ pub enum Event<'a> {
     ConnectionClosed {
         /// The connection.
         connection: ConnectionId,
-        /// The process that closed it; `None`: its owner.
+        /// The process that closed it; `None`: the owner did.
         process: Option<ProcessKey>,
         /// When it was closed.
         at: Nanos,
     },
-    /// A process was seen to use a connection for whose packets that matters; see [`Owner::Wait`]. Not counted.
+    /// A process used a connection, which may show the owner of held packets; see [`Owner::Wait`]. Not counted.
     ConnectionUsed {
         /// The connection.
         connection: ConnectionId,
-        /// Who used it.
+        /// The process that used it.
         process: ProcessKey,
-        /// What for.
+        /// How the process used it.
         used: Used,
-        /// When.
+        /// When the process used it.
         at: Nanos,
     },
-    /// A datagram that may wait was dropped, so that nobody will read it. Not counted.
+    /// A datagram was dropped, so that no process will read it. Its packet may be held. Not counted.
     DatagramDropped {
-        /// Its connection.
+        /// The datagram's connection.
         connection: ConnectionId,
-        /// Its number: [`Wait::Datagram`].
+        /// The sensor's number for the datagram: [`Wait::Datagram`].
         number: u64,
-        /// When.
+        /// When it was dropped.
         at: Nanos,
     },
-    /// Packets that were handed over before are another process's than was said, or nobody's. Not counted.
+    /// Packets that were reported before have another owner than was reported then, or none. Not counted.
     Corrected {
-        /// Their connection.
+        /// The packets' connection.
         connection: ConnectionId,
-        /// Which way they go.
+        /// The packets' direction.
         direction: Direction,
-        /// Which of them; a time is that of [`Packet::at`].
+        /// Which packets of that connection and direction; a time means [`Packet::at`].
         packets: Corrected,
-        /// What is right.
+        /// The right attribution.
         attribution: Attribution,
-        /// When that showed.
+        /// When the sensor learned of it.
         at: Nanos,
     },
     /// A packet was sent or received.
@@ -221,7 +221,7 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// When it happened.
+    /// The event's time.
     #[must_use]
     pub const fn at(&self) -> Nanos {
         match self {

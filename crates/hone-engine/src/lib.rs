@@ -2,7 +2,7 @@
 //!
 //! # How it works
 //!
-//! A sensor calls [`Engine::handle`] with what happens; a reader calls [`Engine::read`] for the blocks:
+//! A sensor calls [`Engine::handle`] with each event; a reader calls [`Engine::read`] for the blocks:
 //!
 //! ```text
 //!  Event ──► handle ──► process table ─────┐ latest start of each process
@@ -14,34 +14,40 @@
 //!                                                        └──► signal
 //! ```
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
 //! | `engine` | what sensors and readers call; how a packet is attributed (`attribution`) |
 //! | `tables` | processes, connections, the snapshots of both (`timeline`), the open-connection list |
-//! | `held` | packets that wait until their owner is known: when they leave (`policy`), what a use shows (`used`) |
-//! | `readers` | the queue manager (`queues`), and of each reader: ring buffer, section, filters, signal; corrections |
-//! | `blocks` | the bytes of each block, stored once, and cut to a reader's snap length |
+//! | `held` | packets that wait for their owner: when they leave (`policy`), what a process's use of a connection shows (`used`) |
+//! | `readers` | the queue manager (`queues`); each reader's ring buffer, section, filters and signal; corrections |
+//! | `blocks` | the bytes of each block, stored once; each read cuts them to the reader's snap length |
 //!
 //! Each reader has its own ring buffer, snap length, filters ([`Filter`]), restart mark and counts. A packet without a known
-//! owner is held for a bounded time; the open-connection list ([`Engine::set_open_connections`]) helps with connections
-//! older than the sensor. [`Engine::take_signals`] returns the readers that are to read. A packet whose attribution turns out
-//! to be wrong is corrected, also after it was read.
+//! owner is held for a bounded time. For connections older than the sensor, the open-connection list
+//! ([`Engine::set_open_connections`]) can name the owner. [`Engine::take_signals`] returns the readers to wake. A packet
+//! with a wrong attribution is corrected as soon as that shows, also after it was read.
 //!
-//! The embedder of an [`Engine`] keeps it under one lock or uses it from one thread. No call blocks. Memory is bounded by [`Config`]; what does not fit, and what
-//! cannot be allocated, is counted by kind and returned as an error, never by an abort.
-//! `clippy.toml` holds that line, and `tests/out_of_memory.rs` tries every allocation.
+//! The embedder of an [`Engine`] keeps it under one lock or uses it from one thread. No call blocks. [`Config`] bounds the
+//! memory. An event that does not fit or cannot be allocated is counted by kind and returned as an error; the engine never
+//! aborts. `clippy.toml` forbids calls that abort without memory, and `tests/out_of_memory.rs` makes every allocation fail.
 //!
 //! # A section
 //!
-//! Section header, interface (link type raw IP, nanoseconds), one process event per running process and one connection
-//! event per open connection sorted by time, live blocks, and, once a restart mark ends it, statistics.
+//! A section has, in this order:
 //!
-//! The open event of a packet's connection is in the same section before the packet, with two exceptions: it did not fit
-//! (then connection events are counted as dropped), or the connection was closed before the section began and this packet
+//! 1. the section header and the interface (link type raw IP, times in nanoseconds),
+//! 2. the snapshot: one process event for each running process and one connection event for each open connection, sorted by
+//!    time,
+//! 3. live blocks,
+//! 4. statistics, if a restart mark ends the section.
+//!
+//! The open event of a packet's connection comes before the packet in the same section, with two exceptions. Either the open
+//! event did not fit; then it is counted as dropped. Or the connection was closed before the section began, and the packet
 //! comes late. A packet that was held may be older than the section's beginning.
 //!
-//! Live blocks are in the order of time, equal times in the order in which they were handled. What is handled late goes
-//! before the later ones that wait in a reader's ring, within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`].
+//! Live blocks are sorted by time; blocks with equal times stay in the order in which they were handled. A block that is
+//! handled late is put before later blocks that still wait in a reader's ring, within the bounds of [`ORDER_BLOCKS`] and
+//! [`ORDER_TIME`].
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -8,7 +8,7 @@ use crate::{
 /// What is to be done with a packet.
 enum Verdict {
     Queue(Attribution),
-    /// It is held for what shows its owner.
+    /// Hold it until the awaited event shows its owner.
     Hold(ConnectionId, Awaited),
 }
 
@@ -21,7 +21,7 @@ impl Engine {
         }
     }
 
-    /// Finds the packet's process, or the reason why it has none.
+    /// Finds the packet's process, or the reason why it has none, or decides that the packet is held.
     fn correlate(&mut self, packet: &Packet<'_>) -> Verdict {
         let (named, attribution) = match packet.owner {
             Owner::Process(process, method) => (Some(process), Ok((process, method))),
@@ -44,8 +44,8 @@ impl Engine {
         Verdict::Queue(attribution)
     }
 
-    /// The same, where the sensor leaves it to the tables: the connection's owner, else the process that the open-connection
-    /// list names, else the packet waits.
+    /// Attributes a packet with [`Owner::Ask`]: to its connection's owner, else to the process that the open-connection list
+    /// names. If neither is known, the packet is held.
     fn ask(&mut self, packet: &Packet<'_>) -> Verdict {
         let known = packet.connection.and_then(|connection| self.tables.connection(connection)?.identity);
         if let Some(process) = known {
@@ -75,8 +75,8 @@ impl Engine {
         self.tables.is_open(connection) && self.held.is_on() && self.queues.has_readers()
     }
 
-    /// Opens a connection that is not known, so that every connection that a packet names has been opened. An open one
-    /// without an owner becomes `owner`'s.
+    /// Opens a connection that is not known yet, so that readers see every connection opened before a packet names it. An
+    /// open connection without an owner gets `owner` as its owner.
     pub(super) fn learn(&mut self, connection: ConnectionId, owner: Option<ProcessKey>, at: Nanos) {
         let is_new = self
             .tables

@@ -1,9 +1,9 @@
-//! What the read interface calls. For one reader: attach, read, restart mark, filters, snap length, statistics, detach. For
-//! all of them: the open-connection list, the size of new ring buffers, and which readers to wake. Under the embedder's one
-//! lock.
+//! The calls of the read interface. For one reader: attach, read, restart mark, filters, snap length, statistics, detach.
+//! For all readers: the open-connection list, the size of new ring buffers, and which readers to wake. Called under the
+//! embedder's one lock.
 //!
-//! Each call takes time in proportion to its own arguments, whatever else is known, and no call depends on how slow another
-//! reader is: a section's beginning is looked up as it is read (`tables::timeline`).
+//! The time of a call depends on its own arguments, not on the size of the tables or on how slow another reader is. To
+//! attach a reader copies no snapshot: the snapshot's blocks are looked up as they are read (`tables::timeline`).
 
 use crate::{
     AttachError, Detached, Engine, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError,
@@ -23,11 +23,12 @@ impl Engine {
         self.attach_with(ring, options, now).map_err(|(error, _)| error)
     }
 
-    /// The same with a ring buffer that exists already; [`ReaderOptions::ring_bytes`] is ignored. Takes the same time
-    /// whatever its size.
+    /// Like [`attach`](Self::attach), with a ring buffer that exists already; [`ReaderOptions::ring_bytes`] is ignored. The
+    /// time that this takes does not depend on the ring buffer's size.
     ///
     /// # Errors
-    /// There are too many readers, or there is no memory. Returns the ring buffer too, to be freed without the lock.
+    /// There are too many readers, or there is no memory. The ring buffer is returned too, so that the caller can free it
+    /// without the lock.
     pub fn attach_with(
         &mut self,
         ring: RingBuffer,
@@ -37,7 +38,8 @@ impl Engine {
         self.queues.attach(ring, options, self.tables.timeline(), now)
     }
 
-    /// The size of a ring buffer of `asked` bytes, rounded up to a power of two. `None`: of readers that do not ask.
+    /// The size that a ring buffer of `asked` bytes gets, in bytes: `asked` rounded up to a power of two. For `None`, the
+    /// size for readers that ask for none.
     ///
     /// # Errors
     /// The size is out of range.
@@ -45,22 +47,22 @@ impl Engine {
         self.queues.ring_bytes(asked)
     }
 
-    /// Sets the ring buffer of readers that attach from now on and do not ask for another size:
+    /// Sets the ring buffer size for readers that attach from now on and ask for no size:
     /// [`MIN_RING_BYTES`](crate::MIN_RING_BYTES) to [`Config::max_ring_bytes`](crate::Config::max_ring_bytes) bytes,
-    /// rounded up to a power of two. Returns the size.
+    /// rounded up to a power of two. Returns the rounded size.
     ///
     /// # Errors
-    /// The size is out of range; it stays what it was.
+    /// The size is out of range; the former size stays.
     pub fn set_default_ring_bytes(&mut self, bytes: usize) -> Result<usize, RingBytesError> {
         self.queues.set_default_ring_bytes(bytes)
     }
 
-    /// Fills `buffer` with what waits for the reader: as many whole blocks as fit, at most
-    /// [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than all of `buffer` is returned in parts; with a buffer larger
-    /// than the largest block every read ends at the end of a block.
+    /// Fills `buffer` with the blocks that wait for the reader: as many whole blocks as fit, at most
+    /// [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than the whole `buffer` is returned in parts, one in each read.
+    /// If `buffer` is larger than the largest block, every read ends at the end of a block.
     ///
-    /// Held packets stay held, whatever the time: what they wait for may have happened and not be reported yet. Only
-    /// events and [`tick`](Self::tick) end their wait.
+    /// A read never ends the wait of held packets, whatever `now` is: the event that they wait for may have happened but
+    /// not be reported yet. Only events and [`tick`](Self::tick) end their wait.
     ///
     /// # Errors
     /// The reader is not attached, or `buffer` is empty.
@@ -69,26 +71,26 @@ impl Engine {
         self.queues.read(reader, buffer, self.tables.timeline())
     }
 
-    /// Ends the reader's section behind what is queued for it, and begins another with a snapshot of the state at this
-    /// moment. The reader reads the rest of its section, the section's statistics block, one [`Read::SectionEnd`], and then
-    /// the new section. Nothing is lost, and nothing but the snapshot is repeated.
+    /// Ends the reader's section after the last block that is queued for it, and begins another with a snapshot of the
+    /// state at this moment. The reader reads the rest of its section, the section's statistics block, one
+    /// [`Read::SectionEnd`], and then the new section. No block is lost, and only the snapshot repeats what was read before.
     ///
     /// # Errors
-    /// The reader is not attached, has not read up to its last mark yet, or there is no memory. Then nothing has changed.
+    /// The reader is not attached, it has not read up to its last mark yet, or there is no memory. Then nothing has changed.
     pub fn mark_restart(&mut self, reader: ReaderId, now: Nanos) -> Result<(), RestartError> {
         self.queues.mark_restart(reader, self.tables.timeline(), now)
     }
 
-    /// Detaches a reader; what it has not read is discarded. Does nothing if it is not attached. Takes time in proportion
-    /// to what it has not read.
+    /// Detaches a reader and discards the blocks that it has not read. Does nothing if the reader is not attached. Takes
+    /// time in proportion to the number of those blocks.
     pub fn detach(&mut self, reader: ReaderId) {
         if let Some(mut detached) = self.begin_detach(reader) {
             while !self.release_blocks(&mut detached) {}
         }
     }
 
-    /// The same in steps, between which a shell can unlock its lock: the reader is detached at once, its blocks are
-    /// released by [`release_blocks`](Self::release_blocks). `None`: it is not attached.
+    /// Like [`detach`](Self::detach), but in steps, between which a shell can unlock its lock. This step detaches the
+    /// reader; [`release_blocks`](Self::release_blocks) then releases its blocks. `None`: the reader is not attached.
     pub fn begin_detach(&mut self, reader: ReaderId) -> Option<Detached> {
         let detached = self.queues.detach(reader, self.tables.timeline())?;
         if !self.queues.has_readers() {
@@ -98,14 +100,15 @@ impl Engine {
     }
 
     /// Releases some blocks of a detached reader of this engine, at most [`READ_BLOCKS`](crate::READ_BLOCKS). Returns
-    /// whether that was all; then `detached` is to be dropped, without the lock.
+    /// whether none are left. Then the caller should drop `detached`, without the lock.
     pub fn release_blocks(&mut self, detached: &mut Detached) -> bool {
         detached.release(&mut self.queues.store)
     }
 
-    /// Replaces the open-connection list with `records`. The list names the process of packets whose owner is
-    /// [`Owner::Ask`](crate::Owner::Ask) and whose connection has no owner; the connection is then that process's. So held
-    /// packets that the new list names an owner for leave. Takes time in proportion to the records and the held packets.
+    /// Replaces the open-connection list with `records`. The list is used for packets with
+    /// [`Owner::Ask`](crate::Owner::Ask) if their connection has no owner: the process that it names becomes the
+    /// connection's owner. Held packets for which the new list names an owner leave at once. Takes time in proportion to
+    /// the records and the held packets.
     ///
     /// # Errors
     /// There are more than [`Config::max_open_connections`](crate::Config::max_open_connections) records, or there is no
@@ -120,8 +123,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The same with a list that exists already. `list` is then the former one, to be freed without the lock. Takes time in
-    /// proportion to the held packets.
+    /// Like [`set_open_connections`](Self::set_open_connections), with a list that exists already. Afterwards `list` is the
+    /// former list, which the caller can free without the lock. Takes time in proportion to the held packets.
     pub fn exchange_open_connections(&mut self, list: &mut OpenList, now: Nanos) {
         self.expire_tables(now, table::EXPIRE_WITH_EVENT);
         self.tables.exchange_open_list(list);
@@ -140,14 +143,14 @@ impl Engine {
     /// Sets one of the reader's filters. Applies to packets queued from now on.
     ///
     /// # Errors
-    /// The reader is not attached, the list is too long, or there is no memory. Then the filter is as it was.
+    /// The reader is not attached, the list is too long, or there is no memory. Then the filter has not changed.
     pub fn set_filter(&mut self, reader: ReaderId, filter: Filter<'_>) -> Result<(), FilterError> {
         let mut filter = PreparedFilter::new(filter, self.max_filter_ids)?;
         self.exchange_filter(reader, &mut filter).map_err(|UnknownReader| FilterError::UnknownReader)
     }
 
-    /// The same with a list that is sorted already. `filter` then has the reader's former list, to be freed without the
-    /// lock.
+    /// Like [`set_filter`](Self::set_filter), with a list that is sorted already. Afterwards `filter` has the reader's
+    /// former list, which the caller can free without the lock.
     ///
     /// # Errors
     /// The reader is not attached.
@@ -160,10 +163,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets the reader's snap length, bytes of each packet's data; 0: all there is. Applies to packets queued from now
-    /// on. A section's interface block names the longest snap length that its packets may have, as far as that is known when
-    /// the block is read. Some programs refuse packets that are longer; where the snap length is raised later, a restart mark
-    /// makes the file right for them.
+    /// Sets the reader's snap length: most bytes of each packet's data. Applies to packets queued from now on.
+    ///
+    /// A section's interface block states the longest snap length of the section's packets, as far as it is known when the
+    /// block is read. Some programs refuse longer packets. For them, set a restart mark after raising the snap length: the
+    /// new section states the new one.
     ///
     /// # Errors
     /// The reader is not attached.
@@ -175,7 +179,7 @@ impl Engine {
         self.queues.set_snap_length(reader, snap_length)
     }
 
-    /// Sets how many bytes of blocks may wait in the reader's ring from now on. What waits already stays.
+    /// Sets how many bytes of blocks may wait in the reader's ring from now on. Blocks that wait already stay.
     ///
     /// # Errors
     /// The reader is not attached.
@@ -184,35 +188,34 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the reader has yet to read the snapshot of a section. The blocks of the snapshot stay in memory for it, also
-    /// of processes and connections that have ended since; they are not among the bytes that may wait in its ring. `None` if
-    /// it is not attached.
+    /// Whether the reader has not read the snapshot of a section to its end yet. Until then the snapshot's blocks stay in
+    /// memory, also those of processes and connections that have ended since. They do not count towards the bytes that may
+    /// wait in the reader's ring. `None`: the reader is not attached.
     #[must_use]
     pub fn keeps_state(&self, reader: ReaderId) -> Option<bool> {
         self.queues.reader(reader).map(Reader::keeps_state)
     }
 
-    /// The reader's snap length; `None` if it is not attached.
+    /// The reader's snap length; `None`: the reader is not attached.
     #[must_use]
     pub fn snap_length(&self, reader: ReaderId) -> Option<SnapLength> {
         self.queues.reader(reader).map(|reader| reader.snap_length)
     }
 
-    /// What the reader got so far; `None` if it is not attached.
+    /// The reader's counts since it was attached; `None`: the reader is not attached.
     #[must_use]
     pub fn reader_statistics(&self, reader: ReaderId) -> Option<ReaderStatistics> {
         self.queues.reader(reader).map(Reader::statistics)
     }
 
-    /// Calls `wake` once for each reader that is to be woken: those that had nothing left to read, and for which a block was
-    /// queued or a section has begun or ended since the last call; also those newly attached. Takes time in proportion to
-    /// their number, so next to none where there are none.
+    /// Calls `wake` once for each reader to wake. That is a reader that attached since the last call, or had nothing left to
+    /// read and for which, since then, a block was queued or a section began or ended. Takes time in proportion to the
+    /// number of these readers; with none it takes almost no time.
     ///
-    /// To be called after each of [`handle`](Self::handle), [`restate`](Self::restate), [`attach`](Self::attach),
-    /// [`read`](Self::read), [`mark_restart`](Self::mark_restart), [`tick`](Self::tick) and
-    /// [`set_open_connections`](Self::set_open_connections), before the lock is unlocked. A reader reads until
-    /// [`Read::Empty`] and then waits. So no wake-up is lost, and a reader that reads by itself is woken at most once in
-    /// vain.
+    /// Call this before you unlock the lock, after each of [`handle`](Self::handle), [`restate`](Self::restate),
+    /// [`attach`](Self::attach), [`read`](Self::read), [`mark_restart`](Self::mark_restart), [`tick`](Self::tick) and
+    /// [`set_open_connections`](Self::set_open_connections). A reader reads until [`Read::Empty`] and then waits. So no
+    /// wake-up is lost, and a reader that reads without being woken gets at most one wake-up that it did not need.
     pub fn take_signals(&mut self, wake: impl FnMut(ReaderId)) {
         self.queues.take_signals(wake);
     }

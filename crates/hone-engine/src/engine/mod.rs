@@ -1,6 +1,6 @@
-//! The engine: what a sensor calls ([`handle`](Engine::handle), [`tick`](Engine::tick)) and, in `control`, what readers
-//! call. Owns the tables, the held packets and the queue manager, and leads each event through them; how a packet is
-//! attributed is in `attribution`.
+//! The engine. This module has the calls for sensors ([`handle`](Engine::handle), [`tick`](Engine::tick)), `control` those
+//! for readers, and `attribution` decides which process owns a packet. The engine owns the tables, the held packets and the
+//! queue manager, and passes each event to them.
 
 mod attribution;
 mod control;
@@ -16,10 +16,10 @@ use crate::{
     tables::{Tables, table},
 };
 
-/// Ties packets to connections and processes, and queues them as blocks for any number of readers.
+/// Attributes packets to connections and processes, and queues them as blocks for any number of readers.
 ///
-/// No method blocks, reads a clock or aborts when memory runs out. Times are [`Nanos`]; each `now` and each event's
-/// time should not go backwards by much, else what lingers expires later, or earlier.
+/// No method blocks, reads a clock or aborts when memory runs out. Times are [`Nanos`]. The `now` arguments and the times of
+/// events should not go backwards by much, else lingering entries expire too late or too early.
 pub struct Engine {
     tables: Tables,
     held: HeldPackets,
@@ -45,8 +45,9 @@ impl Engine {
         Ok(Self { tables, held: HeldPackets::new(&config), queues, max_filter_ids: config.max_filter_ids })
     }
 
-    /// Records what happened, and queues it for every reader. An event that reports nothing new is ignored and counted: the
-    /// end of what is not known or has ended, a fork of what is known, the opening of what is open with the same owner.
+    /// Records an event, and queues it for every reader. An event that reports nothing new is ignored and counted as such:
+    /// the end of a process or connection that is not known or has ended already, the fork of a process that is known
+    /// already, or the opening of a connection that is open with the same owner.
     ///
     /// # Errors
     /// The event could not be recorded, and is counted as lost. The tables still agree with the events that readers read.
@@ -96,10 +97,11 @@ impl Engine {
         result
     }
 
-    /// Records a running process or an open connection from a listing that was made at the sensor's start, like
-    /// [`handle`](Self::handle). But it is ignored if the process id or the connection is known already, even as ended: what
-    /// was seen to happen is newer than the listing. Only an open connection without an owner takes the listed one. List
-    /// within the linger time of [`Config`], else what has ended since the listing comes back. Other events are handled.
+    /// Records a running process or an open connection from a listing that was made when the sensor started. Works like
+    /// [`handle`](Self::handle), except that the event is ignored if the process id or the connection is known already, even
+    /// as ended: events that the sensor saw are newer than the listing. Only an open connection without an owner gets the
+    /// listed owner. Hand over the whole listing within the linger times of [`Config`]; else an entry that has ended since
+    /// then, and has expired, would be recorded as running again. Other kinds of events are passed to `handle`.
     ///
     /// # Errors
     /// Those of [`handle`](Self::handle).
@@ -126,34 +128,35 @@ impl Engine {
         }
     }
 
-    /// Sets how much the platform has lost so far: running totals, not differences.
+    /// Sets how many events the platform has lost so far: running totals, not differences.
     pub const fn report_source_drops(&mut self, totals: SourceDrops) {
         self.queues.counts.dropped_by_source = totals;
     }
 
-    /// Expires what has had its time at `now`: for when nothing happens. `now` must not be later than the last instant of
-    /// which everything has been reported, else packets expire whose owner is about to be reported. Returns when the next
-    /// held packet expires, which is when to call this again at the latest; `None` if none is held.
+    /// Expires held packets and ended entries that have waited long enough at `now`. Call it while there are no events.
+    /// `now` must not be later than the last fully delivered instant: an event before `now` that comes afterwards may name
+    /// the owner of a packet that has then expired. Returns the next deadline: call this again no later than that. `None`:
+    /// no packet is held.
     pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
         self.policy().expire(now);
         self.expire_tables(now, table::EXPIRE_WHEN_IDLE);
         self.held.next_expiry()
     }
 
-    /// Ends the wait of all held packets: at the end of a recording, so that they are still in it.
-    /// Also done when the last reader detaches.
+    /// Queues all held packets now, without waiting longer for their owners. Call it at the end of a recording, so that the
+    /// recording includes them. The engine does the same when the last reader detaches.
     pub fn flush_held(&mut self) {
         self.policy().give_up_all();
     }
 
-    /// The running process with this id.
+    /// The running process with this id; `None`: no such process is known.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessKey> {
         let known = self.tables.process(pid).filter(|known| known.ended.is_none())?;
         Some(ProcessKey { pid, start: known.identity.start })
     }
 
-    /// What the engine did so far.
+    /// The engine's counts and levels up to now.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.tables.statistics(self.held.statistics(self.queues.statistics()))
@@ -163,19 +166,19 @@ impl Engine {
         Policy { held: &mut self.held, tables: &self.tables, queues: &mut self.queues }
     }
 
-    /// Expires what has lingered or been held long enough.
+    /// Expires held packets and ended entries that have waited long enough at `now`.
     fn expire(&mut self, now: Nanos) {
         self.policy().expire(now);
         self.expire_tables(now, table::EXPIRE_WITH_EVENT);
     }
 
-    /// Expires what has lingered long enough, of each table at most `at_once` entries.
+    /// Expires ended entries that have lingered long enough at `now`, at most `at_once` of each table.
     fn expire_tables(&mut self, now: Nanos, at_once: usize) {
         self.queues.advance(now);
         self.tables.expire(now, at_once, &mut self.queues.store);
     }
 
-    /// A connection was opened, or goes to another owner. Held packets that waited for its owner follow.
+    /// A connection was opened, or another process became its owner. Held packets that wait for its owner leave after that.
     fn connection_opened(
         &mut self,
         connection: ConnectionId,
@@ -190,7 +193,7 @@ impl Engine {
         result
     }
 
-    /// A connection was closed. Its held packets leave before that.
+    /// A connection was closed. Its held packets leave first, so that they come before the close event.
     fn connection_closed(
         &mut self,
         connection: ConnectionId,

@@ -1,23 +1,24 @@
-//! Reads of datagrams from a socket that several processes read, where the system does not report which datagram a read
-//! took. Owns the reads that are not settled yet. Called by `used`, under the embedder's one lock.
+//! Reads of datagrams from a socket that several processes read, if the system does not report which datagram a read took.
+//! Owns the reads that are not matched to their datagrams yet. Called by `used`, under the embedder's one lock.
 //!
-//! Datagrams are read in the order in which they came, but the reads can be reported in another order. Each report names a
-//! datagram before which all have been read. As long as more datagrams have been read than reads are reported, some reports
-//! are still under way. Once there are as many, each datagram belongs to one of the reads:
+//! Datagrams are read in the order in which they came, but the reads can be reported in another order. Each report has the
+//! number of a datagram before which all datagrams have been read. While more datagrams have been read than reads were
+//! reported, some reports are still to come. Once both numbers are equal, each datagram was taken by one of these reads:
 //!
-//! * all reads are by one process: it owns all the datagrams;
-//! * else, only one process's reads have the datagram's length: that process owns it;
-//! * else the owner cannot be known, and none is named.
+//! * If all reads are by one process, it owns all the datagrams.
+//! * Otherwise, if all reads of a datagram's length are by one process, it owns the datagram.
+//! * Otherwise the owner cannot be known, and none is named.
 
 use alloc::vec::Vec;
 
 use crate::{ConnectionId, Nanos, ProcessKey, fallible};
 
-/// Most reads that are remembered, of all connections. Beyond, the oldest is forgotten, and its datagram has no process.
+/// Most reads that are remembered, of all connections together. One more makes the engine forget the oldest, and the
+/// datagram of that read gets no process.
 const MOST: usize = 128;
 
-/// No datagram is read sooner than this after it came. Where less time lies between, the read took another datagram, and
-/// this one came while that read was returning.
+/// Nanoseconds between the arrival of a datagram and the earliest time at which it can be read. If less time has passed, the
+/// read took an earlier datagram, and this one came while the read was returning.
 pub(crate) const SOONEST: Nanos = 1000;
 
 /// One read.
@@ -25,18 +26,18 @@ pub(crate) const SOONEST: Nanos = 1000;
 pub(crate) struct DatagramRead {
     pub(crate) connection: ConnectionId,
     pub(crate) process: ProcessKey,
-    /// Bytes returned.
+    /// Bytes that the read returned.
     pub(crate) length: u32,
     pub(crate) at: Nanos,
 }
 
-/// Most different lengths of datagrams that are distinguished at once.
+/// Most different lengths that [`Lengths`] counts separately.
 const MOST_LENGTHS: usize = 16;
 
 /// How many datagrams there are of each length of payload.
 #[derive(Default)]
 pub(crate) struct Lengths {
-    /// A length that is not known is one of its own.
+    /// Each length with its number of datagrams. `None` stands for the datagrams of unknown length.
     known: [(Option<u32>, usize); MOST_LENGTHS],
     lengths: usize,
     count: usize,
@@ -54,12 +55,12 @@ impl Lengths {
         }
     }
 
-    /// Datagrams added.
+    /// How many datagrams were added, of any length.
     pub(crate) const fn count(&self) -> usize {
         self.count
     }
 
-    /// How many have this length; 0 for a length beyond those that are distinguished.
+    /// How many datagrams have this length; 0 also for a length that is not counted separately.
     pub(crate) fn alike(&self, length: Option<u32>) -> usize {
         self.known[..self.lengths].iter().find(|(other, _)| *other == length).map_or(0, |(_, alike)| *alike)
     }
@@ -75,17 +76,17 @@ impl DatagramReads {
         if self.0.len() >= MOST {
             self.0.remove(0);
         }
-        // Without memory its datagram has no process.
+        // Without memory the read is forgotten, and its datagram gets no process.
         let _ = fallible::push(&mut self.0, read);
     }
 
-    /// How many reads of a connection are not settled.
+    /// How many reads of a connection are not matched to their datagrams yet.
     pub(crate) fn count(&self, connection: ConnectionId) -> usize {
         self.of(connection).count()
     }
 
-    /// The process that read a datagram with `length` bytes of payload, of which there are `alike`; `None`: it cannot be
-    /// known.
+    /// The process that read a datagram with `length` bytes of payload. `alike`: how many datagrams have that length.
+    /// `None`: the process cannot be known.
     pub(crate) fn reader(
         &self,
         connection: ConnectionId,
@@ -102,7 +103,7 @@ impl DatagramReads {
         (count == alike && same.all(|read| read.process == first)).then_some(first)
     }
 
-    /// Forgets the reads of a connection: they are settled.
+    /// Forgets the reads of a connection, because their datagrams have been attributed or no longer can be.
     pub(crate) fn settle(&mut self, connection: ConnectionId) {
         self.0.retain(|read| read.connection != connection);
     }

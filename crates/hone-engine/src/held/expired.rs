@@ -1,18 +1,19 @@
-//! Expired packets: they have waited in vain until a process reads, or accepts, what they bring, and were recorded without
-//! it. It may still happen: then they are corrected. Owns a note of each, no packet data. Called by `policy` and `used`,
-//! under the embedder's one lock.
+//! Expired packets: no process read or accepted them in time, so they were recorded without that owner. If a process does so
+//! later, they are corrected. Owns a note of each packet, without its data. Called by `policy` and `used`, under the
+//! embedder's one lock.
 
 use alloc::collections::VecDeque;
 
 use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, fallible, held::queue::HeldPacket};
 
-/// Most packets that are remembered, of all connections: the latest. So few that looking through them is cheap.
+/// Most packets that are remembered, of all connections together; older ones are forgotten. Small enough to search them all.
 const MOST: usize = 512;
 
-/// A datagram that is no longer in its socket is reported as read within this time, or never.
+/// Longest time between the moment when a datagram is known to have left its socket and the report of its read, nanoseconds.
+/// A read that is not reported by then is never reported.
 const REPORTED: Nanos = 100_000_000;
 
-/// One packet.
+/// The note of one packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Expired {
     pub(crate) connection: ConnectionId,
@@ -20,14 +21,14 @@ pub(crate) struct Expired {
     pub(crate) at: Nanos,
     /// What it waited for.
     pub(crate) wait: Wait,
-    /// Bytes of payload of a UDP datagram, if it is known.
+    /// A UDP datagram's payload, bytes; `None`: not known, or another protocol.
     pub(crate) payload: Option<u32>,
-    /// Since when it is known to have been read, though not by which process.
+    /// Since when the packet is known to have been read, though not by which process.
     gone: Option<Nanos>,
 }
 
 impl Expired {
-    /// A packet that waited for this; `None` where any use of its connection would have done.
+    /// The note of a packet that waited for `wait`; `None` for [`Wait::Use`], as such a packet is not corrected later.
     pub(crate) fn new(held: &HeldPacket, wait: Wait) -> Option<Self> {
         let &HeldPacket { connection, direction, at, .. } = held;
         (wait != Wait::Use).then(|| Self {
@@ -40,10 +41,10 @@ impl Expired {
         })
     }
 
-    /// The packet, for a correction.
+    /// Names this packet in a correction.
     pub(crate) const fn packets(self) -> Corrected {
         match self.wait {
-            // Up to its first byte: `Wait::Stream` says where the reader must have come to.
+            // `end` is one past the packet's first byte: a process that has read up to there has read from this packet.
             Wait::Stream(end) => Corrected::Bytes { from: end.wrapping_sub(1), to: end },
             Wait::Use | Wait::Datagram(_) | Wait::Handshake(_) => Corrected::Time(self.at),
         }
@@ -53,7 +54,7 @@ impl Expired {
 #[derive(Default)]
 pub(crate) struct ExpiredPackets {
     packets: VecDeque<Expired>,
-    /// The latest that was not remembered, for want of room or memory: its connection and time.
+    /// Connection of the packet that was forgotten last, for lack of room or memory, and the time when that happened.
     forgotten: Option<(ConnectionId, Nanos)>,
 }
 
@@ -69,17 +70,18 @@ impl ExpiredPackets {
         }
     }
 
-    /// Notes that a packet of this connection is not remembered.
+    /// Notes that a packet of this connection was forgotten at `at`.
     pub(crate) const fn forgot(&mut self, connection: ConnectionId, at: Nanos) {
         self.forgotten = Some((connection, at));
     }
 
-    /// Whether a packet of this connection was forgotten since then.
+    /// Whether the packet that was forgotten last is of this connection and was forgotten at `since` or later.
     pub(crate) fn has_forgotten(&self, connection: ConnectionId, since: Nanos) -> bool {
         self.forgotten.is_some_and(|(forgotten, at)| forgotten == connection && at >= since)
     }
 
-    /// Notes which datagrams of a connection are no longer there; forgets those of which it was known long before.
+    /// Notes which datagrams of a connection have left their socket at `at`. Forgets those that had left it [`REPORTED`]
+    /// earlier or longer ago: their reads are never reported.
     pub(crate) fn see_gone(&mut self, connection: ConnectionId, at: Nanos, gone: impl Fn(&Expired) -> bool) {
         self.packets.retain_mut(|expired| {
             if expired.connection != connection || !gone(expired) {
@@ -93,12 +95,12 @@ impl ExpiredPackets {
         self.packets.iter().any(|expired| expired.connection == connection)
     }
 
-    /// How many packets of a connection are `wanted`.
+    /// How many packets of a connection satisfy `wanted`.
     pub(crate) fn count(&self, connection: ConnectionId, mut wanted: impl FnMut(&Expired) -> bool) -> usize {
         self.packets.iter().filter(|expired| expired.connection == connection && wanted(expired)).count()
     }
 
-    /// Takes out the first packet of a connection that is wanted.
+    /// Takes out the first packet of a connection that satisfies `wanted`.
     pub(crate) fn take(
         &mut self,
         connection: ConnectionId,

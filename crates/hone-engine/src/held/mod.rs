@@ -1,5 +1,6 @@
-//! Held packets: those that wait until it shows who owns them. `queue` has the packets, `policy` decides when they leave,
-//! `used` what a process's use of a connection shows; `expired` and `datagram_reads` remember what is not settled yet.
+//! Held packets: packets that wait for their owner. `queue` stores them, `policy` decides when they leave, and `used`
+//! attributes them when a process uses their connection. `expired` remembers packets that may still need a correction,
+//! `datagram_reads` reads that are not matched to their datagrams yet.
 
 mod datagram_reads;
 mod expired;
@@ -12,21 +13,21 @@ use datagram_reads::DatagramReads;
 use expired::ExpiredPackets;
 use queue::HeldQueue;
 
-/// The held packets with what they leave to: the tables, which their attribution is checked with, and the queues.
+/// The held packets, with the tables that their attribution is checked against and the queues that they leave to.
 pub(crate) struct Policy<'a> {
     pub(crate) held: &'a mut HeldPackets,
     pub(crate) tables: &'a Tables,
     pub(crate) queues: &'a mut Queues,
 }
 
-/// The packets that wait, and what is remembered of those that have waited.
+/// The packets that wait, and notes about packets that have expired.
 pub(crate) struct HeldPackets {
     queue: HeldQueue,
-    /// How long a packet is held at most.
+    /// Longest time that a packet is held, nanoseconds; 0: no packet is held.
     hold_time: Nanos,
-    /// Packets that have waited in vain.
+    /// Packets that left before their owner was known, and may be corrected.
     expired: ExpiredPackets,
-    /// Reads of datagrams of which it is not known yet which datagrams they took.
+    /// Reads of datagrams that are not matched to their datagrams yet.
     reads: DatagramReads,
     counts: Counts,
 }
@@ -49,7 +50,7 @@ impl HeldPackets {
         }
     }
 
-    /// `counts`, with what was and is held.
+    /// `counts`, with the counts and levels of held packets filled in.
     pub(crate) const fn statistics(&self, counts: Statistics) -> Statistics {
         Statistics {
             held_total: self.counts.total,
@@ -61,17 +62,17 @@ impl HeldPackets {
         }
     }
 
-    /// Whether packets are held at all.
+    /// Whether the engine holds packets at all.
     pub(crate) const fn is_on(&self) -> bool {
         self.hold_time > 0
     }
 
-    /// The packets, to look through.
+    /// The held packets, to be searched.
     pub(crate) const fn queue(&self) -> &HeldQueue {
         &self.queue
     }
 
-    /// When the next packet has waited for its time; `None` if none is held.
+    /// When the next packet expires; `None`: no packet is held.
     pub(crate) fn next_expiry(&self) -> Option<Nanos> {
         self.queue.oldest().map(|(_, at)| at.saturating_add(self.hold_time))
     }

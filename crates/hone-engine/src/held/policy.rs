@@ -1,32 +1,32 @@
 //! When a packet is held and when it leaves. Called by the engine, under the embedder's one lock.
 //!
-//! A packet is held if its connection is open, there is a reader, and the sensor says either
-//! [`Owner::Ask`], for a connection without a known owner, or [`Owner::Wait`]. Packets that wait for the same leave in
-//! order, at the first of these:
+//! A packet is held if its connection is open, there is a reader, and the sensor reports either [`Owner::Ask`], for a
+//! connection without a known owner, or [`Owner::Wait`]. It leaves at the first of the following events. Packets that wait
+//! for the same event leave in the order in which they came. The table shows the attribution that a packet gets:
 //!
-//! | what happens | `Ask` | `Wait` |
+//! | event | `Ask` | `Wait` |
 //! |---|---|---|
 //! | an open event or another packet names the owner | [`Method::Connection`] | stays |
 //! | a new open-connection list names the owner | [`Method::Connection`] | stays |
-//! | what it waits for (`used`) | | that process, by the method or [`Method::Reader`] |
+//! | the use that it waits for (`used`) | | the process that used the connection |
 //! | the connection is closed, or the last reader detaches | [`NoOwner::UnknownSocket`] | the second part of [`Owner::Wait`] |
 //! | it expires: it has waited for [`Config::hold_time`](crate::Config::hold_time) | [`NoOwner::HoldExpired`] | the same |
-//! | it is evicted: another needs the room, or there is no memory | [`NoOwner::HoldFull`] | the same, or [`NoOwner::HoldFull`] |
+//! | it is evicted: another needs the room, or there is no memory | [`NoOwner::HoldFull`] | the process of the second part, or [`NoOwner::HoldFull`] |
 //!
-//! To make room, the oldest packet of the same connection is evicted first, then the oldest of all. So a busy connection
-//! without an owner evicts its own packets before others'.
+//! To make room, the oldest packet of the same connection is evicted first; if there is none, the oldest of all. So a busy
+//! connection without an owner evicts its own packets before those of others.
 //!
-//! A packet that has expired is remembered for a while (`expired`): what it waited for may still happen, and then it is
-//! corrected.
+//! A packet that has expired is remembered for a while (`expired`): the event that it waited for may still come, and then the
+//! packet is corrected.
 //!
-//! A packet that leaves is queued for the readers attached then, with the filters they have then, and in the section that is
-//! being queued then, though the packet may be older than the section's beginning. A recording that is to miss none of its
-//! last packets goes on reading for the hold time.
+//! A packet that leaves is queued for the readers that are attached at that moment, with the filters that they have at that
+//! moment. It goes into the section that blocks are queued for at that moment, though it may be older than the section's
+//! beginning. A recording that must include all its last packets continues to read for the hold time.
 //!
-//! Packets of the same connection that the sensor itself attributes, be it to no process, do not wait behind held ones.
+//! Packets of the same connection that the sensor itself attributes, to a process or to none, do not wait behind held ones.
 //!
-//! In one call at most the held packets of one connection leave, and as many others as it takes to make room for one: never
-//! more than [`Config::max_held_packets`](crate::Config::max_held_packets).
+//! In one call, the held packets of at most one connection leave, and as many others as are evicted to make room for one
+//! packet: never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
 
 use crate::{
     Attribution, ConnectionId, Direction, EventError, Method, Nanos, NoOwner, Owner, Packet, ProcessKey,
@@ -40,7 +40,7 @@ use crate::{
     tables::Tables,
 };
 
-/// Most packets that expire in one call, so that none takes long. One call holds at most one.
+/// Most packets that expire in one call, which keeps a call short. One call adds at most one held packet.
 const EXPIRE_AT_ONCE: usize = 64;
 
 impl Policy<'_> {
@@ -71,20 +71,20 @@ impl Policy<'_> {
         self.queues.queue(packet, attribution, Role::Plain)
     }
 
-    /// Queues the packets of a connection that wait for its owner.
+    /// Queues the packets of a connection with [`Owner::Ask`], now that the connection's owner is known.
     pub(crate) fn hand_over_asked(&mut self, connection: ConnectionId, owner: (ProcessKey, Method)) {
         self.hand_over(connection, Role::Plain, |held| held.awaited.wait.is_none().then_some(Ok(owner)));
     }
 
-    /// Ends the wait of all packets of a connection, for this reason.
+    /// Queues all held packets of a connection without waiting longer, for this reason.
     pub(crate) fn give_up(&mut self, connection: ConnectionId, reason: NoOwner) {
         self.hand_over(connection, Role::Plain, |held| Some(held.awaited.given_up(reason)));
         self.held.reads.settle(connection);
         self.held.expired.forget(connection);
     }
 
-    /// Queues those held packets of a connection for which `known` returns an attribution. `role`: of received ones, in the
-    /// order of blocks.
+    /// Queues those held packets of a connection for which `known` returns an attribution. `role` is the [`Role`] of
+    /// received packets; sent ones are [`Role::Plain`].
     pub(super) fn hand_over(
         &mut self,
         connection: ConnectionId,
@@ -99,11 +99,11 @@ impl Policy<'_> {
         }
     }
 
-    /// Ends the wait of packets that have waited too long at `now`, some at a time.
+    /// Expires packets that have waited long enough at `now`, at most [`EXPIRE_AT_ONCE`].
     pub(crate) fn expire(&mut self, now: Nanos) {
         for _ in 0..EXPIRE_AT_ONCE {
             match self.held.queue.oldest() {
-                // A clock set back must not make anything wait for ever.
+                // The difference in both directions: a packet must not wait for ever when the clock was set back.
                 Some((connection, at)) if now.abs_diff(at) >= self.held.hold_time => {
                     self.give_up_first(connection, NoOwner::HoldExpired);
                 }
@@ -112,14 +112,14 @@ impl Policy<'_> {
         }
     }
 
-    /// Ends the wait of all packets.
+    /// Queues all held packets without waiting longer.
     pub(crate) fn give_up_all(&mut self) {
         while let Some((connection, _)) = self.held.queue.oldest() {
             self.give_up(connection, NoOwner::UnknownSocket);
         }
     }
 
-    /// Ends the wait of the first packet of a connection.
+    /// Queues the first held packet of a connection without waiting longer, and remembers it for a later correction.
     fn give_up_first(&mut self, connection: ConnectionId, reason: NoOwner) {
         if let Some(held) = self.held.queue.pop(connection) {
             if let Some(expired) = held.awaited.wait.and_then(|wait| Expired::new(&held, wait)) {
@@ -129,7 +129,7 @@ impl Policy<'_> {
         }
     }
 
-    /// Queues a packet that was held.
+    /// Queues a packet that was held, and counts it.
     pub(super) fn leave(&mut self, held: &HeldPacket, attribution: Attribution, role: Role) {
         let attribution = still_owned(attribution, held.at, self.tables);
         if attribution.is_ok() {
@@ -140,7 +140,7 @@ impl Policy<'_> {
         let &HeldPacket { at, connection, direction, flags, original_length, ref data, .. } = held;
         let (connection, owner) = (Some(connection), Owner::Ask);
         let packet = Packet { at, connection, owner, direction, flags, original_length, data };
-        // A sent packet was sent before, whatever its process has executed since.
+        // A sent packet comes before any program that its process executed later.
         let role = if direction == Direction::Inbound { role } else { Role::Plain };
         if self.queues.queue(&packet, attribution, role).is_err() {
             Kind::Packet.count(&mut self.queues.counts.lost);
@@ -148,8 +148,8 @@ impl Policy<'_> {
     }
 }
 
-/// The attribution of a packet that leaves now: a process that had ended before the packet came does not own it, unless the
-/// packet answers what that process has sent.
+/// The attribution of a packet that leaves now. A process that had ended before the packet came does not own it, unless the
+/// packet answers one that the process sent.
 fn still_owned(attribution: Attribution, at: Nanos, tables: &Tables) -> Attribution {
     let (process, method) = attribution?;
     let had_ended =

@@ -1,12 +1,12 @@
-//! The queue of held packets. Owns copies of them, linked twice: all in the order of arrival, and those of each connection.
-//! Decides nothing; `policy` does. Called under the embedder's one lock.
+//! The queue of held packets. Owns copies of them in two kinds of lists: one of all packets, and one for each connection,
+//! both in the order of arrival. `policy` decides when a packet enters or leaves. Called under the embedder's one lock.
 //!
 //! ```text
 //!  all:           oldest ► a1 ◄► b1 ◄► a2 ◄► c1 ◄ newest
 //!  connection a:  first  ► a1 ───────► a2 ◄ last
 //! ```
 //!
-//! Packets that wait for the same leave in order.
+//! Packets that wait for the same event leave in the order of arrival.
 
 use alloc::vec::Vec;
 
@@ -20,14 +20,14 @@ use crate::{
 /// What a packet waits for.
 #[derive(Clone, Copy)]
 pub(crate) struct Awaited {
-    /// `None`: that an event or a list names its connection's owner.
+    /// `None`: for an event or an open-connection list that names its connection's owner.
     pub(crate) wait: Option<Wait>,
-    /// The attribution if that does not happen.
+    /// The attribution if the awaited event does not come.
     pub(crate) otherwise: Attribution,
 }
 
 impl Awaited {
-    /// The attribution of a packet that cannot wait any longer, for this reason.
+    /// The attribution of a packet that cannot wait any longer, for `reason`.
     pub(crate) fn given_up(self, reason: NoOwner) -> Attribution {
         match (self.wait, reason) {
             (None, _) => Err(reason),
@@ -46,13 +46,13 @@ pub(crate) struct HeldPacket {
     pub(crate) direction: Direction,
     pub(crate) flags: u32,
     pub(crate) original_length: u32,
-    /// From all its bytes, of which `data` may have less.
+    /// Read from the whole packet before it was cut; `data` may be too short for it.
     pub(crate) tuple: Option<Tuple>,
     pub(crate) data: Vec<u8>,
 }
 
 impl HeldPacket {
-    /// Copies `kept` bytes of a packet, no more than there are.
+    /// Copies the first `kept` bytes of a packet; `kept` must not exceed the packet's data.
     pub(crate) fn new(
         packet: &Packet<'_>,
         connection: ConnectionId,
@@ -67,23 +67,23 @@ impl HeldPacket {
 }
 
 impl HeldPacket {
-    /// Payload bytes of a UDP datagram, if the kept bytes include its header.
+    /// A UDP datagram's payload, bytes; `None`: another protocol, or the kept bytes do not include its header.
     pub(crate) fn payload(&self) -> Option<u32> {
         payload_of_udp(&self.data, self.original_length)
     }
 }
 
-/// Index of a slot.
+/// Index of a slot in [`HeldQueue`].
 type Index = u32;
 const NONE: Index = Index::MAX;
 
 struct Slot {
     /// `None`: the slot is free.
     held: Option<HeldPacket>,
-    /// The neighbours in the order of arrival; of a free slot, `newer` is the next free one.
+    /// The neighbours in the order of arrival. In a free slot, `newer` is the next free slot.
     older: Index,
     newer: Index,
-    /// The next of the same connection.
+    /// The next packet of the same connection.
     next: Index,
 }
 
@@ -93,7 +93,7 @@ struct Line {
     last: Index,
 }
 
-/// A position in the packets of one connection: behind the packet in this slot, or at the beginning.
+/// A position in the packets of one connection: after the packet in this slot, or at the beginning.
 pub(crate) struct Cursor(Index);
 
 impl Cursor {
@@ -115,7 +115,7 @@ pub(crate) struct HeldQueue {
 }
 
 impl HeldQueue {
-    /// Holds at most `max_count` packets, which with what surrounds them take at most `max_bytes` bytes.
+    /// An empty queue for at most `max_count` packets, which take at most `max_bytes` bytes including their slots.
     pub(crate) fn new(max_count: u32, max_bytes: usize) -> Self {
         Self {
             slots: Vec::new(),
@@ -138,12 +138,12 @@ impl HeldQueue {
         self.bytes
     }
 
-    /// Whether a packet with so much data could be held if no other were.
+    /// Whether a packet with `data` bytes fits into an empty queue.
     pub(crate) const fn can_hold(&self, data: usize) -> bool {
         self.max_count > 0 && Self::cost(data) <= self.max_bytes
     }
 
-    /// Whether a packet with so much data can be held now.
+    /// Whether a packet with `data` bytes fits into the queue as it is now.
     pub(crate) const fn has_room(&self, data: usize) -> bool {
         self.count < self.max_count && Self::cost(data) <= self.max_bytes.saturating_sub(self.bytes)
     }
@@ -152,12 +152,12 @@ impl HeldQueue {
         self.count > 0 && self.lines.contains_key(&connection)
     }
 
-    /// Connection and time of the packet that has waited longest.
+    /// Connection and time of the packet that has waited longest; `None`: the queue is empty.
     pub(crate) fn oldest(&self) -> Option<(ConnectionId, Nanos)> {
         self.get(self.oldest).map(|held| (held.connection, held.at))
     }
 
-    /// Adds a packet, for which there [is room](Self::has_room), at the end of its connection.
+    /// Adds a packet as the newest one. The caller has checked that it [has room](Self::has_room).
     pub(crate) fn push(&mut self, held: HeldPacket) -> Result<(), OutOfMemory> {
         self.lines.try_reserve(1)?;
         let (connection, cost) = (held.connection, Self::cost(held.data.len()));
@@ -193,7 +193,8 @@ impl HeldQueue {
         self.take(connection, &mut Cursor::start(), |_| true)
     }
 
-    /// Takes out the first packet of a connection that is `wanted`, from the cursor on; the cursor is then where it was.
+    /// Takes out the first packet of a connection, from the cursor on, that satisfies `wanted`. Moves the cursor to the
+    /// place where that packet was.
     pub(crate) fn take(
         &mut self,
         connection: ConnectionId,
@@ -239,7 +240,7 @@ impl HeldQueue {
         Some(held)
     }
 
-    /// Visits all packets of a connection, in order.
+    /// Calls `visit` for each packet of a connection, in the order of arrival.
     pub(crate) fn for_each(&mut self, connection: ConnectionId, mut visit: impl FnMut(&mut HeldPacket)) {
         let mut index = self.lines.get(&connection).map_or(NONE, |line| line.first);
         while let Some(slot) = self.slots.get_mut(index as usize) {
@@ -250,17 +251,17 @@ impl HeldQueue {
         }
     }
 
-    /// A walk in the order of arrival, at the oldest packet.
+    /// Begins a walk through all packets in the order of arrival, at the oldest.
     pub(crate) const fn walk(&self) -> Walk {
         Walk(self.oldest)
     }
 
-    /// The packet where the walk is.
+    /// The packet at the walk's position; `None`: the walk is at its end.
     pub(crate) fn at(&self, cursor: &Walk) -> Option<&HeldPacket> {
         self.get(cursor.0)
     }
 
-    /// Goes on to the next packet that is not of `skip`, so that those may be taken out.
+    /// Moves the walk to the next packet that is not of connection `skip`. Then the packets of `skip` can be taken out.
     pub(crate) fn step(&self, cursor: &mut Walk, skip: Option<ConnectionId>) {
         while let Some(slot) = self.slots.get(cursor.0 as usize) {
             cursor.0 = slot.newer;
@@ -274,7 +275,7 @@ impl HeldQueue {
         self.slots.get(index as usize)?.held.as_ref()
     }
 
-    /// Bytes that a packet with so much data counts for.
+    /// Bytes that count for a packet with `data` bytes: its data and its slot.
     const fn cost(data: usize) -> usize {
         data.saturating_add(size_of::<Slot>())
     }
