@@ -1,10 +1,10 @@
-//! What is counted. Every number is 64 bits wide and only grows, unless it says that it is a level.
+//! The engine's counts. Every number has 64 bits. A number only grows, unless its comment calls it a level.
 
 use hone_types::{PerKind, SnapLength};
 
 use crate::{Method, Nanos, NoOwner};
 
-/// What a block is about. The order is that of a snapshot's events at the same time.
+/// The kind of a block. A snapshot sorts events of the same time in the order of these variants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A section header or statistics block: not counted.
@@ -17,8 +17,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// How much of `bound` this kind may fill. Packets leave an eighth to the rest: a lost packet is one packet, but a
-    /// lost process or connection event makes all packets after it harder to explain.
+    /// How much of `bound` this kind may fill. Packets may fill all but an eighth, which is left to the other kinds. A lost
+    /// packet is only one packet, but without a process or connection event all packets after it are harder to explain.
     pub(crate) const fn share(self, bound: usize) -> usize {
         match self {
             Self::Packet => bound - bound / 8,
@@ -26,14 +26,14 @@ impl Kind {
         }
     }
 
-    /// Adds one to this kind's number.
+    /// Adds one to this kind's number; does nothing for a kind that is not counted.
     pub(crate) const fn count(self, counts: &mut PerKind) {
         if let Some(count) = self.of(counts) {
             *count += 1;
         }
     }
 
-    /// For a level: takes back what [`count`](Self::count) added.
+    /// For a level: subtracts what [`count`](Self::count) added.
     pub(crate) const fn uncount(self, counts: &mut PerKind) {
         if let Some(count) = self.of(counts) {
             *count -= 1;
@@ -50,49 +50,51 @@ impl Kind {
     }
 }
 
-/// Running totals of what the platform lost before the engine saw it.
+/// Running totals of the events that the platform lost before they reached the engine.
 pub type SourceDrops = PerKind;
 
-/// What the engine has done since it was made.
+/// The engine's counts since it was made, and its levels now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// When the sensor was loaded: [`Config::loaded`](crate::Config::loaded).
     pub loaded: Nanos,
-    /// How long at least one reader has been attached, nanoseconds, up to the latest time the engine was told.
+    /// Nanoseconds during which at least one reader was attached, up to the latest time reported to the engine.
     pub logging_time: Nanos,
-    /// Events handed over to the engine.
+    /// Events reported to the engine.
     pub received: PerKind,
-    /// Of those, starts, forks and executions of processes.
+    /// Events in `received` that report a start, a fork or an execution of a process.
     pub process_starts: u64,
-    /// Of those, ends of processes.
+    /// Events in `received` that report the end of a process.
     pub process_ends: u64,
-    /// Of those, openings of connections.
+    /// Events in `received` that report the opening of a connection.
     pub connection_opens: u64,
-    /// Of those, closings of connections. May exceed the openings: a platform may tell of one closing several times.
+    /// Events in `received` that report the closing of a connection. May exceed `connection_opens`, as a platform may report
+    /// the same closing several times.
     pub connection_closes: u64,
     /// Bytes on the wire of the packets received.
     pub packet_bytes: u64,
-    /// Events that the platform lost, as last reported.
+    /// Events that the platform lost: the totals that were reported last.
     pub dropped_by_source: PerKind,
     /// Events that the engine could not record: no memory, or a full table.
     pub lost: PerKind,
-    /// Events that say nothing new, or are about something the engine no longer or never knew; not recorded.
+    /// Events that were not recorded because they report nothing new, or are about a process or connection that the engine
+    /// does not know.
     pub ignored: PerKind,
-    /// Packets recorded with a connection of which no open event could be recorded.
+    /// Packets that name a connection that is not known and could not be opened, for lack of memory or room in the table.
     pub unopened: u64,
-    /// Packets with a process, by how it is known. These, those without and those held now are all packets received.
+    /// Packets with a process, by the method. `methods`, `no_owner` and `held` add up to all packets received.
     pub methods: Methods,
     /// Packets without a process, by the reason.
     pub no_owner: NoOwners,
-    /// Packets held ever until somebody should name their process: the sum of the next three.
+    /// Packets that were ever held: the sum of the next three.
     pub held_total: u64,
-    /// Packets held and released with a process.
+    /// Packets that were held and then queued with a process.
     pub held_attributed: u64,
-    /// Packets held and released without a process.
+    /// Packets that were held and then queued without a process.
     pub held_unattributed: u64,
     /// Level: packets held.
     pub held: u64,
-    /// Level: bytes of the packets held and what surrounds them.
+    /// Level: bytes that the held packets take, including their slots.
     pub held_bytes: u64,
     /// Level: running processes.
     pub processes: u64,
@@ -100,11 +102,11 @@ pub struct Statistics {
     pub connections: u64,
     /// Level: readers attached.
     pub readers: u64,
-    /// Readers attached ever.
+    /// Readers that were ever attached.
     pub readers_total: u64,
-    /// Level: ring buffer of readers that attach now and do not ask for a size, bytes.
+    /// Level: size of the ring buffer for readers that ask for no size, bytes.
     pub ring_bytes: u64,
-    /// Level: longest snap length of any reader; [`SnapLength::ALL`] if there is none.
+    /// Level: longest snap length of all readers; also [`SnapLength::ALL`] if no reader is attached.
     pub snap_length: SnapLength,
     /// Level: blocks in memory.
     pub blocks: u64,
@@ -117,13 +119,13 @@ pub struct Statistics {
 pub struct Methods([u64; Method::ALL.len()]);
 
 impl Methods {
-    /// Packets whose process is known by `method`.
+    /// Packets attributed to a process by `method`.
     #[must_use]
     pub const fn get(&self, method: Method) -> u64 {
         self.0[method.index()]
     }
 
-    /// Packets whose process is known.
+    /// Packets attributed to a process, by any method.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
@@ -145,7 +147,7 @@ impl NoOwners {
         self.0[reason.index()]
     }
 
-    /// Packets without a process.
+    /// Packets without a process, for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
@@ -156,27 +158,27 @@ impl NoOwners {
     }
 }
 
-/// What one reader got. For each kind, received = delivered + dropped by ring + filtered + queued.
-/// The state restated at the beginning of a section is not counted.
+/// One reader's counts since it was attached, and its levels now. For each kind,
+/// `received = delivered + dropped_by_ring + filtered + queued`. The blocks of snapshots are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReaderStatistics {
     /// The reader's number: [`ReaderId::get`](crate::ReaderId::get).
     pub id: u64,
     /// When the reader was attached.
     pub attached: Nanos,
-    /// Blocks offered to the reader since then.
+    /// Blocks that were to be queued for the reader.
     pub received: PerKind,
     /// Blocks read to their end.
     pub delivered: PerKind,
-    /// Blocks that found the reader's ring buffer full.
+    /// Blocks dropped because the reader's ring buffer was full.
     pub dropped_by_ring: PerKind,
-    /// Blocks that the reader's filters left out: only ever packets.
+    /// Blocks that the reader's filters left out; always packets.
     pub filtered: PerKind,
     /// Level: blocks waiting in the ring buffer.
     pub queued: PerKind,
     /// Level: bytes of the blocks waiting in the ring buffer.
     pub queued_bytes: u64,
-    /// Blocks the ring buffer holds at most.
+    /// Most blocks that the ring buffer holds.
     pub ring_slots: u64,
     /// Size of the ring buffer, bytes.
     pub ring_bytes: u64,

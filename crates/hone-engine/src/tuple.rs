@@ -1,5 +1,5 @@
-//! A packet's addresses and ports, and what it carries, as far as its bytes say them. Holds no state; called for packets
-//! that wait or are corrected, and those whose process neither the sensor nor the connection table knows.
+//! A packet's addresses, ports and payload, as far as its captured bytes include the headers. Holds no state. Called for
+//! packets that are held or corrected, and for packets with a process that neither the sensor nor the connection table knows.
 
 use core::net::IpAddr;
 
@@ -7,18 +7,18 @@ use hone_packet::Headers;
 
 use crate::Direction;
 
-/// What tells a flow from others, seen from this host. Addresses that IPv6 maps to IPv4 are IPv4's.
+/// Identifies a flow, seen from this host. IPv4 addresses that are mapped into IPv6 are stored as IPv4 addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tuple {
-    /// IANA's number.
+    /// IANA's protocol number, for example 6 for TCP.
     pub(crate) protocol: u8,
     pub(crate) local: (IpAddr, u16),
     pub(crate) remote: (IpAddr, u16),
 }
 
 impl Tuple {
-    /// The tuple of a packet from its IP header on; `None` if it has no ports or they are not in these bytes: other
-    /// protocols, all fragments but the first, what is cut off before them.
+    /// The tuple of a packet, whose bytes begin with the IP header. `None`: the packet has no ports (another protocol, or a
+    /// fragment that is not the first), or its bytes end before the ports.
     pub(crate) fn of(packet: &[u8], direction: Direction) -> Option<Self> {
         let headers = Headers::parse(packet).ok()?;
         let [source, destination] = headers.ports()?;
@@ -32,13 +32,13 @@ impl Tuple {
     }
 }
 
-/// The sequence number of the first byte of a TCP packet's payload, and how many bytes that has on the wire; `None` if
-/// there is none, or it is not in these bytes.
+/// The sequence number of the first payload byte of a TCP packet, and the payload's length on the wire, bytes. `None`: there
+/// is no payload, or the headers are not in these bytes.
 pub(crate) fn payload_of_tcp(packet: &[u8], original_length: u32) -> Option<(u32, u32)> {
     Headers::parse(packet).ok()?.tcp_payload(original_length)
 }
 
-/// How many bytes of payload a UDP datagram has; `None` if that is not in these bytes.
+/// A UDP datagram's payload, bytes. `None`: another protocol, or the headers are not in these bytes.
 pub(crate) fn payload_of_udp(packet: &[u8], original_length: u32) -> Option<u32> {
     Headers::parse(packet).ok()?.udp_payload(original_length)
 }
@@ -76,7 +76,8 @@ mod tests {
         }
     }
 
-    /// An IPv6 packet with all extension headers whose length differs, 24 + 16 + 8 + 12 bytes; `fragment` is its offset.
+    /// An IPv6 packet with four extension headers of different lengths: 24, 16, 8 and 12 bytes. `fragment` is the offset in
+    /// its fragment header; `mapped`: its source address is an IPv4 address.
     fn v6_packet(fragment: u16, mapped: bool) -> [u8; 104] {
         let mut packet = [0; 104];
         packet[0] = 0x60;

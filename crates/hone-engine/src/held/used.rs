@@ -1,4 +1,4 @@
-//! What a process's use of a connection, or a correction, shows of the packets that wait or have expired. Called by the
+//! Attributes held and expired packets when a process uses their connection or the sensor corrects them. Called by the
 //! engine, under the embedder's one lock.
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Policy<'_> {
-    /// A process used a connection: the packets that waited for just that are the process's.
+    /// A process used a connection: it owns the packets that waited for that use.
     pub(crate) fn used(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
         let late = self.held.expired.has(connection);
         if !late && !self.held.queue.has(connection) {
@@ -54,7 +54,7 @@ impl Policy<'_> {
         });
     }
 
-    /// The same, for packets that have expired: they are corrected.
+    /// A process used a connection of which packets have expired: corrects those that waited for that use.
     fn used_late(&mut self, connection: ConnectionId, process: ProcessKey, used: Used, at: Nanos) {
         let settles = |expired: &Expired| match (used, expired.wait) {
             (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
@@ -69,7 +69,7 @@ impl Policy<'_> {
         }
     }
 
-    /// Corrects packets: held ones leave with the right attribution, queued ones are queued anew.
+    /// Corrects packets. Held ones leave with the right attribution; for queued ones see [`Queues::correct`].
     pub(crate) fn correct(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
         let &Correction { connection, attribution, .. } = correction;
         let known = |held: &HeldPacket| correction.is_about_held(held).then_some(attribution);
@@ -77,7 +77,7 @@ impl Policy<'_> {
         self.queues.correct(correction, at)
     }
 
-    /// An expired packet is this process's after all.
+    /// Corrects an expired packet: this process owns it.
     fn correct_late(&mut self, expired: Expired, owner: (ProcessKey, Method), at: Nanos) {
         let Expired { connection, direction, .. } = expired;
         let correction =
@@ -97,7 +97,7 @@ impl Policy<'_> {
         };
         let held_gone = move |held: &HeldPacket| gone(held.awaited.wait, held.at);
         let late_gone = move |late: &Expired| gone(Some(late.wait), late.at);
-        // Of a datagram that was read long ago, the read was not reported.
+        // A datagram that was read long ago is forgotten: its read is never reported.
         self.held.expired.see_gone(connection, at, late_gone);
         let mut lengths = Lengths::default();
         let count = self.held.expired.count(connection, late_gone);
@@ -136,7 +136,7 @@ impl Policy<'_> {
         self.held.reads.settle(connection);
     }
 
-    /// A datagram was dropped: no process will read it.
+    /// A datagram was dropped, so no process will read it. Its packet leaves if it is held.
     pub(crate) fn datagram_dropped(&mut self, connection: ConnectionId, dropped: u64) {
         self.held.expired.take(connection, |expired| expired.wait == Wait::Datagram(dropped));
         self.hand_over(connection, Role::Plain, |held| match held.awaited.wait {
@@ -146,7 +146,7 @@ impl Policy<'_> {
     }
 }
 
-/// Whether one sequence number is behind another, modulo 2^32 (RFC 9293, section 3.4).
+/// Whether the sequence number `one` is greater than `other`, modulo 2^32 (RFC 9293, section 3.4).
 const fn is_after(one: u32, other: u32) -> bool {
     other.wrapping_sub(one) > u32::MAX / 2
 }

@@ -1,8 +1,8 @@
-//! Corrections: packets that were queued before are another process's, or nobody's. Called by the queue manager and by
-//! readers, under the embedder's one lock.
+//! Corrections: packets that were queued before have another owner than was thought, or none. Called by the queue manager and
+//! by readers, under the embedder's one lock.
 //!
-//! A held packet leaves with its right attribution. A queued one is replaced in the ring of each reader that has not read
-//! it. Only a reader that may have read one of them as it was is queued a correction, a connection event.
+//! A held packet leaves with its right attribution. A queued packet is replaced in the ring of each reader that has not read
+//! it. A correction, which is a connection event, is queued only for a reader that may have read one of the packets before.
 
 use alloc::vec::Vec;
 
@@ -20,13 +20,13 @@ use crate::{
     tuple::payload_of_tcp,
 };
 
-/// Most blocks of a reader's ring that are looked at, the latest: so that no call takes long.
+/// Most blocks of a reader's ring that one correction looks at, from the newest on. Keeps the call short.
 pub(crate) const RECALL_BLOCKS: u64 = 1024;
-/// Most of them that are parsed, as they may be packets of the connection: a process that hands sockets on all the time must
-/// not delay others' packets.
+/// Most blocks that one correction parses, because they may be packets of its connection. So a process that passes sockets to
+/// other processes all the time does not delay other packets.
 pub(crate) const RECALL_PACKETS: usize = 64;
 
-/// What was wrong, and is right.
+/// The packets with a wrong attribution, and the right one.
 pub(crate) struct Correction {
     pub(crate) connection: ConnectionId,
     pub(crate) direction: Direction,
@@ -61,22 +61,22 @@ impl Correction {
     }
 }
 
-/// Packets that were made anew, beside what they were; shared by the readers. Refers to both, so that neither's index is
-/// used again meanwhile.
+/// Queued packets, each with the corrected packet that replaces it; shared by the readers. Owns a reference to both, so that
+/// no other block gets one of their indices meanwhile.
 #[derive(Default)]
 pub(crate) struct Renewed(Vec<(BlockIndex, BlockIndex)>);
 
-/// What a queued packet has to do with a correction.
+/// How a queued packet is related to a correction.
 pub(crate) enum Found {
-    /// Nothing.
+    /// It is of another connection or direction.
     Other,
-    /// It has these bytes of the stream, and is right, or not what is corrected.
+    /// It is right already, or not one of the packets to be corrected. It has these bytes of the stream.
     Right(Span),
-    /// The same, and this is to stand in its place.
+    /// It is to be replaced by the block with this index. It has these bytes of the stream.
     Wrong(Span, BlockIndex),
 }
 
-/// A packet's bytes in its stream: from a sequence number on, so many; nothing of other protocols.
+/// A TCP packet's bytes in its stream: the sequence number of the first one, and how many. `None`: another protocol.
 pub(crate) type Span = Option<(u32, u32)>;
 
 impl Renewed {
@@ -87,7 +87,7 @@ impl Renewed {
         }
     }
 
-    /// Looks at a queued packet of the same connection, as far as the store knows.
+    /// Looks at a queued block that may be a packet of the correction's connection; makes the corrected packet if needed.
     pub(crate) fn look(
         &mut self,
         correction: &Correction,
@@ -124,10 +124,10 @@ impl Renewed {
     }
 }
 
-/// How far back, from the end of what is corrected, the packets have been found.
+/// How many of the packets to be corrected have been found in a ring, from the last one backwards.
 pub(crate) struct Coverage {
     packets: Corrected,
-    /// All bytes from here on to the end have been found.
+    /// All bytes from this sequence number to the last one to be corrected have been found.
     found_from: u32,
     found: bool,
 }
@@ -141,7 +141,7 @@ impl Coverage {
         Self { packets, found_from, found: false }
     }
 
-    /// Takes in the next earlier packet. `corrected`: it is one of them.
+    /// Adds the next earlier packet of the connection. `corrected`: it is one of those to be corrected.
     pub(crate) fn add(&mut self, span: Span, corrected: bool) {
         self.found |= corrected;
         if let Some((first, length)) = span {
@@ -152,7 +152,7 @@ impl Coverage {
         }
     }
 
-    /// Whether nothing that is to be corrected can lie further back.
+    /// Whether all packets to be corrected have been found, so that the search can end.
     pub(crate) const fn is_complete(&self) -> bool {
         match self.packets {
             Corrected::Time(_) => self.found,

@@ -1,29 +1,30 @@
-//! What one reader's filters let through: packets of some connections or processes, or all but those. Owns the
-//! reader's lists of ids. Called by the engine when a packet is queued, under the embedder's one lock.
+//! One reader's filters. They let through only the packets of some connections or processes, or all except those. Owns the
+//! reader's lists of ids. Called when a packet is queued, under the embedder's one lock.
 
 use alloc::vec::Vec;
 use core::mem::swap;
 
 use crate::{ConnectionId, FilterError, fallible};
 
-/// One of a reader's four filters, with the list it is to have from now on; an empty list turns it off.
+/// One of a reader's four filters, with its new list of ids. An empty list turns the filter off.
 ///
-/// A packet passes if every filter that is on lets it pass. Process and connection events always pass. At most
-/// [`Config::max_filter_ids`](crate::Config::max_filter_ids) ids each, in any order.
+/// A packet passes if every filter that is on lets it pass. Process and connection events always pass. A list has at most
+/// [`Config::max_filter_ids`](crate::Config::max_filter_ids) ids, in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter<'a> {
     /// Leaves out the packets of these connections.
     ExcludeConnections(&'a [ConnectionId]),
     /// Leaves out the packets of these processes.
     ExcludeProcesses(&'a [u32]),
-    /// Leaves out all packets but those of these connections: also packets without a connection.
+    /// Leaves out all packets except those of these connections; packets without a connection are left out too.
     IncludeConnections(&'a [ConnectionId]),
-    /// Leaves out all packets but those of these processes: also packets without a process.
+    /// Leaves out all packets except those of these processes; packets without a process are left out too.
     IncludeProcesses(&'a [u32]),
 }
 
-/// A [`Filter`] with its list copied and sorted. That takes time in proportion to the list; so a shell makes it before it
-/// takes its lock, and frees the former list after it: [`Engine::exchange_filter`](crate::Engine::exchange_filter).
+/// A [`Filter`] with its list copied and sorted. That takes time in proportion to the list. So a shell makes it before it
+/// takes its lock, calls [`Engine::exchange_filter`](crate::Engine::exchange_filter), and frees the former list after it has
+/// unlocked the lock.
 #[derive(Debug)]
 pub struct PreparedFilter(Prepared);
 
@@ -52,7 +53,7 @@ impl PreparedFilter {
         }))
     }
 
-    /// Which of the [`KINDS`](Self::KINDS) filters it is, from 0 on.
+    /// The filter's index among a reader's filters, from 0 to [`KINDS`](Self::KINDS) - 1.
     #[must_use]
     pub const fn kind(&self) -> usize {
         match self.0 {
@@ -73,14 +74,14 @@ impl PreparedFilter {
     }
 }
 
-/// What the filters look at.
+/// The ids of a packet that filters compare: its connection and its process.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject {
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) process: Option<u32>,
 }
 
-/// Sorted ids; as a filter off if empty.
+/// Sorted ids. A filter with an empty list is off.
 #[derive(Debug)]
 struct Ids<T>(Vec<T>);
 
@@ -103,7 +104,7 @@ impl<T: Copy + Ord> Ids<T> {
     }
 }
 
-/// Lists of connections and of processes.
+/// The two lists that filters exclude, or that they include.
 struct Lists {
     connections: Ids<ConnectionId>,
     processes: Ids<u32>,
@@ -127,7 +128,7 @@ pub(crate) struct Filters {
 impl Filters {
     pub(crate) const OFF: Self = Self { exclude: Lists::NONE, include: Lists::NONE, on: false };
 
-    /// Replaces one list; `filter` then has the former one.
+    /// Replaces one list. Afterwards `filter` has the former one.
     pub(crate) fn exchange(&mut self, filter: &mut PreparedFilter) {
         match &mut filter.0 {
             Prepared::ExcludeConnections(ids) => swap(&mut self.exclude.connections, ids),
@@ -138,7 +139,7 @@ impl Filters {
         self.on = !(self.exclude.is_empty() && self.include.is_empty());
     }
 
-    /// Whether packets of a connection may pass, as far as that says.
+    /// Whether packets of a connection may pass. The filters of processes are not asked.
     pub(crate) fn pass_connection(&self, connection: ConnectionId) -> bool {
         !self.exclude.connections.names(Some(connection)) && self.include.connections.admits(Some(connection))
     }

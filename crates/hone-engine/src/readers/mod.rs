@@ -1,4 +1,4 @@
-//! The queue manager (`queues`) and its readers: what is queued for each, and how it is read.
+//! The queue manager (`queues`) and its readers: how blocks are queued for each reader, and how it reads them.
 
 pub(crate) mod correction;
 pub(crate) mod filter;

@@ -1,6 +1,6 @@
-//! The queue manager: queues each block for the readers that are to have it. Owns the block store, the readers with their
-//! ring buffers, their signals, and the counts. Called by the engine, the tables and the held packets, under the
-//! embedder's one lock.
+//! The queue manager: queues each block for the readers that it is for. Owns the block store, the readers with their ring
+//! buffers, their signals, and the counts. Called by the engine, the tables and the held packets, under the embedder's one
+//! lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -31,22 +31,22 @@ pub(crate) struct Queues {
     pub(crate) counts: Statistics,
     readers: Vec<Reader>,
     signals: Signals,
-    /// Most bytes of a packet's data that any reader wants.
+    /// Most bytes kept of a packet's data: the longest snap length of all readers.
     keep: u32,
-    /// The section header and the interface, the same for all sections.
+    /// The blocks that begin every section: section header and interface.
     frames: [BlockIndex; section::FRAMES],
     /// The latest time reported to the engine.
     now: Nanos,
-    /// Since when there are readers, if there are.
+    /// When the first of the readers attached now was attached; without meaning if there is none.
     logging_since: Nanos,
-    /// Ring buffer of readers that do not ask for a size, bytes.
+    /// Size of the ring buffer for readers that ask for no size, bytes.
     default_ring_bytes: usize,
     max_ring_bytes: usize,
     max_readers: usize,
 }
 
 impl Queues {
-    /// Without readers. `known`: most processes and connections.
+    /// A queue manager without readers. `known`: most processes and connections that the tables hold.
     pub(crate) fn new(config: &Config, known: usize) -> Result<Self, OutOfMemory> {
         let mut store = Store::new(config.max_block_bytes);
         let frames = section::frames(&config.section, &mut store)?;
@@ -77,13 +77,13 @@ impl Queues {
         self.now = self.now.max(now);
     }
 
-    /// The counts, with the levels of store and readers.
+    /// The counts, with the levels of the block store and the readers filled in.
     pub(crate) fn statistics(&self) -> Statistics {
         let logging = if self.has_readers() { self.now.saturating_sub(self.logging_since) } else { 0 };
         Statistics {
             logging_time: self.counts.logging_time + logging,
             ring_bytes: self.default_ring_bytes as u64,
-            // What keeps all is no limit, though a reader asked for just as much.
+            // A limit that cuts no packet is reported as no limit.
             snap_length: match self.keep {
                 MAX_PACKET_BYTES => SnapLength::ALL,
                 bytes => SnapLength::lenient(bytes),
@@ -142,7 +142,7 @@ impl Queues {
         data.len().min(usize::try_from(self.keep).unwrap_or(usize::MAX))
     }
 
-    /// Queues a packet for every reader whose filters it passes.
+    /// Queues a packet for every reader with filters that it passes.
     fn offer_packet(&mut self, block: BlockIndex, packet: Subject) {
         let bytes = self.store.bytes(block).len();
         for reader in &mut self.readers {
@@ -162,7 +162,7 @@ impl Queues {
         }
     }
 
-    /// Queues an event about this process or connection, of which the tables keep nothing.
+    /// Queues an event about the process or connection `subject` for every reader. The tables keep no reference to it.
     pub(crate) fn offer_event(
         &mut self,
         bytes: Vec<u8>,
@@ -177,7 +177,8 @@ impl Queues {
         Ok(())
     }
 
-    /// Corrects queued packets; a reader that may have read one of them is queued a correction.
+    /// Corrects queued packets: puts corrected ones in their place in each reader's ring. For a reader that may have read one
+    /// of them already, queues a correction.
     pub(crate) fn correct(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
         let (mut renewed, mut event) = (Renewed::default(), None);
         let mut result = Ok(());
@@ -212,7 +213,7 @@ impl Queues {
         self.readers.iter_mut().find(|reader| reader.id == id).ok_or(UnknownReader)
     }
 
-    /// Makes room in the lists of readers for one more.
+    /// Makes sure that there may be one more reader, and that the lists of readers have room for it.
     pub(crate) fn room_for_reader(&mut self) -> Result<(), AttachError> {
         if self.readers.len() >= self.max_readers {
             return Err(AttachError::TooManyReaders);
@@ -296,7 +297,7 @@ impl Queues {
         }
     }
 
-    /// Detaches a reader; `None`: it is not attached.
+    /// Detaches a reader; `None`: the reader is not attached.
     pub(crate) fn detach(&mut self, reader: ReaderId, timeline: &mut Timeline) -> Option<Detached> {
         let index = self.readers.iter().position(|candidate| candidate.id == reader)?;
         let detached = self.readers.swap_remove(index).detach(&mut self.store, timeline);
@@ -345,7 +346,7 @@ impl Queues {
         self.signals.take(wake);
     }
 
-    /// Everything that was lost before it could be queued for any reader.
+    /// Events that the platform or the engine lost before they could be queued for any reader.
     fn dropped_before(&self) -> PerKind {
         self.counts.dropped_by_source.plus(self.counts.lost)
     }

@@ -1,26 +1,26 @@
-//! A reader's ring buffer: which blocks wait for it, and how each is to be cut. Owns the slots; the references to blocks
-//! are its reader's. Called by [`Reader`](crate::readers::reader::Reader), under the embedder's one lock.
+//! A reader's ring buffer: the blocks that wait for the reader, each with its snap length. Owns the slots; the reader owns the
+//! references to the blocks. Called by [`Reader`](crate::readers::reader::Reader), under the embedder's one lock.
 
 use alloc::vec::Vec;
 
 use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, SnapLength, blocks::BlockIndex, fallible};
 
-/// A ring buffer for a reader that is to be attached. To make and to free one takes time in proportion to its size; so a
-/// shell makes it before it takes its lock: [`Engine::attach_with`](crate::Engine::attach_with).
+/// A ring buffer for a reader that is not attached yet. Making or freeing one takes time in proportion to its size. So a
+/// shell makes it before it takes its lock, for [`Engine::attach_with`](crate::Engine::attach_with).
 #[derive(Debug)]
 pub struct RingBuffer(pub(crate) Ring);
 
 impl RingBuffer {
-    /// A ring buffer of at least `bytes` bytes and [`MIN_RING_BYTES`], rounded up to a power of two.
+    /// A ring buffer of `bytes` bytes, but at least [`MIN_RING_BYTES`], rounded up to a power of two.
     ///
     /// # Errors
-    /// There is no memory, or no such size.
+    /// There is no memory, or `bytes` is too large to be rounded up.
     pub fn new(bytes: usize) -> Result<Self, OutOfMemory> {
         let bytes = bytes.max(MIN_RING_BYTES).checked_next_power_of_two().ok_or(OutOfMemory)?;
         Ring::new(bytes / RING_SLOT_BYTES).map(Self)
     }
 
-    /// Its size, bytes.
+    /// The ring buffer's size, bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.0.slots() * RING_SLOT_BYTES
@@ -31,13 +31,13 @@ impl RingBuffer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
     pub(crate) block: BlockIndex,
-    /// The reader's snap length when it was queued.
+    /// The reader's snap length when the block was queued.
     pub(crate) snap_length: SnapLength,
 }
 
 const _: () = assert!(size_of::<Slot>() == RING_SLOT_BYTES);
 
-/// A ring of slots. Positions count up for ever; their low bits are the index.
+/// A ring of slots. A position is a number that only grows; its low bits are the index of its slot.
 #[derive(Debug)]
 pub(crate) struct Ring {
     slots: Vec<Slot>,
@@ -46,7 +46,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// `slots` is a power of two.
+    /// An empty ring. `slots` must be a power of two.
     pub(crate) fn new(slots: usize) -> Result<Self, OutOfMemory> {
         debug_assert!(slots.is_power_of_two());
         Ok(Self {
@@ -70,13 +70,13 @@ impl Ring {
         (self.head != self.tail).then(|| self.slots[self.index(self.head)])
     }
 
-    /// The block at a position between head and tail.
+    /// The block at a position from head to before tail.
     pub(crate) fn block(&self, position: u64) -> BlockIndex {
         self.slots[self.index(position)].block
     }
 
-    /// Puts a slot at a position from head to tail, and what is behind it one further. The caller has checked that there
-    /// is room.
+    /// Puts a slot at a position from head to tail, and moves the slots from there on by one. The caller has checked that
+    /// there is room.
     pub(crate) fn insert(&mut self, position: u64, slot: Slot) {
         for to in (position + 1..=self.tail).rev() {
             let (from, to) = (self.index(to - 1), self.index(to));
@@ -87,12 +87,12 @@ impl Ring {
         self.tail += 1;
     }
 
-    /// The slot at a position between head and tail.
+    /// The slot at a position from head to before tail.
     pub(crate) fn slot(&self, position: u64) -> Slot {
         self.slots[self.index(position)]
     }
 
-    /// Takes out the slot at a position between head and tail; what is behind it moves up.
+    /// Takes out the slot at a position from head to before tail, and moves the later slots back by one.
     pub(crate) fn remove(&mut self, position: u64) {
         for to in position..self.tail - 1 {
             let (from, to) = (self.index(to + 1), self.index(to));
@@ -101,7 +101,7 @@ impl Ring {
         self.tail -= 1;
     }
 
-    /// Takes out the front; the caller has seen that there is one.
+    /// Takes out the front. The caller has checked that the ring is not empty.
     pub(crate) const fn pop(&mut self) {
         self.head += 1;
     }
@@ -110,12 +110,12 @@ impl Ring {
         self.head
     }
 
-    /// Where the next slot goes.
+    /// The position of the next slot that is added at the end.
     pub(crate) const fn tail(&self) -> u64 {
         self.tail
     }
 
-    /// Slots there are.
+    /// How many slots the ring has, used or not.
     pub(crate) const fn slots(&self) -> usize {
         self.slots.len()
     }

@@ -1,5 +1,5 @@
-//! What a section consists of besides live blocks: header, interface, the snapshot of the state, statistics. Called by the
-//! queue manager and by readers, under the embedder's one lock.
+//! The parts of a section besides live blocks: header, interface, the snapshot of the state, statistics. Called by the queue
+//! manager and by readers, under the embedder's one lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -16,28 +16,28 @@ use crate::{
 
 /// `opt_comment`, an option of every block.
 const COMMENT: u16 = 1;
-/// Blocks of a section before the state, the same for all sections: header and interface.
+/// How many blocks come before the snapshot, the same in all sections: header and interface.
 pub(crate) const FRAMES: usize = 2;
 
-/// What a section begins with, as far as it is yet to be read: header, interface, and the snapshot of one moment.
+/// The part of a section's beginning that is not read yet. The beginning is header, interface, and the snapshot of one moment.
 #[derive(Default)]
 pub(crate) struct Section {
-    /// What is read next of it.
+    /// The next block to read; `None`: all of the beginning has been read.
     pub(crate) front: Option<BlockIndex>,
-    /// How many of the frames have been read. They are the engine's, which keeps them.
+    /// How many of the frames (header and interface) have been read. The queue manager keeps their blocks.
     read: usize,
     interface: BlockIndex,
     state: Option<Moment>,
-    /// The interface block's snap length: no packet of the section is longer, as far as that is known when
-    /// the block is read. Some programs refuse longer packets.
+    /// The snap length in the interface block. No packet of the section is longer, as far as that is known when the block is
+    /// read. Some programs refuse longer packets.
     snap_length: SnapLength,
 }
 
-/// Where the interface is among the frames.
+/// Index of the interface among the frames.
 const INTERFACE: usize = 1;
 
 impl Section {
-    /// A section that begins with a snapshot of the state as it is now, for a reader with this snap length.
+    /// Begins a section with a snapshot of the state as it is now, for a reader with this snap length.
     pub(crate) fn begin(
         [header, interface]: [BlockIndex; FRAMES],
         timeline: &mut Timeline,
@@ -46,13 +46,13 @@ impl Section {
         Ok(Self { front: Some(header), read: 0, interface, state: timeline.moment()?, snap_length })
     }
 
-    /// What the section's interface says, or is going to say.
+    /// The snap length in the section's interface block, whether it is read already or not.
     pub(crate) const fn snap_length(&self) -> SnapLength {
         self.snap_length
     }
 
-    /// The reader's snap length changes. `bare`: no block has been queued for the section yet. `offset`: bytes read of
-    /// the front.
+    /// Takes over a change of the reader's snap length, unless reading the interface block has begun. `bare`: no block has
+    /// been queued for the section yet. `offset`: bytes of the front that have been read.
     pub(crate) fn change_snap_length(&mut self, snap_length: SnapLength, bare: bool, offset: usize) {
         if (self.read, offset) > (INTERFACE, 0) {
             return;
@@ -60,7 +60,7 @@ impl Section {
         self.snap_length = if bare { snap_length } else { self.snap_length.max(snap_length) };
     }
 
-    /// Goes past the front.
+    /// Moves on to the next block, after the front was read.
     pub(crate) fn advance(&mut self, timeline: &mut Timeline) {
         if self.read == FRAMES {
             self.state = self.state.take().and_then(|state| timeline.advance(state));
@@ -74,18 +74,18 @@ impl Section {
         };
     }
 
-    /// Whether its snapshot is yet to be read, and kept in memory.
+    /// Whether its snapshot has not been read to its end yet, and is kept in memory.
     pub(crate) const fn keeps_state(&self) -> bool {
         self.state.is_some()
     }
 
-    /// Releases what is not read yet.
+    /// Closes the snapshot, if it has not been read to its end.
     pub(crate) fn release(self, timeline: &mut Timeline) {
         self.state.into_iter().for_each(|state| timeline.close(state));
     }
 }
 
-/// Header and interface, each referred to once. The interface's snap length is filled in when it is read.
+/// Makes header and interface, with one reference to each. The interface's snap length is filled in when it is read.
 pub(crate) fn frames(info: &SectionInfo, store: &mut Store) -> Result<[BlockIndex; FRAMES], OutOfMemory> {
     let header = store.insert(header(info)?, Kind::Frame, 0)?;
     let interface = store.insert(interface(info)?, Kind::Interface, 0)?;
@@ -112,7 +112,7 @@ fn host(identity: &HostIdentity) -> Option<HostId<'_>> {
     match identity {
         HostIdentity::Guid(guid) => Some(HostId::Guid(*guid)),
         HostIdentity::Name(name) => {
-            // A character that is cut is the first that is wrong.
+            // If the cut divides a character, the valid text ends before it.
             let name = name.get(..MAX_HOST_NAME).unwrap_or(name).utf8_chunks().next()?.valid();
             (!name.is_empty()).then_some(HostId::Name(Cow::Borrowed(name)))
         }
@@ -160,7 +160,7 @@ pub(crate) fn statistics(began: Nanos, ended: Nanos, totals: &Totals) -> Result<
     }))
 }
 
-/// An option's text; none if it is empty.
+/// An option's text, cut to the length of one option; `None` if it is empty.
 fn text(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     (!text.is_empty()).then_some(Cow::Borrowed(cut(text)))
 }

@@ -1,23 +1,23 @@
-//! Which readers are to be woken: those that had nothing to read, and have something since the signals were last taken.
-//! Owns the list of them. Called by the queue manager, under the embedder's one lock.
+//! The readers to wake: those that had nothing to read, and got something since the signals were last taken. Owns the list of
+//! them. Called by the queue manager, under the embedder's one lock.
 //!
 //! # No wake-up is lost
 //!
-//! A reader reads until [`Read::Empty`](crate::Read::Empty), then waits for its signal. The engine raises the signal in
-//! the call that ends the emptiness, whichever that is, and the embedder takes it before unlocking the lock of that call. So
-//! what came before the empty read was read, and what came after it wakes the reader. A reader that waits on something that
-//! remembers a signal, such as an event or an eventfd, may unlock between the empty read and the wait.
+//! A reader reads until [`Read::Empty`](crate::Read::Empty), then waits for its signal. The call after which the reader has
+//! something to read again raises the signal, and the embedder takes it before it unlocks the lock of that call. So a block
+//! that came before the empty read has been read, and a block that came after it wakes the reader. If the reader waits on an
+//! object that remembers a signal, such as an event or an eventfd, it may unlock between the empty read and the wait.
 
 use alloc::vec::Vec;
 
 use crate::{OutOfMemory, ReaderId, fallible};
 
-/// When a reader's signal was raised last: a turn of [`Signals`].
+/// A number that grows each time the signals are taken. A reader keeps the turn in which its signal was raised last.
 pub(crate) type Turn = u64;
 
 pub(crate) struct Signals {
     raised: Vec<ReaderId>,
-    /// Counts how often the signals were taken; begins above every reader's first turn.
+    /// The current turn. Begins at 1, as a reader with a signal that was never raised has turn 0.
     turn: Turn,
 }
 
@@ -26,12 +26,12 @@ impl Signals {
         Self { raised: Vec::new(), turn: 1 }
     }
 
-    /// Makes sure that [`raise`](Self::raise) allocates nothing for so many readers.
+    /// Makes sure that [`raise`](Self::raise) allocates nothing for up to `readers` readers.
     pub(crate) fn reserve(&mut self, readers: usize) -> Result<(), OutOfMemory> {
         Ok(self.raised.try_reserve(readers.saturating_sub(self.raised.len()))?)
     }
 
-    /// Raises the signal of `reader` if it has not been since the last [`take`](Self::take).
+    /// Raises the signal of `reader`, unless that was done since the last [`take`](Self::take).
     pub(crate) fn raise(&mut self, reader: ReaderId, last: &mut Turn) {
         if *last != self.turn {
             *last = self.turn;

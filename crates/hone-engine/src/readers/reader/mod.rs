@@ -1,10 +1,9 @@
-//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block that it has yet to
-//! read.
+//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block in its ring buffer.
 //!
-//! A reader reads, in this order: the blocks its section begins with (header, interface, snapshot), its ring buffer up to
-//! the restart mark if there is one, the statistics of the section. Then the next section begins.
+//! A reader reads, in this order: the blocks that begin its section (header, interface, snapshot), its ring buffer, up to
+//! the restart mark if there is one, and at the mark the statistics of the section. Then the next section begins.
 //!
-//! Where in its ring buffer a block goes, and how queued packets are corrected, is in `order`.
+//! `order` decides at which position of the ring buffer a block is put, and corrects queued packets.
 //!
 //! Called by the queue manager, under the embedder's one lock. Reading allocates nothing.
 
@@ -30,7 +29,7 @@ use crate::{
 
 pub(crate) use totals::Totals;
 
-/// Identifies an attached reader; never used again for another.
+/// Identifies an attached reader. No other reader of the same engine ever gets the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReaderId(pub(crate) u64);
 
@@ -51,25 +50,25 @@ impl ReaderId {
 /// What a read returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
-    /// So many bytes at the start of the buffer are filled, at least one.
+    /// How many bytes at the start of the buffer were filled; at least one.
     Bytes(usize),
-    /// Nothing waits.
+    /// There is nothing to read now.
     Empty,
     /// The section up to the last restart mark has been read to its end; the next read begins the next section.
     SectionEnd,
 }
 
-/// Where the reader's section ends and the next begins.
+/// The restart mark, at which the reader's section ends and the next begins.
 struct Mark {
-    /// The ring's end when the mark was set.
+    /// The end of the ring buffer when the mark was set.
     position: u64,
     /// The old section's last block; `None` once it is read.
     statistics: Option<BlockIndex>,
     next: Section,
 }
 
-/// What a detached reader leaves: references to the blocks that it has not read, which the engine is to release
-/// ([`Engine::release_blocks`](crate::Engine::release_blocks)), and memory, freed when this is dropped.
+/// The rest of a detached reader. It has references to the blocks that were not read, which
+/// [`Engine::release_blocks`](crate::Engine::release_blocks) must release, and memory, which is freed when this is dropped.
 #[must_use = "its blocks stay in memory until they are released"]
 pub struct Detached {
     ring: Ring,
@@ -83,7 +82,7 @@ impl fmt::Debug for Detached {
 }
 
 impl Detached {
-    /// Releases at most [`READ_BLOCKS`] blocks; whether these were the last.
+    /// Releases at most [`READ_BLOCKS`] blocks. Returns whether none are left.
     pub(crate) fn release(&mut self, store: &mut Store) -> bool {
         for _ in 0..READ_BLOCKS {
             let Some(slot) = self.ring.front() else { break };
@@ -96,7 +95,7 @@ impl Detached {
 
 /// What a reader reads next.
 enum Next {
-    /// A block of the section's beginning.
+    /// A block of the section's beginning: header, interface or snapshot.
     Restated(BlockIndex),
     Queued(Slot),
     Statistics(BlockIndex),
@@ -106,10 +105,10 @@ enum Next {
 
 pub(crate) struct Reader {
     pub(crate) id: ReaderId,
-    /// 0: unlimited.
+    /// For packets that are queued from now on.
     pub(crate) snap_length: SnapLength,
     pub(crate) filters: Filters,
-    /// When its signal was raised last.
+    /// The turn in which its signal was raised last.
     pub(crate) signalled: Turn,
     ring: Ring,
     queued: PerKind,
@@ -117,14 +116,14 @@ pub(crate) struct Reader {
     max_queued_bytes: usize,
     section: Section,
     mark: Option<Mark>,
-    /// Bytes already read of the block that is read next.
+    /// Bytes of the next block that have been read already.
     offset: usize,
     attached: Nanos,
     totals: Totals,
-    /// The totals when the section began that blocks are queued for.
+    /// The totals at the beginning of the newest section, which is the one that blocks are queued for.
     began: Totals,
     began_at: Nanos,
-    /// The ring's end then.
+    /// The end of the ring buffer at the beginning of that section.
     began_position: u64,
 }
 
@@ -162,7 +161,8 @@ impl Reader {
         self.began.dropped_before = dropped_before;
     }
 
-    /// When the section began that blocks are queued for, and its totals once all that is queued is read.
+    /// The beginning of the section that blocks are queued for, and the totals that it will have once all queued blocks are
+    /// read.
     pub(crate) fn section_totals(&self, dropped_before: PerKind) -> (Nanos, Totals) {
         (self.began_at, self.totals_at_mark(dropped_before).minus(self.began))
     }
@@ -177,7 +177,7 @@ impl Reader {
         self.mark.is_some()
     }
 
-    /// Ends the section behind what is queued: with the block `statistics`, then `next`.
+    /// Ends the section after the last queued block: the reader then reads the block `statistics`, and then section `next`.
     pub(crate) fn mark(&mut self, statistics: BlockIndex, next: Section, dropped_before: PerKind, at: Nanos) {
         debug_assert!(self.mark.is_none());
         self.began = self.totals_at_mark(dropped_before);
@@ -186,7 +186,7 @@ impl Reader {
         self.mark = Some(Mark { position: self.ring.tail(), statistics: Some(statistics), next });
     }
 
-    /// Cuts packets that are queued from now on.
+    /// Sets the snap length of packets that are queued from now on.
     pub(crate) fn set_snap_length(&mut self, snap_length: SnapLength) {
         self.snap_length = snap_length;
         let bare = self.ring.tail() == self.began_position;
@@ -196,12 +196,12 @@ impl Reader {
         }
     }
 
-    /// What is queued already stays.
+    /// Sets the bound of `queued_bytes`. Blocks that are queued already stay.
     pub(crate) const fn set_max_queued_bytes(&mut self, bytes: usize) {
         self.max_queued_bytes = bytes;
     }
 
-    /// Whether it has yet to read the snapshot of a section, whose blocks stay in memory for that.
+    /// Whether a snapshot has not been read to its end yet. Until then its blocks stay in memory.
     pub(crate) fn keeps_state(&self) -> bool {
         self.section.keeps_state() || self.mark.as_ref().is_some_and(|mark| mark.next.keeps_state())
     }
@@ -211,7 +211,7 @@ impl Reader {
         matches!(self.next(), Next::Nothing)
     }
 
-    /// Whether a packet passes the reader's filters and finds room.
+    /// Whether a packet of `bytes` bytes passes the reader's filters and has room.
     pub(crate) fn takes(&self, packet: Subject, bytes: usize) -> bool {
         self.has_room(Kind::Packet, bytes) && self.filters.pass(packet)
     }
@@ -221,7 +221,7 @@ impl Reader {
             && bytes <= kind.share(self.max_queued_bytes).saturating_sub(self.queued_bytes)
     }
 
-    /// Counts a packet that is not even made, because no reader takes it.
+    /// Counts a packet that is not encoded as a block, because no reader takes it.
     pub(crate) fn refuse(&mut self, packet: Subject) {
         self.totals.received.packets += 1;
         if self.filters.pass(packet) {
@@ -231,7 +231,8 @@ impl Reader {
         }
     }
 
-    /// Queues a packet of `bytes` bytes if it passes the filters; whether it is now the only thing to read.
+    /// Queues a packet of `bytes` bytes if it passes the filters. Returns whether the reader had nothing to read before and
+    /// has something now.
     pub(crate) fn offer_packet(
         &mut self,
         block: BlockIndex,
@@ -247,7 +248,8 @@ impl Reader {
         false
     }
 
-    /// Queues a block of `bytes` bytes, or drops it if the ring is full; whether it is now the only thing to read.
+    /// Queues a block of `bytes` bytes, or drops it if the ring is full. Returns whether the reader had nothing to read
+    /// before and has something now.
     pub(crate) fn offer(&mut self, block: BlockIndex, kind: Kind, bytes: usize, store: &mut Store) -> bool {
         kind.count(&mut self.totals.received);
         if !self.has_room(kind, bytes) {
@@ -262,7 +264,7 @@ impl Reader {
         was_empty
     }
 
-    /// Whether the reader's filters leave packets of this connection to it.
+    /// Whether packets of this connection may pass the reader's filters.
     pub(crate) fn takes_connection(&self, connection: ConnectionId) -> bool {
         self.filters.pass_connection(connection)
     }
@@ -279,14 +281,14 @@ impl Reader {
         }
     }
 
-    /// Fills `buffer`, which is not empty, with as many whole blocks as fit, though not more than
-    /// [`READ_BLOCKS`]; a block larger than all of it goes in parts.
+    /// Fills `buffer`, which is not empty, with as many whole blocks as fit, at most [`READ_BLOCKS`]. A block larger than the
+    /// whole buffer is returned in parts.
     pub(crate) fn read(&mut self, buffer: &mut [u8], store: &mut Store, timeline: &mut Timeline) -> Read {
         let mut filled = 0;
         for _ in 0..READ_BLOCKS {
             let next = self.next();
             let (block, snap_length) = match next {
-                // Only the interface has a use for it.
+                // Of these blocks, only the interface uses the snap length.
                 Next::Restated(block) | Next::Statistics(block) => (block, self.section.snap_length()),
                 Next::Queued(slot) => (slot.block, slot.snap_length),
                 Next::SectionEnd if filled == 0 => {
@@ -330,7 +332,8 @@ impl Reader {
         Read::Bytes(filled)
     }
 
-    /// Releases its sections; the blocks in its ring buffer are yet to be released.
+    /// Releases the blocks and snapshots of its sections. The blocks in its ring buffer are released later, by
+    /// [`Detached::release`].
     pub(crate) fn detach(self, store: &mut Store, timeline: &mut Timeline) -> Detached {
         self.section.release(timeline);
         if let Some(mark) = self.mark {

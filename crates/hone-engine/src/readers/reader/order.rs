@@ -1,5 +1,5 @@
-//! The order of a reader's ring buffer: a block that comes late goes before those that are later and not yet read, within the
-//! bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME). Corrected packets are put in order again.
+//! The order of a reader's ring buffer. A block that comes late is put before later blocks that are not read yet, within the
+//! bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME). A corrected packet is put in order again.
 
 use crate::{
     ORDER_BLOCKS, OutOfMemory,
@@ -12,7 +12,8 @@ use crate::{
 };
 
 impl Reader {
-    /// Queues packets anew that are corrected; whether the reader will read none of them as it was.
+    /// Replaces the packets in the ring that `correction` is about. Returns whether that were all of them: then the reader
+    /// has read none of them, and needs no correction event.
     pub(crate) fn correct(
         &mut self,
         correction: &Correction,
@@ -44,7 +45,7 @@ impl Reader {
                     self.queued_bytes -= store.bytes(slot.block).len();
                     store.release(slot.block);
                     store.hold(block);
-                    // It comes late now: behind the start of its process.
+                    // The new packet is put in like a late block, and so stays after the start of its process.
                     self.ring.insert(self.place(block, store), Slot { block, ..slot });
                 }
             }
@@ -52,10 +53,10 @@ impl Reader {
         coverage.is_complete()
     }
 
-    /// The first position in the ring whose block can still be moved.
+    /// The first position in the ring from which blocks can still be moved.
     fn first_movable(&self) -> u64 {
         match &self.mark {
-            // What is behind the mark is in another section.
+            // Blocks before the mark belong to the earlier section.
             Some(mark) => mark.position,
             // The front has been read in part.
             None if self.section.front.is_none() && self.offset > 0 => self.ring.head() + 1,
@@ -63,7 +64,8 @@ impl Reader {
         }
     }
 
-    /// The position in the ring where a block goes: behind all that must stay before it, at most [`ORDER_BLOCKS`] back.
+    /// The position in the ring where a block is put: after all blocks that must stay before it, and before at most
+    /// [`ORDER_BLOCKS`] others.
     pub(super) fn place(&self, block: BlockIndex, store: &Store) -> u64 {
         let first = self.first_movable().max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
         let mut place = self.ring.tail();

@@ -1,15 +1,15 @@
-//! What a reader counts.
+//! The totals that a reader counts.
 
 use crate::PerKind;
 
-/// Totals since the reader was attached, or, as a difference, those of one section.
+/// Totals since the reader was attached; as a difference of two, the totals of one section.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub(crate) received: PerKind,
     pub(crate) delivered: PerKind,
     pub(crate) dropped_by_ring: PerKind,
     pub(crate) filtered: PerKind,
-    /// What the platform and the engine lost before it could be queued for any reader.
+    /// Events that the platform or the engine lost before they could be queued for any reader.
     pub(crate) dropped_before: PerKind,
 }
 
