@@ -1,8 +1,8 @@
-//! What can go wrong, as values. Holds no state.
+//! The errors that the engine returns. Holds no state.
 
 use core::fmt;
 
-/// No memory, or no more of it allowed by [`Config::max_block_bytes`](crate::Config::max_block_bytes).
+/// There is no memory, or [`Config::max_block_bytes`](crate::Config::max_block_bytes) allows no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfMemory;
 
@@ -24,9 +24,9 @@ impl From<hashbrown::TryReserveError> for OutOfMemory {
 pub enum EventError {
     /// No memory for its block or its table entry.
     OutOfMemory,
-    /// [`Config::max_processes`](crate::Config::max_processes) are running.
+    /// As many processes are running as [`Config::max_processes`](crate::Config::max_processes) allows.
     TooManyProcesses,
-    /// [`Config::max_connections`](crate::Config::max_connections) are open.
+    /// As many connections are open as [`Config::max_connections`](crate::Config::max_connections) allows.
     TooManyConnections,
 }
 
@@ -36,7 +36,7 @@ pub enum EventError {
 pub enum AttachError {
     /// No memory for its ring buffer or its snapshot.
     OutOfMemory,
-    /// [`Config::max_readers`](crate::Config::max_readers) are attached.
+    /// As many readers are attached as [`Config::max_readers`](crate::Config::max_readers) allows.
     TooManyReaders,
     /// The ring buffer's size is out of range.
     RingBytes(RingBytesError),
@@ -48,11 +48,11 @@ pub enum AttachError {
 pub enum ReadError {
     /// No such reader is attached.
     UnknownReader,
-    /// The buffer has no room for a single byte.
+    /// The buffer has a length of 0.
     EmptyBuffer,
 }
 
-/// Why a reader's filter could not be set; it stays as it was.
+/// Why a reader's filter could not be set. The filter has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FilterError {
@@ -67,7 +67,7 @@ pub enum FilterError {
     OutOfMemory,
 }
 
-/// Why the open-connection list could not be replaced; it stays as it was.
+/// Why the open-connection list could not be replaced. The list has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenListError {
@@ -93,15 +93,15 @@ pub struct RingBytesError {
     pub max: usize,
 }
 
-/// Why a section could not be ended.
+/// Why a restart mark could not be set. The section continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestartError {
     /// No such reader is attached.
     UnknownReader,
-    /// An earlier mark has not been read up to yet.
+    /// The reader has not read up to its earlier mark yet.
     Pending,
-    /// No memory for the new section's snapshot; the section goes on.
+    /// No memory for the statistics block or the new section's snapshot.
     OutOfMemory,
 }
 

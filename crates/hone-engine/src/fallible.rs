@@ -1,5 +1,5 @@
-//! The only code that grows a collection: it reserves first, then adds, and returns a failed reservation as
-//! [`OutOfMemory`]. Holds no state; called by every table and ring, and by shells in a kernel.
+//! The only code that grows a collection. Each function reserves memory first and adds then; if there is no memory, it
+//! returns [`OutOfMemory`]. Holds no state. Called by every table and ring, and by shells in a kernel.
 #![expect(
     clippy::disallowed_methods,
     reason = "each call comes after the reservation that keeps it from allocating"
@@ -22,7 +22,7 @@ pub fn vec<T>(length: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(vec)
 }
 
-/// `length` copies of `value`.
+/// A vector of `length` copies of `value`.
 pub(crate) fn filled<T: Clone>(value: T, length: usize) -> Result<Vec<T>, OutOfMemory> {
     let mut filled = vec(length)?;
     filled.resize(length, value);
@@ -46,13 +46,13 @@ pub fn push<T>(to: &mut Vec<T>, value: T) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-/// Adds `value` at the end, where the caller has reserved room for it.
+/// Adds `value` at the end. The caller has reserved room for it.
 pub fn push_reserved<T>(to: &mut Vec<T>, value: T) {
     debug_assert!(to.len() < to.capacity());
     to.push(value);
 }
 
-/// Inserts `value` at `index`, where the caller has reserved room for it.
+/// Inserts `value` at `index`. The caller has reserved room for it.
 pub fn insert_reserved<T>(to: &mut Vec<T>, index: usize, value: T) {
     debug_assert!(to.len() < to.capacity());
     to.insert(index, value);
@@ -75,7 +75,7 @@ pub(crate) fn push_back<T>(to: &mut VecDeque<T>, value: T) -> Result<(), OutOfMe
     Ok(())
 }
 
-/// Sets `key` to `value`; returns the value it had.
+/// Sets `key` to `value`; returns its former value, if it had one.
 pub(crate) fn insert<K: Eq + Hash, V>(
     to: &mut HashMap<K, V>,
     key: K,

@@ -80,7 +80,7 @@ pub struct Statistics {
     /// Events that were not recorded because they report nothing new, or are about a process or connection that the engine
     /// does not know.
     pub ignored: PerKind,
-    /// Packets that name a connection that is not known and could not be opened, for lack of memory or room in the table.
+    /// Packets recorded without an open event of their connection: there was no memory or no room in the table for it.
     pub unopened: u64,
     /// Packets with a process, by the method. `methods`, `no_owner` and `held` add up to all packets received.
     pub methods: Methods,

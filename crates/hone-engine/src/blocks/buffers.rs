@@ -1,40 +1,41 @@
-//! Spare buffers: the memory of released blocks, kept for the next ones, by size. Owns them. Called by the block store, under
-//! the embedder's one lock.
+//! Spare buffers: the memory of released blocks, kept for new blocks and sorted by size. Owns them. Called by the block store,
+//! under the embedder's one lock.
 //!
-//! Sizes go in steps of a quarter of a power of two: a buffer is made a fifth larger than needed at most, and each one
-//! kept under a step is as large as the step.
+//! There are four size classes between two powers of two. A new buffer's size is rounded up to the next class, which makes it
+//! larger by a quarter at most. A buffer that is kept in a class is at least as large as the class's size.
 
 use alloc::vec::Vec;
 
 use crate::{OutOfMemory, fallible};
 
-/// The smallest and the largest buffers kept, as powers of two: 64 bytes; the largest packet with what surrounds it.
+/// Base-2 logarithm of the smallest buffer's size that is kept: 64 bytes.
 const SMALLEST: u32 = 6;
+/// The same of the largest buffers, which are 256 to 512 KiB: enough for the block of the largest packet.
 const LARGEST: u32 = 18;
-/// Steps between two powers of two.
+/// Size classes between two powers of two.
 const STEPS: u32 = 4;
 const CLASSES: usize = ((LARGEST - SMALLEST + 1) * STEPS) as usize;
 
 pub(crate) struct Spares {
-    /// All of them, or none before the first buffer is kept. Not an array: it would make the engine larger than a kernel's
-    /// stack bears.
+    /// The buffers of each size class; empty until the first buffer is kept. Not an array: with one, the engine would be too
+    /// large for a kernel's stack.
     classes: Vec<Vec<Vec<u8>>>,
     bytes: usize,
     bound: usize,
 }
 
 impl Spares {
-    /// Keeps at most `bound` bytes.
+    /// An empty store of spare buffers, which keeps at most `bound` bytes.
     pub(crate) const fn new(bound: usize) -> Self {
         Self { classes: Vec::new(), bytes: 0, bound }
     }
 
-    /// Bytes kept.
+    /// Bytes that the kept buffers take.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// An empty buffer with room for `length` bytes, kept or new.
+    /// An empty buffer with room for `length` bytes: a kept one, or else a new one.
     pub(crate) fn take(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
         let length = round_up(length);
         let Some(class) = class(length) else { return fallible::vec(length) };
@@ -44,7 +45,7 @@ impl Spares {
         Ok(buffer)
     }
 
-    /// Keeps a buffer, or frees it.
+    /// Keeps a buffer for later, or frees it if its size has no class or there is no room.
     pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
         let cost = Self::cost(&buffer);
@@ -72,14 +73,14 @@ impl Spares {
     }
 }
 
-/// The next step.
+/// The smallest class size that has room for `length` bytes.
 fn round_up(length: usize) -> usize {
     let length = length.max(1 << SMALLEST);
     let step = 1 << (length.ilog2() - STEPS.ilog2());
     length.checked_next_multiple_of(step).unwrap_or(length)
 }
 
-/// The last step that is not larger; `None` if buffers of this size are not kept.
+/// The largest size class that is not larger than `capacity`, as an index; `None`: buffers of this size are not kept.
 fn class(capacity: usize) -> Option<usize> {
     let power = capacity.checked_ilog2().filter(|power| (SMALLEST..=LARGEST).contains(power))?;
     let quarter = capacity >> (power - STEPS.ilog2()) & (STEPS as usize - 1);
@@ -92,12 +93,12 @@ mod tests {
 
     #[test]
     fn every_buffer_of_a_class_is_large_enough_for_it() {
-        // Miri is some hundred times slower.
+        // Fewer rounds in Miri, which is some hundred times slower.
         for length in (1..600_000_usize).step_by(if cfg!(miri) { 1009 } else { 1 }) {
             let rounded = round_up(length);
             assert!(rounded >= length && (rounded <= length + length / 4 || rounded == 64), "{length}");
             assert_eq!(round_up(rounded), rounded);
-            // Whatever is asked for, a buffer of its class takes it; the smallest such has the rounded size.
+            // Every buffer in the class of a rounded size has room for the length; the smallest has just the rounded size.
             if let (Some(asked), Some(smaller)) = (class(rounded), class(rounded - 1)) {
                 assert_eq!(asked, smaller + 1, "{rounded}");
             }

@@ -1,4 +1,4 @@
-//! How a block becomes bytes, and a stored process event is read back. Holds no state.
+//! Encodes blocks as bytes, and parses stored process events. Holds no state.
 
 use alloc::vec::Vec;
 
@@ -6,25 +6,27 @@ use hone_pcapng::{Block, ByteOrder, ProcessEvent, view::BlockView};
 
 use crate::{OutOfMemory, Packet, fallible};
 
-/// The byte order of every block, whatever the machine.
+/// The byte order of every block, on every machine.
 pub const BYTE_ORDER: ByteOrder = ByteOrder::Little;
 /// Most bytes of one option.
 const OPTION_BYTES: usize = 65_535;
 
-/// The bytes of a block, in a buffer of exactly their length. A block longer than the format allows is answered as one
-/// for which there is no memory.
+/// The bytes of a block, in a buffer of exactly their length.
+///
+/// # Errors
+/// There is no memory, or the block is longer than the format allows.
 pub(crate) fn encode(block: &Block<'_>) -> Result<Vec<u8>, OutOfMemory> {
     let mut bytes = fallible::vec(block.emitted_length().map_err(|_| OutOfMemory)?)?;
     block.emit(BYTE_ORDER, &mut bytes).map_err(|_| OutOfMemory)?;
     Ok(bytes)
 }
 
-/// The process event that [`encode`] made `block` of.
+/// Parses a process event from bytes that [`encode`] made.
 pub(crate) fn parse_process(block: &[u8]) -> Option<ProcessEvent<'_>> {
     ProcessEvent::parse(BlockView::new(block, BYTE_ORDER).body(), BYTE_ORDER).ok()
 }
 
-/// As much of a text in UTF-8 as one option takes, in whole characters.
+/// Cuts a UTF-8 text to the length of one option, without dividing a character.
 pub(crate) fn cut(text: &[u8]) -> &[u8] {
     let Some(rest) = text.get(OPTION_BYTES..) else { return text };
     if rest.is_empty() {
@@ -36,7 +38,7 @@ pub(crate) fn cut(text: &[u8]) -> &[u8] {
 }
 
 impl Packet<'_> {
-    /// Bytes on the wire: as reported, but not less than were captured.
+    /// Bytes on the wire: the reported number, but at least the number of captured bytes.
     pub(crate) fn original_length(&self) -> u32 {
         self.original_length.max(u32::try_from(self.data.len()).unwrap_or(u32::MAX))
     }

@@ -1,4 +1,4 @@
-//! Blocks: their bytes, made once, kept once and shared by all readers.
+//! Blocks. Their bytes are made once, stored once and shared by all readers.
 
 pub(crate) mod buffers;
 mod encode;

@@ -1,42 +1,43 @@
-//! Places for many things of one size, named by a number that stays: in chunks, which are never moved, so that no call
-//! copies all of them, and which go back to the system when nothing is in them. Owns the places. Called by the block
-//! store, under the embedder's one lock.
+//! Storage for many values of one type. Each value has an index that does not change. Values are stored in chunks that are
+//! never moved, so no call copies all values; the memory of empty chunks is freed. Owns the values. Called by the block store,
+//! under the embedder's one lock.
 
 use alloc::vec::Vec;
 
 use crate::{OutOfMemory, fallible};
 
-/// Places in a chunk.
+/// How many values a chunk has room for.
 const CHUNK: usize = 1 << BITS;
 const BITS: u32 = 10;
 const NONE: u32 = u32::MAX;
-/// Empty chunks kept for what comes next.
+/// Most empty chunks with memory that are kept for later values.
 const SPARE: usize = 4;
 
 pub(crate) struct Slab<T> {
     chunks: Vec<Chunk<T>>,
-    /// Of the chunks with room: the first, from which places are taken, and the last. Those without memory are at the end.
+    /// First and last chunk in the list of those with room. New values go into the first. Chunks without memory are at the
+    /// end.
     first: u32,
     last: u32,
-    /// Chunks that have memory and nothing in it, and how many of them are kept.
+    /// How many chunks have memory but no value, and how many such chunks are kept at most.
     empty: usize,
     keep: usize,
 }
 
 struct Chunk<T> {
-    /// As many as were ever used; memory for all, or none.
+    /// The places that have been used since the chunk got its memory. There is memory for a whole chunk, or none.
     places: Vec<Place<T>>,
-    /// The first that is free and was used before.
+    /// The first in the list of places that were used before and are free.
     free: u32,
     live: u32,
-    /// Its neighbours among the chunks with room.
+    /// The chunk's neighbours in the list of chunks with room.
     before: u32,
     after: u32,
 }
 
 enum Place<T> {
     Used(T),
-    /// With the next that is free in the chunk.
+    /// A free place, with the next free one of the chunk.
     Free(u32),
 }
 
@@ -56,7 +57,7 @@ impl<T> Slab<T> {
         Self { chunks: Vec::new(), first: NONE, last: NONE, empty: 0, keep: SPARE }
     }
 
-    /// Takes the memory for so many, and keeps it.
+    /// Allocates memory for `most` values, and keeps it even without values.
     pub(crate) fn reserve(&mut self, most: usize) -> Result<(), OutOfMemory> {
         let chunks = most.div_ceil(CHUNK);
         self.keep = self.keep.max(chunks);
@@ -66,10 +67,10 @@ impl<T> Slab<T> {
         Ok(())
     }
 
-    /// Another chunk, the first with room.
+    /// Adds a chunk at the front of those with room.
     fn grow(&mut self) -> Result<(), OutOfMemory> {
         let chunk = u32::try_from(self.chunks.len()).map_err(|_| OutOfMemory)?;
-        // The last number stands for none.
+        // The last index means "none", so it cannot be used.
         if chunk >= NONE >> BITS {
             return Err(OutOfMemory);
         }
@@ -80,7 +81,7 @@ impl<T> Slab<T> {
         Ok(())
     }
 
-    /// Takes a thing in; its number.
+    /// Adds a value; returns its index.
     pub(crate) fn insert(&mut self, value: T) -> Result<u32, OutOfMemory> {
         if self.first == NONE {
             self.grow()?;
@@ -115,10 +116,10 @@ impl<T> Slab<T> {
         Ok(number << BITS | place)
     }
 
-    /// Takes a thing out.
+    /// Takes out the value with this index.
     ///
     /// # Panics
-    /// The number names nothing.
+    /// No value has this index.
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let (number, place) = split(index);
         let chunk = &mut self.chunks[number];
@@ -138,7 +139,7 @@ impl<T> Slab<T> {
         value
     }
 
-    /// A chunk has nothing in it any more: it is used again after all others, or its memory is freed.
+    /// The last value of a chunk was taken out. Keeps the chunk's memory for new values, or frees it if enough is kept.
     fn emptied(&mut self, number: u32) {
         self.unlink(number);
         let keeps = self.empty < self.keep;
@@ -147,7 +148,7 @@ impl<T> Slab<T> {
         if keeps {
             chunk.places.clear();
             self.empty += 1;
-            // Before those without memory.
+            // Chunks with memory come before those without.
             self.link_first(number);
         } else {
             chunk.places = Vec::new();
@@ -226,12 +227,12 @@ mod tests {
         for (value, index) in (0..count).zip(&indexes) {
             assert_eq!(*slab.get(*index), value);
         }
-        // One of each chunk stays: none goes back.
+        // One value stays in each chunk, so no chunk is freed.
         for (value, index) in (0..count).zip(&indexes).filter(|(value, _)| value % PLACES != 7) {
             assert_eq!(slab.remove(*index), value);
         }
         assert_eq!(chunks(&slab), 20);
-        // What comes now goes where there is something already.
+        // A new value goes into a chunk that has a value already.
         let again = slab.insert(9).expect("there is memory");
         slab.remove(again);
         for value in (0..count).filter(|value| value % PLACES == 7) {

@@ -1,5 +1,5 @@
-//! The block store: every block in memory, once, however many readers wait for it. Owns their bytes and counts the
-//! references to them: of tables (the latest start or open event), readers' sections and readers' rings.
+//! The block store: every block in memory, stored once for all readers that wait for it. Owns the blocks' bytes. Counts the
+//! references to each block from the tables (an entry's latest start or open event), the snapshots and the readers' rings.
 //!
 //! Called by the engine's tables and readers, under the embedder's one lock.
 
@@ -14,44 +14,45 @@ use crate::{
 /// Index of a block in the [`Store`].
 pub(crate) type BlockIndex = u32;
 
-/// No process.
+/// In [`Block::process`]: no process.
 const NONE: u32 = u32::MAX;
-/// Most bytes of buffers kept for the next blocks, if a sixteenth of the store's bound is not less.
+/// Most bytes of spare buffers kept for new blocks; less if a sixteenth of the store's bound is less.
 const SPARE_TOTAL: usize = 4 << 20;
 
 struct Block {
     /// The encoded block.
     bytes: Vec<u8>,
     at: Nanos,
-    /// How many refer to it.
+    /// How many references there are to the block.
     references: u32,
-    /// Of a packet, its process.
+    /// A packet's process; [`NONE`] for a packet without one, and for other blocks.
     process: u32,
-    /// The process of a process event; the connection of a packet or a connection event, as far as it fits: 0 is none.
+    /// The process of a process event; the low half of the connection's id of a packet or connection event. 0: none.
     about: u32,
     kind: Kind,
     role: Role,
 }
 
-/// What a block is to others, as far as their order depends on it.
+/// How other blocks' order depends on a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Nothing more.
+    /// A block with none of the other roles.
     Plain,
-    /// An event that first reports a connection or a process.
+    /// The first event of a connection or a process. Its packets come after it.
     Begins,
-    /// A running process executes another program, or more is known of it.
+    /// A process that is known already executes another program, or more is known of it. Packets with the role `Read` come
+    /// after it.
     Continues,
-    /// A packet that was seen to be read, by the process as it was then.
+    /// A packet that the process was seen to read. It comes after the program that the process executed at that time.
     Read,
 }
 
-/// What a block is about: see [`Store::set_about`].
+/// The process and connection that a block is about; see [`Store::set_about`].
 #[derive(Clone, Copy)]
 pub(crate) struct About {
     /// The process of a process event, the connection of other blocks; 0 is none.
     pub(crate) subject: u64,
-    /// The process that a packet names.
+    /// The process that a packet is attributed to.
     pub(crate) process: Option<u32>,
     pub(crate) role: Role,
 }
@@ -63,8 +64,9 @@ impl About {
 }
 
 impl Block {
-    /// Events about one process or connection stay in the order in which they were reported: a clock set back must not
-    /// close a connection before it opens. And what opens a connection, or begins a process, comes before its packets.
+    /// Whether this block must stay after `earlier`. Events about one process or connection stay in the order in which they
+    /// were reported, so that a connection does not close before it opens when the clock is set back. The event that opens a
+    /// connection or begins a process stays before its packets.
     fn depends_on(&self, earlier: &Self) -> bool {
         match (self.kind, earlier.kind) {
             (Kind::Packet, Kind::Connection) => self.about == earlier.about && earlier.role == Role::Begins,
@@ -85,7 +87,7 @@ impl Block {
 pub(crate) struct Store {
     blocks: Slab<Block>,
     live: usize,
-    /// Bytes taken by the blocks in use, their slots included.
+    /// Bytes that the blocks in use take, including their slots.
     used: usize,
     used_bound: usize,
     spares: Spares,
@@ -99,17 +101,17 @@ impl Store {
         Self { blocks: Slab::new(), live: 0, used: 0, used_bound, spares: Spares::new(spare_bound) }
     }
 
-    /// Takes the room for so many blocks, without their bytes.
+    /// Allocates memory for `blocks` blocks, without their bytes.
     pub(crate) fn reserve(&mut self, blocks: usize) -> Result<(), OutOfMemory> {
         self.blocks.reserve(blocks)
     }
 
-    /// An empty buffer with room for `length` bytes, recycled if possible; for [`insert`](Self::insert).
+    /// An empty buffer with room for `length` bytes, for [`insert`](Self::insert). A spare buffer if there is one.
     pub(crate) fn buffer(&mut self, length: usize) -> Result<Vec<u8>, OutOfMemory> {
         self.spares.take(length)
     }
 
-    /// Takes in a block, referred to once: by the caller.
+    /// Adds a block. The caller gets the one reference to it.
     pub(crate) fn insert(
         &mut self,
         bytes: Vec<u8>,
@@ -127,7 +129,8 @@ impl Store {
         Ok(index)
     }
 
-    /// Says which process or connection a block is about, before it is queued; see [`goes_before`](Self::goes_before).
+    /// Sets the process or connection that a block is about. Must be called before the block is queued, as
+    /// [`goes_before`](Self::goes_before) needs it.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "two ids that look alike only keep their order of arrival"
@@ -140,14 +143,14 @@ impl Store {
         }
     }
 
-    /// Whether a block is a packet of this connection, as far as the [id's low half](Self::set_about) says.
+    /// Whether a block may be a packet of this connection. Compares only the [low half of the id](Self::set_about).
     #[expect(clippy::cast_possible_truncation, reason = "the caller looks at the block itself")]
     pub(crate) fn may_be_packet_of(&self, index: BlockIndex, connection: u64) -> bool {
         let block = self.blocks.get(index);
         block.kind == Kind::Packet && block.about == connection as u32
     }
 
-    /// Refers to the block once more.
+    /// Adds a reference to the block.
     pub(crate) fn hold(&mut self, index: BlockIndex) {
         self.blocks.get_mut(index).references += 1;
     }
@@ -173,15 +176,15 @@ impl Store {
         self.blocks.get(index).kind
     }
 
-    /// Whether a live block that comes late goes before one that was queued earlier: it is older, though not by more than
-    /// [`ORDER_TIME`], and does not depend on it.
+    /// Whether a live block that comes late is put before a block that was queued earlier. It is, if it is older by at most
+    /// [`ORDER_TIME`] and need not stay after that block.
     pub(crate) fn goes_before(&self, late: BlockIndex, queued: BlockIndex) -> bool {
         let (late, queued) = (self.blocks.get(late), self.blocks.get(queued));
         late.at < queued.at && queued.at - late.at <= ORDER_TIME && !late.depends_on(queued)
     }
 
-    /// Orders the blocks of a snapshot: by time, at the same time processes before connections and the rest by their
-    /// bytes, so that the order does not depend on where the blocks lie.
+    /// The sort key of a block in a snapshot. Blocks are sorted by time, at the same time processes before connections, and
+    /// otherwise by their bytes. So the order does not depend on the blocks' indices.
     pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, &[u8]) {
         let block = self.blocks.get(index);
         (block.at, block.kind, &block.bytes)
@@ -192,7 +195,7 @@ impl Store {
         self.live
     }
 
-    /// Bytes taken, spare buffers included.
+    /// Bytes that the store takes, including spare buffers.
     pub(crate) const fn bytes_taken(&self) -> usize {
         self.used + self.spares.bytes()
     }

@@ -104,7 +104,7 @@ impl<T: Copy + Ord> Ids<T> {
     }
 }
 
-/// The two lists that filters exclude, or that they include.
+/// The two lists of the exclude filters, or of the include filters.
 struct Lists {
     connections: Ids<ConnectionId>,
     processes: Ids<u32>,

@@ -1,4 +1,4 @@
-//! Connection events: how they change the connection table, and which blocks they become. Called by
+//! Connection events: changes the connection table and encodes the events as blocks. Called by
 //! [`Engine::handle`](crate::Engine::handle), under the embedder's one lock.
 
 use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind};
@@ -11,11 +11,11 @@ use crate::{
     tables::Tables,
 };
 
-/// What connection events name when no process is known; also the kernel's own id.
+/// The process id in a connection event if no process is known. The kernel itself has the same id.
 const NO_PROCESS: u32 = 0;
 
 impl Tables {
-    /// A connection was opened, or goes to another owner.
+    /// A connection was opened, or another process became its owner.
     pub(crate) fn connection_opened(
         &mut self,
         connection: ConnectionId,

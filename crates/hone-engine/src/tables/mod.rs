@@ -1,5 +1,5 @@
-//! What is known: running processes, open connections, both in the order of time, and the open-connection list. `process`
-//! and `connection` have how events change them; what changes is queued for the readers.
+//! The tables of processes and connections, the timeline of both, from which snapshots are read, and the open-connection
+//! list. `process` and `connection` apply events to them; each change is queued for the readers.
 
 mod connection;
 pub(crate) mod open_list;
@@ -14,21 +14,21 @@ use open_list::OpenList;
 use table::{Entry, Table};
 use timeline::Timeline;
 
-/// What distinguishes a process from others with the same id, and since when it is known.
+/// Distinguishes a process from others with the same process id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Running {
     /// [`ProcessKey::start`].
     pub(crate) start: Nanos,
-    /// The time of its first event.
+    /// The time of the process's first event.
     pub(crate) born: Nanos,
 }
 
 pub(crate) struct Tables {
     /// By process id.
     processes: Table<u32, Running>,
-    /// By connection id; with the owner.
+    /// By connection id; the identity is the owner, if it is known.
     connections: Table<ConnectionId, Option<ProcessKey>>,
-    /// What of both has not ended: the snapshot with which a section begins.
+    /// The entries of both tables that have not ended, and the snapshots of earlier moments.
     timeline: Timeline,
     open_list: OpenList,
     max_open_connections: usize,
@@ -52,19 +52,19 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Most processes and connections.
+    /// Most entries of both tables together.
     pub(crate) const fn bound(&self) -> usize {
         self.processes.bound().saturating_add(self.connections.bound())
     }
 
-    /// Removes what has ended and lingered long enough, of each table at most `at_once` entries.
+    /// Expires entries that ended and have lingered long enough at `now`, at most `at_once` of each table.
     pub(crate) fn expire(&mut self, now: Nanos, at_once: usize, store: &mut Store) {
         self.processes.expire(now, at_once, store);
         self.connections.expire(now, at_once, store);
         self.timeline.sweep(store);
     }
 
-    /// `counts`, with the levels of the tables.
+    /// `counts`, with the levels of the tables filled in.
     pub(crate) const fn statistics(&self, counts: Statistics) -> Statistics {
         Statistics {
             processes: self.processes.live() as u64,
@@ -77,17 +77,17 @@ impl Tables {
         &mut self.timeline
     }
 
-    /// What is known of a process id, ended or not.
+    /// The entry of a process id, ended or not.
     pub(crate) fn process(&self, pid: u32) -> Option<&Entry<Running>> {
         self.processes.get(pid)
     }
 
-    /// What is known of exactly this process.
+    /// The entry of exactly this process, ended or not; `None` also if the process id is another process's.
     pub(crate) fn same_process(&self, process: ProcessKey) -> Option<&Entry<Running>> {
         self.process(process.pid).filter(|known| known.identity.start == process.start)
     }
 
-    /// What is known of a connection, closed or not.
+    /// The entry of a connection, closed or not.
     pub(crate) fn connection(&self, connection: ConnectionId) -> Option<&Entry<Option<ProcessKey>>> {
         self.connections.get(connection)
     }
@@ -100,7 +100,7 @@ impl Tables {
         self.max_open_connections
     }
 
-    /// Replaces the open-connection list; `list` is then the former one.
+    /// Replaces the open-connection list. Afterwards `list` is the former one.
     pub(crate) const fn exchange_open_list(&mut self, list: &mut OpenList) {
         core::mem::swap(&mut self.open_list, list);
     }
@@ -110,7 +110,8 @@ impl Tables {
         !self.open_list.is_empty()
     }
 
-    /// The process that the open-connection list names for packets with this tuple, if it is known as it was then.
+    /// The process that the open-connection list names for packets with this tuple. `None` also if that process is not in the
+    /// process table.
     pub(crate) fn listed(&self, tuple: &Tuple) -> Option<ProcessKey> {
         let owner = self.open_list.owner(tuple)?;
         self.same_process(owner).map(|_| owner)

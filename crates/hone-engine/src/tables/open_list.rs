@@ -1,5 +1,5 @@
-//! The open-connection list: which process owned which connection when a program that sees the whole host listed them, sent
-//! by `send-conns`. Owns the list. Called by the engine, under the embedder's one lock.
+//! The open-connection list: the owners of connections that are older than the sensor. A program that sees the whole host
+//! lists them and sends them with `send-conns`. Owns the list. Called by the engine, under the embedder's one lock.
 
 use core::net::IpAddr;
 
@@ -9,11 +9,11 @@ use crate::{OpenListError, OutOfMemory, ProcessKey, fallible, tuple::Tuple};
 
 pub use hone_types::Family;
 
-/// One record of the open-connection list. It matches the packets that agree with all its fields, as long as its process is
-/// known.
+/// One record of the open-connection list. It matches the packets that agree with all its fields, as long as the engine knows
+/// its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenConnection {
-    /// Version of the internet protocol; that of an address wins.
+    /// Version of the internet protocol. If the record has an address, the version of the address is used instead.
     pub family: Family,
     /// IANA's number, for example 6: TCP, 17: UDP.
     pub protocol: u8,
@@ -21,9 +21,9 @@ pub struct OpenConnection {
     pub local_port: u16,
     /// This host's address; `None` or the unspecified address: any.
     pub local_address: Option<IpAddr>,
-    /// The other end; `None`, the unspecified address or port 0: any.
+    /// Address and port of the other end; `None`, the unspecified address or port 0: any.
     pub remote: Option<(IpAddr, u16)>,
-    /// Its owner; see [`Engine::process`](crate::Engine::process).
+    /// The connection's owner; see [`Engine::process`](crate::Engine::process).
     pub process: ProcessKey,
 }
 
@@ -37,7 +37,8 @@ struct Key {
 }
 
 impl Key {
-    /// What `record` matches. An address that IPv6 maps to IPv4 is IPv4's, as packets show it.
+    /// The key of the packets that `record` matches. An IPv4 address that is mapped into IPv6 is stored as an IPv4 address,
+    /// as in [`Tuple`].
     fn of(record: &OpenConnection) -> Self {
         let specified = |address: &IpAddr| !address.is_unspecified();
         let local_address = record.local_address.map(|address| address.to_canonical()).filter(specified);
@@ -49,10 +50,12 @@ impl Key {
     }
 }
 
-/// An open-connection list, ready for look-ups. A shell makes it before it takes its lock, and frees the former one after it: [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections).
+/// An open-connection list, ready for look-ups. A shell makes it before it takes its lock, calls
+/// [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections), and frees the former list after it has
+/// unlocked the lock.
 #[derive(Debug)]
 pub struct OpenList {
-    /// `None`: several processes have this record, so that the owner is not known.
+    /// The owner for each key. `None`: records with this key name several processes, so the owner is not known.
     records: HashMap<Key, Option<ProcessKey>>,
 }
 
@@ -61,10 +64,10 @@ impl OpenList {
         Self { records: HashMap::new() }
     }
 
-    /// A list of at most `most` records.
+    /// A list of `records`, at most `most`.
     ///
     /// # Errors
-    /// There are more, or there is no memory.
+    /// There are more than `most` records, or there is no memory.
     pub fn new(records: &[OpenConnection], most: usize) -> Result<Self, OpenListError> {
         if records.len() > most {
             return Err(OpenListError::TooMany { most });
@@ -83,7 +86,7 @@ impl OpenList {
         self.records.is_empty()
     }
 
-    /// The owner of a packet, by the most specific record.
+    /// The owner of a packet, from the record that matches with the most fields.
     pub(crate) fn owner(&self, packet: &Tuple) -> Option<ProcessKey> {
         let Tuple { protocol, local, remote } = *packet;
         let key = |local_address, remote| {

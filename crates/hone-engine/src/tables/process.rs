@@ -1,4 +1,4 @@
-//! Process events: how they change the process table, and which blocks they become. Called by
+//! Process events: changes the process table and encodes the events as blocks. Called by
 //! [`Engine::handle`](crate::Engine::handle), under the embedder's one lock.
 
 use alloc::borrow::Cow;
@@ -22,7 +22,7 @@ impl Tables {
     ) -> Result<(), EventError> {
         let ProcessKey { pid, start: since } = start.process;
         match self.processes.get(pid) {
-            // It has ended, or its fork is reported after what it executed.
+            // The process has ended, or its fork is reported after a later event of it.
             Some(known)
                 if known.identity.start == since
                     && (known.ended.is_some() || start.kind == StartKind::Forked) =>
@@ -30,7 +30,7 @@ impl Tables {
                 queues.counts.ignored.processes += 1;
                 return Ok(());
             }
-            // The id is another process's now: the end of the first one was not reported.
+            // Another process has the id now, so the end of the earlier one was not reported.
             Some(known) if known.identity.start != since && known.ended.is_none() => {
                 let unseen = ProcessKey { pid, start: known.identity.start };
                 if self.process_ended(unseen, start.at, queues).is_err() {
@@ -86,8 +86,8 @@ impl Tables {
     }
 }
 
-/// The event of a start. What it does not say itself comes from `base`: the parent's last event for a fork, which runs the
-/// same image; the process's own last event where more of it is known now.
+/// Makes the event of a start. Fields that `start` does not have come from `base`. For a fork, that is the last event of the
+/// parent, as both run the same image. For [`StartKind::Supplemented`], it is the last event of the process itself.
 fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent<'a> {
     let text = |own: Option<&'a [u8]>, base| own.map(|own| Cow::Borrowed(cut(own))).or(base);
     let kind = match start.kind {
@@ -106,7 +106,7 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         process: start.process.pid,
         timestamp: start.at,
         kind,
-        // Path and arguments may be longer than one option.
+        // Not cut, as path and arguments may take more than one option.
         path: start.path.map(Cow::Borrowed).or(base.path),
         arguments: start.arguments.map(Cow::Borrowed).or(base.arguments),
         parent,

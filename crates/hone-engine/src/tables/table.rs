@@ -1,9 +1,9 @@
-//! A bounded table of what lives for a while: processes by id, connections by id. Owns its entries, the order in which
-//! ended ones expire, and one reference to each entry's block: its latest start or open event. The block of an entry that
-//! has not ended also has its place in the [`Timeline`].
+//! A bounded table, used for processes and for connections. Owns its entries, the order in which ended entries expire, and one
+//! reference to each entry's block, which is the latest start or open event. While an entry has not ended, its block also has
+//! a place in the [`Timeline`].
 //!
-//! An ended entry lingers, so that late events still find it. It expires after its time, or is evicted earlier when a new
-//! one needs the room. Called under the embedder's one lock.
+//! An ended entry lingers, so that late events still find it. It expires after the linger time, or is evicted earlier when a
+//! new entry needs the room. Called under the embedder's one lock.
 
 use alloc::collections::VecDeque;
 use core::hash::Hash;
@@ -17,24 +17,27 @@ use crate::{
     tables::timeline::{PlaceIndex, Timeline},
 };
 
-/// Most entries that expire with one event, so that none takes long. One event ends at most one entry.
+/// Most entries of a table that expire in the call for one event, which keeps the call short. One event ends at most one
+/// entry.
 pub(crate) const EXPIRE_WITH_EVENT: usize = 2;
-/// Most that expire in a call for when nothing happens: what lingers after a load expires without events.
+/// Most entries of a table that expire in one [`Engine::tick`](crate::Engine::tick). So entries that linger after a busy time
+/// expire without further events.
 pub(crate) const EXPIRE_WHEN_IDLE: usize = 64;
 
 pub(crate) struct Entry<I> {
-    /// What else identifies it: a process's start, a connection's owner.
+    /// What the table keeps besides the key: a process's start, a connection's owner.
     pub(crate) identity: I,
     pub(crate) block: BlockIndex,
-    /// Its block's place, unless it has ended.
+    /// The block's place in the timeline; without meaning once the entry has ended.
     place: PlaceIndex,
-    /// When it ended, if it has.
+    /// When the entry ended; `None`: it has not ended.
     pub(crate) ended: Option<Nanos>,
 }
 
 pub(crate) struct Table<K, I> {
     entries: HashMap<K, Entry<I>>,
-    /// Ended entries, the first to expire in front. An entry that began anew is no longer in this order: its time differs.
+    /// Keys and end times of ended entries, the next one to expire in front. An element counts only if the entry still has
+    /// that end time: the entry may have begun again since.
     leaving: VecDeque<(K, Nanos)>,
     live: usize,
     bound: usize,
@@ -43,7 +46,7 @@ pub(crate) struct Table<K, I> {
 }
 
 impl<K: Copy + Eq + Hash, I> Table<K, I> {
-    /// A table of at most `bound` entries, that returns `full` for one more.
+    /// An empty table for at most `bound` entries. `full` is the error if there is no room for one more.
     pub(crate) fn new(bound: u32, linger: Nanos, full: EventError) -> Self {
         Self {
             entries: HashMap::new(),
@@ -55,14 +58,14 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
-    /// Takes the room for all that the table may hold.
+    /// Allocates memory for as many entries as the table may hold.
     pub(crate) fn reserve(&mut self) -> Result<(), OutOfMemory> {
         self.entries.try_reserve(self.bound)?;
         self.leaving.try_reserve(self.bound)?;
         Ok(())
     }
 
-    /// Most entries.
+    /// Most entries that the table holds.
     pub(crate) const fn bound(&self) -> usize {
         self.bound
     }
@@ -76,7 +79,8 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         self.live
     }
 
-    /// Makes sure that the next [`insert`](Self::insert) of `key` succeeds.
+    /// Makes room for `key` and its entry; evicts ended entries if the table is full. Call it before
+    /// [`insert`](Self::insert).
     pub(crate) fn make_room(&mut self, key: K, store: &mut Store) -> Result<(), EventError> {
         while self.entries.len() >= self.bound && !self.entries.contains_key(&key) {
             let Some((oldest, ended)) = self.leaving.pop_front() else { return Err(self.full) };
@@ -86,7 +90,8 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         Ok(())
     }
 
-    /// Begins `key`, anew if it is known; takes over the caller's reference to `block`, also where it fails.
+    /// Begins the entry of `key`, or replaces it if there is one. Takes over the caller's reference to `block`, also if it
+    /// fails.
     pub(crate) fn insert(
         &mut self,
         key: K,
@@ -119,7 +124,8 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
-    /// Marks `key` as ended; it leaves after lingering, or at once if there is no memory to remember that.
+    /// Marks the entry of `key` as ended. It is removed after the linger time, or at once if there is no memory to note its
+    /// end.
     pub(crate) fn end(&mut self, key: K, at: Nanos, store: &mut Store, timeline: &mut Timeline) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ended.is_none()) else { return };
         entry.ended = Some(at);
@@ -135,7 +141,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
-    /// Removes entries that have lingered long enough at `now`, at most `at_once`.
+    /// Removes at most `at_once` entries that have lingered long enough at `now`.
     pub(crate) fn expire(&mut self, now: Nanos, at_once: usize, store: &mut Store) {
         for _ in 0..at_once {
             match self.leaving.front() {

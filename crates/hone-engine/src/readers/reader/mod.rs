@@ -1,4 +1,5 @@
-//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block in its ring buffer.
+//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block in its ring buffer
+//! and to the statistics block at its restart mark.
 //!
 //! A reader reads, in this order: the blocks that begin its section (header, interface, snapshot), its ring buffer, up to
 //! the restart mark if there is one, and at the mark the statistics of the section. Then the next section begins.

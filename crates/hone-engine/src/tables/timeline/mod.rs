@@ -1,14 +1,15 @@
-//! What runs and is open, in the order of time, and the same for each earlier moment at which a section began: its snapshot.
-//! So a section begins at once, however much is known: its blocks are looked up as they are read. Owns the places in that
-//! order, and one reference to the block of each. Called by tables and readers, under the embedder's one lock.
+//! The blocks of running processes and open connections, sorted by time, as they are now and as they were at each moment at
+//! which a section began. The latter is the section's snapshot. A snapshot is not copied: its blocks are looked up as they
+//! are read. So a section begins at once, however many processes and connections there are. Owns the places of the blocks in
+//! this order, and one reference to each block. Called by tables and readers, under the embedder's one lock.
 //!
-//! The places make a search tree, in which each lies above another by a number drawn from its index: on average no deeper
-//! than twice the natural logarithm of how many there are (a treap, Seidel and Aragon, 1996). A place keeps the numbers of
-//! the moments between which it stood; one that has ended remains as long as a section that it stood at the beginning
-//! of has not been read up to its live blocks. A reader steps over what is not its own by what each place knows of those
-//! below it.
+//! The places form a search tree with a rank for each place that is computed from its index; a place with a greater rank lies
+//! above one with a lower rank (a treap, Seidel and Aragon, 1996). On average, the depth is at most twice the natural
+//! logarithm of the number of places. Moments are numbered. A place has the number of the first moment that sees it and of
+//! the first that no longer does. An ended place stays while a snapshot that includes it is being read. Each place also has
+//! the range of moments for all places below it, so that a reader can skip branches without a place of its snapshot.
 //!
-//! Each operation takes time in proportion to the tree's depth, and allocates nothing but the room for places.
+//! Each operation takes time in proportion to the tree's depth, and allocates memory only for places and open moments.
 
 mod tree;
 
@@ -28,11 +29,11 @@ use crate::{
 pub(crate) type PlaceIndex = u32;
 
 const NONE: PlaceIndex = PlaceIndex::MAX;
-/// The number of a moment that has not come.
+/// Stands for the number of a moment in the future: the place has not ended.
 const NEVER: u64 = u64::MAX;
-/// Most ended places that are looked at in one call whether they can go. One call ends one or two.
+/// Most ended places that one call checks for removal. One call ends one or two places.
 const SWEEP_AT_ONCE: usize = 4;
-/// Places are allocated so many at a time, and never moved: no call copies all of them.
+/// How many places are allocated at a time. They are never moved, so no call copies all places.
 const CHUNK: PlaceIndex = 1024;
 
 struct Place {
@@ -40,28 +41,28 @@ struct Place {
     left: PlaceIndex,
     right: PlaceIndex,
     above: PlaceIndex,
-    /// The neighbours in the order.
+    /// The neighbours in the order of time.
     before: PlaceIndex,
     after: PlaceIndex,
-    /// The next that is free, or the next that has ended.
+    /// The next free place, or the next ended one.
     next: PlaceIndex,
-    /// It is seen from this moment on,
+    /// The first moment that sees the place.
     began: u64,
-    /// and until before this one.
+    /// The first moment that no longer sees it; [`NEVER`]: it has not ended.
     ended: u64,
-    /// The least `began` and the greatest `ended` of it and those below.
+    /// The least `began` and the greatest `ended` of this place and all places below it.
     first_began: u64,
     last_ended: u64,
 }
 
-/// The moment of a section's snapshot, and how far it has been read. To be returned:
-/// [`advance`](Timeline::advance) does so at the end, [`close`](Timeline::close) before it.
+/// The moment of a section's snapshot, and how far the snapshot has been read. It must be closed:
+/// [`advance`](Timeline::advance) does so at the end, [`close`](Timeline::close) before the end.
 pub(crate) struct Moment {
     number: u64,
     front: PlaceIndex,
     /// The block at the front.
     pub(crate) block: BlockIndex,
-    /// Places from the front on.
+    /// How many places are left to read, including the front.
     left: usize,
 }
 
@@ -69,19 +70,19 @@ pub(crate) struct Timeline {
     chunks: Vec<Vec<Place>>,
     free: PlaceIndex,
     root: PlaceIndex,
-    /// The last in the order, behind which most go.
+    /// The last place in the order of time. Most new places are put after it.
     last: PlaceIndex,
-    /// Places that have not ended.
+    /// How many places have not ended.
     live: usize,
-    /// How many moments there were, which is the number of the next.
+    /// How many moments there were; also the number of the next moment.
     moments: u64,
-    /// Numbers of those that are being read, ascending.
+    /// Numbers of the moments that are being read, ascending.
     open: Vec<u64>,
-    /// Places that have ended and were seen, one after the other in no order.
+    /// First and last in the list of ended places that a moment sees, and how many they are.
     ended_front: PlaceIndex,
     ended_back: PlaceIndex,
     ended: usize,
-    /// How many of them may not be needed any more.
+    /// How many of them are still to be checked for removal.
     unswept: usize,
 }
 
@@ -102,7 +103,7 @@ impl Timeline {
         }
     }
 
-    /// Takes the room for so many places.
+    /// Allocates memory for `places` places.
     pub(crate) fn reserve(&mut self, places: usize) -> Result<(), OutOfMemory> {
         while self.chunks.len() * (CHUNK as usize) < places {
             self.grow()?;
@@ -110,7 +111,7 @@ impl Timeline {
         Ok(())
     }
 
-    /// Puts `block`, to which it refers once more, in its place.
+    /// Adds a place for `block`, with a reference to it.
     pub(crate) fn begin(&mut self, block: BlockIndex, store: &mut Store) -> Result<PlaceIndex, OutOfMemory> {
         if self.free == NONE {
             self.grow()?;
@@ -126,7 +127,7 @@ impl Timeline {
         Ok(index)
     }
 
-    /// A place ends: it stands for nothing from now on.
+    /// Ends a place: later moments do not see it. Removes it at once if no open moment sees it.
     pub(crate) fn end(&mut self, index: PlaceIndex, store: &mut Store) {
         self.live -= 1;
         if self.open.last().is_none_or(|&last| last < self.at(index).began) {
@@ -138,7 +139,7 @@ impl Timeline {
         self.push_ended(index);
     }
 
-    /// Removes places that no reader will read any more, some at a time.
+    /// Removes ended places that no open moment sees; checks at most [`SWEEP_AT_ONCE`].
     pub(crate) fn sweep(&mut self, store: &mut Store) {
         for _ in 0..SWEEP_AT_ONCE.min(self.unswept) {
             self.unswept -= 1;
@@ -153,7 +154,7 @@ impl Timeline {
         }
     }
 
-    /// What stands now, to be read from its first place on; `None` if nothing does.
+    /// Begins a snapshot of all places that have not ended, to be read from the first on. `None`: there is no such place.
     pub(crate) fn moment(&mut self) -> Result<Option<Moment>, OutOfMemory> {
         if self.live == 0 {
             return Ok(None);
@@ -166,7 +167,7 @@ impl Timeline {
         Ok(Some(Moment { number, front, block: self.at(front).block, left: self.live }))
     }
 
-    /// Goes past the front; what is left, if anything is.
+    /// Moves a snapshot on to its next place. Closes it and returns `None` if the front was its last place.
     pub(crate) fn advance(&mut self, mut moment: Moment) -> Option<Moment> {
         moment.left -= 1;
         if moment.left == 0 {
@@ -178,7 +179,7 @@ impl Timeline {
         Some(moment)
     }
 
-    /// Nobody reads on from here.
+    /// Closes a snapshot that is not read any further.
     pub(crate) fn close(&mut self, moment: Moment) {
         if let Ok(at) = self.open.binary_search(&moment.number) {
             self.open.remove(at);
@@ -198,7 +199,7 @@ impl Timeline {
         self.ended += 1;
     }
 
-    /// The caller knows that there is one.
+    /// Takes the first of the ended places. The caller has checked that there is one.
     fn pop_ended(&mut self) -> PlaceIndex {
         let index = self.ended_front;
         self.ended_front = self.at(index).next;
@@ -209,7 +210,7 @@ impl Timeline {
         index
     }
 
-    /// Makes room for some more places.
+    /// Allocates memory for [`CHUNK`] more places.
     fn grow(&mut self) -> Result<(), OutOfMemory> {
         let first =
             self.chunks.len().checked_mul(CHUNK as usize).and_then(|first| PlaceIndex::try_from(first).ok());
@@ -235,7 +236,7 @@ impl Timeline {
     }
 }
 
-// What `Config` says.
+// The documentation of `Config` states 64 bytes for each.
 const _: () = assert!(size_of::<Place>() <= 64);
 
 impl Place {

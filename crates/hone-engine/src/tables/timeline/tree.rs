@@ -1,10 +1,10 @@
-//! The search tree of a [`Timeline`]: places put in, taken out and looked for in order.
+//! The search tree of a [`Timeline`]: adds and removes places, and finds the next place that a moment sees.
 
 use super::{NONE, Place, PlaceIndex, Timeline};
 use crate::blocks::Store;
 
 impl Timeline {
-    /// The next place that is seen from a moment at which there is one more to come.
+    /// The next place after `index` that `moment` sees. The caller has checked that there is one.
     pub(super) fn following(&self, mut index: PlaceIndex, moment: u64) -> PlaceIndex {
         let after = self.at(index).after;
         if self.at(after).is_seen(moment) {
@@ -26,7 +26,7 @@ impl Timeline {
         }
     }
 
-    /// The first place of those from here down, without branches in which none is seen.
+    /// The first place at or below `index`, in the order of time, without the branches in which `moment` sees no place.
     pub(super) fn first_below(&self, mut index: PlaceIndex, moment: u64) -> PlaceIndex {
         while self.may_see(self.at(index).left, moment) {
             index = self.at(index).left;
@@ -34,12 +34,12 @@ impl Timeline {
         index
     }
 
-    /// Whether a place from here down may be seen from this moment.
+    /// Whether `moment` may see a place at or below `index`.
     pub(super) fn may_see(&self, index: PlaceIndex, moment: u64) -> bool {
         index != NONE && self.at(index).first_began <= moment && moment < self.at(index).last_ended
     }
 
-    /// Puts a place in, behind those of the same order.
+    /// Adds a place to the tree, after those with an equal sort key.
     pub(super) fn link(&mut self, index: PlaceIndex, store: &Store) {
         let order = store.order(self.at(index).block);
         let is_before = |other: PlaceIndex| order < store.order(self.at(other).block);
@@ -59,7 +59,7 @@ impl Timeline {
             self.root = index;
             return;
         }
-        // There is nothing between a place and the one above it, on that side.
+        // The new place is the only one below `above` on that side, so both are neighbours in the order.
         let (before, after) =
             if is_left { (self.at(above).before, above) } else { (above, self.at(above).after) };
         self.join(before, index);
@@ -75,7 +75,7 @@ impl Timeline {
         }
     }
 
-    /// Takes a place out, and releases its block.
+    /// Removes a place from the tree, and releases its block.
     pub(super) fn remove(&mut self, index: PlaceIndex, store: &mut Store) {
         let Place { before, after, .. } = *self.at(index);
         self.join(before, after);
@@ -99,7 +99,7 @@ impl Timeline {
         self.free = index;
     }
 
-    /// Makes two places, or none and one, neighbours in the order.
+    /// Makes two places neighbours in the order. One of them may be [`NONE`]: then the other one is at an end of the order.
     fn join(&mut self, before: PlaceIndex, after: PlaceIndex) {
         if before != NONE {
             self.at_mut(before).after = after;
@@ -109,7 +109,7 @@ impl Timeline {
         }
     }
 
-    /// Exchanges a place with the one above it.
+    /// Moves a place above the one that is above it now (a rotation).
     fn rise(&mut self, index: PlaceIndex) {
         let above = self.at(index).above;
         let top = self.at(above).above;
@@ -134,7 +134,7 @@ impl Timeline {
         self.refresh(index);
     }
 
-    /// Has `above`, or the root, lead to `new` instead of `old`.
+    /// Replaces `old` by `new` below `above`, or as the root if `above` is [`NONE`].
     fn replace_below(&mut self, above: PlaceIndex, old: PlaceIndex, new: PlaceIndex) {
         if above == NONE {
             self.root = new;
@@ -145,14 +145,14 @@ impl Timeline {
         }
     }
 
-    /// Notes what has changed below, as far up as it matters.
+    /// Updates the ranges of moments from this place upwards, as far as they change.
     pub(super) fn refresh_from(&mut self, mut index: PlaceIndex) {
         while index != NONE && self.refresh(index) {
             index = self.at(index).above;
         }
     }
 
-    /// Notes what a place and those below it are; whether that is new.
+    /// Updates the range of moments of a place and those below it. Returns whether it has changed.
     fn refresh(&mut self, index: PlaceIndex) -> bool {
         let place = self.at(index);
         let (mut began, mut ended) = (place.began, place.ended);
@@ -169,7 +169,8 @@ impl Timeline {
     }
 }
 
-/// Which place lies above another: the finalizer of MurmurHash3, a permutation, so that no two are alike.
+/// A place's rank: a place lies above those with lower ranks. Computed by the finalizer of MurmurHash3, which is a
+/// permutation, so no two places have the same rank.
 pub(super) const fn rank(index: PlaceIndex) -> u32 {
     let mixed = (index ^ index >> 16).wrapping_mul(0x85EB_CA6B);
     let mixed = (mixed ^ mixed >> 13).wrapping_mul(0xC2B2_AE35);
