@@ -1,5 +1,5 @@
-//! The slowest single call while the tables fill: what a call costs that makes a table grow, and what
-//! [`Config::reserve`] spares. Prints milliseconds; the numbers are in `docs/engine-performance.md`.
+//! Measures the slowest call while the tables fill, with and without [`Config::reserve`]. Without it, that is a call
+//! that makes a table grow. Prints milliseconds; `docs/engine-performance.md` has the numbers.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use hone_engine::{Config, Engine, Event, ProcessKey, ReaderOptions};
 
 const OWNER: ProcessKey = ProcessKey { pid: 1, start: 1 };
 
-/// How long it takes to make the engine, and the slowest of `connections` open events.
+/// The time to make the engine, and the time of the slowest of `connections` open events.
 fn fill(connections: u32, reserve: bool) -> (Duration, Duration) {
     let config =
         Config { max_connections: connections, max_block_bytes: 1 << 30, reserve, ..Config::default() };
@@ -29,7 +29,7 @@ fn main() {
     println!("connections  reserve  engine made in  slowest call");
     for connections in [10_000, 100_000, 1_000_000] {
         for reserve in [false, true] {
-            // The best of several: whatever else the machine does makes a call slower, never faster.
+            // The best of several runs, as other work on the machine can only make a call slower.
             let runs = (0..5).map(|_| fill(connections, reserve));
             let (made, slowest) =
                 runs.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1))).unwrap_or_default();

@@ -1,5 +1,6 @@
-//! What a packet costs from `handle` to the last `read`: by readers, by size of the tables, by how its process is known,
-//! with filters, and with as much data as a packet has. `docs/engine-performance.md` has the results.
+//! Measures the time of a packet from `handle` to the last `read`: for several numbers of readers, sizes of the tables
+//! and ways to find the process, with filters, and with packets of the full size. `docs/engine-performance.md` has the
+//! results.
 #![expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a benchmark may abort")]
 
 use std::{hint::black_box, time::Duration};
@@ -13,9 +14,9 @@ use hone_engine::{
     ReaderId, ReaderOptions, SnapLength, StartKind,
 };
 
-/// Packets taken in between two reads, as a sensor that polls in batches does.
+/// Packets handled between two reads. A sensor that polls handles packets in such batches.
 const BATCH: u64 = 256;
-/// The same for packets of the full size: as many as fit into a processor's cache.
+/// The same for packets of the full size: as many packets as fit into a processor's cache.
 const LARGE_BATCH: u64 = 16;
 const FULL_SIZE: usize = 65_535;
 const SNAP: u32 = 96;
@@ -24,7 +25,7 @@ fn key(pid: u64) -> ProcessKey {
     ProcessKey { pid: u32::try_from(pid).expect("a small number"), start: 1 }
 }
 
-/// An engine that knows so many connections and processes, the first of each numbered 1.
+/// An engine with `known` connections and `known` processes, each numbered from 1 on.
 fn engine(known: u64) -> Engine {
     let bound = u32::try_from(known + 1000).expect("a small number");
     let config = Config {
@@ -50,12 +51,12 @@ fn attach(engine: &mut Engine, readers: u64, snap_length: u32) -> Vec<ReaderId> 
     (0..readers).map(|_| engine.attach(&options, 0).expect("there is memory")).collect()
 }
 
-/// Packets over all connections, in an order that no cache foresees.
+/// Packets of all connections, in an order that defeats the processor's caches.
 struct Traffic<'a> {
     known: u64,
     number: u64,
     data: &'a [u8],
-    /// Whether the sensor leaves the process to the engine's table.
+    /// Whether the packets have [`Owner::Ask`], so that the engine looks up the process.
     ask: bool,
 }
 
@@ -159,7 +160,7 @@ fn packets(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What the processor's caches alone make of a large table: one look-up in a plain hash map whose entries have the size
+/// Measures how a large table suffers from cache misses alone: one look-up in a plain hash map with entries of the size
 /// of a connection's.
 fn look_ups(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("look-up");
@@ -176,7 +177,7 @@ fn look_ups(criterion: &mut Criterion) {
                 for _ in 0..BATCH {
                     number += 1;
                     let key = (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % known + 1;
-                    // The next one waits for this one, as the work in between makes it wait in the engine.
+                    // Makes each look-up depend on the one before, as in the engine, so that they do not overlap.
                     number += u64::from(map.get(&key).is_some_and(|entry| entry[5] == 0));
                 }
             });

@@ -21,8 +21,8 @@ pub const MAX_PACKET_BYTES: u32 = limits::MAX_SNAP_LENGTH;
 pub const READ_BLOCKS: usize = 1024;
 /// Most later blocks in a reader's ring buffer that a late block is put before.
 pub const ORDER_BLOCKS: usize = 256;
-/// A late block is put before later ones only if it is older by at most this, nanoseconds. A greater difference
-/// means that the clock was set, or that the block reports an older state; then blocks stay in the order in which they came.
+/// A late block is put before later ones only if it is older by at most this, nanoseconds. A greater difference means
+/// that the clock was set, or that the block reports an older state; then blocks stay in the order in which they came.
 pub const ORDER_TIME: Nanos = SECOND;
 
 /// Most bytes of a host's name in a section header.
@@ -30,8 +30,8 @@ pub const MAX_HOST_NAME: usize = 255;
 
 const SECOND: Nanos = 1_000_000_000;
 
-/// The contents of a section header and an interface block. Each field is UTF-8 without NUL and has at most 65,535 bytes; an
-/// empty field is left out.
+/// The contents of a section header and an interface block. Each field is UTF-8 without NUL and has at most 65,535
+/// bytes; an empty field is left out.
 #[derive(Debug, Default)]
 pub struct SectionInfo {
     /// The hardware, for example `64-bit x86 server`.
@@ -69,15 +69,15 @@ pub enum HostIdentity {
 /// | what | bytes |
 /// |---|---|
 /// | tables | 170 for each connection, 130 for each process; half as much again while a table grows |
-/// | snapshots | 64 for each running process and open connection, and for each that has ended but is part of a snapshot still to be read |
+/// | snapshots | 64 for each running process or open connection, and each ended one in a snapshot still to be read |
 /// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) for each reader |
 /// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) for each reader |
 /// | order of held packets | 250 for each packet |
 /// | open-connection list | 250 for each record; twice as much while the list is replaced |
 ///
-/// A reader that does not read keeps blocks in memory: those that wait in its ring, up to [`ReaderOptions::pinned_bytes`],
-/// and those of its sections' snapshots. The latter are at most two for each process and connection of a snapshot, and count
-/// towards `max_block_bytes`.
+/// A reader that does not read keeps blocks in memory: those that wait in its ring, up to
+/// [`ReaderOptions::pinned_bytes`], and those of its sections' snapshots. The latter are at most two for each process
+/// and connection of a snapshot, and count towards `max_block_bytes`.
 #[derive(Debug)]
 pub struct Config {
     /// The description of host and program in each section.
@@ -110,7 +110,8 @@ pub struct Config {
     /// Most records of the open-connection list.
     pub max_open_connections: usize,
     /// Whether the engine allocates at the start all memory that its tables may ever need. Otherwise the tables grow as
-    /// needed, and a call that makes a large table grow takes milliseconds; `docs/engine-performance.md` has the numbers.
+    /// needed, and a call that makes a large table grow takes milliseconds; `docs/engine-performance.md` has the
+    /// numbers.
     pub reserve: bool,
 }
 

@@ -15,7 +15,8 @@ pub enum Wait {
     Datagram(u64),
     /// A process reads the stream up to this sequence number, modulo 2^32.
     Stream(u32),
-    /// A process accepts the connection that this packet's handshake opens. The number is the sensor's, for the handshake.
+    /// A process accepts the connection that this packet's handshake opens. The number is the sensor's, for the
+    /// handshake.
     Handshake(u64),
 }
 
@@ -51,8 +52,8 @@ pub enum Owner {
     /// The sensor knows that no process can be named, and the reason.
     None(NoOwner),
     /// The sensor does not know. The engine takes the owner of the packet's connection, else the process that the
-    /// open-connection list names. If neither is known and the connection is open, the packet is held until one of them is,
-    /// for at most [`Config::hold_time`](crate::Config::hold_time).
+    /// open-connection list names. If neither is known and the connection is open, the packet is held until one of them
+    /// is, for at most [`Config::hold_time`](crate::Config::hold_time).
     Ask,
     /// A later event will show the owner. The packet is held for that event, for at most
     /// [`Config::hold_time`](crate::Config::hold_time). If the event does not come, or the packet cannot be held, the
@@ -102,8 +103,8 @@ pub struct ProcessStart<'a> {
     pub at: Nanos,
     /// A start, a fork, a kernel thread, or more about a process that was reported before.
     pub kind: StartKind,
-    /// The parent's process id. For a [`StartKind::Forked`] process, the engine copies fields below that are `None` from its
-    /// parent, except the container and the namespaces.
+    /// The parent's process id. For a [`StartKind::Forked`] process, the engine copies fields below that are `None`
+    /// from its parent, except the container and the namespaces.
     pub parent: Option<u32>,
     /// Full path of the executable, UTF-8.
     pub path: Option<&'a [u8]>,

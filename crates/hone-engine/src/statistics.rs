@@ -17,8 +17,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// How much of `bound` this kind may fill. Packets may fill all but an eighth, which is left to the other kinds. A lost
-    /// packet is only one packet, but without a process or connection event all packets after it are harder to explain.
+    /// How much of `bound` this kind may fill. Packets may fill all but an eighth, which is left to the other kinds. A
+    /// lost packet is only one packet, but without a process or connection event all packets after it are harder to
+    /// explain.
     pub(crate) const fn share(self, bound: usize) -> usize {
         match self {
             Self::Packet => bound - bound / 8,
@@ -68,8 +69,8 @@ pub struct Statistics {
     pub process_ends: u64,
     /// Events in `received` that report the opening of a connection.
     pub connection_opens: u64,
-    /// Events in `received` that report the closing of a connection. May exceed `connection_opens`, as a platform may report
-    /// the same closing several times.
+    /// Events in `received` that report the closing of a connection. May exceed `connection_opens`, as a platform may
+    /// report the same closing several times.
     pub connection_closes: u64,
     /// Bytes on the wire of the packets received.
     pub packet_bytes: u64,
@@ -77,8 +78,8 @@ pub struct Statistics {
     pub dropped_by_source: PerKind,
     /// Events that the engine could not record: no memory, or a full table.
     pub lost: PerKind,
-    /// Events that were not recorded because they report nothing new, or are about a process or connection that the engine
-    /// does not know.
+    /// Events that were not recorded because they report nothing new, or are about a process or connection that the
+    /// engine does not know.
     pub ignored: PerKind,
     /// Packets recorded without an open event of their connection: there was no memory or no room in the table for it.
     pub unopened: u64,

@@ -1,5 +1,6 @@
-//! A packet's addresses, ports and payload, as far as its captured bytes include the headers. Holds no state. Called for
-//! packets that are held or corrected, and for packets with a process that neither the sensor nor the connection table knows.
+//! A packet's addresses, ports and payload, as far as its captured bytes include the headers. Holds no state. Called
+//! for packets that are held or corrected, and for packets with a process that neither the sensor nor the connection
+//! table knows.
 
 use core::net::IpAddr;
 
@@ -17,8 +18,8 @@ pub(crate) struct Tuple {
 }
 
 impl Tuple {
-    /// The tuple of a packet, whose bytes begin with the IP header. `None`: the packet has no ports (another protocol, or a
-    /// fragment that is not the first), or its bytes end before the ports.
+    /// The tuple of a packet that begins with its IP header. `None`: the packet has no ports (another protocol, or a
+    /// fragment that is not the first), or the captured bytes end before the ports.
     pub(crate) fn of(packet: &[u8], direction: Direction) -> Option<Self> {
         let headers = Headers::parse(packet).ok()?;
         let [source, destination] = headers.ports()?;
@@ -32,8 +33,8 @@ impl Tuple {
     }
 }
 
-/// The sequence number of the first payload byte of a TCP packet, and the payload's length on the wire, bytes. `None`: there
-/// is no payload, or the headers are not in these bytes.
+/// The sequence number of the first payload byte of a TCP packet, and the payload's length on the wire, bytes. `None`:
+/// there is no payload, or the headers are not in these bytes.
 pub(crate) fn payload_of_tcp(packet: &[u8], original_length: u32) -> Option<(u32, u32)> {
     Headers::parse(packet).ok()?.tcp_payload(original_length)
 }
@@ -76,8 +77,8 @@ mod tests {
         }
     }
 
-    /// An IPv6 packet with four extension headers of different lengths: 24, 16, 8 and 12 bytes. `fragment` is the offset in
-    /// its fragment header; `mapped`: its source address is an IPv4 address.
+    /// An IPv6 packet with four extension headers of different lengths: 24, 16, 8 and 12 bytes. `fragment` is the
+    /// offset in its fragment header; `mapped`: its source address is an IPv4 address.
     fn v6_packet(fragment: u16, mapped: bool) -> [u8; 104] {
         let mut packet = [0; 104];
         packet[0] = 0x60;

@@ -1,4 +1,4 @@
-//! What a section begins with is what was so when it began, in the order of time, whatever happens until it is read.
+//! A section begins with the state at its beginning, sorted by time, even if the state changes before it is read.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -15,7 +15,7 @@ fn process(pid: u32) -> ProcessKey {
     ProcessKey { pid, start: 1 }
 }
 
-/// Two processes, two connections, none told in the order of time.
+/// An engine with two processes and two connections, which were not reported in the order of time.
 fn known() -> Engine {
     let mut engine = engine();
     let (one, two) = (process(1), process(2));
@@ -32,7 +32,7 @@ const KNOWN: [&str; 6] = [
     "40: connection 6 opened by 2",
 ];
 
-/// Reads one block, in two parts.
+/// Reads one block with two reads.
 fn read_one(engine: &mut Engine, reader: ReaderId) -> Vec<u8> {
     let mut part = |length| {
         let mut buffer = vec![0; length];
@@ -45,7 +45,7 @@ fn read_one(engine: &mut Engine, reader: ReaderId) -> Vec<u8> {
     [head, part(length as usize - 8)].concat()
 }
 
-/// Everything that began ends, and something else begins, under the same ids and others.
+/// Ends all processes and connections, and begins others, with the same ids and with new ones.
 fn change(engine: &mut Engine) {
     handle(
         engine,
@@ -57,7 +57,7 @@ fn change(engine: &mut Engine) {
             closed(6, 54),
             ended(process(2), 55),
             opened(5, None, 56),
-            // Told late: it belongs among what had begun before.
+            // Reported late: its time is among those of the first events.
             opened(7, None, 25),
         ],
     );
@@ -158,7 +158,7 @@ fn what_nobody_reads_is_kept_only_for_who_began_before_it_ended() {
 #[test]
 fn a_read_gives_a_bounded_number_of_blocks() {
     let mut engine = engine();
-    // Section header and interface are two more.
+    // Besides these, section header and interface are read.
     let count = 3 * READ_BLOCKS as u64;
     (1..=count).for_each(|number| handle(&mut engine, &[opened(number, None, number)]));
     let reader = attach(&mut engine);
@@ -167,7 +167,7 @@ fn a_read_gives_a_bounded_number_of_blocks() {
     assert_eq!(told, [READ_BLOCKS, READ_BLOCKS, READ_BLOCKS, 2]);
 }
 
-/// Whole blocks, in words.
+/// Whole blocks, each in words.
 fn words(blocks: &[u8]) -> Vec<String> {
     let mut parser = hone_pcapng::Reader::new();
     let begins = blocks.starts_with(&[0x0A, 0x0D, 0x0D, 0x0A]);
@@ -186,7 +186,7 @@ fn words(blocks: &[u8]) -> Vec<String> {
     told.split_off(if begins { 0 } else { 2 })
 }
 
-/// What waits for a reader that has read its section header.
+/// All that a reader can read, in words. The reader has read its section header already.
 fn story_after(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     let mut told = Vec::new();
     let mut other = common::engine();

@@ -1,5 +1,5 @@
-//! One readable case for each promise of the engine. The last block of an engine's memory is in `out_of_memory`, the
-//! interplay of it all in `model`.
+//! One readable case for each promise of the engine. `out_of_memory` tests what happens without memory, and `model`
+//! tests random sequences of events, reads and settings.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -212,7 +212,7 @@ fn full_tables_and_full_memory_refuse_and_count() {
     handle(&mut engine, &[packet(Some(2), Owner::Ask, 2, &[])]);
     let totals = engine.statistics();
     assert_eq!((totals.lost, totals.unopened), (PerKind { packets: 0, processes: 1, connections: 1 }, 1));
-    // What lingers makes room at once.
+    // Ended entries that linger are evicted when a new one needs the room.
     handle(&mut engine, &[ended(PROCESS, 3), closed(1, 3), started(OTHER, 4), opened(2, None, 4)]);
     assert_eq!(story(&mut engine, reader).len(), 2 + 2 + 1 + 4);
 

@@ -1,5 +1,6 @@
-//! One readable case for each promise about packets whose process shows later than they came: who reads them, who
-//! accepts their connection, who drops them. And about processes that did not exist, or no longer, when a packet went.
+//! One readable case for each promise about packets with an owner that is known only after they came: the process that
+//! reads them, or that accepts their connection; and about packets that are dropped. Also about processes that did not
+//! exist yet, or had ended, when a packet was seen.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -19,7 +20,7 @@ const CHILD: ProcessKey = ProcessKey { pid: 9, start: 2 };
 const BY_HOLDER: Owner = Owner::Process(PROCESS, Method::LastReceiver);
 const SHARED: Attribution = Err(NoOwner::Shared);
 
-/// An inbound TCP packet of connection 5: its first byte of payload has this sequence number, and it has ten.
+/// A TCP packet with ten bytes of payload; `first` is the sequence number of the first one.
 fn tcp(first: u32) -> [u8; 50] {
     let mut data = [0; 50];
     (data[0], data[9], data[32]) = (0x45, 6, 0x50);
@@ -27,7 +28,7 @@ fn tcp(first: u32) -> [u8; 50] {
     data
 }
 
-/// An inbound UDP datagram with so many bytes of payload.
+/// A UDP datagram with `payload` bytes of payload.
 fn udp(payload: usize) -> Vec<u8> {
     let mut data = vec![0; 28 + payload];
     (data[0], data[9]) = (0x45, 17);
@@ -59,7 +60,7 @@ fn used(process: ProcessKey, used: Used, at: u64) -> Event<'static> {
 
 const READ_BY_CHILD: Attribution = Ok((CHILD, Method::Reader));
 
-/// A reader that has read its section's beginning and the opening of connection 5.
+/// An engine with a reader that has read the beginning of its section and the open event of connection 5.
 fn beginning() -> (Engine, ReaderId) {
     let mut engine = engine();
     let reader = attach(&mut engine);
@@ -68,7 +69,7 @@ fn beginning() -> (Engine, ReaderId) {
     (engine, reader)
 }
 
-/// What has become readable. The reader is in the middle of a section.
+/// The blocks that the reader reads now, in words. The reader has read the beginning of its section before.
 fn news(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     let stream: Vec<u8> = bytes(engine, reader).into_iter().flatten().flatten().collect();
     let mut told = Vec::new();
@@ -114,7 +115,7 @@ fn what_has_been_read_is_corrected_by_an_event() {
     let (mut engine, reader) = beginning();
     handle(&mut engine, &[inbound(BY_HOLDER, 10, &tcp(100))]);
     assert_eq!(news(&mut engine, reader), ["10: packet of 7, 50 of 50"]);
-    // One that came later waits still, and is right when it is read.
+    // A later packet is not read yet: it is replaced by a corrected one.
     handle(&mut engine, &[inbound(BY_HOLDER, 11, &tcp(110)), forked(CHILD, 12)]);
     handle(&mut engine, &[corrected(bytes_of(100, 120), READ_BY_CHILD, 13)]);
     let told = [
@@ -149,7 +150,7 @@ fn a_packet_read_in_two_parts_is_whose_its_first_byte_is() {
         told,
         ["10: packet of 7, 50 of 50", "12: process 9 Forked /bin/sh", "11: packet of 9, 50 of 50"]
     );
-    // The same of packets that wait for who reads them.
+    // A held packet is attributed to the process that reads its first byte, not to one that reads later bytes.
     let waits = Owner::Wait(Wait::Stream(201), SHARED);
     handle(&mut engine, &[inbound(waits, 20, &tcp(200)), used(OTHER, Used::Stream(204), 21)]);
     handle(&mut engine, &[used(CHILD, Used::Stream(210), 22)]);
@@ -163,7 +164,7 @@ fn what_the_same_process_reads_as_another_program_stands_behind_its_start() {
     handle(&mut engine, &[corrected(bytes_of(100, 110), Ok((PROCESS, Method::Reader)), 13)]);
     let told = ["12: process 7 Started /bin/sh", "10: packet of 7, 50 of 50"];
     assert_eq!(news(&mut engine, reader), told);
-    // What it has sent before, and what waits for no reader, stays where it was.
+    // A packet that the process was not seen to read stays before the process's later start.
     handle(&mut engine, &[started(PROCESS, 22), inbound(BY_HOLDER, 20, &tcp(110))]);
     assert_eq!(news(&mut engine, reader), ["20: packet of 7, 50 of 50", "22: process 7 Started /bin/sh"]);
 }
@@ -206,7 +207,7 @@ fn a_handshake_is_its_acceptors() {
         &mut engine,
         &[inbound(waits(1), 10, &[]), inbound(waits(2), 11, &[]), inbound(waits(1), 12, &[])],
     );
-    // Whoever uses the listener otherwise has not accepted it.
+    // A process that uses the listener in another way has not accepted the connection.
     handle(&mut engine, &[used(PROCESS, Used::Alone, 13), used(OTHER, Used::Handshake(1), 14)]);
     assert_eq!(news(&mut engine, reader), ["10: packet of 8, 0 of 0", "12: packet of 8, 0 of 0"]);
     engine.flush_held();
@@ -222,8 +223,8 @@ fn a_packet_that_is_dropped_right_after_has_no_process() {
     assert_eq!(news(&mut engine, reader), ["10: packet of 7, 50 of 50", "11: packet of nobody, 50 of 50"]);
 }
 
-/// Datagrams with numbers from 1 on and these lengths of payload came at 1, 2, ... microseconds; then these reads
-/// returned: who, before which number all were read, how many bytes.
+/// Datagrams with the numbers 1, 2, ... and these payload lengths come at 1, 2, ... microseconds. Then the reads
+/// return: each with its process, the number before which all datagrams have been read, and the bytes read.
 fn shared_reads(payloads: &[usize], reads: &[(ProcessKey, u64, u32)]) -> Vec<String> {
     let (mut engine, reader) = beginning();
     for (number, &payload) in (1..).zip(payloads) {
@@ -239,25 +240,25 @@ fn shared_reads(payloads: &[usize], reads: &[(ProcessKey, u64, u32)]) -> Vec<Str
 #[test]
 fn reads_that_overlap_are_told_apart_by_what_they_return() {
     let (one, other) = (PROCESS, OTHER);
-    // One after the other.
+    // The second read begins after the first has returned.
     let told = shared_reads(&[5, 5], &[(other, 2, 5), (one, 9, 5)]);
     assert_eq!(told, ["1000: packet of 8, 33 of 33", "2000: packet of 7, 33 of 33"]);
-    // Both were read before either returned: the lengths differ.
+    // Both datagrams are read before a read returns. The lengths show which read took which.
     let told = shared_reads(&[5, 6], &[(other, 9, 6), (one, 9, 5)]);
     assert_eq!(told, ["1000: packet of 7, 33 of 33", "2000: packet of 8, 34 of 34"]);
-    // They do not: nobody is named rather than the wrong one.
+    // The lengths are equal, so the owners cannot be known, and none is named.
     let told = shared_reads(&[5, 5], &[(other, 9, 5), (one, 9, 5)]);
     assert_eq!(told, ["1000: packet of nobody, 33 of 33", "2000: packet of nobody, 33 of 33"]);
-    // Two threads of one process.
+    // Two threads of one process read.
     let told = shared_reads(&[5, 5], &[(one, 9, 5), (one, 9, 5)]);
     assert_eq!(told, ["1000: packet of 7, 33 of 33", "2000: packet of 7, 33 of 33"]);
-    // Two alike, read by one, beside another's.
+    // One process reads the two datagrams of equal length, another process the third.
     let told = shared_reads(&[5, 6, 5], &[(one, 9, 5), (other, 9, 6), (one, 9, 5)]);
     assert_eq!(
         told,
         ["1000: packet of 7, 33 of 33", "2000: packet of 8, 34 of 34", "3000: packet of 7, 33 of 33"]
     );
-    // The second has come, but may still be on its way into the socket while the first is returned.
+    // The read left no datagram in the socket: `before` is the greatest number.
     let told = shared_reads(&[5], &[(one, u64::MAX, 5)]);
     assert_eq!(told, ["1000: packet of 7, 33 of 33"]);
 }
@@ -296,7 +297,7 @@ fn what_is_read_after_its_time_is_corrected() {
 
 #[test]
 fn nobody_is_named_when_it_was_forgotten_what_waited() {
-    // One datagram can be held: the others are given up, and remembered as read by nobody yet.
+    // Only one datagram can be held. The others are evicted, and remembered for a correction.
     let told = |payloads: &[usize], reads: &[(ProcessKey, u64, u32)]| {
         let mut engine =
             Engine::new(Config { max_held_packets: 1, ..Config::default() }).expect("there is memory");
@@ -312,7 +313,7 @@ fn nobody_is_named_when_it_was_forgotten_what_waited() {
         }
         news(&mut engine, reader)
     };
-    // All three were read before one returned.
+    // All three datagrams are read before a read returns.
     let all = [(PROCESS, 9, 5), (OTHER, 9, 5), (PROCESS, 9, 5)];
     assert_eq!(told(&[5, 5, 5], &all), ["3000: packet of nobody, 33 of 33"]);
     assert_eq!(told(&[5, 5, 5], &all[..2]), [""; 0], "one read is still under way");

@@ -1,5 +1,5 @@
-//! One readable case for each promise about packets whose process nobody knows yet: what is held, what the
-//! open-connection list says, and how long things stay known.
+//! One readable case for each promise about packets without a known owner: which packets are held, how the
+//! open-connection list attributes packets, and how long processes and connections stay known.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -15,12 +15,12 @@ use hone_engine::{
     ProcessKey, ReaderId, ReaderOptions, SnapLength, Used, Wait,
 };
 
-/// A packet of a connection of which the sensor does not name the process.
+/// A packet of a connection, for which the sensor names no process.
 fn ask(connection: u64, at: u64) -> Event<'static> {
     packet(Some(connection), Owner::Ask, at, &TCP)
 }
 
-/// Sent from 10.0.0.1:5000 to 10.0.0.2:443.
+/// A TCP packet from 10.0.0.1:5000 to 10.0.0.2:443.
 const TCP: [u8; 24] =
     [0x45, 0, 0, 24, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0x88, 0x01, 0xBB];
 
@@ -31,10 +31,10 @@ fn reading(config: Config) -> (Engine, ReaderId) {
     (engine, reader)
 }
 
-/// What has become readable, without the frame of the section.
+/// The blocks that the reader reads now, in words, without section header and interface.
 fn news(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     let mut parser = hone_pcapng::Reader::new();
-    // The parser wants a section to begin with.
+    // The parser needs a section header first.
     let frame = attach(engine);
     let mut stream = bytes(engine, frame).remove(0).expect("a section begins");
     engine.detach(frame);
@@ -52,7 +52,7 @@ fn news(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     told.split_off(skip)
 }
 
-/// Held now, released with a process, released without.
+/// Numbers of packets: held now, held and then queued with a process, held and then queued without one.
 fn held(engine: &Engine) -> (u64, u64, u64) {
     let totals = engine.statistics();
     assert_eq!(totals.held_total, totals.held + totals.held_attributed + totals.held_unattributed);
@@ -120,7 +120,7 @@ fn nothing_waits_for_ever() {
     assert_eq!((held(&engine), released(&engine, NoOwner::HoldExpired)), ((0, 0, 2), 2));
     assert_eq!(news(&mut engine, reader).iter().filter(|told| told.contains("packet of nobody")).count(), 2);
 
-    // A reader's time says nothing about what has been told.
+    // The time of a read does not expire held packets: earlier events may not have been reported yet.
     handle(&mut engine, &[ask(5, 200)]);
     assert!(matches!(engine.read(reader, &mut [0; 1000], 10_000), Ok(hone_engine::Read::Empty)));
     assert_eq!(held(&engine).0, 1);
@@ -248,7 +248,7 @@ fn the_open_connection_list_names_owners() {
     let methods = engine.statistics().methods;
     assert_eq!((methods.get(Method::Listed), methods.get(Method::Connection)), (2, 3));
 
-    // The record that says more wins; a new list replaces the old one.
+    // The record with more fields is used; a new list replaces the old one.
     let full = OpenConnection { remote: Some(([10, 0, 0, 2].into(), 443)), ..listed(OTHER) };
     engine.set_open_connections(&[listed(PROCESS), full], 8).expect("there is memory");
     handle(&mut engine, &[packet(None, Owner::Ask, 9, &TCP)]);
@@ -329,7 +329,7 @@ fn a_reused_process_id_and_a_reused_connection_id_are_told_apart() {
     );
 }
 
-/// A packet that waits for what happens next, and is its listener's owner's otherwise.
+/// A packet that waits for `wait`, and has the attribution `otherwise` if that does not come.
 fn waiting(wait: Wait, otherwise: Attribution, at: u64) -> Event<'static> {
     packet(Some(5), Owner::Wait(wait, otherwise), at, &TCP)
 }
@@ -347,11 +347,11 @@ fn who_reads_a_shared_socket_gets_what_he_reads() {
     handle(&mut engine, &[opened(5, Some(PROCESS), 1), datagram(71, 2), datagram(72, 3)]);
     handle(&mut engine, &[used(OTHER, Used::Datagram(72), 4), used(PROCESS, Used::Datagram(70), 5)]);
     assert_eq!(news(&mut engine, reader), ["1: connection 5 opened by 7", "3: packet of 8, 24 of 24"]);
-    // Sequence numbers begin anew after 2^32 - 1.
+    // After 2^32 - 1, sequence numbers begin again at 0.
     handle(&mut engine, &[stream(u32::MAX, 6), stream(4, 7), stream(9, 8), used(OTHER, Used::Stream(5), 9)]);
     assert_eq!(news(&mut engine, reader), ["6: packet of 8, 24 of 24", "7: packet of 8, 24 of 24"]);
     assert_eq!(engine.statistics().methods.get(Method::Reader), 3);
-    // A new owner in the table alone says nothing about who reads.
+    // A new owner of the connection does not show which process reads the stream.
     handle(&mut engine, &[opened(5, Some(OTHER), 10)]);
     assert_eq!(held(&engine), (2, 3, 0));
     handle(&mut engine, &[used(OTHER, Used::Alone, 11)]);

@@ -1,5 +1,5 @@
-//! Random events, readers and reads against a reference model made of plain collections: every reader must read exactly
-//! the bytes that the model says, whatever the others do.
+//! Compares the engine with a reference model made of plain collections, for random events, readers and reads. Every
+//! reader must read exactly the bytes that the model expects, independent of the other readers.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -20,7 +20,7 @@ use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEI
 #[derive(Debug, Clone)]
 enum Step {
     Event(Sketch),
-    /// So long ago.
+    /// An event that is reported late, by this many nanoseconds.
     Late(Sketch, u64),
     Restate(Sketch),
     Burst(u16, Sketch),
@@ -49,7 +49,7 @@ enum FilterKind {
     IncludeProcesses,
 }
 
-/// An event without its time.
+/// An event without its time, which is set when it is reported.
 #[derive(Debug, Clone)]
 pub(crate) enum Sketch {
     Started(ProcessKey, StartKind, Option<u32>, Option<Vec<u8>>),
@@ -66,7 +66,7 @@ fn process() -> impl Strategy<Value = ProcessKey> {
     (1..7_u32, 1..3_u64).prop_map(|(pid, start)| ProcessKey { pid, start })
 }
 
-/// Around the place where sequence numbers begin anew.
+/// A sequence number near 0, below or above, where the numbers begin again.
 fn position() -> impl Strategy<Value = u32> {
     (0..6_u32).prop_map(|position| position.wrapping_sub(3))
 }
@@ -89,7 +89,7 @@ fn otherwise() -> impl Strategy<Value = Attribution> {
 
 fn corrected() -> impl Strategy<Value = Corrected> {
     prop_oneof![
-        // Packets' times are close to the clock of the test.
+        // Times near those of the packets, as the clock of the test begins at `10 * ORDER_TIME`.
         1 => (0..300_u64).prop_map(|at| Corrected::Time(10 * ORDER_TIME + at)),
         2 => (position(), 1..5_u32)
             .prop_map(|(from, length)| Corrected::Bytes { from, to: from.wrapping_add(length) }),
@@ -97,7 +97,7 @@ fn corrected() -> impl Strategy<Value = Corrected> {
 }
 
 fn sketch() -> impl Strategy<Value = Sketch> {
-    // The second dialect's wide ids too.
+    // Also an id of more than 32 bits, which only the second dialect has.
     let connection = || prop_oneof![9 => 1..9_u64, 1 => Just(1 << 40)];
     let kind = sample::select(&[
         StartKind::Started,
@@ -153,7 +153,8 @@ fn open_list() -> impl Strategy<Value = Vec<Listed>> {
     collection::vec(record, 0..5)
 }
 
-/// As one processor's records are behind another's, or as after a clock was set back.
+/// How late an event is, nanoseconds: a little, as between two processors' records, or much, as after a clock was set
+/// back.
 fn late() -> impl Strategy<Value = u64> {
     prop_oneof![6 => 1..8_u64, 3 => 1..600_u64, 1 => ORDER_TIME - 600..ORDER_TIME + 600]
 }
@@ -185,7 +186,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The engine beside its model.
+/// The engine and its model, which get the same calls.
 struct Both {
     engine: Engine,
     model: Model,
@@ -218,7 +219,7 @@ impl Both {
         }
     }
 
-    /// Reads once; whether there may be more.
+    /// Reads once, and compares the bytes. Returns whether there may be more to read.
     fn read(&mut self, reader: usize, room: usize) -> bool {
         let Some(&id) = self.readers.get(reader) else { return false };
         let mut buffer = vec![0; room];
@@ -309,7 +310,7 @@ impl Both {
         self.check();
     }
 
-    /// Everybody who has something to read for the first time since an empty read is woken once.
+    /// Checks that each reader that had nothing to read, and has something now, is woken once.
     fn signals(&mut self) {
         let mut woken = Vec::new();
         self.engine.take_signals(|id| woken.push(id));
@@ -320,7 +321,7 @@ impl Both {
         assert!(woken.iter().copied().eq(expected));
     }
 
-    /// The counts agree, whatever happened.
+    /// Checks that the counts of engine and model are equal.
     fn check(&self) {
         let totals = self.engine.statistics();
         assert_eq!(totals.processes, self.model.running());
@@ -357,7 +358,8 @@ impl Both {
         }
     }
 
-    /// Reads everything, then detaches everybody: no block may be left but those of the tables and the header.
+    /// Reads everything, then detaches all readers. Only the blocks of the tables, the header and the interface may be
+    /// left.
     fn finish(mut self) {
         for reader in 0..self.readers.len() {
             while self.read(reader, 1 << 16) {}
@@ -374,7 +376,7 @@ impl Both {
             self.model.detach(0);
         }
         assert_eq!(self.engine.statistics().held, 0);
-        // What only sections that nobody reads any more referred to is let go of a few at a time.
+        // Each call releases only a few blocks of snapshots that no reader reads any more.
         for _ in 0..1000 {
             self.engine.tick(self.model.now());
             self.model.idle(self.model.now());
@@ -394,7 +396,7 @@ fn open_connection(&Listed { port, full, process }: &Listed) -> OpenConnection {
     }
 }
 
-/// Bytes that a held packet counts for besides its data.
+/// Bytes that count for a held packet besides its data.
 fn held_overhead() -> usize {
     let mut engine = Engine::new(Config::default()).expect("there is memory");
     engine.attach(&ReaderOptions::default(), 1).expect("there is memory");
@@ -419,7 +421,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     )
 }
 
-/// `PROPTEST_CASES=20000 cargo test --release -p hone-engine --test model` tries more, in a quarter of a minute.
+/// More cases, in a quarter of a minute: `PROPTEST_CASES=20000 cargo test --release -p hone-engine --test model`.
 const CASES: u32 = 300;
 
 fn cases() -> ProptestConfig {

@@ -1,4 +1,5 @@
-//! One readable case for each promise about the order of time: what comes late is read where it belongs, within bounds.
+//! One readable case for each promise about the order of time: within bounds, a reader reads late blocks sorted by
+//! time.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -15,7 +16,7 @@ use hone_engine::{
 };
 use hone_pcapng::view;
 
-/// A packet of nobody.
+/// A packet without an owner.
 fn at(at: u64) -> Event<'static> {
     packet(None, Owner::None(NoOwner::Kernel), at, &[])
 }
@@ -24,7 +25,7 @@ fn of(connection: u64, at: u64) -> Event<'static> {
     packet(Some(connection), Owner::Process(PROCESS, Method::CurrentTask), at, &[])
 }
 
-/// The times of what is read, in the order in which it is read.
+/// The times of the blocks that the reader reads, in the order of reading.
 fn times(engine: &mut Engine, reader: ReaderId) -> Vec<u64> {
     let story = story(engine, reader);
     story.iter().filter_map(|told| told.split_once(':')?.0.parse().ok()).collect()
@@ -59,13 +60,14 @@ fn what_happens_at_the_same_time_stays_in_the_order_in_which_it_was_told() {
 
 #[test]
 fn nothing_goes_before_what_it_depends_on() {
-    // The second packet is the older one, but the connection was not known before the first.
+    // The second packet is older than the first, but the first packet opened the connection, so it cannot go before
+    // that.
     let told = ["9: connection 5 opened by 7", "8: packet of 7, 0 of 0", "9: packet of 7, 0 of 0"];
     assert_eq!(story_of(&[of(5, 9), of(5, 8)]), told);
-    // Who has it next does not keep back the packets of the one before.
+    // A late packet of the first owner goes before the event that reports the next owner.
     let told = ["1: connection 5 opened by 7", "8: packet of 7, 0 of 0", "9: connection 5 opened by 8"];
     assert_eq!(story_of(&[opened(5, Some(PROCESS), 1), opened(5, Some(OTHER), 9), of(5, 8)]), told);
-    // A clock that is set back.
+    // The clock is set back.
     let lives = [started(PROCESS, 9), opened(5, None, 9), ended(PROCESS, 1), closed(5, 1)];
     let told = [
         "9: process 7 Started /bin/sh",
@@ -82,7 +84,7 @@ fn what_is_read_or_behind_a_mark_stays_where_it_is() {
     let reader = attach(&mut engine);
     bytes(&mut engine, reader);
     handle(&mut engine, &[at(10), at(20)]);
-    // A byte of the first one.
+    // Reads one byte of the first packet, so that no block can be put before it any more.
     assert_eq!(engine.read(reader, &mut [0], 20), Ok(Read::Bytes(1)));
     handle(&mut engine, &[at(15), at(5)]);
     engine.mark_restart(reader, 30).expect("there is memory");

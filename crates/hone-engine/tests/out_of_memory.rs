@@ -1,5 +1,6 @@
-//! Every allocation of a scenario fails once, and from there on: the engine answers with errors, never aborts, and works
-//! on when there is memory again, with counts that add up and no block lost.
+//! Runs a scenario once for each of its allocations, in which that allocation fails, and once more, in which all later
+//! ones fail too. The engine must return errors and never abort. When there is memory again, it must work as before:
+//! the counts add up, and no block is lost.
 #![expect(
     clippy::disallowed_macros,
     clippy::disallowed_methods,
@@ -22,9 +23,9 @@ use hone_engine::{
 #[derive(Clone, Copy, PartialEq)]
 enum Fail {
     Never,
-    /// The one after so many.
+    /// Only the allocation after this many others.
     Once(u64),
-    /// All after so many.
+    /// All allocations after this many others.
     From(u64),
 }
 
@@ -35,7 +36,7 @@ thread_local! {
 
 struct Failing;
 
-/// Counts an allocation; whether it fails.
+/// Counts an allocation. Returns whether it is to fail.
 fn fails() -> bool {
     let (fails, next) = match FAIL.get() {
         Fail::Never => (false, Fail::Never),
@@ -83,7 +84,7 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// An IPv4 packet of TCP to or from port 0x4545.
+/// An IPv4 packet with TCP; both ports are 0x4545.
 const DATA: [u8; 800] = {
     let mut data = [0x45; 800];
     data[6] = 0;
@@ -92,14 +93,14 @@ const DATA: [u8; 800] = {
     data
 };
 const EVENTS: u64 = 64;
-/// Packets of each of them.
+/// Packets among the events of each number.
 const PACKETS: u64 = 5;
 
 fn key(number: u64) -> ProcessKey {
     ProcessKey { pid: u32::try_from(number).expect("a small number"), start: 1 }
 }
 
-/// The events of the scenario: each number stands for one of every kind.
+/// The scenario's events with this number: one of every kind.
 fn events(number: u64) -> [Event<'static>; 10] {
     let (at, process) = (number * 10, key(number));
     let mut start = ProcessStart::new(process, at, StartKind::Started);
@@ -145,7 +146,7 @@ fn events(number: u64) -> [Event<'static>; 10] {
     ]
 }
 
-/// What readers and others set, as far as memory allows.
+/// Changes settings of the readers and of the engine. Calls may fail for lack of memory.
 fn controls(engine: &mut Engine, readers: &[ReaderId], number: u64) {
     for &reader in readers {
         let ids = [number, 5000, number + 4999];
@@ -175,7 +176,8 @@ fn ends(number: u64) -> [Event<'static>; 2] {
     [Event::ConnectionClosed { connection: number, process: None, at }, Event::ProcessEnded { process, at }]
 }
 
-/// Works the engine from beginning to end as far as memory allows; gives it back with the readers still attached.
+/// Runs the scenario as far as memory allows. Returns the engine with its readers attached; `None`: it could not be
+/// made.
 fn scenario(config: Config, buffer: &mut [u8], readers: &mut Vec<ReaderId>) -> Option<Engine> {
     let mut engine = Engine::new(config).ok()?;
     let options = ReaderOptions {
@@ -189,7 +191,7 @@ fn scenario(config: Config, buffer: &mut [u8], readers: &mut Vec<ReaderId>) -> O
             controls(&mut engine, readers, number);
         }
         for event in events(number).iter().chain(&ends(number / 2)) {
-            // An error says that memory ran out, nothing else.
+            // The only possible error is that there is no memory.
             assert!(matches!(engine.handle(event), Ok(()) | Err(EventError::OutOfMemory)));
         }
         if number == EVENTS / 2 {
@@ -223,7 +225,7 @@ fn sum(counts: PerKind) -> u64 {
     counts.packets + counts.processes + counts.connections
 }
 
-/// With memory again: everything works, and nothing is missing.
+/// Checks that with memory again, everything works and nothing is missing.
 fn check(mut engine: Engine, buffer: &mut [u8], readers: &[ReaderId]) {
     for &reader in readers {
         let told = engine.reader_statistics(reader).expect("it is attached");
@@ -253,7 +255,8 @@ fn check(mut engine: Engine, buffer: &mut [u8], readers: &[ReaderId]) {
     assert_eq!(told.delivered, PerKind { packets: PACKETS, processes: 2, connections: 3 });
     engine.detach(reader);
 
-    // What still runs or is open ends. After the linger time only section header and interface are left.
+    // Ends all processes and connections. After the linger time only the blocks of section header and interface are
+    // left.
     for number in 0..=EVENTS {
         for number in [number, number + 1000, number + 5000, number / 8 + 9000] {
             for event in ends(number) {

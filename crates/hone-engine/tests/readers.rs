@@ -33,7 +33,7 @@ fn each_reader_has_its_snap_length_and_the_longest_is_kept() {
         handle(engine, &[packet(None, owner, 1, &[0x45; 1000])]);
         engine.reader_statistics(readers[0]).expect("it is attached").queued_bytes
     };
-    // 52 bytes around the data.
+    // A packet block has 52 bytes besides the data.
     assert_eq!(kept(&mut engine), 200 + 52);
     engine.detach(readers[2]);
     assert_eq!(kept(&mut engine), 200 + 52 + 64 + 52);
@@ -56,7 +56,7 @@ fn a_slow_reader_costs_the_others_nothing() {
     handle(&mut engine, &[started(PROCESS, 300)]);
     let told = |reader| engine.reader_statistics(reader).expect("it is attached");
     assert_eq!((told(fast).delivered.packets, told(fast).dropped_by_ring), (300, PerKind::default()));
-    // Packets leave an eighth of the 128 slots to process and connection events.
+    // Packets may use 7/8 of the 128 slots; the rest is for process and connection events.
     assert_eq!((told(slow).queued.packets, told(slow).dropped_by_ring.packets), (112, 188));
     assert_eq!((told(slow).queued.processes, told(slow).dropped_by_ring.processes), (1, 0));
     assert_eq!((told(slow).received, told(slow).ring_slots), (told(fast).received, 128));
@@ -83,7 +83,7 @@ fn what_a_detached_reader_did_not_read_is_released_in_steps() {
         if last {
             break;
         }
-        // What happens in between is another reader's.
+        // This packet is queued while only the other reader is attached.
         let other = attach(&mut engine);
         handle(&mut engine, &[packet(None, Owner::None(NoOwner::Kernel), 9999, &[0; 60])]);
         assert_eq!(story(&mut engine, other).last(), Some(&"9999: packet of nobody, 60 of 60".to_owned()));
@@ -111,7 +111,7 @@ fn pinned_bytes_bound_what_waits() {
         handle(&mut engine, &[packet(None, Owner::Ask, at, &[0; 68])]);
     }
     let told = engine.reader_statistics(reader).expect("it is attached");
-    // 120 bytes a block, 875 of 1000 bytes for packets.
+    // Each block has 120 bytes, and packets may use 875 of the 1000 bytes.
     assert_eq!((told.queued.packets, told.dropped_by_ring.packets, told.queued_bytes), (7, 13, 840));
 }
 
@@ -294,7 +294,7 @@ fn a_snap_length_changes_what_is_queued_from_then_on() {
     send(&mut engine, 5);
     let interesting = |told: &String| told.contains("interface") || told.contains("packet");
     let told: Vec<_> = story(&mut engine, reader).into_iter().filter(interesting).collect();
-    // The interface says the longest that its section has; at the beginning of a section, what is set then.
+    // The interface states the longest snap length of its section; before any packet, the one that is set then.
     assert_eq!(
         told,
         [

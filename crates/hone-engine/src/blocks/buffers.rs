@@ -1,8 +1,9 @@
-//! Spare buffers: the memory of released blocks, kept for new blocks and sorted by size. Owns them. Called by the block store,
-//! under the embedder's one lock.
+//! Spare buffers: the memory of released blocks, kept for new blocks and sorted by size. Owns them. Called by the block
+//! store, under the embedder's one lock.
 //!
-//! There are four size classes between two powers of two. A new buffer's size is rounded up to the next class, which makes it
-//! larger by a quarter at most. A buffer that is kept in a class is at least as large as the class's size.
+//! There are four size classes between two powers of two. A new buffer's size is rounded up to the next class, at least
+//! to 64 bytes. From there on, this makes it larger by a quarter at most. A buffer that is kept in a class is at least
+//! as large as the class's size.
 
 use alloc::vec::Vec;
 
@@ -17,8 +18,8 @@ const STEPS: u32 = 4;
 const CLASSES: usize = ((LARGEST - SMALLEST + 1) * STEPS) as usize;
 
 pub(crate) struct Spares {
-    /// The buffers of each size class; empty until the first buffer is kept. Not an array: with one, the engine would be too
-    /// large for a kernel's stack.
+    /// The buffers of each size class; empty until the first buffer is kept. Not an array: with one, the engine would
+    /// be too large for a kernel's stack.
     classes: Vec<Vec<Vec<u8>>>,
     bytes: usize,
     bound: usize,
@@ -98,7 +99,8 @@ mod tests {
             let rounded = round_up(length);
             assert!(rounded >= length && (rounded <= length + length / 4 || rounded == 64), "{length}");
             assert_eq!(round_up(rounded), rounded);
-            // Every buffer in the class of a rounded size has room for the length; the smallest has just the rounded size.
+            // Every buffer in the class of a rounded size has room for the length; the smallest has just the rounded
+            // size.
             if let (Some(asked), Some(smaller)) = (class(rounded), class(rounded - 1)) {
                 assert_eq!(asked, smaller + 1, "{rounded}");
             }

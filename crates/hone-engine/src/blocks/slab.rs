@@ -1,6 +1,6 @@
-//! Storage for many values of one type. Each value has an index that does not change. Values are stored in chunks that are
-//! never moved, so no call copies all values; the memory of empty chunks is freed. Owns the values. Called by the block store,
-//! under the embedder's one lock.
+//! Storage for many values of one type. Each value has an index that does not change. Values are stored in chunks that
+//! are never moved, so no call copies all values; the memory of empty chunks is freed. Owns the values. Called by the
+//! block store, under the embedder's one lock.
 
 use alloc::vec::Vec;
 
@@ -15,8 +15,8 @@ const SPARE: usize = 4;
 
 pub(crate) struct Slab<T> {
     chunks: Vec<Chunk<T>>,
-    /// First and last chunk in the list of those with room. New values go into the first. Chunks without memory are at the
-    /// end.
+    /// First and last chunk in the list of those with room. New values go into the first. Chunks without memory are at
+    /// the end.
     first: u32,
     last: u32,
     /// How many chunks have memory but no value, and how many such chunks are kept at most.

@@ -1,5 +1,6 @@
-//! The block store: every block in memory, stored once for all readers that wait for it. Owns the blocks' bytes. Counts the
-//! references to each block from the tables (an entry's latest start or open event), the snapshots and the readers' rings.
+//! The block store: every block in memory, stored once for all readers that wait for it. Owns the blocks' bytes. Counts
+//! the references to each block from the tables (an entry's latest start or open event), the snapshots and the readers'
+//! rings.
 //!
 //! Called by the engine's tables and readers, under the embedder's one lock.
 
@@ -40,8 +41,8 @@ pub(crate) enum Role {
     Plain,
     /// The first event of a connection or a process. Its packets come after it.
     Begins,
-    /// A process that is known already executes another program, or more is known of it. Packets with the role `Read` come
-    /// after it.
+    /// A process that is known already executes another program, or more is known of it. Packets with the role `Read`
+    /// come after it.
     Continues,
     /// A packet that the process was seen to read. It comes after the program that the process executed at that time.
     Read,
@@ -64,9 +65,9 @@ impl About {
 }
 
 impl Block {
-    /// Whether this block must stay after `earlier`. Events about one process or connection stay in the order in which they
-    /// were reported, so that a connection does not close before it opens when the clock is set back. The event that opens a
-    /// connection or begins a process stays before its packets.
+    /// Whether this block must stay after `earlier`. Events about one process or connection stay in the order in which
+    /// they were reported, so that a connection does not close before it opens when the clock is set back. The event
+    /// that opens a connection or begins a process stays before its packets.
     fn depends_on(&self, earlier: &Self) -> bool {
         match (self.kind, earlier.kind) {
             (Kind::Packet, Kind::Connection) => self.about == earlier.about && earlier.role == Role::Begins,
@@ -176,15 +177,15 @@ impl Store {
         self.blocks.get(index).kind
     }
 
-    /// Whether a live block that comes late is put before a block that was queued earlier. It is, if it is older by at most
-    /// [`ORDER_TIME`] and need not stay after that block.
+    /// Whether a live block that comes late is put before a block that was queued earlier. It is, if it is older by at
+    /// most [`ORDER_TIME`] and need not stay after that block.
     pub(crate) fn goes_before(&self, late: BlockIndex, queued: BlockIndex) -> bool {
         let (late, queued) = (self.blocks.get(late), self.blocks.get(queued));
         late.at < queued.at && queued.at - late.at <= ORDER_TIME && !late.depends_on(queued)
     }
 
-    /// The sort key of a block in a snapshot. Blocks are sorted by time, at the same time processes before connections, and
-    /// otherwise by their bytes. So the order does not depend on the blocks' indices.
+    /// The sort key of a block in a snapshot. Blocks are sorted by time, at the same time processes before connections,
+    /// and otherwise by their bytes. So the order does not depend on the blocks' indices.
     pub(crate) fn order(&self, index: BlockIndex) -> (Nanos, Kind, &[u8]) {
         let block = self.blocks.get(index);
         (block.at, block.kind, &block.bytes)

@@ -44,8 +44,8 @@ impl Engine {
         Verdict::Queue(attribution)
     }
 
-    /// Attributes a packet with [`Owner::Ask`]: to its connection's owner, else to the process that the open-connection list
-    /// names. If neither is known, the packet is held.
+    /// Attributes a packet with [`Owner::Ask`]: to its connection's owner, else to the process that the open-connection
+    /// list names. If neither is known, the packet is held.
     fn ask(&mut self, packet: &Packet<'_>) -> Verdict {
         let known = packet.connection.and_then(|connection| self.tables.connection(connection)?.identity);
         if let Some(process) = known {
@@ -75,8 +75,8 @@ impl Engine {
         self.tables.is_open(connection) && self.held.is_on() && self.queues.has_readers()
     }
 
-    /// Opens a connection that is not known yet, so that readers see every connection opened before a packet names it. An
-    /// open connection without an owner gets `owner` as its owner.
+    /// Opens a connection that is not known yet, so that readers see every connection opened before a packet names it.
+    /// An open connection without an owner gets `owner` as its owner.
     pub(super) fn learn(&mut self, connection: ConnectionId, owner: Option<ProcessKey>, at: Nanos) {
         let is_new = self
             .tables

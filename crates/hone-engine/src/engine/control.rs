@@ -1,6 +1,6 @@
-//! The calls of the read interface. For one reader: attach, read, restart mark, filters, snap length, statistics, detach.
-//! For all readers: the open-connection list, the size of new ring buffers, and which readers to wake. Called under the
-//! embedder's one lock.
+//! The calls of the read interface. For one reader: attach, read, restart mark, filters, snap length, statistics,
+//! detach. For all readers: the open-connection list, the size of new ring buffers, and which readers to wake. Called
+//! under the embedder's one lock.
 //!
 //! The time of a call depends on its own arguments, not on the size of the tables or on how slow another reader is. To
 //! attach a reader copies no snapshot: the snapshot's blocks are looked up as they are read (`tables::timeline`).
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Attaches a reader. Its first section begins with a snapshot of the state at this moment; `now` is the reader's time
-    /// of attachment.
+    /// Attaches a reader. Its first section begins with a snapshot of the state at this moment; `now` is the reader's
+    /// time of attachment.
     ///
     /// # Errors
     /// An option is out of range, there are too many readers, or there is no memory.
@@ -23,12 +23,12 @@ impl Engine {
         self.attach_with(ring, options, now).map_err(|(error, _)| error)
     }
 
-    /// Like [`attach`](Self::attach), with a ring buffer that exists already; [`ReaderOptions::ring_bytes`] is ignored. The
-    /// time that this takes does not depend on the ring buffer's size.
+    /// Like [`attach`](Self::attach), with a ring buffer that exists already; [`ReaderOptions::ring_bytes`] is ignored.
+    /// The time that this takes does not depend on the ring buffer's size.
     ///
     /// # Errors
-    /// There are too many readers, or there is no memory. The ring buffer is returned too, so that the caller can free it
-    /// without the lock.
+    /// There are too many readers, or there is no memory. The ring buffer is returned too, so that the caller can free
+    /// it without the lock.
     pub fn attach_with(
         &mut self,
         ring: RingBuffer,
@@ -38,8 +38,8 @@ impl Engine {
         self.queues.attach(ring, options, self.tables.timeline(), now)
     }
 
-    /// The size that a ring buffer of `asked` bytes gets, in bytes: `asked` rounded up to a power of two. For `None`, the
-    /// size for readers that ask for none.
+    /// The size that a ring buffer of `asked` bytes gets, in bytes: `asked` rounded up to a power of two. For `None`,
+    /// the size for readers that ask for none.
     ///
     /// # Errors
     /// The size is out of range.
@@ -58,11 +58,11 @@ impl Engine {
     }
 
     /// Fills `buffer` with the blocks that wait for the reader: as many whole blocks as fit, at most
-    /// [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than the whole `buffer` is returned in parts, one in each read.
-    /// If `buffer` is larger than the largest block, every read ends at the end of a block.
+    /// [`READ_BLOCKS`](crate::READ_BLOCKS). A block larger than the whole `buffer` is returned in parts, one in each
+    /// read. If `buffer` is larger than the largest block, every read ends at the end of a block.
     ///
-    /// A read never ends the wait of held packets, whatever `now` is: the event that they wait for may have happened but
-    /// not be reported yet. Only events and [`tick`](Self::tick) end their wait.
+    /// A read never ends the wait of held packets, whatever `now` is: the event that they wait for may have happened
+    /// but not be reported yet. Only events and [`tick`](Self::tick) end their wait.
     ///
     /// # Errors
     /// The reader is not attached, or `buffer` is empty.
@@ -73,16 +73,18 @@ impl Engine {
 
     /// Ends the reader's section after the last block that is queued for it, and begins another with a snapshot of the
     /// state at this moment. The reader reads the rest of its section, the section's statistics block, one
-    /// [`Read::SectionEnd`], and then the new section. No block is lost, and only the snapshot repeats what was read before.
+    /// [`Read::SectionEnd`], and then the new section. No block is lost, and only the snapshot repeats what was read
+    /// before.
     ///
     /// # Errors
-    /// The reader is not attached, it has not read up to its last mark yet, or there is no memory. Then nothing has changed.
+    /// The reader is not attached, it has not read up to its last mark yet, or there is no memory. Then nothing has
+    /// changed.
     pub fn mark_restart(&mut self, reader: ReaderId, now: Nanos) -> Result<(), RestartError> {
         self.queues.mark_restart(reader, self.tables.timeline(), now)
     }
 
-    /// Detaches a reader and discards the blocks that it has not read. Does nothing if the reader is not attached. Takes
-    /// time in proportion to the number of those blocks.
+    /// Detaches a reader and discards the blocks that it has not read. Does nothing if the reader is not attached.
+    /// Takes time in proportion to the number of those blocks.
     pub fn detach(&mut self, reader: ReaderId) {
         if let Some(mut detached) = self.begin_detach(reader) {
             while !self.release_blocks(&mut detached) {}
@@ -107,12 +109,12 @@ impl Engine {
 
     /// Replaces the open-connection list with `records`. The list is used for packets with
     /// [`Owner::Ask`](crate::Owner::Ask) if their connection has no owner: the process that it names becomes the
-    /// connection's owner. Held packets for which the new list names an owner leave at once. Takes time in proportion to
-    /// the records and the held packets.
+    /// connection's owner. Held packets for which the new list names an owner leave at once. Takes time in proportion
+    /// to the records and the held packets.
     ///
     /// # Errors
-    /// There are more than [`Config::max_open_connections`](crate::Config::max_open_connections) records, or there is no
-    /// memory. The list stays as it was.
+    /// There are more than [`Config::max_open_connections`](crate::Config::max_open_connections) records, or there is
+    /// no memory. The list stays as it was.
     pub fn set_open_connections(
         &mut self,
         records: &[OpenConnection],
@@ -123,8 +125,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Like [`set_open_connections`](Self::set_open_connections), with a list that exists already. Afterwards `list` is the
-    /// former list, which the caller can free without the lock. Takes time in proportion to the held packets.
+    /// Like [`set_open_connections`](Self::set_open_connections), with a list that exists already. Afterwards `list` is
+    /// the former list, which the caller can free without the lock. Takes time in proportion to the held packets.
     pub fn exchange_open_connections(&mut self, list: &mut OpenList, now: Nanos) {
         self.expire_tables(now, table::EXPIRE_WITH_EVENT);
         self.tables.exchange_open_list(list);
@@ -165,9 +167,9 @@ impl Engine {
 
     /// Sets the reader's snap length: most bytes of each packet's data. Applies to packets queued from now on.
     ///
-    /// A section's interface block states the longest snap length of the section's packets, as far as it is known when the
-    /// block is read. Some programs refuse longer packets. For them, set a restart mark after raising the snap length: the
-    /// new section states the new one.
+    /// A section's interface block states the longest snap length of the section's packets, as far as it is known when
+    /// the block is read. Some programs refuse longer packets. For them, set a restart mark after raising the snap
+    /// length: the new section states the new one.
     ///
     /// # Errors
     /// The reader is not attached.
@@ -188,9 +190,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the reader has not read the snapshot of a section to its end yet. Until then the snapshot's blocks stay in
-    /// memory, also those of processes and connections that have ended since. They do not count towards the bytes that may
-    /// wait in the reader's ring. `None`: the reader is not attached.
+    /// Whether the reader has not read the snapshot of a section to its end yet. Until then the snapshot's blocks stay
+    /// in memory, also those of processes and connections that have ended since. They do not count towards the bytes
+    /// that may wait in the reader's ring. `None`: the reader is not attached.
     #[must_use]
     pub fn keeps_state(&self, reader: ReaderId) -> Option<bool> {
         self.queues.reader(reader).map(Reader::keeps_state)
@@ -208,9 +210,9 @@ impl Engine {
         self.queues.reader(reader).map(Reader::statistics)
     }
 
-    /// Calls `wake` once for each reader to wake. That is a reader that attached since the last call, or had nothing left to
-    /// read and for which, since then, a block was queued or a section began or ended. Takes time in proportion to the
-    /// number of these readers; with none it takes almost no time.
+    /// Calls `wake` once for each reader to wake. That is a reader that attached since the last call, or had nothing
+    /// left to read and for which, since then, a block was queued or a section began or ended. Takes time in proportion
+    /// to the number of these readers; with none it takes almost no time.
     ///
     /// Call this before you unlock the lock, after each of [`handle`](Self::handle), [`restate`](Self::restate),
     /// [`attach`](Self::attach), [`read`](Self::read), [`mark_restart`](Self::mark_restart), [`tick`](Self::tick) and

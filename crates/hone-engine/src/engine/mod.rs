@@ -1,6 +1,6 @@
-//! The engine. This module has the calls for sensors ([`handle`](Engine::handle), [`tick`](Engine::tick)), `control` those
-//! for readers, and `attribution` decides which process owns a packet. The engine owns the tables, the held packets and the
-//! queue manager, and passes each event to them.
+//! The engine. This module has the calls for sensors ([`handle`](Engine::handle), [`tick`](Engine::tick)), `control`
+//! those for readers, and `attribution` decides which process owns a packet. The engine owns the tables, the held
+//! packets and the queue manager, and passes each event to them.
 
 mod attribution;
 mod control;
@@ -18,8 +18,8 @@ use crate::{
 
 /// Attributes packets to connections and processes, and queues them as blocks for any number of readers.
 ///
-/// No method blocks, reads a clock or aborts when memory runs out. Times are [`Nanos`]. The `now` arguments and the times of
-/// events should not go backwards by much, else lingering entries expire too late or too early.
+/// No method blocks, reads a clock or aborts when memory runs out. Times are [`Nanos`]. The `now` arguments and the
+/// times of events should not go backwards by much, else lingering entries expire too late or too early.
 pub struct Engine {
     tables: Tables,
     held: HeldPackets,
@@ -45,12 +45,13 @@ impl Engine {
         Ok(Self { tables, held: HeldPackets::new(&config), queues, max_filter_ids: config.max_filter_ids })
     }
 
-    /// Records an event, and queues it for every reader. An event that reports nothing new is ignored and counted as such:
-    /// the end of a process or connection that is not known or has ended already, the fork of a process that is known
-    /// already, or the opening of a connection that is open with the same owner.
+    /// Records an event, and queues it for every reader. An event that reports nothing new is ignored and counted as
+    /// such: the end of a process or connection that is not known or has ended already, the fork of a process that is
+    /// known already, or the opening of a connection that is open with the same owner.
     ///
     /// # Errors
-    /// The event could not be recorded, and is counted as lost. The tables still agree with the events that readers read.
+    /// The event could not be recorded, and is counted as lost. The tables still agree with the events that readers
+    /// read.
     pub fn handle(&mut self, event: &Event<'_>) -> Result<(), EventError> {
         self.expire(event.at());
         let (kind, result) = match *event {
@@ -98,10 +99,11 @@ impl Engine {
     }
 
     /// Records a running process or an open connection from a listing that was made when the sensor started. Works like
-    /// [`handle`](Self::handle), except that the event is ignored if the process id or the connection is known already, even
-    /// as ended: events that the sensor saw are newer than the listing. Only an open connection without an owner gets the
-    /// listed owner. Hand over the whole listing within the linger times of [`Config`]; else an entry that has ended since
-    /// then, and has expired, would be recorded as running again. Other kinds of events are passed to `handle`.
+    /// [`handle`](Self::handle), except that the event is ignored if the process id or the connection is known already,
+    /// even as ended: events that the sensor saw are newer than the listing. Only an open connection without an owner
+    /// gets the listed owner. Hand over the whole listing within the linger times of [`Config`]; else an entry that has
+    /// ended since then, and has expired, would be recorded as running again. Other kinds of events are passed to
+    /// `handle`.
     ///
     /// # Errors
     /// Those of [`handle`](Self::handle).
@@ -134,17 +136,17 @@ impl Engine {
     }
 
     /// Expires held packets and ended entries that have waited long enough at `now`. Call it while there are no events.
-    /// `now` must not be later than the last fully delivered instant: an event before `now` that comes afterwards may name
-    /// the owner of a packet that has then expired. Returns the next deadline: call this again no later than that. `None`:
-    /// no packet is held.
+    /// `now` must not be later than the last fully delivered instant: an event before `now` that comes afterwards may
+    /// name the owner of a packet that has then expired. Returns the next deadline: call this again no later than that.
+    /// `None`: no packet is held.
     pub fn tick(&mut self, now: Nanos) -> Option<Nanos> {
         self.policy().expire(now);
         self.expire_tables(now, table::EXPIRE_WHEN_IDLE);
         self.held.next_expiry()
     }
 
-    /// Queues all held packets now, without waiting longer for their owners. Call it at the end of a recording, so that the
-    /// recording includes them. The engine does the same when the last reader detaches.
+    /// Queues all held packets now, without waiting longer for their owners. Call it at the end of a recording, so that
+    /// the recording includes them. The engine does the same when the last reader detaches.
     pub fn flush_held(&mut self) {
         self.policy().give_up_all();
     }
@@ -178,7 +180,8 @@ impl Engine {
         self.tables.expire(now, at_once, &mut self.queues.store);
     }
 
-    /// A connection was opened, or another process became its owner. Held packets that wait for its owner leave after that.
+    /// A connection was opened, or another process became its owner. Held packets that wait for its owner leave after
+    /// that.
     fn connection_opened(
         &mut self,
         connection: ConnectionId,

@@ -1,9 +1,10 @@
-//! Reads of datagrams from a socket that several processes read, if the system does not report which datagram a read took.
-//! Owns the reads that are not matched to their datagrams yet. Called by `used`, under the embedder's one lock.
+//! Reads of datagrams from a socket that several processes read, if the system does not report which datagram a read
+//! took. Owns the reads that are not matched to their datagrams yet. Called by `used`, under the embedder's one lock.
 //!
-//! Datagrams are read in the order in which they came, but the reads can be reported in another order. Each report has the
-//! number of a datagram before which all datagrams have been read. While more datagrams have been read than reads were
-//! reported, some reports are still to come. Once both numbers are equal, each datagram was taken by one of these reads:
+//! Datagrams are read in the order in which they came, but the reads can be reported in another order. Each report has
+//! the number of a datagram before which all datagrams have been read. While more datagrams have been read than reads
+//! were reported, some reports are still to come. Once both numbers are equal, each datagram was taken by one of these
+//! reads:
 //!
 //! * If all reads are by one process, it owns all the datagrams.
 //! * Otherwise, if all reads of a datagram's length are by one process, it owns the datagram.
@@ -17,8 +18,8 @@ use crate::{ConnectionId, Nanos, ProcessKey, fallible};
 /// datagram of that read gets no process.
 const MOST: usize = 128;
 
-/// Nanoseconds between the arrival of a datagram and the earliest time at which it can be read. If less time has passed, the
-/// read took an earlier datagram, and this one came while the read was returning.
+/// Nanoseconds between the arrival of a datagram and the earliest time at which it can be read. If less time has
+/// passed, the read took an earlier datagram, and this one came while the read was returning.
 pub(crate) const SOONEST: Nanos = 1000;
 
 /// One read.

@@ -1,16 +1,17 @@
-//! Expired packets: no process read or accepted them in time, so they were recorded without that owner. If a process does so
-//! later, they are corrected. Owns a note of each packet, without its data. Called by `policy` and `used`, under the
-//! embedder's one lock.
+//! Expired packets: no process read or accepted them in time, so they were recorded without that owner. If a process
+//! does so later, they are corrected. Owns a note of each packet, without its data. Called by `policy` and `used`,
+//! under the embedder's one lock.
 
 use alloc::collections::VecDeque;
 
 use crate::{ConnectionId, Corrected, Direction, Nanos, Wait, fallible, held::queue::HeldPacket};
 
-/// Most packets that are remembered, of all connections together; older ones are forgotten. Small enough to search them all.
+/// Most packets that are remembered, of all connections together; older ones are forgotten. Small enough to search them
+/// all.
 const MOST: usize = 512;
 
-/// Longest time between the moment when a datagram is known to have left its socket and the report of its read, nanoseconds.
-/// A read that is not reported by then is never reported.
+/// Longest time between the moment when a datagram is known to have left its socket and the report of its read,
+/// nanoseconds. A read that is not reported by then is never reported.
 const REPORTED: Nanos = 100_000_000;
 
 /// The note of one packet.
@@ -80,8 +81,8 @@ impl ExpiredPackets {
         self.forgotten.is_some_and(|(forgotten, at)| forgotten == connection && at >= since)
     }
 
-    /// Notes which datagrams of a connection have left their socket at `at`. Forgets those that had left it [`REPORTED`]
-    /// earlier or longer ago: their reads are never reported.
+    /// Notes which datagrams of a connection have left their socket at `at`. Forgets those that had left it
+    /// [`REPORTED`] earlier or longer ago: their reads are never reported.
     pub(crate) fn see_gone(&mut self, connection: ConnectionId, at: Nanos, gone: impl Fn(&Expired) -> bool) {
         self.packets.retain_mut(|expired| {
             if expired.connection != connection || !gone(expired) {

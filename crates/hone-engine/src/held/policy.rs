@@ -1,32 +1,34 @@
 //! When a packet is held and when it leaves. Called by the engine, under the embedder's one lock.
 //!
 //! A packet is held if its connection is open, there is a reader, and the sensor reports either [`Owner::Ask`], for a
-//! connection without a known owner, or [`Owner::Wait`]. It leaves at the first of the following events. Packets that wait
-//! for the same event leave in the order in which they came. The table shows the attribution that a packet gets:
+//! connection without a known owner, or [`Owner::Wait`]. It leaves at the first of the following events. Packets that
+//! wait for the same event leave in the order in which they came. The table shows the attribution that a packet gets;
+//! the second part is that of [`Owner::Wait`], the attribution if the awaited event does not come:
 //!
 //! | event | `Ask` | `Wait` |
 //! |---|---|---|
 //! | an open event or another packet names the owner | [`Method::Connection`] | stays |
 //! | a new open-connection list names the owner | [`Method::Connection`] | stays |
 //! | the use that it waits for (`used`) | | the process that used the connection |
-//! | the connection is closed, or the last reader detaches | [`NoOwner::UnknownSocket`] | the second part of [`Owner::Wait`] |
-//! | it expires: it has waited for [`Config::hold_time`](crate::Config::hold_time) | [`NoOwner::HoldExpired`] | the same |
-//! | it is evicted: another needs the room, or there is no memory | [`NoOwner::HoldFull`] | the process of the second part, or [`NoOwner::HoldFull`] |
+//! | the connection is closed, or the last reader detaches | [`NoOwner::UnknownSocket`] | the second part |
+//! | it expires: it has waited for the hold time | [`NoOwner::HoldExpired`] | the second part |
+//! | it is evicted, or there is no memory | [`NoOwner::HoldFull`] | the same, or `HoldFull` without a process |
 //!
-//! To make room, the oldest packet of the same connection is evicted first; if there is none, the oldest of all. So a busy
-//! connection without an owner evicts its own packets before those of others.
+//! To make room, the oldest packet of the same connection is evicted first; if there is none, the oldest of all. So a
+//! busy connection without an owner evicts its own packets before those of others.
 //!
-//! A packet that has expired is remembered for a while (`expired`): the event that it waited for may still come, and then the
-//! packet is corrected.
+//! A packet that has expired is remembered for a while (`expired`): the event that it waited for may still come, and
+//! then the packet is corrected.
 //!
-//! A packet that leaves is queued for the readers that are attached at that moment, with the filters that they have at that
-//! moment. It goes into the section that blocks are queued for at that moment, though it may be older than the section's
-//! beginning. A recording that must include all its last packets continues to read for the hold time.
+//! A packet that leaves is queued for the readers that are attached at that moment, with the filters that they have at
+//! that moment. It goes into the section that blocks are queued for at that moment, though it may be older than the
+//! section's beginning. A recording that must include all its last packets continues to read for the hold time.
 //!
-//! Packets of the same connection that the sensor itself attributes, to a process or to none, do not wait behind held ones.
+//! Packets of the same connection that the sensor itself attributes, to a process or to none, do not wait behind held
+//! ones.
 //!
-//! In one call, the held packets of at most one connection leave, and as many others as are evicted to make room for one
-//! packet: never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
+//! In one call, the held packets of at most one connection leave, and as many others as are evicted to make room for
+//! one packet: never more than [`Config::max_held_packets`](crate::Config::max_held_packets).
 
 use crate::{
     Attribution, ConnectionId, Direction, EventError, Method, Nanos, NoOwner, Owner, Packet, ProcessKey,
@@ -148,8 +150,8 @@ impl Policy<'_> {
     }
 }
 
-/// The attribution of a packet that leaves now. A process that had ended before the packet came does not own it, unless the
-/// packet answers one that the process sent.
+/// The attribution of a packet that leaves now. A process that had ended before the packet came does not own it, unless
+/// the packet answers one that the process sent.
 fn still_owned(attribution: Attribution, at: Nanos, tables: &Tables) -> Attribution {
     let (process, method) = attribution?;
     let had_ended =

@@ -1,5 +1,6 @@
-//! The queue of held packets. Owns copies of them in two kinds of lists: one of all packets, and one for each connection,
-//! both in the order of arrival. `policy` decides when a packet enters or leaves. Called under the embedder's one lock.
+//! The queue of held packets. Owns copies of them in two kinds of lists: one of all packets, and one for each
+//! connection, both in the order of arrival. `policy` decides when a packet enters or leaves. Called under the
+//! embedder's one lock.
 //!
 //! ```text
 //!  all:           oldest ► a1 ◄► b1 ◄► a2 ◄► c1 ◄ newest

@@ -69,7 +69,8 @@ impl Policy<'_> {
         }
     }
 
-    /// Corrects packets. Held ones leave with the right attribution; for queued ones see [`Queues::correct`](crate::readers::queues::Queues::correct).
+    /// Corrects packets. Held ones leave with the right attribution; for queued ones see
+    /// [`Queues::correct`](crate::readers::queues::Queues::correct).
     pub(crate) fn correct(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
         let &Correction { connection, attribution, .. } = correction;
         let known = |held: &HeldPacket| correction.is_about_held(held).then_some(attribution);

@@ -1,8 +1,9 @@
-//! Corrections: packets that were queued before have another owner than was thought, or none. Called by the queue manager and
-//! by readers, under the embedder's one lock.
+//! Corrections: packets that were queued before have another owner than was thought, or none. Called by the queue
+//! manager and by readers, under the embedder's one lock.
 //!
-//! A held packet leaves with its right attribution. A queued packet is replaced in the ring of each reader that has not read
-//! it. A correction, which is a connection event, is queued only for a reader that may have read one of the packets before.
+//! A held packet leaves with its right attribution. A queued packet is replaced in the ring of each reader that has not
+//! read it. A correction, which is a connection event, is queued only for a reader that may have read one of the
+//! packets before.
 
 use alloc::vec::Vec;
 
@@ -22,8 +23,8 @@ use crate::{
 
 /// Most blocks of a reader's ring that one correction looks at, from the newest on. Keeps the call short.
 pub(crate) const RECALL_BLOCKS: u64 = 1024;
-/// Most blocks that one correction parses, because they may be packets of its connection. So a process that passes sockets to
-/// other processes all the time does not delay other packets.
+/// Most blocks that one correction parses, because they may be packets of its connection. So a process that passes
+/// sockets to other processes all the time does not delay other packets.
 pub(crate) const RECALL_PACKETS: usize = 64;
 
 /// The packets with a wrong attribution, and the right one.
@@ -61,8 +62,8 @@ impl Correction {
     }
 }
 
-/// Queued packets, each with the corrected packet that replaces it; shared by the readers. Owns a reference to both, so that
-/// no other block gets one of their indices meanwhile.
+/// Queued packets, each with the corrected packet that replaces it; shared by the readers. Owns a reference to both, so
+/// that no other block gets one of their indices meanwhile.
 #[derive(Default)]
 pub(crate) struct Renewed(Vec<(BlockIndex, BlockIndex)>);
 
@@ -87,7 +88,8 @@ impl Renewed {
         }
     }
 
-    /// Looks at a queued block that may be a packet of the correction's connection; makes the corrected packet if needed.
+    /// Looks at a queued block that may be a packet of the correction's connection; makes the corrected packet if
+    /// needed.
     pub(crate) fn look(
         &mut self,
         correction: &Correction,

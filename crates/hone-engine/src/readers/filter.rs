@@ -1,5 +1,5 @@
-//! One reader's filters. They let through only the packets of some connections or processes, or all except those. Owns the
-//! reader's lists of ids. Called when a packet is queued, under the embedder's one lock.
+//! One reader's filters. They let through only the packets of some connections or processes, or all except those. Owns
+//! the reader's lists of ids. Called when a packet is queued, under the embedder's one lock.
 
 use alloc::vec::Vec;
 use core::mem::swap;
@@ -8,8 +8,8 @@ use crate::{ConnectionId, FilterError, fallible};
 
 /// One of a reader's four filters, with its new list of ids. An empty list turns the filter off.
 ///
-/// A packet passes if every filter that is on lets it pass. Process and connection events always pass. A list has at most
-/// [`Config::max_filter_ids`](crate::Config::max_filter_ids) ids, in any order.
+/// A packet passes if every filter that is on lets it pass. Process and connection events always pass. A list has at
+/// most [`Config::max_filter_ids`](crate::Config::max_filter_ids) ids, in any order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter<'a> {
     /// Leaves out the packets of these connections.
@@ -22,9 +22,9 @@ pub enum Filter<'a> {
     IncludeProcesses(&'a [u32]),
 }
 
-/// A [`Filter`] with its list copied and sorted. That takes time in proportion to the list. So a shell makes it before it
-/// takes its lock, calls [`Engine::exchange_filter`](crate::Engine::exchange_filter), and frees the former list after it has
-/// unlocked the lock.
+/// A [`Filter`] with its list copied and sorted. That takes time in proportion to the list. So a shell makes it before
+/// it takes its lock, calls [`Engine::exchange_filter`](crate::Engine::exchange_filter), and frees the former list
+/// after it has unlocked the lock.
 #[derive(Debug)]
 pub struct PreparedFilter(Prepared);
 

@@ -1,6 +1,6 @@
-//! The queue manager: queues each block for the readers that it is for. Owns the block store, the readers with their ring
-//! buffers, their signals, and the counts. Called by the engine, the tables and the held packets, under the embedder's one
-//! lock.
+//! The queue manager: queues each block for the readers that it is for. Owns the block store, the readers with their
+//! ring buffers, their signals, and the counts. Called by the engine, the tables and the held packets, under the
+//! embedder's one lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -177,8 +177,8 @@ impl Queues {
         Ok(())
     }
 
-    /// Corrects queued packets: puts corrected ones in their place in each reader's ring. For a reader that may have read one
-    /// of them already, queues a correction.
+    /// Corrects queued packets: puts corrected ones in their place in each reader's ring. For a reader that may have
+    /// read one of them already, queues a correction.
     pub(crate) fn correct(&mut self, correction: &Correction, at: Nanos) -> Result<(), EventError> {
         let (mut renewed, mut event) = (Renewed::default(), None);
         let mut result = Ok(());

@@ -1,12 +1,13 @@
-//! A reader's ring buffer: the blocks that wait for the reader, each with its snap length. Owns the slots; the reader owns the
-//! references to the blocks. Called by [`Reader`](crate::readers::reader::Reader), under the embedder's one lock.
+//! A reader's ring buffer: the blocks that wait for the reader, each with its snap length. Owns the slots; the reader
+//! owns the references to the blocks. Called by [`Reader`](crate::readers::reader::Reader), under the embedder's one
+//! lock.
 
 use alloc::vec::Vec;
 
 use crate::{MIN_RING_BYTES, OutOfMemory, RING_SLOT_BYTES, SnapLength, blocks::BlockIndex, fallible};
 
-/// A ring buffer for a reader that is not attached yet. Making or freeing one takes time in proportion to its size. So a
-/// shell makes it before it takes its lock, for [`Engine::attach_with`](crate::Engine::attach_with).
+/// A ring buffer for a reader that is not attached yet. Making or freeing one takes time in proportion to its size. So
+/// a shell makes it before it takes its lock, for [`Engine::attach_with`](crate::Engine::attach_with).
 #[derive(Debug)]
 pub struct RingBuffer(pub(crate) Ring);
 
@@ -75,8 +76,8 @@ impl Ring {
         self.slots[self.index(position)].block
     }
 
-    /// Puts a slot at a position from head to tail, and moves the slots from there on by one. The caller has checked that
-    /// there is room.
+    /// Puts a slot at a position from head to tail, and moves the slots from there on by one. The caller has checked
+    /// that there is room.
     pub(crate) fn insert(&mut self, position: u64, slot: Slot) {
         for to in (position + 1..=self.tail).rev() {
             let (from, to) = (self.index(to - 1), self.index(to));

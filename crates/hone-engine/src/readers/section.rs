@@ -1,5 +1,5 @@
-//! The parts of a section besides live blocks: header, interface, the snapshot of the state, statistics. Called by the queue
-//! manager and by readers, under the embedder's one lock.
+//! The parts of a section besides live blocks: header, interface, the snapshot of the state, statistics. Called by the
+//! queue manager and by readers, under the embedder's one lock.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -19,7 +19,8 @@ const COMMENT: u16 = 1;
 /// How many blocks come before the snapshot, the same in all sections: header and interface.
 pub(crate) const FRAMES: usize = 2;
 
-/// The part of a section's beginning that is not read yet. The beginning is header, interface, and the snapshot of one moment.
+/// The part of a section's beginning that is not read yet. The beginning is header, interface, and the snapshot of one
+/// moment.
 #[derive(Default)]
 pub(crate) struct Section {
     /// The next block to read; `None`: all of the beginning has been read.
@@ -28,8 +29,8 @@ pub(crate) struct Section {
     read: usize,
     interface: BlockIndex,
     state: Option<Moment>,
-    /// The snap length in the interface block. No packet of the section is longer, as far as that is known when the block is
-    /// read. Some programs refuse longer packets.
+    /// The snap length in the interface block. No packet of the section is longer, as far as that is known when the
+    /// block is read. Some programs refuse longer packets.
     snap_length: SnapLength,
 }
 
@@ -51,8 +52,8 @@ impl Section {
         self.snap_length
     }
 
-    /// Takes over a change of the reader's snap length, unless reading the interface block has begun. `bare`: no block has
-    /// been queued for the section yet. `offset`: bytes of the front that have been read.
+    /// Takes over a change of the reader's snap length, unless reading the interface block has begun. `bare`: no block
+    /// has been queued for the section yet. `offset`: bytes of the front that have been read.
     pub(crate) fn change_snap_length(&mut self, snap_length: SnapLength, bare: bool, offset: usize) {
         if (self.read, offset) > (INTERFACE, 0) {
             return;

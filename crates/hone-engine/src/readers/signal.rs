@@ -1,12 +1,13 @@
-//! The readers to wake: those that had nothing to read, and got something since the signals were last taken. Owns the list of
-//! them. Called by the queue manager, under the embedder's one lock.
+//! The readers to wake: those that had nothing to read, and got something since the signals were last taken. Owns the
+//! list of them. Called by the queue manager, under the embedder's one lock.
 //!
 //! # No wake-up is lost
 //!
-//! A reader reads until [`Read::Empty`](crate::Read::Empty), then waits for its signal. The call after which the reader has
-//! something to read again raises the signal, and the embedder takes it before it unlocks the lock of that call. So a block
-//! that came before the empty read has been read, and a block that came after it wakes the reader. If the reader waits on an
-//! object that remembers a signal, such as an event or an eventfd, it may unlock between the empty read and the wait.
+//! A reader reads until [`Read::Empty`](crate::Read::Empty), then waits for its signal. The call after which the reader
+//! has something to read again raises the signal, and the embedder takes it before it unlocks the lock of that call. So
+//! a block that came before the empty read has been read, and a block that came after it wakes the reader. If the
+//! reader waits on an object that remembers a signal, such as an event or an eventfd, it may unlock between the empty
+//! read and the wait.
 
 use alloc::vec::Vec;
 

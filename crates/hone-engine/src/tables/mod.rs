@@ -1,5 +1,5 @@
-//! The tables of processes and connections, the timeline of both, from which snapshots are read, and the open-connection
-//! list. `process` and `connection` apply events to them; each change is queued for the readers.
+//! The tables of processes and connections, the timeline of both, from which snapshots are read, and the
+//! open-connection list. `process` and `connection` apply events to them; each change is queued for the readers.
 
 mod connection;
 pub(crate) mod open_list;
@@ -110,8 +110,8 @@ impl Tables {
         !self.open_list.is_empty()
     }
 
-    /// The process that the open-connection list names for packets with this tuple. `None` also if that process is not in the
-    /// process table.
+    /// The process that the open-connection list names for packets with this tuple. `None` also if that process is not
+    /// in the process table.
     pub(crate) fn listed(&self, tuple: &Tuple) -> Option<ProcessKey> {
         let owner = self.open_list.owner(tuple)?;
         self.same_process(owner).map(|_| owner)

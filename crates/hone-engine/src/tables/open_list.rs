@@ -1,5 +1,6 @@
-//! The open-connection list: the owners of connections that are older than the sensor. A program that sees the whole host
-//! lists them and sends them with `send-conns`. Owns the list. Called by the engine, under the embedder's one lock.
+//! The open-connection list: the owners of connections that are older than the sensor. A program that sees the whole
+//! host lists them and sends them with `send-conns`. Owns the list. Called by the engine, under the embedder's one
+//! lock.
 
 use core::net::IpAddr;
 
@@ -9,8 +10,8 @@ use crate::{OpenListError, OutOfMemory, ProcessKey, fallible, tuple::Tuple};
 
 pub use hone_types::Family;
 
-/// One record of the open-connection list. It matches the packets that agree with all its fields, as long as the engine knows
-/// its process.
+/// One record of the open-connection list. It matches the packets that agree with all its fields, as long as the engine
+/// knows its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenConnection {
     /// Version of the internet protocol. If the record has an address, the version of the address is used instead.
@@ -37,8 +38,8 @@ struct Key {
 }
 
 impl Key {
-    /// The key of the packets that `record` matches. An IPv4 address that is mapped into IPv6 is stored as an IPv4 address,
-    /// as in [`Tuple`].
+    /// The key of the packets that `record` matches. An IPv4 address that is mapped into IPv6 is stored as an IPv4
+    /// address, as in [`Tuple`].
     fn of(record: &OpenConnection) -> Self {
         let specified = |address: &IpAddr| !address.is_unspecified();
         let local_address = record.local_address.map(|address| address.to_canonical()).filter(specified);
@@ -51,8 +52,8 @@ impl Key {
 }
 
 /// An open-connection list, ready for look-ups. A shell makes it before it takes its lock, calls
-/// [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections), and frees the former list after it has
-/// unlocked the lock.
+/// [`Engine::exchange_open_connections`](crate::Engine::exchange_open_connections), and frees the former list after it
+/// has unlocked the lock.
 #[derive(Debug)]
 pub struct OpenList {
     /// The owner for each key. `None`: records with this key name several processes, so the owner is not known.

@@ -86,8 +86,9 @@ impl Tables {
     }
 }
 
-/// Makes the event of a start. Fields that `start` does not have come from `base`. For a fork, that is the last event of the
-/// parent, as both run the same image. For [`StartKind::Supplemented`], it is the last event of the process itself.
+/// Makes the event of a start. Fields that `start` does not have come from `base`. For a fork, that is the last event
+/// of the parent, as both run the same image. For [`StartKind::Supplemented`], it is the last event of the process
+/// itself.
 fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent<'a> {
     let text = |own: Option<&'a [u8]>, base| own.map(|own| Cow::Borrowed(cut(own))).or(base);
     let kind = match start.kind {

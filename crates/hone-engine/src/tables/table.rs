@@ -1,9 +1,9 @@
-//! A bounded table, used for processes and for connections. Owns its entries, the order in which ended entries expire, and one
-//! reference to each entry's block, which is the latest start or open event. While an entry has not ended, its block also has
-//! a place in the [`Timeline`].
+//! A bounded table, used for processes and for connections. Owns its entries, the order in which ended entries expire,
+//! and one reference to each entry's block, which is the latest start or open event. While an entry has not ended, its
+//! block also has a place in the [`Timeline`].
 //!
-//! An ended entry lingers, so that late events still find it. It expires after the linger time, or is evicted earlier when a
-//! new entry needs the room. Called under the embedder's one lock.
+//! An ended entry lingers, so that late events still find it. It expires after the linger time, or is evicted earlier
+//! when a new entry needs the room. Called under the embedder's one lock.
 
 use alloc::collections::VecDeque;
 use core::hash::Hash;
@@ -17,11 +17,11 @@ use crate::{
     tables::timeline::{PlaceIndex, Timeline},
 };
 
-/// Most entries of a table that expire in the call for one event, which keeps the call short. One event ends at most one
-/// entry.
+/// Most entries of a table that expire in the call for one event, which keeps the call short. One event ends at most
+/// one entry.
 pub(crate) const EXPIRE_WITH_EVENT: usize = 2;
-/// Most entries of a table that expire in one [`Engine::tick`](crate::Engine::tick). So entries that linger after a busy time
-/// expire without further events.
+/// Most entries of a table that expire in one [`Engine::tick`](crate::Engine::tick). So entries that linger after a
+/// busy time expire without further events.
 pub(crate) const EXPIRE_WHEN_IDLE: usize = 64;
 
 pub(crate) struct Entry<I> {
@@ -36,8 +36,8 @@ pub(crate) struct Entry<I> {
 
 pub(crate) struct Table<K, I> {
     entries: HashMap<K, Entry<I>>,
-    /// Keys and end times of ended entries, the next one to expire in front. An element counts only if the entry still has
-    /// that end time: the entry may have begun again since.
+    /// Keys and end times of ended entries, the next one to expire in front. An element counts only if the entry still
+    /// has that end time: the entry may have begun again since.
     leaving: VecDeque<(K, Nanos)>,
     live: usize,
     bound: usize,
@@ -90,8 +90,8 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         Ok(())
     }
 
-    /// Begins the entry of `key`, or replaces it if there is one. Takes over the caller's reference to `block`, also if it
-    /// fails.
+    /// Begins the entry of `key`, or replaces it if there is one. Takes over the caller's reference to `block`, also if
+    /// it fails.
     pub(crate) fn insert(
         &mut self,
         key: K,
@@ -124,8 +124,8 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         }
     }
 
-    /// Marks the entry of `key` as ended. It is removed after the linger time, or at once if there is no memory to note its
-    /// end.
+    /// Marks the entry of `key` as ended. It is removed after the linger time, or at once if there is no memory to note
+    /// its end.
     pub(crate) fn end(&mut self, key: K, at: Nanos, store: &mut Store, timeline: &mut Timeline) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ended.is_none()) else { return };
         entry.ended = Some(at);
@@ -191,7 +191,7 @@ mod tests {
             self.table.end(key, at, &mut self.store, &mut self.timeline);
         }
 
-        /// Entries, live entries, blocks.
+        /// Numbers of entries, of entries that have not ended, and of blocks in the store.
         fn counts(&self) -> (usize, usize, usize) {
             assert_eq!(self.timeline.live(), self.table.live());
             (self.table.entries.len(), self.table.live(), self.store.live())

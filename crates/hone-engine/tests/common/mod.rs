@@ -1,4 +1,4 @@
-//! What the cases share: events in few words, and what a reader reads, in words.
+//! Shared by the tests: short functions that make events, and blocks described in words.
 #![allow(dead_code, reason = "each test uses its part")]
 
 use hone_engine::{
@@ -51,7 +51,7 @@ pub(crate) fn handle(engine: &mut Engine, events: &[Event<'_>]) {
     }
 }
 
-/// Everything that waits for the reader, as bytes; `None` marks the end of a section.
+/// Everything that the reader can read, as bytes; `None` marks the end of a section.
 pub(crate) fn bytes(engine: &mut Engine, reader: ReaderId) -> Vec<Option<Vec<u8>>> {
     let mut reads = Vec::new();
     let mut buffer = vec![0; 1 << 20];
@@ -104,7 +104,8 @@ pub(crate) fn tell(block: &Block<'_>, at: u64) -> String {
     }
 }
 
-/// Everything that waits for the reader, in words. The reader's stream is whole, so it starts with a section header.
+/// Everything that the reader can read, in words. The reader must not have read before: its stream begins with a
+/// section header.
 pub(crate) fn story(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     let mut parser = hone_pcapng::Reader::new();
     let mut told = Vec::new();
@@ -122,7 +123,7 @@ pub(crate) fn story(engine: &mut Engine, reader: ReaderId) -> Vec<String> {
     told
 }
 
-/// The story of these events to a reader that is there from the beginning, without the frame of its section.
+/// What a reader reads of these events, in words, without section header and interface. It attaches before the events.
 pub(crate) fn story_of(events: &[Event<'_>]) -> Vec<String> {
     let mut engine = engine();
     let reader = attach(&mut engine);

@@ -1,4 +1,4 @@
-//! The reference model: what the engine promises, in the simplest words.
+//! The reference model: does what the engine promises, in the simplest way.
 
 mod packets;
 mod reader;
@@ -19,18 +19,18 @@ use table::Table;
 
 use crate::Sketch;
 
-/// More than the test uses.
+/// Most processes; more than the test uses, so that the table is never full.
 pub(crate) const PROCESSES: u32 = 64;
 
-/// The original length that packets claim.
+/// The original length of all packets, bytes.
 const ORIGINAL: u32 = 1000;
-/// Bytes of a packet after which its ports are known.
+/// Bytes from the beginning of a packet to the end of its ports.
 const HEADERS: usize = 24;
 pub(crate) const OURS: [u8; 4] = [10, 0, 0, 1];
 pub(crate) const THEIRS: [u8; 4] = [10, 0, 0, 2];
 pub(crate) const THEIR_PORT: u16 = 443;
 
-/// The beginning of an inbound TCP packet to this port.
+/// The first 300 bytes of an inbound TCP packet to this port.
 pub(crate) fn data(port: u16) -> [u8; 300] {
     let mut data = [0; 300];
     data[0] = 0x45;
@@ -39,12 +39,12 @@ pub(crate) fn data(port: u16) -> [u8; 300] {
     data[16..20].copy_from_slice(&OURS);
     data[20..22].copy_from_slice(&THEIR_PORT.to_be_bytes());
     data[22..24].copy_from_slice(&port.to_be_bytes());
-    // A sequence number; a header without a length.
+    // The sequence number. The header's length field is 0.
     data[24..28].copy_from_slice(&u32::from(port).to_be_bytes());
     data
 }
 
-/// Bounds of the engine.
+/// The engine's bounds that the model needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) table: u32,
@@ -52,11 +52,11 @@ pub(crate) struct Bounds {
     pub(crate) held: usize,
     pub(crate) held_bytes: usize,
     pub(crate) hold_time: u64,
-    /// Bytes that a held packet counts for besides its data.
+    /// Bytes that count for a held packet besides its data.
     pub(crate) held_overhead: usize,
 }
 
-/// A record of the open-connection list: of a port, or of a port and both addresses.
+/// A record of the open-connection list. `full`: with both addresses; otherwise with the local port only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listed {
     pub(crate) port: u16,
@@ -72,14 +72,14 @@ struct Seen {
     at: u64,
     connection: Option<u64>,
     port: u16,
-    /// Bytes of data, and how many of them are kept.
+    /// Length of the data, bytes, and how many of them are kept.
     length: usize,
     kept: usize,
-    /// What it waits for and what is so otherwise; `None`: for anybody to name the owner.
+    /// The event that it waits for, and the attribution otherwise; `None`: it waits for its connection's owner.
     waits: Option<(Wait, Attribution)>,
 }
 
-/// A read of a datagram of which it is not known which.
+/// A read of a datagram with an unknown number.
 #[derive(Clone, Copy)]
 struct Take {
     connection: u64,
@@ -87,7 +87,7 @@ struct Take {
     at: u64,
 }
 
-/// What the engine counts besides.
+/// Counts of the engine that do not come from the tables or the readers.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) methods: HashMap<Method, u64>,
@@ -140,9 +140,9 @@ pub(crate) struct Model {
     open_list: Vec<Listed>,
     held: VecDeque<Seen>,
     takes: Vec<Take>,
-    /// What has waited in vain: of a connection, when it came, for what.
+    /// Expired packets: connection, time, and what they waited for.
     expired: VecDeque<(u64, u64, Wait)>,
-    /// What is not remembered of that: the latest.
+    /// The expired packet that was forgotten last: connection and time.
     forgotten: Option<(u64, u64)>,
     corrections: u64,
     bounds: Bounds,
@@ -189,7 +189,7 @@ impl Model {
         self.connections.live().count() as u64
     }
 
-    /// Blocks that the tables and the engine itself hold.
+    /// How many blocks the tables and the engine itself refer to.
     pub(crate) fn blocks(&self) -> u64 {
         2 + (self.processes.entries.len() + self.connections.entries.len()) as u64
     }
@@ -198,7 +198,7 @@ impl Model {
         self.held.len() as u64
     }
 
-    /// When the packet that has waited longest has had its time.
+    /// When the packet that has waited longest expires; `None`: no packet is held.
     pub(crate) fn due(&self) -> Option<u64> {
         Some(self.held.front()?.at + self.bounds.hold_time)
     }
@@ -208,7 +208,7 @@ impl Model {
         self.forget(now);
     }
 
-    /// What a call for when nothing happens does.
+    /// Does what [`Engine::tick`](hone_engine::Engine::tick) does.
     pub(crate) fn idle(&mut self, now: u64) {
         self.expire_held(now);
         self.leave(now, 64);
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// What a read does, too.
+    /// Expires entries of the tables, as each read does.
     pub(crate) fn forget(&mut self, now: u64) {
         self.leave(now, 2);
     }
@@ -232,7 +232,7 @@ impl Model {
         self.connections.expire(now, at_once);
     }
 
-    /// Whether the event is recorded, or ignored as nothing new.
+    /// Handles an event. Returns whether it is recorded or ignored, rather than lost.
     pub(crate) fn event(&mut self, sketch: &Sketch, at: u64, restated: bool) -> bool {
         let known = match sketch {
             Sketch::Started(process, ..) => self.processes.entries.contains_key(&process.pid),
@@ -290,7 +290,7 @@ impl Model {
         }
     }
 
-    /// Tells an event about this process or connection.
+    /// Queues an event about this process or connection for every reader.
     fn tell(&mut self, kind: Kind, about: u64, [opens, continues]: [bool; 2], at: u64, block: &[u8]) {
         let stored = block.len();
         let (process, span) = (None, None);
@@ -406,7 +406,7 @@ impl Model {
         self.tell(Kind::Connection, connection, [false, false], at, &emit(&Block::Connection(event)));
     }
 
-    /// The beginning of a section: header, interface, the state sorted by time.
+    /// The blocks that begin a section: header, interface, the state sorted by time.
     fn section(&self, snap_length: u32) -> Vec<Expected> {
         let mut state: Vec<(u64, &Vec<u8>)> = Vec::new();
         state.extend(self.processes.live().map(|process| (process.at, &process.block)));
@@ -436,7 +436,7 @@ impl Model {
         self.readers.push(reader);
     }
 
-    /// Whether the mark is taken.
+    /// Sets a restart mark. Returns whether that succeeds: a reader has at most one mark.
     pub(crate) fn mark(&mut self, reader: usize, now: u64) -> bool {
         if self.readers[reader].marked {
             return false;

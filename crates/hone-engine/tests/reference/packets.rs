@@ -1,4 +1,4 @@
-//! The reference model's packets: whose they are, which wait, and what readers get of them.
+//! The reference model's packets: their attribution, how they are held, and how they are queued for readers.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use super::{
 };
 
 impl Seen {
-    /// The sequence number of its first byte of payload, and how many bytes it has, if what is kept of it says that.
+    /// Sequence number of the first payload byte, and the payload's length; `None`: the kept bytes end before.
     fn span(&self) -> Option<(u32, u32)> {
         (self.kept >= 34).then_some((self.port.into(), ORIGINAL - 20))
     }
 
-    /// Whose it is if it waits no longer.
+    /// The attribution of a packet that cannot wait any longer, for `reason`.
     pub(super) fn given_up(&self, reason: NoOwner) -> Attribution {
         match self.waits {
             None => Err(reason),
@@ -49,7 +49,7 @@ impl Model {
         self.queue(seen, attribution, false);
     }
 
-    /// What is found out about a packet of which the sensor says nothing; `None`: it may wait.
+    /// The attribution of a packet with [`Owner::Ask`]; `None`: it may be held.
     fn asked(&self, seen: &Seen) -> Option<Attribution> {
         let known = seen.connection.and_then(|id| self.connections.entries.get(&id));
         if let Some(owner) = known.and_then(|(known, _)| known.owner) {
@@ -65,19 +65,19 @@ impl Model {
     fn may_wait(&self, id: u64) -> bool {
         let bounds = self.bounds;
         let is_closed = self.connections.entries.get(&id).is_some_and(|(_, ended)| ended.is_some());
-        // Where the connection cannot be recorded, there is nothing to wait for.
+        // A packet is not held if its connection cannot be recorded.
         let is_full = !self.connections.entries.contains_key(&id)
             && self.connections.live().count() >= bounds.table as usize;
         !is_closed && !is_full && bounds.hold_time > 0 && !self.readers.is_empty()
     }
 
-    /// Nothing is waited for any more on a connection.
+    /// Forgets the reads and the expired packets of a connection.
     pub(super) fn settle(&mut self, connection: u64) {
         self.takes.retain(|take| take.connection != connection);
         self.expired.retain(|&(id, ..)| id != connection);
     }
 
-    /// Packets that came before are another process's, or nobody's.
+    /// Corrects packets that came before.
     pub(super) fn corrected(
         &mut self,
         connection: u64,
@@ -113,7 +113,7 @@ impl Model {
         }
     }
 
-    /// What a process did settles what has waited in vain.
+    /// A process used a connection: corrects the expired packets that waited for that use.
     fn used_late(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
         let settles = |wait| match (used, wait) {
             (Used::Alone, Wait::Datagram(_) | Wait::Stream(_)) => true,
@@ -135,7 +135,7 @@ impl Model {
         }
     }
 
-    /// A process reads, or has the connection for itself.
+    /// A process used a connection: queues the held packets that waited for that use.
     pub(super) fn used(&mut self, connection: u64, process: ProcessKey, used: Used, at: u64) {
         let held = self.held.iter().any(|seen| seen.connection == Some(connection));
         if !held && !self.expired.iter().any(|&(id, ..)| id == connection) {
@@ -167,8 +167,8 @@ impl Model {
         });
     }
 
-    /// One of the datagrams that came before this one was read, if that can be told. (The model has no UDP, so lengths
-    /// are never known.)
+    /// A process read one of the datagrams before number `before`: attributes them if their owner is known now. (The
+    /// model has no UDP, so lengths are never known.)
     fn taken(&mut self, take: Take, before: u64) {
         let since = take.at.saturating_sub(self.bounds.hold_time);
         self.takes.retain(|known| known.at >= since);
@@ -203,7 +203,7 @@ impl Model {
         self.takes.retain(|known| known.connection != take.connection);
     }
 
-    /// A packet that waited in vain is not of a process that had ended before.
+    /// The attribution of a packet that leaves: a process that had ended before the packet came does not own it.
     fn still(&self, attribution: Attribution, at: u64) -> Attribution {
         let (process, method) = attribution?;
         if method == Method::LastSender {
@@ -249,7 +249,7 @@ impl Model {
         self.opened(id, owner, at);
     }
 
-    /// Lets a packet wait that may.
+    /// Holds a packet, or queues it at once if it cannot be held.
     fn hold(&mut self, seen: Seen, owner: Option<ProcessKey>) {
         let connection = seen.connection;
         self.learn(connection.expect("it has one"), owner, seen.at);
@@ -277,7 +277,7 @@ impl Model {
         self.held.push_back(Seen { kept, ..seen });
     }
 
-    /// Lets those packets of a connection go of which it is known whose they are.
+    /// Queues those held packets of a connection for which the function returns an attribution.
     pub(super) fn release(
         &mut self,
         connection: u64,

@@ -1,4 +1,4 @@
-//! The reference model's reader: what it must read, byte by byte.
+//! The reference model's reader: the bytes that it must read.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,33 +7,33 @@ use hone_pcapng::{Block, ByteOrder, Interface, Packet, Resolution};
 
 use super::{Kind, add, emit};
 
-/// What is known of a live block.
+/// What the model knows of a live block.
 #[derive(Clone, Copy)]
 pub(super) struct Live {
     pub(super) kind: Kind,
-    /// The process, or the connection; 0: none.
+    /// The process of a process event, the connection of other blocks; 0: none.
     pub(super) about: u64,
-    /// Whether nothing was told before of the connection, or of the process.
+    /// Whether it is the first event of a connection or a process.
     pub(super) opens: bool,
-    /// Whether a process that was told of before starts over.
+    /// Whether it is a start of a process that is known already.
     pub(super) continues: bool,
-    /// Of a packet: its process, and whether that was seen to read it.
+    /// A packet's process, and whether that process was seen to read the packet.
     pub(super) process: Option<u32>,
     pub(super) read: bool,
     pub(super) at: u64,
-    /// How many bytes of it wait in the ring.
+    /// Bytes that count for it in the ring.
     pub(super) stored: usize,
-    /// Of a TCP packet: the sequence number of its first byte of payload, and how many bytes it has.
+    /// A TCP packet's first sequence number and number of payload bytes.
     pub(super) span: Option<(u32, u32)>,
-    /// It was made anew by the correction with this number.
+    /// The number of the correction that replaced this packet; 0: none.
     pub(super) renewed: u64,
 }
 
 impl Live {
-    /// Whether this one, told last, is to be read before `other`.
+    /// Whether this block, which was queued last, is to be read before `other`.
     fn belongs_before(&self, other: &Self) -> bool {
         let is_late = other.at.checked_sub(self.at).is_some_and(|late| (1..=ORDER_TIME).contains(&late));
-        // The low half of an id says enough.
+        // The engine compares only the low half of an id.
         let alike = self.about % (1 << 32) == other.about % (1 << 32);
         let events_of_one = alike && self.kind != Kind::Packet && self.kind == other.kind;
         let is_packet = self.kind == Kind::Packet;
@@ -45,11 +45,11 @@ impl Live {
     }
 }
 
-/// What a reader reads next.
+/// The next thing that a reader must read.
 pub(super) enum Expected {
-    /// A block as the reader sees it.
+    /// A block, as the reader reads it.
     Block(Vec<u8>, Option<Live>),
-    /// The section's interface, as it was when the section began.
+    /// The section's interface, with the snap length when the section began.
     Interface(Vec<u8>),
     SectionEnd,
 }
@@ -122,29 +122,29 @@ pub(crate) struct Reader {
     pub(super) pinned: usize,
     pub(crate) filters: Filters,
     pub(super) expected: VecDeque<Expected>,
-    /// Bytes of the front that have been read.
+    /// Bytes of the front block that have been read.
     pub(super) offset: usize,
     pub(super) marked: bool,
     pub(crate) received: PerKind,
     pub(crate) dropped: PerKind,
     pub(crate) filtered: u64,
     pub(super) began: Began,
-    /// Whether a live block was queued for the section being queued.
+    /// Whether a live block was queued for the newest section.
     pub(super) filled: bool,
-    /// Whether it is to be woken.
+    /// Whether the reader is to be woken.
     pub(crate) signalled: bool,
-    /// The section's interface's snap length; `None` once it has been raised after the interface was read.
+    /// The snap length in the section's interface; `None`: it was raised after the interface was read.
     declared: Option<u32>,
-    /// Whether that happened when the interface was read in part.
+    /// Whether it was raised when a part of the interface had been read.
     raised: bool,
     parser: hone_pcapng::Reader,
-    /// What the section being read has opened.
+    /// Connections that were opened in the section that is being read.
     pub(super) opened: HashSet<u64>,
-    /// Connections that packets may name without having been opened to this reader.
+    /// Connections that packets may name although this reader has read no open event of them.
     pub(super) excused: HashSet<u64>,
 }
 
-/// What was when a section began.
+/// The counts and the time at the beginning of a section.
 #[derive(Clone, Copy)]
 pub(super) struct Began {
     pub(super) at: u64,
@@ -239,7 +239,7 @@ impl Reader {
         }
     }
 
-    /// Makes packets anew that are corrected, the latest first, until it is clear that there are no more. Whether it is.
+    /// Replaces packets that are to be corrected, from the last one backwards. Returns whether all of them were found.
     pub(super) fn correct(
         &mut self,
         connection: u64,
@@ -266,7 +266,7 @@ impl Reader {
         while at > first && !complete(found, found_from) {
             at -= 1;
             let Some(Expected::Block(seen, Some(live))) = self.expected.get(at) else { continue };
-            // The low half of an id says enough for a close look.
+            // The engine parses a packet if the low half of the id is equal.
             if live.kind != Kind::Packet || live.about % (1 << 32) != connection % (1 << 32) {
                 continue;
             }
@@ -302,7 +302,7 @@ impl Reader {
         complete(found, found_from)
     }
 
-    /// Behind the last block that it may not be read before.
+    /// The index at which a block is put: after the last block that must stay before it.
     fn place(&self, live: Live) -> usize {
         let begun = usize::from(self.offset > 0);
         let first = begun.max(self.expected.len().saturating_sub(ORDER_BLOCKS));
@@ -361,8 +361,8 @@ impl Reader {
         self.marked = false;
     }
 
-    /// Checks that the block is sound, that a packet's connection has been opened in its section, and that the packet is
-    /// no longer than its section's interface says.
+    /// Checks that a block can be parsed. For a packet, checks that its connection was opened in its section, and that
+    /// it is no longer than the snap length in its section's interface.
     fn parse(&mut self, block: &[u8]) {
         self.parser.feed(block).expect("there is memory");
         let item = self.parser.next_block().expect("the block is sound").expect("the block is whole");

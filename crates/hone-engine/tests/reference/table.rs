@@ -5,7 +5,7 @@ use std::{
     hash::Hash,
 };
 
-/// A table with lingering entries.
+/// A table in which ended entries linger.
 pub(super) struct Table<K, V> {
     pub(super) entries: HashMap<K, (V, Option<u64>)>,
     leaving: VecDeque<(K, u64)>,

@@ -1,8 +1,8 @@
-//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block in its ring buffer
-//! and to the statistics block at its restart mark.
+//! One reader: its ring buffer, its position in its section, its counts. Owns a reference to each block in its ring
+//! buffer and to the statistics block at its restart mark.
 //!
-//! A reader reads, in this order: the blocks that begin its section (header, interface, snapshot), its ring buffer, up to
-//! the restart mark if there is one, and at the mark the statistics of the section. Then the next section begins.
+//! A reader reads, in this order: the blocks that begin its section (header, interface, snapshot), its ring buffer, up
+//! to the restart mark if there is one, and at the mark the statistics of the section. Then the next section begins.
 //!
 //! `order` decides at which position of the ring buffer a block is put, and corrects queued packets.
 //!
@@ -69,7 +69,8 @@ struct Mark {
 }
 
 /// The rest of a detached reader. It has references to the blocks that were not read, which
-/// [`Engine::release_blocks`](crate::Engine::release_blocks) must release, and memory, which is freed when this is dropped.
+/// [`Engine::release_blocks`](crate::Engine::release_blocks) must release, and memory, which is freed when this is
+/// dropped.
 #[must_use = "its blocks stay in memory until they are released"]
 pub struct Detached {
     ring: Ring,
@@ -162,8 +163,8 @@ impl Reader {
         self.began.dropped_before = dropped_before;
     }
 
-    /// The beginning of the section that blocks are queued for, and the totals that it will have once all queued blocks are
-    /// read.
+    /// The beginning of the section that blocks are queued for, and the totals that it will have once all queued blocks
+    /// are read.
     pub(crate) fn section_totals(&self, dropped_before: PerKind) -> (Nanos, Totals) {
         (self.began_at, self.totals_at_mark(dropped_before).minus(self.began))
     }
@@ -178,7 +179,8 @@ impl Reader {
         self.mark.is_some()
     }
 
-    /// Ends the section after the last queued block: the reader then reads the block `statistics`, and then section `next`.
+    /// Ends the section after the last queued block: the reader then reads the block `statistics`, and then section
+    /// `next`.
     pub(crate) fn mark(&mut self, statistics: BlockIndex, next: Section, dropped_before: PerKind, at: Nanos) {
         debug_assert!(self.mark.is_none());
         self.began = self.totals_at_mark(dropped_before);
@@ -232,8 +234,8 @@ impl Reader {
         }
     }
 
-    /// Queues a packet of `bytes` bytes if it passes the filters. Returns whether the reader had nothing to read before and
-    /// has something now.
+    /// Queues a packet of `bytes` bytes if it passes the filters. Returns whether the reader had nothing to read before
+    /// and has something now.
     pub(crate) fn offer_packet(
         &mut self,
         block: BlockIndex,
@@ -282,8 +284,8 @@ impl Reader {
         }
     }
 
-    /// Fills `buffer`, which is not empty, with as many whole blocks as fit, at most [`READ_BLOCKS`]. A block larger than the
-    /// whole buffer is returned in parts.
+    /// Fills `buffer`, which is not empty, with as many whole blocks as fit, at most [`READ_BLOCKS`]. A block larger
+    /// than the whole buffer is returned in parts.
     pub(crate) fn read(&mut self, buffer: &mut [u8], store: &mut Store, timeline: &mut Timeline) -> Read {
         let mut filled = 0;
         for _ in 0..READ_BLOCKS {

@@ -1,5 +1,6 @@
-//! The order of a reader's ring buffer. A block that comes late is put before later blocks that are not read yet, within the
-//! bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME). A corrected packet is put in order again.
+//! The order of a reader's ring buffer. A block that comes late is put before later blocks that are not read yet,
+//! within the bounds of [`ORDER_BLOCKS`] and [`ORDER_TIME`](crate::ORDER_TIME). A corrected packet is put in order
+//! again.
 
 use crate::{
     ORDER_BLOCKS, OutOfMemory,
@@ -12,8 +13,8 @@ use crate::{
 };
 
 impl Reader {
-    /// Replaces the packets in the ring that `correction` is about. Returns whether that were all of them: then the reader
-    /// has read none of them, and needs no correction event.
+    /// Replaces the packets in the ring that `correction` is about. Returns whether these were all of them: then the
+    /// reader has read none of them, and needs no correction event.
     pub(crate) fn correct(
         &mut self,
         correction: &Correction,

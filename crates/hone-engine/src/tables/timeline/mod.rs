@@ -1,13 +1,15 @@
-//! The blocks of running processes and open connections, sorted by time, as they are now and as they were at each moment at
-//! which a section began. The latter is the section's snapshot. A snapshot is not copied: its blocks are looked up as they
-//! are read. So a section begins at once, however many processes and connections there are. Owns the places of the blocks in
-//! this order, and one reference to each block. Called by tables and readers, under the embedder's one lock.
+//! The blocks of running processes and open connections, sorted by time, as they are now and as they were at each
+//! moment at which a section began. The latter is the section's snapshot. A snapshot is not copied: its blocks are
+//! looked up as they are read. So a section begins at once, however many processes and connections there are. Owns the
+//! places of the blocks in this order, and one reference to each block. Called by tables and readers, under the
+//! embedder's one lock.
 //!
-//! The places form a search tree with a rank for each place that is computed from its index; a place with a greater rank lies
-//! above one with a lower rank (a treap, Seidel and Aragon, 1996). On average, the depth is at most twice the natural
-//! logarithm of the number of places. Moments are numbered. A place has the number of the first moment that sees it and of
-//! the first that no longer does. An ended place stays while a snapshot that includes it is being read. Each place also has
-//! the range of moments for all places below it, so that a reader can skip branches without a place of its snapshot.
+//! The places form a search tree with a rank for each place that is computed from its index; a place with a greater
+//! rank lies above one with a lower rank (a treap, Seidel and Aragon, 1996). On average, the depth is at most twice the
+//! natural logarithm of the number of places. Moments are numbered. A place has the number of the first moment that
+//! sees it and of the first that no longer does. An ended place stays while a snapshot that includes it is being read.
+//! Each place also has the range of moments for all places below it, so that a reader can skip branches without a place
+//! of its snapshot.
 //!
 //! Each operation takes time in proportion to the tree's depth, and allocates memory only for places and open moments.
 
@@ -154,7 +156,8 @@ impl Timeline {
         }
     }
 
-    /// Begins a snapshot of all places that have not ended, to be read from the first on. `None`: there is no such place.
+    /// Begins a snapshot of all places that have not ended, to be read from the first on. `None`: there is no such
+    /// place.
     pub(crate) fn moment(&mut self) -> Result<Option<Moment>, OutOfMemory> {
         if self.live == 0 {
             return Ok(None);

@@ -1,10 +1,10 @@
-//! Readers of moments against plain lists, and what the tree promises.
+//! Compares snapshots with plain lists, and checks the rules of the search tree.
 
 use super::{tree::rank, *};
 use crate::{Nanos, statistics::Kind};
 
 impl Timeline {
-    /// Places that have not ended.
+    /// How many places have not ended.
     pub(crate) const fn live(&self) -> usize {
         self.live
     }
@@ -19,7 +19,7 @@ impl Timeline {
         before.map_or_else(|| first(self.root), |before| self.at(before).after)
     }
 
-    /// Checks that all is in order from here down; returns how many there are, and how deep they lie.
+    /// Checks the places at and below `index`. Returns how many there are, and the depth of their tree.
     fn check(&self, index: PlaceIndex, store: &Store, before: &mut Option<PlaceIndex>) -> (usize, usize) {
         if index == NONE {
             return (0, 0);
@@ -43,7 +43,7 @@ impl Timeline {
         (left.0 + right.0 + 1, left.1.max(right.1) + 1)
     }
 
-    /// How many places there are, and how deep they lie.
+    /// Checks the whole tree. Returns how many places it has, and its depth.
     fn checked(&self, store: &Store) -> (usize, usize) {
         let mut last = None;
         let found = self.check(self.root, store, &mut last);
@@ -64,7 +64,7 @@ impl Case {
         Self { store: Store::new(1 << 24), timeline: Timeline::new(), random: 1 }
     }
 
-    /// A number below `bound`.
+    /// A pseudo-random number below `bound`.
     fn below(&mut self, bound: usize) -> usize {
         self.random = self.random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
         usize::try_from(self.random >> 33).unwrap_or(0) % bound
@@ -94,7 +94,7 @@ impl Case {
     }
 }
 
-/// A moment that is being read, and what it should still return.
+/// A snapshot that is being read, and what it must return: time and content of each block.
 struct Reading {
     moment: Option<Moment>,
     expected: Vec<(Nanos, u8)>,
@@ -109,7 +109,7 @@ fn each_reader_reads_what_stood_when_it_began_in_order() {
     for step in 0..if cfg!(miri) { 600 } else { 60_000_u64 } {
         match case.below(16) {
             0..6 => {
-                // Most come in order, some late, some at the same time.
+                // Most blocks come in the order of time, some late, some with the same time.
                 let at = [step, step, step / 2, step - step % 64][case.below(4)];
                 let content = u8::try_from(case.below(3)).unwrap_or(0);
                 live.push((case.begin(at, content), (at, content)));

@@ -99,7 +99,8 @@ impl Timeline {
         self.free = index;
     }
 
-    /// Makes two places neighbours in the order. One of them may be [`NONE`]: then the other one is at an end of the order.
+    /// Makes two places neighbours in the order. One of them may be [`NONE`]: then the other one is at an end of the
+    /// order.
     fn join(&mut self, before: PlaceIndex, after: PlaceIndex) {
         if before != NONE {
             self.at_mut(before).after = after;
