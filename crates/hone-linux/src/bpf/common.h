@@ -79,7 +79,10 @@ static __always_inline void keep_cpu(void)
 		bpf_preempt_disable();
 }
 
-/* A task that is to leave its CPU leaves it at once when it may; without interrupts it may not yet, but when the program has ended. */
+/*
+ * If the scheduler wants the CPU, bpf_preempt_enable() gives it away at once: still within the program. Not while interrupts are
+ * off: then the task goes on, and leaves the CPU after the program has ended.
+ */
 static __always_inline void share_cpu(void)
 {
 	if (!may_lose_cpu())
