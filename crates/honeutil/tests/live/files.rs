@@ -1,7 +1,8 @@
 //! How recordings begin, go on in the next file, and end.
 
 use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,14 +39,14 @@ fn rotation_loses_nothing_and_tells_nothing_twice() {
     let recorder = Recorder::start_in_directory(&[]);
     let mut traffic = endless_datagrams(&network);
     for number in 2..=4 {
-        await_more(&traffic[0]);
+        await_recorded(&recorder, &network);
         recorder.signal(Signal::HUP);
         wait_for("the next file", || {
             let files = recorder.files();
             (files.len() == number && files.iter().all(|file| has_content(file))).then_some(())
         });
     }
-    await_more(&traffic[0]);
+    await_recorded(&recorder, &network);
     traffic[0].go_on();
     let truth = Truth::told(traffic.map(Traffic::finish));
     recorder.signal(Signal::INT);
@@ -68,7 +69,7 @@ fn rotation_of_standard_output_begins_a_new_section() {
     let recorder = Recorder::start_on_standard_output();
     let file = recorder.files().remove(0);
     let mut traffic = endless_datagrams(&network);
-    await_more(&traffic[0]);
+    await_recorded(&recorder, &network);
     recorder.signal(Signal::HUP);
     let magic = [hone_pcapng::block::SECTION.to_ne_bytes(), 0x1a2b_3c4d_u32.to_ne_bytes()];
     wait_for("the next section", || {
@@ -77,7 +78,7 @@ fn rotation_of_standard_output_begins_a_new_section() {
         let headers = bytes.windows(12).filter(|words| words[..4] == magic[0] && words[8..] == magic[1]);
         (headers.count() == 2).then_some(())
     });
-    await_more(&traffic[0]);
+    await_recorded(&recorder, &network);
     traffic[0].go_on();
     let truth = Truth::told(traffic.map(Traffic::finish));
     recorder.signal(Signal::INT);
@@ -104,13 +105,27 @@ pub(crate) fn await_more(client: &Traffic) {
     });
 }
 
+/// Waits until some more datagrams are in the newest file. They can be exchanged long before: a busy machine lets the
+/// recorder wait.
+pub(crate) fn await_recorded(recorder: &Recorder, network: &Network) {
+    const LOOKED_AT: u64 = 1 << 20;
+    let file = recorder.files().pop().expect("it records");
+    let mut file = File::open(file).expect("the directory is ours");
+    let before = file.metadata().expect("it is there").len();
+    wait_for("more packets in the recording", || {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(before)).expect("it is a file");
+        file.by_ref().take(LOOKED_AT).read_to_end(&mut bytes).expect("the directory is ours");
+        (network.packets_in(&bytes) >= 200).then_some(())
+    });
+}
+
 /// Each section stands alone, and together they hold everything once.
 pub(crate) fn check_parts(network: &Network, truth: &Truth, mut sections: Vec<Recording>) {
     sections.sort_by_key(|section| section.statistics.expect("it was read whole").start_nanos);
     for section in &sections {
         truth.check_owners(network, section, Closing::ByOwner);
     }
-    // What is still on its way to a busy sensor comes into the next section.
     let is_amid_traffic = |section: &&Recording| {
         let packets = section.packets().filter_map(|packet| Ip::parse(&packet.data));
         packets.filter(|ip| network.has(ip.source)).count() >= 100

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use hone_testing::wait_for;
 use rustix::process::Signal;
 
-use crate::files::{await_more, check_parts, datagrams, endless_datagrams};
+use crate::files::{await_more, await_recorded, check_parts, datagrams, endless_datagrams};
 use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::Ip;
@@ -43,14 +43,14 @@ fn rotation_through_honed_loses_nothing_and_tells_nothing_twice() {
     let recorder = Recorder::start_in_directory_through(&service, &[]);
     let mut traffic = endless_datagrams(&network);
     for number in 2..=4 {
-        await_more(&traffic[0]);
+        await_recorded(&recorder, &network);
         recorder.signal(Signal::HUP);
         wait_for("the next file", || {
             let files = recorder.files();
             (files.len() == number && files.iter().all(|file| has_content(file))).then_some(())
         });
     }
-    await_more(&traffic[0]);
+    await_recorded(&recorder, &network);
     traffic[0].go_on();
     let truth = Truth::told(traffic.map(Traffic::finish));
     recorder.signal(Signal::INT);
@@ -120,7 +120,7 @@ fn follow_goes_on_with_a_new_section_when_honed_is_back() {
         packets.filter(|ip| network.has(ip.source)).count()
     };
     for signal in [Signal::TERM, Signal::KILL] {
-        await_more(&traffic[0]);
+        await_recorded(&recorder, &network);
         service.end(signal);
         // Nobody is there for a while.
         await_more(&traffic[0]);
@@ -128,7 +128,7 @@ fn follow_goes_on_with_a_new_section_when_honed_is_back() {
         service.start_again();
         wait_for("the next section", || (file.metadata().expect("it is there").len() > length).then_some(()));
     }
-    await_more(&traffic[0]);
+    await_recorded(&recorder, &network);
     traffic[0].go_on();
     let truth = Truth::told(traffic.map(Traffic::finish));
     recorder.signal(Signal::INT);

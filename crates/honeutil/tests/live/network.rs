@@ -74,6 +74,18 @@ impl Network {
         [End::A, End::B].iter().any(|end| address == self.v4(*end) || address == self.v6(*end))
     }
 
+    /// How many IPv4 packets from one end to the other these bytes of a recording hold. Blocks may be cut short.
+    pub(crate) fn packets_in(&self, bytes: &[u8]) -> usize {
+        let address = |end| match self.v4(end) {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(_) => unreachable!("it is one of IPv4"),
+        };
+        let (a, b) = (address(End::A), address(End::B));
+        // The source stands before the destination (RFC 791).
+        let pairs = [[a, b].concat(), [b, a].concat()];
+        bytes.windows(8).filter(|window| pairs.iter().any(|pair| window == pair)).count()
+    }
+
     /// A command that runs in one of the namespaces. `nsenter` becomes the program without a fork, so that the id of
     /// the child that is started is the id of the program.
     pub(crate) fn command(&self, end: End, program: impl AsRef<OsStr>) -> Command {
