@@ -104,7 +104,7 @@ pub struct ProcessStart<'a> {
     /// A start, a fork, a kernel thread, or more about a process that was reported before.
     pub kind: StartKind,
     /// The parent's process id. For a [`StartKind::Forked`] process, the engine copies fields below that are `None`
-    /// from its parent, except the container and the namespaces.
+    /// from its parent, except the container, the unit and the namespaces.
     pub parent: Option<u32>,
     /// Full path of the executable, UTF-8.
     pub path: Option<&'a [u8]>,
@@ -128,6 +128,8 @@ pub struct ProcessStart<'a> {
     pub namespace_pid: Option<u32>,
     /// The inode number of its network namespace (Linux).
     pub network_namespace: Option<u32>,
+    /// The systemd unit that it is in (Linux), UTF-8.
+    pub unit: Option<&'a [u8]>,
 }
 
 impl ProcessStart<'_> {
@@ -150,6 +152,7 @@ impl ProcessStart<'_> {
             container: None,
             namespace_pid: None,
             network_namespace: None,
+            unit: None,
         }
     }
 }

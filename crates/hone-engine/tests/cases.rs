@@ -141,6 +141,7 @@ fn a_fork_is_where_it_says_not_where_its_parent_is() {
     let mut engine = engine();
     let mut parent = ProcessStart::new(PROCESS, 1, StartKind::Started);
     parent.container = Some(b"web");
+    parent.unit = Some(b"web.service");
     parent.namespace_pid = Some(5);
     parent.network_namespace = Some(4_026_531_840);
     let mut child = ProcessStart::new(OTHER, 2, StartKind::Forked);
@@ -154,11 +155,12 @@ fn a_fork_is_where_it_says_not_where_its_parent_is() {
     while let Some(item) = parser.next_block().expect("the stream is sound") {
         if let hone_pcapng::Block::Process(event) = item.block {
             let container = event.container.map(std::borrow::Cow::into_owned);
-            places.push((container, event.namespace_pid, event.network_namespace));
+            let unit = event.unit.map(std::borrow::Cow::into_owned);
+            places.push((container, unit, event.namespace_pid, event.network_namespace));
         }
     }
-    let parents = (Some(b"web".to_vec()), Some(5), Some(4_026_531_840));
-    assert_eq!(places, [parents, (None, None, Some(4_026_532_000))]);
+    let parents = (Some(b"web".to_vec()), Some(b"web.service".to_vec()), Some(5), Some(4_026_531_840));
+    assert_eq!(places, [parents, (None, None, None, Some(4_026_532_000))]);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use hone_engine::{Corrected, Event, Packet, ProcessStart, SourceDrops, StartKind
 
 use crate::abi::types as abi;
 use crate::clock::WallClock;
-use crate::container;
 use crate::error::SensorError;
 use crate::names::Names;
 use crate::record::{Process, Record, join_path};
 use crate::unreadable::Tally;
+use crate::{container, unit};
 
 /// Turns records into events.
 #[derive(Debug)]
@@ -141,6 +141,7 @@ impl Decoder {
         start.container = container.as_deref();
         start.namespace_pid = process.namespace_pid;
         start.network_namespace = process.network;
+        start.unit = unit::of(process.cgroup);
         sink(Event::ProcessStarted(start));
     }
 }

@@ -45,6 +45,7 @@ mod requirements;
 mod ring;
 mod sensor;
 mod trace_fs;
+mod unit;
 mod unreadable;
 
 pub use capture::Capture;

@@ -23,6 +23,7 @@ const COMMAND_LINE: u16 = 11;
 const CONTAINER: u16 = 12;
 const NAMESPACE_PID: u16 = 13;
 const NETWORK_NAMESPACE: u16 = 14;
+const UNIT: u16 = 15;
 
 /// What happened to a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,10 +74,10 @@ impl From<ProcessEventKind> for u32 {
 /// └────────────┴────────────┴────────────┴────────────┴────────────┴─────────┴────────┘
 ///   2 kind (u32, 0 if absent)   3 path *   4 arguments *   5 parent (u32)   6 user (u32)   7 group (u32)
 ///   8 user name   9 group name   10 security id   11 command line   12 container   13 process id in its own namespace (u32)
-///   14 network namespace (u32)                                         * may be repeated: the parts of one value
+///   14 network namespace (u32)   15 systemd unit                       * may be repeated: the parts of one value
 /// ```
 ///
-/// From the Hone format description; 12 to 14 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
+/// From the Hone format description; 12 to 15 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProcessEvent<'a> {
     /// The process id.
@@ -109,6 +110,8 @@ pub struct ProcessEvent<'a> {
     pub namespace_pid: Option<u32>,
     /// (Linux) The inode number of its network namespace, as `/proc/PID/ns/net` shows it.
     pub network_namespace: Option<u32>,
+    /// (Linux) The systemd unit that it is in. At most 65,535 bytes.
+    pub unit: Option<Cow<'a, [u8]>>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -140,6 +143,7 @@ impl<'a> ProcessEvent<'a> {
                 NETWORK_NAMESPACE if event.network_namespace.is_none() => {
                     event.network_namespace = Some(option.u32()?);
                 }
+                UNIT if event.unit.is_none() => event.unit = Some(option.bytes()),
                 _ => option.keep(&mut event.other)?,
             }
         }
@@ -172,6 +176,7 @@ impl Layout for ProcessEvent<'_> {
         options.bytes(CONTAINER, "container", self.container.as_deref());
         options.u32(NAMESPACE_PID, self.namespace_pid);
         options.u32(NETWORK_NAMESPACE, self.network_namespace);
+        options.bytes(UNIT, "unit", self.unit.as_deref());
         options.finish(&self.other);
     }
 }

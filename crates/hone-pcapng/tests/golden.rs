@@ -66,7 +66,7 @@ const SIMPLE_PACKET: &str = "
     18000000";
 
 const PROCESS: &str = "
-    01010000 A0000000         ; type, length 160
+    01010000 AC000000         ; type, length 172
     2A000000                  ; process 42
     04030201 08070605         ; time
     0200 0400 01000000        ; forked
@@ -82,9 +82,10 @@ const PROCESS: &str = "
     0C00 0300 776562 00       ; container web
     0D00 0400 09000000        ; process 9 in its own namespace
     0E00 0400 000000F0        ; network namespace 4026531840
+    0F00 0500 612E6D6E74 000000 ; unit a.mnt
     3412 0100 FF 000000       ; option 0x1234, which nobody knows
     0000 0000
-    A0000000";
+    AC000000";
 
 const CONNECTION_CLOSED: &str = "
     02010000 28000000         ; type, length 40
@@ -251,6 +252,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 container: text("web"),
                 namespace_pid: Some(9),
                 network_namespace: Some(4_026_531_840),
+                unit: text("a.mnt"),
                 other: vec![RawOption { code: 0x1234, value: Cow::Borrowed(&[0xFF]) }],
             }),
         ),

@@ -20,6 +20,7 @@ pub fn kernel_records(input: &[u8]) {
                 let path = start.path.unwrap_or_default();
                 assert!(!path.is_empty() || start.path.is_none());
                 assert!(start.container.is_none_or(|container| container.len() <= input.len()));
+                assert!(start.unit.is_none_or(|unit| unit.len() <= input.len()));
                 carried += start.arguments.map_or(0, <[u8]>::len);
             }
             _ => {}

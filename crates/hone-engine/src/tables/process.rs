@@ -97,12 +97,15 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         StartKind::Forked => ProcessEventKind::Forked,
         StartKind::KernelThread => ProcessEventKind::KernelThread,
     };
-    // A fork does not inherit its parent's parent, container or namespaces.
+    // A fork does not inherit its parent's parent, container, unit or namespaces.
     let itself = if start.kind == StartKind::Supplemented { Some(&base) } else { None };
     let parent = start.parent.or_else(|| itself?.parent);
     let namespace_pid = start.namespace_pid.or_else(|| itself?.namespace_pid);
     let network_namespace = start.network_namespace.or_else(|| itself?.network_namespace);
-    let container = base.container.filter(|_| start.kind == StartKind::Supplemented);
+    let (container, unit) = match start.kind {
+        StartKind::Supplemented => (base.container, base.unit),
+        _ => (None, None),
+    };
     ProcessEvent {
         process: start.process.pid,
         timestamp: start.at,
@@ -120,6 +123,7 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         container: text(start.container, container),
         namespace_pid,
         network_namespace,
+        unit: text(start.unit, unit),
         other: alloc::vec::Vec::new(),
     }
 }

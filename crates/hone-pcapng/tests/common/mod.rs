@@ -155,11 +155,11 @@ prop_compose! {
         (parent, user, group) in (of(any::<u32>()), of(any::<u32>()), of(any::<u32>())),
         (user_name, group_name, security_id) in (of(bytes(20)), of(bytes(20)), of(bytes(20))),
         (container, namespace_pid, network_namespace) in (of(bytes(20)), of(any::<u32>()), of(any::<u32>())),
-        other in other(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
+        (unit, other) in (of(bytes(20)), other(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])),
     ) -> ProcessEvent<'static> {
         ProcessEvent {
             process, timestamp, kind: ProcessEventKind::from(kind), path, arguments, parent, user, group, user_name,
-            group_name, security_id, command_line, container, namespace_pid, network_namespace, other,
+            group_name, security_id, command_line, container, namespace_pid, network_namespace, unit, other,
         }
     }
 }

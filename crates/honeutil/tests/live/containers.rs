@@ -134,6 +134,7 @@ fn processes_of_a_container() {
     let found: Vec<_> = events(&recording, before.pid());
     assert!(matches!(found[..], [Process { kind: ProcessEventKind::Started, .. }]), "{found:?}");
     let place = |event: &Process| (event.namespace_pid, event.network_namespace);
+    assert_eq!(found[0].unit, Some(format!("docker-{}.scope", container.id)));
     assert_eq!((found[0].container.as_deref(), place(found[0])), (id, (None, Some(own_network()))));
 
     let told = |pid| -> Vec<_> {

@@ -60,6 +60,7 @@ pub(crate) struct Process {
     pub(crate) user_name: Option<String>,
     pub(crate) group_name: Option<String>,
     pub(crate) container: Option<String>,
+    pub(crate) unit: Option<String>,
     pub(crate) namespace_pid: Option<u32>,
     pub(crate) network_namespace: Option<u32>,
 }
@@ -264,6 +265,7 @@ fn entry(block: Block<'_>, nanos: u64, place: &str) -> Entry {
             user_name: event.user_name.as_deref().map(text),
             group_name: event.group_name.as_deref().map(text),
             container: event.container.as_deref().map(text),
+            unit: event.unit.as_deref().map(text),
             namespace_pid: event.namespace_pid,
             network_namespace: event.network_namespace,
         }),

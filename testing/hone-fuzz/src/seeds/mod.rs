@@ -90,6 +90,7 @@ fn blocks() -> Vec<Block<'static>> {
             container: text("web"),
             namespace_pid: Some(9),
             network_namespace: Some(4_026_531_840),
+            unit: text("web.service"),
             other: vec![],
         }),
         Block::Connection(ConnectionEvent { connection: 7, process: 42, timestamp: 2, ..Default::default() }),
