@@ -285,7 +285,7 @@ fn a_file_that_took_a_removed_ones_name_is_left_alone() {
     output.write(&section(), &mut control).unwrap();
     fs::rename(&path, directory.path().join("mine")).unwrap();
     fs::write(&path, "somebody else's").unwrap();
-    output.rotate(NOON).unwrap();
+    output.rotate(NOON, &mut control).unwrap();
     output.write(&section(), &mut control).unwrap();
     output.finish(&mut control).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"somebody else's");

@@ -102,9 +102,9 @@ fn recording_goes_on_in_the_next_file_and_the_end_tells_which_are_gone() {
     let mut control = Control::new();
     let mut output = begun(Target::File(path.clone()), Keep::default());
     fs::remove_file(&path).unwrap();
-    output.rotate(NOON).unwrap();
+    output.rotate(NOON, &mut control).unwrap();
     output.write(&section(), &mut control).unwrap();
-    output.rotate(NOON).unwrap();
+    output.rotate(NOON, &mut control).unwrap();
     output.write(&section(), &mut control).unwrap();
     fs::rename(directory.path().join("a_2.pcapng"), directory.path().join("b")).unwrap();
     let message = gone(&mut output);
@@ -122,7 +122,7 @@ fn of_many_files_that_are_gone_a_few_are_named() {
     for number in 0..6 {
         fs::remove_file(output.name()).unwrap();
         if number < 5 {
-            output.rotate(NOON).unwrap();
+            output.rotate(NOON, &mut Control::new()).unwrap();
             output.write(&section(), &mut Control::new()).unwrap();
         }
     }
@@ -137,7 +137,7 @@ fn a_file_that_was_whole_when_it_was_taken_is_no_failure() {
     let mut output =
         begun(Target::File(path.clone()), Keep { max_files: NonZeroU32::new(3), compress: false });
     for _ in 0..5 {
-        output.rotate(NOON).unwrap();
+        output.rotate(NOON, &mut Control::new()).unwrap();
         output.write(&section(), &mut Control::new()).unwrap();
     }
     fs::remove_file(path.with_file_name("a_4.pcapng")).unwrap();

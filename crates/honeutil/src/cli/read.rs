@@ -74,7 +74,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "TIME", value_parser = rotate_time)]
     pub rotate_time: Option<Duration>,
 
-    /// Keep at most N files of this recording: remove its oldest when a new one begins
+    /// Keep at most N files of this recording: remove its oldest when a new one begins, or when the disk is full
     ///
     /// A file that was there before, and that -w overwrote, is not counted and never removed, and neither is a file that
     /// somebody has moved. While a file is compressed, there is one more, FILE.zst.part.

@@ -4,9 +4,10 @@
 //! does one thing at a time. It removes only files that this recording made and that are still at their original place.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -92,11 +93,18 @@ impl Report {
     }
 }
 
+/// Whether an error says that the disk is full.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 enum Message {
     /// A file is finished, and another one is being written.
     Finished(Finished),
     /// The last file is finished.
     Last(Finished),
+    /// The disk is full: the oldest file is to be removed. The answer is whether there was one.
+    MakeRoom(Sender<bool>),
 }
 
 /// The thread, as seen by the output.
@@ -104,6 +112,8 @@ enum Message {
 pub(crate) struct Archive {
     sender: Sender<Message>,
     thread: JoinHandle<Report>,
+    /// Whether the oldest files may be removed.
+    is_ring: bool,
 }
 
 impl Archive {
@@ -125,12 +135,28 @@ impl Archive {
             }
             keeper.work()
         })?;
-        Ok(Self { sender, thread })
+        Ok(Self { sender, thread, is_ring: keep.max_files.is_some() })
     }
 
     /// Hands over a file while the next one is being written.
     pub(crate) fn add(&self, file: Finished) {
         let _ = self.sender.send(Message::Finished(file));
+    }
+
+    /// Removes the oldest file, because the disk is full. Returns false if there is none that may be removed. The control
+    /// is checked meanwhile, as in [`finish`](Self::finish).
+    pub(crate) fn make_room(&self, control: &mut Control) -> bool {
+        let (answer, answered) = channel();
+        if !self.is_ring || self.sender.send(Message::MakeRoom(answer)).is_err() {
+            return false;
+        }
+        loop {
+            match answered.recv_timeout(TICK) {
+                Ok(removed) => return removed,
+                Err(RecvTimeoutError::Timeout) => drop(control.stopping()),
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
     }
 
     /// Hands over the last file, if there is one, and waits until the thread has finished. The control is checked
@@ -209,14 +235,18 @@ impl Keeper {
         let Some(most) = self.keep.max_files else { return };
         let most = most.get() as usize - usize::from(self.writing);
         // A file that existed before and was overwritten is neither counted nor removed.
-        let mut made = self.files.iter().filter(|entry| entry.file.made).count();
-        while made > most {
-            let oldest = self.files.iter().position(|entry| entry.file.made);
-            if let Some(entry) = oldest.and_then(|oldest| self.files.remove(oldest)) {
-                self.remove(&entry.file);
-            }
-            made -= 1;
+        let made = self.files.iter().filter(|entry| entry.file.made).count();
+        for _ in most..made {
+            self.remove_oldest();
         }
+    }
+
+    /// Removes the oldest file that this recording made. Returns whether there was one.
+    fn remove_oldest(&mut self) -> bool {
+        let oldest = self.files.iter().position(|entry| entry.file.made);
+        let Some(entry) = oldest.and_then(|oldest| self.files.remove(oldest)) else { return false };
+        self.remove(&entry.file);
+        true
     }
 
     fn take(&mut self, message: Message) {
@@ -225,6 +255,11 @@ impl Keeper {
             Message::Last(file) => {
                 self.writing = false;
                 file
+            }
+            Message::MakeRoom(answer) => {
+                // Nobody waits any more if the recording has ended meanwhile.
+                let _ = answer.send(self.remove_oldest());
+                return;
             }
         };
         self.files.push_back(Entry { number: self.next, file, done: !self.keep.compress });
@@ -265,11 +300,22 @@ impl Keeper {
                 }
             }
             Ok(None) => {}
+            Err(error) if self.keep.max_files.is_some() && is_full(&error) && self.has_older(number) => {
+                self.remove_oldest();
+                if let Some(entry) = self.entry(number) {
+                    entry.done = false;
+                }
+            }
             Err(error) => {
                 self.report.failures += 1;
                 tracing::warn!("cannot compress {}: {error}", path.display());
             }
         }
+    }
+
+    /// Whether this recording made an older file than that one.
+    fn has_older(&self, number: u64) -> bool {
+        self.files.iter().any(|entry| entry.file.made && entry.number < number)
     }
 
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {

@@ -16,7 +16,7 @@ mod stream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use self::archive::{Archive, Finished, Keep, Report};
+use self::archive::{Archive, Finished, Keep, Report, is_full};
 use self::compress::plain_name;
 pub use self::error::OutputError;
 use self::interference::Interference;
@@ -61,6 +61,8 @@ pub struct Output {
     looked: Instant,
     /// Whether a warning has reported that the current file is gone.
     is_gone: bool,
+    /// Whether a warning has reported that the disk is full.
+    is_full: bool,
 }
 
 impl Output {
@@ -102,6 +104,7 @@ impl Output {
             interference: Interference::default(),
             looked: Instant::now(),
             is_gone: false,
+            is_full: false,
         })
     }
 
@@ -216,11 +219,16 @@ impl Output {
     pub fn write(&mut self, blocks: &[u8], control: &mut Control) -> Result<(), OutputError> {
         let name = || self.name.clone();
         match &mut self.sink {
-            Sink::File(file) => file.write(blocks).map_err(|source| OutputError::Write {
-                name: name(),
-                offset: file.written(),
-                source,
-            }),
+            Sink::File(file) => {
+                let before = file.written();
+                loop {
+                    let done = usize::try_from(file.written() - before).unwrap_or(blocks.len());
+                    let Err(source) = file.write(&blocks[done..]) else { return Ok(()) };
+                    if !make_room(&source, self.archive.as_ref(), &mut self.is_full, control) {
+                        return Err(OutputError::Write { name: name(), offset: file.written(), source });
+                    }
+                }
+            }
             Sink::Stream(stream) => stream.write(blocks, control).map_err(|error| match error {
                 StreamError::Closed => OutputError::Closed { name: name() },
                 StreamError::Stuck => OutputError::Stuck { name: name() },
@@ -236,14 +244,21 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError::Open`].
-    pub fn rotate(&mut self, now: u64) -> Result<(), OutputError> {
+    pub fn rotate(&mut self, now: u64, control: &mut Control) -> Result<(), OutputError> {
         let base = match (&self.target, &self.sink) {
             (Target::Stdout, _) | (_, Sink::Stream(_)) => return Ok(()),
             (Target::Directory(directory), _) => directory.join(file_names::by_time(&self.host, now)),
             (Target::File(path), _) => path.clone(),
         };
         let mut number = if base == self.base { self.number + 1 } else { 0 };
-        let (sink, name) = create_numbered(&base, &mut number)?;
+        let (sink, name) = loop {
+            match create_numbered(&base, &mut number) {
+                Ok(created) => break created,
+                Err(OutputError::Open { source, .. })
+                    if make_room(&source, self.archive.as_ref(), &mut self.is_full, control) => {}
+                Err(error) => return Err(error),
+            }
+        };
         (self.base, self.number) = (base, number);
         self.earlier += self.sink.written();
         let before = std::mem::replace(&mut self.sink, sink);
@@ -307,4 +322,21 @@ impl Output {
         };
         several + &self.interference.of_several()
     }
+}
+
+/// If the error says that the disk is full, and the user asked for a ring of files: removes the oldest file of this
+/// recording. Returns whether it is worth trying again. Warns the first time.
+fn make_room(
+    error: &std::io::Error,
+    archive: Option<&Archive>,
+    is_reported: &mut bool,
+    control: &mut Control,
+) -> bool {
+    let has_room = is_full(error) && archive.is_some_and(|archive| archive.make_room(control));
+    if has_room && !std::mem::replace(is_reported, true) {
+        tracing::warn!(
+            "{error}: recording goes on, and the oldest files are removed before there are --max-files"
+        );
+    }
+    has_room
 }

@@ -169,7 +169,7 @@ impl<'a> Recorder<'a> {
             }
             ended => ended?,
         }
-        self.output.rotate(self.feed.now())?;
+        self.output.rotate(self.feed.now(), self.control)?;
         tracing::info!("recording goes on in {}", self.output.name());
         self.drain()?;
         self.rotation.begin(self.output.file_bytes());

@@ -1,5 +1,6 @@
 //! What is missing is named, with the remedy, and the exit code is 1.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use hone_testing::{Guarded, SmallDisk, run, wait_for};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::files::endless_datagrams;
 use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::recorder::{HONEUTIL, directory, has_content, recorded};
@@ -147,6 +149,63 @@ fn a_disk_that_fills_while_rotating() {
     wait_for("honed has noticed", || {
         service.ask(&["get-stats"]).contains("Readers                     0 now, 1 ever").then_some(())
     });
+}
+
+/// Who asks for a ring of files wants the newest. Files of others stay.
+#[test]
+fn a_ring_of_files_goes_on_when_the_disk_is_full() {
+    if !ready(&["mount", "umount"]) {
+        return;
+    }
+    let network = Network::new();
+    for compress in [&[][..], &["--compress"]] {
+        let disk = SmallDisk::mount("16m").expect("root may");
+        let others = disk.path().join("others.pcapng.zst");
+        std::fs::write(&others, vec![7; 9 << 20]).expect("there is room");
+        let words = directory();
+        let stderr = words.path().join("stderr");
+        let mut command = Command::new(HONEUTIL);
+        command.args(["read", "--local", "--rotate-size", "1M", "--max-files", "50"]).args(compress);
+        command.arg("-d").arg(disk.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(&stderr).expect("the directory is ours"));
+        let mut honeutil = Guarded::spawn(&mut command);
+        wait_for("the recording has begun", || {
+            recorded(disk.path()).iter().any(|file| has_content(file)).then_some(())
+        });
+        let mut traffic = endless_datagrams(&network);
+        let said = || std::fs::read_to_string(&stderr).expect("the directory is ours");
+        wait_for("the disk is full", || {
+            assert_eq!(honeutil.ended(), None, "{}", said());
+            said().contains("No space left on device").then_some(())
+        });
+        let before = names(disk.path());
+        wait_for("newer files", || {
+            assert_eq!(honeutil.ended(), None, "{}", said());
+            before.is_disjoint(&names(disk.path())).then_some(())
+        });
+        traffic[0].go_on();
+        honeutil.signal(Signal::INT);
+        let status = honeutil.wait("honeutil ends");
+        let message = said();
+        let is_success = compress.is_empty() || !message.contains("cannot compress");
+        assert_eq!(status.code(), Some(i32::from(!is_success)), "{message}");
+        assert_eq!(message.matches("the oldest files are removed").count(), 1, "{message}");
+        assert!(message.contains("older ones were removed"), "{message}");
+        for file in recorded(disk.path()) {
+            Recording::read_unended(&file);
+        }
+        assert_eq!(others.metadata().expect("it stays").len(), 9 << 20);
+    }
+}
+
+/// The recordings in a directory, without endings.
+fn names(directory: &Path) -> HashSet<String> {
+    let names = std::fs::read_dir(directory).expect("the directory is ours");
+    let names = names.map(|entry| entry.expect("it is ours").file_name().to_string_lossy().into_owned());
+    names
+        .filter(|name| !name.starts_with("others"))
+        .map(|name| name.split('.').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
