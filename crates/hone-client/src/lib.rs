@@ -12,6 +12,7 @@ mod credentials;
 mod error;
 mod frames;
 mod level;
+pub mod notify;
 mod patience;
 pub mod protocol;
 pub mod state_file;

@@ -17,7 +17,6 @@ mod listener;
 mod log;
 mod memory;
 mod memory_report;
-mod notify;
 mod peer;
 mod places;
 mod privileges;
@@ -43,13 +42,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use config::Config;
 use hub::{Hub, Phase};
 use listener::Listener;
-use notify::notify;
 
 /// How many times in a row waiting for clients may fail for lack of memory, and the pause between two tries.
 const WAITS: u32 = 100;
 const WAIT_AGAIN: Duration = Duration::from_millis(100);
 /// How long readers may take to read the end of their streams.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tells the service manager, if one has started this program.
+fn tell(message: &str) {
+    if let Err(error) = hone_client::notify::notify(message) {
+        tracing::warn!("{error}");
+    }
+}
 
 /// Hone's service: collects packets with their processes, and serves readers
 #[derive(Debug, clap::Parser)]
@@ -116,12 +121,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tracing::warn!("{note}");
     }
     privileges::drop_all().context("cannot drop capabilities")?;
-    notify("READY=1");
+    tell("READY=1");
     tracing::info!("serving readers on {}", config.socket.display());
 
     let served = serve(&hub, &listener, &mut signals, arguments, &config);
 
-    notify("STOPPING=1");
+    tell("STOPPING=1");
     drop(listener);
     let ended = Instant::now();
     while !hub.connections.lock().is_empty() && ended.elapsed() < END_PATIENCE {
@@ -189,9 +194,9 @@ fn serve(
             hub.main.clear();
         }
         if reload && Signals::take(&mut signals.reload) {
-            notify("RELOADING=1");
+            tell("RELOADING=1");
             apply(hub, arguments, config);
-            notify("READY=1");
+            tell("READY=1");
         }
         if stop && Signals::take(&mut signals.stop) {
             hub.stop("honed was stopped by a signal".to_owned());

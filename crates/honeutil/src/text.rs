@@ -173,6 +173,27 @@ pub(crate) fn word(bytes: &[u8]) -> String {
     known(&out).to_owned()
 }
 
+/// From `start` on, escapes the characters that the text form also escapes, so that no name can control a terminal.
+/// Such characters occur only within JSON strings, where serde_json has already escaped all ASCII controls except the
+/// last one.
+pub(crate) fn escape_json(start: usize, out: &mut Vec<u8>) {
+    // Usually there are none. One check of the line costs less than one of each string.
+    if out[start..].iter().copied().max() < Some(b'\x7F') {
+        return;
+    }
+    let line = String::from_utf8_lossy(&out[start..]).into_owned();
+    out.truncate(start);
+    for char in line.chars() {
+        if prints(char) {
+            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+        }
+    }
+}
+
 /// A word as it is, but `-` for none, and what is really called so escaped.
 #[must_use]
 pub(crate) fn known(word: &str) -> &str {

@@ -19,15 +19,16 @@ use super::Cli;
 use super::parse::buffer_size;
 use super::parse::{count, duration, max_files, rotate_size, rotate_time, snap_length};
 use super::service_choice::ServiceChoice;
-use crate::messages::{Messages, Progress};
+use crate::messages::{Messages, Progress, print};
 use crate::output::archive::Keep;
 use crate::output::{Output, OutputError, Target};
+use crate::platform::ready::Ready;
 use crate::platform::{self, host, open_source};
 use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::recorder::{Options, Recorder};
 use crate::record::rotation::Rotation;
-use crate::record::summary;
+use crate::record::{summary, summary_json};
 
 /// Record live traffic with its processes
 #[derive(Debug, clap::Args)]
@@ -100,6 +101,21 @@ pub struct ReadArgs {
     /// No progress line and no summary
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
+
+    /// The summary as one JSON object, on standard output
+    ///
+    /// On standard error, if the recording goes to standard output. It has at most 100 processes, those with most bytes, and 10
+    /// peers of each. "error" is there only if something failed.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write a line `ready` to this file descriptor once everything that happens is recorded
+    ///
+    /// A pipe or a file that the parent process has opened. If NOTIFY_SOCKET is set, READY=1 and STOPPING=1 are also sent
+    /// there, so that a systemd unit can be of Type=notify.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "FD")]
+    pub ready_fd: Option<u32>,
 }
 
 /// Where events come from: on Windows, always the driver.
@@ -219,6 +235,10 @@ Examples:
 
 pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     log(args.verbose);
+    #[cfg(target_os = "linux")]
+    let mut ready = Ready::open(args.ready_fd)?;
+    #[cfg(windows)]
+    let mut ready = Ready;
     let mut control = Control::with_signals().context("cannot handle signals")?;
     // Before the sensor, which takes a while to load: a bad path is reported at once.
     let mut output = Output::open(args.target(), &host::name(), host::now(), &mut control)?;
@@ -234,12 +254,28 @@ pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
     let options =
         Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
     let mut progress = Progress::new(!args.quiet);
+    let begun = |name: &str| {
+        if !args.quiet {
+            let _ = writeln!(Messages, "Recording to {name}");
+        }
+        ready.tell();
+    };
     let (outcome, tally, result) =
-        Recorder::new(feed, options, &mut output, &mut control, &mut progress).run();
+        Recorder::new(feed, options, &mut output, &mut control, &mut progress).on_begin(begun).run();
+    ready.tell_end();
+    if args.json {
+        let error = result.as_ref().err().map(ToString::to_string);
+        let summary = summary_json::render(&outcome, &tally, error.as_deref());
+        if args.target() == Target::Stdout {
+            let _ = Messages.write_all(summary.as_bytes());
+        } else {
+            print(&summary)?;
+        }
+    }
     if matches!(result, Err(RecordError::Output(OutputError::Closed { .. }))) {
         return Ok(ExitCode::FAILURE);
     }
-    if !args.quiet {
+    if !args.quiet && !args.json {
         let _ = Messages.write_all(summary::render(&outcome, &tally).as_bytes());
     }
     result?;

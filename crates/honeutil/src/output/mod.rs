@@ -40,6 +40,17 @@ pub enum Target {
     Stdout,
 }
 
+/// The files of a recording. There are none for standard output.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths {
+    /// How many.
+    pub count: u64,
+    /// The path of the oldest one.
+    pub first: Option<String>,
+    /// The path of the newest one.
+    pub last: Option<String>,
+}
+
 /// The open output.
 #[derive(Debug)]
 pub struct Output {
@@ -48,6 +59,9 @@ pub struct Output {
     sink: Sink,
     name: String,
     first_name: String,
+    /// The paths of the first file and of the current one; empty for standard output.
+    first_path: PathBuf,
+    path: PathBuf,
     files: u32,
     /// The current file's name without its number, and the number. The number only grows, so that no name is used twice, and
     /// the order of the names is the order of time.
@@ -73,16 +87,22 @@ impl Output {
     /// [`OutputError`].
     pub fn open(target: Target, host: &str, now: u64, control: &mut Control) -> Result<Self, OutputError> {
         let (mut base, mut number) = (PathBuf::new(), 0);
+        let path;
         let (sink, name) = match &target {
             Target::Directory(directory) => {
                 base = directory.join(file_names::by_time(host, now));
-                create_numbered(&base, &mut number)?
+                let created = create_numbered(&base, &mut number)?;
+                path = file_names::numbered(&base, number);
+                created
             }
-            Target::File(path) => {
-                base.clone_from(path);
-                (open_file(path, control)?, shown_path(path))
+            Target::File(file) => {
+                (base, path) = (file.clone(), file.clone());
+                (open_file(file, control)?, shown_path(file))
             }
-            Target::Stdout => standard_output()?,
+            Target::Stdout => {
+                path = PathBuf::new();
+                standard_output()?
+            }
         };
         if let Sink::Stream(stream) = &sink
             && stream.is_terminal()
@@ -95,6 +115,8 @@ impl Output {
             sink,
             first_name: name.clone(),
             name,
+            first_path: path.clone(),
+            path,
             files: 1,
             base,
             number,
@@ -267,6 +289,7 @@ impl Output {
             archive.add(finished);
         }
         self.name = name;
+        self.path = file_names::numbered(&self.base, self.number);
         self.files += 1;
         Ok(())
     }
@@ -305,6 +328,25 @@ impl Output {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The files that are left, for programs.
+    #[must_use]
+    pub fn paths(&self) -> Paths {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        match &self.report {
+            Some(Report { kept, .. }) => Paths {
+                count: kept.len() as u64,
+                first: kept.first().map(|path| text(path)),
+                last: kept.last().map(|path| text(path)),
+            },
+            None if self.target == Target::Stdout => Paths::default(),
+            None => Paths {
+                count: self.files.into(),
+                first: Some(text(&self.first_path)),
+                last: Some(text(&self.path)),
+            },
+        }
     }
 
     /// The file or files written, fit to be shown.

@@ -11,3 +11,4 @@ pub mod recorder;
 pub mod rotation;
 pub mod source;
 pub mod summary;
+pub mod summary_json;

@@ -47,6 +47,9 @@ pub struct Options {
     pub rotation: Rotation,
 }
 
+/// What is done once a recording has begun, with the output's name.
+type Begun<'a> = Box<dyn FnOnce(&str) + 'a>;
+
 /// A recording.
 pub struct Recorder<'a> {
     feed: Box<dyn Feed + 'a>,
@@ -62,6 +65,7 @@ pub struct Recorder<'a> {
     rotation: RotationClock,
     started: Instant,
     checked: Instant,
+    begun: Option<Begun<'a>>,
 }
 
 impl<'a> Recorder<'a> {
@@ -91,7 +95,15 @@ impl<'a> Recorder<'a> {
             rotation: RotationClock::new(options.rotation, options.snap_length),
             started: now,
             checked: now,
+            begun: None,
         }
+    }
+
+    /// Calls `begun` with the output's name once everything that happens is recorded and the output takes it.
+    #[must_use]
+    pub fn on_begin(mut self, begun: impl FnOnce(&str) + 'a) -> Self {
+        self.begun = Some(Box::new(begun));
+        self
     }
 
     /// Records until the stop, and ends the last section. Returns the outcome, also when it failed.
@@ -115,6 +127,7 @@ impl<'a> Recorder<'a> {
         let outcome = Outcome {
             elapsed,
             files: self.output.names(),
+            paths: self.output.paths(),
             written: self.output.written(),
             compressed: self.output.report().map_or(0, |report| report.compressed_bytes),
             missing: self.feed.losses(),
@@ -141,6 +154,9 @@ impl<'a> Recorder<'a> {
 
     fn record_stream(&mut self) -> Result<(), RecordError> {
         self.drain()?;
+        if let Some(begun) = self.begun.take() {
+            begun(self.output.name());
+        }
         self.rotation.begin(self.output.file_bytes());
         while self.control.stopping().is_none() {
             if self.remaining() == Some(0) {

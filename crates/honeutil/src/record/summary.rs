@@ -7,6 +7,7 @@ use std::time::Duration;
 use hone_engine::PerKind;
 use hone_pcapng::{NoOwner, attribution};
 
+use crate::output::Paths;
 use crate::platform::SERVICE_DROPS;
 use crate::record::losses::Losses;
 use crate::text::{bytes, counted, duration, printable, share, thousands};
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// The file or files, fit to be shown.
     pub files: String,
+    /// The same for programs.
+    pub paths: Paths,
     /// Total size of these files, bytes.
     pub written: u64,
     /// Bytes of the compressed files made of them; 0 if there are none.

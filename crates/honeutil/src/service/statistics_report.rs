@@ -163,7 +163,7 @@ fn kinds(counts: &PerKind) -> String {
 }
 
 /// The JSON key of a reason. One key is older than the present wording and stays, because programs may use it.
-const fn key(reason: NoOwner) -> &'static str {
+pub(crate) const fn key(reason: NoOwner) -> &'static str {
     match reason {
         NoOwner::HoldFull => "hold full",
         reason => reason.words(),
@@ -226,7 +226,8 @@ pub fn json(now: &Statistics) -> Value {
     })
 }
 
-fn counts(counts: &PerKind) -> Value {
+/// Counts of each kind of event as JSON.
+pub(crate) fn counts(counts: &PerKind) -> Value {
     json!({
         "packets": counts.packets, "process_events": counts.processes,
         "connection_events": counts.connections,

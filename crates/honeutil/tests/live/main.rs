@@ -14,6 +14,7 @@
 mod guard;
 mod network;
 mod packet;
+mod ready;
 mod recorder;
 mod recording;
 mod service;

@@ -9,6 +9,7 @@ pub mod manage;
 mod open_connections;
 mod open_source;
 mod proc_net;
+pub mod ready;
 mod service;
 mod service_feed;
 pub mod signals;

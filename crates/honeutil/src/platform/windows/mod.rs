@@ -7,6 +7,7 @@ pub mod host;
 pub mod manage;
 mod open_connections;
 mod open_source;
+pub mod ready;
 mod service;
 mod service_feed;
 pub mod signals;

@@ -17,7 +17,7 @@ use super::event::{Event, Packet, Shown};
 use super::line::guid_text;
 use super::processes::Process;
 use super::time::Times;
-use crate::text::prints;
+use crate::text::escape_json;
 use crate::traffic::ip::{self, Headers};
 
 /// The version of the Elastic Common Schema from which the names are.
@@ -61,30 +61,9 @@ impl Objects {
         document.container = container.map(|id| Container { id: text(id) });
         let start = out.len();
         serde_json::to_writer(&mut *out, &document)?;
-        escape(start, out);
+        escape_json(start, out);
         out.push(b'\n');
         Ok(())
-    }
-}
-
-/// From `start` on, escapes the characters that the text form also escapes, so that no name can control a terminal.
-/// Such characters occur only within JSON strings, where serde_json has already escaped all ASCII controls except the
-/// last one.
-fn escape(start: usize, out: &mut Vec<u8>) {
-    // Usually there are none. One check of the line costs less than one of each string.
-    if out[start..].iter().copied().max() < Some(b'\x7F') {
-        return;
-    }
-    let line = String::from_utf8_lossy(&out[start..]).into_owned();
-    out.truncate(start);
-    for char in line.chars() {
-        if prints(char) {
-            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-        } else {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-            }
-        }
     }
 }
 

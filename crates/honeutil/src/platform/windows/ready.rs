@@ -1,0 +1,15 @@
+//! How scripts learn that a recording has begun: on Windows, by the message alone.
+
+/// Nobody is to be told.
+#[derive(Debug)]
+pub struct Ready;
+
+impl Ready {
+    /// Does nothing.
+    #[expect(clippy::unused_self, reason = "on Linux there is something to do")]
+    pub const fn tell(&mut self) {}
+
+    /// Does nothing.
+    #[expect(clippy::unused_self, reason = "on Linux there is something to do")]
+    pub const fn tell_end(&self) {}
+}
