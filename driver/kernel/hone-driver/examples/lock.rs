@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use hone_api::Operation;
 use hone_driver::callouts::{CALLOUTS, Callout, Layer};
 use hone_driver::{
-    Buffer, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock, MAX_CONNECTIONS, MAX_PROCESSES,
-    Process, Purpose, READ_BYTES, Signal, Status, Value,
+    Buffer, ConnectionIndication, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock,
+    MAX_CONNECTIONS, MAX_PROCESSES, PacketIndication, Process, Purpose, READ_BYTES, Signal, Status, Value,
 };
 
 thread_local! {
@@ -80,25 +80,29 @@ struct Changes(u64, u32);
 struct NoBuffer;
 
 impl Indication for Changes {
-    type Buffer<'a> = NoBuffer;
-
-    fn endpoint(&self) -> Option<u64> {
-        Some(self.0)
+    fn endpoint(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.0)
     }
 
+    fn value(&self, _: usize) -> Option<Value> {
+        None
+    }
+}
+
+impl ConnectionIndication for Changes {
     fn process(&self) -> Option<u64> {
         Some(self.1.into())
     }
+}
+
+impl PacketIndication for Changes {
+    type Buffer<'a> = NoBuffer;
 
     fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
         (None, None)
     }
 
     fn included_header(&self) -> Option<&[u8]> {
-        None
-    }
-
-    fn value(&self, _: usize) -> Option<Value> {
         None
     }
 
@@ -161,7 +165,7 @@ impl Case {
 
     fn change(&self, layer: Layer, connection: u32) {
         let process = connection % self.processes;
-        self.driver.classify(callout(layer), &Changes(connection.into(), process));
+        self.driver.classify(callout(layer), &Changes(u64::from(connection) + 1, process));
     }
 
     /// Closes every connection and opens as many new ones. Returns how long the two take.

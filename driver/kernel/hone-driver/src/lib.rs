@@ -61,7 +61,7 @@ pub use config::{MAX_BLOCK_BYTES, MAX_CONNECTIONS, MAX_PROCESSES, READ_BYTES};
 pub use driver::Driver;
 pub use host::Host;
 pub use kernel::{Kernel, Level, Lock, Purpose, Signal};
-pub use network_monitor::{Buffer, Indication, Value};
+pub use network_monitor::{Buffer, ConnectionIndication, Indication, PacketIndication, Value};
 pub use process_monitor::Process;
 pub use read_interface::{Control, Handle};
 pub use status::Status;

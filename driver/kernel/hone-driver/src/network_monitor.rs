@@ -1,7 +1,9 @@
 //! The network monitor: turns what WFP indicates into events of the engine. It never changes or blocks traffic. WFP
 //! calls it at up to DISPATCH_LEVEL, on several processors at once; it takes the lock once for each event.
 
-use hone_engine::{ConnectionId, Direction, Engine, Event, Method, NoOwner, Owner, Packet, ProcessKey};
+use core::num::NonZeroU64;
+
+use hone_engine::{ConnectionId, Direction, Engine, Event, Owner, Packet, ProcessKey};
 
 use crate::Driver;
 use crate::callouts::{Callout, Layer};
@@ -19,24 +21,34 @@ pub enum Value {
     Bytes16([u8; 16]),
 }
 
-/// What WFP passes to a callout. `None` means that WFP did not include the value.
+/// What WFP passes to a callout at every layer. `None` means that WFP did not include the value.
 pub trait Indication {
+    /// Handle of the endpoint. It links a packet to its connection. It is not 0: if WFP passes 0, there is no endpoint.
+    fn endpoint(&self) -> Option<NonZeroU64>;
+    /// The value of the layer's fixed field with this index.
+    fn value(&self, index: usize) -> Option<Value>;
+}
+
+/// What WFP passes at the layers that report connections.
+pub trait ConnectionIndication: Indication {
+    /// Id of the process that owns the endpoint. It exists only at these layers ("Metadata fields at each filtering
+    /// layer").
+    fn process(&self) -> Option<u64>;
+}
+
+/// What WFP passes at the layers that report packets. A packet does not name its process: its endpoint's connection does.
+pub trait PacketIndication: Indication {
     /// One packet.
     type Buffer<'a>: Buffer
     where
         Self: 'a;
 
-    /// Handle of the endpoint. It links a packet to its connection.
-    fn endpoint(&self) -> Option<u64>;
-    /// Id of the process that owns the endpoint.
-    fn process(&self) -> Option<u64>;
-    /// Lengths of the IP header and of the transport header in front of the data, in bytes.
+    /// Lengths of the IP header and of the transport header in front of the data, in bytes. Outbound packets have no IP
+    /// header yet.
     fn header_lengths(&self) -> (Option<usize>, Option<usize>);
     /// The IP header of a packet from a raw socket, if the program made the header itself.
     fn included_header(&self) -> Option<&[u8]>;
-    /// The value of the layer's fixed field with this index.
-    fn value(&self, index: usize) -> Option<Value>;
-    /// The packets. There are none at the layers that report connections.
+    /// The packets.
     fn buffers(&self) -> impl Iterator<Item = Self::Buffer<'_>>;
 }
 
@@ -51,13 +63,9 @@ pub trait Buffer {
     fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone>;
 }
 
-/// Id of the System process, which stands for all drivers. WFP names it also for packets that are another process's,
-/// for example those of `IcmpSendEcho`.
-const SYSTEM: u32 = 4;
-
 impl<K: Kernel> Driver<K> {
     /// Records what WFP indicates at a callout. The caller permits the packet or connection in every case.
-    pub fn classify(&self, callout: &Callout, indication: &impl Indication) {
+    pub fn classify(&self, callout: &Callout, indication: &(impl ConnectionIndication + PacketIndication)) {
         match callout.layer {
             Layer::AuthConnect | Layer::AuthRecvAccept | Layer::ResourceAssignment => self.opened(indication),
             Layer::EndpointClosure | Layer::ResourceRelease => self.closed(indication),
@@ -69,8 +77,8 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    fn opened(&self, indication: &impl Indication) {
-        let Some(connection) = indication.endpoint() else { return };
+    fn opened(&self, indication: &impl ConnectionIndication) {
+        let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
         log!(K, Verbose, "connection {connection:#x} of process {process:?} opens");
         self.locked(Purpose::Connection, |state| {
@@ -81,8 +89,8 @@ impl<K: Kernel> Driver<K> {
         });
     }
 
-    fn closed(&self, indication: &impl Indication) {
-        let Some(connection) = indication.endpoint() else { return };
+    fn closed(&self, indication: &impl ConnectionIndication) {
+        let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
         log!(K, Verbose, "connection {connection:#x} of process {process:?} closes");
         self.locked(Purpose::Connection, |state| {
@@ -94,15 +102,15 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Records one block for each buffer: a transmission that leaves as several packets is recorded as several packets.
-    fn packets(&self, callout: &Callout, indication: &impl Indication) {
+    fn packets(&self, callout: &Callout, indication: &impl PacketIndication) {
         let direction = match callout.layer {
             Layer::InboundTransport => Direction::Inbound,
             _ => Direction::Outbound,
         };
-        let (connection, process) = (indication.endpoint(), process_id(indication));
+        let connection = indication.endpoint().map(NonZeroU64::get);
         for buffer in indication.buffers() {
             match prepare(callout, indication, &buffer) {
-                Some(packet) => self.packet(&packet, direction, connection, process),
+                Some(packet) => self.packet(&packet, direction, connection),
                 None => {
                     log!(K, Warning, "a packet of connection {connection:?} cannot be read");
                     self.locked(Purpose::Packet, |state| state.lose_packet());
@@ -116,7 +124,6 @@ impl<K: Kernel> Driver<K> {
         prepared: &Prepared<'_, impl Iterator<Item = &'a [u8]> + Clone>,
         direction: Direction,
         connection: Option<ConnectionId>,
-        process: Option<u32>,
     ) {
         self.locked(Purpose::Packet, |state| {
             let at = state.now;
@@ -125,7 +132,7 @@ impl<K: Kernel> Driver<K> {
             let packet = Packet {
                 at,
                 connection,
-                owner: owner(&state.queue.engine, connection, process),
+                owner: Owner::Ask,
                 direction,
                 flags: 0,
                 original_length: u32::try_from(prepared.length()).unwrap_or(u32::MAX),
@@ -138,16 +145,6 @@ impl<K: Kernel> Driver<K> {
     }
 }
 
-/// How a packet is attributed. The process that WFP names with the packet is the owner, unless it is System. System
-/// stands for all drivers, so the connection's owner may be another process.
-fn owner(engine: &Engine, connection: Option<ConnectionId>, process: Option<u32>) -> Owner {
-    match process {
-        Some(pid) if pid != SYSTEM => Owner::Process(key(engine, pid), Method::Creator),
-        Some(_) if connection.is_none() => Owner::None(NoOwner::Kernel),
-        _ => Owner::Ask,
-    }
-}
-
 /// The key of the running process with this id. If its start was not seen, a key for a process of which only the id is
 /// known.
 fn key(engine: &Engine, pid: u32) -> ProcessKey {
@@ -155,6 +152,6 @@ fn key(engine: &Engine, pid: u32) -> ProcessKey {
 }
 
 /// The process id as 32 bits. WFP has room for 64, but process ids need only 32.
-fn process_id(indication: &impl Indication) -> Option<u32> {
+fn process_id(indication: &impl ConnectionIndication) -> Option<u32> {
     u32::try_from(indication.process()?).ok()
 }

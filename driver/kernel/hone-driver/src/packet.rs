@@ -9,7 +9,7 @@ use hone_engine::fallible;
 use hone_packet::{Addresses, ChecksumField, HeaderBytes, IpHeader, packet_checksums, transport_checksum};
 
 use crate::callouts::{Callout, Family, Layer};
-use crate::network_monitor::{Buffer, Indication, Value};
+use crate::network_monitor::{Buffer, Indication, PacketIndication, Value};
 
 /// Indices of the fixed fields at one layer.
 struct Fields {
@@ -54,7 +54,7 @@ pub(crate) struct Prepared<'a, S> {
 /// Finds the packet's headers, or makes them. Returns `None` if its bytes or addresses cannot be read.
 pub(crate) fn prepare<'a>(
     callout: &Callout,
-    indication: &'a impl Indication,
+    indication: &'a impl PacketIndication,
     buffer: &'a impl Buffer,
 ) -> Option<Prepared<'a, impl Iterator<Item = &'a [u8]> + Clone>> {
     let (ip, transport) = indication.header_lengths();

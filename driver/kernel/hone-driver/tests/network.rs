@@ -11,8 +11,8 @@ mod common;
 use std::rc::Rc;
 
 use common::{
-    FakeBuffer, FakeIndication, START, before_lock, callout, control, driver, messages, open, read, set_now,
-    start, tell, times, v6, values, words,
+    FakeBuffer, FakeIndication, START, before_lock, connect, control, driver, indicate, messages, open, read,
+    set_now, start, tell, times, v6, values, words,
 };
 use hone_api::Operation;
 use hone_driver::Value;
@@ -56,13 +56,14 @@ fn what_leaves_gets_its_header_and_every_checksum() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
     for (family, protocol) in CHECKED {
         let segment = segment(protocol, 101);
         for piece in [1, 7, 20, 1000] {
             let buffers = vec![FakeBuffer::new(&segment, 0, piece)];
-            let indication = FakeIndication { process: Some(9), ..outbound(family, protocol, buffers) };
-            driver.classify(callout(Layer::OutboundTransport, family), &indication);
+            let indication = outbound(family, protocol, buffers);
+            indicate(&driver, Layer::OutboundTransport, family, &indication);
         }
         let told = tell(&read(&driver, reader));
         let packets: Vec<_> = told.iter().filter(|(words, _)| words.starts_with("packet")).collect();
@@ -86,13 +87,13 @@ fn a_snap_length_cuts_but_the_checksum_is_of_the_whole() {
     let reader = open(&driver);
     control(&driver, reader, Operation::SetSnapLength, &40_u32.to_le_bytes(), 0).expect("it is in range");
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
-    let mut indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 500), 0, 11)]);
-    indication.process = Some(9);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    let indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 500), 0, 11)]);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     let whole = open(&driver);
     read(&driver, whole);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     let short = tell(&read(&driver, reader));
     let [.., (words, long)] = &tell(&read(&driver, whole))[..] else { panic!("a packet is queued") };
     assert_eq!(words, "packet out (Some(5), Some(9)) 540");
@@ -108,15 +109,14 @@ fn each_net_buffer_is_a_packet() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
     let buffers = (0..3).map(|index| FakeBuffer::new(&segment(6, index), 0, 64)).collect();
-    let mut indication = outbound(Family::V4, protocol::TCP, buffers);
-    indication.process = Some(9);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    let indication = outbound(Family::V4, protocol::TCP, buffers);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     assert_eq!(
         words(&read(&driver, reader)),
         [
-            "connection 0x5 of 9 opens",
             "packet out (Some(5), Some(9)) 40",
             "packet out (Some(5), Some(9)) 41",
             "packet out (Some(5), Some(9)) 42",
@@ -129,25 +129,25 @@ fn what_arrives_is_recorded_from_its_own_header_on() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
     let packet = [&[0x45; 20][..], &segment(protocol::TCP, 30)].concat();
     for piece in [1, 33, 1000] {
         let mut indication = FakeIndication {
             endpoint: Some(5),
-            process: Some(9),
             ip: Some(20),
             transport: Some(20),
             values: values(Layer::InboundTransport, Family::V4, protocol::TCP),
             buffers: vec![FakeBuffer::new(&packet, 40, piece)],
             ..FakeIndication::default()
         };
-        driver.classify(callout(Layer::InboundTransport, Family::V4), &indication);
+        indicate(&driver, Layer::InboundTransport, Family::V4, &indication);
         let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
         assert_eq!((words.as_str(), data), ("packet in (Some(5), Some(9)) 70", &packet));
 
         // The IP header is no longer in the buffer, so the driver makes one.
         indication.buffers = vec![FakeBuffer::new(&packet[20..], 20, piece)];
-        driver.classify(callout(Layer::InboundTransport, Family::V4), &indication);
+        indicate(&driver, Layer::InboundTransport, Family::V4, &indication);
         let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
         assert_eq!(words, "packet in (Some(5), Some(9)) 70");
         assert_eq!(data[12..20], [10, 0, 0, 2, 10, 0, 0, 1], "from the remote end to the local one");
@@ -175,6 +175,7 @@ fn what_arrives_over_loopback_gets_every_checksum() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
     for (family, protocol) in CHECKED {
         let packet = unfinished(family, protocol);
@@ -182,7 +183,6 @@ fn what_arrives_over_loopback_gets_every_checksum() {
         for piece in [1, 33, 1000] {
             let mut indication = FakeIndication {
                 endpoint: Some(5),
-                process: Some(9),
                 ip: Some(ip),
                 transport: Some(8),
                 values: values(Layer::InboundTransport, family, protocol),
@@ -190,7 +190,7 @@ fn what_arrives_over_loopback_gets_every_checksum() {
                 ..FakeIndication::default()
             };
             let recorded = |indication: &FakeIndication| {
-                driver.classify(callout(Layer::InboundTransport, family), indication);
+                indicate(&driver, Layer::InboundTransport, family, indication);
                 tell(&read(&driver, reader)).pop().expect("a packet is queued").1
             };
             assert_eq!(recorded(&indication), packet, "what comes from elsewhere stays as it is");
@@ -221,10 +221,11 @@ fn a_header_that_the_program_made_is_kept() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
     let mut indication = outbound(Family::V4, 250, vec![FakeBuffer::new(b"payload", 0, 3)]);
-    (indication.process, indication.included) = (Some(9), Some(vec![0x46; 24]));
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    indication.included = Some(vec![0x46; 24]);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     let [.., (_, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
     assert_eq!(*data, [&[0x46; 24][..], b"payload"].concat());
 }
@@ -234,13 +235,13 @@ fn a_packet_that_cannot_be_read_is_counted_as_lost() {
     messages();
     let driver = driver();
     let reader = open(&driver);
-    let unreadable = FakeBuffer { is_unreadable: true, ..FakeBuffer::new(&segment(6, 0), 0, 9) };
+    let unreadable = FakeBuffer::unreadable(&segment(6, 0));
     let mut indication = outbound(Family::V4, protocol::TCP, vec![unreadable]);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     indication.buffers = vec![FakeBuffer::new(&segment(6, 0), 0, 9)];
     indication.values.clear();
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
-    driver.classify(callout(Layer::InboundTransport, Family::V6), &indication);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
+    indicate(&driver, Layer::InboundTransport, Family::V6, &indication);
     let reply = control(&driver, reader, Operation::GetStatistics2, &[], 4096).expect("there is room");
     let statistics = hone_api::Statistics::parse(&reply).expect("it is sound");
     assert_eq!(statistics.dropped_by_source.packets, 3);
@@ -252,12 +253,12 @@ fn an_endless_segment_is_recorded_with_its_length() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
+    connect(&driver, 5, 9);
     read(&driver, reader);
     for (family, header) in [(Family::V4, 20), (Family::V6, 40)] {
-        let mut indication =
+        let indication =
             outbound(family, protocol::TCP, vec![FakeBuffer::new(&segment(6, 300_000), 0, 4096)]);
-        indication.process = Some(9);
-        driver.classify(callout(Layer::OutboundTransport, family), &indication);
+        indicate(&driver, Layer::OutboundTransport, family, &indication);
         let [.., (words, data)] = &tell(&read(&driver, reader))[..] else { panic!("a packet is queued") };
         assert_eq!(*words, format!("packet out (Some(5), Some(9)) {}", 300_020 + header));
         assert_eq!(data.len(), 262_144);
@@ -275,17 +276,17 @@ fn connections_open_and_close_at_the_layers_that_say_so() {
         for (connection, layer) in (0x1_0000_0000..).zip(layers) {
             let indication =
                 FakeIndication { endpoint: Some(connection), process: Some(9), ..FakeIndication::default() };
-            driver.classify(callout(layer, family), &indication);
-            driver.classify(callout(layer, family), &indication);
+            indicate(&driver, layer, family, &indication);
+            indicate(&driver, layer, family, &indication);
         }
         for (layer, connection) in
             [(Layer::EndpointClosure, 0x1_0000_0000), (Layer::ResourceRelease, 0x1_0000_0001)]
         {
             let indication = FakeIndication { endpoint: Some(connection), ..FakeIndication::default() };
-            driver.classify(callout(layer, family), &indication);
-            driver.classify(callout(layer, family), &indication);
+            indicate(&driver, layer, family, &indication);
+            indicate(&driver, layer, family, &indication);
         }
-        driver.classify(callout(Layer::AuthConnect, family), &FakeIndication::default());
+        indicate(&driver, Layer::AuthConnect, family, &FakeIndication::default());
         let told = words(&read(&driver, reader));
         let told: Vec<_> = told.iter().filter(|words| words.starts_with("connection")).collect();
         let mut expected = vec![
@@ -303,39 +304,48 @@ fn connections_open_and_close_at_the_layers_that_say_so() {
 }
 
 #[test]
-fn whose_packet_it_is() {
+fn a_packet_is_of_its_connections_owner_and_without_a_handle_of_nobody() {
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
     start(&driver, 4);
-    let connect = callout(Layer::AuthConnect, Family::V4);
-    let out = callout(Layer::OutboundTransport, Family::V4);
-    let opened = |endpoint, process| FakeIndication {
-        endpoint: Some(endpoint),
-        process: Some(process),
-        ..FakeIndication::default()
-    };
-    driver.classify(connect, &opened(0x1_0000_0005, 9));
-    driver.classify(connect, &opened(5, 4));
+    connect(&driver, 0x1_0000_0005, 9);
+    // The System process stands for all drivers. It owns connections like every other process.
+    connect(&driver, 5, 4);
     read(&driver, reader);
-    let packet = |endpoint, process| {
+    let of = |endpoint, expected: &str| {
         let mut indication =
             outbound(Family::V4, protocol::ICMP, vec![FakeBuffer::new(&segment(1, 0), 0, 9)]);
-        (indication.endpoint, indication.process) = (endpoint, process);
-        driver.classify(out, &indication);
-        words(&read(&driver, reader)).pop()
+        indication.endpoint = endpoint;
+        indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
+        assert_eq!(words(&read(&driver, reader)), [format!("packet out {expected} 28")]);
     };
-    let of = |endpoint, process, expected: &str| {
-        assert_eq!(packet(endpoint, process), Some(format!("packet out {expected} 28")));
-    };
-    of(Some(0x1_0000_0005), None, "(Some(4294967301), Some(9))");
-    of(Some(5), None, "(Some(5), Some(4))");
-    of(Some(5), Some(9), "(Some(5), Some(9))");
-    of(Some(5), Some(4), "(Some(5), Some(4))");
-    of(None, Some(4), "(None, None)");
-    of(None, None, "(None, None)");
-    of(None, Some(77), "(None, Some(77))");
-    of(None, Some(u64::MAX), "(None, None)");
+    of(Some(0x1_0000_0005), "(Some(4294967301), Some(9))");
+    of(Some(5), "(Some(5), Some(4))");
+    of(None, "(None, None)");
+}
+
+#[test]
+fn a_handle_of_0_is_no_connection() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    read(&driver, reader);
+    connect(&driver, 0, 9);
+    let mut indication = outbound(Family::V4, protocol::UDP, vec![FakeBuffer::new(&segment(17, 0), 0, 9)]);
+    indication.endpoint = Some(0);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
+    let closed = FakeIndication { endpoint: Some(0), process: Some(9), ..FakeIndication::default() };
+    indicate(&driver, Layer::EndpointClosure, Family::V4, &closed);
+    assert_eq!(words(&read(&driver, reader)), ["packet out (None, None) 28"]);
+}
+
+#[test]
+#[should_panic(expected = "OutboundTransport has no ProcessId")]
+fn the_fake_refuses_what_is_not_documented() {
+    let driver = driver();
+    let indication = FakeIndication { process: Some(9), ..FakeIndication::default() };
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
 }
 
 #[test]
@@ -348,13 +358,13 @@ fn a_packet_waits_for_its_connections_owner_and_the_timer_lets_it_go() {
         let mut indication =
             outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 0), 0, 99)]);
         indication.endpoint = Some(endpoint);
-        driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+        indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     };
     packet(1);
     packet(2);
     assert_eq!(words(&read(&driver, reader)), ["connection 0x1 of 0 opens", "connection 0x2 of 0 opens"]);
     let owned = FakeIndication { endpoint: Some(1), process: Some(9), ..FakeIndication::default() };
-    driver.classify(callout(Layer::ResourceAssignment, Family::V4), &owned);
+    indicate(&driver, Layer::ResourceAssignment, Family::V4, &owned);
     assert_eq!(
         words(&read(&driver, reader)),
         ["connection 0x1 of 9 opens", "packet out (Some(1), Some(9)) 40"]
@@ -368,9 +378,8 @@ fn a_packet_waits_for_its_connections_owner_and_the_timer_lets_it_go() {
 fn without_a_reader_no_packet_is_looked_at() {
     messages();
     let driver = driver();
-    let unreadable = FakeBuffer { is_unreadable: true, ..FakeBuffer::default() };
-    let indication = outbound(Family::V4, protocol::TCP, vec![unreadable]);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    let indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::unreadable(&segment(6, 0))]);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     assert!(messages().is_empty());
 }
 
@@ -382,7 +391,7 @@ fn who_waits_for_the_lock_tells_no_time_before_that_of_the_timer_which_came_firs
     read(&driver, reader);
     let mut indication = outbound(Family::V4, protocol::TCP, vec![FakeBuffer::new(&segment(6, 0), 0, 99)]);
     indication.endpoint = Some(1);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     read(&driver, reader);
 
     // While this event reports the connection's owner, the timer on another processor takes the lock first.
@@ -392,7 +401,7 @@ fn who_waits_for_the_lock_tells_no_time_before_that_of_the_timer_which_came_firs
         timer.tick();
     });
     let owned = FakeIndication { endpoint: Some(1), process: Some(9), ..FakeIndication::default() };
-    driver.classify(callout(Layer::ResourceAssignment, Family::V4), &owned);
+    indicate(&driver, Layer::ResourceAssignment, Family::V4, &owned);
     let blocks = read(&driver, reader);
     assert_eq!(words(&blocks), ["packet out (Some(1), None) 40", "connection 0x1 of 9 opens"]);
     let ticked = START + 1_000_000_000;

@@ -113,23 +113,24 @@ fn the_event_is_set_when_an_empty_queue_gets_a_block() {
 
 #[test]
 fn filters_leave_packets_out() {
-    use common::{FakeBuffer, FakeIndication, callout, values};
+    use common::{FakeBuffer, FakeIndication, connect, indicate, values};
     use hone_driver::callouts::{Family, Layer};
     let driver = driver();
     let reader = open(&driver);
     start(&driver, 9);
     start(&driver, 10);
+    connect(&driver, 5, 9);
+    connect(&driver, 0x1_0000_0005, 10);
     read(&driver, reader);
     let packets = || {
-        for (endpoint, process) in [(5, 9), (0x1_0000_0005, 10)] {
+        for endpoint in [5, 0x1_0000_0005] {
             let indication = FakeIndication {
                 endpoint: Some(endpoint),
-                process: Some(process),
                 values: values(Layer::OutboundTransport, Family::V4, 250),
                 buffers: vec![FakeBuffer::new(b"x", 0, 1)],
                 ..FakeIndication::default()
             };
-            driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+            indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
         }
         let told = words(&read(&driver, reader));
         let of = |of: &str| told.iter().any(|words| words.starts_with(of));
@@ -154,7 +155,7 @@ fn filters_leave_packets_out() {
 
 #[test]
 fn a_list_of_open_connections_names_owners() {
-    use common::{FakeBuffer, FakeIndication, callout, values};
+    use common::{FakeBuffer, FakeIndication, indicate, values};
     use hone_driver::callouts::{Family, Layer};
     let driver = driver();
     let reader = open(&driver);
@@ -173,7 +174,7 @@ fn a_list_of_open_connections_names_owners() {
             buffers: vec![FakeBuffer::new(&datagram, 0, 8)],
             ..FakeIndication::default()
         };
-        driver.classify(callout(Layer::OutboundTransport, Family::V4), &indication);
+        indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
     }
     assert_eq!(
         words(&read(&driver, reader)),

@@ -1,9 +1,11 @@
 //! Passes the kernel's calls on to the driver, and converts the kernel's types into the driver's.
 
-use core::num::NonZeroUsize;
+use core::num::{NonZeroU64, NonZeroUsize};
 
 use hone_driver::callouts::CALLOUTS;
-use hone_driver::{Buffer, Handle, Indication, Process, Status, Value};
+use hone_driver::{
+    Buffer, ConnectionIndication, Handle, Indication, PacketIndication, Process, Status, Value,
+};
 use hone_wdm::callout::{self, Classification, Classify};
 use hone_wdm::irp::{self, Requests};
 use hone_wdm::net_buffer::NetBuffer;
@@ -119,25 +121,8 @@ struct Indicated<'a>(&'a Classification<'a>);
 struct Packet<'a>(NetBuffer<'a>);
 
 impl Indication for Indicated<'_> {
-    type Buffer<'b>
-        = Packet<'b>
-    where
-        Self: 'b;
-
-    fn endpoint(&self) -> Option<u64> {
+    fn endpoint(&self) -> Option<NonZeroU64> {
         self.0.endpoint()
-    }
-
-    fn process(&self) -> Option<u64> {
-        self.0.process()
-    }
-
-    fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
-        (self.0.ip_header(), self.0.transport_header())
-    }
-
-    fn included_header(&self) -> Option<&[u8]> {
-        self.0.included_header()
     }
 
     fn value(&self, index: usize) -> Option<Value> {
@@ -146,6 +131,27 @@ impl Indication for Indicated<'_> {
             callout::Value::U32(number) => Value::U32(number),
             callout::Value::Bytes16(bytes) => Value::Bytes16(bytes),
         })
+    }
+}
+
+impl ConnectionIndication for Indicated<'_> {
+    fn process(&self) -> Option<u64> {
+        self.0.process()
+    }
+}
+
+impl PacketIndication for Indicated<'_> {
+    type Buffer<'b>
+        = Packet<'b>
+    where
+        Self: 'b;
+
+    fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
+        (self.0.ip_header(), self.0.transport_header())
+    }
+
+    fn included_header(&self) -> Option<&[u8]> {
+        self.0.included_header()
     }
 
     fn buffers(&self) -> impl Iterator<Item = Packet<'_>> {

@@ -1,6 +1,7 @@
 //! Callouts of the Windows Filtering Platform. They inspect traffic and never decide about it.
 
 use core::ffi::c_void;
+use core::num::NonZeroU64;
 
 use crate::device::Device;
 use crate::net_buffer::NetBuffers;
@@ -39,14 +40,15 @@ impl Classification<'_> {
         self.metadata.currentMetadataValues & field != 0
     }
 
-    /// `transportEndpointHandle`.
+    /// `transportEndpointHandle`. The flag says only that the member is valid: 0 is no handle.
     #[must_use]
-    pub fn endpoint(&self) -> Option<u64> {
+    pub fn endpoint(&self) -> Option<NonZeroU64> {
         self.has(sys::FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE)
-            .then_some(self.metadata.transportEndpointHandle)
+            .then(|| NonZeroU64::new(self.metadata.transportEndpointHandle))
+            .flatten()
     }
 
-    /// `processId`.
+    /// `processId`. Only the layers that report connections have it.
     #[must_use]
     pub fn process(&self) -> Option<u64> {
         self.has(sys::FWPS_METADATA_FIELD_PROCESS_ID).then_some(self.metadata.processId)

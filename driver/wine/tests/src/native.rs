@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 
 use hone_engine::{
-    Config, Direction, Engine, Event, Filter, HostIdentity, Method, Owner, ProcessKey, ProcessStart, Read,
-    ReaderId, ReaderOptions, SectionInfo, SnapLength, StartKind,
+    Config, Direction, Engine, Event, Filter, HostIdentity, Owner, ProcessKey, ProcessStart, Read, ReaderId,
+    ReaderOptions, SectionInfo, SnapLength, StartKind,
 };
 use hone_packet::{Addresses, IpHeader, packet_checksums, transport_checksum};
 use hone_pcapng::{Block, HostId, Reader};
@@ -109,6 +109,8 @@ impl Native {
         let arguments: String;
         let bytes: Vec<u8>;
         let event = match step {
+            // 0 is no handle.
+            Step::Open(_, 0, _) | Step::Close(_, 0) => return,
             Step::Start { pid, parent, path, command_line, arguments: list } => {
                 arguments = list.iter().map(|argument| format!("{argument}\0")).collect();
                 let mut start =
@@ -128,13 +130,10 @@ impl Native {
             }
             Step::Packet(packet) => {
                 bytes = packet.whole();
-                let owner = packet
-                    .process
-                    .map_or(Owner::Ask, |pid| Owner::Process(key(&self.0, pid), Method::Creator));
                 Event::Packet(hone_engine::Packet {
                     at,
                     connection: packet.endpoint,
-                    owner,
+                    owner: Owner::Ask,
                     direction: if packet.is_outbound { Direction::Outbound } else { Direction::Inbound },
                     flags: 0,
                     original_length: u32::try_from(bytes.len()).expect("it is short"),

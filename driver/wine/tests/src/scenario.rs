@@ -36,7 +36,6 @@ fn segment(protocol: u8, payload: &[u8]) -> Vec<u8> {
 fn outbound(local: &str, remote: &str, protocol: u8, endpoint: u64, payload: &[u8], pieces: usize) -> Step {
     Step::Packet(Packet {
         endpoint: Some(endpoint),
-        process: None,
         is_outbound: true,
         local: address(local),
         remote: address(remote),
@@ -57,7 +56,6 @@ fn inbound(endpoint: u64, pieces: usize) -> Step {
     ];
     Step::Packet(Packet {
         endpoint: Some(endpoint),
-        process: None,
         is_outbound: false,
         local: address("10.0.0.1"),
         remote: address("10.0.0.2"),
@@ -74,7 +72,6 @@ fn loopback(endpoint: u64, pieces: usize) -> Step {
     let header = [0x45, 0, 0, 44, 0, 7, 0, 0, 64, 6, 0, 0, 127, 0, 0, 2, 127, 0, 0, 1];
     Step::Packet(Packet {
         endpoint: Some(endpoint),
-        process: None,
         is_outbound: false,
         local: address("127.0.0.1"),
         remote: address("127.0.0.2"),
@@ -109,6 +106,7 @@ pub fn everything() -> Vec<Step> {
         Step::Open(0, 77, 5000),
         Step::Open(0, WIDE, 5004),
         Step::Open(2, 79, 5004),
+        Step::Open(2, 0, 5004),
         outbound("10.0.0.1", "10.0.0.2", 6, 77, &payload, 7),
         outbound("10.0.0.1", "10.0.0.2", 17, WIDE, b"question", 1),
         inbound(WIDE, 1),
@@ -121,6 +119,7 @@ pub fn everything() -> Vec<Step> {
         outbound("10.0.0.1", "10.0.0.2", 1, 79, b"ping", 2),
         Step::Close(4, 77),
         Step::Close(8, 77),
+        Step::Close(4, 0),
         outbound("10.0.0.1", "10.0.0.2", 6, 77, b"late", 1),
         Step::End(5000),
         Step::Close(8, WIDE),
@@ -190,11 +189,8 @@ pub fn start_processes(driver: &mut Driver, first: u32, count: u32) {
     }
 }
 
-/// A packet that a process sends, with this number of payload bytes.
+/// A packet that leaves, with this number of payload bytes.
 #[must_use]
-pub fn packet(endpoint: u64, process: u32, payload: usize) -> Step {
-    let Step::Packet(packet) = outbound("10.0.0.1", "10.0.0.2", 17, endpoint, &vec![7; payload], 1) else {
-        unreachable!("it is a packet")
-    };
-    Step::Packet(Packet { process: Some(process), ..packet })
+pub fn packet(endpoint: u64, payload: usize) -> Step {
+    outbound("10.0.0.1", "10.0.0.2", 17, endpoint, &vec![7; payload], 1)
 }

@@ -36,8 +36,6 @@ pub enum Step {
 pub struct Packet {
     /// Handle of the endpoint.
     pub endpoint: Option<u64>,
-    /// The process, if the packet's metadata name it.
-    pub process: Option<u32>,
     /// Whether the packet is outgoing.
     pub is_outbound: bool,
     /// This host's address.
@@ -101,7 +99,6 @@ impl Packet {
         let mut command = format!("classify {place} protocol={}", self.protocol);
         let mut add = |key: &str, value: String| command.push_str(&format!(" {key}={value}"));
         self.endpoint.iter().for_each(|endpoint| add("endpoint", endpoint.to_string()));
-        self.process.iter().for_each(|process| add("process", process.to_string()));
         add("local", hex(&octets(self.local)));
         add("remote", hex(&octets(self.remote)));
         if !self.is_outbound {

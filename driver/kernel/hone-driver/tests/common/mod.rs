@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub(crate) mod hostile;
+mod indication;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,12 +10,11 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
 
 use hone_api::Operation;
-use hone_driver::callouts::{CALLOUTS, Callout, Family, Layer};
-use hone_driver::{
-    Buffer, Control, Driver, Handle, Host, Indication, Kernel, Level, Lock, Process, Purpose, Signal, Status,
-    Value,
-};
+use hone_driver::{Control, Driver, Handle, Host, Kernel, Level, Lock, Process, Purpose, Signal, Status};
 use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
+
+#[allow(unused_imports, reason = "each test uses its part")]
+pub(crate) use indication::{FakeBuffer, FakeIndication, callout, connect, indicate, v6, values};
 
 /// The time on the fake clock, unless a test sets another.
 pub(crate) const START: u64 = 1_700_000_000_000_000_000;
@@ -142,107 +142,6 @@ pub(crate) fn start(driver: &Driver<Fake>, pid: u32) {
 
 pub(crate) fn utf16(text: &str) -> Vec<u16> {
     text.encode_utf16().collect()
-}
-
-pub(crate) fn callout(layer: Layer, family: Family) -> &'static Callout {
-    CALLOUTS
-        .iter()
-        .find(|callout| (callout.layer, callout.family) == (layer, family))
-        .expect("it is in the table")
-}
-
-/// One packet, in pieces; the first `headroom` bytes are in front of the data.
-#[derive(Clone, Default)]
-pub(crate) struct FakeBuffer {
-    pub(crate) pieces: Vec<Vec<u8>>,
-    pub(crate) headroom: usize,
-    pub(crate) is_unreadable: bool,
-}
-
-impl FakeBuffer {
-    pub(crate) fn new(bytes: &[u8], headroom: usize, piece: usize) -> Self {
-        Self { pieces: bytes.chunks(piece).map(<[u8]>::to_vec).collect(), headroom, is_unreadable: false }
-    }
-}
-
-impl Buffer for &FakeBuffer {
-    fn headroom(&self) -> usize {
-        self.headroom
-    }
-
-    fn length(&self) -> usize {
-        self.pieces.iter().map(Vec::len).sum::<usize>() - self.headroom
-    }
-
-    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
-        let mut skip = self.headroom.checked_sub(back).expect("not beyond the headroom");
-        (!self.is_unreadable).then(|| {
-            self.pieces.iter().map(move |piece| {
-                let skipped = skip.min(piece.len());
-                skip -= skipped;
-                &piece[skipped..]
-            })
-        })
-    }
-}
-
-#[derive(Clone, Default)]
-pub(crate) struct FakeIndication {
-    pub(crate) endpoint: Option<u64>,
-    pub(crate) process: Option<u64>,
-    pub(crate) ip: Option<usize>,
-    pub(crate) transport: Option<usize>,
-    pub(crate) included: Option<Vec<u8>>,
-    pub(crate) values: Vec<Option<Value>>,
-    pub(crate) buffers: Vec<FakeBuffer>,
-}
-
-impl Indication for FakeIndication {
-    type Buffer<'a> = &'a FakeBuffer;
-
-    fn endpoint(&self) -> Option<u64> {
-        self.endpoint
-    }
-
-    fn process(&self) -> Option<u64> {
-        self.process
-    }
-
-    fn header_lengths(&self) -> (Option<usize>, Option<usize>) {
-        (self.ip, self.transport)
-    }
-
-    fn included_header(&self) -> Option<&[u8]> {
-        self.included.as_deref()
-    }
-
-    fn value(&self, index: usize) -> Option<Value> {
-        self.values.get(index).copied().flatten()
-    }
-
-    fn buffers(&self) -> impl Iterator<Item = &FakeBuffer> {
-        self.buffers.iter()
-    }
-}
-
-/// The fixed values of a packet between this host (10.0.0.1 or fd00::1) and 10.0.0.2 or fd00::2.
-pub(crate) fn values(layer: Layer, family: Family, protocol: u8) -> Vec<Option<Value>> {
-    let (local, remote) = match family {
-        Family::V4 => (Value::U32(0x0A00_0001), Value::U32(0x0A00_0002)),
-        Family::V6 => (Value::Bytes16(v6(1)), Value::Bytes16(v6(2))),
-    };
-    let (kind, protocol) = (Some(Value::U8(1)), Some(Value::U8(protocol)));
-    match layer {
-        Layer::OutboundTransport => vec![protocol, Some(local), kind, Some(remote)],
-        _ => vec![protocol, Some(local), Some(remote), kind],
-    }
-}
-
-pub(crate) fn v6(last: u8) -> [u8; 16] {
-    let mut address = [0; 16];
-    address[0] = 0xFD;
-    address[15] = last;
-    address
 }
 
 pub(crate) fn control(

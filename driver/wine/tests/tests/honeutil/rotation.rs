@@ -56,10 +56,11 @@ fn files_are_rotated_by_size_compressed_and_the_oldest_removed() {
     let files = driver.files();
     let arguments = ["--rotate-size", "1M", "--max-files", "2", "--compress"];
     let honeutil = driver.record(&files, "a.pcapng", &arguments);
+    driver.stand_in.step(NOW, &Step::Open(0, 7, 5000));
     for round in 1..=4 {
         // More than fits into one file. Data that waits when the file is full is still part of it.
         for at in 0..20 {
-            driver.stand_in.step(NOW + (round * 100 + at) * 1_000_000, &packet(7, 5000, 60_000));
+            driver.stand_in.step(NOW + (round * 100 + at) * 1_000_000, &packet(7, 60_000));
         }
         wait("next file", || (newest(&files) >= round).then_some(()));
     }
@@ -84,15 +85,15 @@ fn files_are_rotated_by_time_and_together_hold_everything_once() {
     driver.stand_in.set_clock(NOW);
     let files = driver.files();
     let honeutil = driver.record(&files, "a.pcapng", &["--rotate-time", "1s"]);
+    driver.stand_in.step(NOW, &Step::Open(0, 7, 5000));
     // Each packet has a different length, so that it can be recognized. Some packets are recorded before a file ends,
     // some after the next file has begun.
     let mut sent = 0;
     while newest(&files) < 3 {
         assert!(sent < 60_000, "no next file: {:?}", files.list());
-        driver.stand_in.step(
-            NOW + 1_000_000 * (sent + 1),
-            &packet(7, 5000, usize::try_from(sent).expect("it is small")),
-        );
+        driver
+            .stand_in
+            .step(NOW + 1_000_000 * (sent + 1), &packet(7, usize::try_from(sent).expect("it is small")));
         sent += 1;
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -57,7 +57,8 @@ fn top_draws_who_talks_and_ends_with_q() {
     let command_line = "talker 1";
     let start = Step::Start { pid: 5000, parent: 4, path: r"C:\talker.exe", command_line, arguments: &[] };
     driver.stand_in.step(NOW + 1, &start);
-    driver.stand_in.step(NOW + 2, &packet(7, 5000, 1000));
+    driver.stand_in.step(NOW + 2, &Step::Open(0, 7, 5000));
+    driver.stand_in.step(NOW + 3, &packet(7, 1000));
     top.await_drawn("talker.exe");
     top.keys.write_all(b"q").expect("the terminal takes keys");
     assert_eq!(top.honeutil.end().code, Some(0));
