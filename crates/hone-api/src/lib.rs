@@ -25,7 +25,7 @@
 //! documentation. That document does not contain numbers and layouts. Hone takes them from the original's published
 //! interface header (October 2015, with packing of 4): device type, function numbers, methods and access of the control
 //! codes ([`Operation`]), [`OriginalConnection`] and [`OriginalStatistics`]. So a program written for the original
-//! works unchanged. All else is Hone's own: the operations from 0x900 on, [`Statistics`], [`ConnectionRecord`], and
+//! works unchanged. All else is Hone's own: the operations from 0x900 to 0xBFF, [`Statistics`], [`ConnectionRecord`], and
 //! every bound.
 //!
 //! # Versions
@@ -51,14 +51,14 @@ mod statistics;
 
 pub use connection::{ConnectionRecord, OpenConnection, OpenConnections};
 pub use error::{Allowed, BufferTooSmall, ReplyError, RequestError};
-pub use hone_types::{Family, Mechanism, Method, NoOwner, PerKind, SnapLength};
+pub use hone_types::{Family, LogLevels, Mechanism, Method, NoOwner, PerKind, SnapLength, UnknownLevel};
 pub use layout::Fixed;
 pub use list::List;
 pub use operation::{Access, ControlCode, Operation, Transfer, UnknownOperation};
 pub use original::{OriginalConnection, OriginalStatistics};
-pub use reply::{ApiVersion, Reply, snap_length};
+pub use reply::{ApiVersion, Reply, log_levels, snap_length};
 pub use request::{ConnectionIds, DataEvent, Request};
 pub use statistics::{Held, NO_READER, ReaderStatistics, Statistics};
 
 /// The version of this interface: major and minor number.
-pub const API_VERSION: (u16, u16) = (1, 1);
+pub const API_VERSION: (u16, u16) = (1, 2);

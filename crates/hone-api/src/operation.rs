@@ -147,6 +147,10 @@ operations! {
     SetOpenConnections2 = 0x905, ReadWrite, Buffered, "IOCTL_HONE_SET_OPEN_CONNECTIONS_2",
     /// Output: [`Statistics`](crate::Statistics).
     GetStatistics2 = 0x906, Read, Buffered, "IOCTL_HONE_GET_STATISTICS_2",
+    /// Sets which messages the service writes. Input: u32, a mask of [`LogLevels`](crate::LogLevels).
+    SetLogLevels = 0xB02, ReadWrite, Buffered, "IOCTL_HONE_SET_LOG_LEVELS",
+    /// Output: u32, a mask of [`LogLevels`](crate::LogLevels).
+    GetLogLevels = 0xB03, Read, Buffered, "IOCTL_HONE_GET_LOG_LEVELS",
 }
 
 impl Operation {
@@ -159,7 +163,7 @@ impl Operation {
     /// Whether the original has this operation, too.
     #[must_use]
     pub const fn is_original(self) -> bool {
-        !matches!(self.number(), 0x900..0xA00)
+        !matches!(self.number(), 0x900..0xC00)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Replies: what a service answers, and its bytes.
 
-use hone_types::SnapLength;
+use hone_types::{LogLevels, SnapLength};
 
 use crate::layout::{Bytes, layout};
 use crate::{API_VERSION, BufferTooSmall, Operation, OriginalStatistics, ReplyError, Statistics};
@@ -53,6 +53,20 @@ pub fn snap_length(reply: &[u8]) -> Result<SnapLength, ReplyError> {
     )
 }
 
+/// Reads the reply to [`Operation::GetLogLevels`]. Bits that this crate does not know are ignored: a newer service may
+/// have more levels.
+///
+/// # Errors
+/// [`ReplyError::Length`]: it is too short. Bytes after the number are ignored.
+pub fn log_levels(reply: &[u8]) -> Result<LogLevels, ReplyError> {
+    let mask = reply.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) & LogLevels::ALL);
+    mask.and_then(|mask| LogLevels::from_mask(mask).ok()).ok_or(ReplyError::Length {
+        operation: Operation::GetLogLevels,
+        length: reply.len(),
+        minimum: u32::BYTES,
+    })
+}
+
 /// The service's answer to a request that it has carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,6 +81,8 @@ pub enum Reply<'a> {
     Statistics(&'a Statistics),
     /// To [`Operation::GetVersion`].
     Version(ApiVersion),
+    /// To [`Operation::GetLogLevels`].
+    LogLevels(LogLevels),
 }
 
 impl Reply<'_> {
@@ -76,7 +92,7 @@ impl Reply<'_> {
     pub const fn len(&self) -> usize {
         match self {
             Self::Done => 0,
-            Self::SnapLength(_) => u32::BYTES,
+            Self::SnapLength(_) | Self::LogLevels(_) => u32::BYTES,
             Self::OriginalStatistics(_) => OriginalStatistics::BYTES,
             Self::Statistics(_) => Statistics::REPLY_LENGTH,
             Self::Version(_) => ApiVersion::BYTES,
@@ -99,6 +115,7 @@ impl Reply<'_> {
             Self::OriginalStatistics(statistics) => statistics.put(buffer),
             Self::Statistics(statistics) => statistics.put_reply(buffer),
             Self::Version(version) => version.put(buffer),
+            Self::LogLevels(levels) => levels.mask().put(buffer),
         }
         Ok(needed)
     }
@@ -109,7 +126,7 @@ impl Operation {
     #[must_use]
     pub const fn reply_length(self) -> usize {
         match self {
-            Self::GetSnapLength => u32::BYTES,
+            Self::GetSnapLength | Self::GetLogLevels => u32::BYTES,
             Self::GetStatistics => OriginalStatistics::BYTES,
             Self::GetStatistics2 => Statistics::REPLY_LENGTH,
             Self::GetVersion => ApiVersion::BYTES,

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU64;
 
-use hone_types::SnapLength;
+use hone_types::{LogLevels, SnapLength};
 
 use crate::layout::Bytes;
 use crate::limits::{HARD_MAX_RING_BYTES, MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS, MIN_RING_BYTES};
@@ -94,6 +94,10 @@ pub enum Request<'a> {
     GetStatistics2,
     /// [`Operation::SetRingBytes`].
     SetRingBytes(u32),
+    /// [`Operation::SetLogLevels`].
+    SetLogLevels(LogLevels),
+    /// [`Operation::GetLogLevels`].
+    GetLogLevels,
     /// [`Operation::GetVersion`].
     GetVersion,
 }
@@ -120,6 +124,7 @@ impl<'a> Request<'a> {
             Operation::GetStatistics => none(Self::GetStatistics),
             Operation::GetStatistics2 => none(Self::GetStatistics2),
             Operation::GetVersion => none(Self::GetVersion),
+            Operation::GetLogLevels => none(Self::GetLogLevels),
             Operation::FilterConnections => {
                 ids(operation, input).map(ConnectionIds::Bits32).map(Self::FilterConnections)
             }
@@ -157,6 +162,16 @@ impl<'a> Request<'a> {
                 }
                 Ok(Self::SetRingBytes(bytes))
             }
+            Operation::SetLogLevels => {
+                let mask: u32 = number(operation, input)?;
+                LogLevels::from_mask(mask).map(Self::SetLogLevels).map_err(|_| RequestError::Value {
+                    operation,
+                    what: "mask of the log levels",
+                    at: 0,
+                    value: mask.into(),
+                    allowed: Allowed::Range(0, LogLevels::ALL.into()),
+                })
+            }
         }
     }
 
@@ -179,6 +194,8 @@ impl<'a> Request<'a> {
             Self::GetStatistics => Operation::GetStatistics,
             Self::GetStatistics2 => Operation::GetStatistics2,
             Self::SetRingBytes(_) => Operation::SetRingBytes,
+            Self::SetLogLevels(_) => Operation::SetLogLevels,
+            Self::GetLogLevels => Operation::GetLogLevels,
             Self::GetVersion => Operation::GetVersion,
         }
     }
@@ -200,6 +217,7 @@ impl<'a> Request<'a> {
             | Self::GetSnapLength
             | Self::GetStatistics
             | Self::GetStatistics2
+            | Self::GetLogLevels
             | Self::GetVersion => (0, &[]),
             Self::FilterConnections(ConnectionIds::Bits32(ids))
             | Self::FilterProcesses(ids)
@@ -208,6 +226,7 @@ impl<'a> Request<'a> {
                 (0, ids.bytes())
             }
             Self::SetSnapLength(length) => (small(length.number().into(), u32::BYTES), &[]),
+            Self::SetLogLevels(levels) => (small(levels.mask().into(), u32::BYTES), &[]),
             Self::SetRingBytes(value) | Self::SetDataEvent(DataEvent::Bits32(value)) => {
                 (small((*value).into(), u32::BYTES), &[])
             }

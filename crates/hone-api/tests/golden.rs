@@ -7,7 +7,9 @@ use hone_api::{
     Operation, OriginalConnection, OriginalStatistics, PerKind, ReaderStatistics, Reply, ReplyError, Request,
     SnapLength, Statistics, Transfer, UnknownOperation, limits,
 };
-use hone_api::{BufferTooSmall, ConnectionIds, ConnectionRecord, DataEvent, Family, List, OpenConnections};
+use hone_api::{
+    BufferTooSmall, ConnectionIds, ConnectionRecord, DataEvent, Family, List, LogLevels, OpenConnections,
+};
 
 /// `CTL_CODE` as the Windows headers define it.
 fn ctl_code(device_type: u32, function: u32, method: u32, access: u32) -> u32 {
@@ -37,7 +39,7 @@ fn control_codes_are_the_originals() {
 
 #[test]
 fn every_operation_is_found_by_its_numbers() {
-    assert_eq!(Operation::ALL.len(), 16);
+    assert_eq!(Operation::ALL.len(), 18);
     for &operation in Operation::ALL {
         assert_eq!(Operation::try_from(operation.number()), Ok(operation));
         let code = operation.control_code();
@@ -292,13 +294,14 @@ fn kinds_are_at_their_numbers() {
 fn replies() {
     let (all, original) = (statistics(), statistics().to_original());
     let version = ApiVersion::of_service([0, 1, 0, 0]);
-    assert_eq!(version.encode(), [1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(version.encode(), [1, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
     let replies = [
         (Operation::MarkRestart, Reply::Done, vec![]),
         (Operation::GetSnapLength, Reply::SnapLength(SnapLength::lenient(96)), vec![96, 0, 0, 0]),
         (Operation::GetStatistics, Reply::OriginalStatistics(&original), original.encode().to_vec()),
         (Operation::GetStatistics2, Reply::Statistics(&all), all.reply().to_vec()),
         (Operation::GetVersion, Reply::Version(version), version.encode().to_vec()),
+        (Operation::GetLogLevels, Reply::LogLevels(LogLevels::default()), vec![7, 0, 0, 0]),
     ];
     for (operation, reply, expected) in replies {
         let mut buffer = [0xEE; 1000];
@@ -360,6 +363,8 @@ fn requests() {
         (Request::GetStatistics, vec![]),
         (Request::GetStatistics2, vec![]),
         (Request::SetRingBytes(1 << 20), vec![0, 0, 16, 0]),
+        (Request::SetLogLevels(LogLevels::default()), vec![7, 0, 0, 0]),
+        (Request::GetLogLevels, vec![]),
         (Request::GetVersion, vec![]),
     ];
     for (request, expected) in requests {

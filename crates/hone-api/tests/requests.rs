@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hone_api::{
-    ConnectionIds, Family, List, OpenConnection, OpenConnections, Operation, Request, RequestError,
-    SnapLength, Statistics, limits,
+    ConnectionIds, Family, List, LogLevels, OpenConnection, OpenConnections, Operation, Request,
+    RequestError, SnapLength, Statistics, limits,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -60,6 +60,28 @@ fn ring_sizes_within_bounds() {
         &u32::to_le_bytes((16 << 20) + 1),
         "IOCTL_HONE_SET_RING_BYTES: the size of the ring buffer at byte 0 is 16777217; allowed: 1024 to 16777216",
     );
+}
+
+#[test]
+fn log_levels_are_a_mask_that_always_has_errors() {
+    for (mask, levels) in [(0, 1), (6, 7), (0x1F, 0x1F)] {
+        let input = u32::to_le_bytes(mask);
+        let request = Request::parse(Operation::SetLogLevels, &input);
+        let expected = LogLevels::from_mask(mask).expect("they are levels");
+        assert_eq!((request, expected.mask()), (Ok(Request::SetLogLevels(expected)), levels));
+    }
+    refused(
+        Operation::SetLogLevels,
+        &u32::to_le_bytes(0x20),
+        "IOCTL_HONE_SET_LOG_LEVELS: the mask of the log levels at byte 0 is 32; allowed: 0 to 31",
+    );
+    refused(Operation::SetLogLevels, &[7], "IOCTL_HONE_SET_LOG_LEVELS: the input has 1 bytes; allowed: 4");
+    assert_eq!(
+        hone_api::log_levels(&[0xE4, 0, 0, 0, 9]).map(LogLevels::mask),
+        Ok(5),
+        "newer ones are ignored"
+    );
+    assert!(hone_api::log_levels(&[7, 0, 0]).is_err());
 }
 
 #[test]

@@ -14,14 +14,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hone_api::{API_VERSION, ApiVersion, OriginalStatistics, Request, SnapLength, Statistics};
+use hone_api::{API_VERSION, ApiVersion, LogLevels, OriginalStatistics, Request, SnapLength, Statistics};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::error::ReaderError;
 use crate::frames::{Got, Incoming};
-use crate::level::LogLevels;
 use crate::patience::{Wait, Watch, Watcher};
 use crate::protocol::{Attach, Extra, Header, Kind, MAX_TEXT_BYTES, MemoryRow, Refusal};
 
@@ -346,10 +345,8 @@ impl Connection {
     /// # Errors
     /// The connection fails.
     pub fn log_levels(&mut self) -> Result<LogLevels, ReaderError> {
-        let reply = self.extra(Extra::GetLogLevels, &[])?;
-        let mask = reply.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-        mask.and_then(|mask| LogLevels::from_mask(mask).ok())
-            .ok_or_else(|| ReaderError::protocol("log levels that are not understood"))
+        let reply = self.control(&Request::GetLogLevels)?;
+        hone_api::log_levels(&reply).map_err(|error| ReaderError::protocol(error.to_string()))
     }
 
     /// Sets which messages the service writes to its log, until it ends or reads its configuration again.
@@ -357,7 +354,7 @@ impl Connection {
     /// # Errors
     /// The connection fails.
     pub fn set_log_levels(&mut self, levels: LogLevels) -> Result<(), ReaderError> {
-        self.extra(Extra::SetLogLevels, &levels.mask().to_le_bytes()).map(drop)
+        self.control(&Request::SetLogLevels(levels)).map(drop)
     }
 
     /// What the service uses memory for.

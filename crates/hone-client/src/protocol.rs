@@ -118,10 +118,7 @@ numbers! {
         Attach = 0xB00,
         /// Ends the stream. No input, no output.
         Detach = 0xB01,
-        /// Sets the log levels. Input: u32 mask.
-        SetLogLevels = 0xB02,
-        /// Output: u32 mask.
-        GetLogLevels = 0xB03,
+        // 0xB02 and 0xB03 are operations of every system: SetLogLevels and GetLogLevels.
         /// Output: [`MemoryRow`]s.
         GetMemory = 0xB04,
         /// Stops the service. Input: u32, 1: even while readers are attached, else 0.

@@ -1,6 +1,8 @@
 //! Carries out control requests. Each is checked and prepared first, then done with the lock.
 
-use hone_api::{ApiVersion, ConnectionIds, OpenConnections, OriginalStatistics, Reply, Request, Statistics};
+use hone_api::{
+    ApiVersion, ConnectionIds, LogLevels, OpenConnections, OriginalStatistics, Reply, Request, Statistics,
+};
 use hone_engine::{
     Detached, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError, PreparedFilter,
     ProcessKey, ReaderId, RestartError, RingBytesError, SnapLength, UnknownReader, fallible,
@@ -37,6 +39,12 @@ pub trait Shell {
 
     /// What only the service itself knows of the statistics, at this time.
     fn service(&self, now: Nanos) -> Service;
+
+    /// Which messages the service writes.
+    fn log_levels(&self) -> LogLevels;
+
+    /// Sets which messages the service writes, from now on.
+    fn set_log_levels(&self, levels: LogLevels);
 }
 
 /// What work is done for, where a system distinguishes it.
@@ -72,6 +80,10 @@ pub enum Answer {
         /// Those that are used.
         known: usize,
     },
+    /// From now on, the service writes these messages.
+    NewLogLevels(LogLevels),
+    /// The service writes these messages.
+    LogLevels(LogLevels),
     /// The reader's snap length.
     SnapLength(SnapLength),
     /// The service's version.
@@ -87,7 +99,10 @@ impl Answer {
     #[must_use]
     pub const fn reply(&self) -> Reply<'_> {
         match self {
-            Self::Done | Self::RingBytes(_) | Self::OpenConnections { .. } => Reply::Done,
+            Self::Done | Self::RingBytes(_) | Self::OpenConnections { .. } | Self::NewLogLevels(_) => {
+                Reply::Done
+            }
+            Self::LogLevels(levels) => Reply::LogLevels(*levels),
             Self::SnapLength(length) => Reply::SnapLength(*length),
             Self::Version(version) => Reply::Version(*version),
             Self::OriginalStatistics(statistics) => Reply::OriginalStatistics(statistics),
@@ -165,6 +180,11 @@ pub fn carry_out<S: Shell>(
                 |bytes| shell.locked(Purpose::Read, |queue, _| queue.engine.set_default_ring_bytes(bytes));
             Answer::RingBytes(set(bytes as usize).map_err(Refused::RingBytes)?)
         }
+        Request::SetLogLevels(levels) => {
+            shell.set_log_levels(levels);
+            Answer::NewLogLevels(levels)
+        }
+        Request::GetLogLevels => Answer::LogLevels(shell.log_levels()),
         Request::SetOpenConnections(list) => set_open_connections(shell, list).map_err(Refused::OpenList)?,
         _ => return Err(Refused::Unsupported),
     })

@@ -5,7 +5,7 @@ use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-use hone_api::{DataEvent, Operation, Request, Statistics};
+use hone_api::{DataEvent, LogLevels, Operation, Request, Statistics};
 use windows_sys::Win32::Foundation::{
     GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
@@ -116,6 +116,16 @@ impl Device {
         let mut reply = [0; Statistics::REPLY_LENGTH];
         let filled = self.control(Operation::GetStatistics2.control_code().0, &[], &mut reply)?;
         Statistics::parse(&reply[..filled]).map_err(io::Error::other)
+    }
+
+    /// Which messages the driver writes.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn log_levels(&self) -> io::Result<LogLevels> {
+        let mut reply = [0; 4];
+        let filled = self.control(Operation::GetLogLevels.control_code().0, &[], &mut reply)?;
+        hone_api::log_levels(&reply[..filled]).map_err(io::Error::other)
     }
 
     /// Makes the driver set this event when there is something to read again; `None`: no event any more. The event is

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use hone_api::LogLevels;
 use hone_api::limits::{MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS};
 use hone_engine::{Engine, Nanos, SnapLength};
 use hone_linux::Mechanism;
@@ -259,6 +260,14 @@ impl Shell for Hub {
             max_block_bytes: self.max_block_bytes,
             mechanism: self.mechanism.get().copied(),
         }
+    }
+
+    fn log_levels(&self) -> LogLevels {
+        log::levels()
+    }
+
+    fn set_log_levels(&self, levels: LogLevels) {
+        log::set_levels(levels);
     }
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use hone_api::{Operation, Request};
+use hone_client::Refusal;
 use hone_client::protocol::{Asked, Attach, Extra, number};
-use hone_client::{LogLevels, Refusal};
 use hone_engine::{
     AttachError, FilterError, OpenListError, PreparedFilter, ReaderId, RestartError, RingBuffer, SnapLength,
 };
@@ -13,10 +13,10 @@ use hone_queue::{Answer, Refused as RefusedByQueue};
 
 use crate::hub::{Attached, Hub, Phase};
 use crate::input::Refused;
+use crate::memory_report;
 use crate::peer::Peer;
 use crate::places::{NoPlace, Place, Room};
 use crate::session::Session;
-use crate::{log, memory_report};
 
 /// The output, or why the request is refused.
 type Output = Result<Vec<u8>, Refused>;
@@ -60,7 +60,7 @@ const fn of_all_readers(asked: Asked) -> Option<&'static str> {
         Asked::Control(Operation::SetOpenConnections | Operation::SetOpenConnections2) => {
             "the list of open connections"
         }
-        Asked::Extra(Extra::SetLogLevels) => "log levels",
+        Asked::Control(Operation::SetLogLevels) => "log levels",
         Asked::Extra(Extra::Stop) => "stop",
         _ => return None,
     })
@@ -99,6 +99,7 @@ impl Session {
             Answer::OpenConnections { listed, known } => {
                 tracing::info!("{} lists {listed} open connections, {known} of running processes", self.peer);
             }
+            Answer::NewLogLevels(levels) => tracing::info!("{} sets the log levels to {levels}", self.peer),
             _ => {}
         }
         let reply = answer.reply();
@@ -135,17 +136,6 @@ impl Session {
                 }
                 self.detach();
                 Ok(Vec::new())
-            }
-            Extra::SetLogLevels => {
-                let mask = number("log levels", input).map_err(wrong)?;
-                let levels = LogLevels::from_mask(mask).map_err(|error| wrong(error.to_string()))?;
-                log::set_levels(levels);
-                tracing::info!("{} sets the log levels to {levels}", self.peer);
-                Ok(Vec::new())
-            }
-            Extra::GetLogLevels => {
-                none("log levels")?;
-                Ok(log::levels().mask().to_le_bytes().to_vec())
             }
             Extra::GetMemory => {
                 none("memory report")?;

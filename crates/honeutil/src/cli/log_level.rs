@@ -1,15 +1,16 @@
-//! `honeutil log-level`: shows or sets which messages honed logs.
+//! `honeutil log-level`: shows or sets which messages the service writes.
 
 use std::process::ExitCode;
 
-use hone_client::LogLevels;
+use hone_api::{LogLevels, Request, UnknownLevel};
 
 use super::service_choice::ServiceAddress;
 use crate::messages::print;
 use crate::platform::Service;
 use crate::record::control::Control;
 
-/// Show or set which messages honed logs
+#[cfg_attr(not(windows), doc = "Show or set which messages honed logs")]
+#[cfg_attr(windows, doc = "Show or set which messages the driver writes")]
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = NOTES)]
 pub struct LogLevelArgs {
@@ -23,6 +24,7 @@ pub struct LogLevelArgs {
 }
 
 /// Below the help.
+#[cfg(target_os = "linux")]
 const NOTES: &str = "\
 Levels:
   error        0x01  something failed; always logged
@@ -38,16 +40,35 @@ Examples:
   honeutil log-level warning,verbose
   honeutil log-level 0x1f";
 
+/// Below the help.
+#[cfg(windows)]
+const NOTES: &str = "\
+Levels:
+  error        0x01  something failed; always written
+  warning      0x02  something is weaker than it should be
+  information  0x04  processes, and readers that come and go
+  verbose      0x08  each connection
+  lock-status  0x10  the lock is taken, and released
+  The driver writes to the kernel debugger. A message is shown if its level is
+  set here and in the kernel's mask for IHVDRIVER, which at first has errors
+  only. Unless set, all levels are on here: then only that mask decides. The
+  setting takes effect at once, and stays after a restart.
+
+Examples:
+  honeutil log-level
+  honeutil log-level warning,verbose
+  honeutil log-level 0x1f";
+
 fn log_levels(text: &str) -> Result<LogLevels, String> {
-    text.parse().map_err(|error: hone_client::UnknownLevel| error.to_string())
+    text.parse().map_err(|error: UnknownLevel| error.to_string())
 }
 
 pub(super) fn run(args: &LogLevelArgs) -> anyhow::Result<ExitCode> {
-    let mut honed = Service::open(&args.service, &Control::new())?;
+    let mut service = Service::open(&args.service, &Control::new())?;
     if let Some(levels) = args.levels {
-        honed.connection().set_log_levels(levels)?;
+        service.control(&Request::SetLogLevels(levels))?;
     }
-    let levels = honed.connection().log_levels()?;
+    let levels = service.log_levels()?;
     print(&format!("{:#04x} {levels}\n", levels.mask()))
 }
 

@@ -6,13 +6,11 @@
 pub(crate) mod completions;
 pub mod get_stats;
 pub mod install;
-#[cfg(target_os = "linux")]
 pub mod log_level;
 pub(crate) mod man;
 pub mod parse;
 pub mod read;
 pub mod repair;
-#[cfg(target_os = "linux")]
 pub mod ring_size;
 pub mod send_conns;
 pub mod service_choice;
@@ -65,9 +63,7 @@ pub enum Command {
     Top(top::TopArgs),
     GetStats(get_stats::StatsArgs),
     SendConns(send_conns::ConnsArgs),
-    #[cfg(target_os = "linux")]
     LogLevel(log_level::LogLevelArgs),
-    #[cfg(target_os = "linux")]
     RingSize(ring_size::RingSizeArgs),
     Start(start::StartArgs),
     Stop(stop::StopArgs),
@@ -104,9 +100,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Top(args) => top::run(args),
         Command::GetStats(args) => get_stats::run(args),
         Command::SendConns(args) => send_conns::run(args),
-        #[cfg(target_os = "linux")]
         Command::LogLevel(args) => log_level::run(args),
-        #[cfg(target_os = "linux")]
         Command::RingSize(args) => ring_size::run(args),
         Command::Start(args) => start::run(args),
         Command::Stop(args) => stop::run(args),

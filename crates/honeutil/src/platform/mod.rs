@@ -8,7 +8,7 @@
 //! | [`manage`] | the service installed, started, stopped, removed; on Linux a folder, for there it is files and a group |
 //! | [`open_connections()`] | which process has which socket open |
 //! | [`mod@file`], [`signals`], [`terminal`], [`host`], `accounts` | files and pipes; Ctrl-C and its like; width of the terminal; name and clock; names of users |
-//! | [`arguments`], [`SERVICE`], `SERVICE_DROPS` | the command line, and words for messages |
+//! | [`arguments`], [`SERVICE`], `SERVICE_DROPS`, [`MAX_RING_BYTES`] | the command line, words for messages, a bound |
 //!
 //! Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which exports its parsers to
 //! the fuzz targets.

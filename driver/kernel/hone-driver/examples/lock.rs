@@ -65,6 +65,10 @@ impl Kernel for Here {
         Err(Status::INVALID_HANDLE)
     }
 
+    fn keep(_: hone_driver::Setting, _: u32) -> Result<(), Status> {
+        Ok(())
+    }
+
     fn charge(_: Purpose) {}
 
     fn shows(_: Level) -> bool {

@@ -1,10 +1,12 @@
 //! The driver as a whole: the state that its four modules share. `lib.rs` lists which caller runs at which IRQL.
 
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::fmt;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
+use hone_api::LogLevels;
 use hone_engine::Nanos;
 
-use crate::kernel::{Kernel, Lock, Purpose, log};
+use crate::kernel::{Kernel, Level, Lock, Purpose, log};
 use crate::queue_manager::State;
 use crate::{Host, Status};
 
@@ -14,6 +16,8 @@ pub struct Driver<K: Kernel> {
     /// Number of attached readers. A copy of the number under the lock, for callers that need it without the lock.
     pub(crate) readers: AtomicUsize,
     pub(crate) loaded: Nanos,
+    /// The mask of the log levels.
+    log_levels: AtomicU32,
 }
 
 impl<K: Kernel> Driver<K> {
@@ -23,7 +27,52 @@ impl<K: Kernel> Driver<K> {
     /// There is not enough memory.
     pub fn new(host: &Host) -> Result<Self, Status> {
         let loaded = K::now();
-        Ok(Self { state: K::Lock::new(State::new(host, loaded)?), readers: AtomicUsize::new(0), loaded })
+        Ok(Self {
+            state: K::Lock::new(State::new(host, loaded)?),
+            readers: AtomicUsize::new(0),
+            loaded,
+            log_levels: AtomicU32::new(LogLevels::ALL),
+        })
+    }
+
+    /// Which messages the driver writes, if the kernel's mask shows them, too.
+    #[must_use]
+    pub fn log_levels(&self) -> LogLevels {
+        LogLevels::from_mask(self.log_levels.load(Relaxed)).unwrap_or(LogLevels::all())
+    }
+
+    /// Sets which messages the driver writes. At the start, all: then the kernel's mask alone decides.
+    pub fn set_log_levels(&self, levels: LogLevels) {
+        self.log_levels.store(levels.mask(), Relaxed);
+    }
+
+    /// Takes over the mask of log levels that the registry contains, if there is one. All levels stay on if it has a bit
+    /// that is no level.
+    pub fn restore_log_levels(&self, mask: Option<u32>) {
+        match mask.map(LogLevels::from_mask) {
+            None => {}
+            Some(Ok(levels)) => self.set_log_levels(levels),
+            Some(Err(_)) => {
+                let mask = mask.unwrap_or_default();
+                log!(
+                    self,
+                    Warning,
+                    "LogLevels is {mask:#x}; allowed: 0 to {:#x}. All are used",
+                    LogLevels::ALL
+                );
+            }
+        }
+    }
+
+    /// Whether messages of this level are shown; at any IRQL.
+    pub(crate) fn shows(&self, level: Level) -> bool {
+        self.log_levels.load(Relaxed) & level.bit() != 0 && K::shows(level)
+    }
+
+    /// Writes a message to the kernel debugger; at any IRQL.
+    #[expect(clippy::unused_self, reason = "the driver's messages")]
+    pub(crate) fn show(&self, level: Level, message: fmt::Arguments<'_>) {
+        K::show(level, message);
     }
 
     /// Number of attached readers.
@@ -45,7 +94,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Takes the lock, reads the time, and runs `work`.
     pub(crate) fn locked<R>(&self, purpose: Purpose, work: impl FnOnce(&mut State<K::Event>) -> R) -> R {
-        log!(K, LockStatus, "{purpose:?} takes the lock");
+        log!(self, LockStatus, "{purpose:?} takes the lock");
         let result = self.state.with(|state| {
             K::charge(purpose);
             state.now = K::now();
@@ -53,13 +102,13 @@ impl<K: Kernel> Driver<K> {
             K::charge(Purpose::Driver);
             result
         });
-        log!(K, LockStatus, "{purpose:?} has released the lock");
+        log!(self, LockStatus, "{purpose:?} has released the lock");
         result
     }
 }
 
-impl<K: Kernel> core::fmt::Debug for Driver<K> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl<K: Kernel> fmt::Debug for Driver<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("readers", &self.readers()).finish_non_exhaustive()
     }
 }

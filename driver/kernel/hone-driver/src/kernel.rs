@@ -3,15 +3,17 @@
 use core::fmt;
 use core::num::NonZeroU64;
 
+use hone_api::LogLevels;
 use hone_engine::Nanos;
 
 use crate::Status;
 
-/// Severity of a message. Its number is the bit of the kernel's mask that shows it ("Viewing Debugging Output").
+/// Severity of a message. Its number is the bit that shows it: in the kernel's mask ("Viewing Debugging Output") and in
+/// [`LogLevels`]. A message is shown if both have the bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Level {
-    /// Something was lost or does not work. Always shown.
+    /// Something was lost or does not work. Always among the log levels.
     Error = 0,
     /// Something went wrong, but the driver has made up for it.
     Warning = 1,
@@ -21,6 +23,28 @@ pub enum Level {
     Verbose = 3,
     /// The lock was taken or released.
     LockStatus = 4,
+}
+
+impl Level {
+    /// The level's bit.
+    pub(crate) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+const _: () = {
+    assert!(Level::Error.bit() == LogLevels::ERROR && Level::Warning.bit() == LogLevels::WARNING);
+    assert!(Level::Information.bit() == LogLevels::INFORMATION && Level::Verbose.bit() == LogLevels::VERBOSE);
+    assert!(Level::LockStatus.bit() == LogLevels::LOCK_STATUS);
+};
+
+/// A setting that is kept in the registry, so that it outlasts the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// Ring buffer of readers that attach from now on, bytes. Read whenever a reader attaches.
+    RingBytes,
+    /// The mask of the [`LogLevels`]. Read when the driver is loaded.
+    LogLevels,
 }
 
 /// The work that is being done. Memory that is allocated meanwhile gets this purpose's pool tag ("Viewing Pool
@@ -79,22 +103,28 @@ pub trait Kernel: 'static {
     /// There is no such handle, or it is not an event, or the process may not set it.
     fn event(handle: NonZeroU64) -> Result<Self::Event, Status>;
 
+    /// Keeps the value of a setting. At PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// The registry cannot be written.
+    fn keep(setting: Setting, value: u32) -> Result<(), Status>;
+
     /// Sets the purpose of memory that is allocated from now on. Called after the lock is taken, or before a list is
     /// allocated for a request; called with [`Purpose::Driver`] when the work is done.
     fn charge(purpose: Purpose);
 
-    /// Whether messages of this level are shown; at any IRQL.
+    /// Whether the kernel's mask shows messages of this level; at any IRQL.
     fn shows(level: Level) -> bool;
 
     /// Writes a message to the kernel debugger; at any IRQL.
     fn show(level: Level, message: fmt::Arguments<'_>);
 }
 
-/// Writes a message, but formats it only if messages of its level are shown.
+/// Writes a message of a [`Driver`](crate::Driver), but formats it only if messages of its level are shown.
 macro_rules! log {
-    ($kernel:ty, $level:ident, $($message:tt)+) => {
-        if <$kernel>::shows($crate::Level::$level) {
-            <$kernel>::show($crate::Level::$level, format_args!($($message)+));
+    ($driver:expr, $level:ident, $($message:tt)+) => {
+        if $driver.shows($crate::Level::$level) {
+            $driver.show($crate::Level::$level, format_args!($($message)+));
         }
     };
 }

@@ -15,7 +15,7 @@
 //! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_named`], [`Driver::process_ended`], [`Driver::wants_image`] |
 //! | I/O manager, for a program's request | PASSIVE_LEVEL | [`Driver::open`], [`Driver::close`], [`Driver::read`], [`Driver::control`] |
 //! | timer's DPC | DISPATCH_LEVEL | [`Driver::tick`] |
-//! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::process_found`], drop |
+//! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::restore_log_levels`], [`Driver::process_found`], drop |
 //!
 //! # The lock
 //!
@@ -60,7 +60,7 @@ pub use hone_api::callouts;
 pub use config::{MAX_BLOCK_BYTES, MAX_CONNECTIONS, MAX_PROCESSES, READ_BYTES};
 pub use driver::Driver;
 pub use host::Host;
-pub use kernel::{Kernel, Level, Lock, Purpose, Signal};
+pub use kernel::{Kernel, Level, Lock, Purpose, Setting, Signal};
 pub use network_monitor::{Buffer, ConnectionIndication, Indication, PacketIndication, Value};
 pub use process_monitor::Process;
 pub use read_interface::{Control, Handle};

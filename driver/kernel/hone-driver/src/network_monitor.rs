@@ -80,7 +80,7 @@ impl<K: Kernel> Driver<K> {
     fn opened(&self, indication: &impl ConnectionIndication) {
         let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
-        log!(K, Verbose, "connection {connection:#x} of process {process:?} opens");
+        log!(self, Verbose, "connection {connection:#x} of process {process:?} opens");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let owner = process.map(|pid| key(&state.queue.engine, pid));
@@ -92,7 +92,7 @@ impl<K: Kernel> Driver<K> {
     fn closed(&self, indication: &impl ConnectionIndication) {
         let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
-        log!(K, Verbose, "connection {connection:#x} of process {process:?} closes");
+        log!(self, Verbose, "connection {connection:#x} of process {process:?} closes");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let process = process.map(|pid| key(&state.queue.engine, pid));
@@ -112,7 +112,7 @@ impl<K: Kernel> Driver<K> {
             match prepare(callout, indication, &buffer) {
                 Some(packet) => self.packet(&packet, direction, connection),
                 None => {
-                    log!(K, Warning, "a packet of connection {connection:?} cannot be read");
+                    log!(self, Warning, "a packet of connection {connection:?} cannot be read");
                     self.locked(Purpose::Packet, |state| state.lose_packet());
                 }
             }

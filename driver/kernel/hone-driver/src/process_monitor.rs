@@ -53,14 +53,14 @@ impl Texts {
 impl<K: Kernel> Driver<K> {
     /// Records that a process starts.
     pub fn process_started(&self, process: &Process<'_>) {
-        log!(K, Information, "process {} starts", process.pid);
+        log!(self, Information, "process {} starts", process.pid);
         self.process(process, StartKind::Started, false);
     }
 
     /// Adds details to a process whose start was recorded without a path: the path, and whatever else is known now.
     /// Values that are `None` stay as they were.
     pub fn process_named(&self, process: &Process<'_>) {
-        log!(K, Information, "process {} is named", process.pid);
+        log!(self, Information, "process {} is named", process.pid);
         self.process(process, StartKind::Supplemented, false);
     }
 
@@ -72,7 +72,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Records that a process ends.
     pub fn process_ended(&self, pid: u32) {
-        log!(K, Information, "process {pid} ends");
+        log!(self, Information, "process {pid} ends");
         self.locked(Purpose::Process, |state| {
             let at = state.now;
             state.take_nameless(pid);
@@ -90,7 +90,7 @@ impl<K: Kernel> Driver<K> {
 
     fn process(&self, process: &Process<'_>, kind: StartKind, is_listed: bool) {
         let Ok(texts) = Texts::of(process) else {
-            log!(K, Error, "no memory to record that process {} starts", process.pid);
+            log!(self, Error, "no memory to record that process {} starts", process.pid);
             self.locked(Purpose::Process, |state| {
                 state.lost.processes += 1;
                 state.queue.engine.report_source_drops(state.lost);

@@ -4,14 +4,15 @@
 //! A read never waits. It returns what is available; it returns nothing (length 0) when there is no data, or at the end
 //! of a section.
 
+use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering::Relaxed;
 
 use hone_api::limits::{MAX_FILTER_IDS, MAX_RING_BYTES, MIN_RING_BYTES};
-use hone_api::{ControlCode, DataEvent, Mechanism, Operation, Request};
+use hone_api::{ControlCode, DataEvent, LogLevels, Mechanism, Operation, Request};
 use hone_engine::{Nanos, Read, ReaderId, RingBuffer, SnapLength};
 use hone_queue::{Answer, Service, Shell};
 
-use crate::kernel::{Kernel, Purpose, Signal, log};
+use crate::kernel::{Kernel, Purpose, Setting, Signal, log};
 use crate::queue_manager::{self, Readers};
 use crate::{Driver, MAX_BLOCK_BYTES, READ_BYTES, Status, config};
 
@@ -39,6 +40,9 @@ impl Handle {
     }
 }
 
+/// The allowed sizes of a ring buffer, in bytes.
+const RING_BYTES: RangeInclusive<u32> = MIN_RING_BYTES..=MAX_RING_BYTES;
+
 /// A control request, as the I/O manager hands it over.
 #[derive(Debug)]
 pub struct Control<'a> {
@@ -54,23 +58,25 @@ pub struct Control<'a> {
 }
 
 impl<K: Kernel> Driver<K> {
-    /// Attaches a reader. `ring_bytes` is the ring buffer size from the registry, if one is set there.
+    /// Attaches a reader. `ring_bytes` is the ring buffer size from the registry, if one is set there. It is then the
+    /// size for all readers that attach from now on.
     ///
     /// # Errors
     /// There are too many readers, or there is not enough memory.
     pub fn open(&self, ring_bytes: Option<u32>) -> Result<Handle, Status> {
-        let allowed = MIN_RING_BYTES..=MAX_RING_BYTES;
         let ring_bytes = ring_bytes.filter(|bytes| {
-            let is_allowed = allowed.contains(bytes);
+            let is_allowed = RING_BYTES.contains(bytes);
             if !is_allowed {
-                log!(K, Warning, "RingBufferSize is {bytes}; allowed: {allowed:?}. The default is used");
+                log!(self, Warning, "RingBufferSize is {bytes}; allowed: {RING_BYTES:?}. It is not used");
             }
             is_allowed
         });
         // The time to make a ring buffer grows with its size. It is made without the lock, because under the lock
         // (DISPATCH_LEVEL) other processors would wait for it.
-        let ring_bytes = ring_bytes.map(|bytes| bytes as usize);
-        let ring_bytes = self.locked(Purpose::Reader, |state| state.queue.engine.ring_bytes(ring_bytes));
+        let ring_bytes = self.locked(Purpose::Reader, |state| match ring_bytes {
+            Some(bytes) => state.queue.engine.set_default_ring_bytes(bytes as usize),
+            None => state.queue.engine.ring_bytes(None),
+        });
         let ring = RingBuffer::new(ring_bytes.map_err(|_| Status::INVALID_PARAMETER)?)
             .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         let attached = self.locked(Purpose::Reader, |state| {
@@ -82,7 +88,7 @@ impl<K: Kernel> Driver<K> {
         });
         // A ring buffer or event that was not used is freed here, without the lock.
         let number = attached.map_err(|(error, _ring, _event)| Status::from(error))?.get();
-        log!(K, Information, "reader {number} attaches");
+        log!(self, Information, "reader {number} attaches");
         let number = usize::try_from(number).ok().and_then(|number| number.checked_add(1));
         number.map(Handle).ok_or(Status::INSUFFICIENT_RESOURCES)
     }
@@ -94,7 +100,7 @@ impl<K: Kernel> Driver<K> {
             self.readers.store(state.queue.readers(), Relaxed);
             closed
         });
-        log!(K, Information, "reader {} detaches", handle.reader().get());
+        log!(self, Information, "reader {} detaches", handle.reader().get());
         // The event and the ring buffer are freed here, without the lock.
         let Some((_event, detached)) = closed else { return false };
         if let Some(detached) = detached {
@@ -124,7 +130,8 @@ impl<K: Kernel> Driver<K> {
     ///
     /// # Errors
     /// [`Status::INVALID_DEVICE_REQUEST`]: there is no such operation. [`Status::INVALID_PARAMETER`]: the input is
-    /// malformed. [`Status::BUFFER_TOO_SMALL`]: the output does not fit. Other errors: the operation failed.
+    /// malformed. [`Status::BUFFER_TOO_SMALL`]: the output does not fit. Other errors: the operation failed, or a
+    /// setting cannot be kept.
     pub fn control(&self, handle: Handle, control: Control<'_>) -> Result<usize, Status> {
         let Control { code, buffer, input, output } = control;
         let operation = Operation::try_from(ControlCode(code)).map_err(|_| Status::INVALID_DEVICE_REQUEST)?;
@@ -134,15 +141,23 @@ impl<K: Kernel> Driver<K> {
         }
         let given = buffer.get(..input).ok_or(Status::INVALID_PARAMETER)?;
         let request = Request::parse(operation, given).map_err(|error| {
-            log!(K, Warning, "reader {}: {error}", handle.reader().get());
+            log!(self, Warning, "reader {}: {error}", handle.reader().get());
             Status::INVALID_PARAMETER
         })?;
+        // Kept first: what cannot be kept is refused, and then nothing has changed.
+        match request {
+            Request::SetRingBytes(bytes) if RING_BYTES.contains(&bytes) => {
+                K::keep(Setting::RingBytes, bytes)?
+            }
+            Request::SetLogLevels(levels) => K::keep(Setting::LogLevels, levels.mask())?,
+            _ => {}
+        }
         let answer = match request {
             Request::SetDataEvent(event) => self.set_event(handle, event).map(|()| Answer::Done)?,
             request => hone_queue::carry_out(&Locked(self), Some(handle.reader()), &request)?,
         };
         if let Answer::OpenConnections { listed, known } = answer {
-            log!(K, Information, "{listed} open connections listed, {known} of running processes");
+            log!(self, Information, "{listed} open connections listed, {known} of running processes");
         }
         answer.reply().encode(&mut buffer[..room]).map_err(|_| Status::BUFFER_TOO_SMALL)
     }
@@ -195,6 +210,14 @@ impl<K: Kernel> Shell for Locked<'_, K> {
             max_block_bytes: MAX_BLOCK_BYTES,
             mechanism: Some(Mechanism::Callouts),
         }
+    }
+
+    fn log_levels(&self) -> LogLevels {
+        self.0.log_levels()
+    }
+
+    fn set_log_levels(&self, levels: LogLevels) {
+        self.0.set_log_levels(levels);
     }
 }
 

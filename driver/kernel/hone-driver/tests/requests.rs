@@ -11,8 +11,8 @@ mod common;
 use std::sync::atomic::Ordering::Relaxed;
 
 use common::{Fake, control, driver, event, open, read, set_now, start, words};
-use hone_api::{Operation, OriginalStatistics, Statistics};
-use hone_driver::{Control, Driver, Handle, READ_BYTES, Status};
+use hone_api::{LogLevels, Operation, OriginalStatistics, Statistics};
+use hone_driver::{Control, Driver, Handle, READ_BYTES, Setting, Status};
 
 #[test]
 fn a_section_ends_at_a_mark_and_the_next_begins() {
@@ -45,7 +45,7 @@ fn each_reader_has_its_own_snap_length_filters_and_ring() {
         let reply = control(&driver, reader, Operation::GetStatistics, &[], 80).expect("there is room");
         let original = OriginalStatistics::parse(&reply).expect("it is sound");
         assert_eq!(u64::from(original.reader_ring_bytes), ring_bytes);
-        assert_eq!((original.readers, original.ring_bytes), (2, 16_384));
+        assert_eq!((original.readers, original.ring_bytes), (2, 131_072), "the size in the registry now");
     }
 }
 
@@ -75,9 +75,56 @@ fn a_ring_size_out_of_range_is_not_used_and_said() {
     let reader = open(&driver);
     let set = |bytes: u32| control(&driver, reader, Operation::SetRingBytes, &bytes.to_le_bytes(), 0);
     assert_eq!((set(32_768), set(1 << 20)), (Ok(vec![]), Err(Status::INVALID_PARAMETER)));
+    assert_eq!(common::kept(), [(Setting::RingBytes, 32_768)], "a refused one is not kept");
     let later = open(&driver);
     let reply = control(&driver, later, Operation::GetStatistics2, &[], 4096).expect("there is room");
     assert_eq!(Statistics::parse(&reply).expect("it is sound").reader.ring_bytes, 32_768);
+}
+
+#[test]
+fn the_log_levels_take_effect_at_once_and_are_kept() {
+    let driver = driver();
+    common::messages();
+    let reader = open(&driver);
+    let levels = || control(&driver, reader, Operation::GetLogLevels, &[], 4);
+    let set = |mask: u32| control(&driver, reader, Operation::SetLogLevels, &mask.to_le_bytes(), 0);
+    assert_eq!(levels(), Ok(vec![0x1F, 0, 0, 0]), "at first, the kernel's mask alone decides");
+    start(&driver, 9);
+    assert!(common::messages().iter().any(|message| message == "Information: process 9 starts"));
+    assert_eq!((set(0x02), levels()), (Ok(vec![]), Ok(vec![3, 0, 0, 0])));
+    assert_eq!(common::kept(), [(Setting::LogLevels, 3)]);
+    start(&driver, 10);
+    assert_eq!(common::messages(), [""; 0]);
+    assert_eq!(control(&driver, reader, Operation::SetSnapLength, &[], 0), Err(Status::INVALID_PARAMETER));
+    assert!(common::messages()[0].starts_with("Warning: reader 0: "));
+    assert_eq!((set(0x20), levels()), (Err(Status::INVALID_PARAMETER), Ok(vec![3, 0, 0, 0])));
+    assert_eq!(common::kept(), []);
+}
+
+#[test]
+fn a_setting_that_cannot_be_kept_is_refused_and_changes_nothing() {
+    let driver = driver();
+    let reader = open(&driver);
+    common::fill_registry(true);
+    for (operation, value) in [(Operation::SetRingBytes, 2048_u32), (Operation::SetLogLevels, 1)] {
+        let answer = control(&driver, reader, operation, &value.to_le_bytes(), 0);
+        assert_eq!(answer, Err(Status::INSUFFICIENT_RESOURCES));
+    }
+    let reply = control(&driver, reader, Operation::GetStatistics2, &[], 4096).expect("there is room");
+    assert_eq!(Statistics::parse(&reply).expect("it is sound").ring_bytes, 16_384);
+    assert_eq!(driver.log_levels(), LogLevels::all());
+}
+
+#[test]
+fn log_levels_of_the_registry_are_used_if_they_are_levels() {
+    let driver = driver();
+    common::messages();
+    for (mask, expected) in [(None, 0x1F), (Some(0x20), 0x1F), (Some(6), 7), (Some(0x40), 7)] {
+        driver.restore_log_levels(mask);
+        assert_eq!(driver.log_levels().mask(), expected, "{mask:?}");
+        let is_said = common::messages().iter().any(|message| message.starts_with("Warning: LogLevels is "));
+        assert_eq!(is_said, mask.is_some_and(|mask| mask > 0x1F), "{mask:?}");
+    }
 }
 
 #[test]
@@ -257,6 +304,8 @@ fn a_detached_reader_is_unknown() {
         let concerns_all = matches!(
             operation,
             Operation::SetRingBytes
+                | Operation::SetLogLevels
+                | Operation::GetLogLevels
                 | Operation::SetOpenConnections
                 | Operation::SetOpenConnections2
                 | Operation::GetVersion

@@ -4,17 +4,18 @@ use core::num::{NonZeroU64, NonZeroUsize};
 
 use hone_driver::callouts::CALLOUTS;
 use hone_driver::{
-    Buffer, ConnectionIndication, Handle, Indication, PacketIndication, Process, Status, Value,
+    Buffer, ConnectionIndication, Handle, Indication, PacketIndication, Process, Setting, Status, Value,
 };
 use hone_wdm::callout::{self, Classification, Classify};
 use hone_wdm::irp::{self, Requests};
 use hone_wdm::net_buffer::NetBuffer;
 use hone_wdm::notify::{Processes, Started};
 use hone_wdm::timer::Tick;
-use hone_wdm::{NTSTATUS, process, registry, sys, wide};
+use hone_wdm::{NTSTATUS, process, sys};
 
 use crate::kernel::PROCESS_MONITOR;
 use crate::load::{self, HONE};
+use crate::settings;
 
 /// Implements all callbacks that the kernel calls.
 pub(crate) struct Calls;
@@ -33,9 +34,7 @@ fn hone() -> Result<&'static load::Hone, NTSTATUS> {
 
 impl Requests for Calls {
     fn open() -> Result<NonZeroUsize, NTSTATUS> {
-        let ring_bytes =
-            registry::number(wide!("\\Registry\\Machine\\SOFTWARE\\PNNL\\Hone"), wide!("RingBufferSize"));
-        let handle = hone()?.driver.open(ring_bytes).map_err(refused)?;
+        let handle = hone()?.driver.open(settings::number(Setting::RingBytes)).map_err(refused)?;
         hone()?.permit_unload();
         NonZeroUsize::new(handle.context()).ok_or(sys::STATUS_INVALID_HANDLE)
     }

@@ -3,9 +3,11 @@
 use core::fmt;
 use core::num::NonZeroU64;
 
-use hone_driver::{Kernel, Level, Lock, Purpose, Signal, Status};
+use hone_driver::{Kernel, Level, Lock, Purpose, Setting, Signal, Status};
 use hone_wdm::pool::{self, Tag};
 use hone_wdm::{debug, event, lock, time};
+
+use crate::settings;
 
 /// Memory of the driver itself.
 pub(crate) const DRIVER: Tag = Tag::new(*b"Hone");
@@ -60,6 +62,10 @@ impl Kernel for Windows {
 
     fn event(handle: NonZeroU64) -> Result<Event, Status> {
         event::Event::from_handle(handle).map(Event).map_err(|status| Status(status.cast_unsigned()))
+    }
+
+    fn keep(setting: Setting, value: u32) -> Result<(), Status> {
+        settings::keep(setting, value).map_err(|status| Status(status.cast_unsigned()))
     }
 
     fn charge(purpose: Purpose) {

@@ -2,7 +2,7 @@
 //! them.
 
 use hone_driver::callouts::CALLOUTS;
-use hone_driver::{Driver, Host, Process, security};
+use hone_driver::{Driver, Host, Process, Setting, security};
 use hone_wdm::callout::Callouts;
 use hone_wdm::device::{self, Device};
 use hone_wdm::global::Global;
@@ -10,10 +10,11 @@ use hone_wdm::lock::SpinLock;
 use hone_wdm::notify::{ImageNotify, ProcessNotify};
 use hone_wdm::sys::{DRIVER_UNLOAD, GUID};
 use hone_wdm::timer::{Running, Timer};
-use hone_wdm::{NTSTATUS, pool, process, registry, system, time, wide};
+use hone_wdm::{NTSTATUS, pool, process, system, time, wide};
 
 use crate::glue::Calls;
 use crate::kernel::{PROCESS_MONITOR, Windows};
+use crate::settings;
 
 /// How often held packets are checked for expiry, in milliseconds.
 const TICK: i32 = 250;
@@ -61,9 +62,10 @@ pub(crate) fn load(object: device::Driver, unload: DRIVER_UNLOAD) -> Result<(), 
         service_pack: version.service_pack,
         is_server: version.is_server,
         architecture: if cfg!(target_arch = "aarch64") { "ARM" } else { "x86" },
-        id: host_id(),
+        id: settings::host_id(),
     };
     let driver = Driver::new(&host).map_err(|status| status.0.cast_signed())?;
+    driver.restore_log_levels(settings::number(Setting::LogLevels));
     HONE.set(Hone { driver, object: SpinLock::new(object), unload });
     match resources(object) {
         Ok(resources) => {
@@ -136,18 +138,4 @@ fn find_processes() {
     if let Err(status) = found {
         hone_wdm::debug::show(0, format_args!("running processes cannot be listed: {status:#x}"));
     }
-}
-
-/// The host's identity. It is made when the driver is loaded for the first time, and stored in the key of the service,
-/// because other parts of the registry are not available when the system starts.
-fn host_id() -> [u8; 16] {
-    let key = wide!("\\Registry\\Machine\\SYSTEM\\CurrentControlSet\\Services\\hone");
-    let name = wide!("SystemId");
-    registry::binary(key, name).unwrap_or_else(|| {
-        let id = system::new_id();
-        if let Err(status) = registry::set_binary(key, name, &id) {
-            hone_wdm::debug::show(1, format_args!("the host's identity cannot be kept: {status:#x}"));
-        }
-        id
-    })
 }

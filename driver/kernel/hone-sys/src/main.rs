@@ -6,6 +6,7 @@
 mod glue;
 mod kernel;
 mod load;
+mod settings;
 
 use hone_wdm::NTSTATUS;
 use hone_wdm::device::Driver;

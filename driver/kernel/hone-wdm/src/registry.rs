@@ -11,6 +11,7 @@ const KEY_SET_VALUE: u32 = 2;
 const PARTIAL: u32 = 2;
 const REG_BINARY: u32 = 3;
 const REG_DWORD: u32 = 4;
+const REG_OPTION_NON_VOLATILE: u32 = 0;
 
 /// A handle of the kernel. It is closed when dropped.
 #[derive(Debug)]
@@ -89,11 +90,48 @@ pub fn set_binary<const LENGTH: usize>(
     name: &[u16],
     data: &[u8; LENGTH],
 ) -> Result<(), NTSTATUS> {
-    let key = open(path, KEY_SET_VALUE)?;
+    set(&open(path, KEY_SET_VALUE)?, name, REG_BINARY, data)
+}
+
+/// Sets a `REG_DWORD`. Makes the key if it is missing; the key above it must exist.
+///
+/// # Errors
+/// The key above does not exist, or the key must not be written.
+pub fn set_number(path: &[u16], name: &[u16], number: u32) -> Result<(), NTSTATUS> {
+    set(&create(path, KEY_SET_VALUE)?, name, REG_DWORD, &number.to_le_bytes())
+}
+
+/// Makes a key unless it exists. The key above it must exist.
+///
+/// # Errors
+/// The key above does not exist, or must not be written.
+pub fn create_key(path: &[u16]) -> Result<(), NTSTATUS> {
+    create(path, KEY_QUERY_VALUE).map(drop)
+}
+
+fn create(path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
+    let path = Unicode::new(path);
+    let attributes = attributes(path.as_ptr());
+    let mut key = ptr::null_mut();
+    // SAFETY: the attributes and the path they point to live until the call returns; the rest may be null or 0.
+    let status = unsafe {
+        sys::ZwCreateKey(
+            &raw mut key,
+            access,
+            &raw const attributes,
+            0,
+            ptr::null(),
+            REG_OPTION_NON_VOLATILE,
+            ptr::null_mut(),
+        )
+    };
+    crate::check(status).map(|()| Handle(key))
+}
+
+fn set(key: &Handle, name: &[u16], kind: u32, data: &[u8]) -> Result<(), NTSTATUS> {
     let name = Unicode::new(name);
-    let length = u32::try_from(LENGTH).map_err(|_| sys::STATUS_BUFFER_TOO_SMALL)?;
+    let length = u32::try_from(data.len()).map_err(|_| sys::STATUS_BUFFER_TOO_SMALL)?;
     // SAFETY: the key is open, name and data live until the call returns, and the data has that length.
-    let status =
-        unsafe { sys::ZwSetValueKey(key.0, name.as_ptr(), 0, REG_BINARY, data.as_ptr().cast(), length) };
+    let status = unsafe { sys::ZwSetValueKey(key.0, name.as_ptr(), 0, kind, data.as_ptr().cast(), length) };
     crate::check(status)
 }

@@ -177,6 +177,12 @@ impl Driver {
         self.wine.create_service();
     }
 
+    /// Removes the log levels from the registry, if they are there.
+    pub fn forget_log_levels(&self) {
+        let key = r"HKLM\SYSTEM\CurrentControlSet\Services\hone";
+        self.wine.run("reg", &["delete", key, "/v", "LogLevels", "/f"]);
+    }
+
     /// Sets the ring buffer size for readers that open the device from now on. `None` removes the setting.
     ///
     /// # Panics

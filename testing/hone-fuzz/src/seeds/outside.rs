@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use hone_api::{List, Operation, Request, SnapLength};
+use hone_api::{List, LogLevels, Operation, Request, SnapLength};
 use hone_client::protocol::{Attach, Extra, Header, Kind, MemoryRow};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, Interface,
@@ -220,6 +220,8 @@ fn requests() -> Vec<Vec<u8>> {
         Request::GetStatistics,
         Request::GetStatistics2,
         Request::SetRingBytes(1 << 16),
+        Request::GetLogLevels,
+        Request::SetLogLevels(LogLevels::default()),
     ];
     let mut frames = vec![frame(Kind::Request, Extra::Attach.number(), 1, &Attach::default().encode())];
     frames.extend((2..).zip(requests).map(|(number, request)| {
@@ -234,13 +236,7 @@ fn requests() -> Vec<Vec<u8>> {
         20,
         &1_u32.to_le_bytes().iter().copied().chain([0; 72]).collect::<Vec<_>>(),
     ));
-    for (extra, input) in [
-        (Extra::GetMemory, &[][..]),
-        (Extra::GetLogLevels, &[]),
-        (Extra::SetLogLevels, &[6, 0, 0, 0]),
-        (Extra::Detach, &[]),
-        (Extra::Stop, &[0; 4]),
-    ] {
+    for (extra, input) in [(Extra::GetMemory, &[][..]), (Extra::Detach, &[]), (Extra::Stop, &[0; 4])] {
         frames.push(frame(Kind::Request, extra.number(), 30, input));
     }
     frames

@@ -21,6 +21,8 @@ pub use open_source::open_source;
 pub use service::Service;
 pub use std::env::args_os as arguments;
 
+/// The largest ring buffer that readers of the service can have, bytes.
+pub const MAX_RING_BYTES: u32 = hone_api::limits::HARD_MAX_RING_BYTES;
 /// What records and is read from, as messages name it.
 pub const SERVICE: &str = "honed";
 /// Where it loses something, and what to do: before it, and in its ring buffers.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hone_api::{Request, Statistics};
+use hone_api::{LogLevels, Request, Statistics};
 use hone_client::{Connection, ReaderError, Waiting, Watch, protocol};
 
 use crate::cli::service_choice::ServiceAddress;
@@ -34,6 +34,14 @@ impl Service {
     /// honed refuses, or is gone.
     pub fn statistics(&mut self) -> Result<Statistics, ReaderError> {
         self.0.statistics()
+    }
+
+    /// Which messages it writes.
+    ///
+    /// # Errors
+    /// honed refuses, or is gone.
+    pub fn log_levels(&mut self) -> Result<LogLevels, ReaderError> {
+        self.0.log_levels()
     }
 
     /// Makes a request that has no reply.

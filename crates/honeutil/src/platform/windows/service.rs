@@ -2,12 +2,14 @@
 
 use std::io;
 
-use hone_api::{Request, Statistics};
+use hone_api::{LogLevels, Request, Statistics};
 use hone_windows::device::Device;
 
 use crate::cli::service_choice::ServiceAddress;
 use crate::record::control::Control;
 
+/// `ERROR_INVALID_FUNCTION`: the driver does not know the operation.
+const UNKNOWN_OPERATION: i32 = 1;
 /// `ERROR_FILE_NOT_FOUND`: there is no such device.
 const NOT_FOUND: i32 = 2;
 /// `ERROR_ACCESS_DENIED`.
@@ -23,6 +25,9 @@ pub enum DriverError {
     /// The user is not an administrator.
     #[error("only administrators may use the driver: run this in a command prompt opened as administrator")]
     Denied,
+    /// It does not know the operation.
+    #[error("the driver does not know {0}: it is older than this honeutil. Install the same version of both")]
+    Older(&'static str),
     /// It refuses something.
     #[error("the driver refuses {what}: {source}")]
     Refused {
@@ -38,6 +43,7 @@ pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> DriverError {
     move |source| match source.raw_os_error() {
         Some(NOT_FOUND) => DriverError::NotRunning,
         Some(DENIED) => DriverError::Denied,
+        Some(UNKNOWN_OPERATION) => DriverError::Older(what),
         _ => DriverError::Refused { what, source },
     }
 }
@@ -73,11 +79,33 @@ impl Service {
         statistics(&self.0)
     }
 
+    /// Which messages it writes, if the kernel's mask shows them, too.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn log_levels(&mut self) -> Result<LogLevels, DriverError> {
+        self.0.log_levels().map_err(refused("its log levels"))
+    }
+
     /// Makes a request that has no reply.
     ///
     /// # Errors
     /// The driver refuses.
     pub fn control(&mut self, request: &Request<'_>) -> Result<(), DriverError> {
         self.0.request(request).map_err(refused("the request"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_an_older_driver_does_not_know_is_said_so() {
+        let error = refused("its log levels")(io::Error::from_raw_os_error(UNKNOWN_OPERATION));
+        assert_eq!(
+            error.to_string(),
+            "the driver does not know its log levels: it is older than this honeutil. Install the same version of both"
+        );
     }
 }

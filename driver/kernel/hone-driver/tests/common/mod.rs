@@ -10,7 +10,9 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
 
 use hone_api::Operation;
-use hone_driver::{Control, Driver, Handle, Host, Kernel, Level, Lock, Process, Purpose, Signal, Status};
+use hone_driver::{
+    Control, Driver, Handle, Host, Kernel, Level, Lock, Process, Purpose, Setting, Signal, Status,
+};
 use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
 
 #[allow(unused_imports, reason = "each test uses its part")]
@@ -27,6 +29,9 @@ thread_local! {
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
     /// The purposes that memory was charged to. Recorded from the first call of `purposes`.
     static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
+    /// The settings that were kept in the registry.
+    static KEPT: RefCell<Vec<(Setting, u32)>> = const { RefCell::new(Vec::new()) };
+    static IS_REGISTRY_FULL: Cell<bool> = const { Cell::new(false) };
     /// The messages that were shown. Recorded from the first call of `messages`.
     static MESSAGES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
@@ -84,6 +89,15 @@ impl Kernel for Fake {
         event.map(FakeEvent).ok_or(Status::INVALID_HANDLE)
     }
 
+    fn keep(setting: Setting, value: u32) -> Result<(), Status> {
+        assert!(!IS_LOCKED.get(), "the registry is written under the lock");
+        if IS_REGISTRY_FULL.get() {
+            return Err(Status::INSUFFICIENT_RESOURCES);
+        }
+        KEPT.with_borrow_mut(|kept| kept.push((setting, value)));
+        Ok(())
+    }
+
     fn charge(purpose: Purpose) {
         PURPOSES.with_borrow_mut(|purposes| purposes.as_mut().map(|purposes| purposes.push(purpose)));
     }
@@ -105,6 +119,16 @@ pub(crate) fn set_now(seconds: u64) {
 /// Lets another processor take the lock first, when it is taken next.
 pub(crate) fn before_lock(work: impl FnOnce() + 'static) {
     BEFORE_LOCK.set(Some(Box::new(work)));
+}
+
+/// Settings that were kept since the last call.
+pub(crate) fn kept() -> Vec<(Setting, u32)> {
+    KEPT.take()
+}
+
+/// Sets whether the registry takes nothing more.
+pub(crate) fn fill_registry(is_full: bool) {
+    IS_REGISTRY_FULL.set(is_full);
 }
 
 /// Messages since the last call. The first call starts the recording.

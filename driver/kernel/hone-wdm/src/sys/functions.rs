@@ -81,6 +81,15 @@ unsafe extern "system" {
     pub fn ZwClose(handle: HANDLE) -> NTSTATUS;
     pub fn ZwSetSecurityObject(handle: HANDLE, which: u32, descriptor: *const c_void) -> NTSTATUS;
     pub fn ZwOpenKey(key: *mut HANDLE, access: u32, attributes: *const OBJECT_ATTRIBUTES) -> NTSTATUS;
+    pub fn ZwCreateKey(
+        key: *mut HANDLE,
+        access: u32,
+        attributes: *const OBJECT_ATTRIBUTES,
+        title: u32,
+        class: *const UNICODE_STRING,
+        options: u32,
+        disposition: *mut u32,
+    ) -> NTSTATUS;
     pub fn ZwQueryValueKey(
         key: HANDLE,
         name: *const UNICODE_STRING,

@@ -6,6 +6,7 @@ mod readers;
 mod recording;
 mod rotation;
 mod service;
+mod settings;
 mod show;
 mod streams;
 mod top;

@@ -182,6 +182,8 @@ fn help_speaks_of_windows() {
         "top",
         "get-stats",
         "send-conns",
+        "log-level",
+        "ring-size",
         "start",
         "stop",
         "status",

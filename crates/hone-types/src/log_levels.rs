@@ -1,9 +1,10 @@
 //! Log levels: as the original's bit mask, or as names.
 
-use std::fmt::{self, Display, Formatter};
-use std::str::FromStr;
+use core::fmt::{self, Display, Formatter};
+use core::str::FromStr;
 
-/// Which messages the service writes to its log. Errors are always among them.
+/// Which messages the service writes: honed to its log, the Windows driver to the kernel debugger. Errors are always
+/// among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LogLevels(u32);
 
@@ -23,9 +24,9 @@ impl LogLevels {
     pub const WARNING: u32 = 0x02;
     /// Starts, stops, readers that come and go.
     pub const INFORMATION: u32 = 0x04;
-    /// Each request, and what libraries say.
+    /// Each request, and what libraries say; in the driver: each connection.
     pub const VERBOSE: u32 = 0x08;
-    /// Threads that waited for the lock, and for how long.
+    /// Threads that waited for the lock, and for how long; in the driver: that the lock is taken and released.
     pub const LOCK_STATUS: u32 = 0x10;
     /// All levels.
     pub const ALL: u32 = 0x1F;
@@ -36,6 +37,12 @@ impl LogLevels {
     /// It has a bit that is no level.
     pub const fn from_mask(mask: u32) -> Result<Self, UnknownLevel> {
         if mask & !Self::ALL == 0 { Ok(Self(mask | Self::ERROR)) } else { Err(UnknownLevel) }
+    }
+
+    /// All levels.
+    #[must_use]
+    pub const fn all() -> Self {
+        Self(Self::ALL)
     }
 
     /// The mask; bit 0 is always set.
@@ -53,12 +60,25 @@ impl Default for LogLevels {
 }
 
 /// The text is neither a mask nor a list of levels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "log levels are a mask from 0 to 0x1f, or names separated by commas: error (0x01), warning (0x02), \
-     information (0x04), verbose (0x08), lock-status (0x10), all"
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownLevel;
+
+impl Display for UnknownLevel {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "log levels are a mask from 0 to 0x1f, or names separated by commas: error (0x01), warning (0x02), \
+             information (0x04), verbose (0x08), lock-status (0x10), all",
+        )
+    }
+}
+
+impl core::error::Error for UnknownLevel {}
+
+/// Whether a word is this name. Case does not matter, and a space or an underscore stands for the name's `-`.
+fn is_name(word: &str, name: &str) -> bool {
+    let plain = |byte: u8| if matches!(byte, b' ' | b'_') { b'-' } else { byte.to_ascii_lowercase() };
+    word.bytes().map(plain).eq(name.bytes())
+}
 
 impl FromStr for LogLevels {
     type Err = UnknownLevel;
@@ -73,13 +93,12 @@ impl FromStr for LogLevels {
             return Self::from_mask(mask);
         }
         let mut mask = 0;
-        for word in text.split([',', '|', '+']) {
-            let word = word.trim().to_ascii_lowercase().replace([' ', '_'], "-");
-            mask |= match word.as_str() {
-                "all" => Self::ALL,
-                word => {
-                    LEVELS.iter().find(|(_, name)| *name == word).map(|(bit, _)| *bit).ok_or(UnknownLevel)?
-                }
+        for word in text.split([',', '|', '+']).map(str::trim) {
+            let level = LEVELS.iter().find(|(_, name)| is_name(word, name));
+            mask |= match level {
+                Some((bit, _)) => *bit,
+                None if is_name(word, "all") => Self::ALL,
+                None => return Err(UnknownLevel),
             };
         }
         Self::from_mask(mask)
@@ -88,15 +107,19 @@ impl FromStr for LogLevels {
 
 impl Display for LogLevels {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> =
-            LEVELS.iter().filter(|(bit, _)| self.0 & bit != 0).map(|(_, name)| *name).collect();
-        f.write_str(&names.join(", "))
+        let mut shown = LEVELS.iter().filter(|(bit, _)| self.0 & bit != 0);
+        // There is always one: errors.
+        shown.next().map_or(Ok(()), |(_, name)| f.write_str(name))?;
+        shown.try_for_each(|(_, name)| write!(f, ", {name}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    extern crate std;
+    use std::string::ToString as _;
 
     #[test]
     fn masks_and_names_say_the_same() {
@@ -107,6 +130,7 @@ mod tests {
         assert_eq!(mask("Lock Status"), Ok(0x11));
         assert_eq!(mask("0x20"), Err(UnknownLevel));
         assert_eq!(mask("loud"), Err(UnknownLevel));
+        assert_eq!(mask(""), Err(UnknownLevel));
         assert_eq!(LogLevels::default().to_string(), "error, warning, information");
     }
 }
