@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+pub use hone_select::base_name;
+
 /// `1234567` as `1,234,567`.
 #[must_use]
 pub fn thousands(number: u64) -> String {
@@ -132,16 +134,6 @@ pub(crate) fn prints(char: char) -> bool {
     matches!(char, ' '..='~') || (char.escape_debug().len() == 1 && !char.is_whitespace())
 }
 
-/// The last part of a path; all of `[kworker/0:1]`. Paths of Windows, which have no slash, are split at backslashes.
-#[must_use]
-pub fn base_name(path: &[u8]) -> &[u8] {
-    if path.starts_with(b"[") {
-        return path;
-    }
-    let separator = if path.contains(&b'/') { b'/' } else { b'\\' };
-    path.rsplit(|byte| *byte == separator).find(|part| !part.is_empty()).unwrap_or(path)
-}
-
 /// Appends bytes of somebody else's choice as one word that differs from any other: no blank in it, nothing that
 /// does not print or would change how its neighbours print. `\\`, `\x1b` and `\u{202e}` stand for what was there.
 pub fn escape(bytes: &[u8], out: &mut String) {
@@ -163,14 +155,6 @@ pub fn escape(bytes: &[u8], out: &mut String) {
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
-}
-
-/// [`escape`]d bytes as a column shows them.
-#[must_use]
-pub(crate) fn word(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    escape(bytes, &mut out);
-    known(&out).to_owned()
 }
 
 /// From `start` on, escapes the characters that the text form also escapes, so that no name can control a terminal.

@@ -2,32 +2,27 @@
 //! configuration, lists.
 
 use std::path::{Component, Path};
-use std::sync::LazyLock;
+use std::rc::Rc;
 
+use hone_packet::Headers;
+use hone_select::{Expression, Mark, PacketView, ProcessView, Selection};
 use honeutil::platform::fuzzing::{listed_sockets, manifest};
-use honeutil::show::fuzzing::{contents, matches, show};
-use honeutil::show::select::Selection;
+use honeutil::show::fuzzing::{contents, show};
 
-/// The selections of `show` that are tried.
-static SELECTIONS: LazyLock<[Selection; 3]> = LazyLock::new(|| {
-    let expression = "ip[8] < 65 and (tcp[tcpflags] & tcp-syn != 0 or udp port 53 or icmp6 or greater 40)";
-    [
-        Selection::default(),
-        Selection { expression: Some(expression.parse().expect("it is sound")), ..Selection::default() },
-        Selection {
-            names: vec!["a".into(), r"\x1b".into()],
-            users: vec!["0".into(), "root".into()],
-            containers: vec!["w".into()],
-            ..Selection::default()
-        },
-    ]
-});
+/// The selections of `show` that are tried, as text.
+const SELECTIONS: [&str; 4] = [
+    "",
+    "--filter\0ip[8] < 65 and (tcp[tcpflags] & tcp-syn != 0 or udp port 53 or icmp6 or greater 40)\0",
+    "--name\0a\0--name\0\\x1b\0--user\x000\0--user\0root\0--container\0w\0",
+    "--path\0/\0--not-group\x000\0--not-unit\0a\0--children\0--not-port\x0053\0--not-direction\0in\0",
+];
 
 /// The first byte is the size of the chunks, the second one chooses the selection. The rest is a recording, or another
 /// program's capture. The size of the chunks must make no difference, and the output must be printable text and JSON.
 pub fn show_stream(input: &[u8]) {
     let Some((&[chunk, selection], stream)) = input.split_first_chunk() else { return };
-    let selection = &SELECTIONS[usize::from(selection) % SELECTIONS.len()];
+    let selection = SELECTIONS[usize::from(selection) % SELECTIONS.len()];
+    let selection = &Rc::new(Selection::parse(selection.as_bytes()).expect("it is sound"));
     let whole = show(stream, usize::MAX, selection);
     let chunk = usize::from(chunk).max(stream.len() / 16).max(1);
     assert_eq!(show(stream, chunk, selection), whole, "in chunks of {chunk}");
@@ -54,13 +49,39 @@ pub fn filter_expression(input: &[u8]) {
     let end = input.iter().position(|&byte| byte == 0).unwrap_or(input.len());
     let (text, packet) = input.split_at(end);
     let packet = packet.get(1..).unwrap_or_default();
-    match String::from_utf8_lossy(text).parse() {
+    match String::from_utf8_lossy(text).parse::<Expression>() {
         Ok(expression) => {
             for end in [packet.len(), packet.len() / 2, 20.min(packet.len())] {
-                let _ = matches(&expression, &packet[..end]);
+                let _ = expression.matches(&view(&packet[..end]));
             }
         }
         Err(error) => assert!(!error.to_string().is_empty(), "{error:?}"),
+    }
+}
+
+/// A packet from its IP header on, as a condition sees it.
+fn view(ip: &[u8]) -> PacketView<'_> {
+    let length = u32::try_from(ip.len()).unwrap_or(u32::MAX);
+    PacketView { ip, headers: Headers::parse(ip).ok(), length, ..PacketView::default() }
+}
+
+/// A selection as a reader sends it, and after its last zero byte a packet. A selection must be the same after it was text
+/// again; a refused one must have a message that says where.
+pub fn selection_text(input: &[u8]) {
+    let end = input.iter().rposition(|&byte| byte == 0).map_or(0, |at| at + 1);
+    let (text, packet) = input.split_at(end);
+    match Selection::parse(text) {
+        Ok(selection) => {
+            let mut again = Vec::new();
+            selection.to_text(&mut again).expect("there is memory");
+            let _ = selection.packet_matches(&view(packet));
+            let process = ProcessView { pid: 8, path: packet, user_name: packet, ..ProcessView::default() };
+            let mark = selection.mark(&process, Mark::default());
+            assert_eq!(Mark::of_bits(mark.bits()), mark);
+            let _ = (selection.admits(Some(mark)), selection.check().map_err(|error| error.to_string()));
+            assert_eq!(Selection::parse(&again), Ok(selection));
+        }
+        Err(error) => assert!(error.to_string().starts_with("argument "), "{error:?}"),
     }
 }
 

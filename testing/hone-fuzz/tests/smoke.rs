@@ -39,6 +39,7 @@ targets! {
     show_stream: 2_000,
     show_compressed: 2_000,
     filter_expression: 20_000,
+    selection_text: 20_000,
     option_values: 20_000,
     configuration: 4_000,
     local_files: 20_000,

@@ -12,6 +12,7 @@ pub mod parse;
 pub mod read;
 pub mod repair;
 pub mod ring_size;
+pub mod selection;
 pub mod send_conns;
 pub mod service_choice;
 pub mod show;

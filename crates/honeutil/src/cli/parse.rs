@@ -4,8 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use hone_engine::{MAX_PACKET_BYTES, SnapLength};
-
-use crate::show::select::Network;
+use hone_select::{Condition, Word};
 
 /// Longest recording that can be asked for.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -62,22 +61,6 @@ pub(super) fn max_files(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| format!("must be 1 to {} files", u32::MAX))
 }
 
-pub(super) fn process_id(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("must be a process id, 0 to {}", u32::MAX))
-}
-
-pub(super) fn connection_id(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("must be a connection id, 0 to {}", u64::MAX))
-}
-
-pub(super) fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| format!("must be a port, 0 to {}", u16::MAX))
-}
-
-pub(super) fn nonempty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
-}
-
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[number.len()..] {
@@ -115,25 +98,23 @@ pub(super) fn buffer_size(text: &str) -> Result<u32, String> {
 /// What options take as their values, for the fuzz targets (`hone-fuzz`): which of them take this text.
 #[doc(hidden)]
 #[must_use]
-pub fn values(text: &str) -> [bool; 10] {
+pub fn values(text: &str) -> Vec<bool> {
     if let Ok(time) = duration(text) {
         assert!(time <= MAX_DURATION);
     }
     if let Ok(bytes) = rotate_size(text) {
         assert!((MIN_FILE_BYTES..=MAX_FILE_BYTES).contains(&bytes));
     }
-    [
+    let selected = Word::ALL.into_iter().map(|word| Condition::new(word, false, text).is_ok());
+    let others = [
         snap_length(text).is_ok(),
         count(text).is_ok(),
         rotate_size(text).is_ok(),
         rotate_time(text).is_ok(),
         max_files(text).is_ok(),
-        process_id(text).is_ok(),
-        connection_id(text).is_ok(),
-        port(text).is_ok(),
         duration(text).is_ok(),
-        text.parse::<Network>().is_ok(),
-    ]
+    ];
+    selected.chain(others).collect()
 }
 
 #[cfg(test)]

@@ -4,16 +4,14 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::parse::{connection_id, nonempty, port, process_id};
+use super::selection::{self, SelectionArgs};
 use crate::messages::Messages;
-use crate::show::expression::Expression;
 use crate::show::input::Input;
-use crate::show::select::{Network, Selection};
 use crate::show::{Show, ShowError};
 
 /// Show recordings as text or JSON, one event a line
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = format!("{NOTES}{EXAMPLES}"))]
+#[command(after_long_help = format!("{}\n\n{NOTES}{EXAMPLES}", selection::NOTES))]
 pub struct ShowArgs {
     /// Recordings to show, also if compressed with zstd or gzip; - or none is standard input
     ///
@@ -29,60 +27,9 @@ pub struct ShowArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Events of this process
-    #[arg(long, value_name = "PID", value_parser = process_id)]
-    pub pid: Vec<u32>,
-
-    /// Events of processes whose executable has this file name, or this path
-    ///
-    /// As it is, or as show prints it: evil\x1b.sh, caf\xe9. --user and --container also take both forms.
-    #[arg(long, value_name = "NAME", value_parser = nonempty)]
-    pub name: Vec<String>,
-
-    /// Events of processes of this user, by name, number or security identifier
-    #[arg(long, value_name = "USER", value_parser = nonempty)]
-    pub user: Vec<String>,
-
-    /// Events of processes in containers whose id or name begins with this
-    #[arg(long, value_name = "ID", value_parser = nonempty)]
-    pub container: Vec<String>,
-
-    /// Events and packets of this connection
-    #[arg(long, value_name = "ID", value_parser = connection_id)]
-    pub conn: Vec<u64>,
-
-    /// Packets from or to this port
-    #[arg(long, value_name = "PORT", value_parser = port)]
-    pub port: Vec<u16>,
-
-    /// Packets from or to this address or network (ADDRESS/BITS)
-    #[arg(long, value_name = "HOST")]
-    pub host: Vec<Network>,
-
-    /// Packets that match a pcap-filter expression, as tcpdump takes it
-    ///
-    /// Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are numbers;
-    /// expressions about the link layer (ether, vlan) are refused.
-    #[allow(rustdoc::broken_intra_doc_links, reason = "the brackets are tcpdump's")]
-    #[arg(long, value_name = "EXPRESSION")]
-    pub filter: Option<Expression>,
-}
-
-impl ShowArgs {
-    /// What all filters select together.
-    #[must_use]
-    pub fn selection(&self) -> Selection {
-        Selection {
-            pids: self.pid.clone(),
-            names: self.name.clone(),
-            users: self.user.clone(),
-            containers: self.container.clone(),
-            connections: self.conn.clone(),
-            ports: self.port.clone(),
-            hosts: self.host.clone(),
-            expression: self.filter.clone(),
-        }
-    }
+    /// What is shown.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
 }
 
 /// Below the help.
@@ -107,11 +54,6 @@ Corrections:
   correction (JSON: hone.corrected is true). Give the files of a recording in
   their order, in one command. A pipe and standard input are read once: their
   packets are shown as they were recorded, and the corrections after them.
-
-Filters:
-  An event must match each option that is given. If an option is given several
-  times, one match is enough. An event that has nothing to compare is not
-  shown: a process event has no port.
 
 Exit status:
   0    everything was shown
@@ -151,7 +93,7 @@ pub(super) fn run(args: &ShowArgs) -> ExitCode {
     if inputs.is_empty() {
         inputs.push(Input::Stdin);
     }
-    let mut show = Show::new(args.selection(), args.json, io::stdout().lock());
+    let mut show = Show::new(&args.selection.selection, args.json, io::stdout().lock());
     show.collect(&inputs);
     let mut status = ExitCode::SUCCESS;
     for input in &inputs {

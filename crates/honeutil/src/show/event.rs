@@ -4,6 +4,8 @@ use hone_pcapng::{
     ConnectionEvent, ConnectionId, Correction, Direction, How, ProcessEvent, Section, Statistics, packet,
 };
 
+use hone_select::{PacketView, ProcessView, Selection};
+
 use super::link::{Carries, Link};
 use super::processes::Process;
 use crate::traffic::ip::{self, Headers};
@@ -43,6 +45,20 @@ impl Shown<'_> {
             Event::Packet(packet) => packet.process,
             Event::Section(_) | Event::Statistics(_) => None,
         }
+    }
+
+    /// Whether it is selected.
+    pub(crate) fn is_selected(&self, selection: &Selection) -> bool {
+        let of_process = match (self.process, self.pid()) {
+            (Some(process), Some(_)) => selection.admits(Some(process.mark)),
+            (None, Some(pid)) => selection.process_matches(Some(&ProcessView { pid, ..Default::default() })),
+            (_, None) => selection.admits(None),
+        };
+        of_process
+            && match &self.event {
+                Event::Packet(packet) => selection.packet_matches(&packet.view()),
+                _ => selection.connection_matches(self.connection()),
+            }
     }
 
     /// The connection id, if there is one.
@@ -126,6 +142,19 @@ impl<'a> Packet<'a> {
     pub(crate) fn first_byte(&self) -> Option<u32> {
         let length = self.original_length.checked_sub(u32::try_from(self.link_length).ok()?)?;
         self.headers?.tcp_payload(length).map(|(first, _)| first)
+    }
+
+    /// The packet as a selection sees it.
+    pub(crate) fn view(&self) -> PacketView<'_> {
+        let link = u32::try_from(self.link_length).unwrap_or(u32::MAX);
+        PacketView {
+            ip: self.ip,
+            headers: self.headers,
+            length: self.original_length.saturating_sub(link),
+            direction: self.direction(),
+            connection: self.connection,
+            is_undecoded: self.undecoded,
+        }
     }
 
     /// The direction, according to its flags or else to its link layer.

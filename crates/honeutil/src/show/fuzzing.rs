@@ -2,14 +2,14 @@
 //! outside.
 
 use std::io::{self, Read as _};
+use std::rc::Rc;
+
+use hone_select::Selection;
 
 use super::corrections::Corrections;
-use super::event::Packet;
-use super::expression::{Expression, Subject};
 use super::input::decompressed;
 use super::json::Objects;
 use super::line::Lines;
-use super::select::Selection;
 use super::stream::{Stream, StreamError};
 use crate::text::prints;
 
@@ -31,10 +31,10 @@ pub struct Told {
 /// # Panics
 /// The output contains something that must not go to a terminal or a JSON reader.
 #[must_use]
-pub fn show(bytes: &[u8], chunk: usize, selection: &Selection) -> Told {
+pub fn show(bytes: &[u8], chunk: usize, selection: &Rc<Selection>) -> Told {
     let mut corrections = Corrections::default();
     corrections.begin(0);
-    let mut stream = Stream::new();
+    let mut stream = Stream::new(selection);
     for chunk in bytes.chunks(chunk) {
         let fed = stream.feed(chunk);
         stream.skip_packets();
@@ -49,7 +49,7 @@ pub fn show(bytes: &[u8], chunk: usize, selection: &Selection) -> Told {
         }
     }
     corrections.begin(0);
-    let mut stream = Stream::new();
+    let mut stream = Stream::new(selection);
     let (mut lines, mut objects) = (Lines::default(), Objects::default());
     let (mut text, mut json, mut events) = (Vec::new(), Vec::new(), 0);
     let mut ended = Ok(());
@@ -57,7 +57,7 @@ pub fn show(bytes: &[u8], chunk: usize, selection: &Selection) -> Told {
         ended = stream.feed(chunk).and_then(|()| {
             stream.drain(|shown| {
                 let shown = corrections.apply(shown);
-                if selection.admits(&shown) {
+                if shown.is_selected(selection) {
                     lines.write(&shown, &mut text);
                     objects.write(&shown, &mut json).expect("memory takes what is written");
                     events += 1;
@@ -82,17 +82,6 @@ fn printable(bytes: Vec<u8>, events: usize) -> String {
         panic!("{char:?} is shown: {text:?}");
     }
     text
-}
-
-/// Whether a packet, from its IP header on, meets an expression.
-#[must_use]
-pub fn matches(expression: &Expression, ip: &[u8]) -> bool {
-    /// IP without a link layer's header (LINKTYPE_RAW).
-    const RAW: u32 = 101;
-    let length = u32::try_from(ip.len()).unwrap_or(u32::MAX);
-    let packet = Packet::new(RAW, ip, length);
-    let subject = Subject { ip: packet.ip, headers: packet.headers, length, direction: packet.direction() };
-    expression.matches(&subject)
 }
 
 /// The first `most` bytes of a file's content, decompressed if necessary.

@@ -3,7 +3,7 @@
 //! Memory is limited. Files are read twice, because `corrections` come after the packets that they correct; everything
 //! else is read once. `input` opens what should be shown. `stream` splits it into PCAP-NG blocks or packets of the
 //! `classic_pcap` format. Each becomes an event (`event`), with what `processes` knows of its process and what `link`
-//! finds after its link layer's header. `select` decides whether to show it, and `line` or `json` writes it. All output
+//! finds after its link layer's header. `hone-select` decides whether to show it, and `line` or `json` writes it. All output
 //! is flushed before the program waits for more input, so live input flows.
 
 pub mod classic_pcap;
@@ -11,7 +11,6 @@ mod community_id;
 mod corrections;
 mod error;
 mod event;
-pub mod expression;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod input;
@@ -19,11 +18,13 @@ mod json;
 mod line;
 mod link;
 mod processes;
-pub mod select;
 pub mod stream;
 mod time;
 
 use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+use hone_select::Selection;
 
 use self::corrections::Corrections;
 pub use self::error::ShowError;
@@ -31,7 +32,6 @@ use self::event::{Event, Shown};
 use self::input::Input;
 use self::json::Objects;
 use self::line::Lines;
-use self::select::Selection;
 use self::stream::{Stream, StreamError};
 use crate::messages::Messages;
 
@@ -52,7 +52,7 @@ enum Form {
 /// Shows one input after the other.
 #[derive(Debug)]
 pub struct Show<W> {
-    selection: Selection,
+    selection: Rc<Selection>,
     form: Form,
     corrections: Corrections,
     output: W,
@@ -64,10 +64,10 @@ pub struct Show<W> {
 impl<W: Write> Show<W> {
     /// Shows what the selection admits, as JSON or as text, on `output`.
     #[must_use]
-    pub fn new(selection: Selection, json: bool, output: W) -> Self {
+    pub fn new(selection: &Rc<Selection>, json: bool, output: W) -> Self {
         let form = if json { Form::Json(Objects::default()) } else { Form::Lines(Lines::default()) };
         Self {
-            selection,
+            selection: Rc::clone(selection),
             form,
             corrections: Corrections::default(),
             output,
@@ -99,7 +99,7 @@ impl<W: Write> Show<W> {
     }
 
     fn collect_from(&mut self, mut bytes: impl Read) {
-        let mut stream = Stream::new();
+        let mut stream = Stream::new(&self.selection);
         while !matches!(stream, Stream::Classic(_)) {
             let count = match bytes.read(&mut self.chunk) {
                 Ok(0) => return,
@@ -134,7 +134,7 @@ impl<W: Write> Show<W> {
     }
 
     fn stream(&mut self, mut bytes: impl Read, name: &str) -> Result<(), ShowError> {
-        let mut stream = Stream::new();
+        let mut stream = Stream::new(&self.selection);
         let mut notes =
             Notes { name, link_types: Vec::new(), no_processes: !self.selection.needs_processes() };
         let mut chunk = std::mem::take(&mut self.chunk);
@@ -176,7 +176,7 @@ impl<W: Write> Show<W> {
         {
             notes.undecoded(packet.link_type);
         }
-        if !self.selection.admits(shown) {
+        if !shown.is_selected(&self.selection) {
             return Ok(());
         }
         match &mut self.form {
@@ -219,8 +219,8 @@ impl Notes<'_> {
         if !std::mem::replace(&mut self.no_processes, true) {
             let _ = writeln!(
                 Messages,
-                "honeutil: {}: a libpcap file has no processes and connections: --pid, --name, --user, --container \
-                 and --conn cannot match its packets",
+                "honeutil: {}: a libpcap file has no processes and connections: --pid, --name, --path, --user, --group, \
+                 --container, --unit and --conn cannot match its packets",
                 self.name
             );
         }
@@ -232,7 +232,7 @@ impl Notes<'_> {
             let _ = writeln!(
                 Messages,
                 "honeutil: {}: link type {link_type} is not decoded: its packets have no addresses and ports, and \
-                 --host, --port and --filter cannot match them",
+                 --host, --port, --direction and --filter cannot match them",
                 self.name
             );
         }

@@ -1,9 +1,12 @@
 //! The process of each process id, according to the events of the stream. Owned by the loop in [`super`]. Each section
 //! begins with an empty table. Memory is limited, whatever a stream contains.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use hone_pcapng::{ProcessEvent, ProcessEventKind};
+use hone_select::{Mark, ProcessView, Selection};
 
 use crate::text::{base_name, escape};
 use crate::users;
@@ -11,8 +14,8 @@ use crate::users;
 /// Most bytes of the table, approximately.
 const MAX_BYTES: usize = 32 << 20;
 /// Bytes of an entry besides its texts, approximately.
-const ENTRY_BYTES: usize = 216;
-/// Most bytes that are kept of a path, a user's name and a container's name.
+const ENTRY_BYTES: usize = 280;
+/// Most bytes that are kept of a path, of a user's or group's name, and of the name of a container or a unit.
 const MAX_PATH: usize = 4096;
 const MAX_USER: usize = 256;
 const MAX_CONTAINER: usize = 256;
@@ -28,10 +31,18 @@ pub(crate) struct Process {
     pub(crate) user_name: Vec<u8>,
     /// The user's security identifier, of Windows; empty if unknown.
     pub(crate) security_id: String,
+    /// The group's number.
+    pub(crate) group: Option<u32>,
+    /// The group's name; empty if unknown.
+    pub(crate) group_name: Vec<u8>,
     /// The container that it is in; empty if none.
     pub(crate) container: Vec<u8>,
+    /// The systemd unit that it is in; empty if none.
+    pub(crate) unit: Vec<u8>,
     /// The last part of the path, made safe for display; empty if unknown.
     pub(crate) shown_name: String,
+    /// Whether it is selected, and whether its children are.
+    pub(crate) mark: Mark,
     ended: bool,
 }
 
@@ -46,20 +57,43 @@ impl Process {
         let texts = self.path.len()
             + self.user_name.len()
             + self.security_id.len()
+            + self.group_name.len()
             + self.container.len()
+            + self.unit.len()
             + self.shown_name.len();
         ENTRY_BYTES + texts
+    }
+
+    /// The process as a selection sees it.
+    fn view(&self, pid: u32) -> ProcessView<'_> {
+        ProcessView {
+            pid,
+            path: &self.path,
+            user: self.user,
+            user_name: &self.user_name,
+            security_id: self.security_id.as_bytes(),
+            group: self.group,
+            group_name: &self.group_name,
+            container: &self.container,
+            unit: &self.unit,
+        }
     }
 }
 
 /// The table.
 #[derive(Debug, Default)]
 pub(crate) struct Processes {
+    selection: Rc<Selection>,
     by_pid: HashMap<u32, Process>,
     bytes: usize,
 }
 
 impl Processes {
+    /// An empty table, whose processes get the marks of this selection.
+    pub(crate) fn new(selection: &Rc<Selection>) -> Self {
+        Self { selection: Rc::clone(selection), ..Self::default() }
+    }
+
     /// The process of this id, if an event has described it.
     pub(crate) fn get(&self, pid: u32) -> Option<&Process> {
         self.by_pid.get(&pid)
@@ -67,7 +101,8 @@ impl Processes {
 
     /// Removes all processes, because another section begins.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        self.by_pid.clear();
+        self.bytes = 0;
     }
 
     /// Updates the table with an event.
@@ -82,10 +117,14 @@ impl Processes {
         }
         let before = self.by_pid.remove(&pid);
         self.bytes -= before.as_ref().map_or(0, Process::bytes);
+        let parent = event.parent.and_then(|parent| self.by_pid.get(&parent));
         let mut process = match event.kind {
             // A child has its parent's program and user until an event reports others.
-            ProcessEventKind::Forked => event.parent.and_then(|parent| self.by_pid.get(&parent)).cloned(),
-            _ => before.filter(|process| !process.ended),
+            ProcessEventKind::Forked => parent.cloned(),
+            // One that was running before the section began comes after its parent, and has the mark of its ancestors.
+            _ => before
+                .filter(|process| !process.ended)
+                .or_else(|| parent.map(|parent| Process { mark: parent.mark, ..Process::default() })),
         }
         .unwrap_or_default();
         process.ended = event.kind == ProcessEventKind::Ended;
@@ -105,9 +144,21 @@ impl Processes {
         if let Some(name) = &event.user_name {
             process.user_name = name[..name.len().min(MAX_USER)].to_vec();
         }
-        // Every start reports the container again, because a child may be in another one than its parent.
-        let container = event.container.as_deref().unwrap_or_default();
-        process.container = container[..container.len().min(MAX_CONTAINER)].to_vec();
+        if event.group.is_some() {
+            process.group = event.group;
+            process.group_name.clear();
+        }
+        if let Some(name) = &event.group_name {
+            process.group_name = name[..name.len().min(MAX_USER)].to_vec();
+        }
+        // Every start reports both again, because a child may be in others than its parent.
+        let reported = |name: &Option<Cow<'_, [u8]>>| {
+            let name = name.as_deref().unwrap_or_default();
+            name[..name.len().min(MAX_CONTAINER)].to_vec()
+        };
+        process.container = reported(&event.container);
+        process.unit = reported(&event.unit);
+        process.mark = self.selection.mark(&process.view(pid), process.mark);
         self.bytes += process.bytes();
         self.by_pid.insert(pid, process);
         if self.bytes > MAX_BYTES {
@@ -127,8 +178,6 @@ impl Processes {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
 
     fn event(

@@ -1,9 +1,11 @@
 //! A stream of either format, taken in chunks: events out.
 
 use std::fmt;
+use std::rc::Rc;
 
 use hone_pcapng::block::MAGIC;
 use hone_pcapng::{Block, ConnectionEvent, Corrected, Interface, Item, ReadError};
+use hone_select::Selection;
 
 use super::classic_pcap::{self, ClassicError};
 use super::event::{Event, Packet, Shown};
@@ -59,14 +61,15 @@ impl std::error::Error for Foreign {}
 /// A stream in one of the formats, or in none yet: its first four bytes say which.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Undecided(Vec<u8>),
+    Undecided(Vec<u8>, Rc<Selection>),
     Blocks(Box<hone_pcapng::Reader>, SectionState),
     Classic(classic_pcap::Reader),
 }
 
 impl Stream {
-    pub(crate) fn new() -> Self {
-        Self::Undecided(Vec::new())
+    /// A stream whose processes get the marks of this selection.
+    pub(crate) fn new(selection: &Rc<Selection>) -> Self {
+        Self::Undecided(Vec::new(), Rc::clone(selection))
     }
 
     /// Leaves out packets from here on.
@@ -79,17 +82,17 @@ impl Stream {
     /// Adds the next bytes.
     pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
         match self {
-            Self::Undecided(begin) => {
+            Self::Undecided(begin, selection) => {
                 begin.extend_from_slice(chunk);
                 let begin = std::mem::take(begin);
                 *self = match begin.first_chunk() {
-                    None => Self::Undecided(begin),
+                    None => Self::Undecided(begin, Rc::clone(selection)),
                     Some(&magic) if classic_pcap::is_magic(magic) => {
                         let mut reader = classic_pcap::Reader::default();
                         reader.feed(&begin);
                         Self::Classic(reader)
                     }
-                    Some(magic) if *magic == MAGIC => Self::blocks(&begin)?,
+                    Some(magic) if *magic == MAGIC => Self::blocks(&begin, selection)?,
                     Some(magic) => return Err(Foreign(*magic).into()),
                 };
                 Ok(())
@@ -102,10 +105,10 @@ impl Stream {
         }
     }
 
-    fn blocks(begin: &[u8]) -> Result<Self, StreamError> {
+    fn blocks(begin: &[u8], selection: &Rc<Selection>) -> Result<Self, StreamError> {
         let mut reader = hone_pcapng::Reader::new();
         reader.feed(begin)?;
-        Ok(Self::Blocks(Box::new(reader), SectionState::default()))
+        Ok(Self::Blocks(Box::new(reader), SectionState::new(selection)))
     }
 
     /// Hands every event that is whole to `sink`.
@@ -114,7 +117,7 @@ impl Stream {
         mut sink: impl FnMut(Shown<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         match self {
-            Self::Undecided(_) => {}
+            Self::Undecided(..) => {}
             Self::Blocks(reader, section) => {
                 while let Some(item) = reader.next_block().map_err(StreamError::Blocks)? {
                     if let Some(shown) = section.event(&item) {
@@ -138,7 +141,7 @@ impl Stream {
     pub(crate) fn finish(self) -> Result<(), StreamError> {
         match self {
             // Nothing at all is the end of a recording that never began.
-            Self::Undecided(begin) => {
+            Self::Undecided(begin, _) => {
                 let mut reader = hone_pcapng::Reader::new();
                 reader.feed(&begin)?;
                 Ok(reader.finish()?)
@@ -150,7 +153,7 @@ impl Stream {
 }
 
 /// What earlier blocks of a section say about later ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SectionState {
     processes: Processes,
     link_types: Vec<u16>,
@@ -162,6 +165,16 @@ pub(crate) struct SectionState {
 }
 
 impl SectionState {
+    fn new(selection: &Rc<Selection>) -> Self {
+        Self {
+            processes: Processes::new(selection),
+            link_types: Vec::new(),
+            clock: None,
+            skips_packets: false,
+            blocks: 0,
+        }
+    }
+
     /// The event that a block is, if it is one; takes note of it.
     fn event<'a>(&'a mut self, item: &'a Item<'_>) -> Option<Shown<'a>> {
         self.blocks += 1;
@@ -252,7 +265,6 @@ mod tests {
 
     use super::*;
     use crate::show::fuzzing::{Told, show};
-    use crate::show::select::Selection;
 
     /// Files with a packet of each kind, of many link types.
     fn seeds() -> Vec<Vec<u8>> {
@@ -315,7 +327,7 @@ mod tests {
 
     /// What it is shown as, in chunks of this length.
     fn shown(bytes: &[u8], chunk: usize) -> Told {
-        show(bytes, chunk, &Selection::default())
+        show(bytes, chunk, &Rc::default())
     }
 
     #[test]

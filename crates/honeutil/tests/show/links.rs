@@ -191,7 +191,7 @@ fn a_link_type_that_is_not_decoded_is_noted_once_and_matches_no_filter() {
         (text(output.stdout), text(output.stderr))
     };
     let note = "honeutil: standard input: link type 147 is not decoded: its packets have no addresses and ports, and \
-                --host, --port and --filter cannot match them\n";
+                --host, --port, --direction and --filter cannot match them\n";
     let (lines, said) = show(&[]);
     assert_eq!((lines.lines().count(), &*said), (4, note));
     assert!(lines.lines().skip(1).all(|line| line.ends_with(" in  - len=32 link=147 how=kernel")), "{lines}");

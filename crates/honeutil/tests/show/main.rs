@@ -9,6 +9,7 @@ mod json;
 mod links;
 mod live;
 mod notebooks;
+mod selection;
 mod stock;
 mod text;
 mod tools;

@@ -18,7 +18,7 @@ use hone_pcapng::{
 
 pub use outside::{
     client_frames, configuration, filter_expression, kernel_records, local_files, option_values,
-    server_frames, server_session, show_compressed, show_stream,
+    selection_text, server_frames, server_session, show_compressed, show_stream,
 };
 
 /// For [`pcapng_reader`](crate::pcapng_reader): a section with every kind of block, and only its beginning, in both

@@ -148,6 +148,37 @@ pub fn filter_expression() -> Vec<Vec<u8>> {
     expressions.into_iter().enumerate().map(seed).collect()
 }
 
+/// For [`selection_text`](crate::selection_text): every word and its opposite with a value in each notation, each with a
+/// packet; and what is refused.
+#[must_use]
+pub fn selection_text() -> Vec<Vec<u8>> {
+    let selections: [&[&str]; 7] = [
+        &["--pid", "8", "--name", "curl", "--not-name", r"evil\x1b.sh", "--children"],
+        &["--path", "/usr/bin/", "--not-path", r"C:\Tools\", "--user", "1000", "--not-user", "S-1-5-18"],
+        &[
+            "--group",
+            "users",
+            "--container",
+            "3f4a",
+            "--unit",
+            "ssh",
+            "--not-unit",
+            "a.service",
+            "--children",
+        ],
+        &["--conn", "18446744073709551615", "--port", "53", "--not-port", "0", "--direction", "out"],
+        &["--host", "10.0.0.0/8", "--not-host", "fe80::1", "--not-direction", "in"],
+        &["--filter", "tcp port 443 and not net 10.0.0.0/8", "--not-filter", "len > 4 * (2 + 1)"],
+        &["--name", "\u{fffd}", "--nonsense", "--filter"],
+    ];
+    let packets = [V4, V6];
+    let seed = |(number, arguments): (usize, &[&str])| {
+        let text = arguments.iter().flat_map(|argument| argument.bytes().chain([0]));
+        text.chain(packets[number % 2].iter().copied()).collect()
+    };
+    selections.into_iter().enumerate().map(seed).collect()
+}
+
 /// For [`option_values`](crate::option_values): option values in every notation, valid and invalid.
 #[must_use]
 pub fn option_values() -> Vec<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! The names that expressions know.
 
-use super::{ICMP, ICMP6, SCTP, TCP, UDP};
+use hone_packet::protocol::{ICMP, ICMPV6 as ICMP6, SCTP, TCP, UDP};
 
 /// Protocols that may stand for themselves.
 const PROTOCOLS: [(&str, u8); 12] = [

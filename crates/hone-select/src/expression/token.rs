@@ -1,9 +1,12 @@
 //! The words and signs of an expression.
 
+use alloc::vec::Vec;
+
 use super::ExpressionError;
+use crate::fallible::push;
 
 /// Most words and signs of one expression. This also limits its nesting.
-const MAX_TOKENS: usize = 2000;
+pub const MAX_TOKENS: usize = 2000;
 
 /// A word or a sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
     let mut brackets = 0_usize;
     while let Some(first) = rest.chars().next() {
         if tokens.len() == MAX_TOKENS {
-            return Err(ExpressionError::TooLong { most: MAX_TOKENS });
+            return Err(ExpressionError::TooLong);
         }
         if first.is_ascii_whitespace() {
             rest = &rest[1..];
@@ -52,7 +55,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
             _ => {}
         }
         let (text, after) = rest.split_at(length);
-        tokens.push(token(text));
+        push(&mut tokens, token(text))?;
         rest = after;
     }
     Ok(tokens)
@@ -101,6 +104,6 @@ mod tests {
             assert_eq!(found.join(" "), expected);
         }
         assert_eq!(tokens("port é"), Err(ExpressionError::Character('é')));
-        assert!(matches!(tokens(&"(".repeat(5000)), Err(ExpressionError::TooLong { .. })));
+        assert!(matches!(tokens(&"(".repeat(5000)), Err(ExpressionError::TooLong)));
     }
 }

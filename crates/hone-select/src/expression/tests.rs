@@ -1,4 +1,11 @@
-//! Tests what expressions mean, on packets made for it. `tests/show.rs` compares with tcpdump.
+//! Tests what expressions mean, on packets made for it. `tests/show/stock.rs` of honeutil compares with tcpdump.
+
+use std::string::ToString;
+use std::vec;
+
+use hone_packet::Headers;
+use hone_packet::protocol::{ICMP, TCP, UDP};
+use hone_types::Direction;
 
 use super::*;
 
@@ -17,18 +24,19 @@ fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
     header
 }
 
-fn subject(ip: &[u8]) -> Subject<'_> {
+fn view(ip: &[u8]) -> PacketView<'_> {
     let length = u32::try_from(ip.len()).unwrap();
-    Subject { ip, headers: Headers::parse(ip).ok(), length, direction: Some(Direction::Outbound) }
+    let direction = Some(Direction::Outbound);
+    PacketView { ip, headers: Headers::parse(ip).ok(), length, direction, ..PacketView::default() }
 }
 
 #[track_caller]
 fn check(packet: &[u8], yes: &[&str], no: &[&str]) {
-    let subject = subject(packet);
+    let view = view(packet);
     for (texts, expected) in [(yes, true), (no, false)] {
         for text in texts {
             let expression: Expression = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(expression.matches(&subject), expected, "{text}");
+            assert_eq!(expression.matches(&view), expected, "{text}");
         }
     }
 }
@@ -236,7 +244,7 @@ fn any_row_of_words_is_an_expression_or_an_error() {
         if let Ok(expression) = text.parse::<Expression>() {
             sound += 1;
             for length in [0, 1, 19, 20, 33, packet.len()] {
-                let _ = expression.matches(&subject(&packet[..length]));
+                let _ = expression.matches(&view(&packet[..length]));
             }
         }
     }

@@ -8,17 +8,26 @@
 //!
 //! Comparisons are in [`super::arithmetic`].
 
-use std::net::{IpAddr, Ipv4Addr};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use hone_packet::protocol::{ICMP, ICMPV6 as ICMP6, SCTP, TCP, UDP};
+use hone_types::Direction;
 
 use super::arithmetic::number;
 use super::names::{LINK_LAYER, protocol_number};
+use super::program::{Comparison, End, Instruction, Step, Test};
 use super::token::{Token, tokens};
-use super::{Comparison, Direction, End, ExpressionError, ICMP, ICMP6, Network, Node, SCTP, TCP, UDP, Value};
+use super::{Expression, ExpressionError};
+use crate::error::Excerpt;
+use crate::fallible::push;
+use crate::network::Network;
 
-type Result<T> = std::result::Result<T, ExpressionError>;
+pub(super) type Result<T> = core::result::Result<T, ExpressionError>;
 
 /// Most levels of nesting of an expression.
-const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 100;
+
 /// The keywords before a value.
 #[derive(Debug, Clone, Copy, Default)]
 struct Qualifiers<'a> {
@@ -33,14 +42,25 @@ impl Qualifiers<'_> {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Node> {
+pub(super) fn parse(text: &str) -> Result<Expression> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { tokens: &tokens, last: Qualifiers::default(), depth: 0 };
-    let node = parser.expression()?;
+    let mut parser = Parser {
+        tokens: &tokens,
+        last: Qualifiers::default(),
+        depth: 0,
+        instructions: Vec::new(),
+        steps: Vec::new(),
+    };
+    parser.expression()?;
     match parser.tokens {
-        [] => Ok(node),
+        [] => Ok(Expression { instructions: parser.instructions, steps: parser.steps }),
         _ => Err(parser.expected("and, or, or the end")),
     }
+}
+
+/// The index that the next of so many elements has. [`MAX_TOKENS`](super::MAX_TOKENS) keeps it small.
+pub(super) fn index(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 pub(super) struct Parser<'t, 'a> {
@@ -48,6 +68,8 @@ pub(super) struct Parser<'t, 'a> {
     /// The keywords of the last value, for a next value without any.
     last: Qualifiers<'a>,
     pub(super) depth: usize,
+    pub(super) instructions: Vec<Instruction>,
+    pub(super) steps: Vec<Step>,
 }
 
 impl<'a> Parser<'_, 'a> {
@@ -58,22 +80,23 @@ impl<'a> Parser<'_, 'a> {
     pub(super) fn take(&mut self, text: &str) -> bool {
         let found = self.peek() == text && !text.is_empty();
         if found {
-            self.tokens = &self.tokens[1..];
+            self.skip(1);
         }
         found
     }
 
+    pub(super) fn skip(&mut self, count: usize) {
+        self.tokens = self.tokens.get(count..).unwrap_or_default();
+    }
+
     pub(super) fn word(&mut self) -> Option<&'a str> {
         let Some(Token::Word(word)) = self.tokens.first() else { return None };
-        self.tokens = &self.tokens[1..];
+        self.skip(1);
         Some(word)
     }
 
     fn expected(&self, expected: &'static str) -> ExpressionError {
-        let found = match self.peek() {
-            "" => "the end".to_owned(),
-            text => format!("{text:?}"),
-        };
+        let found = self.tokens.first().map(|token| Excerpt::of(token.text()));
         ExpressionError::Expected { expected, found }
     }
 
@@ -86,43 +109,67 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
-    fn expression(&mut self) -> Result<Node> {
-        let mut node = self.term()?;
+    fn expression(&mut self) -> Result<()> {
+        self.term()?;
         loop {
-            node = if self.take("and") || self.take("&&") {
-                Node::And(node.into(), self.term()?.into())
+            // What decides the result already goes on behind the next term.
+            let when = if self.take("and") || self.take("&&") {
+                false
             } else if self.take("or") || self.take("||") {
-                Node::Or(node.into(), self.term()?.into())
+                true
             } else {
-                return Ok(node);
+                return Ok(());
             };
+            let jump = self.instructions.len();
+            self.add(Instruction::Jump { when, to: 0 })?;
+            self.term()?;
+            let to = index(self.instructions.len());
+            if let Some(instruction) = self.instructions.get_mut(jump) {
+                *instruction = Instruction::Jump { when, to };
+            }
         }
     }
 
-    fn term(&mut self) -> Result<Node> {
+    fn term(&mut self) -> Result<()> {
         self.deeper()?;
-        let node = if self.take("not") || self.take("!") {
-            Node::Not(self.term()?.into())
-        } else if let Some(comparison) = self.comparison() {
-            comparison
+        if self.take("not") || self.take("!") {
+            self.term()?;
+            self.add(Instruction::Not)?;
+        } else if self.comparison()? {
         } else if self.take("(") {
-            self.rest_of_parentheses()?
+            self.rest_of_parentheses()?;
         } else {
-            self.condition()?
-        };
+            self.condition()?;
+        }
         self.depth -= 1;
-        Ok(node)
+        Ok(())
     }
 
-    fn rest_of_parentheses(&mut self) -> Result<Node> {
-        let node = self.expression()?;
-        if self.take(")") { Ok(node) } else { Err(self.expected("and, or, or )")) }
+    fn rest_of_parentheses(&mut self) -> Result<()> {
+        self.expression()?;
+        if self.take(")") { Ok(()) } else { Err(self.expected("and, or, or )")) }
     }
 
-    fn condition(&mut self) -> Result<Node> {
+    fn add(&mut self, instruction: Instruction) -> Result<()> {
+        Ok(push(&mut self.instructions, instruction)?)
+    }
+
+    fn test(&mut self, test: Test) -> Result<()> {
+        self.add(Instruction::Test(test))
+    }
+
+    /// Both tests.
+    fn both(&mut self, first: Test, second: Test) -> Result<()> {
+        self.test(first)?;
+        let to = index(self.instructions.len() + 2);
+        self.add(Instruction::Jump { when: false, to })?;
+        self.test(second)
+    }
+
+    fn condition(&mut self) -> Result<()> {
         let word = self.peek();
         if LINK_LAYER.contains(&word) {
-            return Err(ExpressionError::LinkLayer(word.to_owned()));
+            return Err(ExpressionError::LinkLayer(Excerpt::of(word)));
         }
         match word {
             "less" | "greater" => {
@@ -130,31 +177,29 @@ impl<'a> Parser<'_, 'a> {
                 let number = self.number()?;
                 let comparison =
                     if word == "less" { Comparison::LessOrEqual } else { Comparison::GreaterOrEqual };
-                return Ok(Node::Compare(comparison, Value::Length, Value::Number(number)));
+                let left = index(self.steps.len());
+                push(&mut self.steps, Step::Length)?;
+                push(&mut self.steps, Step::Number(number))?;
+                return self.test(Test::Compare { comparison, left, right: left + 1, end: left + 2 });
             }
             "inbound" | "outbound" => {
                 self.word();
-                return Ok(Node::Way(if word == "inbound" {
-                    Direction::Inbound
-                } else {
-                    Direction::Outbound
-                }));
+                let inbound = word == "inbound";
+                return self.test(Test::Way(if inbound { Direction::Inbound } else { Direction::Outbound }));
             }
             _ => {}
         }
         let qualifiers = self.qualifiers();
         if let word @ ("multicast" | "broadcast") = self.peek() {
             self.word();
-            return of_version(
-                qualifiers,
-                if word == "multicast" { Node::Multicast } else { Node::Broadcast },
-            );
+            return self
+                .of_version(qualifiers, if word == "multicast" { Test::Multicast } else { Test::Broadcast });
         }
         // A protocol that stands for itself.
         if let Qualifiers { protocol: Some(protocol), end: None, kind: None } = qualifiers
             && !self.value_follows()
         {
-            return Ok(protocol_node(protocol));
+            return self.protocol_itself(protocol);
         }
         if qualifiers.any() {
             self.last = qualifiers;
@@ -181,7 +226,7 @@ impl<'a> Parser<'_, 'a> {
                 _ => None,
             };
             if joined.is_some() {
-                self.tokens = &self.tokens[2..];
+                self.skip(2);
             }
             qualifiers.end = Some(match (joined, source) {
                 (Some("or"), _) => End::Either,
@@ -205,11 +250,11 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
-    fn value_of(&mut self, qualifiers: Qualifiers<'a>) -> Result<Node> {
+    fn value_of(&mut self, qualifiers: Qualifiers<'a>) -> Result<()> {
         let end = qualifiers.end.unwrap_or(End::Either);
-        let combination = |with: &str| ExpressionError::Combination {
-            what: qualifiers.protocol.unwrap_or_default().to_owned(),
-            with: with.to_owned(),
+        let combination = |with| ExpressionError::Combination {
+            what: Excerpt::of(qualifiers.protocol.unwrap_or_default()),
+            with,
         };
         match qualifiers.kind.unwrap_or("host") {
             kind @ ("port" | "portrange") => {
@@ -221,35 +266,35 @@ impl<'a> Parser<'_, 'a> {
                 } else {
                     return Err(self.expected("- and the last port of the range"));
                 };
-                let ports = |protocol| Node::Port(end, low.min(high), low.max(high), protocol);
-                match qualifiers.protocol {
-                    None => Ok(ports(None)),
-                    Some("tcp") => Ok(ports(Some(TCP))),
-                    Some("udp") => Ok(ports(Some(UDP))),
-                    Some("sctp") => Ok(ports(Some(SCTP))),
-                    Some(_) => Err(combination("port")),
-                }
+                let protocol = match qualifiers.protocol {
+                    None => None,
+                    Some("tcp") => Some(TCP),
+                    Some("udp") => Some(UDP),
+                    Some("sctp") => Some(SCTP),
+                    Some(_) => return Err(combination("port")),
+                };
+                self.test(Test::Port(end, low.min(high), low.max(high), protocol))
             }
             "proto" => {
                 let protocol = self.protocol()?;
                 if qualifiers.end.is_some() {
                     return Err(combination("src and dst of a protocol"));
                 }
-                of_version(qualifiers, Node::Protocol(protocol))
+                self.of_version(qualifiers, Test::Protocol(protocol))
             }
             kind => {
                 let network = if kind == "net" { self.network()? } else { self.host()? };
                 if !matches!(qualifiers.protocol, None | Some("ip" | "ip6")) {
-                    return Err(combination(kind));
+                    return Err(combination(if kind == "net" { "net" } else { "host" }));
                 }
-                of_version(qualifiers, Node::Host(end, network))
+                self.of_version(qualifiers, Test::Host(end, network))
             }
         }
     }
 
     fn port(&mut self) -> Result<u16> {
         let error = self.expected("a port by its number, 0 to 65535");
-        u16::try_from(self.number().map_err(|_| error.clone())?).map_err(|_| error)
+        u16::try_from(self.number().map_err(|_| error)?).map_err(|_| error)
     }
 
     fn protocol(&mut self) -> Result<u8> {
@@ -259,7 +304,7 @@ impl<'a> Parser<'_, 'a> {
             self.word();
             return Ok(number);
         }
-        u8::try_from(self.number().map_err(|_| error.clone())?).map_err(|_| error)
+        u8::try_from(self.number().map_err(|_| error)?).map_err(|_| error)
     }
 
     fn host(&mut self) -> Result<Network> {
@@ -274,21 +319,20 @@ impl<'a> Parser<'_, 'a> {
     /// `10.0.0.0/8`, `10.0.0.0 mask 255.0.0.0`, `192.168`, `2001:db8::/32`.
     fn network(&mut self) -> Result<Network> {
         let error = self.expected("a network such as 10.0.0.0/8 or 2001:db8::/32");
-        let found = self.word().ok_or_else(|| error.clone())?;
+        let found = self.word().ok_or(error)?;
         let (address, implied) = match found.parse::<IpAddr>() {
             Ok(address) => (address, if address.is_ipv4() { 32 } else { 128 }),
-            Err(_) => short_network(found).ok_or_else(|| error.clone())?,
+            Err(_) => short_network(found).ok_or(error)?,
         };
         let bits = if self.take("/") {
-            u8::try_from(self.number()?).map_err(|_| error.clone())?
+            u8::try_from(self.number()?).map_err(|_| error)?
         } else if self.take("mask") {
-            let mask: Ipv4Addr =
-                self.word().and_then(|word| word.parse().ok()).ok_or_else(|| error.clone())?;
+            let mask: Ipv4Addr = self.word().and_then(|word| word.parse().ok()).ok_or(error)?;
             let bits = mask.to_bits().leading_ones();
             if address.is_ipv6() || mask.to_bits().count_ones() != bits {
                 return Err(error);
             }
-            u8::try_from(bits).map_err(|_| error.clone())?
+            u8::try_from(bits).map_err(|_| error)?
         } else {
             implied
         };
@@ -299,43 +343,45 @@ impl<'a> Parser<'_, 'a> {
         let error = self.expected("a number");
         self.word().and_then(number).ok_or(error)
     }
-}
 
-/// A network by the bytes that its addresses have in common: `10`, `192.168`.
-fn short_network(word: &str) -> Option<(IpAddr, u8)> {
-    let parts: Vec<u8> = word.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let mut address = [0; 4];
-    address.get_mut(..parts.len())?.copy_from_slice(&parts);
-    Some((Ipv4Addr::from(address).into(), u8::try_from(parts.len() * 8).ok()?))
-}
+    fn protocol_itself(&mut self, name: &str) -> Result<()> {
+        match name {
+            "ip" => self.test(Test::Version(4)),
+            "ip6" => self.test(Test::Version(6)),
+            _ => {
+                let protocol = protocol_number(name).unwrap_or(0);
+                let test = Test::Protocol(protocol);
+                // Each of them belongs to one version of IP. In the other version, its number means something else.
+                match protocol {
+                    ICMP => self.both(Test::Version(4), test),
+                    ICMP6 => self.both(Test::Version(6), test),
+                    _ => self.test(test),
+                }
+            }
+        }
+    }
 
-fn protocol_node(name: &str) -> Node {
-    match name {
-        "ip" => Node::Version(4),
-        "ip6" => Node::Version(6),
-        _ => {
-            let protocol = protocol_number(name).unwrap_or(0);
-            let node = Node::Protocol(protocol);
-            // Each of them belongs to one version of IP. In the other version, its number means something else.
-            match protocol {
-                ICMP => Node::And(Node::Version(4).into(), node.into()),
-                ICMP6 => Node::And(Node::Version(6).into(), node.into()),
-                _ => node,
+    /// The test for one version of IP, if `ip` or `ip6` says so.
+    fn of_version(&mut self, qualifiers: Qualifiers<'_>, test: Test) -> Result<()> {
+        match qualifiers.protocol {
+            None => self.test(test),
+            Some("ip") => self.both(Test::Version(4), test),
+            Some("ip6") => self.both(Test::Version(6), test),
+            Some(other) => {
+                let kinds = ["host", "net", "port", "portrange", "proto"];
+                let with = kinds.into_iter().find(|kind| qualifiers.kind == Some(kind)).unwrap_or("this");
+                Err(ExpressionError::Combination { what: Excerpt::of(other), with })
             }
         }
     }
 }
 
-/// The condition for one version of IP, if `ip` or `ip6` says so.
-fn of_version(qualifiers: Qualifiers<'_>, node: Node) -> Result<Node> {
-    let version = match qualifiers.protocol {
-        None => return Ok(node),
-        Some("ip") => 4,
-        Some("ip6") => 6,
-        Some(other) => {
-            let with = qualifiers.kind.unwrap_or("this").to_owned();
-            return Err(ExpressionError::Combination { what: other.to_owned(), with });
-        }
-    };
-    Ok(Node::And(Node::Version(version).into(), node.into()))
+/// A network by the bytes that its addresses have in common: `10`, `192.168`.
+fn short_network(word: &str) -> Option<(IpAddr, u8)> {
+    let (mut address, mut bits) = ([0; 4], 0);
+    for part in word.split('.') {
+        *address.get_mut(usize::from(bits / 8))? = part.parse().ok()?;
+        bits += 8;
+    }
+    Some((Ipv4Addr::from(address).into(), bits))
 }
