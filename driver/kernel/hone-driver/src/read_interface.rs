@@ -165,17 +165,18 @@ impl<K: Kernel> Driver<K> {
     /// Sets a reader's event object. The new event is signalled at once, because data that is already waiting will not
     /// signal it later.
     fn set_event(&self, handle: Handle, event: DataEvent) -> Result<(), Status> {
-        let event = event.handle().map(K::event).transpose()?;
-        let former = self.locked(Purpose::Read, |state| {
+        let mut event = event.handle().map(K::event).transpose()?;
+        let set = self.locked(Purpose::Read, |state| {
             let reader = state.queue.reader(handle.reader()).ok_or(Status::INVALID_HANDLE)?;
             if let Some(event) = &event {
                 event.set();
             }
-            Ok::<_, Status>(core::mem::replace(&mut reader.0, event))
-        })?;
-        // Released here, without the lock.
-        drop(former);
-        Ok(())
+            core::mem::swap(&mut reader.0, &mut event);
+            Ok(())
+        });
+        // The former event, or the new one if there is no such reader, is released here, without the lock.
+        drop(event);
+        set
     }
 }
 

@@ -313,6 +313,10 @@ fn a_detached_reader_is_unknown() {
         let answer = control(&driver, gone, operation, &[], 5000);
         assert!(concerns_all || answer.is_err(), "{operation}: {answer:?}");
     }
+    // The event is looked up before it is known that there is no such reader, and is released without the lock.
+    let (handle, count) = event();
+    let answer = control(&driver, gone, Operation::SetDataEvent64, &handle.to_le_bytes(), 0);
+    assert_eq!((answer, count.load(Relaxed)), (Err(Status::INVALID_HANDLE), 0));
     assert!(!read(&driver, other).is_empty());
 }
 
