@@ -28,6 +28,7 @@ AT(IO_STACK_LOCATION, Parameters.DeviceIoControl.InputBufferLength, 16);
 AT(IO_STACK_LOCATION, Parameters.DeviceIoControl.IoControlCode, 24);
 AT(IO_STACK_LOCATION, FileObject, 0x30);
 AT(FILE_OBJECT, FsContext, 0x18);
+AT(FILE_OBJECT, FileName, 0x58);
 CHECK(sizeof(MDL) == 0x30);
 AT(MDL, MdlFlags, 0x0A);
 AT(MDL, MappedSystemVa, 0x18);

@@ -69,6 +69,10 @@ impl Kernel for Here {
         Ok(())
     }
 
+    fn link(_: &[u16], _: &mut [u16]) -> Option<usize> {
+        None
+    }
+
     fn charge(_: Purpose) {}
 
     fn shows(_: Level) -> bool {

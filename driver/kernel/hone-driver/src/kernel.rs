@@ -109,6 +109,10 @@ pub trait Kernel: 'static {
     /// The registry cannot be written.
     fn keep(setting: Setting, value: u32) -> Result<(), Status>;
 
+    /// Reads where a symbolic link of the object manager leads. Writes the target to the start of `target` and returns
+    /// its length in UTF-16 units. `None` if there is no such link, or if its target does not fit. At PASSIVE_LEVEL.
+    fn link(name: &[u16], target: &mut [u16]) -> Option<usize>;
+
     /// Sets the purpose of memory that is allocated from now on. Called after the lock is taken, or before a list is
     /// allocated for a request; called with [`Purpose::Driver`] when the work is done.
     fn charge(purpose: Purpose);

@@ -12,7 +12,7 @@
 //! | caller | IRQL | calls |
 //! |---|---|---|
 //! | WFP, `classifyFn` | up to DISPATCH_LEVEL | [`Driver::classify`] |
-//! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_named`], [`Driver::process_ended`], [`Driver::wants_image`] |
+//! | process and image notify routines | PASSIVE_LEVEL | [`Driver::process_started`], [`Driver::process_named`], [`Driver::process_ended`], [`Driver::wants_image`]. The first two look up symbolic links (`path`), before they take the lock |
 //! | I/O manager, for a program's request | PASSIVE_LEVEL | [`Driver::open`], [`Driver::close`], [`Driver::read`], [`Driver::control`] |
 //! | timer's DPC | DISPATCH_LEVEL | [`Driver::tick`] |
 //! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::restore_log_levels`], [`Driver::process_found`], drop |
@@ -47,6 +47,7 @@ mod kernel;
 mod network_monitor;
 mod own;
 mod packet;
+mod path;
 mod process_monitor;
 mod queue_manager;
 mod read_interface;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use hone_engine::{Event, Nanos, OutOfMemory, ProcessKey, ProcessStart, StartKind};
 
 use crate::kernel::{Kernel, Purpose, log};
-use crate::{Driver, command_line, sid, text};
+use crate::{Driver, command_line, path, sid, text};
 
 /// A process as Windows describes it. Texts are UTF-16. `None` means that a value is not known.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,16 +17,16 @@ pub struct Process<'a> {
     pub parent: Option<u32>,
     /// When it was created, nanoseconds since 1970-01-01 UTC.
     pub created: Option<Nanos>,
-    /// Path of the executable.
+    /// Path of the executable, in any of the forms that the kernel uses. It is recorded as users know it.
     pub path: Option<&'a [u16]>,
     /// The command line.
     pub command_line: Option<&'a [u16]>,
     /// The owner's security identifier, as the kernel lays it out.
     pub owner: Option<&'a [u8]>,
+    /// Whether it is a process of another subsystem than Win32, such as the Windows Subsystem for Linux 1. No image shows
+    /// the path of such a process.
+    pub is_subsystem: bool,
 }
-
-/// Prefix in the kernel's namespace under which the drive letters are found.
-const DOS_DEVICES: &[u8] = br"\??\";
 
 /// The texts of a process in UTF-8.
 struct Texts {
@@ -37,16 +37,12 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(process: &Process<'_>) -> Result<Self, OutOfMemory> {
-        let utf8 = |units: Option<&[u16]>| units.map(text::utf8).transpose();
-        let command_line = utf8(process.command_line)?;
+    fn of<K: Kernel>(process: &Process<'_>) -> Result<Self, OutOfMemory> {
+        let path = process.path.map(path::user::<K>).transpose()?;
+        let command_line = process.command_line.map(text::utf8).transpose()?;
         let arguments = command_line.as_deref().map(command_line::arguments).transpose()?;
         let owner = process.owner.map(sid::text).transpose()?.flatten();
-        Ok(Self { path: utf8(process.path)?, command_line, arguments, owner })
-    }
-
-    fn path(&self) -> Option<&[u8]> {
-        self.path.as_deref().map(|path| path.strip_prefix(DOS_DEVICES).unwrap_or(path))
+        Ok(Self { path, command_line, arguments, owner })
     }
 }
 
@@ -89,7 +85,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn process(&self, process: &Process<'_>, kind: StartKind, is_listed: bool) {
-        let Ok(texts) = Texts::of(process) else {
+        let Ok(texts) = Texts::of::<K>(process) else {
             log!(self, Error, "no memory to record that process {} starts", process.pid);
             self.locked(Purpose::Process, |state| {
                 state.lost.processes += 1;
@@ -105,7 +101,7 @@ impl<K: Kernel> Driver<K> {
             let key = ProcessKey { pid, start: process.created.or_else(known).unwrap_or(at) };
             let event = Event::ProcessStarted(ProcessStart {
                 parent: process.parent,
-                path: texts.path(),
+                path: texts.path.as_deref(),
                 arguments: texts.arguments.as_deref(),
                 command_line: texts.command_line.as_deref(),
                 security_id: texts.owner.as_deref(),
@@ -117,7 +113,7 @@ impl<K: Kernel> Driver<K> {
                 state.queue.wake();
                 return;
             }
-            if texts.path.is_none() {
+            if texts.path.is_none() && !process.is_subsystem {
                 state.await_image(pid);
             }
             // The engine has counted it if it was lost.

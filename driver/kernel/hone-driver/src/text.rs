@@ -8,7 +8,13 @@ use hone_engine::{OutOfMemory, fallible};
 
 /// `text` in UTF-8. Half a surrogate pair becomes U+FFFD. Ends at the first NUL, because no name contains one.
 pub(crate) fn utf8(text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
-    let mut bytes = fallible::vec(text.len())?;
+    utf8_after(&[], text)
+}
+
+/// `start`, and after it `text` as [`utf8`] returns it.
+pub(crate) fn utf8_after(start: &[u8], text: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut bytes = fallible::vec(start.len() + text.len())?;
+    fallible::append(&mut bytes, start)?;
     let end = text.iter().position(|&unit| unit == 0).unwrap_or(text.len());
     for character in char::decode_utf16(text[..end].iter().copied()) {
         let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);

@@ -13,7 +13,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::null_mut;
 
-use common::{FakeBuffer, FakeIndication, callout, control, driver, open, read, utf16, values, words};
+use common::{
+    FakeBuffer, FakeIndication, callout, control, driver, open, read, set_links, utf16, values, words,
+};
 use hone_api::Operation;
 use hone_driver::callouts::{Family, Layer};
 use hone_driver::{Driver, Host, Process};
@@ -107,7 +109,8 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
 
 #[test]
 fn every_allocation_may_fail() {
-    let path = utf16(r"C:\Program Files\x.exe a b");
+    set_links(&[(r"\SystemRoot", r"\Device\Disk"), (r"\GLOBAL??\C:", r"\Device\Disk")]);
+    let path = utf16(r"\SystemRoot\x.exe a b");
     let out = FakeIndication {
         endpoint: Some(5),
         values: values(Layer::OutboundTransport, Family::V4, 6),

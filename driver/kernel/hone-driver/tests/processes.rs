@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{START, driver, open, read, set_now, utf16, words};
+use common::{START, driver, open, read, set_links, set_now, utf16, words};
 use hone_driver::Process;
 
 #[test]
@@ -23,6 +23,7 @@ fn a_start_tells_path_command_line_arguments_owner_and_parent() {
         path: Some(&utf16(r"\??\C:\Program Files\\u{e9}.exe")),
         command_line: Some(&utf16(r#""C:\Program Files\e.exe" -x "a b""#)),
         owner: Some(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]),
+        ..Process::default()
     });
     driver.process_ended(1234);
     driver.process_ended(1234);
@@ -130,4 +131,107 @@ fn the_list_of_processes_without_a_path_is_bounded() {
         driver.process_started(&Process { pid, created: Some(1), ..Process::default() });
     }
     assert_eq!((0..1000).filter(|&pid| driver.wants_image(pid)).count(), 64);
+}
+
+/// How the path of a process that starts is recorded.
+fn recorded(path: &str) -> String {
+    let driver = driver();
+    let reader = open(&driver);
+    read(&driver, reader);
+    driver.process_started(&Process { pid: 8, path: Some(&utf16(path)), ..Process::default() });
+    let told = words(&read(&driver, reader)).concat();
+    let path = told.strip_prefix("process 8 <- None ").and_then(|rest| rest.strip_suffix(" - - -"));
+    path.expect("it is a start without the other texts").to_owned()
+}
+
+/// Links as Windows 10 and newer have them, with the system on the third volume.
+const LINKS: [(&str, &str); 10] = [
+    (r"\SystemRoot", r"\Device\BootDevice\Windows"),
+    (r"\Device\BootDevice", r"\Device\HarddiskVolume3"),
+    (r"\Device\Harddisk0\Partition1", r"\Device\HarddiskVolume1"),
+    (r"\Device\LanmanRedirector", r"\Device\Mup\;LanmanRedirector"),
+    (r"\??\Volume{7}", r"\Device\HarddiskVolume1"),
+    (r"\??\GLOBALROOT", ""),
+    (r"\GLOBAL??\C:", r"\Device\HarddiskVolume3"),
+    (r"\GLOBAL??\D:", r"\Device\HarddiskVolume1"),
+    (r"\GLOBAL??\E:", r"\Device\HarddiskVolume31"),
+    (r"\GLOBAL??\Z:", r"\Device\HarddiskVolume4"),
+];
+
+#[test]
+fn a_path_is_recorded_as_users_know_it() {
+    set_links(&LINKS);
+    for (path, expected) in [
+        (r"\??\C:\a\b.exe", r"C:\a\b.exe"),
+        (r"\DosDevices\d:\b.exe", r"d:\b.exe"),
+        (r"\GLOBAL??\C:\b.exe", r"C:\b.exe"),
+        (r"\??\UNC\srv\share\a.exe", r"\\srv\share\a.exe"),
+        (r"\??\unc\srv\share\a.exe", r"\\srv\share\a.exe"),
+        (r"\Device\Mup\srv\share\a.exe", r"\\srv\share\a.exe"),
+        (r"\device\mup\;LanmanRedirector\;Z:00000000000a1b2c\srv\share\a.exe", r"\\srv\share\a.exe"),
+        (r"\Device\LanmanRedirector\srv\share\a.exe", r"\\srv\share\a.exe"),
+        (r"\SystemRoot\System32\smss.exe", r"C:\Windows\System32\smss.exe"),
+        (r"\Device\HarddiskVolume3\Windows\x.exe", r"C:\Windows\x.exe"),
+        (r"\DEVICE\harddiskvolume31\x.exe", r"E:\x.exe"),
+        (r"\Device\HarddiskVolume4\x.exe", r"Z:\x.exe"),
+        (r"\Device\Harddisk0\Partition1\x.exe", r"D:\x.exe"),
+        (r"\??\Volume{7}\x.exe", r"D:\x.exe"),
+        (r"\??\GLOBALROOT\Device\HarddiskVolume1\x.exe", r"D:\x.exe"),
+    ] {
+        assert_eq!(recorded(path), expected);
+    }
+}
+
+#[test]
+fn a_path_that_no_name_for_users_exists_for_stays_as_it_is() {
+    set_links(&LINKS);
+    for path in [
+        r"C:\a.exe",
+        r"\\srv\share\a.exe",
+        "System",
+        "x",
+        r"\",
+        r"\??\",
+        r"\??\Volume{8}\x.exe",
+        "\\??\\\u{e9}:\\x.exe",
+        r"\Device\HarddiskVolume5\x.exe",
+        r"\Device\HarddiskVolume3",
+        r"\Device\HarddiskVolume33\x.exe",
+        r"\Device\Mup\;LanmanRedirector",
+        r"\SystemRoot",
+        r"\Windows\System32\x.exe",
+    ] {
+        assert_eq!(recorded(path), path);
+    }
+    // Before the drive letters exist, and where links lead in a circle.
+    set_links(&[LINKS[0], LINKS[1], (r"\a", r"\b"), (r"\b", r"\a")]);
+    for path in [r"\SystemRoot\System32\smss.exe", r"\a\x.exe"] {
+        assert_eq!(recorded(path), path);
+    }
+}
+
+#[test]
+fn a_running_process_and_a_first_image_have_the_same_form_of_path() {
+    set_links(&LINKS);
+    let driver = driver();
+    let path = utf16(r"\Device\HarddiskVolume3\x.exe");
+    driver.process_found(&Process { pid: 1, path: Some(&path), ..Process::default() });
+    driver.process_started(&Process { pid: 2, ..Process::default() });
+    driver.process_named(&Process { pid: 2, path: Some(&path), ..Process::default() });
+    let reader = open(&driver);
+    assert_eq!(
+        words(&read(&driver, reader))[2..],
+        [r"process 1 <- None C:\x.exe - - -", r"process 2 <- None C:\x.exe - - -"]
+    );
+}
+
+#[test]
+fn a_subsystem_process_without_a_path_does_not_wait_for_an_image() {
+    let driver = driver();
+    for pid in 0..1000 {
+        driver.process_started(&Process { pid, is_subsystem: true, ..Process::default() });
+    }
+    driver.process_started(&Process { pid: 1000, ..Process::default() });
+    assert!(!driver.wants_image(0));
+    assert!(driver.wants_image(1000), "there is room for the processes that load images");
 }

@@ -70,13 +70,19 @@ impl Processes for Calls {
         let Ok(hone) = hone() else { return };
         let known = process::Process::open(started.pid, PROCESS_MONITOR).ok();
         let owner = known.as_ref().and_then(process::Process::owner);
+        let full_path = started.path.filter(|_| started.is_full_path);
+        // No image will show the path of a process of another subsystem, so what is known now is recorded.
+        let other = started.is_subsystem && full_path.is_none();
+        let device_path = known.as_ref().filter(|_| other).and_then(process::Process::device_path);
+        let device_path = device_path.as_ref().and_then(process::Text::units);
         hone.driver.process_started(&Process {
             pid: started.pid,
             parent: Some(started.parent),
             created: known.as_ref().and_then(process::Process::created),
-            path: started.path,
+            path: full_path.or(device_path).or(started.path.filter(|_| other)),
             command_line: started.command_line,
             owner: owner.as_ref().and_then(process::Sid::bytes),
+            is_subsystem: started.is_subsystem,
         });
     }
 
@@ -101,6 +107,7 @@ impl Processes for Calls {
             path: Some(path),
             command_line: command_line.as_ref().and_then(process::Text::units),
             owner: owner.as_ref().and_then(process::Sid::bytes),
+            is_subsystem: false,
         });
     }
 }

@@ -5,7 +5,7 @@ use core::num::NonZeroU64;
 
 use hone_driver::{Kernel, Level, Lock, Purpose, Setting, Signal, Status};
 use hone_wdm::pool::{self, Tag};
-use hone_wdm::{debug, event, lock, time};
+use hone_wdm::{debug, event, link, lock, time};
 
 use crate::settings;
 
@@ -66,6 +66,10 @@ impl Kernel for Windows {
 
     fn keep(setting: Setting, value: u32) -> Result<(), Status> {
         settings::keep(setting, value).map_err(|status| Status(status.cast_unsigned()))
+    }
+
+    fn link(name: &[u16], target: &mut [u16]) -> Option<usize> {
+        link::target(name, target)
     }
 
     fn charge(purpose: Purpose) {

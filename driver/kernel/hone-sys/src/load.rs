@@ -133,6 +133,7 @@ fn find_processes() {
             path: path.as_ref().and_then(process::Text::units).or(listed.name),
             command_line: command_line.as_ref().and_then(process::Text::units),
             owner: owner.as_ref().and_then(process::Sid::bytes),
+            is_subsystem: false,
         });
     });
     if let Err(status) = found {

@@ -67,6 +67,11 @@ pub(crate) unsafe extern "system" fn dispatch<R: Requests>(_: *mut DEVICE_OBJECT
 fn serve<R: Requests>(packet: &mut IRP, location: &IO_STACK_LOCATION) -> Result<usize, NTSTATUS> {
     // SAFETY: every request that this driver serves comes through an open file, whose object is there meanwhile.
     let file = unsafe { location.FileObject.as_ref() }.ok_or(sys::STATUS_INVALID_HANDLE)?;
+    // The device has no files of its own. If a name follows the device's name, there is no such file ("Controlling Device
+    // Namespace Access").
+    if usize::from(location.MajorFunction) == sys::IRP_MJ_CREATE && file.FileName.Length > 0 {
+        return Err(sys::STATUS_OBJECT_NAME_NOT_FOUND);
+    }
     let file: &AtomicUsize = &file.FsContext;
     let number = || NonZeroUsize::new(file.load(Ordering::Acquire)).ok_or(sys::STATUS_INVALID_HANDLE);
     match usize::from(location.MajorFunction) {

@@ -19,6 +19,7 @@ pub mod device;
 pub mod event;
 pub mod global;
 pub mod irp;
+pub mod link;
 pub mod lock;
 pub mod net_buffer;
 pub mod notify;

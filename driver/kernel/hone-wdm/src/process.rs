@@ -133,10 +133,16 @@ impl Process {
     }
 
     /// Path of the executable, with its drive letter if it has one. Do not call it in a notify routine, because it
-    /// queries the drives for their names.
+    /// asks the mount manager for the drive's letter.
     #[must_use]
     pub fn path(&self) -> Option<Text> {
-        self.text(class::IMAGE_FILE_NAME_WIN32).or_else(|| self.text(class::IMAGE_FILE_NAME))
+        self.text(class::IMAGE_FILE_NAME_WIN32).or_else(|| self.device_path())
+    }
+
+    /// Path of the executable as the kernel's object manager names it.
+    #[must_use]
+    pub fn device_path(&self) -> Option<Text> {
+        self.text(class::IMAGE_FILE_NAME)
     }
 
     /// The command line. `None` before Windows 8.1.

@@ -1,8 +1,11 @@
 //! Information about the system.
 
+use core::ffi::c_void;
 use core::mem::{self, MaybeUninit};
+use core::ptr::NonNull;
 
 use crate::sys::{self, GUID, RTL_OSVERSIONINFOEXW};
+use crate::unicode::Unicode;
 
 /// Windows' version.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +36,14 @@ pub fn version() -> Version {
         service_pack: version.wServicePackMajor,
         is_server: version.wProductType != sys::VER_NT_WORKSTATION,
     }
+}
+
+/// The address of a function that not every Windows version has. `None` if this one does not. At PASSIVE_LEVEL.
+#[must_use]
+pub(crate) fn routine(name: &[u16]) -> Option<NonNull<c_void>> {
+    let name = Unicode::new(name);
+    // SAFETY: the name lives until the call returns.
+    NonNull::new(unsafe { sys::MmGetSystemRoutineAddress(name.as_ptr()) })
 }
 
 /// Makes a new identifier. All zeros if the system cannot make one now. At PASSIVE_LEVEL.

@@ -2,11 +2,10 @@
 
 use core::ffi::c_void;
 use core::mem;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use crate::unicode::Unicode;
-use crate::{sys, wide};
+use crate::{system, wide};
 
 /// 1970-01-01 in units of 100 nanoseconds since 1601-01-01, both UTC.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
@@ -19,10 +18,8 @@ type QueryTime = unsafe extern "system" fn(*mut i64);
 /// Looks up the precise clock. Call it at PASSIVE_LEVEL when the driver is loaded. Without that clock, time advances in
 /// steps of the system's timer, up to 16 milliseconds.
 pub fn find_precise() {
-    let name = Unicode::new(wide!("KeQuerySystemTimePrecise"));
-    // SAFETY: the name is a constant's, and the call made at PASSIVE_LEVEL.
-    let address = unsafe { sys::MmGetSystemRoutineAddress(name.as_ptr()) };
-    PRECISE.store(address, Relaxed);
+    let address = system::routine(wide!("KeQuerySystemTimePrecise"));
+    PRECISE.store(address.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
 }
 
 /// Converts a time in units of 100 nanoseconds since 1601 to nanoseconds since 1970-01-01 UTC. An earlier time becomes

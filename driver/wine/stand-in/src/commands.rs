@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `clock TIME` | sets the clock, 100 nanoseconds since 1601 |
 //! | `classify PLACE KEY=VALUE...` | calls a callout; answers the action in hexadecimal |
-//! | `start PID PARENT PATH COMMANDLINE` | a process starts; texts in UTF-8 as hexadecimal, `-`: none |
+//! | `start PID PARENT PATH COMMANDLINE` | a process starts; texts in UTF-8 as hexadecimal, `-`: none. After them, `partial`: it is not the full path; `subsystem`: the process is not one of Win32 |
 //! | `end PID` | a process ends |
 //! | `image PID PATH` | a process loads an image |
+//! | `link NAME TARGET` | makes a symbolic link of the object manager; texts as above |
+//! | `open NAME` | opens the device with this name after its own, and closes it; answers the status in hexadecimal |
 //! | `pool` | the account of the driver's memory |
 //! | `fail N` | of the driver's allocations, the one after N fails; `fail -`: none |
 //! | `callouts` | the keys of the callouts in hexadecimal |
@@ -18,7 +20,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
 use crate::classify::{self, Indication};
-use crate::{hooks, memory, processes};
+use crate::processes::Kind;
+use crate::{hooks, links, memory, opens, processes};
 
 const PORT_FILE: &str = r"C:\hone\stand-in.port";
 
@@ -60,9 +63,19 @@ fn carry_out(line: &str) -> Result<String, String> {
             let action = classify::indicate(&mut indication).ok_or("no such callout")?;
             return Ok(format!("{action:x}"));
         }
-        "start" => processes::start(number(0)?, number(1)?, &text(argument(2)?)?, &text(argument(3)?)?),
+        "start" => {
+            let kind = match arguments.get(4) {
+                None => Kind::Full,
+                Some(&"partial") => Kind::Partial,
+                Some(&"subsystem") => Kind::Subsystem,
+                Some(kind) => return Err(format!("no kind {kind}")),
+            };
+            processes::start(kind, number(0)?, number(1)?, &text(argument(2)?)?, &text(argument(3)?)?);
+        }
         "end" => processes::end(number(0)?),
         "image" => processes::load_image(number(0)?, &text(argument(1)?)?),
+        "link" => links::set(&text(argument(0)?)?, text(argument(1)?)?),
+        "open" => return Ok(format!("{:x}", opens::open(&text(argument(0)?)?))),
         "pool" => return Ok(memory::report()),
         "fail" => memory::fail_after(argument(0)?.parse().ok()),
         "callouts" => {

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::imports::{self, Replacement};
 use crate::windows::{self, NtStatus, STATUS_INVALID_HANDLE, STATUS_SUCCESS, Unicode, kernel};
-use crate::{memory, processes};
+use crate::{links, memory, opens, processes};
 
-/// If this file exists, there is no precise clock, as on Windows 7.
+/// If this file exists, functions that Windows 7 does not have are missing.
 const PLAIN_CLOCK: &str = r"C:\hone\plain-clock";
 
 /// The time that `KeQuerySystemTimePrecise` returns: units of 100 nanoseconds since 1601.
@@ -19,18 +19,24 @@ static SECURITY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 /// Installs the hooks in the driver that is being loaded.
 pub(crate) fn install() {
     let driver = windows::module(c"hone.sys").expect("the driver loads this");
-    let replacements: [Replacement; 9] = [
+    let replacements: [Replacement; 12] = [
         // Wine does not have these functions, or they do nothing.
         ("PsSetCreateProcessNotifyRoutineEx", processes::set_process_routine as *const c_void),
         ("PsSetLoadImageNotifyRoutine", processes::set_image_routine as *const c_void),
         ("PsRemoveLoadImageNotifyRoutine", processes::remove_image_routine as *const c_void),
+        // The test makes the links.
+        ("ZwOpenSymbolicLinkObject", links::open as *const c_void),
+        ("ZwQuerySymbolicLinkObject", links::query as *const c_void),
         // Wine looks the handle up in the driver's own process.
         ("ObReferenceObjectByHandle", reference as *const c_void),
         // Devices have no security descriptor under Wine.
         ("ObOpenObjectByPointer", open_device as *const c_void),
         ("ZwSetSecurityObject", set_security as *const c_void),
-        // A clock that the test sets, so that every time in a recording is known.
+        // Functions that older versions do not have. One is a clock that the test sets, so that every time in a recording
+        // is known.
         ("MmGetSystemRoutineAddress", routine as *const c_void),
+        // The stand-in makes requests of its own.
+        ("IofCompleteRequest", opens::complete as *const c_void),
         // For the report about the driver's memory.
         ("ExAllocatePoolWithTag", memory::allocate as *const c_void),
         ("ExFreePoolWithTag", memory::free as *const c_void),
@@ -60,9 +66,9 @@ extern "system" fn routine(name: *const Unicode) -> *mut c_void {
     let name = unsafe { &*name };
     // SAFETY: as above.
     match unsafe { name.text() }.as_str() {
-        "KeQuerySystemTimePrecise" if !std::path::Path::new(PLAIN_CLOCK).exists() => {
-            query_time as *mut c_void
-        }
+        _ if std::path::Path::new(PLAIN_CLOCK).exists() => std::ptr::null_mut(),
+        "KeQuerySystemTimePrecise" => query_time as *mut c_void,
+        "PsSetCreateProcessNotifyRoutineEx2" => processes::set_process_routine2 as *mut c_void,
         _ => std::ptr::null_mut(),
     }
 }

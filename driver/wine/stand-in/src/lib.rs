@@ -16,7 +16,9 @@ mod classify;
 mod commands;
 mod hooks;
 mod imports;
+mod links;
 mod memory;
+mod opens;
 mod processes;
 mod windows;
 
@@ -57,10 +59,11 @@ pub unsafe extern "system" fn DllMain(library: *mut c_void, reason: u32, _: *mut
 /// The driver's: `callout` is one, and `id` has room for a number.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn FwpsCalloutRegister1(
-    _: *mut c_void,
+    device: *mut c_void,
     callout: *const classify::Callout,
     id: *mut u32,
 ) -> NtStatus {
+    opens::set_device(device);
     // SAFETY: the driver passes a callout.
     let registered = classify::register(unsafe { *callout });
     // SAFETY: the driver has room for it.

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::sync::Mutex;
 
-use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS, Unicode};
+use crate::windows::{NtStatus, STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND, STATUS_SUCCESS, Unicode};
 
 type ProcessRoutine = unsafe extern "system" fn(*mut c_void, usize, *mut CreateInfo);
 type ImageRoutine = unsafe extern "system" fn(*const Unicode, usize, *mut c_void);
@@ -22,11 +22,38 @@ pub(crate) struct CreateInfo {
     status: NtStatus,
 }
 
+/// How the kernel describes a process that starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// With the full path.
+    Full,
+    /// With a part of the path.
+    Partial,
+    /// A process of another subsystem than Win32.
+    Subsystem,
+}
+
+/// The routines for processes of Win32, and those for processes of every subsystem.
 static PROCESSES: Mutex<Vec<ProcessRoutine>> = Mutex::new(Vec::new());
+static SUBSYSTEMS: Mutex<Vec<ProcessRoutine>> = Mutex::new(Vec::new());
 static IMAGES: Mutex<Vec<ImageRoutine>> = Mutex::new(Vec::new());
 
 pub(crate) extern "system" fn set_process_routine(routine: ProcessRoutine, remove: u8) -> NtStatus {
     change(&PROCESSES, routine, remove != 0, std::ptr::fn_addr_eq)
+}
+
+/// `PsSetCreateProcessNotifyRoutineEx2`.
+pub(crate) extern "system" fn set_process_routine2(
+    kind: u32,
+    routine: ProcessRoutine,
+    remove: u8,
+) -> NtStatus {
+    /// `PsCreateProcessNotifySubsystems`, the only kind.
+    const KIND: u32 = 0;
+    if kind != KIND {
+        return STATUS_INVALID_PARAMETER;
+    }
+    change(&SUBSYSTEMS, routine, remove != 0, std::ptr::fn_addr_eq)
 }
 
 pub(crate) extern "system" fn set_image_routine(routine: ImageRoutine) -> NtStatus {
@@ -55,22 +82,37 @@ fn change<T: Copy>(
 
 /// The number of routines that are still registered.
 pub(crate) fn registered() -> usize {
-    let processes = PROCESSES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len();
-    processes + IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+    let images = IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len();
+    routines(Kind::Full).len() + images
 }
 
-fn processes() -> Vec<ProcessRoutine> {
-    PROCESSES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+/// The routines that are called for such a process.
+fn routines(kind: Kind) -> Vec<ProcessRoutine> {
+    let of = |routines: &Mutex<Vec<ProcessRoutine>>| {
+        routines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    };
+    let mut called = of(&SUBSYSTEMS);
+    if kind != Kind::Subsystem {
+        called.extend(of(&PROCESSES));
+    }
+    called
 }
 
 /// Reports that a process starts. Empty texts are left out.
-pub(crate) fn start(pid: usize, parent: usize, path: &[u16], command_line: &[u16]) {
+pub(crate) fn start(kind: Kind, pid: usize, parent: usize, path: &[u16], command_line: &[u16]) {
+    const IS_FULL_PATH: u32 = 1;
+    const IS_SUBSYSTEM: u32 = 2;
     let (path_text, command_text) = (Unicode::new(path), Unicode::new(command_line));
     let pointer =
         |text: &Unicode, units: &[u16]| if units.is_empty() { std::ptr::null() } else { &raw const *text };
     let mut info = CreateInfo {
         size: size_of::<CreateInfo>(),
-        flags: u32::from(!path.is_empty()),
+        flags: match kind {
+            Kind::Full if path.is_empty() => 0,
+            Kind::Full => IS_FULL_PATH,
+            Kind::Partial => 0,
+            Kind::Subsystem => IS_SUBSYSTEM,
+        },
         parent,
         creating_process: parent,
         creating_thread: 1,
@@ -79,7 +121,7 @@ pub(crate) fn start(pid: usize, parent: usize, path: &[u16], command_line: &[u16
         command_line: pointer(&command_text, command_line),
         status: STATUS_SUCCESS,
     };
-    for routine in processes() {
+    for routine in routines(kind) {
         // SAFETY: it is registered, and the information there as long as the call.
         unsafe { routine(std::ptr::null_mut(), pid, &raw mut info) };
     }
@@ -87,7 +129,7 @@ pub(crate) fn start(pid: usize, parent: usize, path: &[u16], command_line: &[u16
 
 /// Reports that a process ends.
 pub(crate) fn end(pid: usize) {
-    for routine in processes() {
+    for routine in routines(Kind::Full) {
         // SAFETY: it is registered; null says that it is an end.
         unsafe { routine(std::ptr::null_mut(), pid, std::ptr::null_mut()) };
     }

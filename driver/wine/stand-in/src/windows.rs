@@ -6,6 +6,8 @@ pub(crate) type NtStatus = i32;
 pub(crate) const STATUS_SUCCESS: NtStatus = 0;
 pub(crate) const STATUS_INVALID_HANDLE: NtStatus = 0xC000_0008_u32.cast_signed();
 pub(crate) const STATUS_NOT_FOUND: NtStatus = 0xC000_0225_u32.cast_signed();
+pub(crate) const STATUS_INVALID_PARAMETER: NtStatus = 0xC000_000D_u32.cast_signed();
+pub(crate) const STATUS_BUFFER_TOO_SMALL: NtStatus = 0xC000_0023_u32.cast_signed();
 pub(crate) const DLL_PROCESS_ATTACH: u32 = 1;
 pub(crate) const DLL_PROCESS_DETACH: u32 = 0;
 
@@ -49,6 +51,20 @@ impl Unicode {
     pub(crate) fn new(text: &[u16]) -> Self {
         let length = u16::try_from(text.len() * 2).expect("a test's text is short");
         Self { length, maximum: length, units: text.as_ptr() }
+    }
+
+    /// Writes `text` to the buffer. Returns whether there is room for it.
+    ///
+    /// # Safety
+    /// The buffer is writable as far as `maximum` says, and nobody else uses it.
+    pub(crate) unsafe fn fill(&mut self, text: &[u16]) -> bool {
+        if size_of_val(text) > usize::from(self.maximum) {
+            return false;
+        }
+        self.length = u16::try_from(size_of_val(text)).expect("it is at most as long as the buffer");
+        // SAFETY: the caller says that it is writable, and there is room.
+        unsafe { self.units.cast_mut().copy_from_nonoverlapping(text.as_ptr(), text.len()) };
+        true
     }
 
     /// The text.

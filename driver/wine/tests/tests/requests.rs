@@ -39,6 +39,18 @@ fn the_event_is_set_when_there_is_something_to_read_again() {
 }
 
 #[test]
+fn a_name_after_the_devices_opens_no_reader() {
+    const STATUS_OBJECT_NAME_NOT_FOUND: &str = "c0000034";
+    let Some(mut driver) = driver() else { return };
+    assert_eq!(driver.stand_in.tell("open -"), "0");
+    for name in [r"\x", r"\"] {
+        let answer = driver.stand_in.tell(&format!("open {}", hex(name.as_bytes())));
+        assert_eq!(answer, STATUS_OBJECT_NAME_NOT_FOUND, "{name}");
+    }
+    assert!(driver.unload().is_nothing(), "no reader is left");
+}
+
+#[test]
 fn a_program_of_32_bits_opens_waits_and_reads() {
     let Some(mut driver) = driver() else { return };
     let Some(mut probe) = driver.probe32() else { return };

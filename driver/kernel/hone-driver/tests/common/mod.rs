@@ -26,6 +26,8 @@ thread_local! {
     static EVENTS: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
     /// Work that another processor does under the lock before the lock is taken next.
     static BEFORE_LOCK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    /// Symbolic links of the object manager, and where they lead.
+    static LINKS: RefCell<Vec<(&'static str, &'static str)>> = const { RefCell::new(Vec::new()) };
     static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
     /// The purposes that memory was charged to. Recorded from the first call of `purposes`.
     static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
@@ -98,6 +100,15 @@ impl Kernel for Fake {
         Ok(())
     }
 
+    fn link(name: &[u16], target: &mut [u16]) -> Option<usize> {
+        assert!(!IS_LOCKED.get(), "a symbolic link is looked up under the lock");
+        let is_it = |link: &str| link.encode_utf16().eq(name.iter().copied());
+        let (_, found) = LINKS.with_borrow(|links| links.iter().find(|(link, _)| is_it(link)).copied())?;
+        let length = found.encode_utf16().count();
+        target.get_mut(..length)?.iter_mut().zip(found.encode_utf16()).for_each(|(to, unit)| *to = unit);
+        Some(length)
+    }
+
     fn charge(purpose: Purpose) {
         PURPOSES.with_borrow_mut(|purposes| purposes.as_mut().map(|purposes| purposes.push(purpose)));
     }
@@ -114,6 +125,11 @@ impl Kernel for Fake {
 
 pub(crate) fn set_now(seconds: u64) {
     NOW.set(START + seconds * 1_000_000_000);
+}
+
+/// Sets the symbolic links of the object manager.
+pub(crate) fn set_links(links: &[(&'static str, &'static str)]) {
+    LINKS.set(links.to_vec());
 }
 
 /// Lets another processor take the lock first, when it is taken next.

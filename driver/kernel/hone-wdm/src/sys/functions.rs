@@ -106,6 +106,13 @@ unsafe extern "system" {
         data: *const c_void,
         length: u32,
     ) -> NTSTATUS;
+    pub fn ZwOpenSymbolicLinkObject(
+        link: *mut HANDLE,
+        access: u32,
+        attributes: *const OBJECT_ATTRIBUTES,
+    ) -> NTSTATUS;
+    pub fn ZwQuerySymbolicLinkObject(link: HANDLE, target: *mut UNICODE_STRING, needed: *mut u32)
+    -> NTSTATUS;
     pub fn ZwOpenProcess(
         process: *mut HANDLE,
         access: u32,

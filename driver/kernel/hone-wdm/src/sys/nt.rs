@@ -13,6 +13,7 @@ pub const STATUS_INFO_LENGTH_MISMATCH: NTSTATUS = 0xC000_0004_u32.cast_signed();
 pub const STATUS_INVALID_HANDLE: NTSTATUS = 0xC000_0008_u32.cast_signed();
 pub const STATUS_INVALID_DEVICE_REQUEST: NTSTATUS = 0xC000_0010_u32.cast_signed();
 pub const STATUS_BUFFER_TOO_SMALL: NTSTATUS = 0xC000_0023_u32.cast_signed();
+pub const STATUS_OBJECT_NAME_NOT_FOUND: NTSTATUS = 0xC000_0034_u32.cast_signed();
 pub const STATUS_BUFFER_OVERFLOW: NTSTATUS = 0x8000_0005_u32.cast_signed();
 pub const STATUS_INSUFFICIENT_RESOURCES: NTSTATUS = 0xC000_009A_u32.cast_signed();
 pub const STATUS_OBJECT_TYPE_MISMATCH: NTSTATUS = 0xC000_0024_u32.cast_signed();
@@ -175,6 +176,10 @@ pub struct FILE_OBJECT {
     pub Vpb: *mut c_void,
     /// A field for the driver's own use.
     pub FsContext: AtomicUsize,
+    /// These fields belong to the I/O manager.
+    pub Others: [usize; 7],
+    /// What follows the device's name in the name that was opened. Valid only in `IRP_MJ_CREATE`.
+    pub FileName: UNICODE_STRING,
     // The fields that follow belong to the I/O manager.
 }
 
@@ -221,7 +226,7 @@ pub struct CLIENT_ID {
 #[derive(Debug)]
 pub struct PS_CREATE_NOTIFY_INFO {
     pub Size: usize,
-    /// Bit 0: `FileOpenNameAvailable`.
+    /// Bit 0: `FileOpenNameAvailable`; bit 1: `IsSubsystemProcess`.
     pub Flags: u32,
     pub ParentProcessId: HANDLE,
     pub CreatingThreadId: CLIENT_ID,
@@ -283,6 +288,7 @@ const _: () = {
     assert!(offset_of!(IO_CONTROL, IoControlCode) == 16);
     assert!(offset_of!(IO_STACK_LOCATION, FileObject) == 0x30);
     assert!(offset_of!(FILE_OBJECT, FsContext) == 0x18);
+    assert!(offset_of!(FILE_OBJECT, FileName) == 0x58);
     assert!(size_of::<MDL>() == 0x30);
     assert!(offset_of!(MDL, MdlFlags) == 0x0A);
     assert!(offset_of!(MDL, MappedSystemVa) == 0x18);
