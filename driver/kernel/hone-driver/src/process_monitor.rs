@@ -19,7 +19,7 @@ pub struct Process<'a> {
     pub created: Option<Nanos>,
     /// Path of the executable, in any of the forms that the kernel uses. It is recorded as users know it.
     pub path: Option<&'a [u16]>,
-    /// The command line.
+    /// The command line. In another subsystem: the arguments, separated by NUL.
     pub command_line: Option<&'a [u16]>,
     /// The owner's security identifier, as the kernel lays it out.
     pub owner: Option<&'a [u8]>,
@@ -39,8 +39,16 @@ struct Texts {
 impl Texts {
     fn of<K: Kernel>(process: &Process<'_>) -> Result<Self, OutOfMemory> {
         let path = process.path.map(path::user::<K>).transpose()?;
-        let command_line = process.command_line.map(text::utf8).transpose()?;
-        let arguments = command_line.as_deref().map(command_line::arguments).transpose()?;
+        let (command_line, arguments) = match process.command_line {
+            // There, NUL separates the arguments, and a command line does not exist ("SUBSYSTEM_INFORMATION_TYPE").
+            Some(list) if process.is_subsystem => (None, Some(text::utf8_list(list)?)),
+            Some(line) => {
+                let line = text::utf8(line)?;
+                let arguments = command_line::arguments(&line)?;
+                (Some(line), Some(arguments))
+            }
+            None => (None, None),
+        };
         let owner = process.owner.map(sid::text).transpose()?.flatten();
         Ok(Self { path, command_line, arguments, owner })
     }

@@ -16,11 +16,27 @@ pub(crate) fn utf8_after(start: &[u8], text: &[u16]) -> Result<Vec<u8>, OutOfMem
     let mut bytes = fallible::vec(start.len() + text.len())?;
     fallible::append(&mut bytes, start)?;
     let end = text.iter().position(|&unit| unit == 0).unwrap_or(text.len());
-    for character in char::decode_utf16(text[..end].iter().copied()) {
-        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
-        fallible::append(&mut bytes, character.encode_utf8(&mut [0; 4]).as_bytes())?;
+    append(&mut bytes, &text[..end])?;
+    Ok(bytes)
+}
+
+/// Texts that are separated by NUL, in UTF-8, each followed by NUL.
+pub(crate) fn utf8_list(texts: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
+    let mut bytes = fallible::vec(texts.len() + 1)?;
+    // NUL after the last text separates nothing.
+    for text in texts.strip_suffix(&[0]).unwrap_or(texts).split(|&unit| unit == 0) {
+        append(&mut bytes, text)?;
+        fallible::push(&mut bytes, 0)?;
     }
     Ok(bytes)
+}
+
+fn append(bytes: &mut Vec<u8>, text: &[u16]) -> Result<(), OutOfMemory> {
+    for character in char::decode_utf16(text.iter().copied()) {
+        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
+        fallible::append(bytes, character.encode_utf8(&mut [0; 4]).as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The text that `format!` would return, or an error if there is no memory.

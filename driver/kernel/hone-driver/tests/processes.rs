@@ -226,6 +226,26 @@ fn a_running_process_and_a_first_image_have_the_same_form_of_path() {
 }
 
 #[test]
+fn a_linux_process_has_its_linux_path_and_arguments() {
+    let driver = driver();
+    let reader = open(&driver);
+    read(&driver, reader);
+    let path = utf16("/usr/bin/gr\u{e9}p");
+    for (pid, list) in (8..).zip(["grep\0-e\0a b\0\0c", "grep\0-e\0a b\0\0c\0"]) {
+        let arguments = utf16(list);
+        driver.process_started(&Process {
+            pid,
+            path: Some(&path),
+            command_line: Some(&arguments),
+            is_subsystem: true,
+            ..Process::default()
+        });
+        let told = words(&read(&driver, reader));
+        assert_eq!(told, [format!("process {pid} <- None /usr/bin/gr\u{e9}p - grep|-e|a b||c| -")]);
+    }
+}
+
+#[test]
 fn a_subsystem_process_without_a_path_does_not_wait_for_an_image() {
     let driver = driver();
     for pid in 0..1000 {

@@ -70,16 +70,15 @@ impl Processes for Calls {
         let Ok(hone) = hone() else { return };
         let known = process::Process::open(started.pid, PROCESS_MONITOR).ok();
         let owner = known.as_ref().and_then(process::Process::owner);
-        let full_path = started.path.filter(|_| started.is_full_path);
-        // No image will show the path of a process of another subsystem, so what is known now is recorded.
-        let other = started.is_subsystem && full_path.is_none();
-        let device_path = known.as_ref().filter(|_| other).and_then(process::Process::device_path);
-        let device_path = device_path.as_ref().and_then(process::Text::units);
+        // A process of another subsystem has a path of that subsystem, and no image will show a better one.
+        let path = started.path.filter(|_| started.is_full_path || started.is_subsystem);
+        let is_unknown = path.is_none() && started.is_subsystem;
+        let device_path = known.as_ref().filter(|_| is_unknown).and_then(process::Process::device_path);
         hone.driver.process_started(&Process {
             pid: started.pid,
             parent: Some(started.parent),
             created: known.as_ref().and_then(process::Process::created),
-            path: full_path.or(device_path).or(started.path.filter(|_| other)),
+            path: path.or(device_path.as_ref().and_then(process::Text::units)),
             command_line: started.command_line,
             owner: owner.as_ref().and_then(process::Sid::bytes),
             is_subsystem: started.is_subsystem,

@@ -15,13 +15,14 @@ pub struct Started<'a> {
     pub pid: u32,
     /// Process id of the parent.
     pub parent: u32,
-    /// The executable's path, if the kernel knows it.
+    /// The executable's path, if the kernel knows it. In the Windows Subsystem for Linux, it is the Linux path
+    /// ("SUBSYSTEM_INFORMATION_TYPE").
     pub path: Option<&'a [u16]>,
-    /// Whether it is the full path. If not, it may be only a part of the path.
+    /// Whether it is the path with which the executable was opened. If not, it may be only a part of the path.
     pub is_full_path: bool,
     /// Whether it is a process of another subsystem than Win32. Path and command line are then often not known.
     pub is_subsystem: bool,
-    /// The command line, if the kernel knows it.
+    /// The command line, if the kernel knows it. In the Windows Subsystem for Linux: the arguments, separated by NUL.
     pub command_line: Option<&'a [u16]>,
 }
 
