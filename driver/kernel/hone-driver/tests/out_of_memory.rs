@@ -85,6 +85,7 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
     driver.process_found(&process(1));
     let handle = driver.open(None);
     driver.process_started(&process(9));
+    driver.process_started(&Process { is_subsystem: true, ..process(10) });
     driver.classify(callout(Layer::AuthConnect, Family::V4), connect);
     driver.classify(callout(Layer::OutboundTransport, Family::V4), out);
     let Ok(handle) = handle else { return };
