@@ -41,7 +41,7 @@ pub(crate) static HONE: Global<Hone> = Global::new();
 /// called through.
 struct Resources {
     _timer: Running,
-    _images: ImageNotify<Calls>,
+    _images: Option<ImageNotify<Calls>>,
     _processes: ProcessNotify<Calls>,
     _callouts: Callouts,
     _device: Device,
@@ -86,7 +86,15 @@ fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
         Device::create(object, wide!("\\Device\\HoneOut"), wide!("\\??\\HoneOut"), &security::DESCRIPTOR.0)?;
     object.serve::<Calls>();
     let processes = ProcessNotify::register()?;
-    let images = ImageNotify::register()?;
+    // Before an update of Windows 8.1, only eight drivers can register for images ("PsSetLoadImageNotifyRoutine"). Without
+    // images, only the few paths that a start does not have are missing.
+    let images = match ImageNotify::register() {
+        Ok(images) => Some(images),
+        Err(status) => {
+            hone_wdm::debug::show(1, format_args!("the first images of processes are not seen: {status:#x}"));
+            None
+        }
+    };
     // Runs after the driver has registered for starts and ends, so that it misses no process.
     find_processes();
     let keys = CALLOUTS.map(|callout| GUID {

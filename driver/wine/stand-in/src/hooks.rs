@@ -8,8 +8,8 @@ use crate::imports::{self, Replacement};
 use crate::windows::{self, NtStatus, STATUS_INVALID_HANDLE, STATUS_SUCCESS, Unicode, kernel};
 use crate::{links, memory, opens, processes};
 
-/// If this file exists, functions that Windows 7 does not have are missing.
-const PLAIN_CLOCK: &str = r"C:\hone\plain-clock";
+/// If this file exists, the kernel is like Windows 7: newer functions are missing.
+const OLD_WINDOWS: &str = r"C:\hone\old-windows";
 
 /// The time that `KeQuerySystemTimePrecise` returns: units of 100 nanoseconds since 1601.
 static CLOCK: AtomicI64 = AtomicI64::new(133_444_736_000_000_000);
@@ -46,6 +46,11 @@ pub(crate) fn install() {
     assert_eq!(found.len(), replacements.len(), "only {found:?} are imported");
 }
 
+/// Whether the kernel is like Windows 7.
+pub(crate) fn is_old() -> bool {
+    std::path::Path::new(OLD_WINDOWS).exists()
+}
+
 /// Sets the clock.
 pub(crate) fn set_clock(time: i64) {
     CLOCK.store(time, Relaxed);
@@ -66,7 +71,7 @@ extern "system" fn routine(name: *const Unicode) -> *mut c_void {
     let name = unsafe { &*name };
     // SAFETY: as above.
     match unsafe { name.text() }.as_str() {
-        _ if std::path::Path::new(PLAIN_CLOCK).exists() => std::ptr::null_mut(),
+        _ if is_old() => std::ptr::null_mut(),
         "KeQuerySystemTimePrecise" => query_time as *mut c_void,
         "PsSetCreateProcessNotifyRoutineEx2" => processes::set_process_routine2 as *mut c_void,
         _ => std::ptr::null_mut(),

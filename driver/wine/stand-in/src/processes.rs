@@ -3,7 +3,11 @@
 use std::ffi::c_void;
 use std::sync::Mutex;
 
-use crate::windows::{NtStatus, STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND, STATUS_SUCCESS, Unicode};
+use crate::hooks;
+use crate::windows::{
+    NtStatus, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND, STATUS_SUCCESS,
+    Unicode,
+};
 
 type ProcessRoutine = unsafe extern "system" fn(*mut c_void, usize, *mut CreateInfo);
 type ImageRoutine = unsafe extern "system" fn(*const Unicode, usize, *mut c_void);
@@ -57,6 +61,10 @@ pub(crate) extern "system" fn set_process_routine2(
 }
 
 pub(crate) extern "system" fn set_image_routine(routine: ImageRoutine) -> NtStatus {
+    // Windows 7 has room for eight routines. Here, other drivers have taken them.
+    if hooks::is_old() {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     change(&IMAGES, routine, false, std::ptr::fn_addr_eq)
 }
 

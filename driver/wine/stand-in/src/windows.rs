@@ -7,6 +7,7 @@ pub(crate) const STATUS_SUCCESS: NtStatus = 0;
 pub(crate) const STATUS_INVALID_HANDLE: NtStatus = 0xC000_0008_u32.cast_signed();
 pub(crate) const STATUS_NOT_FOUND: NtStatus = 0xC000_0225_u32.cast_signed();
 pub(crate) const STATUS_INVALID_PARAMETER: NtStatus = 0xC000_000D_u32.cast_signed();
+pub(crate) const STATUS_INSUFFICIENT_RESOURCES: NtStatus = 0xC000_009A_u32.cast_signed();
 pub(crate) const STATUS_BUFFER_TOO_SMALL: NtStatus = 0xC000_0023_u32.cast_signed();
 pub(crate) const DLL_PROCESS_ATTACH: u32 = 1;
 pub(crate) const DLL_PROCESS_DETACH: u32 = 0;

@@ -14,7 +14,7 @@ static TURN: Mutex<()> = Mutex::new(());
 const LOG: &str = "stand-in.log";
 const PORT: &str = "stand-in.port";
 const END: &str = "stand-in.end";
-const PLAIN_CLOCK: &str = "plain-clock";
+const OLD_WINDOWS: &str = "old-windows";
 
 /// The loaded driver. Unloaded when dropped.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Left {
 pub fn driver() -> Option<Driver> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wine = WINE.get_or_init(Wine::new).as_ref()?;
-    let _ = fs::remove_file(wine.folder().join(PLAIN_CLOCK));
+    let _ = fs::remove_file(wine.folder().join(OLD_WINDOWS));
     Some(Driver {
         stand_in: load(wine, || wine.run("sc", &["start", "hone"])),
         wine,
@@ -145,11 +145,12 @@ impl Driver {
         left
     }
 
-    /// Loads the driver again. With `precise`, the test sets the clock.
-    pub fn load(&mut self, precise: bool) {
+    /// Loads the driver again. If `is_new` is not set, the kernel is like Windows 7: newer functions are missing, so the test
+    /// does not set the clock, and there is no room for another routine for images.
+    pub fn load(&mut self, is_new: bool) {
         assert!(!self.is_loaded, "it is unloaded");
-        if !precise {
-            fs::write(self.wine.folder().join(PLAIN_CLOCK), "").expect("the folder is there");
+        if !is_new {
+            fs::write(self.wine.folder().join(OLD_WINDOWS), "").expect("the folder is there");
         }
         self.stand_in = load(self.wine, || self.wine.run("sc", &["start", "hone"]));
         self.is_loaded = true;
