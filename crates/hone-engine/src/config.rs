@@ -68,7 +68,7 @@ pub enum HostIdentity {
 ///
 /// | what | bytes |
 /// |---|---|
-/// | tables | 170 for each connection, 130 for each process; half as much again while a table grows |
+/// | tables | 200 for each connection, 160 for each process; half as much again while a table grows |
 /// | snapshots | 64 for each running process or open connection, and each ended one in a snapshot still to be read |
 /// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) for each reader |
 /// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) for each reader |
@@ -101,6 +101,13 @@ pub struct Config {
     pub process_linger: Nanos,
     /// How long a closed connection stays known, for late packets, nanoseconds.
     pub connection_linger: Nanos,
+    /// How long nothing may be heard of a connection that nobody owns, nanoseconds. Then it is recorded as closed and
+    /// forgotten, at the latest after twice that time. The next packet opens it again. If the table is full, a new
+    /// connection takes its room earlier.
+    pub connection_silence: Nanos,
+    /// The same for a connection whose owner has ended, because its closing was not reported. If the table is full, a
+    /// new connection takes the room of one with any owner after this time.
+    pub orphan_silence: Nanos,
     /// Most packets held at once; 0: no packet is held.
     pub max_held_packets: u32,
     /// Most bytes of all held packets, including a fixed number that each takes besides its data.
@@ -128,10 +135,12 @@ impl Default for Config {
             max_block_bytes: 256 << 20,
             process_linger: 10 * SECOND,
             connection_linger: 10 * SECOND,
+            connection_silence: 60 * SECOND,
+            orphan_silence: 3600 * SECOND,
             max_held_packets: 1024,
             max_held_bytes: 4 << 20,
             hold_time: SECOND / 2,
-            max_open_connections: 16_384,
+            max_open_connections: limits::MAX_OPEN_CONNECTIONS,
             reserve: false,
         }
     }

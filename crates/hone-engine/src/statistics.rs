@@ -81,6 +81,10 @@ pub struct Statistics {
     /// Events that were not recorded because they report nothing new, or are about a process or connection that the
     /// engine does not know.
     pub ignored: PerKind,
+    /// Open connections that were recorded as closed without a report of it:
+    /// [`Config::connection_silence`](crate::Config::connection_silence) has passed, or
+    /// [`Config::orphan_silence`](crate::Config::orphan_silence), or the table was full.
+    pub forgotten: u64,
     /// Packets recorded without an open event of their connection: there was no memory or no room in the table for it.
     pub unopened: u64,
     /// Packets with a process, by the method. `methods`, `no_owner` and `held` add up to all packets received.
@@ -101,6 +105,10 @@ pub struct Statistics {
     pub processes: u64,
     /// Level: open connections.
     pub connections: u64,
+    /// Level: processes in the table, including ended ones that linger.
+    pub known_processes: u64,
+    /// Level: connections in the table, including closed ones that linger.
+    pub known_connections: u64,
     /// Level: readers attached.
     pub readers: u64,
     /// Readers that were ever attached.

@@ -208,7 +208,7 @@ fn full_tables_and_full_memory_refuse_and_count() {
     let mut engine = Engine::new(config).expect("there is memory");
     let reader = attach(&mut engine);
     assert_eq!(engine.attach(&ReaderOptions::default(), 1), Err(AttachError::TooManyReaders));
-    handle(&mut engine, &[started(PROCESS, 1), opened(1, None, 1)]);
+    handle(&mut engine, &[started(PROCESS, 1), opened(1, Some(PROCESS), 1)]);
     assert_eq!(engine.handle(&started(OTHER, 2)), Err(EventError::TooManyProcesses));
     assert_eq!(engine.handle(&opened(2, None, 2)), Err(EventError::TooManyConnections));
     handle(&mut engine, &[packet(Some(2), Owner::Ask, 2, &[])]);

@@ -409,10 +409,13 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     let time = || prop_oneof![1 => Just(0), 5 => 1..60_u64];
     let held = prop_oneof![1 => Just(0), 3 => 1..5_usize, 3 => Just(200)];
     let held_bytes = prop_oneof![0..1500_usize, Just(1 << 20)];
-    (any::<bool>(), 1..60_u64, held, held_bytes, time()).prop_map(
-        |(tight, linger, held, held_bytes, hold_time)| Bounds {
+    let silence = || prop_oneof![2 => Just(1 << 60), 5 => 0..200_u64];
+    (any::<bool>(), (1..60_u64, silence(), silence()), held, held_bytes, time()).prop_map(
+        |(tight, (linger, silence, orphan_silence), held, held_bytes, hold_time)| Bounds {
             table: if tight { 4 } else { PROCESSES },
             linger,
+            silence,
+            orphan_silence,
             held,
             held_bytes,
             hold_time,
@@ -442,6 +445,8 @@ proptest! {
             max_connections: bounds.table,
             process_linger: bounds.linger,
             connection_linger: bounds.linger,
+            connection_silence: bounds.silence,
+            orphan_silence: bounds.orphan_silence,
             max_held_packets: u32::try_from(bounds.held).expect("a small number"),
             max_held_bytes: bounds.held_bytes,
             hold_time: bounds.hold_time,

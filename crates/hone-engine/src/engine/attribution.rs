@@ -47,7 +47,8 @@ impl Engine {
     /// Attributes a packet with [`Owner::Ask`]: to its connection's owner, else to the process that the open-connection
     /// list names. If neither is known, the packet is held.
     fn ask(&mut self, packet: &Packet<'_>) -> Verdict {
-        let known = packet.connection.and_then(|connection| self.tables.connection(connection)?.identity);
+        let known =
+            packet.connection.and_then(|connection| self.tables.hear(connection, packet.at)?.identity);
         if let Some(process) = known {
             return Verdict::Queue(Ok((process, Method::Connection)));
         }
@@ -80,8 +81,8 @@ impl Engine {
     pub(super) fn learn(&mut self, connection: ConnectionId, owner: Option<ProcessKey>, at: Nanos) {
         let is_new = self
             .tables
-            .connection(connection)
-            .is_none_or(|known| owner.is_some() && known.identity.is_none() && known.ended.is_none());
+            .hear(connection, at)
+            .is_none_or(|known| owner.is_some() && known.identity.is_none() && known.ended().is_none());
         if is_new && self.connection_opened(connection, owner, at).is_err() {
             self.queues.counts.unopened += 1;
         }

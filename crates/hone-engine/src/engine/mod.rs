@@ -119,7 +119,7 @@ impl Engine {
                 if self
                     .tables
                     .connection(connection)
-                    .is_some_and(|known| known.ended.is_some() || known.identity.is_some()) =>
+                    .is_some_and(|known| known.ended().is_some() || known.identity.is_some()) =>
             {
                 self.queues.counts.received.connections += 1;
                 self.queues.counts.connection_opens += 1;
@@ -154,7 +154,7 @@ impl Engine {
     /// The running process with this id; `None`: no such process is known.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessKey> {
-        let known = self.tables.process(pid).filter(|known| known.ended.is_none())?;
+        let known = self.tables.process(pid).filter(|known| known.ended().is_none())?;
         Some(ProcessKey { pid, start: known.identity.start })
     }
 
@@ -174,10 +174,23 @@ impl Engine {
         self.expire_tables(now, table::EXPIRE_WITH_EVENT);
     }
 
-    /// Expires ended entries that have lingered long enough at `now`, at most `at_once` of each table.
+    /// Expires ended entries that have lingered long enough at `now`, at most `at_once` of each table. Looks at as many
+    /// open connections, and forgets those that were silent for too long.
     fn expire_tables(&mut self, now: Nanos, at_once: usize) {
         self.queues.advance(now);
         self.tables.expire(now, at_once, &mut self.queues.store);
+        let mut looks = at_once;
+        while let Some(connection) = self.tables.silent(now, &mut looks) {
+            self.forget(connection, now);
+        }
+    }
+
+    /// Forgets an open connection. Its held packets leave first, so that they come before the close event.
+    fn forget(&mut self, connection: ConnectionId, now: Nanos) {
+        self.policy().give_up(connection, NoOwner::UnknownSocket);
+        if self.tables.connection_forgotten(connection, now, &mut self.queues).is_err() {
+            self.queues.counts.lost.connections += 1;
+        }
     }
 
     /// A connection was opened, or another process became its owner. Held packets that wait for its owner leave after
@@ -188,6 +201,9 @@ impl Engine {
         owner: Option<ProcessKey>,
         at: Nanos,
     ) -> Result<(), EventError> {
+        if let Some(silent) = self.tables.evictable(connection, at) {
+            self.forget(silent, at);
+        }
         let result = self.tables.connection_opened(connection, owner, at, &mut self.queues);
         if let Some(owner) = owner {
             let owner = (owner, Method::Connection);

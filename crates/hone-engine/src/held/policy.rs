@@ -155,6 +155,6 @@ impl Policy<'_> {
 fn still_owned(attribution: Attribution, at: Nanos, tables: &Tables) -> Attribution {
     let (process, method) = attribution?;
     let had_ended =
-        tables.same_process(process).is_some_and(|known| known.ended.is_some_and(|ended| ended < at));
+        tables.same_process(process).is_some_and(|known| known.ended().is_some_and(|ended| ended < at));
     if had_ended && method != Method::LastSender { Err(NoOwner::Shared) } else { attribution }
 }

@@ -4,6 +4,7 @@
 mod connection;
 pub(crate) mod open_list;
 mod process;
+mod round;
 pub(crate) mod table;
 pub(crate) mod timeline;
 
@@ -32,6 +33,10 @@ pub(crate) struct Tables {
     timeline: Timeline,
     open_list: OpenList,
     max_open_connections: usize,
+    /// [`Config::connection_silence`].
+    silence: Nanos,
+    /// [`Config::orphan_silence`].
+    orphan_silence: Nanos,
 }
 
 impl Tables {
@@ -43,6 +48,8 @@ impl Tables {
             timeline: Timeline::new(),
             open_list: OpenList::empty(),
             max_open_connections: config.max_open_connections,
+            silence: config.connection_silence,
+            orphan_silence: config.orphan_silence,
         };
         if config.reserve {
             tables.processes.reserve()?;
@@ -65,10 +72,12 @@ impl Tables {
     }
 
     /// `counts`, with the levels of the tables filled in.
-    pub(crate) const fn statistics(&self, counts: Statistics) -> Statistics {
+    pub(crate) fn statistics(&self, counts: Statistics) -> Statistics {
         Statistics {
             processes: self.processes.live() as u64,
             connections: self.connections.live() as u64,
+            known_processes: self.processes.known() as u64,
+            known_connections: self.connections.known() as u64,
             ..counts
         }
     }
@@ -78,22 +87,34 @@ impl Tables {
     }
 
     /// The entry of a process id, ended or not.
-    pub(crate) fn process(&self, pid: u32) -> Option<&Entry<Running>> {
+    pub(crate) fn process(&self, pid: u32) -> Option<&Entry<u32, Running>> {
         self.processes.get(pid)
     }
 
     /// The entry of exactly this process, ended or not; `None` also if the process id is another process's.
-    pub(crate) fn same_process(&self, process: ProcessKey) -> Option<&Entry<Running>> {
+    pub(crate) fn same_process(&self, process: ProcessKey) -> Option<&Entry<u32, Running>> {
         self.process(process.pid).filter(|known| known.identity.start == process.start)
     }
 
     /// The entry of a connection, closed or not.
-    pub(crate) fn connection(&self, connection: ConnectionId) -> Option<&Entry<Option<ProcessKey>>> {
+    pub(crate) fn connection(
+        &self,
+        connection: ConnectionId,
+    ) -> Option<&Entry<ConnectionId, Option<ProcessKey>>> {
         self.connections.get(connection)
     }
 
+    /// Like [`connection`](Self::connection), and notes that a packet of it has come at `at`.
+    pub(crate) fn hear(
+        &mut self,
+        connection: ConnectionId,
+        at: Nanos,
+    ) -> Option<&Entry<ConnectionId, Option<ProcessKey>>> {
+        self.connections.hear(connection, at)
+    }
+
     pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {
-        self.connection(connection).is_some_and(|known| known.ended.is_none())
+        self.connection(connection).is_some_and(|known| known.ended().is_none())
     }
 
     pub(crate) const fn max_open_connections(&self) -> usize {

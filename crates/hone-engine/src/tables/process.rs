@@ -25,13 +25,13 @@ impl Tables {
             // The process has ended, or its fork is reported after a later event of it.
             Some(known)
                 if known.identity.start == since
-                    && (known.ended.is_some() || start.kind == StartKind::Forked) =>
+                    && (known.ended().is_some() || start.kind == StartKind::Forked) =>
             {
                 queues.counts.ignored.processes += 1;
                 return Ok(());
             }
             // Another process has the id now, so the end of the earlier one was not reported.
-            Some(known) if known.identity.start != since && known.ended.is_none() => {
+            Some(known) if known.identity.start != since && known.ended().is_none() => {
                 let unseen = ProcessKey { pid, start: known.identity.start };
                 if self.process_ended(unseen, start.at, queues).is_err() {
                     queues.counts.lost.processes += 1;
@@ -54,7 +54,7 @@ impl Tables {
         let running = known.map_or(Running { start: since, born: start.at }, |known| known.identity);
         let role = if known.is_some() { Role::Continues } else { Role::Begins };
         queues.store.set_about(block, About::event(pid.into(), role));
-        self.processes.insert(pid, running, block, &mut queues.store, &mut self.timeline)?;
+        self.processes.insert(pid, running, block, start.at, &mut queues.store, &mut self.timeline)?;
         queues.offer(block, Kind::Process);
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Tables {
         queues: &mut Queues,
     ) -> Result<(), EventError> {
         let pid = process.pid;
-        if self.same_process(process).is_none_or(|known| known.ended.is_some()) {
+        if self.same_process(process).is_none_or(|known| known.ended().is_some()) {
             queues.counts.ignored.processes += 1;
             return Ok(());
         }

@@ -3,7 +3,8 @@
 //! block also has a place in the [`Timeline`].
 //!
 //! An ended entry lingers, so that late events still find it. It expires after the linger time, or is evicted earlier
-//! when a new entry needs the room. Called under the embedder's one lock.
+//! when a new entry needs the room. Entries that have not ended are in the table's round ([`round`](super::round)).
+//! Called under the embedder's one lock.
 
 use alloc::collections::VecDeque;
 use core::hash::Hash;
@@ -14,7 +15,10 @@ use crate::{
     EventError, Nanos, OutOfMemory,
     blocks::{BlockIndex, Store},
     fallible,
-    tables::timeline::{PlaceIndex, Timeline},
+    tables::{
+        round::{Links, Round},
+        timeline::{PlaceIndex, Timeline},
+    },
 };
 
 /// Most entries of a table that expire in the call for one event, which keeps the call short. One event ends at most
@@ -24,21 +28,53 @@ pub(crate) const EXPIRE_WITH_EVENT: usize = 2;
 /// busy time expire without further events.
 pub(crate) const EXPIRE_WHEN_IDLE: usize = 64;
 
-pub(crate) struct Entry<I> {
+#[derive(Clone, Copy)]
+enum Life {
+    Live {
+        /// When the last event or packet of the entry came.
+        heard: Nanos,
+    },
+    Ended(Nanos),
+}
+
+pub(crate) struct Entry<K, I> {
     /// What the table keeps besides the key: a process's start, a connection's owner.
     pub(crate) identity: I,
     pub(crate) block: BlockIndex,
-    /// The block's place in the timeline; without meaning once the entry has ended.
+    /// The block's place in the timeline; without meaning once the entry has ended, as are the links.
     place: PlaceIndex,
+    pub(super) links: Links<K>,
+    life: Life,
+}
+
+impl<K, I> Entry<K, I> {
     /// When the entry ended; `None`: it has not ended.
-    pub(crate) ended: Option<Nanos>,
+    pub(crate) const fn ended(&self) -> Option<Nanos> {
+        match self.life {
+            Life::Live { .. } => None,
+            Life::Ended(at) => Some(at),
+        }
+    }
+
+    /// How long ago the last event or packet of an entry came that has not ended, nanoseconds. If that was after `now`,
+    /// the clock was set back, and the time begins anew.
+    pub(super) fn silent_for(&mut self, now: Nanos) -> Nanos {
+        match &mut self.life {
+            Life::Live { heard } => {
+                *heard = now.min(*heard);
+                now - *heard
+            }
+            Life::Ended(_) => 0,
+        }
+    }
 }
 
 pub(crate) struct Table<K, I> {
-    entries: HashMap<K, Entry<I>>,
+    pub(super) entries: HashMap<K, Entry<K, I>>,
     /// Keys and end times of ended entries, the next one to expire in front. An element counts only if the entry still
     /// has that end time: the entry may have begun again since.
     leaving: VecDeque<(K, Nanos)>,
+    pub(super) round: Round<K>,
     live: usize,
     bound: usize,
     linger: Nanos,
@@ -51,6 +87,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         Self {
             entries: HashMap::new(),
             leaving: VecDeque::new(),
+            round: Round::new(),
             live: 0,
             bound: usize::try_from(bound).unwrap_or(usize::MAX),
             linger,
@@ -70,8 +107,22 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         self.bound
     }
 
-    pub(crate) fn get(&self, key: K) -> Option<&Entry<I>> {
+    pub(crate) fn get(&self, key: K) -> Option<&Entry<K, I>> {
         self.entries.get(&key)
+    }
+
+    /// The entry of `key`, of which an event or packet has come at `at`.
+    pub(crate) fn hear(&mut self, key: K, at: Nanos) -> Option<&Entry<K, I>> {
+        let entry = self.entries.get_mut(&key)?;
+        if let Life::Live { heard } = &mut entry.life {
+            *heard = at;
+        }
+        Some(entry)
+    }
+
+    /// All entries, including those that linger.
+    pub(crate) fn known(&self) -> usize {
+        self.entries.len()
     }
 
     /// Entries that have not ended.
@@ -97,22 +148,27 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         key: K,
         identity: I,
         block: BlockIndex,
+        at: Nanos,
         store: &mut Store,
         timeline: &mut Timeline,
     ) -> Result<(), OutOfMemory> {
         let placed = timeline.begin(block, store);
+        let back = self.round.ends.map_or(key, |(_, back)| back);
+        let known = self.entries.get(&key).filter(|known| known.ended().is_none());
+        let links = known.map_or(Links { before: back, after: key }, |known| known.links);
         let inserted = placed.and_then(|place| {
-            let entry = Entry { identity, block, place, ended: None };
+            let entry = Entry { identity, block, place, links, life: Life::Live { heard: at } };
             fallible::insert(&mut self.entries, key, entry).inspect_err(|_| timeline.end(place, store))
         });
         match inserted {
             Ok(old) => {
                 if let Some(old) = &old
-                    && old.ended.is_none()
+                    && old.ended().is_none()
                 {
                     timeline.end(old.place, store);
                 } else {
                     self.live += 1;
+                    self.link(key);
                 }
                 old.into_iter().for_each(|old| store.release(old.block));
                 Ok(())
@@ -127,10 +183,9 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
     /// Marks the entry of `key` as ended. It is removed after the linger time, or at once if there is no memory to note
     /// its end.
     pub(crate) fn end(&mut self, key: K, at: Nanos, store: &mut Store, timeline: &mut Timeline) {
-        let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.ended.is_none()) else { return };
-        entry.ended = Some(at);
-        timeline.end(entry.place, store);
-        self.live -= 1;
+        let Some((place, links)) = self.end_entry(key, at) else { return };
+        timeline.end(place, store);
+        self.unlink(key, links);
         if self.leaving.len() >= self.bound
             && let Some((oldest, ended)) = self.leaving.pop_front()
         {
@@ -139,6 +194,14 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         if fallible::push_back(&mut self.leaving, (key, at)).is_err() {
             self.remove_ended(key, at, store);
         }
+    }
+
+    /// Marks the entry of `key` as ended, if it has not ended. Returns what it has to give back.
+    pub(super) fn end_entry(&mut self, key: K, at: Nanos) -> Option<(PlaceIndex, Links<K>)> {
+        let entry = self.entries.get_mut(&key).filter(|entry| entry.ended().is_none())?;
+        entry.life = Life::Ended(at);
+        self.live -= 1;
+        Some((entry.place, entry.links))
     }
 
     /// Removes at most `at_once` entries that have lingered long enough at `now`.
@@ -155,7 +218,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
     }
 
     fn remove_ended(&mut self, key: K, ended: Nanos, store: &mut Store) {
-        if self.entries.get(&key).is_some_and(|entry| entry.ended == Some(ended))
+        if self.entries.get(&key).is_some_and(|entry| entry.ended() == Some(ended))
             && let Some(entry) = self.entries.remove(&key)
         {
             store.release(entry.block);
@@ -183,7 +246,7 @@ mod tests {
         fn begin(&mut self, key: u32) -> Result<(), EventError> {
             self.table.make_room(key, &mut self.store)?;
             let block = self.store.insert(fallible::vec(4)?, Kind::Process, 0)?;
-            self.table.insert(key, (), block, &mut self.store, &mut self.timeline)?;
+            self.table.insert(key, (), block, 0, &mut self.store, &mut self.timeline)?;
             Ok(())
         }
 

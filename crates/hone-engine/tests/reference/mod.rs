@@ -49,6 +49,8 @@ pub(crate) fn data(port: u16) -> [u8; 300] {
 pub(crate) struct Bounds {
     pub(crate) table: u32,
     pub(crate) linger: u64,
+    pub(crate) silence: u64,
+    pub(crate) orphan_silence: u64,
     pub(crate) held: usize,
     pub(crate) held_bytes: usize,
     pub(crate) hold_time: u64,
@@ -125,6 +127,14 @@ struct Process {
     parent: Option<u32>,
     path: Option<Vec<u8>>,
     block: Vec<u8>,
+}
+
+/// Whether nobody owns a connection, or its owner has ended.
+fn has_ended(owner: Option<ProcessKey>, processes: &Table<u32, Process>) -> bool {
+    owner.is_none_or(|owner| match processes.entries.get(&owner.pid) {
+        Some((known, ended)) => known.start != owner.start || ended.is_some(),
+        None => owner.start != 0,
+    })
 }
 
 struct Connection {
@@ -230,6 +240,33 @@ impl Model {
     fn leave(&mut self, now: u64, at_once: usize) {
         self.processes.expire(now, at_once);
         self.connections.expire(now, at_once);
+        let Bounds { silence, orphan_silence, .. } = self.bounds;
+        let mut looks = at_once;
+        loop {
+            let Self { processes, connections, .. } = self;
+            let silent = connections.silent(now, silence, &mut looks, |known, silent| {
+                let limit = if known.owner.is_none() { silence } else { orphan_silence.max(silence) };
+                silent >= limit && has_ended(known.owner, processes)
+            });
+            let Some(silent) = silent else { return };
+            self.forget_connection(silent, now);
+        }
+    }
+
+    /// Makes room for a connection.
+    fn make_room(&mut self, connection: u64, now: u64) {
+        let limit = self.bounds.orphan_silence;
+        let Self { processes, connections, .. } = self;
+        let evicted = connections
+            .evictable(connection, now, |known, silent| silent >= limit || has_ended(known.owner, processes));
+        if let Some(evicted) = evicted {
+            self.forget_connection(evicted, now);
+        }
+    }
+
+    fn forget_connection(&mut self, connection: u64, at: u64) {
+        self.tell_closed(connection, None, at);
+        self.connections.forget(connection);
     }
 
     /// Handles an event. Returns whether it is recorded or ignored, rather than lost.
@@ -343,7 +380,7 @@ impl Model {
         let known = self.processes.entries.get(&process.pid);
         let again = known.is_some_and(|(known, _)| known.start == process.start);
         let entry = Process { start: process.start, at, kind, parent, path, block: block.clone() };
-        let recorded = self.processes.begin(process.pid, entry);
+        let recorded = self.processes.begin(process.pid, entry, at);
         if recorded {
             self.tell(Kind::Process, process.pid.into(), [!again, again], at, &block);
         }
@@ -362,6 +399,7 @@ impl Model {
     }
 
     fn opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
+        self.make_room(connection, at);
         let recorded = self.tell_opened(connection, owner, at);
         if let Some(owner) = owner {
             self.release(connection, false, |seen| {
@@ -372,6 +410,7 @@ impl Model {
     }
 
     fn tell_opened(&mut self, connection: u64, owner: Option<ProcessKey>, at: u64) -> bool {
+        self.connections.hear(connection, at);
         if let Some((known, None)) = self.connections.entries.get(&connection)
             && (owner.is_none() || owner == known.owner)
         {
@@ -381,7 +420,7 @@ impl Model {
         let process = owner.map_or(0, |owner| owner.pid);
         let event = ConnectionEvent { connection, process, timestamp: at, ..ConnectionEvent::default() };
         let block = emit(&Block::Connection(event));
-        let recorded = self.connections.begin(connection, Connection { owner, at, block: block.clone() });
+        let recorded = self.connections.begin(connection, Connection { owner, at, block: block.clone() }, at);
         let before: Vec<_> = self.readers.iter().map(|reader| reader.dropped.connections).collect();
         if recorded {
             self.tell(Kind::Connection, connection, [opens, false], at, &block);
@@ -395,11 +434,18 @@ impl Model {
     }
 
     fn closed(&mut self, connection: u64, process: Option<ProcessKey>, at: u64) {
-        let Some((known, None)) = self.connections.entries.get(&connection) else { return };
-        let process = process.or(known.owner).map_or(0, |process| process.pid);
+        if self.connections.entries.get(&connection).is_some_and(|(_, ended)| ended.is_none()) {
+            self.tell_closed(connection, process, at);
+            self.connections.end(connection, at);
+        }
+    }
+
+    /// Tells readers that an open connection closes.
+    fn tell_closed(&mut self, connection: u64, process: Option<ProcessKey>, at: u64) {
+        let process = process.or(self.connections.entries[&connection].0.owner);
+        let process = process.map_or(0, |process| process.pid);
         self.release(connection, false, |seen| Some(seen.given_up(NoOwner::UnknownSocket)));
         self.settle(connection);
-        self.connections.end(connection, at);
         let kind = ConnectionEventKind::Closed;
         let event =
             ConnectionEvent { connection, process, timestamp: at, kind, ..ConnectionEvent::default() };

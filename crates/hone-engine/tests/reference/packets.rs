@@ -28,6 +28,10 @@ impl Seen {
 
 impl Model {
     pub(super) fn packet(&mut self, seen: Seen, owner: Owner) {
+        if let Some(id) = seen.connection {
+            self.make_room(id, seen.at);
+            self.connections.hear(id, seen.at);
+        }
         let attribution = match owner {
             Owner::Process(process, method) => Ok((process, method)),
             Owner::None(reason) => Err(reason),
@@ -241,6 +245,7 @@ impl Model {
     }
 
     fn learn(&mut self, id: u64, owner: Option<ProcessKey>, at: u64) {
+        self.connections.hear(id, at);
         match self.connections.entries.get(&id) {
             None => {}
             Some((known, None)) if known.owner.is_none() && owner.is_some() => {}
