@@ -1,5 +1,6 @@
 //! Carries out control requests. Each is checked and prepared first, then done with the lock.
 
+use hone_api::limits::MAX_OPEN_CONNECTIONS;
 use hone_api::{
     ApiVersion, ConnectionIds, LogLevels, OpenConnections, OriginalStatistics, Reply, Request, Statistics,
 };
@@ -21,8 +22,6 @@ pub trait Shell {
     type Capture: Capture;
     /// Most ids in one list of a filter: the engine's bound.
     const MAX_FILTER_IDS: usize;
-    /// Most records of the open-connection list: the engine's bound.
-    const MAX_OPEN_CONNECTIONS: usize;
 
     /// Takes the lock, calls `work` with the time, and unlocks. `work` must not call it again.
     fn locked<T>(
@@ -266,7 +265,7 @@ fn set_open_connections<S: Shell>(shell: &S, list: OpenConnections<'_>) -> Resul
             }
         });
     }
-    let mut made = shell.prepare(purpose, || OpenList::new(&records, S::MAX_OPEN_CONNECTIONS))?;
+    let mut made = shell.prepare(purpose, || OpenList::new(&records, MAX_OPEN_CONNECTIONS))?;
     shell.locked(purpose, |queue, now| {
         queue.engine.exchange_open_connections(&mut made, now);
         queue.wake();

@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hone_api::LogLevels;
-use hone_api::limits::{MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS};
+use hone_api::limits::MAX_FILTER_IDS;
 use hone_engine::{Engine, Nanos, SnapLength};
 use hone_linux::Mechanism;
 use hone_queue::{Capture, Purpose, Queue, Reader, Service, Shell};
@@ -247,7 +247,6 @@ impl Shell for Hub {
     type Reader = Attached;
     type Capture = Captured;
     const MAX_FILTER_IDS: usize = MAX_FILTER_IDS;
-    const MAX_OPEN_CONNECTIONS: usize = MAX_OPEN_CONNECTIONS;
 
     fn locked<T>(&self, _: Purpose, work: impl FnOnce(&mut Queue<Attached, Captured>, Nanos) -> T) -> T {
         work(&mut self.lock("a request").queue, hone_linux::now())

@@ -242,7 +242,6 @@ fn engine_config(config: &Config) -> hone_engine::Config {
         max_readers: config.max_readers,
         max_ring_bytes: hone_api::limits::HARD_MAX_RING_BYTES as usize,
         max_filter_ids: hone_api::limits::MAX_FILTER_IDS,
-        max_open_connections: hone_api::limits::MAX_OPEN_CONNECTIONS,
         max_block_bytes: config.block_bytes,
         ..hone_engine::Config::default()
     }

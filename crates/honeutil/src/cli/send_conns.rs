@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::ArgAction;
 use hone_api::limits::MAX_OPEN_CONNECTIONS;
 use hone_api::{ConnectionRecord, Fixed, List, OpenConnection, OpenConnections, Request};
@@ -11,6 +10,7 @@ use super::service_choice::ServiceAddress;
 use crate::messages::{print, say};
 use crate::platform::{self, SERVICE, Service};
 use crate::record::control::Control;
+use crate::service::open_connections::leave_out;
 use crate::text::counted;
 
 #[cfg_attr(not(windows), doc = "Send the list of open connections to honed")]
@@ -40,7 +40,7 @@ for packets that it cannot attribute by itself. You do not need this in normal
 operation: honed reads the open sockets when it starts.
 
 Exit status:
-  0  sent
+  0  sent; standard error says how many did not fit, if any
   1  honed does not run, or refuses; standard error says what to do
   2  the command line is wrong
 
@@ -57,7 +57,7 @@ need this in normal operation: a driver that starts with the system sees all
 connections begin. The installer does it once.
 
 Exit status:
-  0  sent
+  0  sent; standard error says how many did not fit, if any
   1  the driver does not run, or refuses; standard error says what to do
   2  the command line is wrong
 
@@ -86,9 +86,11 @@ pub(super) fn run(args: &ConnsArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let Some(mut service) = service else { return Ok(ExitCode::SUCCESS) };
-    let records = found.records();
-    if records.len() > MAX_OPEN_CONNECTIONS {
-        bail!("{} connections are open; {SERVICE} takes at most {MAX_OPEN_CONNECTIONS}", records.len());
+    let mut records = found.records();
+    let left_out = leave_out(&mut records, MAX_OPEN_CONNECTIONS);
+    if left_out > 0 {
+        let left_out = counted(left_out as u64, "record");
+        say(format!("honeutil: {left_out} left out: {SERVICE} takes at most {MAX_OPEN_CONNECTIONS}"));
     }
     let mut buffer = vec![0; records.len() * <ConnectionRecord as Fixed>::LENGTH];
     let list = List::write(records.iter().map(OpenConnection::record), &mut buffer)?;

@@ -108,6 +108,17 @@ impl OpenSockets {
     }
 }
 
+/// Leaves out what is more than `most` records; returns how many these are. Records without a remote address stay
+/// first, as each of them is for all connections of a local port.
+pub fn leave_out(records: &mut Vec<OpenConnection>, most: usize) -> usize {
+    let left_out = records.len().saturating_sub(most);
+    if left_out > 0 {
+        records.sort_by_key(|record| record.remote.is_some());
+        records.truncate(most);
+    }
+    left_out
+}
+
 /// `*` for any address and any port.
 fn shown(address: SocketAddr) -> String {
     let ip = match address {
@@ -127,5 +138,29 @@ fn protocol_name(protocol: u8) -> String {
         ICMPV6 => "icmpv6".to_owned(),
         UDP_LITE => "udplite".to_owned(),
         number => format!("ip/{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_too_many_records_those_for_a_whole_port_stay() {
+        let socket = |port: u16, remote: Option<&str>| OpenSocket {
+            protocol: TCP,
+            local: SocketAddr::from(([10, 0, 0, 1], port)),
+            remote: remote.map(|remote| remote.parse().expect("an address")),
+            pid: 7,
+            name: String::new(),
+        };
+        let connection = socket(80, Some("10.0.0.2:4000"));
+        let sockets = vec![connection.clone(), connection, socket(80, None), socket(81, None)];
+        let mut records = OpenSockets { sockets, ..OpenSockets::default() }.records();
+        assert_eq!((leave_out(&mut records, 4), records.len()), (0, 4));
+        assert_eq!(leave_out(&mut records, 3), 1);
+        let kept: Vec<_> =
+            records.iter().map(|record| (record.local_port, record.remote.is_some())).collect();
+        assert_eq!(kept, [(80, false), (81, false), (80, true)]);
     }
 }

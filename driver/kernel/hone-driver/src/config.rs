@@ -17,8 +17,11 @@ pub const MAX_BLOCK_BYTES: usize = 64 << 20;
 /// Most bytes of blocks that wait for one reader.
 pub(crate) const MAX_PINNED_BYTES: usize = 16 << 20;
 
-/// Most records of the open-connection list.
-pub(crate) const MAX_OPEN_CONNECTIONS: usize = 8192;
+/// How long a closed connection stays known, nanoseconds. Windows reports the closure when the program closes its
+/// socket. TCP goes on without the program, until the other end has acknowledged everything, and then for at most twice
+/// the maximum segment lifetime of 2 minutes (RFC 9293). If many connections close, the oldest leave
+/// earlier: the memory is the table's in any case.
+const CONNECTION_LINGER: Nanos = 240 * 1_000_000_000;
 
 /// Version of the driver: major, minor, micro, build.
 pub(crate) const VERSION: [u16; 4] = hone_queue::version([
@@ -37,7 +40,7 @@ pub(crate) fn engine(section: SectionInfo, loaded: Nanos) -> Config {
         max_ring_bytes: MAX_RING_BYTES,
         max_filter_ids: MAX_FILTER_IDS,
         max_block_bytes: MAX_BLOCK_BYTES,
-        max_open_connections: MAX_OPEN_CONNECTIONS,
+        connection_linger: CONNECTION_LINGER,
         reserve: true,
         ..Config::default()
     }

@@ -49,7 +49,8 @@ pub(crate) struct State<E> {
     pub(crate) packet: Vec<u8>,
     /// Losses that happened before the engine saw the event.
     pub(crate) lost: SourceDrops,
-    /// Processes that started without a known path. The first image that they load shows it.
+    /// Processes that started without a known path, in the order of their starts. The first image that they load shows
+    /// it. They leave then, or when they end.
     pub(crate) nameless: Vec<u32>,
 }
 
@@ -88,18 +89,20 @@ impl<E: Signal> State<E> {
         self.queue.engine.report_source_drops(self.lost);
     }
 
-    /// Notes that the first image which this process loads will show its path.
+    /// Notes that the first image which this process loads will show its path. If there is no room, the process that has
+    /// waited longest is forgotten: some processes never load an image, and others do so soon after their start.
     pub(crate) fn await_image(&mut self, process: u32) {
-        if self.nameless.len() < MAX_NAMELESS {
-            let reserved = fallible::push(&mut self.nameless, process);
-            debug_assert!(reserved.is_ok());
+        self.take_nameless(process);
+        if self.nameless.len() >= MAX_NAMELESS {
+            self.nameless.remove(0);
         }
+        fallible::push_reserved(&mut self.nameless, process);
     }
 
     /// Whether the path of this process is still missing. Also removes the process from the list, so the next call
     /// returns false.
     pub(crate) fn take_nameless(&mut self, process: u32) -> bool {
         let place = self.nameless.iter().position(|&waiting| waiting == process);
-        place.map(|place| self.nameless.swap_remove(place)).is_some()
+        place.map(|place| self.nameless.remove(place)).is_some()
     }
 }

@@ -187,7 +187,6 @@ impl<K: Kernel> Shell for Locked<'_, K> {
     type Reader = queue_manager::DataEvent<K::Event>;
     type Capture = queue_manager::Wanted;
     const MAX_FILTER_IDS: usize = MAX_FILTER_IDS;
-    const MAX_OPEN_CONNECTIONS: usize = config::MAX_OPEN_CONNECTIONS;
 
     fn locked<T>(
         &self,

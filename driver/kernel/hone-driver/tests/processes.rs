@@ -130,7 +130,18 @@ fn the_list_of_processes_without_a_path_is_bounded() {
     for pid in 0..1000 {
         driver.process_started(&Process { pid, created: Some(1), ..Process::default() });
     }
-    assert_eq!((0..1000).filter(|&pid| driver.wants_image(pid)).count(), 64);
+    let waiting: Vec<_> = (0..1000).filter(|&pid| driver.wants_image(pid)).collect();
+    assert_eq!(waiting, Vec::from_iter(936..1000), "those that started last");
+}
+
+#[test]
+fn processes_that_never_load_an_image_leave_room_for_others() {
+    let driver = driver();
+    let start = |pid| driver.process_started(&Process { pid, created: Some(1), ..Process::default() });
+    // They run on, as the system's own processes do that are no programs.
+    (0..64).for_each(start);
+    start(100);
+    assert!(driver.wants_image(100));
 }
 
 /// How the path of a process that starts is recorded.

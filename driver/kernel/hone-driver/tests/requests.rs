@@ -230,6 +230,20 @@ fn a_list_of_open_connections_names_owners() {
 }
 
 #[test]
+fn a_list_of_as_many_connections_as_the_table_holds_is_taken() {
+    let driver = driver();
+    let reader = open(&driver);
+    start(&driver, 9);
+    let record =
+        hone_api::OriginalConnection { local_port: 4000, family: 2, protocol: 17, process: 9, opened: 0 };
+    let most = u32::try_from(hone_api::limits::MAX_OPEN_CONNECTIONS).expect("it fits");
+    assert_eq!(most, hone_driver::MAX_CONNECTIONS);
+    let mut input = most.to_le_bytes().to_vec();
+    (0..most).for_each(|_| input.extend(record.encode()));
+    control(&driver, reader, Operation::SetOpenConnections, &input, 0).expect("it is in range");
+}
+
+#[test]
 fn a_read_gives_whole_blocks_and_no_more_than_its_bound() {
     let driver = driver();
     let reader = open(&driver);
