@@ -9,6 +9,20 @@ pub fn now() -> Nanos {
     nanos(clock_gettime(ClockId::Realtime))
 }
 
+/// How many seconds the local time is ahead of UTC at a time, in seconds since 1970-01-01 UTC; 0 if that is not known.
+#[must_use]
+pub fn utc_offset(seconds: i64) -> i64 {
+    let mut local = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to variables that live during the call, and it writes only the second one.
+    let done = unsafe { libc::localtime_r(&raw const seconds, local.as_mut_ptr()) };
+    if done.is_null() {
+        return 0;
+    }
+    // SAFETY: the call has filled it in; zeros are a valid value, too.
+    let local = unsafe { local.assume_init() };
+    local.tm_gmtoff
+}
+
 /// The distance from the kernel's boot clock, which BPF programs read, to the wall clock. Slewing (NTP) moves both alike;
 /// only a step changes it.
 #[derive(Debug)]
@@ -87,6 +101,15 @@ mod tests {
         let wall = now();
         let told = clock.wall(boot);
         assert!(wall.abs_diff(told) < 1_000_000_000, "{wall} and {told} are not the same moment");
+    }
+
+    #[test]
+    fn local_time_is_whole_minutes_from_utc() {
+        for seconds in [0, 951_868_799, 1_785_412_800] {
+            let offset = utc_offset(seconds);
+            assert!(offset.abs() <= 26 * 3600 && offset % 60 == 0, "{offset}");
+        }
+        assert_eq!(utc_offset(i64::MAX), 0, "a year that has no name");
     }
 
     #[test]

@@ -49,7 +49,7 @@ mod unit;
 mod unreadable;
 
 pub use capture::Capture;
-pub use clock::now;
+pub use clock::{now, utc_offset};
 pub use error::SensorError;
 pub use hone_types::{Mechanism, SnapLength};
 pub use host::{HostInfo, host, section};

@@ -5,6 +5,7 @@
 #![cfg(windows)]
 
 pub mod account;
+pub mod clock;
 pub mod connections;
 pub mod console;
 pub mod device;

@@ -24,7 +24,8 @@ pub mod uninstall;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::platform;
 
@@ -80,13 +81,24 @@ impl Cli {
     #[must_use]
     pub fn checked() -> Self {
         let cli = Self::parse_from(platform::arguments());
-        if let Command::Read(args) = &cli.command
-            && let Err(error) = args.check()
-        {
+        let checked = match &cli.command {
+            Command::Read(args) => args.check(),
+            Command::Show(args) => args.check(),
+            _ => Ok(()),
+        };
+        if let Err(error) = checked {
             error.exit();
         }
         cli
     }
+}
+
+/// The error that a command's options make no sense together.
+fn refusal(command: &str, message: &str) -> clap::Error {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut command = cli.find_subcommand(command).cloned().unwrap_or(cli);
+    command.error(ErrorKind::ArgumentConflict, message)
 }
 
 /// Does what the command says; returns the exit status.

@@ -7,17 +7,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory as _};
+use clap::ArgAction;
 #[cfg(target_os = "linux")]
 use hone_linux::Mechanism;
 
 use hone_engine::SnapLength;
 
-use super::Cli;
 #[cfg(target_os = "linux")]
 use super::parse::buffer_size;
 use super::parse::{count, duration, max_files, rotate_size, rotate_time, snap_length};
+use super::refusal;
 use super::service_choice::ServiceChoice;
 use crate::messages::{Messages, Progress, print};
 use crate::output::archive::Keep;
@@ -298,10 +297,7 @@ impl ReadArgs {
         if is_stream && (self.rotation().is_on() || !self.keep().is_everything()) {
             let message = "--rotate-size, --rotate-time, --max-files and --compress are for files: use -d or -w FILE, \
                            not -w - or a pipe";
-            let mut command = Cli::command();
-            command.build();
-            let mut read = command.find_subcommand("read").cloned().unwrap_or(command);
-            return Err(read.error(ErrorKind::ArgumentConflict, message));
+            return Err(refusal("read", message));
         }
         Ok(())
     }

@@ -4,9 +4,11 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::refusal;
 use super::selection::{self, SelectionArgs};
 use crate::messages::Messages;
 use crate::show::input::Input;
+use crate::show::time::{self, Span};
 use crate::show::{Show, ShowError};
 
 /// Show recordings as text or JSON, one event a line
@@ -27,9 +29,36 @@ pub struct ShowArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Show events from this time on: 2026-07-30T12:00:00Z, 2026-07-30T14:00:00.5+02:00
+    ///
+    /// As show prints times, or with fewer digits. An event without a time is not shown then. Events before it still
+    /// say whose packets the later ones are.
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub from: Option<u64>,
+
+    /// Show events before this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub to: Option<u64>,
+
+    /// Show times as the local clock shows them, with their offset from UTC; JSON stays in UTC
+    #[arg(long)]
+    pub local_time: bool,
+
     /// What is shown.
     #[command(flatten)]
     pub selection: SelectionArgs,
+}
+
+impl ShowArgs {
+    /// Refuses options that make no sense together.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => {
+                Err(refusal("show", "nothing is between these times: --to must be later than --from"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Below the help.
@@ -93,7 +122,11 @@ pub(super) fn run(args: &ShowArgs) -> ExitCode {
     if inputs.is_empty() {
         inputs.push(Input::Stdin);
     }
-    let mut show = Show::new(&args.selection.selection, args.json, io::stdout().lock());
+    let span = Span { from: args.from, to: args.to };
+    let mut show = Show::new(&args.selection.selection, args.json, io::stdout().lock()).within(span);
+    if args.local_time {
+        show = show.in_local_time();
+    }
     show.collect(&inputs);
     let mut status = ExitCode::SUCCESS;
     for input in &inputs {

@@ -74,6 +74,8 @@ impl Shown<'_> {
 /// A packet, from any type of block or file.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
+    /// Its number among the packets of its file or stream, from 1 on.
+    pub(crate) frame: u64,
     /// The interface, by its position in the section.
     pub(crate) interface: u32,
     /// The header that it begins with.
@@ -119,6 +121,7 @@ impl<'a> Packet<'a> {
             }
         };
         Self {
+            frame: 0,
             interface: 0,
             link_type,
             undecoded,

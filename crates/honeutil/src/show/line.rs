@@ -34,12 +34,17 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Writes times as the local clock shows them.
+    pub(crate) fn local() -> Self {
+        Self { times: Times::local(), packet_times: Times::local(), ..Self::default() }
+    }
+
     /// Appends the event's line.
     pub(crate) fn write(&mut self, shown: &Shown<'_>, out: &mut Vec<u8>) {
         self.line.clear();
         match shown.nanos {
             Some(nanos) => self.line.push_str(self.times.text(nanos)),
-            None => self.column("-", Times::WIDTH),
+            None => self.column("-", self.times.width()),
         }
         self.line.push(' ');
         self.line.push_str(kind(&shown.event));
@@ -122,6 +127,7 @@ impl Lines {
         self.word("group", event.group_name.as_deref());
         self.word("sid", event.security_id.as_deref());
         self.word("container", event.container.as_deref());
+        self.word("unit", event.unit.as_deref());
         self.number("nspid", event.namespace_pid);
         self.number("netns", event.network_namespace);
         self.word("path", event.path.as_deref());

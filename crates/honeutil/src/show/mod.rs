@@ -19,7 +19,7 @@ mod line;
 mod link;
 mod processes;
 pub mod stream;
-mod time;
+pub mod time;
 
 use std::io::{self, Read, Write};
 use std::rc::Rc;
@@ -33,6 +33,7 @@ use self::input::Input;
 use self::json::Objects;
 use self::line::Lines;
 use self::stream::{Stream, StreamError};
+use self::time::Span;
 use crate::messages::Messages;
 
 /// How many bytes are read at once.
@@ -53,6 +54,7 @@ enum Form {
 #[derive(Debug)]
 pub struct Show<W> {
     selection: Rc<Selection>,
+    span: Span,
     form: Form,
     corrections: Corrections,
     output: W,
@@ -68,12 +70,29 @@ impl<W: Write> Show<W> {
         let form = if json { Form::Json(Objects::default()) } else { Form::Lines(Lines::default()) };
         Self {
             selection: Rc::clone(selection),
+            span: Span::default(),
             form,
             corrections: Corrections::default(),
             output,
             lines: Vec::with_capacity(2 * OUT_BYTES),
             chunk: vec![0; CHUNK_BYTES],
         }
+    }
+
+    /// Shows only events of this span of time.
+    #[must_use]
+    pub fn within(mut self, span: Span) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// Shows times in lines of text as the local clock shows them.
+    #[must_use]
+    pub fn in_local_time(mut self) -> Self {
+        if let Form::Lines(lines) = &mut self.form {
+            *lines = Lines::local();
+        }
+        self
     }
 
     /// Collects the corrections of the inputs that will be shown in the same order, as far as they can be read twice.
@@ -100,7 +119,7 @@ impl<W: Write> Show<W> {
 
     fn collect_from(&mut self, mut bytes: impl Read) {
         let mut stream = Stream::new(&self.selection);
-        while !matches!(stream, Stream::Classic(_)) {
+        while !matches!(stream, Stream::Classic(..)) {
             let count = match bytes.read(&mut self.chunk) {
                 Ok(0) => return,
                 Ok(count) => count,
@@ -150,7 +169,7 @@ impl<W: Write> Show<W> {
             };
             offset += count as u64;
             let fed = stream.feed(&chunk[..count]);
-            if matches!(stream, Stream::Classic(_)) {
+            if matches!(stream, Stream::Classic(..)) {
                 notes.no_processes();
             }
             let shown = fed
@@ -176,7 +195,7 @@ impl<W: Write> Show<W> {
         {
             notes.undecoded(packet.link_type);
         }
-        if !shown.is_selected(&self.selection) {
+        if !(shown.is_selected(&self.selection) && self.span.contains(shown.nanos)) {
             return Ok(());
         }
         match &mut self.form {

@@ -63,7 +63,8 @@ impl std::error::Error for Foreign {}
 pub(crate) enum Stream {
     Undecided(Vec<u8>, Rc<Selection>),
     Blocks(Box<hone_pcapng::Reader>, SectionState),
-    Classic(classic_pcap::Reader),
+    /// The reader, and how many packets there were.
+    Classic(classic_pcap::Reader, u64),
 }
 
 impl Stream {
@@ -90,7 +91,7 @@ impl Stream {
                     Some(&magic) if classic_pcap::is_magic(magic) => {
                         let mut reader = classic_pcap::Reader::default();
                         reader.feed(&begin);
-                        Self::Classic(reader)
+                        Self::Classic(reader, 0)
                     }
                     Some(magic) if *magic == MAGIC => Self::blocks(&begin, selection)?,
                     Some(magic) => return Err(Foreign(*magic).into()),
@@ -98,7 +99,7 @@ impl Stream {
                 Ok(())
             }
             Self::Blocks(reader, _) => Ok(reader.feed(chunk)?),
-            Self::Classic(reader) => {
+            Self::Classic(reader, _) => {
                 reader.feed(chunk);
                 Ok(())
             }
@@ -125,9 +126,13 @@ impl Stream {
                     }
                 }
             }
-            Self::Classic(reader) => {
+            Self::Classic(reader, frames) => {
                 while let Some(record) = reader.next_packet().map_err(StreamError::Classic)? {
-                    let packet = Packet::new(record.link_type, record.data, record.original_length);
+                    *frames += 1;
+                    let packet = Packet {
+                        frame: *frames,
+                        ..Packet::new(record.link_type, record.data, record.original_length)
+                    };
                     let event = Event::Packet(packet);
                     let nanos = Some(record.nanos);
                     sink(Shown { nanos, event, number: 0, process: None, packet_nanos: None })?;
@@ -147,7 +152,7 @@ impl Stream {
                 Ok(reader.finish()?)
             }
             Self::Blocks(reader, _) => Ok(reader.finish()?),
-            Self::Classic(reader) => Ok(reader.finish()?),
+            Self::Classic(reader, _) => Ok(reader.finish()?),
         }
     }
 }
@@ -162,6 +167,8 @@ pub(crate) struct SectionState {
     skips_packets: bool,
     /// Blocks so far, of all sections.
     blocks: u64,
+    /// Packets so far, of all sections.
+    frames: u64,
 }
 
 impl SectionState {
@@ -172,6 +179,7 @@ impl SectionState {
             clock: None,
             skips_packets: false,
             blocks: 0,
+            frames: 0,
         }
     }
 
@@ -179,6 +187,9 @@ impl SectionState {
     fn event<'a>(&'a mut self, item: &'a Item<'_>) -> Option<Shown<'a>> {
         self.blocks += 1;
         let number = self.blocks;
+        let is_packet =
+            matches!(item.block, Block::Packet(_) | Block::ObsoletePacket(_) | Block::SimplePacket(_));
+        self.frames += u64::from(is_packet);
         let event = match &item.block {
             Block::Section(section) => {
                 self.processes.clear();
@@ -198,9 +209,7 @@ impl SectionState {
                 Event::Process(event)
             }
             Block::Connection(event) => Event::Connection(event),
-            Block::Packet(_) | Block::ObsoletePacket(_) | Block::SimplePacket(_) if self.skips_packets => {
-                return None;
-            }
+            _ if is_packet && self.skips_packets => return None,
             Block::Packet(packet) => Event::Packet(Packet {
                 flags: packet.flags,
                 connection: packet.connection,
@@ -240,7 +249,7 @@ impl SectionState {
     fn packet<'a>(&self, interface: u32, data: &'a [u8], original_length: u32) -> Packet<'a> {
         let link_type = usize::try_from(interface).ok().and_then(|at| self.link_types.get(at));
         let link_type = link_type.copied().map_or(u32::MAX, u32::from);
-        Packet { interface, ..Packet::new(link_type, data, original_length) }
+        Packet { frame: self.frames, interface, ..Packet::new(link_type, data, original_length) }
     }
 }
 

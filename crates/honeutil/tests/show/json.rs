@@ -114,8 +114,9 @@ fn packets() {
                 "name": "curl",
                 "executable": "/usr/bin/curl",
                 "user": {"id": "1000", "name": "alice"},
+                "group": {"id": "100", "name": "users"},
             },
-            "hone": {"connection": {"id": 12}, "packet": {"captured": 140, "flags": 2, "how": "current task"}},
+            "hone": {"frame": 1, "connection": {"id": 12}, "packet": {"captured": 140, "flags": 2, "how": "current task"}},
         })
     );
     let back = packets[1];
@@ -191,4 +192,29 @@ fn what_the_text_escapes_is_escaped_in_json_and_decodes_to_what_it_was() {
         assert!(!line.chars().any(|char| controls.contains(char)), "{line}");
         assert!(!line.contains("PAKT") || line.contains("ü") && line.contains("🦀"), "{line}");
     }
+}
+
+#[test]
+fn packets_are_numbered_through_all_sections_of_a_file_and_through_a_selection() {
+    let both = [everyday(ByteOrder::Little), everyday(ByteOrder::Big)].concat();
+    let frames = |arguments: &[&str]| -> Vec<_> {
+        let numbers = shown(&[&["--json"], arguments].concat(), &both);
+        let numbers =
+            numbers.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["hone"]["frame"].as_u64());
+        numbers.collect()
+    };
+    let all: Vec<_> = frames(&[]).into_iter().flatten().collect();
+    assert_eq!(all, (1..=12).collect::<Vec<_>>());
+    assert_eq!(frames(&["--port", "53"]), [Some(3), Some(9)], "only packets have one");
+}
+
+#[test]
+fn the_unit_is_with_each_event_of_a_process_in_it() {
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.process(20, ProcessEventKind::Started, |event| event.unit = Some(Cow::Borrowed(b"ssh.service")));
+    stream.packet(&[], 1, None, Some(20));
+    for object in &objects(&stream.bytes)[1..] {
+        assert_eq!(object["hone"]["unit"], "ssh.service");
+    }
+    assert!(shown(&[], &stream.bytes)[1].contains(" unit=ssh.service"));
 }

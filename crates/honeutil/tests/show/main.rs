@@ -10,6 +10,7 @@ mod links;
 mod live;
 mod notebooks;
 mod selection;
+mod span;
 mod stock;
 mod text;
 mod tools;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use hone_pcapng::ByteOrder;
+use hone_pcapng::{ByteOrder, ProcessEventKind};
 use serde_json::Value;
 
 use crate::fixture::{Stream, tcp, udp, v4, v6};
@@ -30,6 +30,8 @@ fn traffic() -> Vec<u8> {
                 fragment
             }
         };
+        // No packet: it has no number.
+        stream.process(index.into(), ProcessEventKind::Started, |_| {});
         stream.packet(&packet, 1 + u32::from(index % 2), None, None);
     }
     stream.bytes
@@ -60,6 +62,7 @@ fn addresses_ports_and_lengths_are_those_of_tshark() {
         "tcp.dstport",
         "udp.srcport",
         "udp.dstport",
+        "frame.number",
     ];
     let mut arguments = vec!["-n", "-o", "ip.defragment:FALSE", "-T", "fields", "-E", "occurrence=f"];
     arguments.extend(fields.iter().flat_map(|field| ["-e", field]));
@@ -80,6 +83,7 @@ fn addresses_ports_and_lengths_are_those_of_tshark() {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let port = |end: &str| object[end].get("port").map_or_else(String::new, text);
         assert_eq!(text(&object["network"]["bytes"]), found[1], "{line}");
+        assert_eq!(text(&object["hone"]["frame"]), found[10], "{line}");
         assert_eq!(text(&object["source"]["ip"]), either(2, 4), "{line}");
         assert_eq!(text(&object["destination"]["ip"]), either(3, 5), "{line}");
         assert_eq!(port("source"), either(6, 8), "{line}");

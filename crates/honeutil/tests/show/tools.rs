@@ -15,7 +15,11 @@ pub(crate) fn honeutil<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) 
 
 /// Shows what is given on standard input.
 pub(crate) fn show_stdin(arguments: &[&str], input: &[u8]) -> Output {
-    let mut command = honeutil(["show"].iter().chain(arguments));
+    with_input(&mut honeutil(["show"].iter().chain(arguments)), input)
+}
+
+/// What a command makes of this on standard input.
+pub(crate) fn with_input(command: &mut Command, input: &[u8]) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -15,6 +15,8 @@ mod service_feed;
 pub mod signals;
 pub mod terminal;
 
+pub(crate) use hone_linux::utc_offset;
+
 pub use hone_client::ReaderError as ServiceError;
 pub use open_connections::find as open_connections;
 pub use open_source::open_source;

@@ -13,6 +13,7 @@ mod service_feed;
 pub mod signals;
 pub mod terminal;
 
+pub(crate) use hone_windows::clock::utc_offset;
 pub use open_connections::find as open_connections;
 pub use open_source::open_source;
 pub use service::{DriverError as ServiceError, Service};

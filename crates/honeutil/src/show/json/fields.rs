@@ -127,6 +127,10 @@ impl<'a> ProcessFields<'a> {
                     None => Account::new(process.user, name),
                 }
             }),
+            group: process.and_then(|process| {
+                let name = Some(&process.group_name[..]).filter(|name| !name.is_empty());
+                Account::new(process.group, name)
+            }),
             ..Self::default()
         }
     }
@@ -155,6 +159,9 @@ impl<'a> Account<'a> {
 /// Fields that the Elastic Common Schema does not have.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Hone<'a> {
+    /// The packet's number in its file, as Wireshark counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frame: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) connection: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,13 +179,17 @@ pub(super) struct Hone<'a> {
     pub(super) event_number: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network_namespace: Option<u32>,
+    /// The systemd unit that the process is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<Bytes>,
 }
 
 impl Hone<'_> {
     pub(super) fn is_empty(&self) -> bool {
-        self.connection.is_none()
+        self.frame.is_none()
+            && self.connection.is_none()
             && self.packet.is_none()
             && self.corrected.is_none()
             && self.correction.is_none()
@@ -186,6 +197,7 @@ impl Hone<'_> {
             && self.statistics.is_none()
             && self.event_number.is_none()
             && self.network_namespace.is_none()
+            && self.unit.is_none()
             && self.bytes.is_none()
     }
 }

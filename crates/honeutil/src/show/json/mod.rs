@@ -59,6 +59,8 @@ impl Objects {
         }
         let container = shown.process.map(|process| &process.container[..]).filter(|id| !id.is_empty());
         document.container = container.map(|id| Container { id: text(id) });
+        let unit = shown.process.map(|process| &process.unit[..]).filter(|unit| !unit.is_empty());
+        document.hone.unit = unit.map(text);
         let start = out.len();
         serde_json::to_writer(&mut *out, &document)?;
         escape_json(start, out);
@@ -105,7 +107,7 @@ impl<'a> Document<'a> {
         fields.command_line = event.command_line.as_deref().map(text);
         fields.vpid = event.namespace_pid;
         fields.parent = event.parent.map(|pid| Parent { pid });
-        fields.group = Account::new(event.group, event.group_name.as_deref());
+        fields.group = Account::new(event.group, event.group_name.as_deref()).or(fields.group);
         if let Some(sid) = &event.security_id {
             let name = fields.user.and_then(|user| user.name);
             fields.user = Some(Account { id: Some(text(sid).into_owned()), name });
@@ -135,6 +137,7 @@ impl<'a> Document<'a> {
             self.destination = Some(Endpoint { ip: headers.destination, port: ports.map(|ports| ports[1]) });
         }
         self.process = packet.process.map(|pid| ProcessFields::known(pid, process));
+        self.hone.frame = Some(packet.frame);
         self.hone.connection = packet.connection.map(|id| Id { id });
         self.hone.corrected = packet.is_corrected.then_some(true);
         self.hone.packet = Some(PacketFields {
