@@ -3,8 +3,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::head::{V4_FRAGMENT, V6_FRAGMENT};
 use crate::header::{V4_LENGTH, V6_LENGTH};
-use crate::packet::{V4_FRAGMENT, V6_FRAGMENT, too_short};
+use crate::packet::too_short;
 use crate::protocol::{ICMP, ICMPV6, NO_NEXT_HEADER, TCP, UDP, has_ports};
 use crate::{PacketError, extension};
 

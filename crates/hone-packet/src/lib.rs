@@ -8,6 +8,7 @@
 //! * [`IpHeader`] makes the header, with its own checksum where it has one (IPv4).
 //! * [`transport_checksum`] computes the checksum of a TCP, UDP, ICMP or ICMPv6 segment.
 //! * [`packet_checksums`] computes both checksums of a packet that has its IP header.
+//! * [`PacketHead`] parses the IP header of a whole packet in pieces.
 //! * [`Headers`] parses the headers of a captured packet.
 //!
 //! The packet itself is not changed, because it belongs to the system. A checksum is returned as a [`ChecksumField`]
@@ -25,6 +26,7 @@ mod checksum;
 mod cursor;
 mod error;
 mod extension;
+mod head;
 mod header;
 mod headers;
 mod packet;
@@ -33,6 +35,7 @@ mod sum;
 pub use addresses::Addresses;
 pub use checksum::{ChecksumField, transport_checksum};
 pub use error::PacketError;
+pub use head::PacketHead;
 pub use header::{HeaderBytes, IpHeader};
 pub use headers::Headers;
 pub use packet::{PacketChecksums, packet_checksums};

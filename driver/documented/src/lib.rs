@@ -13,5 +13,5 @@ mod metadata;
 
 pub use data::{Data, data};
 pub use fields::{Field, Kind, fields, index};
-pub use hone_types::Direction;
+pub use hone_types::{Direction, protocol};
 pub use metadata::{Metadata, has, metadata};

@@ -114,6 +114,10 @@ impl PacketIndication for Changes {
         None
     }
 
+    fn is_tunnelled(&self) -> bool {
+        false
+    }
+
     fn buffers(&self) -> impl Iterator<Item = NoBuffer> {
         std::iter::empty()
     }

@@ -15,6 +15,8 @@ use crate::packet::{Prepared, prepare};
 pub enum Value {
     /// `FWP_UINT8`.
     U8(u8),
+    /// `FWP_UINT16`: a port, in the processor's byte order.
+    U16(u16),
     /// `FWP_UINT32`. An IPv4 address has its first byte in the highest bits.
     U32(u32),
     /// `FWP_BYTE_ARRAY16_TYPE`: an IPv6 address in network byte order.
@@ -48,6 +50,8 @@ pub trait PacketIndication: Indication {
     fn header_lengths(&self) -> (Option<usize>, Option<usize>);
     /// The IP header of a packet from a raw socket, if the program made the header itself.
     fn included_header(&self) -> Option<&[u8]>;
+    /// Whether IPsec has not taken these arriving packets out of their tunnel yet. They come again when it has.
+    fn is_tunnelled(&self) -> bool;
     /// The packets.
     fn buffers(&self) -> impl Iterator<Item = Self::Buffer<'_>>;
 }
@@ -107,6 +111,9 @@ impl<K: Kernel> Driver<K> {
             Layer::InboundTransport => Direction::Inbound,
             _ => Direction::Outbound,
         };
+        if direction == Direction::Inbound && indication.is_tunnelled() {
+            return;
+        }
         let connection = indication.endpoint().map(NonZeroU64::get);
         for buffer in indication.buffers() {
             match prepare(callout, indication, &buffer) {

@@ -11,8 +11,8 @@
 mod common;
 
 use common::{
-    Fake, FakeBuffer, FakeIndication, START, connect, control, driver, indicate, open, set_now, utf16,
-    values, words,
+    Fake, FakeBuffer, FakeIndication, START, arriving, connect, control, driver, indicate, open, set_now,
+    utf16, values, whole, words,
 };
 use hone_api::{Operation, Statistics};
 use hone_driver::callouts::{Family, Layer};
@@ -149,16 +149,16 @@ impl Week {
 }
 
 fn week() -> Week {
-    let packet = |layer, bytes: &[u8]| FakeIndication {
-        values: values(layer, Family::V4, protocol::TCP),
-        buffers: vec![FakeBuffer::new(bytes, 0, usize::MAX)],
-        ..FakeIndication::default()
-    };
     let segment = [0x9C, 0x40, 1, 0xBB, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x18, 4, 0, 0xAB, 0xCD, 0, 0];
     let driver = driver();
     let readers = vec![open(&driver)];
-    let (outbound, inbound) =
-        (packet(Layer::OutboundTransport, &segment), packet(Layer::InboundTransport, &segment));
+    let outbound = FakeIndication {
+        values: values(Layer::OutboundTransport, Family::V4, protocol::TCP),
+        buffers: vec![FakeBuffer::new(&segment, 0, usize::MAX)],
+        ..FakeIndication::default()
+    };
+    let packet = whole(Family::V4, protocol::TCP, &[], &segment);
+    let inbound = arriving(Family::V4, protocol::TCP, &packet, (20, 20), usize::MAX);
     let mut week =
         Week { driver, now: 0, endpoint: 1 << 40, random: 7, pid: 1000, readers, outbound, inbound };
     set_now(0);

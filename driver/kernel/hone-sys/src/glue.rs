@@ -133,6 +133,7 @@ impl Indication for Indicated<'_> {
     fn value(&self, index: usize) -> Option<Value> {
         self.0.value(index).map(|value| match value {
             callout::Value::U8(number) => Value::U8(number),
+            callout::Value::U16(number) => Value::U16(number),
             callout::Value::U32(number) => Value::U32(number),
             callout::Value::Bytes16(bytes) => Value::Bytes16(bytes),
         })
@@ -157,6 +158,10 @@ impl PacketIndication for Indicated<'_> {
 
     fn included_header(&self) -> Option<&[u8]> {
         self.0.included_header()
+    }
+
+    fn is_tunnelled(&self) -> bool {
+        self.0.is_tunnelled()
     }
 
     fn buffers(&self) -> impl Iterator<Item = Packet<'_>> {

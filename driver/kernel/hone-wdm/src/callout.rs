@@ -29,6 +29,8 @@ pub struct Classification<'a> {
 pub enum Value {
     /// `FWP_UINT8`.
     U8(u8),
+    /// `FWP_UINT16`.
+    U16(u16),
     /// `FWP_UINT32`.
     U32(u32),
     /// `FWP_BYTE_ARRAY16_TYPE`.
@@ -93,6 +95,8 @@ impl Classification<'_> {
             // SAFETY: the type says which member of the union is set.
             sys::FWP_UINT8 => Some(Value::U8(unsafe { value.value.uint8 })),
             // SAFETY: as above.
+            sys::FWP_UINT16 => Some(Value::U16(unsafe { value.value.uint16 })),
+            // SAFETY: as above.
             sys::FWP_UINT32 => Some(Value::U32(unsafe { value.value.uint32 })),
             sys::FWP_BYTE_ARRAY16_TYPE => {
                 // SAFETY: as above.
@@ -102,6 +106,26 @@ impl Classification<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether IPsec has not taken these packets out of their tunnel yet; then they will come again ("Developing
+    /// IPsec-Compatible Callout Drivers"). `false` if there are no packets, or if it is not known. Call this at the inbound
+    /// transport layers only.
+    #[must_use]
+    pub fn is_tunnelled(&self) -> bool {
+        if self.data.is_null() {
+            return false;
+        }
+        let query =
+            sys::FWPS_PACKET_LIST_INFORMATION_QUERY_IPSEC | sys::FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND;
+        let mut information = sys::FWPS_PACKET_LIST_INFORMATION0::default();
+        // SAFETY: a list of net buffers that is the caller's while it waits for the classification, and room for the answer.
+        // It may be called at DISPATCH_LEVEL.
+        let status = unsafe {
+            sys::FwpsGetPacketListSecurityInformation0(self.data.cast_mut(), query, &raw mut information)
+        };
+        let tunnel = information.ipsecInformation & (sys::IPSEC_IS_TUNNEL_MODE | sys::IPSEC_IS_DETUNNELED);
+        crate::check(status).is_ok() && tunnel == sys::IPSEC_IS_TUNNEL_MODE
     }
 
     /// The packets. Call this at the transport layers only: at other layers the data is not a list of net buffers.

@@ -1,4 +1,4 @@
-//! Packets as the network stack passes them on: a list of net buffers, each a chain of memory descriptors.
+//! Packets as the network stack passes them on: lists of net buffers, each a chain of memory descriptors.
 
 use core::marker::PhantomData;
 use core::ptr;
@@ -14,26 +14,24 @@ const CACHED: u32 = 1;
 const NORMAL_PRIORITY: u32 = 16;
 const NO_EXECUTE: u32 = 0x4000_0000;
 
-/// The net buffers of one list.
+/// The net buffers of a chain of lists. WFP documents a chain for other layers only ("Packet Indication Format"), but the
+/// structure allows it everywhere, and a packet that is not walked to would be lost without a trace.
 #[derive(Debug)]
 pub struct NetBuffers<'a> {
-    next: *const NET_BUFFER,
-    list: PhantomData<&'a NET_BUFFER>,
+    /// The list after the one that is walked.
+    list: *const NET_BUFFER_LIST,
+    buffer: *const NET_BUFFER,
+    lifetime: PhantomData<&'a NET_BUFFER_LIST>,
 }
 
 impl NetBuffers<'_> {
-    /// The net buffers of a list. There are none if `list` is null.
+    /// The net buffers of a list and of all lists that follow it. There are none if `list` is null.
     ///
     /// # Safety
     /// `list` is null, or points to a list that stays valid and unchanged, with everything it refers to, for the
     /// lifetime.
     pub(crate) const unsafe fn new(list: *const NET_BUFFER_LIST) -> Self {
-        // SAFETY: the caller says that it is null or readable.
-        let first = match unsafe { list.as_ref() } {
-            Some(list) => list.FirstNetBuffer.cast_const(),
-            None => ptr::null(),
-        };
-        Self { next: first, list: PhantomData }
+        Self { list, buffer: ptr::null(), lifetime: PhantomData }
     }
 }
 
@@ -41,10 +39,16 @@ impl<'a> Iterator for NetBuffers<'a> {
     type Item = NetBuffer<'a>;
 
     fn next(&mut self) -> Option<NetBuffer<'a>> {
-        // SAFETY: who made the iterator says that the list is well formed: null, or the next buffer.
-        let buffer = unsafe { self.next.as_ref() }?;
-        self.next = buffer.Next;
-        Some(NetBuffer(buffer))
+        loop {
+            // SAFETY: who made the iterator says that each list is well formed: null, or the next buffer.
+            if let Some(buffer) = unsafe { self.buffer.as_ref() } {
+                self.buffer = buffer.Next;
+                return Some(NetBuffer(buffer));
+            }
+            // SAFETY: who made the iterator says that the chain is well formed: null, or the next list.
+            let list = unsafe { self.list.as_ref() }?;
+            (self.list, self.buffer) = (list.Next, list.FirstNetBuffer);
+        }
     }
 }
 

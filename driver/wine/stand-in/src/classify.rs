@@ -1,5 +1,6 @@
 //! The driver's callouts, and calls of them with packets in WFP's form.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
@@ -125,12 +126,25 @@ pub(crate) struct Indication {
     pub(crate) local: Vec<u8>,
     pub(crate) remote: Vec<u8>,
     pub(crate) protocol: u8,
+    /// Local and remote port.
+    pub(crate) ports: [u16; 2],
     /// Flags of the inbound layers.
     pub(crate) flags: u32,
+    /// Bits of `FWPS_PACKET_LIST_INBOUND_IPSEC_INFORMATION0`.
+    pub(crate) ipsec: u32,
     /// Number of bytes in front of each packet's data.
     pub(crate) headroom: u32,
     /// The packets, each as a list of pieces.
     pub(crate) packets: Vec<Vec<Vec<u8>>>,
+}
+
+thread_local! {
+    /// What the driver may ask about the packets of the indication that this thread makes.
+    static IPSEC: Cell<u32> = const { Cell::new(0) };
+}
+
+pub(crate) fn ipsec() -> u32 {
+    IPSEC.get()
 }
 
 static CALLOUTS: Mutex<Vec<(u32, Callout)>> = Mutex::new(Vec::new());
@@ -173,19 +187,25 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     let (local, remote) = (address(&indication.local), address(&indication.remote));
     let kind = Value { kind: 1, value: 1 };
     let protocol = Value { kind: 1, value: indication.protocol.into() };
-    // Between these are ports and interfaces, which the driver does not read.
+    // Behind these are interfaces, which the driver does not read.
     let other = || Value { kind: 0, value: u64::MAX };
+    let port = |port: u16| Value { kind: 2, value: port.into() };
+    let [local_port, remote_port] = indication.ports.map(port);
     let values = if OUTBOUND.contains(&indication.place) {
-        vec![protocol, local, kind, remote]
+        vec![protocol, local, kind, remote, local_port, remote_port]
     } else {
         let flags = Value { kind: 3, value: indication.flags.into() };
-        vec![protocol, local, remote, kind, other(), other(), other(), other(), other(), flags]
+        vec![protocol, local, remote, kind, local_port, remote_port, other(), other(), other(), flags]
     };
     let count = u32::try_from(values.len()).unwrap_or(0);
     let values = Values { layer: 0xFFFF, count, values: values.as_ptr() };
     let metadata = metadata(indication);
-    let (mut list, _owned) = net_buffers(indication);
-    let data: *mut NetBufferList = if before.is_empty() { null_mut() } else { &raw mut list };
+    let (mut lists, _owned) = net_buffers(indication);
+    if before.len() > 1 {
+        lists[0].next = &raw mut lists[1];
+    }
+    let data: *mut NetBufferList = if before.is_empty() { null_mut() } else { lists.as_mut_ptr() };
+    IPSEC.set(indication.ipsec);
     let mut answer =
         Answer { action: UNSET, context: 0, filter: 0, rights: MAY_ANSWER, flags: 0, reserved: 0 };
     // SAFETY: all that is passed lives until the call returns, laid out as the driver expects it.
@@ -228,8 +248,9 @@ fn metadata(indication: &Indication) -> Metadata {
 /// Net buffers with their chains of descriptors. They must not move while this exists.
 type Owned = Vec<(Box<NetBuffer>, Vec<Mdl>)>;
 
-/// The packets as net buffers, and the memory to which these point.
-fn net_buffers(indication: &mut Indication) -> (NetBufferList, Owned) {
+/// The packets as net buffers in a chain of two lists, and the memory to which these point. The first packet is alone in
+/// its list.
+fn net_buffers(indication: &mut Indication) -> ([NetBufferList; 2], Owned) {
     const MAPPED: i16 = 1;
     let mut owned = Owned::new();
     let headroom = indication.headroom;
@@ -264,10 +285,13 @@ fn net_buffers(indication: &mut Indication) -> (NetBufferList, Owned) {
         });
         owned.push((buffer, chain));
     }
-    for index in (1..owned.len()).rev() {
+    for index in (2..owned.len()).rev() {
         let next = &raw mut *owned[index].0;
         owned[index - 1].0.next = next;
     }
-    let first = owned.first_mut().map_or(null_mut(), |(buffer, _)| &raw mut **buffer);
-    (NetBufferList { next: null_mut(), first, rest: [u64::MAX; 40] }, owned)
+    let mut list = |first: usize| {
+        let first = owned.get_mut(first).map_or(null_mut(), |(buffer, _)| &raw mut **buffer);
+        NetBufferList { next: null_mut(), first, rest: [u64::MAX; 40] }
+    };
+    ([list(0), list(1)], owned)
 }

@@ -88,7 +88,8 @@ fn carry_out(line: &str) -> Result<String, String> {
     Ok(String::new())
 }
 
-/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `headroom`: numbers; `included`, `local`, `remote`: bytes;
+/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `ipsec`, `headroom`: numbers; `ports`:
+/// local and remote port with a comma between; `included`, `local`, `remote`: bytes;
 /// `packet`: bytes of the pieces, with commas between; more than once for more packets.
 fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
     let mut indication = Indication { place, ..Indication::default() };
@@ -103,6 +104,12 @@ fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
             "transport" => indication.transport_header = Some(number()?),
             "protocol" => indication.protocol = value.parse().map_err(|_| "no protocol")?,
             "flags" => indication.flags = small()?,
+            "ipsec" => indication.ipsec = small()?,
+            "ports" => {
+                let (local, remote) = value.split_once(',').ok_or("two ports")?;
+                let port = |text: &str| text.parse().map_err(|_| format!("no port: {text}"));
+                indication.ports = [port(local)?, port(remote)?];
+            }
             "headroom" => indication.headroom = small()?,
             "included" => indication.included_header = Some(bytes(value)?),
             "local" => indication.local = bytes(value)?,

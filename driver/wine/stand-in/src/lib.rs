@@ -77,3 +77,20 @@ pub unsafe extern "system" fn FwpsCalloutRegister1(
 pub extern "system" fn FwpsCalloutUnregisterById0(id: u32) -> NtStatus {
     classify::unregister(id)
 }
+
+/// The driver's.
+///
+/// # Safety
+/// `information` has room for `FWPS_PACKET_LIST_INFORMATION0`.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn FwpsGetPacketListSecurityInformation0(
+    list: *mut c_void,
+    query: u32,
+    information: *mut [u32; 2],
+) -> NtStatus {
+    const INBOUND_IPSEC: u32 = 1 | 4;
+    assert!(!list.is_null() && query == INBOUND_IPSEC, "only this is asked, about a list: {query:#x}");
+    // SAFETY: the driver has room for it.
+    unsafe { *information = [classify::ipsec(), 0] };
+    STATUS_SUCCESS
+}

@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+use hone_api::callouts::Layer;
+use hone_documented::{Data, Direction, data, protocol};
+
 use crate::hex;
 use crate::stand_in::{CONTINUE, StandIn};
 
@@ -89,6 +92,14 @@ impl StandIn {
 }
 
 impl Packet {
+    /// Source and destination port, if the protocol has them.
+    fn ports(&self) -> Option<[u16; 2]> {
+        let segment = self.bytes.get(self.headers.0..)?;
+        let &[a, b, c, d] =
+            segment.first_chunk().filter(|_| matches!(self.protocol, protocol::TCP | protocol::UDP))?;
+        Some([u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])])
+    }
+
     fn command(&self) -> String {
         let place = match (self.is_outbound, self.local) {
             (false, IpAddr::V4(_)) => 10,
@@ -99,6 +110,11 @@ impl Packet {
         let mut command = format!("classify {place} protocol={}", self.protocol);
         let mut add = |key: &str, value: String| command.push_str(&format!(" {key}={value}"));
         self.endpoint.iter().for_each(|endpoint| add("endpoint", endpoint.to_string()));
+        if let Some([source, destination]) = self.ports() {
+            let [local, remote] =
+                if self.is_outbound { [source, destination] } else { [destination, source] };
+            add("ports", format!("{local},{remote}"));
+        }
         add("local", hex(&octets(self.local)));
         add("remote", hex(&octets(self.remote)));
         if !self.is_outbound {
@@ -107,7 +123,11 @@ impl Packet {
             add("transport", transport.to_string());
             // FWP_CONDITION_FLAG_IS_LOOPBACK, among others.
             add("flags", (0x30 | u32::from(self.is_loopback)).to_string());
-            add("headroom", (IN_FRONT.len() + ip + transport).to_string());
+            let in_front = match data(Layer::InboundTransport, Direction::Inbound, self.protocol) {
+                Data::BehindTransportHeader => ip + transport,
+                _ => ip,
+            };
+            add("headroom", (IN_FRONT.len() + in_front).to_string());
         }
         let in_front = if self.is_outbound { &[][..] } else { &IN_FRONT };
         let bytes = [in_front, &self.bytes].concat();

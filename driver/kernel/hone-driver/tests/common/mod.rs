@@ -16,7 +16,10 @@ use hone_driver::{
 use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
 
 #[allow(unused_imports, reason = "each test uses its part")]
-pub(crate) use indication::{FakeBuffer, FakeIndication, callout, connect, indicate, v6, values};
+pub(crate) use indication::{
+    CHECKED, FakeBuffer, FakeIndication, LINK, arriving, callout, connect, indicate, segment, v6, values,
+    whole,
+};
 
 /// The time on the fake clock, unless a test sets another.
 pub(crate) const START: u64 = 1_700_000_000_000_000_000;
@@ -197,6 +200,12 @@ pub(crate) fn control(
     let request = Control { code, buffer: &mut buffer, input: input.len(), output };
     let length = driver.control(handle, request)?;
     Ok(buffer[..length].to_vec())
+}
+
+/// How many packets were lost because they could not be read.
+pub(crate) fn lost_packets(driver: &Driver<Fake>, reader: Handle) -> u64 {
+    let reply = control(driver, reader, Operation::GetStatistics2, &[], 4096).expect("there is room");
+    hone_api::Statistics::parse(&reply).expect("it is sound").dropped_by_source.packets
 }
 
 /// Everything that waits for the reader, up to the first read that returns nothing.

@@ -4,8 +4,9 @@
 use core::ffi::c_void;
 
 use super::{
-    CLIENT_ID, DEVICE_OBJECT, DRIVER_OBJECT, FWPS_CALLOUT1, GUID, HANDLE, IRP, KDPC, KLOCK_QUEUE_HANDLE,
-    KTIMER, MDL, NTSTATUS, OBJECT_ATTRIBUTES, PS_CREATE_NOTIFY_INFO, RTL_OSVERSIONINFOEXW, UNICODE_STRING,
+    CLIENT_ID, DEVICE_OBJECT, DRIVER_OBJECT, FWPS_CALLOUT1, FWPS_PACKET_LIST_INFORMATION0, GUID, HANDLE, IRP,
+    KDPC, KLOCK_QUEUE_HANDLE, KTIMER, MDL, NET_BUFFER_LIST, NTSTATUS, OBJECT_ATTRIBUTES,
+    PS_CREATE_NOTIFY_INFO, RTL_OSVERSIONINFOEXW, UNICODE_STRING,
 };
 
 pub type PROCESS_NOTIFY = unsafe extern "system" fn(*mut c_void, HANDLE, *mut PS_CREATE_NOTIFY_INFO);
@@ -172,4 +173,9 @@ unsafe extern "system" {
         id: *mut u32,
     ) -> NTSTATUS;
     pub fn FwpsCalloutUnregisterById0(id: u32) -> NTSTATUS;
+    pub fn FwpsGetPacketListSecurityInformation0(
+        list: *mut NET_BUFFER_LIST,
+        query: u32,
+        information: *mut FWPS_PACKET_LIST_INFORMATION0,
+    ) -> NTSTATUS;
 }

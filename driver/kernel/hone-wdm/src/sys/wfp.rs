@@ -1,6 +1,6 @@
 //! The Windows Filtering Platform. Only Microsoft's kit has a kernel header for it, so the structures are those
 //! documented on learn.microsoft.com (fwpsk.h: `FWPS_INCOMING_VALUES0`, `FWPS_INCOMING_METADATA_VALUES0`,
-//! `FWPS_CLASSIFY_OUT0`, `FWPS_CALLOUT1`), and the offsets follow from the C rules for 64-bit Windows. `FWP_VALUE0` is
+//! `FWPS_CLASSIFY_OUT0`, `FWPS_CALLOUT1`, `FWPS_PACKET_LIST_INFORMATION0`), and the offsets follow from the C rules for 64-bit Windows. `FWP_VALUE0` is
 //! also in mingw-w64's `fwptypes.h`.
 
 use core::ffi::c_void;
@@ -35,6 +35,7 @@ pub union FWP_VALUE0_UNION {
 }
 
 pub const FWP_UINT8: u32 = 1;
+pub const FWP_UINT16: u32 = 2;
 pub const FWP_UINT32: u32 = 3;
 pub const FWP_BYTE_ARRAY16_TYPE: u32 = 11;
 
@@ -103,6 +104,23 @@ pub struct FWPS_CLASSIFY_OUT0 {
 pub const FWP_ACTION_CONTINUE: u32 = 0x2006;
 pub const FWPS_RIGHT_ACTION_WRITE: u32 = 1;
 
+/// What is asked of `FwpsGetPacketListSecurityInformation0`.
+pub const FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND: u32 = 1;
+pub const FWPS_PACKET_LIST_INFORMATION_QUERY_IPSEC: u32 = 4;
+
+/// `isTunnelMode` and `isDeTunneled` of `FWPS_PACKET_LIST_INBOUND_IPSEC_INFORMATION0`: the third and the sixth bit.
+pub const IPSEC_IS_TUNNEL_MODE: u32 = 0x04;
+pub const IPSEC_IS_DETUNNELED: u32 = 0x20;
+
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct FWPS_PACKET_LIST_INFORMATION0 {
+    /// `FWPS_PACKET_LIST_IPSEC_INFORMATION0`: a union of bits, whose meaning depends on the direction.
+    pub ipsecInformation: u32,
+    /// `FWPS_PACKET_LIST_FWP_INFORMATION0`: bits.
+    pub fwpInformation: u32,
+}
+
 pub type FWPS_CALLOUT_CLASSIFY_FN1 = unsafe extern "system" fn(
     *const FWPS_INCOMING_VALUES0,
     *const FWPS_INCOMING_METADATA_VALUES0,
@@ -138,6 +156,7 @@ const _: () = {
     assert!(offset_of!(FWPS_INCOMING_METADATA_VALUES0, headerIncludeHeaderLength) == 152);
     assert!(size_of::<FWPS_CLASSIFY_OUT0>() == 40);
     assert!(offset_of!(FWPS_CLASSIFY_OUT0, rights) == 24);
+    assert!(size_of::<FWPS_PACKET_LIST_INFORMATION0>() == 8);
     assert!(size_of::<FWPS_CALLOUT1>() == 48);
     assert!(offset_of!(FWPS_CALLOUT1, classifyFn) == 24);
 };
