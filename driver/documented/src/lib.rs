@@ -9,9 +9,11 @@
 
 mod data;
 mod fields;
+mod irql;
 mod metadata;
 
 pub use data::{Data, data};
 pub use fields::{Field, Kind, fields, index};
 pub use hone_types::{Direction, protocol};
+pub use irql::{IMPORTS, Import, Irql, Violation, import};
 pub use metadata::{Metadata, has, metadata};
