@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use common::{
     CHECKED, FakeBuffer, FakeIndication, START, before_lock, connect, control, driver, indicate,
-    lost_packets, messages, open, read, segment, set_now, start, tell, times, values, words,
+    lost_packets, messages, open, read, segment, set_now, start, tell, tick, times, values, words,
 };
 use hone_api::Operation;
 use hone_driver::callouts::{Family, Layer};
@@ -248,7 +248,7 @@ fn a_packet_waits_for_its_connections_owner_and_the_timer_lets_it_go() {
         ["connection 0x1 of 9 opens", "packet out (Some(1), Some(9)) 40"]
     );
     set_now(1);
-    driver.tick();
+    tick(&driver);
     assert_eq!(words(&read(&driver, reader)), ["packet out (Some(2), None) 40"]);
 }
 
@@ -276,7 +276,7 @@ fn who_waits_for_the_lock_tells_no_time_before_that_of_the_timer_which_came_firs
     let timer = Rc::clone(&driver);
     before_lock(move || {
         set_now(1);
-        timer.tick();
+        tick(&timer);
     });
     let owned = FakeIndication { endpoint: Some(1), process: Some(9), ..FakeIndication::default() };
     indicate(&driver, Layer::ResourceAssignment, Family::V4, &owned);

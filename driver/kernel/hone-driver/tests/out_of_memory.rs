@@ -14,9 +14,10 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 
 use common::{
-    FakeBuffer, FakeIndication, callout, control, driver, open, read, set_links, utf16, values, words,
+    FakeBuffer, FakeIndication, callout, control, driver, irql, open, read, set_links, utf16, values, words,
 };
 use hone_api::Operation;
+use hone_documented::Irql;
 use hone_driver::callouts::{Family, Layer};
 use hone_driver::{Driver, Host, Process};
 
@@ -86,8 +87,10 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
     let handle = driver.open(None);
     driver.process_started(&process(9));
     driver.process_started(&Process { is_subsystem: true, ..process(10) });
-    driver.classify(callout(Layer::AuthConnect, Family::V4), connect);
-    driver.classify(callout(Layer::OutboundTransport, Family::V4), out);
+    irql::at(Irql::Dispatch, || {
+        driver.classify(callout(Layer::AuthConnect, Family::V4), connect);
+        driver.classify(callout(Layer::OutboundTransport, Family::V4), out);
+    });
     let Ok(handle) = handle else { return };
     for (operation, input) in [
         (Operation::FilterConnections, ids),

@@ -12,7 +12,7 @@ mod common;
 
 use common::{
     Fake, FakeBuffer, FakeIndication, START, arriving, connect, control, driver, indicate, open, set_now,
-    utf16, values, whole, words,
+    tick, utf16, values, whole, words,
 };
 use hone_api::{Operation, Statistics};
 use hone_driver::callouts::{Family, Layer};
@@ -49,7 +49,7 @@ impl Week {
     fn pass(&mut self, seconds: u64) {
         self.now += seconds;
         set_now(self.now);
-        self.driver.tick();
+        tick(&self.driver);
     }
 
     fn sent(&mut self, endpoint: u64) {

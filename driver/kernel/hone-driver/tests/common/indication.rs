@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 
 use hone_documented::protocol;
-use hone_documented::{Data, Direction, Field, Kind, Metadata, data, fields, has, index};
+use hone_documented::{Data, Direction, Field, Irql, Kind, Metadata, data, fields, has, index};
 use hone_driver::callouts::{CALLOUTS, Callout, Family, Layer};
 use hone_driver::{Buffer, ConnectionIndication, Driver, Indication, PacketIndication, Value};
 
-use super::Fake;
+use super::{Fake, irql};
 
 /// The table's callout for a layer.
 pub(crate) fn callout(layer: Layer, family: Family) -> &'static Callout {
@@ -17,10 +17,21 @@ pub(crate) fn callout(layer: Layer, family: Family) -> &'static Callout {
         .expect("it is in the table")
 }
 
-/// Calls the driver as WFP does at a layer.
+/// Calls the driver as WFP does at a layer, at the highest level at which WFP calls.
 pub(crate) fn indicate(driver: &Driver<Fake>, layer: Layer, family: Family, indication: &FakeIndication) {
+    indicate_at(Irql::Dispatch, driver, layer, family, indication);
+}
+
+/// Calls the driver as WFP does at a layer, at this level.
+pub(crate) fn indicate_at(
+    level: Irql,
+    driver: &Driver<Fake>,
+    layer: Layer,
+    family: Family,
+    indication: &FakeIndication,
+) {
     indication.assert_documented(layer, family);
-    driver.classify(callout(layer, family), indication);
+    irql::at(level, || driver.classify(callout(layer, family), indication));
 }
 
 /// A connection opens, reported when it is authorised.

@@ -3,6 +3,7 @@
 
 pub(crate) mod hostile;
 mod indication;
+pub(crate) mod irql;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -10,6 +11,7 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
 
 use hone_api::Operation;
+use hone_documented::Irql;
 use hone_driver::{
     Control, Driver, Handle, Host, Kernel, Level, Lock, Process, Purpose, Setting, Signal, Status,
 };
@@ -17,8 +19,8 @@ use hone_pcapng::{Block, ConnectionEventKind, ProcessEventKind, Reader};
 
 #[allow(unused_imports, reason = "each test uses its part")]
 pub(crate) use indication::{
-    CHECKED, FakeBuffer, FakeIndication, LINK, arriving, callout, connect, indicate, segment, v6, values,
-    whole,
+    CHECKED, FakeBuffer, FakeIndication, LINK, arriving, callout, connect, indicate, indicate_at, segment,
+    v6, values, whole,
 };
 
 /// The time on the fake clock, unless a test sets another.
@@ -31,7 +33,6 @@ thread_local! {
     static BEFORE_LOCK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
     /// Symbolic links of the object manager, and where they lead.
     static LINKS: RefCell<Vec<(&'static str, &'static str)>> = const { RefCell::new(Vec::new()) };
-    static IS_LOCKED: Cell<bool> = const { Cell::new(false) };
     /// The purposes that memory was charged to. Recorded from the first call of `purposes`.
     static PURPOSES: RefCell<Option<Vec<Purpose>>> = const { RefCell::new(None) };
     /// The settings that were kept in the registry.
@@ -43,7 +44,7 @@ thread_local! {
 
 pub(crate) struct Fake;
 
-/// A lock that panics when it is taken twice; a spin lock would stop the machine.
+/// A lock that raises the level, and that panics when it is taken twice; a spin lock would stop the machine.
 pub(crate) struct FakeLock<T>(Mutex<T>);
 
 impl<T: Send> Lock<T> for FakeLock<T> {
@@ -53,30 +54,27 @@ impl<T: Send> Lock<T> for FakeLock<T> {
 
     fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
         if let Some(first) = BEFORE_LOCK.take() {
-            first();
+            irql::on_another_processor(first);
         }
-        let result = {
-            let mut value = self.0.try_lock().expect("the lock is free");
-            IS_LOCKED.set(true);
-            work(&mut value)
-        };
-        IS_LOCKED.set(false);
-        result
+        irql::calls("KeAcquireInStackQueuedSpinLock");
+        let mut value = self.0.try_lock().expect("the lock is free");
+        irql::at(Irql::Dispatch, || work(&mut value))
     }
 }
 
-/// An event that counts how often it was set. It may be released only without the lock.
+/// An event that counts how often it was set. It may be released only at PASSIVE_LEVEL.
 pub(crate) struct FakeEvent(Arc<AtomicU64>);
 
 impl Signal for FakeEvent {
     fn set(&self) {
+        irql::calls("KeSetEvent");
         self.0.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for FakeEvent {
     fn drop(&mut self) {
-        assert!(!IS_LOCKED.get(), "an event is let go of under the lock");
+        assert!(irql::is_passive() || std::thread::panicking(), "an event is let go of above PASSIVE_LEVEL");
     }
 }
 
@@ -89,13 +87,14 @@ impl Kernel for Fake {
     }
 
     fn event(handle: NonZeroU64) -> Result<FakeEvent, Status> {
+        irql::calls("ObReferenceObjectByHandle");
         let place = usize::try_from((handle.get() / 4).wrapping_sub(1)).unwrap_or(usize::MAX);
         let event = EVENTS.with_borrow(|events| events.get(place).cloned());
         event.map(FakeEvent).ok_or(Status::INVALID_HANDLE)
     }
 
     fn keep(setting: Setting, value: u32) -> Result<(), Status> {
-        assert!(!IS_LOCKED.get(), "the registry is written under the lock");
+        irql::calls("ZwSetValueKey");
         if IS_REGISTRY_FULL.get() {
             return Err(Status::INSUFFICIENT_RESOURCES);
         }
@@ -104,7 +103,7 @@ impl Kernel for Fake {
     }
 
     fn link(name: &[u16], target: &mut [u16]) -> Option<usize> {
-        assert!(!IS_LOCKED.get(), "a symbolic link is looked up under the lock");
+        irql::calls("ZwOpenSymbolicLinkObject");
         let is_it = |link: &str| link.encode_utf16().eq(name.iter().copied());
         let (_, found) = LINKS.with_borrow(|links| links.iter().find(|(link, _)| is_it(link)).copied())?;
         let length = found.encode_utf16().count();
@@ -173,6 +172,11 @@ pub(crate) fn event() -> (u64, Arc<AtomicU64>) {
 pub(crate) fn driver() -> Driver<Fake> {
     let host = Host { version: (10, 0, 19045), architecture: "x86", id: [7; 16], ..Host::default() };
     Driver::new(&host).expect("there is memory")
+}
+
+/// The timer expires; its DPC runs at DISPATCH_LEVEL.
+pub(crate) fn tick(driver: &Driver<Fake>) {
+    irql::at(Irql::Dispatch, || driver.tick());
 }
 
 pub(crate) fn open(driver: &Driver<Fake>) -> Handle {
