@@ -127,7 +127,10 @@ fn a_full_table_makes_room_whatever_fills_it() {
 fn a_clock_that_is_set_back_leaves_nothing_for_ever() {
     let mut engine = engine();
     let far = 1000 * 24 * HOUR;
-    handle(&mut engine, &[asks(5, far)]);
+    handle(&mut engine, &[started(PROCESS, far), ended(PROCESS, far)]);
+    handle(&mut engine, &[opened(4, None, far), closed(4, far), asks(5, far)]);
     pass(&mut engine, far, far + SECOND);
     assert!(pass(&mut engine, HOUR, 2 * HOUR).is_some());
+    let totals = engine.statistics();
+    assert_eq!((totals.known_processes, totals.known_connections), (0, 0));
 }

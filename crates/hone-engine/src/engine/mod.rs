@@ -179,7 +179,13 @@ impl Engine {
     fn expire_tables(&mut self, now: Nanos, at_once: usize) {
         self.queues.advance(now);
         self.tables.expire(now, at_once, &mut self.queues.store);
-        let mut looks = at_once;
+        if self.tables.has_turn(now) {
+            self.forget_silent(now, at_once);
+        }
+    }
+
+    #[cold]
+    fn forget_silent(&mut self, now: Nanos, mut looks: usize) {
         while let Some(connection) = self.tables.silent(now, &mut looks) {
             self.forget(connection, now);
         }

@@ -56,6 +56,12 @@ impl Tables {
         offer_closed(connection, process, at, queues)
     }
 
+    /// Whether [`silent`](Self::silent) has a connection to look at.
+    #[inline]
+    pub(crate) const fn has_turn(&self, now: Nanos) -> bool {
+        self.connections.has_turn(now, self.silence)
+    }
+
     /// The next connection to be forgotten at `now`, of those whose turn has come: nothing was heard of it for
     /// [`Config::connection_silence`] and nobody owns it, or for [`Config::orphan_silence`] and its owner has ended.
     /// Looks at no more than `looks` connections, and counts it down.

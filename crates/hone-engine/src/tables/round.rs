@@ -78,6 +78,13 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         self.link(front);
     }
 
+    /// Whether the turn of the front has come at `now`, or the clock was set back. Called for each event.
+    #[inline]
+    pub(crate) const fn has_turn(&self, now: Nanos, silence: Nanos) -> bool {
+        let wait = self.round.next_look.saturating_sub(now);
+        wait == 0 || wait > silence
+    }
+
     /// Looks at the entries whose turn has come at `now`, at most `looks`; counts `looks` down. Returns the first one
     /// for which `is_over` returns true, with the time since it was heard of. It is still in the table.
     pub(crate) fn silent(
@@ -91,17 +98,14 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         while *looks > 0
             && let Some((front, _)) = self.round.ends
         {
-            // The clock was set back.
-            if self.round.next_look.saturating_sub(now) > silence {
-                self.round.next_look = now;
-            }
-            if self.round.next_look > now {
+            if !self.has_turn(now, silence) {
                 return None;
             }
             *looks -= 1;
             let step = round / u64::try_from(self.live()).unwrap_or(u64::MAX);
             // What was missed is made up for, but no more than one round.
-            self.round.next_look = self.round.next_look.max(now.saturating_sub(round)).saturating_add(step);
+            let turn = self.round.next_look.clamp(now.saturating_sub(round), now);
+            self.round.next_look = turn.saturating_add(step);
             if self.is_front_over(now, &is_over) {
                 return Some(front);
             }

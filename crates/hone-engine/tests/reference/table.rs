@@ -38,7 +38,7 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
 
     pub(super) fn expire(&mut self, now: u64, at_once: usize) {
         for _ in 0..at_once {
-            if self.leaving.front().is_some_and(|front| front.1 + self.linger <= now) {
+            if self.leaving.front().is_some_and(|front| front.1.abs_diff(now) >= self.linger) {
                 self.leave();
             }
         }
