@@ -50,6 +50,8 @@ pub fn engine_events(input: &[u8]) {
         hold_time: 50,
         process_linger: 20,
         connection_linger: 20,
+        connection_silence: 30,
+        orphan_silence: 60,
         max_filter_ids: 3,
         max_open_connections: 3,
         ..Config::default()
