@@ -67,6 +67,18 @@ pub enum FilterError {
     OutOfMemory,
 }
 
+/// Why a reader's selection could not be set. The selection has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SelectionError {
+    /// No such reader is attached.
+    UnknownReader,
+    /// [`MAX_PROCESS_SELECTIONS`](crate::MAX_PROCESS_SELECTIONS) readers select by processes already.
+    TooMany,
+    /// No memory for the list of processes.
+    OutOfMemory,
+}
+
 /// Why the open-connection list could not be replaced. The list has not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,6 +141,12 @@ impl From<OutOfMemory> for FilterError {
     }
 }
 
+impl From<OutOfMemory> for SelectionError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
 impl From<OutOfMemory> for OpenListError {
     fn from(_: OutOfMemory) -> Self {
         Self::OutOfMemory
@@ -177,6 +195,18 @@ impl fmt::Display for FilterError {
     }
 }
 
+impl fmt::Display for SelectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownReader => UnknownReader.fmt(f),
+            Self::TooMany => {
+                write!(f, "{} readers select by processes already", crate::MAX_PROCESS_SELECTIONS)
+            }
+            Self::OutOfMemory => f.write_str("no memory to select by processes"),
+        }
+    }
+}
+
 impl fmt::Display for OpenListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -221,6 +251,7 @@ impl core::error::Error for OutOfMemory {}
 impl core::error::Error for EventError {}
 impl core::error::Error for AttachError {}
 impl core::error::Error for FilterError {}
+impl core::error::Error for SelectionError {}
 impl core::error::Error for OpenListError {}
 impl core::error::Error for UnknownReader {}
 impl core::error::Error for RingBytesError {}

@@ -74,7 +74,7 @@ pub use config::{
 pub use engine::Engine;
 pub use error::{
     AttachError, EventError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError,
-    RingBytesError, UnknownReader,
+    RingBytesError, SelectionError, UnknownReader,
 };
 pub use event::{
     Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
@@ -84,5 +84,6 @@ pub use hone_types::{PerKind, SnapLength};
 pub use readers::filter::{Filter, PreparedFilter};
 pub use readers::reader::{Detached, Read, ReaderId};
 pub use readers::ring::RingBuffer;
+pub use readers::selection::MAX_PROCESS_SELECTIONS;
 pub use statistics::{Methods, NoOwners, ReaderStatistics, SourceDrops, Statistics};
 pub use tables::open_list::{Family, OpenConnection, OpenList};

@@ -16,7 +16,7 @@ impl Engine {
     pub(super) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
         self.queues.counts.packet_bytes += u64::from(packet.original_length());
         match self.correlate(packet) {
-            Verdict::Queue(attribution) => self.queues.queue(packet, attribution, Role::Plain),
+            Verdict::Queue(attribution) => self.queues.queue(packet, attribution, Role::Plain, &self.tables),
             Verdict::Hold(connection, awaited) => self.policy().hold(packet, connection, awaited),
         }
     }

@@ -5,10 +5,14 @@
 //! The time of a call depends on its own arguments, not on the size of the tables or on how slow another reader is. To
 //! attach a reader copies no snapshot: the snapshot's blocks are looked up as they are read (`tables::timeline`).
 
+use alloc::vec::Vec;
+
+use hone_select::Selection;
+
 use crate::{
     AttachError, Detached, Engine, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError,
     PreparedFilter, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBuffer,
-    RingBytesError, SnapLength, UnknownReader, readers::reader::Reader, tables::table,
+    RingBytesError, SelectionError, SnapLength, UnknownReader, readers::reader::Reader, tables::table,
 };
 
 impl Engine {
@@ -162,6 +166,32 @@ impl Engine {
         filter: &mut PreparedFilter,
     ) -> Result<(), UnknownReader> {
         self.queues.reader_mut(reader)?.filters.exchange(filter);
+        Ok(())
+    }
+
+    /// Replaces the reader's selection, which names the packets that it wants; `None`: all. Applies to packets queued from
+    /// now on, together with the filters. Process and connection events are queued whatever is selected. Afterwards
+    /// `selection` is the former one, which the caller can free without the lock. Takes time in proportion to the
+    /// number of processes, if the selection has words about processes.
+    ///
+    /// A packet counts by the process that is known when the packet is queued: not by a correction that follows.
+    ///
+    /// # Errors
+    /// The reader is not attached, too many readers select by processes, or there is no memory. Then nothing has
+    /// changed.
+    pub fn exchange_selection(
+        &mut self,
+        reader: ReaderId,
+        selection: &mut Option<Selection>,
+    ) -> Result<(), SelectionError> {
+        let order = match selection {
+            Some(selection) if selection.has_process_words() => self.tables.order_of_starts()?,
+            _ => Vec::new(),
+        };
+        self.queues.exchange_selection(reader, selection)?;
+        if let Some(selecting) = self.queues.reader(reader).and_then(|reader| reader.filters.selecting()) {
+            self.tables.mark_processes(&order, selecting, &self.queues.store);
+        }
         Ok(())
     }
 

@@ -70,7 +70,7 @@ impl Policy<'_> {
         self.give_up(connection, NoOwner::HoldFull);
         self.held.expired.forgot(connection, packet.at);
         let attribution = still_owned(awaited.given_up(NoOwner::HoldFull), packet.at, self.tables);
-        self.queues.queue(packet, attribution, Role::Plain)
+        self.queues.queue(packet, attribution, Role::Plain, self.tables)
     }
 
     /// Queues the packets of a connection with [`Owner::Ask`], now that the connection's owner is known.
@@ -144,7 +144,7 @@ impl Policy<'_> {
         let packet = Packet { at, connection, owner, direction, flags, original_length, data };
         // A sent packet comes before any program that its process executed later.
         let role = if direction == Direction::Inbound { role } else { Role::Plain };
-        if self.queues.queue(&packet, attribution, role).is_err() {
+        if self.queues.queue(&packet, attribution, role, self.tables).is_err() {
             Kind::Packet.count(&mut self.queues.counts.lost);
         }
     }

@@ -4,7 +4,12 @@
 use alloc::vec::Vec;
 use core::mem::swap;
 
-use crate::{ConnectionId, FilterError, fallible};
+use hone_select::Selection;
+
+use crate::{
+    ConnectionId, FilterError, fallible,
+    readers::selection::{Inspected, Selecting},
+};
 
 /// One of a reader's four filters, with its new list of ids. An empty list turns the filter off.
 ///
@@ -123,10 +128,14 @@ pub(crate) struct Filters {
     include: Lists,
     /// Whether any list has an id.
     on: bool,
+    selecting: Option<Selecting>,
+    /// Whether the selection admits the packet that is being queued.
+    is_selected: bool,
 }
 
 impl Filters {
-    pub(crate) const OFF: Self = Self { exclude: Lists::NONE, include: Lists::NONE, on: false };
+    pub(crate) const OFF: Self =
+        Self { exclude: Lists::NONE, include: Lists::NONE, on: false, selecting: None, is_selected: true };
 
     /// Replaces one list. Afterwards `filter` has the former one.
     pub(crate) fn exchange(&mut self, filter: &mut PreparedFilter) {
@@ -144,7 +153,29 @@ impl Filters {
         !self.exclude.connections.names(Some(connection)) && self.include.connections.admits(Some(connection))
     }
 
+    /// The selection, if there is one.
+    pub(crate) const fn selecting(&self) -> Option<&Selecting> {
+        self.selecting.as_ref()
+    }
+
+    /// Replaces the selection. Afterwards `selection` is the former one. `place`: see [`Selecting::place`].
+    pub(crate) fn exchange_selection(&mut self, selection: &mut Option<Selection>, place: Option<usize>) {
+        let new = selection.take().map(|selection| Selecting { selection, place });
+        *selection = core::mem::replace(&mut self.selecting, new).map(|former| former.selection);
+        self.is_selected = true;
+    }
+
+    /// Asks the selection about the packet that is being queued. [`pass`](Self::pass) uses the answer.
+    pub(crate) fn inspect(&mut self, packet: &Inspected<'_>) {
+        self.is_selected = self.selecting.as_ref().is_none_or(|selecting| selecting.admits(packet));
+    }
+
+    /// Whether a packet passes all filters and the selection.
     pub(crate) fn pass(&self, packet: Subject) -> bool {
+        self.is_selected && self.pass_lists(packet)
+    }
+
+    fn pass_lists(&self, packet: Subject) -> bool {
         !self.on
             || !self.exclude.connections.names(packet.connection)
                 && !self.exclude.processes.names(packet.process)

@@ -6,4 +6,5 @@ pub(crate) mod queues;
 pub(crate) mod reader;
 pub(crate) mod ring;
 pub(crate) mod section;
+pub(crate) mod selection;
 mod signal;

@@ -8,11 +8,13 @@ use hone_pcapng::{
     self as pcapng,
     packet::{DIRECTION, direction_flags},
 };
+use hone_select::Selection;
 
 use crate::{
     AttachError, Attribution, Config, DEFAULT_RING_BYTES, Detached, EventError, MAX_PACKET_BYTES,
     MIN_RING_BYTES, Nanos, OutOfMemory, Packet, PerKind, RING_SLOT_BYTES, Read, ReadError, ReaderId,
-    ReaderOptions, RestartError, RingBuffer, RingBytesError, SnapLength, Statistics, UnknownReader,
+    ReaderOptions, RestartError, RingBuffer, RingBytesError, SelectionError, SnapLength, Statistics,
+    UnknownReader,
     blocks::{About, BYTE_ORDER, BlockIndex, Role, Store},
     fallible,
     readers::{
@@ -20,10 +22,11 @@ use crate::{
         filter::Subject,
         reader::Reader,
         section::{self, Section},
+        selection::{Inspected, MAX_PROCESS_SELECTIONS, Marks},
         signal::Signals,
     },
     statistics::Kind,
-    tables::timeline::Timeline,
+    tables::{Tables, timeline::Timeline},
 };
 
 pub(crate) struct Queues {
@@ -31,6 +34,9 @@ pub(crate) struct Queues {
     pub(crate) counts: Statistics,
     readers: Vec<Reader>,
     signals: Signals,
+    /// Whether any reader has a selection, and whether any has one with words about packets.
+    selects: bool,
+    selects_by_headers: bool,
     /// Most bytes kept of a packet's data: the longest snap length of all readers.
     keep: u32,
     /// The blocks that begin every section: section header and interface.
@@ -59,6 +65,8 @@ impl Queues {
             counts: Statistics { loaded: config.loaded, ..Statistics::default() },
             readers: Vec::new(),
             signals: Signals::new(),
+            selects: false,
+            selects_by_headers: false,
             keep: 0,
             frames,
             now: 0,
@@ -101,6 +109,7 @@ impl Queues {
         packet: &Packet<'_>,
         attribution: Attribution,
         role: Role,
+        tables: &Tables,
     ) -> Result<(), EventError> {
         match attribution {
             Ok((_, method)) => self.counts.methods.count(method),
@@ -112,6 +121,10 @@ impl Queues {
 
         let process = attribution.ok().map(|(process, _)| process.pid);
         let subject = Subject { connection: packet.connection, process };
+        if self.selects {
+            let inspected = Inspected::new(packet, attribution, tables, self.selects_by_headers);
+            self.readers.iter_mut().for_each(|reader| reader.filters.inspect(&inspected));
+        }
         let block = pcapng::Packet {
             interface: 0,
             timestamp: packet.at,
@@ -303,6 +316,7 @@ impl Queues {
         let detached = self.readers.swap_remove(index).detach(&mut self.store, timeline);
         self.signals.forget(reader);
         self.keep_longest();
+        self.note_selections();
         if self.readers.is_empty() {
             self.counts.logging_time += self.now.saturating_sub(self.logging_since);
         }
@@ -318,6 +332,44 @@ impl Queues {
         self.reader_mut(reader)?.set_snap_length(snap_length);
         self.keep_longest();
         Ok(())
+    }
+
+    /// Notes what the words of the readers' selections say of a process. See [`Selecting::mark`].
+    pub(crate) fn mark(&self, event: &pcapng::ProcessEvent<'_>, marks: &mut Marks) {
+        if self.selects {
+            self.readers.iter().filter_map(|reader| reader.filters.selecting()).for_each(|selecting| {
+                selecting.mark(event, marks);
+            });
+        }
+    }
+
+    /// Replaces a reader's selection. Afterwards `selection` is the former one.
+    pub(crate) fn exchange_selection(
+        &mut self,
+        reader: ReaderId,
+        selection: &mut Option<Selection>,
+    ) -> Result<(), SelectionError> {
+        let place = |reader: &Reader| reader.filters.selecting()?.place;
+        let former = place(self.reader(reader).ok_or(SelectionError::UnknownReader)?);
+        let needs_place = selection.as_ref().is_some_and(Selection::has_process_words);
+        let is_free = |free: &usize| self.readers.iter().all(|reader| place(reader) != Some(*free));
+        let place = match former.filter(|_| needs_place) {
+            None if needs_place => {
+                Some((0..MAX_PROCESS_SELECTIONS).find(is_free).ok_or(SelectionError::TooMany)?)
+            }
+            former => former,
+        };
+        if let Ok(reader) = self.reader_mut(reader) {
+            reader.filters.exchange_selection(selection, place);
+        }
+        self.note_selections();
+        Ok(())
+    }
+
+    fn note_selections(&mut self) {
+        let all = || self.readers.iter().filter_map(|reader| reader.filters.selecting());
+        (self.selects, self.selects_by_headers) =
+            (all().next().is_some(), all().any(|selecting| selecting.selection.has_packet_words()));
     }
 
     fn keep_longest(&mut self) {

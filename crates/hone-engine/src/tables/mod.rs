@@ -9,19 +9,22 @@ pub(crate) mod table;
 pub(crate) mod timeline;
 
 use crate::{
-    Config, ConnectionId, EventError, Nanos, OutOfMemory, ProcessKey, Statistics, blocks::Store, tuple::Tuple,
+    Config, ConnectionId, EventError, Nanos, OutOfMemory, ProcessKey, Statistics, blocks::Store,
+    readers::selection::Marks, tuple::Tuple,
 };
 use open_list::OpenList;
 use table::{Entry, Table};
 use timeline::Timeline;
 
-/// Distinguishes a process from others with the same process id.
+/// Distinguishes a process from others with the same process id, and what else the table knows of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Running {
     /// [`ProcessKey::start`].
     pub(crate) start: Nanos,
     /// The time of the process's first event.
     pub(crate) born: Nanos,
+    /// What the readers' selections say of it.
+    pub(crate) marks: Marks,
 }
 
 pub(crate) struct Tables {

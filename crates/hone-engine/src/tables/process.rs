@@ -1,14 +1,18 @@
 //! Process events: changes the process table and encodes the events as blocks. Called by
 //! [`Engine::handle`](crate::Engine::handle), under the embedder's one lock.
 
-use alloc::borrow::Cow;
+use alloc::{borrow::Cow, vec::Vec};
 
 use hone_pcapng::{Block, ProcessEvent, ProcessEventKind};
 
 use crate::{
-    EventError, Nanos, ProcessKey, ProcessStart, StartKind,
-    blocks::{About, Role, cut, encode, parse_process},
-    readers::queues::Queues,
+    EventError, Nanos, OutOfMemory, ProcessKey, ProcessStart, StartKind,
+    blocks::{About, Role, Store, cut, encode, parse_process},
+    fallible,
+    readers::{
+        queues::Queues,
+        selection::{Marks, Selecting},
+    },
     statistics::Kind,
     tables::{Running, Tables},
 };
@@ -46,17 +50,61 @@ impl Tables {
             StartKind::Started | StartKind::KernelThread => None,
         };
         let base = base.and_then(|base| parse_process(queues.store.bytes(base.block)));
-        let bytes = encode(&Block::Process(started(start, base.unwrap_or_default())))?;
+        let event = started(start, base.unwrap_or_default());
+        let known = self.same_process(start.process);
+        let mut marks = match known {
+            Some(known) => known.identity.marks,
+            None => self.marks_of_parent(&event, since),
+        };
+        queues.mark(&event, &mut marks);
+        let bytes = encode(&Block::Process(event))?;
 
         self.processes.make_room(pid, &mut queues.store)?;
         let block = queues.store.insert(bytes, Kind::Process, start.at)?;
         let known = self.same_process(start.process);
-        let running = known.map_or(Running { start: since, born: start.at }, |known| known.identity);
+        let since_now = Running { start: since, born: start.at, marks };
+        let running = known.map_or(since_now, |known| Running { marks, ..known.identity });
         let role = if known.is_some() { Role::Continues } else { Role::Begins };
         queues.store.set_about(block, About::event(pid.into(), role));
         self.processes.insert(pid, running, block, start.at, &mut queues.store, &mut self.timeline)?;
         queues.offer(block, Kind::Process);
         Ok(())
+    }
+
+    /// The marks of the process that started this one, as far as it is known; `since`: when this one started.
+    fn marks_of_parent(&self, event: &ProcessEvent<'_>, since: Nanos) -> Marks {
+        let parent = event.parent.filter(|parent| *parent != event.process);
+        let parent = parent.and_then(|parent| self.processes.get(parent));
+        // A process that has the parent's id now, but is younger, is another one.
+        parent
+            .filter(|known| known.identity.start <= since)
+            .map(|known| known.identity.marks)
+            .unwrap_or_default()
+    }
+
+    /// Marks all processes anew for one reader, parents before their children.
+    pub(crate) fn mark_processes(&mut self, order: &[(Nanos, u32)], selecting: &Selecting, store: &Store) {
+        for &(since, pid) in order {
+            let Some(known) = self.processes.get(pid) else { continue };
+            let Some(event) = parse_process(store.bytes(known.block)) else { continue };
+            let mut marks = known.identity.marks;
+            selecting.forget(&mut marks);
+            selecting.inherit(self.marks_of_parent(&event, since), &mut marks);
+            selecting.mark(&event, &mut marks);
+            if let Some(known) = self.processes.get_mut(pid) {
+                known.identity.marks = marks;
+            }
+        }
+    }
+
+    /// All processes that the table knows, in the order of their starts.
+    pub(crate) fn order_of_starts(&self) -> Result<Vec<(Nanos, u32)>, OutOfMemory> {
+        let mut order = fallible::vec(self.processes.known())?;
+        self.processes.iter().for_each(|(pid, known)| {
+            fallible::push_reserved(&mut order, (known.identity.start, pid));
+        });
+        order.sort_unstable();
+        Ok(order)
     }
 
     /// A process ended. It stays known for a while.
@@ -124,6 +172,6 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         namespace_pid,
         network_namespace,
         unit: text(start.unit, unit),
-        other: alloc::vec::Vec::new(),
+        other: Vec::new(),
     }
 }

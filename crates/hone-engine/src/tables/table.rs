@@ -125,6 +125,15 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         self.entries.len()
     }
 
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut Entry<K, I>> {
+        self.entries.get_mut(&key)
+    }
+
+    /// All entries, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &Entry<K, I>)> {
+        self.entries.iter().map(|(key, entry)| (*key, entry))
+    }
+
     /// Entries that have not ended.
     pub(crate) const fn live(&self) -> usize {
         self.live
