@@ -147,6 +147,9 @@ operations! {
     SetOpenConnections2 = 0x905, ReadWrite, Buffered, "IOCTL_HONE_SET_OPEN_CONNECTIONS_2",
     /// Output: [`Statistics`](crate::Statistics).
     GetStatistics2 = 0x906, Read, Buffered, "IOCTL_HONE_GET_STATISTICS_2",
+    /// Keeps only the packets that words about processes and packets select. Input: the text form of `hone-select`, at
+    /// most [`MAX_SELECTION_INPUT`](crate::limits::MAX_SELECTION_INPUT) bytes; nothing: all packets.
+    SetSelection = 0x907, ReadWrite, Buffered, "IOCTL_HONE_SET_SELECTION",
     /// Sets which messages the service writes. Input: u32, a mask of [`LogLevels`](crate::LogLevels).
     SetLogLevels = 0xB02, ReadWrite, Buffered, "IOCTL_HONE_SET_LOG_LEVELS",
     /// Output: u32, a mask of [`LogLevels`](crate::LogLevels).

@@ -5,7 +5,9 @@ use core::num::NonZeroU64;
 use hone_types::{LogLevels, SnapLength};
 
 use crate::layout::Bytes;
-use crate::limits::{HARD_MAX_RING_BYTES, MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS, MIN_RING_BYTES};
+use crate::limits::{
+    HARD_MAX_RING_BYTES, MAX_FILTER_IDS, MAX_OPEN_CONNECTIONS, MAX_SELECTION_INPUT, MIN_RING_BYTES,
+};
 use crate::{Allowed, BufferTooSmall, Fixed, List, OpenConnections, Operation, RequestError};
 
 /// A list of connection ids.
@@ -94,6 +96,8 @@ pub enum Request<'a> {
     GetStatistics2,
     /// [`Operation::SetRingBytes`].
     SetRingBytes(u32),
+    /// [`Operation::SetSelection`]: text, of which only the length is checked here.
+    SetSelection(&'a [u8]),
     /// [`Operation::SetLogLevels`].
     SetLogLevels(LogLevels),
     /// [`Operation::GetLogLevels`].
@@ -162,6 +166,14 @@ impl<'a> Request<'a> {
                 }
                 Ok(Self::SetRingBytes(bytes))
             }
+            Operation::SetSelection if input.len() > MAX_SELECTION_INPUT => Err(RequestError::Length {
+                operation,
+                length: input.len(),
+                minimum: 0,
+                maximum: MAX_SELECTION_INPUT,
+                unit: 1,
+            }),
+            Operation::SetSelection => Ok(Self::SetSelection(input)),
             Operation::SetLogLevels => {
                 let mask: u32 = number(operation, input)?;
                 LogLevels::from_mask(mask).map(Self::SetLogLevels).map_err(|_| RequestError::Value {
@@ -194,6 +206,7 @@ impl<'a> Request<'a> {
             Self::GetStatistics => Operation::GetStatistics,
             Self::GetStatistics2 => Operation::GetStatistics2,
             Self::SetRingBytes(_) => Operation::SetRingBytes,
+            Self::SetSelection(_) => Operation::SetSelection,
             Self::SetLogLevels(_) => Operation::SetLogLevels,
             Self::GetLogLevels => Operation::GetLogLevels,
             Self::GetVersion => Operation::GetVersion,
@@ -225,6 +238,7 @@ impl<'a> Request<'a> {
             Self::FilterConnections(ConnectionIds::Bits64(ids)) | Self::IncludeConnections(ids) => {
                 (0, ids.bytes())
             }
+            Self::SetSelection(text) => (0, text),
             Self::SetSnapLength(length) => (small(length.number().into(), u32::BYTES), &[]),
             Self::SetLogLevels(levels) => (small(levels.mask().into(), u32::BYTES), &[]),
             Self::SetRingBytes(value) | Self::SetDataEvent(DataEvent::Bits32(value)) => {

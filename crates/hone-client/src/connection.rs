@@ -340,6 +340,15 @@ impl Connection {
         OriginalStatistics::parse(&reply).map_err(|error| ReaderError::protocol(error.to_string()))
     }
 
+    /// Keeps only the packets that a selection admits, from now on; before the connection attaches: from the first packet
+    /// on. `text`: the text form of `hone-select`; nothing: all packets.
+    ///
+    /// # Errors
+    /// The text is refused, the service has no room for it, or the connection fails.
+    pub fn set_selection(&mut self, text: &[u8]) -> Result<(), ReaderError> {
+        self.control(&Request::SetSelection(text)).map(drop)
+    }
+
     /// Which messages the service writes to its log.
     ///
     /// # Errors

@@ -22,5 +22,8 @@ mod requests;
 mod statistics;
 
 pub use queue::{Capture, Queue, Reader};
-pub use requests::{Answer, Purpose, Refused, Shell, carry_out, prepared_filter, release, set_filter};
+pub use requests::{
+    Answer, Purpose, Refused, Shell, carry_out, prepared_filter, prepared_selection, release, set_filter,
+    set_selection,
+};
 pub use statistics::{Service, version};

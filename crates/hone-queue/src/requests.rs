@@ -6,8 +6,9 @@ use hone_api::{
 };
 use hone_engine::{
     Detached, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError, PreparedFilter,
-    ProcessKey, ReaderId, RestartError, RingBytesError, SnapLength, UnknownReader, fallible,
+    ProcessKey, ReaderId, RestartError, RingBytesError, SelectionError, SnapLength, UnknownReader, fallible,
 };
+use hone_select::{ParseError, Selection};
 
 use crate::{Capture, Queue, Reader, Service, statistics::statistics};
 
@@ -123,6 +124,10 @@ pub enum Refused {
     Restart(RestartError),
     /// The filter could not be set.
     Filter(FilterError),
+    /// The selection's text is not sound.
+    SelectionText(ParseError),
+    /// The selection could not be set.
+    Selection(SelectionError),
     /// The open-connection list could not be replaced.
     OpenList(OpenListError),
 }
@@ -146,6 +151,10 @@ pub fn carry_out<S: Shell>(
     if let Some(filter) = prepared_filter(shell, request) {
         let id = reader_id()?;
         return set_filter(shell, id, &mut filter.map_err(Refused::Filter)?);
+    }
+    if let Some(selection) = prepared_selection(shell, request) {
+        let id = reader_id()?;
+        return set_selection(shell, id, &mut selection.map_err(Refused::SelectionText)?);
     }
     let all =
         || shell.locked(Purpose::Read, |queue, now| statistics(queue, reader, &shell.service(now), now));
@@ -235,6 +244,35 @@ pub fn set_filter<S: Shell>(
     filter: &mut PreparedFilter,
 ) -> Result<Answer, Refused> {
     shell.locked(Purpose::IdLists, |queue, _| queue.engine.exchange_filter(reader, filter))?;
+    Ok(Answer::Done)
+}
+
+/// The selection that a request sets, `None` in it for all packets; `None`: the request sets none.
+pub fn prepared_selection<S: Shell>(
+    shell: &S,
+    request: &Request<'_>,
+) -> Option<Result<Option<Selection>, ParseError>> {
+    let Request::SetSelection(text) = *request else { return None };
+    let parsed = shell.prepare(Purpose::IdLists, || Selection::parse(text));
+    Some(parsed.map(|selection| Some(selection).filter(|selection| !selection.is_everything())))
+}
+
+/// Sets the selection of a reader; `selection` then has the former one.
+///
+/// # Errors
+/// The reader is not attached, or the engine has no room for the selection.
+pub fn set_selection<S: Shell>(
+    shell: &S,
+    reader: ReaderId,
+    selection: &mut Option<Selection>,
+) -> Result<Answer, Refused> {
+    let set = |selection| {
+        shell.locked(Purpose::IdLists, |queue, _| queue.engine.exchange_selection(reader, selection))
+    };
+    set(selection).map_err(|error| match error {
+        SelectionError::UnknownReader => Refused::NotAttached,
+        error => Refused::Selection(error),
+    })?;
     Ok(Answer::Done)
 }
 

@@ -172,6 +172,14 @@ pub struct ParseError {
     pub problem: Problem,
 }
 
+impl ParseError {
+    /// Whether the text may be sound, but there was no memory for the selection.
+    #[must_use]
+    pub const fn is_out_of_memory(&self) -> bool {
+        matches!(self.problem, Problem::Condition(ConditionError::OutOfMemory))
+    }
+}
+
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "argument {} of the selection: ", self.argument)?;

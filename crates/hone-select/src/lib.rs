@@ -38,4 +38,4 @@ pub use word::Word;
 /// Most conditions of a selection. Each costs a comparison for every packet or every start of a process.
 pub const MAX_CONDITIONS: usize = 256;
 /// Most bytes of a selection's text form.
-pub const MAX_TEXT_BYTES: usize = 16 << 10;
+pub const MAX_TEXT_BYTES: usize = hone_types::limits::MAX_SELECTION_BYTES;

@@ -9,6 +9,9 @@ pub const MAX_FILTER_IDS: usize = 4096;
 /// Most records in one list of open connections. Hone's own; the original has no bound.
 pub const MAX_OPEN_CONNECTIONS: usize = 65_536;
 
+/// Most bytes of a selection's text form, apart from its flag for descendants.
+pub const MAX_SELECTION_BYTES: usize = 16 << 10;
+
 /// Smallest ring buffer of a reader, bytes ("Setting the Driver Ring Buffer Size").
 pub const MIN_RING_BYTES: u32 = 1024;
 /// Ring buffer of a reader unless set, bytes: 4 pages.

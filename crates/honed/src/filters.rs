@@ -3,7 +3,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use hone_engine::{Engine, PreparedFilter, ReaderId};
+use hone_engine::{Engine, PreparedFilter, ReaderId, SelectionError};
+use hone_select::Selection;
 
 use crate::hub::Hub;
 
@@ -11,6 +12,7 @@ use crate::hub::Hub;
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
     waiting: [Option<PreparedFilter>; PreparedFilter::KINDS],
+    selection: Option<Selection>,
     /// How many ids each filter has, whether it is kept here or by the reader.
     ids: [usize; PreparedFilter::KINDS],
 }
@@ -31,19 +33,32 @@ impl Filters {
         self.waiting[kind] = Some(filter);
     }
 
-    /// Hands the filters over to a reader.
-    pub(crate) fn hand_over(&mut self, engine: &mut Engine, reader: ReaderId) {
+    /// Keeps a selection until the reader is attached.
+    pub(crate) fn keep_selection(&mut self, selection: Option<Selection>) {
+        self.selection = selection;
+    }
+
+    /// Hands the filters and the selection over to a reader.
+    ///
+    /// # Errors
+    /// The engine has no room for the selection.
+    pub(crate) fn hand_over(&mut self, engine: &mut Engine, reader: ReaderId) -> Result<(), SelectionError> {
         for filter in &mut self.waiting {
             if let Some(mut filter) = filter.take() {
                 // It is attached.
                 let _ = engine.exchange_filter(reader, &mut filter);
             }
         }
+        match &mut self.selection {
+            None => Ok(()),
+            selection => engine.exchange_selection(reader, selection),
+        }
     }
 
     /// Turns all filters off.
     pub(crate) fn clear(&mut self, hub: &Hub) {
         self.waiting = Default::default();
+        self.selection = None;
         for kind in 0..PreparedFilter::KINDS {
             self.count(hub, kind, 0);
         }

@@ -7,9 +7,11 @@ use hone_api::{Operation, Request};
 use hone_client::Refusal;
 use hone_client::protocol::{Asked, Attach, Extra, number};
 use hone_engine::{
-    AttachError, FilterError, OpenListError, PreparedFilter, ReaderId, RestartError, RingBuffer, SnapLength,
+    AttachError, FilterError, OpenListError, PreparedFilter, ReaderId, RestartError, RingBuffer,
+    SelectionError, SnapLength,
 };
 use hone_queue::{Answer, Refused as RefusedByQueue};
+use hone_select::Selection;
 
 use crate::hub::{Attached, Hub, Phase};
 use crate::input::Refused;
@@ -91,6 +93,10 @@ impl Session {
             let filter = filter.map_err(|error| refused(RefusedByQueue::Filter(error)))?;
             return self.set_filter(filter).map(|()| Vec::new()).map_err(refused);
         }
+        if let Some(selection) = hone_queue::prepared_selection(&*self.hub, &request) {
+            let selection = selection.map_err(|error| refused(RefusedByQueue::SelectionText(error)))?;
+            return self.set_selection(selection).map(|()| Vec::new()).map_err(refused);
+        }
         let answer = hone_queue::carry_out(&*self.hub, self.reader, &request).map_err(refused)?;
         match answer {
             Answer::RingBytes(size) => {
@@ -116,6 +122,17 @@ impl Session {
             Some(reader) => hone_queue::set_filter(&*self.hub, reader, &mut filter).map(drop),
             None => {
                 self.filters.keep(filter);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets the selection of the reader. If there is no reader yet, keeps it until the connection attaches.
+    fn set_selection(&mut self, mut selection: Option<Selection>) -> Result<(), RefusedByQueue> {
+        match self.reader {
+            Some(reader) => hone_queue::set_selection(&*self.hub, reader, &mut selection).map(drop),
+            None => {
+                self.filters.keep_selection(selection);
                 Ok(())
             }
         }
@@ -231,7 +248,14 @@ impl Session {
                 return Err((why, error.to_string()));
             }
         };
-        self.filters.hand_over(&mut state.queue.engine, id);
+        if let Err(error) = self.filters.hand_over(&mut state.queue.engine, id) {
+            let left = state.queue.detach(id);
+            drop(state);
+            if let Some((_, Some(detached))) = left {
+                hone_queue::release(&*self.hub, detached);
+            }
+            return Err(refused(RefusedByQueue::Selection(error), Operation::SetSelection));
+        }
         state.queue.wake();
         Ok(id)
     }
@@ -267,6 +291,10 @@ fn refused(why: RefusedByQueue, operation: Operation) -> Refused {
         RefusedByQueue::Restart(error) => (Refusal::NoMemory, error),
         RefusedByQueue::Filter(error @ FilterError::TooMany { .. }) => (Refusal::Input, error),
         RefusedByQueue::Filter(error) => (Refusal::NoMemory, error),
+        RefusedByQueue::SelectionText(error) if error.is_out_of_memory() => (Refusal::NoMemory, error),
+        RefusedByQueue::SelectionText(error) => (Refusal::Input, error),
+        RefusedByQueue::Selection(error @ SelectionError::TooMany) => (Refusal::TooMany, error),
+        RefusedByQueue::Selection(error) => (Refusal::NoMemory, error),
         RefusedByQueue::OpenList(error @ OpenListError::TooMany { .. }) => (Refusal::Input, error),
         RefusedByQueue::OpenList(error) => (Refusal::NoMemory, error),
     };

@@ -35,6 +35,9 @@ impl From<Refused> for Status {
             Refused::RingBytes(_) => Self::INVALID_PARAMETER,
             Refused::Restart(error) => error.into(),
             Refused::Filter(error) => error.into(),
+            Refused::SelectionText(error) if error.is_out_of_memory() => Self::INSUFFICIENT_RESOURCES,
+            Refused::SelectionText(_) => Self::INVALID_PARAMETER,
+            Refused::Selection(_) => Self::INSUFFICIENT_RESOURCES,
             Refused::OpenList(error) => error.into(),
         }
     }
