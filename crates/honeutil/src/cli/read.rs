@@ -17,6 +17,7 @@ use hone_engine::SnapLength;
 use super::parse::buffer_size;
 use super::parse::{count, duration, max_files, rotate_size, rotate_time, snap_length};
 use super::refusal;
+use super::selection::{self, SelectionArgs};
 use super::service_choice::ServiceChoice;
 use crate::messages::{Messages, Progress, print};
 use crate::output::archive::Keep;
@@ -27,11 +28,12 @@ use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::recorder::{Options, Recorder};
 use crate::record::rotation::Rotation;
+use crate::record::wanted::Wanted;
 use crate::record::{summary, summary_json};
 
 /// Record live traffic with its processes
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{}\n\n{NOTES}", selection::NOTES))]
 pub struct ReadArgs {
     /// Write into DIR, as HOST_YYYYMMDD_HHMMSS.pcapng (UTC) [default: the current directory]
     ///
@@ -92,6 +94,10 @@ pub struct ReadArgs {
     /// Where events come from.
     #[command(flatten)]
     pub source: SourceArgs,
+
+    /// Which packets.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
 
     /// More messages on standard error; -vv and -vvv for even more
     #[arg(short, long, action = ArgAction::Count)]
@@ -249,7 +255,8 @@ pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         output.keep(args.keep())?;
     }
     host::raise_priority();
-    let feed = open_source(&args.source, args.snap_length, &mut control)?;
+    let feed =
+        open_source(&args.source, &Wanted::new(args.snap_length, &args.selection.selection), &mut control)?;
     let options =
         Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
     let mut progress = Progress::new(!args.quiet);

@@ -7,14 +7,16 @@ use anyhow::Context as _;
 
 use super::parse::interval;
 use super::read::SourceArgs;
+use super::selection::{self, SelectionArgs};
 use super::service_choice::ServiceChoice;
 use crate::platform::open_source;
 use crate::record::control::Control;
+use crate::record::wanted::Wanted;
 use crate::top;
 
 /// Show live who sends and receives how much
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{}\n\n{NOTES}", selection::NOTES))]
 pub struct TopArgs {
     /// Whether to read through the service.
     #[command(flatten)]
@@ -23,6 +25,10 @@ pub struct TopArgs {
     /// Time between two pictures: 0.1 to 1d, as 5, 0.5, 10s, 1m
     #[arg(short, long, value_name = "TIME", default_value = "1", value_parser = interval)]
     pub interval: Duration,
+
+    /// Which traffic.
+    #[command(flatten)]
+    pub selection: SelectionArgs,
 }
 
 /// Below the help.
@@ -48,7 +54,7 @@ pub(super) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let mut control = Control::with_signals().context("cannot handle signals")?;
     let mut source = SourceArgs::default();
     source.service.clone_from(&args.service);
-    let feed = open_source(&source, top::SNAP_LENGTH, &mut control)?;
+    let feed = open_source(&source, &Wanted::new(top::SNAP_LENGTH, &args.selection.selection), &mut control)?;
     top::run(feed, &mut control, args.interval)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! Why a recording fails.
 
-use hone_engine::{AttachError, OutOfMemory, ReadError, RestartError};
+use hone_engine::{AttachError, OutOfMemory, ReadError, RestartError, SelectionError};
 
 use super::source::SourceError;
 use crate::output::OutputError;
@@ -25,6 +25,12 @@ pub enum RecordError {
     /// The engine refuses the reader.
     #[error("cannot start recording: {0}")]
     Attach(#[from] AttachError),
+    /// The engine has no room for the selection.
+    #[error("cannot select packets: {0}")]
+    Selection(#[from] SelectionError),
+    /// The selection's text form is not sound: a fault in Hone.
+    #[error("cannot select packets: {0}; please report this")]
+    SelectionText(#[from] hone_select::ParseError),
     /// The engine refuses to be read: a fault in Hone.
     #[error("cannot read the engine's blocks: {0}; please report this")]
     Read(#[from] ReadError),

@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use hone_engine::{
     Config, Engine, Event, MAX_PACKET_BYTES, Nanos, RING_SLOT_BYTES, Read, ReaderId, ReaderOptions,
-    SectionInfo, SnapLength,
+    SectionInfo,
 };
 use hone_queue::pace::{BATCH, DROPS_EVERY};
+use hone_select::Selection;
 
 use super::error::RecordError;
 use super::feed::{Feed, Fetched};
 use super::losses::Losses;
 use super::source::Source;
+use super::wanted::Wanted;
 
 /// The reader's ring buffer, in blocks and in bytes of blocks: more than a batch, so that it never overflows.
 const RING_BYTES: usize = 131_072 * RING_SLOT_BYTES;
@@ -32,15 +34,19 @@ impl<S: Source> Local<S> {
     ///
     /// # Errors
     /// The source fails, or there is no memory.
-    pub fn start(mut source: S, section: SectionInfo, snap_length: SnapLength) -> Result<Self, RecordError> {
+    pub fn start(mut source: S, section: SectionInfo, wanted: &Wanted) -> Result<Self, RecordError> {
         let mut engine = Engine::new(Config { section, max_ring_bytes: RING_BYTES, ..Config::default() })?;
         // The engine counts what it cannot record, and the summary shows it.
         let mut sink = |event: Event<'_>| {
             let _ = engine.restate(&event);
         };
         source.restate(&mut sink).map_err(RecordError::Source)?;
+        let snap_length = wanted.snap_length;
         let options = ReaderOptions { ring_bytes: Some(RING_BYTES), pinned_bytes: PINNED_BYTES, snap_length };
         let reader = engine.attach(&options, source.now())?;
+        if !wanted.selection.is_empty() {
+            engine.exchange_selection(reader, &mut Some(Selection::parse(&wanted.selection)?))?;
+        }
         Ok(Self { source, engine, reader, drops_asked: Instant::now() })
     }
 

@@ -12,3 +12,4 @@ pub mod rotation;
 pub mod source;
 pub mod summary;
 pub mod summary_json;
+pub mod wanted;

@@ -21,6 +21,7 @@ use honeutil::record::local::Local;
 use honeutil::record::recorder::{Options, Recorder};
 use honeutil::record::source::{Source, SourceError};
 use honeutil::record::summary::Outcome;
+use honeutil::record::wanted::Wanted;
 use honeutil::traffic::tally::Tally;
 
 /// 2026-07-30 12:00:00 UTC.
@@ -195,8 +196,12 @@ pub(crate) fn record_to(
 ) -> Recorded {
     (script.stop, script.restart) = (control.stop_flag(), control.restart_flag());
     let mut progress = Progress::new(false);
-    let feed =
-        Local::start(script, SectionInfo::default(), options.snap_length).expect("the recording starts");
+    let feed = Local::start(
+        script,
+        SectionInfo::default(),
+        &Wanted { snap_length: options.snap_length, ..Wanted::default() },
+    )
+    .expect("the recording starts");
     Recorder::new(Box::new(feed), options, output, control, &mut progress).run()
 }
 

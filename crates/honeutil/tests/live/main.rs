@@ -14,7 +14,6 @@
 mod guard;
 mod network;
 mod packet;
-mod ready;
 mod recorder;
 mod recording;
 mod service;
@@ -33,6 +32,8 @@ mod honed;
 mod opening;
 mod order;
 mod programs;
+mod ready;
+mod selection;
 mod taken;
 mod top;
 mod wireshark;

@@ -77,7 +77,8 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Statistics {
     pub(crate) start_nanos: u64,
-    pub(crate) received: u64,
+    /// Received, and not left out by a selection.
+    pub(crate) accepted: u64,
     pub(crate) dropped_by_source: u64,
     pub(crate) dropped_by_ring: u64,
     pub(crate) delivered: u64,
@@ -105,8 +106,8 @@ impl Recording {
         let sections = Self::read_unended(path);
         for section in &sections {
             let Some(statistics) = section.statistics else { panic!("{} has no statistics", path.display()) };
-            let Statistics { received, dropped_by_source, dropped_by_ring, delivered, .. } = statistics;
-            assert_eq!(received, delivered + dropped_by_ring, "{statistics:?} does not add up");
+            let Statistics { accepted, dropped_by_source, dropped_by_ring, delivered, .. } = statistics;
+            assert_eq!(accepted, delivered + dropped_by_ring, "{statistics:?} does not add up");
             let packets = section.packets().count() as u64;
             assert_eq!(delivered, packets, "{} holds other packets than {statistics:?}", path.display());
             // These count the whole machine's packets, so a flood from elsewhere can bring it here.
@@ -229,7 +230,7 @@ fn statistics(block: &hone_pcapng::Statistics<'_>, place: &str) -> Statistics {
     Statistics {
         // Hone's interfaces count nanoseconds; that the packets' times are right shows it.
         start_nanos: given(block.start_time),
-        received: given(block.received),
+        accepted: given(block.accepted),
         dropped_by_source: given(block.dropped_by_source),
         dropped_by_ring: given(block.dropped_by_ring),
         delivered: given(block.delivered),

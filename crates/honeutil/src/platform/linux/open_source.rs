@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use hone_engine::{Event, Nanos, SnapLength, SourceDrops};
+use hone_engine::{Event, Nanos, SourceDrops};
 use hone_linux::{Sensor, SensorConfig};
 
 use super::service_feed::ServiceFeed;
@@ -12,6 +12,7 @@ use crate::record::control::Control;
 use crate::record::feed::Feed;
 use crate::record::local::Local;
 use crate::record::source::{Source, SourceError};
+use crate::record::wanted::Wanted;
 
 /// The kernel buffer unless said otherwise.
 const DEFAULT_BUFFER_MIB: u32 = 64;
@@ -22,10 +23,10 @@ const DEFAULT_BUFFER_MIB: u32 = 64;
 /// honed refuses, or the sensor cannot be loaded.
 pub fn open_source(
     args: &SourceArgs,
-    snap_length: SnapLength,
+    wanted: &Wanted,
     control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
-    let honed = ServiceFeed::attach(&args.service, args.follow, snap_length, control)
+    let honed = ServiceFeed::attach(&args.service, args.follow, wanted, control)
         .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
     if let Some(honed) = honed {
         if args.buffer_size.is_some() {
@@ -38,7 +39,7 @@ pub fn open_source(
         return Ok(Box::new(honed));
     }
     let sensor = Sensor::start(&SensorConfig {
-        snap_length: Some(snap_length),
+        snap_length: Some(wanted.snap_length),
         ring_bytes: args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20,
         mechanism: args.mechanism,
     })?;
@@ -46,7 +47,7 @@ pub fn open_source(
     for note in sensor.notes() {
         tracing::info!("{note}");
     }
-    let feed = Local::start(sensor, hone_linux::section(), snap_length)?;
+    let feed = Local::start(sensor, hone_linux::section(), wanted)?;
     tracing::info!("recording in this process, without honed");
     Ok(Box::new(feed))
 }

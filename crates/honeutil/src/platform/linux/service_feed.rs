@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hone_api::Statistics;
 use hone_client::{Connection, Options, ReaderError, Refusal, protocol};
-use hone_engine::{Nanos, Read, SnapLength};
+use hone_engine::{Nanos, Read};
 
 use super::service::{QUIET_WAIT, connect};
 use crate::cli::service_choice::ServiceChoice;
@@ -15,6 +15,7 @@ use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::losses::{Losses, ServiceStatistics};
+use crate::record::wanted::Wanted;
 
 /// Most bytes read in one round of the loop, so that signals and times are checked in between.
 const ROUND_BYTES: usize = 4 << 20;
@@ -32,7 +33,7 @@ pub(super) struct ServiceFeed {
     choice: ServiceChoice,
     /// Whether to wait for honed, and to attach again after it was away.
     follow: bool,
-    snap_length: SnapLength,
+    wanted: Wanted,
     connection: Connection,
     attached: bool,
     /// How long the round's next read may wait, and how many bytes the round may still read.
@@ -55,7 +56,7 @@ impl ServiceFeed {
     pub(super) fn attach(
         choice: &ServiceChoice,
         follow: bool,
-        snap_length: SnapLength,
+        wanted: &Wanted,
         control: &mut Control,
     ) -> Result<Option<Self>, ReaderError> {
         if choice.local {
@@ -63,12 +64,12 @@ impl ServiceFeed {
         }
         let mut is_reported = false;
         loop {
-            match attach(path(choice), snap_length, control) {
+            match attach(path(choice), wanted, control) {
                 Ok((connection, statistics)) => {
                     return Ok(Some(Self {
                         choice: choice.clone(),
                         follow,
-                        snap_length,
+                        wanted: wanted.clone(),
                         connection,
                         attached: true,
                         wait: Duration::ZERO,
@@ -136,13 +137,12 @@ impl ServiceFeed {
     }
 }
 
-fn attach(
-    path: &Path,
-    snap_length: SnapLength,
-    control: &Control,
-) -> Result<(Connection, Statistics), ReaderError> {
+fn attach(path: &Path, wanted: &Wanted, control: &Control) -> Result<(Connection, Statistics), ReaderError> {
     let mut connection = connect(Some(path), control)?;
-    connection.attach(&Options { snap_length, ring_bytes: 0 })?;
+    if !wanted.selection.is_empty() {
+        connection.set_selection(&wanted.selection)?;
+    }
+    connection.attach(&Options { snap_length: wanted.snap_length, ring_bytes: 0 })?;
     let statistics = connection.statistics()?;
     Ok((connection, statistics))
 }
@@ -235,7 +235,7 @@ impl Feed for ServiceFeed {
             error => return Err(error),
         }
         while control.stopping().is_none() {
-            match attach(path(&self.choice), self.snap_length, control) {
+            match attach(path(&self.choice), &self.wanted, control) {
                 Ok((connection, statistics)) => {
                     self.statistics.reattached(statistics);
                     self.connection = connection;

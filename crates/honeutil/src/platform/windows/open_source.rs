@@ -1,11 +1,10 @@
 //! Opens the source of a recording: the driver.
 
-use hone_engine::SnapLength;
-
 use super::service_feed::ServiceFeed;
 use crate::cli::read::SourceArgs;
 use crate::record::control::Control;
 use crate::record::feed::Feed;
+use crate::record::wanted::Wanted;
 
 /// Attaches to the driver: from here on, what happens is recorded.
 ///
@@ -13,10 +12,10 @@ use crate::record::feed::Feed;
 /// The driver does not run, or refuses; with what to do.
 pub fn open_source(
     _args: &SourceArgs,
-    snap_length: SnapLength,
+    wanted: &Wanted,
     _control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
-    let driver = ServiceFeed::attach(snap_length)?;
+    let driver = ServiceFeed::attach(wanted)?;
     tracing::info!("recording through the driver");
     Ok(Box::new(driver))
 }

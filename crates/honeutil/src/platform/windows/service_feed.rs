@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hone_api::Request;
-use hone_engine::{Nanos, Read, SnapLength};
+use hone_engine::{Nanos, Read};
 use hone_windows::device::{Device, Event};
 
 use super::host::now;
@@ -11,6 +11,7 @@ use super::service::{DriverError, open, refused, statistics};
 use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::losses::{Losses, ServiceStatistics};
+use crate::record::wanted::Wanted;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;
@@ -32,10 +33,14 @@ pub(super) struct ServiceFeed {
 
 impl ServiceFeed {
     /// Attaches: from here on, what happens is recorded.
-    pub(super) fn attach(snap_length: SnapLength) -> Result<Self, DriverError> {
+    pub(super) fn attach(wanted: &Wanted) -> Result<Self, DriverError> {
         let device = open()?;
-        if !snap_length.is_all() {
-            let set = device.request(&Request::SetSnapLength(snap_length));
+        if !wanted.selection.is_empty() {
+            let set = device.request(&Request::SetSelection(&wanted.selection));
+            set.map_err(refused("the selection"))?;
+        }
+        if !wanted.snap_length.is_all() {
+            let set = device.request(&Request::SetSnapLength(wanted.snap_length));
             set.map_err(refused("the snap length"))?;
         }
         let event = Event::new().map_err(refused("an event"))?;
