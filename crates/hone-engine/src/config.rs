@@ -68,7 +68,7 @@ pub enum HostIdentity {
 ///
 /// | what | bytes |
 /// |---|---|
-/// | tables | 200 for each connection, 170 for each process; half as much again while a table grows |
+/// | tables | 200 for each connection and each process; half as much again while a table grows |
 /// | snapshots | 64 for each running process or open connection, and each ended one in a snapshot still to be read |
 /// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) for each reader |
 /// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) for each reader |

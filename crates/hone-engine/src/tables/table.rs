@@ -236,7 +236,7 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
     }
 }
 
-// The documentation of `Config` states 200 and 170 bytes for each: a map has up to 16 places for 7 entries, and the order
+// The documentation of `Config` states 200 bytes for each: a map has up to 16 places for 7 entries, and the order
 // of leaving takes up to 32.
 const _: () = assert!(size_of::<(u64, Entry<u64, Option<crate::ProcessKey>>)>() <= 72);
 const _: () = assert!(size_of::<(u32, Entry<u32, super::Running>)>() <= 72);
