@@ -16,8 +16,11 @@ use super::Error;
 
 /// What administrators see in lists of filters.
 const NAME: &str = "Hone";
-/// Some weight: inspection does not depend on who comes first.
-const SUBLAYER_WEIGHT: u16 = 0x8000;
+/// The sublayer's weight. Callouts at the transport and ALE layers have to be in a sublayer that weighs less than
+/// `FWPM_SUBLAYER_UNIVERSAL`, which has the callouts of IPsec and of the ALE ("WFP Layer Requirements and Restrictions",
+/// Windows driver documentation). This is the next lower weight, as in Microsoft's WFPSampler: what other sublayers do
+/// comes afterwards.
+const SUBLAYER_WEIGHT: u16 = 0x7FFF;
 
 /// An open session.
 pub(super) struct Engine(HANDLE);

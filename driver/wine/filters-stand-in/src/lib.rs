@@ -106,6 +106,7 @@ pub unsafe extern "system" fn FwpmSubLayerAdd0(
     let mut object = Object::new(Kind::Sublayer, sublayer.subLayerKey, sublayer.flags);
     // SAFETY: its keys are null or keys.
     object.refers(Kind::Provider, unsafe { key(sublayer.providerKey) });
+    object.note(format!("{:x}", sublayer.weight));
     with(session, |store| store.add(object))
 }
 

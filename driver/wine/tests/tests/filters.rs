@@ -12,6 +12,9 @@ const PERSISTENT_CALLOUT: &str = "10000";
 const ACTION_INSPECTION: &str = "6004";
 const ERROR_NO_SYSTEM_RESOURCES: u32 = 1450;
 
+/// The weight of `FWPM_SUBLAYER_UNIVERSAL`: Microsoft's WFPSampler has its own sublayer just below, at 0x7FFF.
+const UNIVERSAL: u16 = 0x8000;
+
 /// The layers' keys, in the order of the driver's table (learn.microsoft.com, "Management filtering layer identifiers").
 const LAYERS: [&str; 14] = [
     "c38d57d1-05a7-4c33-904f7fbceee60e82",
@@ -76,6 +79,38 @@ fn filters_are_installed_once_and_removed_without_a_trace() {
 
     probe.command("uninstall").expect("nothing else refers to it");
     assert_eq!(fs::read_to_string(file(&driver, "filters.txt")).expect("it is there"), "");
+}
+
+/// "WFP Layer Requirements and Restrictions": a callout at these layers with a higher weight would see packets before
+/// IPsec's own callouts.
+#[test]
+fn the_sublayer_weighs_less_than_the_universal_one_also_after_an_upgrade() {
+    let Some(driver) = driver() else { return };
+    let path = file(&driver, "filters.txt");
+    let _ = fs::remove_file(&path);
+    let mut probe = driver.probe();
+    let weight = || {
+        let sublayers = objects(&driver, "Sublayer");
+        let [sublayer] = &sublayers[..] else { panic!("there is one sublayer: {sublayers:?}") };
+        u16::from_str_radix(sublayer.last().expect("it has a weight"), 16).expect("it is a number")
+    };
+    probe.command("install").expect("nothing is in the way");
+    let installed = weight();
+    assert!(installed < UNIVERSAL, "{installed:#x}");
+    // An earlier version installed this weight.
+    let text = fs::read_to_string(&path).expect("something is installed");
+    let former: String = text
+        .lines()
+        .map(|line| match line.rsplit_once(' ') {
+            Some((line, _)) if line.starts_with("Sublayer") => format!("{line} 8000\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(&path, former).expect("it can be replaced");
+    assert_eq!(weight(), UNIVERSAL);
+    probe.command("install").expect("what is there is replaced");
+    assert_eq!(weight(), installed);
+    probe.command("uninstall").expect("nothing else refers to it");
 }
 
 #[test]
