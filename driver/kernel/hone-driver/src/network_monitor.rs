@@ -67,11 +67,16 @@ pub trait Buffer {
     fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone>;
 }
 
+/// `FWP_CONDITION_FLAG_IS_REAUTHORIZE` (fwptypes.h): the connection was authorised before.
+const IS_REAUTHORIZE: u32 = 4;
+
 impl<K: Kernel> Driver<K> {
     /// Records what WFP indicates at a callout. The caller permits the packet or connection in every case.
     pub fn classify(&self, callout: &Callout, indication: &(impl ConnectionIndication + PacketIndication)) {
         match callout.layer {
-            Layer::AuthConnect | Layer::AuthRecvAccept | Layer::ResourceAssignment => self.opened(indication),
+            Layer::AuthConnect | Layer::AuthRecvAccept | Layer::ResourceAssignment => {
+                self.opened(indication, is_reauthorized(callout.layer, indication));
+            }
             Layer::EndpointClosure | Layer::ResourceRelease => self.closed(indication),
             Layer::InboundTransport | Layer::OutboundTransport => {
                 if self.readers() > 0 {
@@ -81,15 +86,18 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    fn opened(&self, indication: &impl ConnectionIndication) {
+    /// `existed`: the connection was open before this indication. It is recorded only if it is not known yet, or if it
+    /// has no owner yet, like an entry of a listing: what the driver has seen of the connection is newer.
+    fn opened(&self, indication: &impl ConnectionIndication, existed: bool) {
         let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
         log!(self, Verbose, "connection {connection:#x} of process {process:?} opens");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let owner = process.map(|pid| key(&state.queue.engine, pid));
+            let event = Event::ConnectionOpened { connection, owner, at };
             // The engine has counted it if it was lost.
-            let _ = state.handle(&Event::ConnectionOpened { connection, owner, at });
+            let _ = if existed { state.restate(&event) } else { state.handle(&event) };
         });
     }
 
@@ -150,6 +158,19 @@ impl<K: Kernel> Driver<K> {
             state.packet = data;
         });
     }
+}
+
+/// Whether WFP authorises a connection again that it had authorised before. Only two layers do ("ALE Reauthorization"): a
+/// policy changed, and this is the connection's next packet, in either direction.
+fn is_reauthorized(layer: Layer, indication: &impl Indication) -> bool {
+    let flags = match layer {
+        // `FWPS_FIELD_ALE_AUTH_CONNECT_V4_FLAGS` and `_V6_` (fwpsk.h).
+        Layer::AuthConnect => 12,
+        // `FWPS_FIELD_ALE_AUTH_RECV_ACCEPT_V4_FLAGS` and `_V6_`.
+        Layer::AuthRecvAccept => 11,
+        _ => return false,
+    };
+    matches!(indication.value(flags), Some(Value::U32(flags)) if flags & IS_REAUTHORIZE != 0)
 }
 
 /// The key of the running process with this id. If its start was not seen, a key for a process of which only the id is

@@ -117,8 +117,7 @@ impl<K: Kernel> Driver<K> {
             });
             if is_listed {
                 // The engine has counted it if it was lost.
-                let _ = state.queue.engine.restate(&event);
-                state.queue.wake();
+                let _ = state.restate(&event);
                 return;
             }
             if texts.path.is_none() && !process.is_subsystem {

@@ -83,6 +83,13 @@ impl<E: Signal> State<E> {
         result
     }
 
+    /// Like [`handle`](Self::handle), for a process or connection that existed before the event: what is known is newer.
+    pub(crate) fn restate(&mut self, event: &Event<'_>) -> Result<(), EventError> {
+        let result = self.queue.engine.restate(event);
+        self.queue.wake();
+        result
+    }
+
     /// Counts a packet that was lost before it could be put together.
     pub(crate) fn lose_packet(&mut self) {
         self.lost.packets += 1;
