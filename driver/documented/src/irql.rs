@@ -149,6 +149,14 @@ pub const IMPORTS: &[Import] = {
             Dispatch,
             "nf-fwpsk-fwpsgetpacketlistsecurityinformation0",
         ),
+        row("FwpmBfeStateSubscribeChanges0", Passive, "nf-fwpmk-fwpmbfestatesubscribechanges0"),
+        row("FwpmBfeStateUnsubscribeChanges0", Passive, "nf-fwpmk-fwpmbfestateunsubscribechanges0"),
+        row("FwpmBfeStateGet0", Dispatch, "nf-fwpmk-fwpmbfestateget0"),
+        row("FwpmEngineOpen0", Passive, "nf-fwpmk-fwpmengineopen0"),
+        row("FwpmEngineClose0", Passive, "nf-fwpmk-fwpmengineclose0"),
+        row("FwpmTransactionBegin0", Passive, "wfp-user-mode-management-functions"),
+        row("FwpmTransactionCommit0", Passive, "wfp-user-mode-management-functions"),
+        row("FwpmFilterAdd0", Passive, "wfp-user-mode-management-functions"),
     ]
 };
 

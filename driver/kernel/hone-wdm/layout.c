@@ -1,9 +1,17 @@
 /* The numbers that src/sys asserts, against mingw-w64's headers, as far as these have them. scripts/test-windows compiles
    this, with and without USER_MODE, and throws it away. */
-#ifdef USER_MODE /* the one structure of the filtering platform that it also has: fwptypes.h and ntddk.h do not mix */
+#ifdef USER_MODE /* the structures of the filtering platform that it also has: fwptypes.h and ntddk.h do not mix */
 #include <windows.h>
 #include <fwptypes.h>
+#include <fwpmtypes.h>
 _Static_assert(sizeof(FWP_VALUE0) == 16 && FIELD_OFFSET(FWP_VALUE0, uint8) == 8, "FWP_VALUE0");
+_Static_assert(sizeof(FWPM_SESSION0) == 72 && FIELD_OFFSET(FWPM_SESSION0, flags) == 32, "FWPM_SESSION0");
+_Static_assert(FIELD_OFFSET(FWPM_SESSION0, sid) == 48, "FWPM_SESSION0.sid");
+_Static_assert(sizeof(FWPM_ACTION0) == 20 && sizeof(FWPM_FILTER0) == 200, "FWPM_FILTER0");
+_Static_assert(FIELD_OFFSET(FWPM_FILTER0, layerKey) == 64 && FIELD_OFFSET(FWPM_FILTER0, weight) == 96, "FWPM_FILTER0.weight");
+_Static_assert(FIELD_OFFSET(FWPM_FILTER0, filterCondition) == 120, "FWPM_FILTER0.filterCondition");
+_Static_assert(FIELD_OFFSET(FWPM_FILTER0, action) == 128 && FIELD_OFFSET(FWPM_FILTER0, filterId) == 176, "FWPM_FILTER0.action");
+_Static_assert(FWP_ACTION_CALLOUT_INSPECTION == 0x6004, "FWP_ACTION_TYPE");
 _Static_assert(FWP_UINT8 == 1 && FWP_UINT32 == 3 && FWP_BYTE_ARRAY16_TYPE == 11, "FWP_DATA_TYPE");
 #else
 #include <ntddk.h>

@@ -1,14 +1,15 @@
 //! Loads and unloads the driver: which kernel resources it registers, and in which order it registers and releases
 //! them.
 
-use hone_driver::callouts::CALLOUTS;
+use hone_driver::callouts::{CALLOUTS, Callout, Family, Guid, Layer, SUBLAYER};
 use hone_driver::{Driver, Host, Process, Setting, security};
 use hone_wdm::callout::Callouts;
 use hone_wdm::device::{self, Device};
 use hone_wdm::global::Global;
 use hone_wdm::lock::SpinLock;
 use hone_wdm::notify::{ImageNotify, ProcessNotify};
-use hone_wdm::sys::{DRIVER_UNLOAD, GUID};
+use hone_wdm::reauthorize::{Place, reauthorize};
+use hone_wdm::sys::{self, DRIVER_UNLOAD, GUID};
 use hone_wdm::timer::{Running, Timer};
 use hone_wdm::{NTSTATUS, pool, process, system, time, wide};
 
@@ -97,14 +98,9 @@ fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
     };
     // Runs after the driver has registered for starts and ends, so that it misses no process.
     find_processes();
-    let keys = CALLOUTS.map(|callout| GUID {
-        Data1: callout.key.data1,
-        Data2: callout.key.data2,
-        Data3: callout.key.data3,
-        Data4: callout.key.data4,
-    });
-    let callouts = Callouts::register::<Calls>(&device, &keys)?;
+    let callouts = Callouts::register::<Calls>(&device, &CALLOUTS.map(|callout| guid(&callout.key)))?;
     let timer = TIMER.start::<Calls>(TICK);
+    find_connections(&device, &callouts);
     Ok(Resources {
         _timer: timer,
         _images: images,
@@ -147,4 +143,36 @@ fn find_processes() {
     if let Err(status) = found {
         hone_wdm::debug::show(0, format_args!("running processes cannot be listed: {status:#x}"));
     }
+}
+
+/// Makes WFP report the connections that are open already, each with its next packet. The driver works without this, so
+/// a failure is only shown.
+fn find_connections(device: &Device, callouts: &Callouts) {
+    let places = CALLOUTS.each_ref().map(|callout| {
+        let layer = authorizing_layer(callout)?;
+        Some(Place { layer, callout: guid(&callout.key) })
+    });
+    match reauthorize(device, callouts, &guid(&SUBLAYER), places.iter().flatten()) {
+        Ok(true) => {}
+        Ok(false) => hone_wdm::debug::show(2, format_args!("loaded before the base filtering engine")),
+        Err(status) => {
+            let message = "connections that are open already are not authorised again";
+            hone_wdm::debug::show(1, format_args!("{message}: {status:#x}"));
+        }
+    }
+}
+
+/// The key of a callout's layer, if that layer authorises connections.
+const fn authorizing_layer(callout: &Callout) -> Option<GUID> {
+    match (callout.layer, callout.family) {
+        (Layer::AuthConnect, Family::V4) => Some(sys::FWPM_LAYER_ALE_AUTH_CONNECT_V4),
+        (Layer::AuthConnect, Family::V6) => Some(sys::FWPM_LAYER_ALE_AUTH_CONNECT_V6),
+        (Layer::AuthRecvAccept, Family::V4) => Some(sys::FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4),
+        (Layer::AuthRecvAccept, Family::V6) => Some(sys::FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V6),
+        _ => None,
+    }
+}
+
+const fn guid(key: &Guid) -> GUID {
+    GUID { Data1: key.data1, Data2: key.data2, Data3: key.data3, Data4: key.data4 }
 }

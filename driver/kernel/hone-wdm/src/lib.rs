@@ -26,6 +26,7 @@ pub mod notify;
 mod panic;
 pub mod pool;
 pub mod process;
+pub mod reauthorize;
 pub mod registry;
 mod runtime;
 pub mod sys;

@@ -5,6 +5,9 @@ use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
 
+use hone_api::callouts::CALLOUTS as TABLE;
+use hone_documented::{Field, fields};
+
 use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
 
 /// `FWPS_CALLOUT1`.
@@ -22,7 +25,7 @@ pub struct Callout {
         u64,
         *mut Answer,
     ),
-    notify: *const c_void,
+    notify: unsafe extern "system" fn(u32, *const [u8; 16], *mut c_void) -> NtStatus,
     flow_delete: *const c_void,
 }
 
@@ -128,7 +131,7 @@ pub(crate) struct Indication {
     pub(crate) protocol: u8,
     /// Local and remote port.
     pub(crate) ports: [u16; 2],
-    /// Flags of the inbound layers.
+    /// The layer's flags: `FWP_CONDITION_FLAG_*`.
     pub(crate) flags: u32,
     /// Bits of `FWPS_PACKET_LIST_INBOUND_IPSEC_INFORMATION0`.
     pub(crate) ipsec: u32,
@@ -171,8 +174,30 @@ pub(crate) fn keys() -> Vec<[u8; 16]> {
     callouts.iter().map(|(_, callout)| callout.key).collect()
 }
 
-/// The transport layers' callouts for outgoing packets. Their values are in a different order.
-const OUTBOUND: std::ops::RangeInclusive<usize> = 12..=13;
+/// The flags of all callouts: `FWP_CALLOUT_FLAG_*`.
+pub(crate) fn flags() -> Vec<u32> {
+    let callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    callouts.iter().map(|(_, callout)| callout.flags).collect()
+}
+
+/// What happens to a filter that calls a callout: `FWPS_CALLOUT_NOTIFY_TYPE`.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    Added = 0,
+    Removed = 1,
+}
+
+/// Reports to the callout with this key that a filter which calls it was added or removed.
+pub(crate) fn notify(key: &[u8; 16], change: Change) {
+    let callout = {
+        let callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        callouts.iter().find(|(_, callout)| callout.key == *key).map(|(_, callout)| *callout)
+    };
+    let Some(callout) = callout else { return };
+    // SAFETY: it is the driver's, which takes a key of the filter, or nothing, and the filter, which it must not read.
+    let status = unsafe { (callout.notify)(change as u32, null(), std::ptr::dangling_mut()) };
+    assert_eq!(status, STATUS_SUCCESS, "a callout refuses a filter");
+}
 
 /// Calls a callout and returns its action, or `None` if there is no such callout. The callout must not change the
 /// packets.
@@ -184,19 +209,18 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
         callouts.get(indication.place)?.1
     };
     let before = indication.packets.clone();
-    let (local, remote) = (address(&indication.local), address(&indication.remote));
-    let kind = Value { kind: 1, value: 1 };
-    let protocol = Value { kind: 1, value: indication.protocol.into() };
-    // Behind these are interfaces, which the driver does not read.
-    let other = || Value { kind: 0, value: u64::MAX };
-    let port = |port: u16| Value { kind: 2, value: port.into() };
-    let [local_port, remote_port] = indication.ports.map(port);
-    let values = if OUTBOUND.contains(&indication.place) {
-        vec![protocol, local, kind, remote, local_port, remote_port]
-    } else {
-        let flags = Value { kind: 3, value: indication.flags.into() };
-        vec![protocol, local, remote, kind, local_port, remote_port, other(), other(), other(), flags]
+    let callout_layer = TABLE.get(indication.place)?;
+    let value = |field: &Field| match field {
+        Field::IpProtocol => Value { kind: 1, value: indication.protocol.into() },
+        Field::IpLocalAddress => address(&indication.local),
+        Field::IpRemoteAddress => address(&indication.remote),
+        Field::IpLocalPort => Value { kind: 2, value: indication.ports[0].into() },
+        Field::IpRemotePort => Value { kind: 2, value: indication.ports[1].into() },
+        Field::Flags => Value { kind: 3, value: indication.flags.into() },
+        // The driver must not read it: where it is a pointer, it points to nothing.
+        other => Value { kind: other.kind(callout_layer.family) as u32, value: u64::MAX },
     };
+    let values: Vec<Value> = fields(callout_layer.layer).iter().map(value).collect();
     let count = u32::try_from(values.len()).unwrap_or(0);
     let values = Values { layer: 0xFFFF, count, values: values.as_ptr() };
     let metadata = metadata(indication);

@@ -5,6 +5,7 @@
 //! | `clock TIME` | sets the clock, 100 nanoseconds since 1601 |
 //! | `classify PLACE KEY=VALUE...` | calls a callout; answers the action in hexadecimal |
 //! | `start PID PARENT PATH COMMANDLINE` | a process starts; texts in UTF-8 as hexadecimal, `-`: none. After them, `partial`: it is not the full path; `subsystem`: the process is not one of Win32 |
+//! | `older ENDPOINT PID PLACE` | a connection that was authorised at a callout's layer before the driver was loaded. If the policy has changed since then, it is authorised again after its next packet |
 //! | `end PID` | a process ends |
 //! | `image PID PATH` | a process loads an image |
 //! | `link NAME TARGET` | makes a symbolic link of the object manager; texts as above |
@@ -12,6 +13,7 @@
 //! | `pool` | the account of the driver's memory |
 //! | `fail N` | of the driver's allocations, the one after N fails; `fail -`: none |
 //! | `callouts` | the keys of the callouts in hexadecimal |
+//! | `flags` | the callouts' flags |
 //! | `notify` | how many notify routines are registered |
 //! | `security` | the security descriptor of the device in hexadecimal |
 
@@ -21,7 +23,7 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::classify::{self, Indication};
 use crate::processes::Kind;
-use crate::{hooks, links, memory, opens, processes};
+use crate::{engine, hooks, links, memory, opens, processes};
 
 const PORT_FILE: &str = r"C:\hone\stand-in.port";
 
@@ -61,6 +63,7 @@ fn carry_out(line: &str) -> Result<String, String> {
         "classify" => {
             let mut indication = indication(number(0)?, &arguments[1..])?;
             let action = classify::indicate(&mut indication).ok_or("no such callout")?;
+            authorize_again(&indication);
             return Ok(format!("{action:x}"));
         }
         "start" => {
@@ -72,6 +75,10 @@ fn carry_out(line: &str) -> Result<String, String> {
             };
             processes::start(kind, number(0)?, number(1)?, &text(argument(2)?)?, &text(argument(3)?)?);
         }
+        "older" => {
+            let id = |index: usize| argument(index)?.parse::<u64>().map_err(|error| error.to_string());
+            engine::add_older(id(0)?, id(1)?, number(2)?);
+        }
         "end" => processes::end(number(0)?),
         "image" => processes::load_image(number(0)?, &text(argument(1)?)?),
         "link" => links::set(&text(argument(0)?)?, text(argument(1)?)?),
@@ -81,11 +88,35 @@ fn carry_out(line: &str) -> Result<String, String> {
         "callouts" => {
             return Ok(classify::keys().iter().map(|key| hex(key)).collect::<Vec<_>>().join(" "));
         }
+        "flags" => {
+            return Ok(classify::flags().iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
+        }
         "notify" => return Ok(processes::registered().to_string()),
         "security" => return Ok(hex(&hooks::security())),
         _ => return Err(format!("no command {command}")),
     }
     Ok(String::new())
+}
+
+/// "TCP Packet Flows": a packet passes the transport layer before its connection is authorised again.
+fn authorize_again(packet: &Indication) {
+    const TRANSPORT: std::ops::RangeInclusive<usize> = 10..=13;
+    const REAUTHORIZE: u32 = 4;
+    let Some(endpoint) = packet.endpoint.filter(|_| TRANSPORT.contains(&packet.place)) else { return };
+    let Some((place, process)) = engine::authorize_again(endpoint) else { return };
+    let mut indication = Indication {
+        place,
+        endpoint: Some(endpoint),
+        process: Some(process),
+        local: packet.local.clone(),
+        remote: packet.remote.clone(),
+        protocol: packet.protocol,
+        ports: packet.ports,
+        flags: REAUTHORIZE,
+        ..Indication::default()
+    };
+    let action = classify::indicate(&mut indication);
+    assert!(action.is_some(), "the driver has the callout");
 }
 
 /// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `ipsec`, `headroom`: numbers; `ports`:

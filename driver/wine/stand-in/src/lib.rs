@@ -14,6 +14,7 @@
 
 mod classify;
 mod commands;
+mod engine;
 mod hooks;
 mod imports;
 mod links;
@@ -47,7 +48,8 @@ pub unsafe extern "system" fn DllMain(library: *mut c_void, reason: u32, _: *mut
         }
         // The process ends after the driver is unloaded, so the test can no longer ask.
         DLL_PROCESS_DETACH => {
-            let left = format!("callouts={} notify={}", classify::keys().len(), processes::registered());
+            let (callouts, notify) = (classify::keys().len(), processes::registered());
+            let left = format!("callouts={callouts} notify={notify} engine={}", engine::open());
             let _ = std::fs::write(END_FILE, format!("{left} {}", memory::report()));
         }
         _ => {}

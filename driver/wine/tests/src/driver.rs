@@ -15,6 +15,7 @@ const LOG: &str = "stand-in.log";
 const PORT: &str = "stand-in.port";
 const END: &str = "stand-in.end";
 const OLD_WINDOWS: &str = "old-windows";
+const NO_FILTER_ENGINE: &str = "no-filter-engine";
 
 /// The loaded driver. Unloaded when dropped.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Driver {
 /// What the driver has left behind.
 #[derive(Debug)]
 pub struct Left {
-    /// Callouts and notify routines that are still registered.
+    /// Callouts and notify routines that are still registered, and sessions of the filter engine that are still open.
     pub registered: u64,
     /// Number of frees of memory that was not allocated.
     pub wrong_frees: u64,
@@ -55,7 +56,9 @@ impl Left {
 pub fn driver() -> Option<Driver> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wine = WINE.get_or_init(Wine::new).as_ref()?;
-    let _ = fs::remove_file(wine.folder().join(OLD_WINDOWS));
+    for file in [OLD_WINDOWS, NO_FILTER_ENGINE] {
+        let _ = fs::remove_file(wine.folder().join(file));
+    }
     Some(Driver {
         stand_in: load(wine, || wine.run("sc", &["start", "hone"])),
         wine,
@@ -134,7 +137,7 @@ impl Driver {
         for (key, value) in text.split_whitespace().filter_map(|word| word.split_once('=')) {
             let number = |text: &str| text.parse::<u64>().expect("the account is of numbers");
             match (key, value.split_once('/')) {
-                ("callouts" | "notify", _) => left.registered += number(value),
+                ("callouts" | "notify" | "engine", _) => left.registered += number(value),
                 ("wrong", _) => left.wrong_frees = number(value),
                 (tag, Some((taken, given))) => {
                     left.tags.insert(tag.to_owned(), (number(taken), number(given)));
@@ -154,6 +157,19 @@ impl Driver {
         }
         self.stand_in = load(self.wine, || self.wine.run("sc", &["start", "hone"]));
         self.is_loaded = true;
+    }
+
+    /// Lets the base filtering engine run or not, when the driver is loaded next.
+    ///
+    /// # Panics
+    /// The file for this cannot be written.
+    pub fn run_filter_engine(&self, runs: bool) {
+        let path = self.wine.folder().join(NO_FILTER_ENGINE);
+        if runs {
+            let _ = fs::remove_file(path);
+        } else {
+            fs::write(path, "").expect("the folder is there");
+        }
     }
 
     /// Like [`Driver::load`], but `start` starts the service and returns whether it succeeded. The driver must have

@@ -228,3 +228,11 @@ fn allocations_that_fail_are_refusals_and_losses_and_no_memory_stays() {
     let left = driver.unload();
     assert!(left.is_nothing(), "{left:?}");
 }
+
+/// `FWPS_CALLOUT2`: a callout that allows them would be shown what was never a packet on the wire: several segments or
+/// datagrams put together.
+#[test]
+fn no_callout_allows_offloads() {
+    let Some(mut driver) = driver() else { return };
+    assert_eq!(driver.stand_in.tell("flags"), ["0"; 14].join(" "));
+}

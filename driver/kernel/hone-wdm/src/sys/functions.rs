@@ -4,9 +4,10 @@
 use core::ffi::c_void;
 
 use super::{
-    CLIENT_ID, DEVICE_OBJECT, DRIVER_OBJECT, FWPS_CALLOUT1, FWPS_PACKET_LIST_INFORMATION0, GUID, HANDLE, IRP,
-    KDPC, KLOCK_QUEUE_HANDLE, KTIMER, MDL, NET_BUFFER_LIST, NTSTATUS, OBJECT_ATTRIBUTES,
-    PS_CREATE_NOTIFY_INFO, RTL_OSVERSIONINFOEXW, UNICODE_STRING,
+    CLIENT_ID, DEVICE_OBJECT, DRIVER_OBJECT, FWPM_FILTER0, FWPM_SERVICE_STATE_CHANGE_CALLBACK0,
+    FWPM_SESSION0, FWPS_CALLOUT1, FWPS_PACKET_LIST_INFORMATION0, GUID, HANDLE, IRP, KDPC, KLOCK_QUEUE_HANDLE,
+    KTIMER, MDL, NET_BUFFER_LIST, NTSTATUS, OBJECT_ATTRIBUTES, PS_CREATE_NOTIFY_INFO, RTL_OSVERSIONINFOEXW,
+    UNICODE_STRING,
 };
 
 pub type PROCESS_NOTIFY = unsafe extern "system" fn(*mut c_void, HANDLE, *mut PS_CREATE_NOTIFY_INFO);
@@ -164,7 +165,7 @@ unsafe extern "C" {
     pub fn memcmp(one: *const c_void, other: *const c_void, bytes: usize) -> i32;
 }
 
-// SAFETY: the signatures are those of fwpsk.h.
+// SAFETY: the signatures are those of fwpsk.h and fwpmk.h.
 #[link(name = "fwpkclnt.sys", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     pub fn FwpsCalloutRegister1(
@@ -177,5 +178,31 @@ unsafe extern "system" {
         list: *mut NET_BUFFER_LIST,
         query: u32,
         information: *mut FWPS_PACKET_LIST_INFORMATION0,
+    ) -> NTSTATUS;
+
+    // fwpmk.h
+    pub fn FwpmBfeStateSubscribeChanges0(
+        device: *mut DEVICE_OBJECT,
+        callback: FWPM_SERVICE_STATE_CHANGE_CALLBACK0,
+        context: *mut c_void,
+        subscription: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub fn FwpmBfeStateUnsubscribeChanges0(subscription: HANDLE) -> NTSTATUS;
+    pub fn FwpmBfeStateGet0() -> u32;
+    pub fn FwpmEngineOpen0(
+        server: *const u16,
+        authentication: u32,
+        identity: *const c_void,
+        session: *const FWPM_SESSION0,
+        engine: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub fn FwpmEngineClose0(engine: HANDLE) -> NTSTATUS;
+    pub fn FwpmTransactionBegin0(engine: HANDLE, flags: u32) -> NTSTATUS;
+    pub fn FwpmTransactionCommit0(engine: HANDLE) -> NTSTATUS;
+    pub fn FwpmFilterAdd0(
+        engine: HANDLE,
+        filter: *const FWPM_FILTER0,
+        security: *const c_void,
+        id: *mut u64,
     ) -> NTSTATUS;
 }

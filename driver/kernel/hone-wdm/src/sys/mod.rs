@@ -1,4 +1,4 @@
-//! Declarations: the kernel's structures (`nt`, `wfp`, `ndis`) and functions, with the kernel's own names.
+//! Declarations: the kernel's structures (`nt`, `wfp`, `fwpm`, `ndis`) and functions, with the kernel's own names.
 #![allow(
     non_camel_case_types,
     non_snake_case,
@@ -7,11 +7,13 @@
 )]
 
 mod functions;
+mod fwpm;
 mod ndis;
 mod nt;
 mod wfp;
 
 pub use functions::*;
+pub use fwpm::*;
 pub use ndis::*;
 pub use nt::*;
 pub use wfp::*;
