@@ -37,7 +37,15 @@ impl Device {
     /// # Errors
     /// 2: the driver does not run. 5: only administrators may.
     pub fn open() -> io::Result<Self> {
-        let name: Vec<u16> = NAME.encode_utf16().chain([0]).collect();
+        Self::open_below("")
+    }
+
+    /// Opens the device with this name after its own. The driver refuses every name but an empty one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or the driver refuses the name.
+    pub fn open_below(name: &str) -> io::Result<Self> {
+        let name: Vec<u16> = NAME.encode_utf16().chain(name.encode_utf16()).chain([0]).collect();
         // SAFETY: the name ends with NUL.
         let file = unsafe {
             CreateFileW(

@@ -63,6 +63,43 @@ pub fn uninstall() -> Result<(), Error> {
     Engine::open()?.transaction(remove)
 }
 
+/// What is installed of the filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Installed {
+    /// Whether the provider is there.
+    pub provider: bool,
+    /// The weight of Hone's sublayer, if it is there.
+    pub weight: Option<u16>,
+    /// The weight of Windows' own sublayer `FWPM_SUBLAYER_UNIVERSAL`, if it is there.
+    pub universal_weight: Option<u16>,
+    /// How many of the callouts are there.
+    pub callouts: usize,
+    /// How many of the filters are there: two for each callout.
+    pub filters: usize,
+}
+
+/// What is installed of the filters.
+///
+/// # Errors
+/// The platform cannot be reached, or refuses.
+pub fn installed() -> Result<Installed, Error> {
+    let engine = Engine::open()?;
+    let mut found = Installed {
+        provider: engine.has_provider()?,
+        weight: engine.weight()?,
+        universal_weight: engine.universal_weight()?,
+        callouts: 0,
+        filters: 0,
+    };
+    for callout in &CALLOUTS {
+        found.callouts += usize::from(engine.has_callout(&callout.key)?);
+        for filter in [callout.filter(), callout.boot_filter()] {
+            found.filters += usize::from(engine.has_filter(&filter)?);
+        }
+    }
+    Ok(found)
+}
+
 /// Removes each object before the objects that it refers to.
 fn remove(engine: &Engine) -> Result<(), Error> {
     for callout in &CALLOUTS {

@@ -15,6 +15,8 @@ pub mod host;
 pub mod pipes;
 pub mod process;
 pub mod service;
+pub mod sockets;
+pub mod system;
 mod text;
 
 /// The result of a Windows call that returns whether it has succeeded.

@@ -14,6 +14,8 @@ pub mod output;
 pub mod platform;
 pub mod record;
 pub mod repair;
+#[cfg(any(windows, test))]
+mod selftest;
 pub mod service;
 pub mod show;
 pub mod text;

@@ -58,6 +58,26 @@ const fn removed(what: &'static str, code: u32, not_found: i32) -> Result<(), Er
     if code == not_found.cast_unsigned() { Ok(()) } else { done(what, code) }
 }
 
+/// What `of` says of an object that `get` looks up; `None`: it is not there.
+fn found<T: Copy, R>(
+    what: &'static str,
+    not_found: i32,
+    get: impl FnOnce(*mut *mut T) -> u32,
+    of: impl FnOnce(T) -> R,
+) -> Result<Option<R>, Error> {
+    let mut object: *mut T = null_mut();
+    let code = get(&raw mut object);
+    if code == not_found.cast_unsigned() {
+        return Ok(None);
+    }
+    done(what, code)?;
+    // SAFETY: the platform has made the object, which stays until it is freed below.
+    let said = unsafe { object.as_ref() }.map(|object| of(*object));
+    // SAFETY: it is the platform's, and freed once.
+    unsafe { FwpmFreeMemory0((&raw mut object).cast()) };
+    Ok(said)
+}
+
 /// A text as Windows takes it, with NUL.
 fn wide(text: &str) -> Vec<u16> {
     text.encode_utf16().chain([0]).collect()
@@ -159,6 +179,41 @@ impl Engine {
         // SAFETY: the structure and what it points to live until the call returns.
         let code = unsafe { FwpmFilterAdd0(self.0, &raw const filter, null_mut(), null_mut()) };
         done("a filter cannot be added", code)
+    }
+
+    pub(super) fn has_provider(&self) -> Result<bool, Error> {
+        // SAFETY: the session is open, the key lives until the call returns, and there is room for a pointer.
+        let get = |place| unsafe { FwpmProviderGetByKey0(self.0, &guid(&PROVIDER), place) };
+        found("the provider cannot be looked up", FWP_E_PROVIDER_NOT_FOUND, get, |_| ())
+            .map(|is| is.is_some())
+    }
+
+    /// The weight of Hone's sublayer.
+    pub(super) fn weight(&self) -> Result<Option<u16>, Error> {
+        self.sublayer_weight(&guid(&SUBLAYER))
+    }
+
+    pub(super) fn universal_weight(&self) -> Result<Option<u16>, Error> {
+        self.sublayer_weight(&FWPM_SUBLAYER_UNIVERSAL)
+    }
+
+    fn sublayer_weight(&self, key: &GUID) -> Result<Option<u16>, Error> {
+        // SAFETY: as above.
+        let get = |place| unsafe { FwpmSubLayerGetByKey0(self.0, key, place) };
+        let weight = |sublayer: FWPM_SUBLAYER0| sublayer.weight;
+        found("a sublayer cannot be looked up", FWP_E_SUBLAYER_NOT_FOUND, get, weight)
+    }
+
+    pub(super) fn has_callout(&self, key: &Guid) -> Result<bool, Error> {
+        // SAFETY: as above.
+        let get = |place| unsafe { FwpmCalloutGetByKey0(self.0, &guid(key), place) };
+        found("a callout cannot be looked up", FWP_E_CALLOUT_NOT_FOUND, get, |_| ()).map(|is| is.is_some())
+    }
+
+    pub(super) fn has_filter(&self, key: &Guid) -> Result<bool, Error> {
+        // SAFETY: as above.
+        let get = |place| unsafe { FwpmFilterGetByKey0(self.0, &guid(key), place) };
+        found("a filter cannot be looked up", FWP_E_FILTER_NOT_FOUND, get, |_| ()).map(|is| is.is_some())
     }
 
     pub(super) fn remove_filter(&self, key: &Guid) -> Result<(), Error> {

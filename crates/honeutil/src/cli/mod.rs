@@ -13,6 +13,8 @@ pub mod read;
 pub mod repair;
 pub mod ring_size;
 pub mod selection;
+#[cfg(windows)]
+pub mod selftest;
 pub mod send_conns;
 pub mod service_choice;
 pub mod show;
@@ -72,6 +74,8 @@ pub enum Command {
     Status(status::StatusArgs),
     Install(install::InstallArgs),
     Uninstall(uninstall::UninstallArgs),
+    #[cfg(windows)]
+    Selftest(selftest::SelftestArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -120,6 +124,8 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(args),
         Command::Install(args) => install::run(args),
         Command::Uninstall(args) => uninstall::run(args),
+        #[cfg(windows)]
+        Command::Selftest(args) => selftest::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

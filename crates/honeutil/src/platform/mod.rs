@@ -10,7 +10,7 @@
 //! | [`mod@file`], [`signals`], [`terminal`], [`host`], `accounts` | files and pipes; Ctrl-C and its like; width of the terminal; name and clock; names of users |
 //! | [`arguments`], [`SERVICE`], `SERVICE_DROPS`, [`MAX_RING_BYTES`] | the command line, words for messages, a bound |
 //!
-//! Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which exports its parsers to
+//! Only Windows has `selftest`. Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which exports its parsers to
 //! the fuzz targets.
 
 #[cfg(target_os = "linux")]

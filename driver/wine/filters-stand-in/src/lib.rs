@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 
 use store::{Kind, Object, Store};
 use windows_sys::Win32::NetworkManagement::WindowsFilteringPlatform::{
-    FWPM_CALLOUT0, FWPM_FILTER0, FWPM_PROVIDER0, FWPM_SUBLAYER0,
+    FWPM_CALLOUT0, FWPM_FILTER0, FWPM_PROVIDER0, FWPM_SUBLAYER_UNIVERSAL, FWPM_SUBLAYER0,
 };
 use windows_sys::core::GUID;
 
@@ -168,3 +168,63 @@ delete! {
     FwpmCalloutDeleteByKey0: Callout,
     FwpmFilterDeleteByKey0: Filter,
 }
+
+macro_rules! look_up {
+    ($($function:ident: $kind:ident, $object:ident,)+) => {
+        $(
+            // SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "system" fn $function(
+                session: Session,
+                key: *const GUID,
+                object: *mut *mut $object,
+            ) -> u32 {
+                // SAFETY: the caller passes a key.
+                let key = unsafe { *key };
+                with(session, |store| {
+                    store.look_up(Kind::$kind, key)?;
+                    // SAFETY: it is all numbers and pointers, of which zero is one.
+                    let found = Box::new(unsafe { std::mem::zeroed::<$object>() });
+                    // SAFETY: the caller has room for a pointer. It never frees the object; the program soon ends.
+                    unsafe { *object = Box::into_raw(found) };
+                    Ok(())
+                })
+            }
+        )+
+    };
+}
+
+look_up! {
+    FwpmProviderGetByKey0: Provider, FWPM_PROVIDER0,
+    FwpmCalloutGetByKey0: Callout, FWPM_CALLOUT0,
+    FwpmFilterGetByKey0: Filter, FWPM_FILTER0,
+}
+
+/// The weight that Windows' own sublayer has here: the middle.
+const UNIVERSAL_WEIGHT: u16 = 0x8000;
+
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn FwpmSubLayerGetByKey0(
+    session: Session,
+    key: *const GUID,
+    sublayer: *mut *mut FWPM_SUBLAYER0,
+) -> u32 {
+    // SAFETY: the caller passes a key.
+    let key = unsafe { *key };
+    with(session, |store| {
+        let mut found = Box::<FWPM_SUBLAYER0>::default();
+        found.weight = if key.data1 == FWPM_SUBLAYER_UNIVERSAL.data1 {
+            UNIVERSAL_WEIGHT
+        } else {
+            u16::from_str_radix(store.look_up(Kind::Sublayer, key)?, 16).unwrap_or(0)
+        };
+        // SAFETY: the caller has room for a pointer. It never frees the object; the program soon ends.
+        unsafe { *sublayer = Box::into_raw(found) };
+        Ok(())
+    })
+}
+
+// SAFETY: the name and the signature are those of fwpmu.h; only the tests' programs call it, with what that asks for.
+#[unsafe(no_mangle)]
+pub const extern "system" fn FwpmFreeMemory0(_: *mut *mut c_void) {}

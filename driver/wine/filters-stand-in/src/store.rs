@@ -149,6 +149,12 @@ impl Store {
         Ok(())
     }
 
+    /// The last word of an object.
+    pub(crate) fn look_up(&self, kind: Kind, key: GUID) -> Result<&str, i32> {
+        let place = self.find(kind, &Key(key).to_string()).ok_or(kind.not_found())?;
+        Ok(self.objects[place].0.last().map_or("", String::as_str))
+    }
+
     pub(crate) fn delete(&mut self, kind: Kind, key: GUID) -> Result<(), i32> {
         assert!(self.is_changing, "changes are made in transactions");
         let key = Key(key).to_string();

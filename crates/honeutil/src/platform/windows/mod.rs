@@ -8,6 +8,7 @@ pub mod manage;
 mod open_connections;
 mod open_source;
 pub mod ready;
+pub(crate) mod selftest;
 mod service;
 mod service_feed;
 pub mod signals;

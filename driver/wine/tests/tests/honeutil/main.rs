@@ -5,6 +5,7 @@ mod pipes;
 mod readers;
 mod recording;
 mod rotation;
+mod selftest;
 mod service;
 mod settings;
 mod show;

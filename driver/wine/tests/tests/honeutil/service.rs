@@ -184,6 +184,7 @@ fn help_speaks_of_windows() {
         "send-conns",
         "log-level",
         "ring-size",
+        "selftest",
         "start",
         "stop",
         "status",
