@@ -6,10 +6,8 @@ pub struct Ready;
 
 impl Ready {
     /// Does nothing.
-    #[expect(clippy::unused_self, reason = "on Linux there is something to do")]
     pub const fn tell(&mut self) {}
 
     /// Does nothing.
-    #[expect(clippy::unused_self, reason = "on Linux there is something to do")]
     pub const fn tell_end(&self) {}
 }
