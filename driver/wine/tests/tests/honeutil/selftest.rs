@@ -8,20 +8,19 @@ use hone_wine_tests::{Ended, Folder, driver};
 /// The answers: id, verdict and what was observed, from the lines of the file.
 fn answers(files: &Folder, name: &str) -> Vec<[String; 3]> {
     let text = String::from_utf8(files.read(name)).expect("it is text");
-    assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
-    assert!(text.contains(r#""selftest": 1"#) && text.contains(r#""windows": "10.0."#), "{text}");
-    let (_, checks) = text.split_once(r#""checks": ["#).expect("it has them");
-    let (checks, _) = checks.split_once(']').expect("they end");
-    let of = |check: &str, key: &str| {
-        let (_, rest) =
-            check.split_once(&format!("\"{key}\": \"")).unwrap_or_else(|| panic!("{key}: {check}"));
-        rest.lines().next().unwrap_or_default().trim_end_matches(',').trim_end_matches('"').to_owned()
-    };
-    checks
-        .split('}')
-        .filter(|check| check.contains("\"id\""))
-        .map(|check| ["id", "verdict", "observed"].map(|key| of(check, key)))
-        .collect()
+    assert!(text.contains("\n  \"selftest\": 1,\n") && text.contains("\n    \"windows\": \""), "{text}");
+    let mut answers: Vec<[String; 3]> = Vec::new();
+    for line in text.lines() {
+        let Some((key, value)) = line.trim().trim_end_matches(',').split_once(": ") else { continue };
+        let value = value.trim_matches('"').to_owned();
+        match (key, answers.last_mut()) {
+            ("\"id\"", _) => answers.push([value, String::new(), String::new()]),
+            ("\"verdict\"", Some([_, verdict, _])) => *verdict = value,
+            ("\"observed\"", Some([_, _, observed])) => *observed = value,
+            _ => {}
+        }
+    }
+    answers
 }
 
 fn verdict<'a>(answers: &'a [[String; 3]], id: &str) -> &'a str {
