@@ -41,14 +41,17 @@ fn is_printed(ended: &Ended, answers: &[[String; 3]]) {
 fn the_selftest_asks_the_driver_and_writes_one_file() {
     let Some(driver) = driver() else { return };
     let files = driver.files();
+    let mut probe = driver.probe();
+    probe.command("install").expect("the filters can be installed");
     let ended = driver.run_honeutil(&["selftest", "-o", &files.name("a.json")]);
+    probe.command("uninstall").expect("they can be removed");
     // The stand-in records nothing of this traffic, so some answers are unknown.
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.ends_with("a.json: send this file back\n"), "{ended:?}");
     let answers = answers(&files, "a.json");
     assert_eq!(answers.len(), 24, "{answers:?}");
     is_printed(&ended, &answers);
-    for id in ["administrator", "service", "device", "list", "losses"] {
+    for id in ["administrator", "service", "filters", "device", "name", "list", "losses"] {
         assert_eq!(verdict(&answers, id), "as expected", "{answers:?}");
     }
     for id in ["sent", "received", "ping4", "raw", "clock"] {
