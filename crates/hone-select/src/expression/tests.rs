@@ -237,8 +237,9 @@ fn any_row_of_words_is_an_expression_or_an_error() {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (seed >> 8) as usize % below
     };
-    let mut sound = 0;
-    for _ in 0..20_000 {
+    // Miri is slow.
+    let (mut sound, tries) = (0, if cfg!(miri) { 200 } else { 20_000 });
+    for _ in 0..tries {
         let count = 1 + random(8);
         let text = (0..count).map(|_| words[random(words.len())]).collect::<Vec<_>>().join(" ");
         if let Ok(expression) = text.parse::<Expression>() {
@@ -248,5 +249,5 @@ fn any_row_of_words_is_an_expression_or_an_error() {
             }
         }
     }
-    assert!(sound > 100, "{sound}");
+    assert!(sound > tries / 200, "{sound}");
 }

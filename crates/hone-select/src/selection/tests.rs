@@ -291,8 +291,9 @@ fn any_bytes_are_a_selection_or_an_error() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as usize % below
     };
-    let mut sound = 0;
-    for _ in 0..20_000 {
+    // Miri is slow.
+    let (mut sound, tries) = (0, if cfg!(miri) { 200 } else { 20_000 });
+    for _ in 0..tries {
         let mut bytes = seed.as_bytes().to_vec();
         for _ in 0..1 + random(3) {
             let at = random(bytes.len());
@@ -311,6 +312,6 @@ fn any_bytes_are_a_selection_or_an_error() {
             assert_eq!(Selection::parse(&text), Ok(selection));
         }
     }
-    assert!(sound > 100, "{sound}");
+    assert!(sound > tries / 200, "{sound}");
     assert!(!selection(&["--filter", "tcp"]).packet_matches(&view(&ip)));
 }
