@@ -53,6 +53,7 @@ pub use clock::{now, utc_offset};
 pub use error::SensorError;
 pub use hone_types::{Mechanism, SnapLength};
 pub use host::{HostInfo, host, section};
+pub use names::{has_group, has_user};
 pub use priority::raise_priority;
 pub use programs::mechanism;
 pub use sensor::{DEFAULT_RING_BYTES, RING_BYTES, Sensor, SensorConfig};

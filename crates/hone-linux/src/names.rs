@@ -7,6 +7,18 @@ use nix::unistd::{Gid, Group, Uid, User};
 /// So many ids of each kind are remembered; a machine with more is asked again.
 const MOST: usize = 4096;
 
+/// Whether a user of this host is called so.
+#[must_use]
+pub fn has_user(name: &str) -> bool {
+    User::from_name(name).is_ok_and(|user| user.is_some())
+}
+
+/// Whether a group of this host is called so.
+#[must_use]
+pub fn has_group(name: &str) -> bool {
+    Group::from_name(name).is_ok_and(|group| group.is_some())
+}
+
 /// Names by id. An id without a name is remembered as such.
 #[derive(Debug, Default)]
 pub(crate) struct Names {

@@ -247,3 +247,23 @@ fn without_the_right_to_record_it_says_what_is_missing_and_leaves_no_file() {
 fn entries(directory: &Path) -> usize {
     fs::read_dir(directory).unwrap().count()
 }
+
+#[test]
+fn users_and_groups_that_this_host_does_not_have_are_refused_where_it_is_recorded() {
+    for command in ["read", "top"] {
+        for (option, what) in [("--user", "user"), ("--not-user", "user"), ("--group", "group")] {
+            let message = refused(&[command, option, "no-such-account"], 2);
+            let words = format!("{option}: this host has no {what} \"no-such-account\"");
+            assert!(
+                message.contains(&words) && message.contains(&format!("honeutil {command}")),
+                "{message}"
+            );
+        }
+    }
+    // A recording may be from elsewhere; and a process of a program that nobody has may yet start.
+    let output = run(&["show", "--user", "no-such-account", "--name", "no-such-program"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let message =
+        refused(&["top", "--user", "root", "--group", "4294967295", "--name", "no-such-program"], 1);
+    assert!(message.contains("terminal"), "{message}");
+}

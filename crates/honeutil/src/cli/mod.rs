@@ -86,7 +86,8 @@ impl Cli {
     pub fn checked() -> Self {
         let cli = Self::parse_from(platform::arguments());
         let checked = match &cli.command {
-            Command::Read(args) => args.check(),
+            Command::Read(args) => args.check().and_then(|()| args.selection.check_accounts("read")),
+            Command::Top(args) => args.selection.check_accounts("top"),
             Command::Show(args) => args.check(),
             _ => Ok(()),
         };
@@ -133,7 +134,57 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Args as _;
+    use hone_select::Word;
+
     use super::*;
+
+    /// Every option of a selection, with its help, in the order of the help.
+    fn selecting(command: &clap::Command) -> Vec<(String, String)> {
+        let words = Word::ALL.into_iter().flat_map(|word| [word.name(), word.opposite()]);
+        let words: Vec<_> = words.chain(["children"]).collect();
+        let options = command.get_arguments().filter_map(|option| Some((option.get_long()?, option)));
+        let selecting = options.filter(|(name, _)| words.contains(name));
+        selecting
+            .map(|(name, option)| {
+                let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+                (name.to_owned(), format!("{help} {:?}", option.get_value_names()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn all_commands_that_select_have_the_same_words() {
+        let all = selecting(&selection::SelectionArgs::augment_args(clap::Command::new("all")));
+        assert_eq!(all.len(), 2 * Word::ALL.len() + 1);
+        let cli = Cli::command();
+        let mut selecting_commands = Vec::new();
+        for command in cli.get_subcommands() {
+            let options = selecting(command);
+            if !options.is_empty() {
+                assert_eq!(options, all, "{}", command.get_name());
+                let notes = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+                assert!(notes.contains(selection::NOTES), "{}: {notes}", command.get_name());
+                selecting_commands.push(command.get_name());
+            }
+        }
+        assert_eq!(selecting_commands, ["read", "show", "top"]);
+    }
+
+    #[test]
+    fn opposites_are_completed_although_the_help_only_names_them() {
+        let mut cli = Cli::command();
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut cli, "honeutil", &mut text);
+            let text = String::from_utf8(text).unwrap();
+            for word in Word::ALL {
+                assert!(text.contains(word.opposite()), "{shell}: {}", word.opposite());
+            }
+        }
+        let mut show = cli.find_subcommand("show").unwrap().clone();
+        assert!(!show.render_help().to_string().contains("--not-"));
+    }
 
     #[test]
     fn the_definition_is_consistent() {

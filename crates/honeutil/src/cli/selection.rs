@@ -8,11 +8,35 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 use hone_select::{Condition, Selection, Word};
 
+use super::refusal;
+use crate::platform::accounts;
+
 /// The options of [`Word`]s, their opposites, and `--children`.
 #[derive(Debug, Default)]
 pub struct SelectionArgs {
     /// What all of them select together.
     pub selection: Rc<Selection>,
+}
+
+impl SelectionArgs {
+    /// Refuses users and groups that this host does not have. For commands that record: a recording may be from elsewhere.
+    pub(super) fn check_accounts(&self, command: &str) -> Result<(), Error> {
+        for condition in self.selection.conditions() {
+            let (what, has): (_, fn(&str) -> bool) = match condition.word {
+                Word::User => ("user", accounts::has_user),
+                Word::Group => ("group", accounts::has_group),
+                _ => continue,
+            };
+            let name = condition.text();
+            if name.parse::<u32>().is_err() && !name.starts_with("S-1-") && !has(name) {
+                let option = condition.word.written(condition.is_negated);
+                let message =
+                    format!("--{option}: this host has no {what} {name:?}; a number is taken as it is");
+                return Err(refusal(command, &message));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Below the help of each command that selects.

@@ -109,6 +109,11 @@ fn top_draws_what_talks_and_obeys_keys() {
     top.wait_for("CONNECTION");
     top.press("q");
     assert_eq!(top.ends(), Some(0));
+    // The process was there before: the stream's beginning says what it is.
+    let mut top = Top::start(&["--socket", &service.socket(), "--name", "traffic", "--direction", "out"]);
+    top.wait_for("traffic");
+    top.press("q");
+    assert_eq!(top.ends(), Some(0));
     traffic[0].go_on();
 }
 

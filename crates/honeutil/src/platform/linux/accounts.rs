@@ -1,4 +1,6 @@
-//! Names of Windows accounts. Linux cannot look them up.
+//! Names of Windows accounts, which Linux cannot look up, and whether this host has an account.
+
+pub(crate) use hone_linux::{has_group, has_user};
 
 /// What an account is called.
 pub(crate) const fn name(_sid: &str) -> Option<String> {
