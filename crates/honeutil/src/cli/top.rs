@@ -52,9 +52,10 @@ Exit status:
 pub(super) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     top::check_terminal()?;
     let mut control = Control::with_signals().context("cannot handle signals")?;
+    let selection = &args.selection.selection;
     let mut source = SourceArgs::default();
     source.service.clone_from(&args.service);
-    let feed = open_source(&source, &Wanted::new(top::SNAP_LENGTH, &args.selection.selection), &mut control)?;
+    let feed = open_source(&source, &Wanted::new(top::snap_length(selection), selection), &mut control)?;
     top::run(feed, &mut control, args.interval)?;
     Ok(ExitCode::SUCCESS)
 }

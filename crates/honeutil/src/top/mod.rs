@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use hone_engine::{BYTE_ORDER, Read, SnapLength};
+use hone_select::{Selection, Word};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
@@ -18,7 +19,7 @@ use model::Model;
 use view::{Sort, Table, View};
 
 /// Bytes kept of each packet: enough for its headers, also for IPv6 with some extensions.
-pub const SNAP_LENGTH: SnapLength = SnapLength::lenient(128);
+const HEADERS: SnapLength = SnapLength::lenient(128);
 /// Longest wait for the feed. A key is handled at most this much later.
 const WAIT: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 1 << 20;
@@ -36,6 +37,13 @@ impl Drop for Screen {
     fn drop(&mut self) {
         ratatui::restore();
     }
+}
+
+/// Bytes wanted of each packet: its headers, but all of it where an expression can look at any byte.
+#[must_use]
+pub fn snap_length(selection: &Selection) -> SnapLength {
+    let has_filter = selection.conditions().any(|condition| condition.word == Word::Filter);
+    if has_filter { SnapLength::ALL } else { HEADERS }
 }
 
 /// Whether there is a terminal to draw on and to read keys from.
@@ -143,6 +151,13 @@ fn press(view: &mut View, key: KeyCode, is_control: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expression_can_look_at_any_byte() {
+        let of = |text: &[u8]| snap_length(&Selection::parse(text).unwrap());
+        assert_eq!(of(b"--port\x0053\0--name\0curl\0"), HEADERS);
+        assert_eq!(of(b"--not-filter\0udp[200] = 1\0"), SnapLength::ALL);
+    }
 
     #[test]
     fn keys() {
