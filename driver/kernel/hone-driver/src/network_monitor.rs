@@ -75,9 +75,9 @@ impl<K: Kernel> Driver<K> {
     pub fn classify(&self, callout: &Callout, indication: &(impl ConnectionIndication + PacketIndication)) {
         match callout.layer {
             Layer::AuthConnect | Layer::AuthRecvAccept | Layer::ResourceAssignment => {
-                self.opened(indication, is_reauthorized(callout.layer, indication));
+                self.opened(callout.layer, indication);
             }
-            Layer::EndpointClosure | Layer::ResourceRelease => self.closed(indication),
+            Layer::EndpointClosure | Layer::ResourceRelease => self.closed(callout.layer, indication),
             Layer::InboundTransport | Layer::OutboundTransport => {
                 if self.readers() > 0 {
                     self.packets(callout, indication);
@@ -86,12 +86,14 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// `existed`: the connection was open before this indication. It is recorded only if it is not known yet, or if it
-    /// has no owner yet, like an entry of a listing: what the driver has seen of the connection is newer.
-    fn opened(&self, indication: &impl ConnectionIndication, existed: bool) {
+    fn opened(&self, layer: Layer, indication: &impl ConnectionIndication) {
         let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
-        log!(self, Verbose, "connection {connection:#x} of process {process:?} opens");
+        // Such a connection is recorded only if it is not known yet, or if it has no owner yet, like an entry of a
+        // listing: what the driver has seen of the connection is newer.
+        let existed = is_reauthorized(layer, indication);
+        let what = if existed { "is open" } else { "opens" };
+        log!(self, Verbose, "{layer:?}: connection {connection:#x} of process {process:?} {what}");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let owner = process.map(|pid| key(&state.queue.engine, pid));
@@ -101,10 +103,10 @@ impl<K: Kernel> Driver<K> {
         });
     }
 
-    fn closed(&self, indication: &impl ConnectionIndication) {
+    fn closed(&self, layer: Layer, indication: &impl ConnectionIndication) {
         let Some(connection) = indication.endpoint().map(NonZeroU64::get) else { return };
         let process = process_id(indication);
-        log!(self, Verbose, "connection {connection:#x} of process {process:?} closes");
+        log!(self, Verbose, "{layer:?}: connection {connection:#x} of process {process:?} closes");
         self.locked(Purpose::Connection, |state| {
             let at = state.now;
             let process = process.map(|pid| key(&state.queue.engine, pid));

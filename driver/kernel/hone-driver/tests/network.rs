@@ -181,6 +181,41 @@ fn connections_open_and_close_at_the_layers_that_say_so() {
     }
 }
 
+/// No page says in which order closure, release and the last packets come.
+#[test]
+fn closure_release_and_the_last_packets_may_come_in_any_order() {
+    enum Last {
+        At(Layer),
+        Packet,
+    }
+    let what = [Last::At(Layer::EndpointClosure), Last::At(Layer::ResourceRelease), Last::Packet];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let driver = driver();
+        start(&driver, 9);
+        connect(&driver, 5, 9);
+        let reader = open(&driver);
+        read(&driver, reader);
+        for last in order {
+            match &what[last] {
+                Last::Packet => {
+                    let segment = segment(protocol::TCP, 0);
+                    let buffers = vec![FakeBuffer::new(&segment, 0, 64)];
+                    let indication = outbound(Family::V4, protocol::TCP, buffers);
+                    indicate(&driver, Layer::OutboundTransport, Family::V4, &indication);
+                }
+                Last::At(layer) => {
+                    let indication = FakeIndication { endpoint: Some(5), ..FakeIndication::default() };
+                    indicate(&driver, *layer, Family::V4, &indication);
+                }
+            }
+        }
+        let mut told = words(&read(&driver, reader));
+        told.sort_unstable();
+        let expected = ["connection 0x5 of 9 closes", "packet out (Some(5), Some(9)) 40"];
+        assert_eq!(told, expected, "{order:?}");
+    }
+}
+
 #[test]
 fn a_packet_is_of_its_connections_owner_and_without_a_handle_of_nobody() {
     let driver = driver();
