@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use hone_api::callouts::CALLOUTS as TABLE;
 use hone_documented::{Field, fields};
 
+use crate::descriptors::{self, Mdl};
 use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
 
 /// `FWPS_CALLOUT1`.
@@ -83,19 +84,6 @@ struct Answer {
     reserved: u32,
 }
 
-/// `MDL`.
-#[repr(C)]
-struct Mdl {
-    next: *mut Mdl,
-    size: i16,
-    flags: i16,
-    process: *mut c_void,
-    mapped: *mut u8,
-    start: *mut u8,
-    count: u32,
-    offset: u32,
-}
-
 /// `NET_BUFFER`, and more fields that the driver must not read.
 #[repr(C)]
 struct NetBuffer {
@@ -137,6 +125,8 @@ pub(crate) struct Indication {
     pub(crate) ipsec: u32,
     /// Number of bytes in front of each packet's data.
     pub(crate) headroom: u32,
+    /// A piece of the first packet that cannot be mapped.
+    pub(crate) unmappable: Option<usize>,
     /// The packets, each as a list of pieces.
     pub(crate) packets: Vec<Vec<Vec<u8>>>,
 }
@@ -230,6 +220,8 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     }
     let data: *mut NetBufferList = if before.is_empty() { null_mut() } else { lists.as_mut_ptr() };
     IPSEC.set(indication.ipsec);
+    let pieces = indication.packets.first();
+    descriptors::refuse(indication.unmappable.and_then(|index| pieces?.get(index)));
     let mut answer =
         Answer { action: UNSET, context: 0, filter: 0, rights: MAY_ANSWER, flags: 0, reserved: 0 };
     // SAFETY: all that is passed lives until the call returns, laid out as the driver expects it.
@@ -244,6 +236,7 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
             &raw mut answer,
         );
     }
+    descriptors::poison();
     assert!(indication.packets == before, "a packet was changed");
     Some(answer.action)
 }
@@ -275,25 +268,13 @@ type Owned = Vec<(Box<NetBuffer>, Vec<Mdl>)>;
 /// The packets as net buffers in a chain of two lists, and the memory to which these point. The first packet is alone in
 /// its list.
 fn net_buffers(indication: &mut Indication) -> ([NetBufferList; 2], Owned) {
-    const MAPPED: i16 = 1;
     let mut owned = Owned::new();
     let headroom = indication.headroom;
     for packet in &mut indication.packets {
         let total: usize = packet.iter().map(Vec::len).sum();
         let length = total as u64 - u64::from(headroom);
-        let mut chain: Vec<Mdl> = packet
-            .iter_mut()
-            .map(|piece| Mdl {
-                next: null_mut(),
-                size: 48,
-                flags: MAPPED,
-                process: null_mut(),
-                mapped: piece.as_mut_ptr(),
-                start: piece.as_mut_ptr(),
-                count: u32::try_from(piece.len()).unwrap_or(0),
-                offset: 0,
-            })
-            .collect();
+        let pieces = packet.iter_mut().enumerate();
+        let mut chain: Vec<Mdl> = pieces.map(|(index, piece)| Mdl::new(index, piece)).collect();
         for index in (1..chain.len()).rev() {
             chain[index - 1].next = &raw mut chain[index];
         }

@@ -119,7 +119,7 @@ fn authorize_again(packet: &Indication) {
     assert!(action.is_some(), "the driver has the callout");
 }
 
-/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `ipsec`, `headroom`: numbers; `ports`:
+/// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `ipsec`, `headroom`, `unmappable`: numbers; `ports`:
 /// local and remote port with a comma between; `included`, `local`, `remote`: bytes;
 /// `packet`: bytes of the pieces, with commas between; more than once for more packets.
 fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
@@ -136,6 +136,7 @@ fn indication(place: usize, arguments: &[&str]) -> Result<Indication, String> {
             "protocol" => indication.protocol = value.parse().map_err(|_| "no protocol")?,
             "flags" => indication.flags = small()?,
             "ipsec" => indication.ipsec = small()?,
+            "unmappable" => indication.unmappable = Some(value.parse().map_err(|_| "no piece")?),
             "ports" => {
                 let (local, remote) = value.split_once(',').ok_or("two ports")?;
                 let port = |text: &str| text.parse().map_err(|_| format!("no port: {text}"));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::imports::{self, Replacement};
 use crate::windows::{self, NtStatus, STATUS_INVALID_HANDLE, STATUS_SUCCESS, Unicode, kernel};
-use crate::{links, memory, opens, processes};
+use crate::{descriptors, links, memory, opens, processes};
 
 /// If this file exists, the kernel is like Windows 7: newer functions are missing.
 const OLD_WINDOWS: &str = r"C:\hone\old-windows";
@@ -19,7 +19,7 @@ static SECURITY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 /// Installs the hooks in the driver that is being loaded.
 pub(crate) fn install() {
     let driver = windows::module(c"hone.sys").expect("the driver loads this");
-    let replacements: [Replacement; 12] = [
+    let replacements: [Replacement; 13] = [
         // Wine does not have these functions, or they do nothing.
         ("PsSetCreateProcessNotifyRoutineEx", processes::set_process_routine as *const c_void),
         ("PsSetLoadImageNotifyRoutine", processes::set_image_routine as *const c_void),
@@ -37,6 +37,8 @@ pub(crate) fn install() {
         ("MmGetSystemRoutineAddress", routine as *const c_void),
         // The stand-in makes requests of its own.
         ("IofCompleteRequest", opens::complete as *const c_void),
+        // A packet's memory is mapped for as long as the driver may read it, or not at all.
+        ("MmMapLockedPagesSpecifyCache", descriptors::map as *const c_void),
         // For the report about the driver's memory.
         ("ExAllocatePoolWithTag", memory::allocate as *const c_void),
         ("ExFreePoolWithTag", memory::free as *const c_void),

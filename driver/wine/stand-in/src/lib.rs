@@ -14,6 +14,7 @@
 
 mod classify;
 mod commands;
+mod descriptors;
 mod engine;
 mod hooks;
 mod imports;

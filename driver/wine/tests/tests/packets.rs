@@ -57,3 +57,22 @@ fn icmp_is_recorded_from_its_ip_header_and_a_tunnels_packet_when_it_has_left_the
         [command(8, 0), command(0, 0), command(8, TUNNEL), command(8, TUNNEL | DETUNNELED), command(14, 0)];
     assert_eq!(recorded(&mut driver, &commands), vec![bytes; 4]);
 }
+
+#[test]
+fn memory_is_mapped_before_it_is_read_and_what_cannot_be_mapped_is_counted() {
+    let Some(mut driver) = driver() else { return };
+    // Three pieces, of which the network stack has mapped the second.
+    let datagram = "123400,350008,0000";
+    let command = |unmappable: &str| {
+        format!("classify 12 protocol=17 local=0a000001 remote=0a000002{unmappable} packet={datagram}")
+    };
+    let commands = ["", " unmappable=0", " unmappable=2", " unmappable=1"].map(command);
+    let recorded = recorded(&mut driver, &commands);
+    assert_eq!(recorded.len(), 2, "what is mapped already cannot fail");
+    for packet in recorded {
+        assert_eq!(packet[20..26], [0x12, 0x34, 0, 0x35, 0, 8]);
+    }
+    let mut probe = driver.probe();
+    let file = probe.open().expect("it is opened");
+    assert_eq!(probe.statistics(file).dropped_by_source.packets, 2);
+}
