@@ -68,12 +68,21 @@ impl<'a> BlockView<'a> {
     /// The correction that the block is, and the connection event that says it; `None` if it is none.
     #[must_use]
     pub fn correction(self) -> Option<(ConnectionEvent<'a>, Correction)> {
-        if self.bytes.len() < MIN_CORRECTION || self.kind() != CONNECTION {
+        if self.bytes.len() < MIN_CORRECTION {
+            return None;
+        }
+        let event = self.connection()?;
+        event.correction.map(|correction| (event, correction))
+    }
+
+    /// The connection event that the block is; `None` if it is none, or not sound.
+    #[must_use]
+    pub fn connection(self) -> Option<ConnectionEvent<'a>> {
+        if self.kind() != CONNECTION {
             return None;
         }
         let dialect = ConnectionEvent::dialect(self.body(), self.order).unwrap_or(Dialect::Narrow);
-        let event = ConnectionEvent::parse(self.body(), self.order, dialect).ok()?;
-        event.correction.map(|correction| (event, correction))
+        ConnectionEvent::parse(self.body(), self.order, dialect).ok()
     }
 }
 

@@ -12,6 +12,8 @@ pub mod parse;
 pub mod read;
 pub mod repair;
 pub mod ring_size;
+#[cfg(target_os = "linux")]
+pub mod run;
 pub mod selection;
 #[cfg(windows)]
 pub mod selftest;
@@ -62,6 +64,9 @@ Environment:
 #[allow(missing_docs, reason = "documentation here would replace the commands' own help")]
 pub enum Command {
     Read(read::ReadArgs),
+    #[cfg(target_os = "linux")]
+    #[command(about = run::ABOUT, long_about = run::LONG_ABOUT, after_long_help = run::NOTES)]
+    Run(read::ReadArgs),
     Show(show::ShowArgs),
     Repair(repair::RepairArgs),
     Top(top::TopArgs),
@@ -78,6 +83,9 @@ pub enum Command {
     Selftest(selftest::SelftestArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    BeginCommand(run::BeginArgs),
 }
 
 impl Cli {
@@ -87,6 +95,8 @@ impl Cli {
         let cli = Self::parse_from(platform::arguments());
         let checked = match &cli.command {
             Command::Read(args) => args.check().and_then(|()| args.selection.check_accounts("read")),
+            #[cfg(target_os = "linux")]
+            Command::Run(args) => run::check(args).and_then(|()| args.selection.check_accounts("run")),
             Command::Top(args) => args.selection.check_accounts("top"),
             Command::Show(args) => args.check(),
             _ => Ok(()),
@@ -113,6 +123,10 @@ fn refusal(command: &str, message: &str) -> clap::Error {
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read::run(args),
+        #[cfg(target_os = "linux")]
+        Command::Run(args) => run::record_command(args),
+        #[cfg(target_os = "linux")]
+        Command::BeginCommand(args) => Ok(run::begin(args)),
         Command::Show(args) => Ok(show::run(args)),
         Command::Repair(args) => repair::run(args),
         Command::Top(args) => top::run(args),

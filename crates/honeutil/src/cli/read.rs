@@ -17,6 +17,8 @@ use hone_engine::SnapLength;
 use super::parse::buffer_size;
 use super::parse::{count, duration, max_files, rotate_size, rotate_time, snap_length};
 use super::refusal;
+#[cfg(target_os = "linux")]
+use super::run::CommandArgs;
 use super::selection::{self, SelectionArgs};
 use super::service_choice::ServiceChoice;
 use crate::messages::{Messages, Progress, print};
@@ -24,6 +26,7 @@ use crate::output::archive::Keep;
 use crate::output::{Output, OutputError, Target};
 use crate::platform::ready::Ready;
 use crate::platform::{self, host, open_source};
+use crate::record::companion::Companion;
 use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::recorder::{Options, Recorder};
@@ -121,6 +124,11 @@ pub struct ReadArgs {
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "FD")]
     pub ready_fd: Option<u32>,
+
+    /// A command to be recorded.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub command: CommandArgs,
 }
 
 /// Where events come from: on Windows, always the driver.
@@ -239,14 +247,33 @@ Examples:
   PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
 
 pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
+    #[cfg(target_os = "linux")]
+    if !args.command.command.is_empty() {
+        return super::run::record_command(args);
+    }
     log(args.verbose);
+    let wanted = Wanted::new(args.snap_length, &args.selection.selection);
+    let mut control = Control::with_signals().context("cannot handle signals")?;
+    record(args, &wanted, &host::name(), &mut control, |_| {}, None)
+}
+
+/// Records. `prefix`: what the names of files in a directory begin with; `opened` is called with the output before anything is
+/// recorded.
+pub(super) fn record(
+    args: &ReadArgs,
+    wanted: &Wanted,
+    prefix: &str,
+    control: &mut Control,
+    opened: impl FnOnce(&mut Output),
+    companion: Option<&mut dyn Companion>,
+) -> anyhow::Result<ExitCode> {
     #[cfg(target_os = "linux")]
     let mut ready = Ready::open(args.ready_fd)?;
     #[cfg(windows)]
     let mut ready = Ready;
-    let mut control = Control::with_signals().context("cannot handle signals")?;
     // Before the sensor, which takes a while to load: a bad path is reported at once.
-    let mut output = Output::open(args.target(), &host::name(), host::now(), &mut control)?;
+    let mut output = Output::open(args.target(), prefix, host::now(), control)?;
+    opened(&mut output);
     let rotation = args.rotation();
     if rotation.is_on() {
         output.require_files()?;
@@ -255,24 +282,28 @@ pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         output.keep(args.keep())?;
     }
     host::raise_priority();
-    let feed =
-        open_source(&args.source, &Wanted::new(args.snap_length, &args.selection.selection), &mut control)?;
+    let feed = open_source(&args.source, wanted, control)?;
     let options =
         Options { snap_length: args.snap_length, duration: args.duration, count: args.count, rotation };
-    let mut progress = Progress::new(!args.quiet);
+    // A command has the terminal and standard output for itself.
+    let is_command = companion.is_some();
+    let mut progress = Progress::new(!args.quiet && !is_command);
     let begun = |name: &str| {
         if !args.quiet {
             let _ = writeln!(Messages, "Recording to {name}");
         }
         ready.tell();
     };
-    let (outcome, tally, result) =
-        Recorder::new(feed, options, &mut output, &mut control, &mut progress).on_begin(begun).run();
+    let mut recorder = Recorder::new(feed, options, &mut output, control, &mut progress).on_begin(begun);
+    if let Some(companion) = companion {
+        recorder = recorder.with(companion);
+    }
+    let (outcome, tally, result) = recorder.run();
     ready.tell_end();
     if args.json {
         let error = result.as_ref().err().map(ToString::to_string);
         let summary = summary_json::render(&outcome, &tally, error.as_deref());
-        if args.target() == Target::Stdout {
+        if is_command || args.target() == Target::Stdout {
             let _ = Messages.write_all(summary.as_bytes());
         } else {
             print(&summary)?;
@@ -328,7 +359,7 @@ impl ReadArgs {
 }
 
 /// Sends messages up to a level of detail to standard error.
-fn log(verbose: u8) {
+pub(super) fn log(verbose: u8) {
     let level = match verbose {
         0 => tracing::Level::WARN,
         1 => tracing::Level::INFO,

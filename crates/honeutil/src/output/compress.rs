@@ -68,7 +68,14 @@ fn fill(mut plain: File, out: &File, wanted: &mut dyn FnMut() -> bool) -> io::Re
             Err(error) => return Err(error),
         }
     }
-    encoder.finish()?.set_permissions(data.permissions())?;
+    let out = encoder.finish()?;
+    out.set_permissions(data.permissions())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, fchown};
+        // Only root can give files away. Others own both anyway.
+        let _ = fchown(out, Some(data.uid()), Some(data.gid()));
+    }
     Ok(true)
 }
 

@@ -20,6 +20,8 @@ use self::archive::{Archive, Finished, Keep, Report, is_full};
 use self::compress::plain_name;
 pub use self::error::OutputError;
 use self::interference::Interference;
+#[cfg(unix)]
+pub use self::regular_file::Owner;
 use self::regular_file::Place;
 use self::sink::{Sink, create_numbered, open_file, standard_output};
 use self::stream::StreamError;
@@ -77,6 +79,9 @@ pub struct Output {
     is_gone: bool,
     /// Whether a warning has reported that the disk is full.
     is_full: bool,
+    /// To whom files are given.
+    #[cfg(unix)]
+    owner: Option<Owner>,
 }
 
 impl Output {
@@ -127,6 +132,8 @@ impl Output {
             looked: Instant::now(),
             is_gone: false,
             is_full: false,
+            #[cfg(unix)]
+            owner: None,
         })
     }
 
@@ -136,6 +143,23 @@ impl Output {
         match (&self.target, &self.sink) {
             (Target::Directory(_) | Target::File(_), Sink::File(_)) => Ok(()),
             _ => Err(OutputError::NotAFile { name: self.name.clone() }),
+        }
+    }
+
+    /// Gives the current file and all later ones to another user. If that is not possible, they stay this user's, and a
+    /// warning says so.
+    #[cfg(unix)]
+    pub fn give_to(&mut self, owner: Owner) {
+        self.owner = Some(owner);
+        self.give();
+    }
+
+    #[cfg(unix)]
+    fn give(&self) {
+        if let (Sink::File(file), Some(owner)) = (&self.sink, self.owner)
+            && let Err(error) = file.give_to(owner)
+        {
+            tracing::warn!("{} stays this user's: {error}", self.name);
         }
     }
 
@@ -290,6 +314,8 @@ impl Output {
         }
         self.name = name;
         self.path = file_names::numbered(&self.base, self.number);
+        #[cfg(unix)]
+        self.give();
         self.files += 1;
         Ok(())
     }

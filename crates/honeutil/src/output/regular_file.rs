@@ -9,6 +9,16 @@ use hone_pcapng::view;
 
 use crate::output::archive::Finished;
 use crate::platform::file::{self, FileId};
+/// A user and a group, to whom files are given.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user's number.
+    pub user: u32,
+    /// The group's number.
+    pub group: u32,
+}
+
 /// The present path of an open file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -82,6 +92,12 @@ impl RegularFile {
     /// How the user can save its content while it has no name, if this is possible.
     pub(crate) fn rescue(&self) -> Option<String> {
         file::rescue(&self.file)
+    }
+
+    /// Makes another user its owner.
+    #[cfg(unix)]
+    pub(crate) fn give_to(&self, owner: Owner) -> io::Result<()> {
+        std::os::unix::fs::fchown(&self.file, Some(owner.user), Some(owner.group))
     }
 
     pub(crate) fn written(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! A recording. The [`recorder`] moves blocks from a [`feed`] to the [`output`](crate::output) until the [`control`]
 //! stops it. It begins the next file when the [`rotation`] requires it. At the end it prints the [`summary`].
 
+pub mod companion;
 pub mod control;
 pub mod error;
 pub mod feed;

@@ -12,6 +12,7 @@ use hone_queue::pace::WAIT;
 
 use crate::messages::Progress;
 use crate::output::Output;
+use crate::record::companion::Companion;
 use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
@@ -66,6 +67,7 @@ pub struct Recorder<'a> {
     started: Instant,
     checked: Instant,
     begun: Option<Begun<'a>>,
+    companion: Option<&'a mut dyn Companion>,
 }
 
 impl<'a> Recorder<'a> {
@@ -96,7 +98,15 @@ impl<'a> Recorder<'a> {
             started: now,
             checked: now,
             begun: None,
+            companion: None,
         }
+    }
+
+    /// Shows everything that is written to `companion`, which also ends the recording.
+    #[must_use]
+    pub fn with(mut self, companion: &'a mut dyn Companion) -> Self {
+        self.companion = Some(companion);
+        self
     }
 
     /// Calls `begun` with the output's name once everything that happens is recorded and the output takes it.
@@ -156,11 +166,17 @@ impl<'a> Recorder<'a> {
         self.drain()?;
         if let Some(begun) = self.begun.take() {
             begun(self.output.name());
+            if let Some(companion) = &mut self.companion {
+                companion.begun();
+            }
         }
         self.rotation.begin(self.output.file_bytes());
         while self.control.stopping().is_none() {
             if self.remaining() == Some(0) {
                 return Ok(());
+            }
+            if self.companion.as_mut().is_some_and(|companion| companion.is_over()) {
+                break;
             }
             self.step(self.rotation.wait_at_most(self.control.wait_at_most(WAIT)))?;
             let asked = self.control.take_restart();
@@ -304,6 +320,9 @@ impl<'a> Recorder<'a> {
         // If a write failed, the tally counts only what is in the file.
         let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
         self.tally.add(&self.buffer[..kept]);
+        if let Some(companion) = &mut self.companion {
+            companion.note(&self.buffer[..kept]);
+        }
         written?;
         self.buffer.copy_within(whole..self.filled, 0);
         self.filled -= whole;

@@ -1,6 +1,7 @@
 //! Linux: honed or the sensor as the source of a recording, honed installed and started, signals, files, terminals.
 
 pub(crate) mod accounts;
+pub mod command;
 pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;

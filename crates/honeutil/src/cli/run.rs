@@ -1,0 +1,216 @@
+//! `honeutil run`: records what a command and its descendants send and receive.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use hone_select::{Selection, Word};
+
+use super::parse::duration;
+use super::{read, refusal};
+use crate::messages::Messages;
+use crate::output::Owner;
+use crate::platform::command::{self, Held};
+use crate::platform::signals;
+use crate::record::companion::{Companion, Family};
+use crate::record::control::Control;
+use crate::record::wanted::Wanted;
+
+/// How long open connections are waited for, unless said otherwise.
+const LINGER: Duration = Duration::from_secs(5);
+/// Exit status if nothing could be recorded, and the command was not started; as of env(1) and timeout(1).
+const NOT_RECORDED: u8 = 125;
+/// How often it is looked whether the command has ended, once nothing is recorded any more.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The command.
+#[derive(Debug, Default, clap::Args)]
+pub struct CommandArgs {
+    /// How long to wait, when all processes have ended, for connections that are still open [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "command", help_heading = "Command")]
+    pub linger: Option<Duration>,
+
+    /// Run the command as root, also if sudo was called by another user
+    #[arg(long, requires = "command", help_heading = "Command")]
+    pub as_root: bool,
+
+    /// Record this command, with its arguments, and its descendants
+    #[arg(last = true, value_name = "COMMAND", help_heading = "Command")]
+    pub command: Vec<OsString>,
+}
+
+/// What `run` does, above its options, which are those of `read`.
+pub(super) const ABOUT: &str = "Record what a command and its descendants send and receive";
+/// The same for the long help.
+pub(super) const LONG_ABOUT: &str = "\
+Record what a command and its descendants send and receive
+
+From the first packet to the last: the recording begins before the command does. It ends when the command, all its \
+descendants and their connections have ended.";
+
+/// Below the help.
+pub(super) const NOTES: &str = "\
+Command:
+  It runs as the user who called sudo, with that user's HOME, and has the
+  terminal and standard output for itself. Files are that user's, and are named
+  by the command: curl_20261127_120000.pcapng. They hold packets of the command
+  and of every process that descends from it, also of daemons whose parents have
+  ended. --not-name, --port and so on select among these.
+
+Signals:
+  TERM, HUP, USR1, USR2, INT and QUIT are passed on to the command; INT and QUIT
+  are not if the terminal has sent them to the command already (Ctrl-C). Once
+  the command has ended, INT or TERM ends the recording, if descendants still
+  run.
+
+Exit status:
+  that of the command; 128 and the signal's number, if a signal ended it
+  1    the command succeeded, and the recording failed
+  2    the command line is wrong; nothing was started
+  125  nothing can be recorded; the command was not started
+  126  the command cannot be executed
+  127  there is no such command
+
+Examples:
+  sudo honeutil run -- curl https://example.com/
+  sudo honeutil run -w build.pcapng -- make
+  sudo honeutil run --not-port 53 -- git clone https://example.com/hone.git";
+
+/// Refuses options that make no sense together.
+pub(super) fn check(args: &read::ReadArgs) -> Result<(), clap::Error> {
+    if args.command.command.is_empty() {
+        return Err(refusal("run", "name a command, behind --: honeutil run -- COMMAND"));
+    }
+    args.check()
+}
+
+/// Runs and records the command that the options name.
+pub(super) fn record_command(args: &read::ReadArgs) -> anyhow::Result<ExitCode> {
+    read::log(args.verbose);
+    let line = &args.command.command;
+    let program = line.first().context("a command has a name")?;
+    if let Err(error) = command::look_up(program) {
+        let _ = writeln!(Messages, "honeutil: {error}");
+        return Ok(ExitCode::from(error.status));
+    }
+    match prepared(args) {
+        Ok((mut followed, wanted, owner)) => {
+            let prefix = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
+            let mut control = Control::new();
+            let recorded = read::record(
+                args,
+                &wanted,
+                &prefix,
+                &mut control,
+                |output| owner.into_iter().for_each(|owner| output.give_to(owner)),
+                Some(&mut followed),
+            );
+            Ok(followed.finish(recorded))
+        }
+        Err(error) => Ok(not_recorded(&error)),
+    }
+}
+
+fn not_recorded(error: &anyhow::Error) -> ExitCode {
+    let _ = writeln!(Messages, "honeutil: {error:#}. The command was not started");
+    ExitCode::from(NOT_RECORDED)
+}
+
+/// Makes the command's process, which waits, and the selection of it.
+fn prepared(args: &read::ReadArgs) -> anyhow::Result<(Followed, Wanted, Option<Owner>)> {
+    let asked = &args.selection.selection;
+    if asked.children()
+        || asked.conditions().any(|condition| condition.word.is_of_process() && !condition.is_negated)
+    {
+        bail!(
+            "a command is selected with its descendants: only words about packets, and --not-... about processes, can be added"
+        );
+    }
+    signals::ignore_file_size_signal().context("cannot handle signals")?;
+    let user = if args.command.as_root { None } else { command::caller()? };
+    let held = Held::start(&args.command.command, user.as_ref())?;
+    let mut text = Vec::new();
+    asked.to_text(&mut text)?;
+    let mut selection = Selection::parse(&text)?;
+    selection.add(Word::Pid, false, &held.pid().to_string())?;
+    selection.set_children(true);
+    let owner = user.map(|user| Owner { user: user.uid.as_raw(), group: user.gid.as_raw() });
+    let family = Family::of(held.pid(), args.command.linger.unwrap_or(LINGER));
+    let wanted = Wanted::new(args.snap_length, &selection);
+    Ok((Followed { held, family, has_begun: false }, wanted, owner))
+}
+
+/// The command that is recorded.
+struct Followed {
+    held: Held,
+    family: Family,
+    has_begun: bool,
+}
+
+impl Followed {
+    /// The exit status. Waits for the command, if the recording has ended before it.
+    fn finish(mut self, recorded: anyhow::Result<ExitCode>) -> ExitCode {
+        let status = match recorded {
+            Err(error) if !self.has_begun => return not_recorded(&error),
+            Err(error) => {
+                let _ = writeln!(Messages, "honeutil: {error:#}");
+                ExitCode::FAILURE
+            }
+            Ok(status) => status,
+        };
+        let ended = loop {
+            self.held.pass_on();
+            match self.held.ended() {
+                Some(ended) => break ended,
+                None => std::thread::sleep(LOOK_EVERY),
+            }
+        };
+        match ended.status() {
+            0 => status,
+            other => ExitCode::from(other),
+        }
+    }
+}
+
+impl Companion for Followed {
+    fn begun(&mut self) {
+        self.has_begun = true;
+        if let Err(error) = self.held.go_on() {
+            tracing::warn!("cannot let the command begin: {error}");
+        }
+    }
+
+    fn note(&mut self, blocks: &[u8]) {
+        self.family.note(blocks);
+    }
+
+    fn is_over(&mut self) -> bool {
+        let is_asked = self.held.pass_on();
+        let has_ended = self.held.ended().is_some();
+        let exists = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
+        has_ended && (is_asked || self.family.is_gone(exists))
+    }
+}
+
+/// Hidden: become a command, once continued.
+#[derive(Debug, clap::Args)]
+pub struct BeginArgs {
+    /// The recorder.
+    #[arg(long)]
+    parent: u32,
+    /// As whom.
+    #[arg(long)]
+    user: Option<u32>,
+    /// The command.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+pub(super) fn begin(args: &BeginArgs) -> ExitCode {
+    let error = command::become_command(args.parent, args.user, &args.command);
+    let _ = writeln!(Messages, "honeutil: {error}");
+    ExitCode::from(error.status)
+}
