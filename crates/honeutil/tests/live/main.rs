@@ -33,6 +33,7 @@ mod opening;
 mod order;
 mod programs;
 mod ready;
+mod run;
 mod selection;
 mod taken;
 mod top;

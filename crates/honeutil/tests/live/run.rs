@@ -1,0 +1,205 @@
+//! `honeutil run`: a command and its descendants, from the first packet to the last.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use hone_testing::{Guarded, run, wait_for};
+use rustix::process::Signal;
+
+use crate::files::datagrams;
+use crate::guard::ready;
+use crate::network::{End, Network};
+use crate::packet::Ip;
+use crate::recorder::{HONEUTIL, directory, recorded};
+use crate::recording::{Direction, Recording};
+use crate::service::Service;
+use crate::traffic::{Traffic, generator};
+
+/// `honeutil run` with these options, in this folder.
+fn recorder(place: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(HONEUTIL);
+    command.arg("run").args(options).arg("--").current_dir(place).stdin(Stdio::null()).env_remove("SUDO_UID");
+    command
+}
+
+/// Appends what runs in one end of the network.
+fn within(command: &mut Command, network: &Network, end: End, script: &str) {
+    let inner = network.command(end, "sh");
+    command.arg(inner.get_program()).args(inner.get_args()).args(["-c", script]);
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The one recording in a folder.
+fn only(place: &Path) -> PathBuf {
+    let files = recorded(place);
+    let [file] = files.as_slice() else { panic!("not one file: {files:?}") };
+    file.clone()
+}
+
+/// A daemon by double fork with a session of its own, a chain of execs, and the command itself, which ends first.
+#[test]
+fn descendants_are_recorded_whole_whoever_their_parents_were() {
+    if !ready(&["sh", "setsid", "nsenter"]) {
+        return;
+    }
+    let service = Service::start();
+    let socket = format!("--socket={}", service.socket());
+    for way in ["--local", &socket] {
+        let (network, place) = (Network::new(), directory());
+        let (server, address) =
+            Traffic::server(&network, End::B, &format!("udp-server {}:0 150 echo", network.v4(End::B)));
+        let client = format!(
+            "{} udp-client {}:0 {address} 50 100 connected",
+            generator().display(),
+            network.v4(End::A)
+        );
+        let script = format!(
+            "{client}; (setsid sh -c 'sleep 0.3; exec sh -c \"exec {client}\"' </dev/null >/dev/null 2>&1 &); \
+             sh -c 'exec {client}'; exit 3"
+        );
+        let mut command = recorder(place.path(), &[way]);
+        within(&mut command, &network, End::A, &script);
+        let noise = datagrams(&network, 50, 100);
+        let Output { status, stderr, .. } = command.output().expect("it starts");
+        assert_eq!(status.code(), Some(3), "{way}: {}", text(&stderr));
+        noise.into_iter().for_each(|traffic| drop(traffic.finish()));
+        server.finish();
+
+        let file = only(place.path());
+        let name = file.file_name().expect("it has a name").to_string_lossy().into_owned();
+        assert!(name.starts_with("nsenter_"), "{name}");
+        let recording = Recording::read(&file);
+        let own = |data: &[u8]| Ip::parse(data).is_some_and(|ip| network.has(ip.source));
+        let packets: Vec<_> = recording.packets().collect();
+        assert_eq!(packets.len(), 300, "three clients with 50 datagrams and their echoes: {way}");
+        assert!(packets.iter().all(|packet| own(&packet.data)));
+        for packet in packets.iter().filter(|packet| packet.direction == Direction::Outbound) {
+            let payload = Ip::parse(&packet.data).map(|ip| text(ip.payload())).unwrap_or_default();
+            let sender =
+                payload.strip_prefix("hone pid=").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            assert!(
+                sender.is_some() && packet.process == sender,
+                "{way}: {payload:?} of {:?}",
+                packet.process
+            );
+        }
+        let pids: HashSet<_> = packets.iter().map(|packet| packet.process).collect();
+        assert_eq!(pids.len(), 3, "{pids:?}");
+    }
+}
+
+#[test]
+fn signals_and_the_status_are_the_commands() {
+    if !ready(&["sh"]) {
+        return;
+    }
+    let place = directory();
+    let mut command = recorder(place.path(), &["--local"]);
+    command.args(["sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done"]);
+    let said = place.path().join("said");
+    command.stdout(File::create(&said).expect("the directory is ours")).stderr(Stdio::null());
+    let mut honeutil = Guarded::spawn(&mut command);
+    wait_for("the command runs", || {
+        assert_eq!(honeutil.ended(), None);
+        (std::fs::read_to_string(&said).ok()? == "ready\n").then_some(())
+    });
+    honeutil.signal(Signal::TERM);
+    assert_eq!(honeutil.wait("the command ends").code(), Some(9));
+    Recording::read(&only(place.path()));
+    let killed = recorder(place.path(), &["--local", "-q"])
+        .args(["sh", "-c", "kill -9 $$"])
+        .output()
+        .expect("it starts");
+    assert_eq!((killed.status.code(), text(&killed.stderr)), (Some(137), String::new()));
+}
+
+#[test]
+fn what_cannot_be_run_or_recorded_is_said_and_leaves_nothing() {
+    if !ready(&["sh"]) {
+        return;
+    }
+    let place = directory();
+    std::fs::write(place.path().join("plain"), "text").expect("the directory is ours");
+    let cases: [(&[&str], &[&str], i32, &str); 6] = [
+        (&["--local"], &["no-such-command"], 127, "no-such-command: command not found; nothing is recorded"),
+        (&["--local"], &["./plain"], 126, "./plain: it cannot be executed; nothing is recorded"),
+        (&["--socket", "/nowhere/hone.sock"], &["touch", "ran"], 125, "The command was not started"),
+        (&["--local", "--name", "x"], &["touch", "ran"], 125, "only words about packets"),
+        (&["--local", "-w", "/nowhere/x"], &["touch", "ran"], 125, "cannot open /nowhere/x"),
+        (&["--local"], &[], 2, "name a command"),
+    ];
+    for (options, line, status, message) in cases {
+        let output = recorder(place.path(), options).args(line).output().expect("it starts");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{options:?} {line:?}: {said}");
+        assert!(said.contains(message), "{said}");
+        assert!(
+            recorded(place.path()).is_empty() && !place.path().join("ran").exists(),
+            "{options:?} {line:?}"
+        );
+    }
+    let same = Command::new(HONEUTIL).args(["read", "--", "no-such-command"]).output().expect("it starts");
+    assert_eq!(same.status.code(), Some(127));
+}
+
+#[test]
+fn through_sudo_the_command_and_its_files_are_the_callers() {
+    if !ready(&["sh", "id"]) {
+        return;
+    }
+    let place = directory();
+    let script = "id -u; id -g; echo $HOME; grep CapEff /proc/self/status";
+    for (options, expected) in [(&["--local"][..], 65_534), (&["--local", "--as-root"], 0)] {
+        let mut command = recorder(place.path(), options);
+        let output = command.env("SUDO_UID", "65534").args(["sh", "-c", script]).output().expect("it starts");
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(said.lines().next(), Some(expected.to_string().as_str()), "{said}");
+        assert_eq!(said.contains("CapEff:\t0000000000000000"), expected != 0, "{said}");
+        let file = only(place.path());
+        assert_eq!(file.metadata().expect("it is there").uid(), expected);
+        std::fs::remove_file(file).expect("it is ours");
+    }
+    let stranger = recorder(place.path(), &["--local"])
+        .env("SUDO_UID", "4000000000")
+        .arg("true")
+        .output()
+        .expect("it starts");
+    assert_eq!(stranger.status.code(), Some(125));
+    assert!(text(&stranger.stderr).contains("there is no user 4000000000"), "{}", text(&stranger.stderr));
+    let help = run(Command::new(HONEUTIL).args(["run", "--help"]));
+    assert!(help.contains("there is no such command") && !help.contains("begin-command"), "{help}");
+}
+
+/// A recorder that is killed leaves no process behind that waits for ever.
+#[test]
+fn a_recorder_that_is_killed_early_takes_the_waiting_process_with_it() {
+    if !ready(&["mkfifo"]) {
+        return;
+    }
+    let place = directory();
+    run(Command::new("mkfifo").arg(place.path().join("pipe")));
+    // Nobody opens the pipe, so the recording does not begin.
+    let mut command = recorder(place.path(), &["--local", "-w", "pipe"]);
+    let mut honeutil =
+        Guarded::spawn(command.args(["touch", "ran"]).stdout(Stdio::null()).stderr(Stdio::null()));
+    let children = format!("/proc/{0}/task/{0}/children", honeutil.pid());
+    let child = wait_for("the process waits", || {
+        let child = std::fs::read_to_string(&children).ok()?.trim().to_owned();
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
+        state.contains(") T ").then_some(child)
+    });
+    honeutil.signal(Signal::KILL);
+    honeutil.wait("it is killed");
+    wait_for("the process is gone", || {
+        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    });
+    assert!(!place.path().join("ran").exists());
+}
