@@ -65,7 +65,7 @@ Environment:
 pub enum Command {
     Read(read::ReadArgs),
     #[cfg(target_os = "linux")]
-    #[command(about = run::ABOUT, long_about = run::LONG_ABOUT, after_long_help = run::NOTES)]
+    #[command(about = run::ABOUT, long_about = run::LONG_ABOUT, after_long_help = format!("{}\n\n{}", selection::NOTES, run::NOTES))]
     Run(read::ReadArgs),
     Show(show::ShowArgs),
     Repair(repair::RepairArgs),
@@ -182,7 +182,7 @@ mod tests {
                 selecting_commands.push(command.get_name());
             }
         }
-        assert_eq!(selecting_commands, ["read", "show", "top"]);
+        assert_eq!(selecting_commands, ["read", "run", "show", "top"]);
     }
 
     #[test]
