@@ -72,7 +72,9 @@ fn help(word: Word) -> (&'static str, &'static str, &'static str) {
         Word::User => ("USER", "Select processes of this user, by name, number or security identifier", ""),
         Word::Group => ("GROUP", "Select processes of this group, by name or number", ""),
         Word::Container => ("ID", "Select processes in containers whose id or name begins with this", ""),
-        Word::Unit => ("UNIT", "Select processes in this systemd unit, such as ssh.service, or just ssh", ""),
+        Word::Unit => {
+            ("UNIT", "Select processes in this unit of a service, such as ssh.service, or just ssh", "")
+        }
         Word::Conn => ("ID", "Select the connection with this id", ""),
         Word::Port => ("PORT", "Select packets from or to this port", ""),
         Word::Host => ("HOST", "Select packets from or to this address or network (ADDRESS/BITS)", ""),

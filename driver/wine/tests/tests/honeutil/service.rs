@@ -195,9 +195,18 @@ fn help_speaks_of_windows() {
     ] {
         let arguments = if command.is_empty() { vec!["--help"] } else { vec![command, "--help"] };
         let help = driver.run_honeutil(&arguments).silently();
-        for word in
-            ["honed", "SIG", "systemd", "root", "sudo", "--socket", "--local", "kernel buffer", "/etc"]
-        {
+        for word in [
+            "honed",
+            "SIG",
+            "systemd",
+            "root",
+            "sudo",
+            "--socket",
+            "--local\n",
+            "--local ",
+            "kernel buffer",
+            "/etc",
+        ] {
             assert!(!help.contains(word), "{command} --help has {word:?}: {help}");
         }
     }
