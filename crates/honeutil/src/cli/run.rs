@@ -203,14 +203,14 @@ pub struct BeginArgs {
     parent: u32,
     /// As whom.
     #[arg(long)]
-    user: Option<u32>,
+    as_user: Option<u32>,
     /// The command.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
 
 pub(super) fn begin(args: &BeginArgs) -> ExitCode {
-    let error = command::become_command(args.parent, args.user, &args.command);
+    let error = command::become_command(args.parent, args.as_user, &args.command);
     let _ = writeln!(Messages, "honeutil: {error}");
     ExitCode::from(error.status)
 }

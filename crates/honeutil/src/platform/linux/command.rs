@@ -115,7 +115,7 @@ impl Held {
         let mut starter = Command::new("/proc/self/exe");
         starter.arg("begin-command").arg("--parent").arg(getpid().as_raw_nonzero().to_string());
         if let Some(user) = user {
-            starter.arg("--user").arg(user.uid.to_string());
+            starter.arg("--as-user").arg(user.uid.to_string());
         }
         let child = starter.arg("--").args(command).spawn().context("cannot start the command's process")?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
