@@ -9,10 +9,12 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod cut;
 pub mod messages;
 pub mod output;
 pub mod platform;
 pub mod record;
+pub mod reduce;
 pub mod repair;
 #[cfg(any(windows, test))]
 mod selftest;

@@ -5,7 +5,9 @@ use std::path::{Component, Path};
 use std::rc::Rc;
 
 use hone_packet::Headers;
+use hone_pcapng::{Block, Reader};
 use hone_select::{Expression, Mark, PacketView, ProcessView, Selection};
+use honeutil::cut::fuzzing::cut;
 use honeutil::platform::fuzzing::{listed_sockets, manifest};
 use honeutil::show::fuzzing::{contents, show};
 
@@ -30,6 +32,28 @@ pub fn show_stream(input: &[u8]) {
         let object = serde_json::from_str::<serde_json::Value>(object);
         assert!(object.is_ok_and(|object| object.is_object()), "{}", whole.objects);
     }
+}
+
+/// The first byte chooses what is written besides the packets, the second one the selection. The rest is a recording. The
+/// cut must be a recording with exactly the selected packets, if its sections can be one.
+pub fn cut_stream(input: &[u8]) {
+    let Some((&[how, selection], stream)) = input.split_first_chunk() else { return };
+    let selection = SELECTIONS[usize::from(selection) % SELECTIONS.len()];
+    let selection = &Rc::new(Selection::parse(selection.as_bytes()).expect("it is sound"));
+    let (bytes, packets) = cut(stream, selection, how & 1 != 0, how & 2 != 0);
+    if how & 2 != 0 {
+        return;
+    }
+    let mut reader = Reader::new();
+    reader.feed(&bytes).expect("there is memory");
+    let mut found = Vec::new();
+    while let Some(item) = reader.next_block().expect("the cut is sound") {
+        if matches!(item.block, Block::Packet(_) | Block::ObsoletePacket(_) | Block::SimplePacket(_)) {
+            found.push(item.raw.to_vec());
+        }
+    }
+    reader.finish().expect("the cut is whole");
+    assert_eq!(found, packets);
 }
 
 /// A file that may be compressed. Plain data must come out unchanged; compressed data is read up to a limit.

@@ -23,8 +23,8 @@ pub mod seeds;
 pub use api::api_request;
 pub use engine::engine_events;
 pub use files::{
-    configuration, filter_expression, local_files, option_values, selection_text, show_compressed,
-    show_stream,
+    configuration, cut_stream, filter_expression, local_files, option_values, selection_text,
+    show_compressed, show_stream,
 };
 pub use frames::{client_frames, server_frames, server_session};
 pub use kernel::kernel_records;
@@ -35,12 +35,13 @@ pub use pcapng::pcapng_reader;
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All targets. Their names are those in `testing/fuzz/fuzz_targets`.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("pcapng_reader", pcapng_reader, seeds::pcapng_reader),
     ("api_request", api_request, seeds::api_request),
     ("engine_events", engine_events, seeds::engine_events),
     ("packet_checksums", packet_checksums, seeds::packet_checksums),
     ("show_stream", show_stream, seeds::show_stream),
+    ("cut_stream", cut_stream, seeds::show_stream),
     ("show_compressed", show_compressed, seeds::show_compressed),
     ("filter_expression", filter_expression, seeds::filter_expression),
     ("selection_text", selection_text, seeds::selection_text),

@@ -37,6 +37,7 @@ targets! {
     engine_events: 10_000,
     packet_checksums: 20_000,
     show_stream: 2_000,
+    cut_stream: 2_000,
     show_compressed: 2_000,
     filter_expression: 20_000,
     selection_text: 20_000,

@@ -1,17 +1,19 @@
 //! `honeutil show`: shows recordings as text or JSON.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::refusal;
 use super::selection::{self, SelectionArgs};
+use crate::cut::{Counts, Cut, CutError, CutFile, FileError};
 use crate::messages::Messages;
 use crate::show::input::Input;
 use crate::show::time::{self, Span};
 use crate::show::{Show, ShowError};
+use crate::text::{counted, thousands};
 
-/// Show recordings as text or JSON, one event a line
+/// Show recordings as text or JSON, one event a line, or cut packets out of them
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = format!("{}\n\n{NOTES}{EXAMPLES}", selection::NOTES))]
 pub struct ShowArgs {
@@ -43,6 +45,18 @@ pub struct ShowArgs {
     /// Show times as the local clock shows them, with their offset from UTC; JSON stays in UTC
     #[arg(long)]
     pub local_time: bool,
+
+    /// Write what is selected as a recording to OUT, compressed if it ends with .zst or .gz; - is standard output
+    ///
+    /// Nothing is shown. OUT must not exist yet. Its packets are those that would be shown, each after its process, the
+    /// ancestors of this, and its connection. Several recordings are joined: each host's packets are ordered by time, and
+    /// hosts are kept apart as sections. Standard error says how much was written.
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["json", "local_time"])]
+    pub write: Option<PathBuf>,
+
+    /// Write all events of processes and connections, not only those of packets that are written
+    #[arg(long, requires = "write", conflicts_with_all = ["json", "local_time"])]
+    pub all_events: bool,
 
     /// What is shown.
     #[command(flatten)]
@@ -84,12 +98,20 @@ Corrections:
   their order, in one command. A pipe and standard input are read once: their
   packets are shown as they were recorded, and the corrections after them.
 
+Writing (-w):
+  A packet is written after its process, with its ancestors, and its connection,
+  so that the file can be used alone. Later events of these are written, too.
+  Statistics change to those of the file; everything else stays as it is.
+  Several files are joined: sections are ordered by time; those of one host that
+  overlap become one; hosts stay apart. OUT gets its name when it is complete.
+
 Exit status:
   0    everything was shown
   1    something could not be read to its end; standard error says what, where
        and why. Everything before that place was shown. Without a message: the
        reader of the pipe closed it. `honeutil repair` keeps the whole blocks
        of a file with a torn end.
+       With -w, also: OUT exists, or cannot be written.
   2    the command line is wrong
   130  a second Ctrl-C; the first one, while a pipe is read, is left to the
        writer, which then ends the stream";
@@ -103,6 +125,7 @@ Examples:
   honeutil show --name curl --port 443 *.pcapng.zst
   honeutil show --filter 'udp port 53' web.pcapng
   honeutil show --json web.pcapng | jq -r .process.executable
+  honeutil show --name curl --children -w curl.pcapng.zst web.pcapng
   honeutil read -w - | honeutil show --user alice";
 
 /// Below the notes.
@@ -114,6 +137,7 @@ Examples:
   honeutil show --name curl.exe --port 443 a.pcapng.zst b.pcapng.zst
   honeutil show --filter \"udp port 53\" web.pcapng
   honeutil show --json web.pcapng > web.json
+  honeutil show --name curl.exe --children -w curl.pcapng.zst web.pcapng
   honeutil read -w - | honeutil show --host 192.0.2.0/24
   PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
 
@@ -123,6 +147,9 @@ pub(super) fn run(args: &ShowArgs) -> ExitCode {
         inputs.push(Input::Stdin);
     }
     let span = Span { from: args.from, to: args.to };
+    if let Some(out) = &args.write {
+        return cut(args, &inputs, span, out);
+    }
     let mut show = Show::new(&args.selection.selection, args.json, io::stdout().lock()).within(span);
     if args.local_time {
         show = show.in_local_time();
@@ -133,13 +160,7 @@ pub(super) fn run(args: &ShowArgs) -> ExitCode {
         if let Err(error) = show.show(input) {
             status = ExitCode::FAILURE;
             if !matches!(error, ShowError::Closed) {
-                let remedy = match input {
-                    Input::File(_) if error.is_of_torn_file() => {
-                        ". What comes before is shown; `honeutil repair FILE` writes a file of what is whole"
-                    }
-                    _ => "",
-                };
-                let _ = writeln!(Messages, "honeutil: {error}{remedy}");
+                report(input, &error, "shown");
             }
             if !error.is_of_input() {
                 break;
@@ -147,4 +168,69 @@ pub(super) fn run(args: &ShowArgs) -> ExitCode {
         }
     }
     status
+}
+
+/// Writes what is selected as a recording.
+fn cut(args: &ShowArgs, inputs: &[Input], span: Span, out: &Path) -> ExitCode {
+    let mut status = ExitCode::SUCCESS;
+    let failed = |input: &Input, error: &ShowError| {
+        status = ExitCode::FAILURE;
+        report(input, error, "written");
+    };
+    let counts = CutFile::create(out).map_err(CutError::from).and_then(|file| {
+        let name = file.name().to_owned();
+        let cut = Cut::new(inputs, &args.selection.selection, span, args.all_events, file);
+        cut.run(failed).map(|counts| (counts, name))
+    });
+    match counts {
+        Ok((counts, name)) if counts.sections == 0 => {
+            let _ = writeln!(Messages, "honeutil: there is nothing to write: {name} was not made");
+            return ExitCode::FAILURE;
+        }
+        Ok((counts, name)) => {
+            let _ = writeln!(Messages, "{}: {name}", summary(&counts));
+            if counts.incomplete > 0 {
+                let _ = writeln!(
+                    Messages,
+                    "honeutil: {} without their process or connection: there was no room to remember it until then; \
+                     cut a shorter recording, or use --all-events",
+                    counted(counts.incomplete, "packet")
+                );
+            }
+        }
+        Err(CutError::File(FileError::Closed { .. })) => return ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(Messages, "honeutil: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    status
+}
+
+/// How much was written.
+fn summary(counts: &Counts) -> String {
+    if counts.written == 0 {
+        return format!("No packet is selected of {}", thousands(counts.packets));
+    }
+    format!(
+        "{} of {}, {}, {}",
+        thousands(counts.written),
+        counted(counts.packets, "packet"),
+        match counts.processes {
+            1 => "1 process".to_owned(),
+            several => format!("{} processes", thousands(several)),
+        },
+        counted(counts.connections, "connection")
+    )
+}
+
+/// Reports that an input was not `done` to its end.
+fn report(input: &Input, error: &ShowError, done: &str) {
+    let remedy = match input {
+        Input::File(_) if error.is_of_torn_file() => {
+            format!(". What comes before is {done}; `honeutil repair FILE` writes a file of what is whole")
+        }
+        _ => String::new(),
+    };
+    let _ = writeln!(Messages, "honeutil: {error}{remedy}");
 }

@@ -121,6 +121,11 @@ impl Reader {
         self.buffer.extend_from_slice(chunk);
     }
 
+    /// The file's link type, once its header was read.
+    pub(crate) fn link_type(&self) -> Option<u32> {
+        self.header.map(|header| header.link_type)
+    }
+
     /// The next complete packet; `None` until more bytes are fed.
     pub(crate) fn next_packet(&mut self) -> Result<Option<Record<'_>>, ClassicError> {
         let Some(header) = self.header()? else { return Ok(None) };

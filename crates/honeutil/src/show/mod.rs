@@ -8,11 +8,12 @@
 
 pub mod classic_pcap;
 mod community_id;
-mod corrections;
-mod error;
-mod event;
+pub(crate) mod corrections;
+pub(crate) mod error;
+pub(crate) mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+pub(crate) mod host;
 pub mod input;
 mod json;
 mod line;
@@ -28,7 +29,7 @@ use hone_select::Selection;
 
 use self::corrections::Corrections;
 pub use self::error::ShowError;
-use self::event::{Event, Shown};
+use self::event::{Event, Packet, Shown};
 use self::input::Input;
 use self::json::Objects;
 use self::line::Lines;
@@ -37,9 +38,9 @@ use self::time::Span;
 use crate::messages::Messages;
 
 /// How many bytes are read at once.
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// How many bytes are collected before they are written.
-const OUT_BYTES: usize = 64 << 10;
+pub(crate) const OUT_BYTES: usize = 64 << 10;
 /// Most link types of an input for which a message reports that they are not decoded.
 const MAX_NOTES: usize = 16;
 
@@ -106,14 +107,7 @@ impl<W: Write> Show<W> {
                 self.collect_from(bytes);
             }
         }
-        if self.corrections.left_out() > 0 {
-            let _ = writeln!(
-                Messages,
-                "honeutil: there is no room for {} of the corrections: their packets are shown as they were recorded; \
-                 show fewer files at once",
-                self.corrections.left_out()
-            );
-        }
+        self.corrections.report_left_out();
         self.corrections.begin(0);
     }
 
@@ -154,8 +148,7 @@ impl<W: Write> Show<W> {
 
     fn stream(&mut self, mut bytes: impl Read, name: &str) -> Result<(), ShowError> {
         let mut stream = Stream::new(&self.selection);
-        let mut notes =
-            Notes { name, link_types: Vec::new(), no_processes: !self.selection.needs_processes() };
+        let mut notes = Notes::new(name, &self.selection);
         let mut chunk = std::mem::take(&mut self.chunk);
         let mut offset = 0;
         let ended = loop {
@@ -188,13 +181,9 @@ impl<W: Write> Show<W> {
     }
 
     /// Writes an event, if it is selected.
-    fn event(&mut self, shown: Shown<'_>, notes: &mut Notes<'_>) -> Result<(), ShowError> {
+    fn event(&mut self, shown: Shown<'_>, notes: &mut Notes) -> Result<(), ShowError> {
         let shown = &self.corrections.apply(shown);
-        if let Event::Packet(packet) = &shown.event
-            && packet.undecoded
-        {
-            notes.undecoded(packet.link_type);
-        }
+        notes.of(shown);
         if !(shown.is_selected(&self.selection) && self.span.contains(shown.nanos)) {
             return Ok(());
         }
@@ -225,16 +214,22 @@ impl From<StreamError> for Stop {
 }
 
 /// Messages about an input on standard error. Each is printed once.
-struct Notes<'a> {
-    name: &'a str,
+pub(crate) struct Notes {
+    name: String,
     /// Link types that were already reported as not decoded.
     link_types: Vec<u32>,
     /// Whether it was reported that the input has no processes, or this does not matter.
     no_processes: bool,
 }
 
-impl Notes<'_> {
-    fn no_processes(&mut self) {
+impl Notes {
+    /// About the input of this name.
+    pub(crate) fn new(name: &str, selection: &Selection) -> Self {
+        Self { name: name.to_owned(), link_types: Vec::new(), no_processes: !selection.needs_processes() }
+    }
+
+    /// The input is a libpcap file.
+    pub(crate) fn no_processes(&mut self) {
         if !std::mem::replace(&mut self.no_processes, true) {
             let _ = writeln!(
                 Messages,
@@ -245,7 +240,9 @@ impl Notes<'_> {
         }
     }
 
-    fn undecoded(&mut self, link_type: u32) {
+    /// A packet may be of a link type that is not decoded.
+    pub(crate) fn of(&mut self, shown: &Shown<'_>) {
+        let Event::Packet(Packet { undecoded: true, link_type, .. }) = shown.event else { return };
         if self.link_types.len() < MAX_NOTES && !self.link_types.contains(&link_type) {
             self.link_types.push(link_type);
             let _ = writeln!(

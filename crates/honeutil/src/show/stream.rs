@@ -58,6 +58,13 @@ impl fmt::Display for Foreign {
 
 impl std::error::Error for Foreign {}
 
+/// What an event was made of.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    Block(&'a Item<'a>),
+    Record(classic_pcap::Record<'a>),
+}
+
 /// A stream in one of the formats, or in none yet: its first four bytes say which.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -117,29 +124,42 @@ impl Stream {
         &mut self,
         mut sink: impl FnMut(Shown<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        match self {
-            Self::Undecided(..) => {}
-            Self::Blocks(reader, section) => {
-                while let Some(item) = reader.next_block().map_err(StreamError::Blocks)? {
-                    if let Some(shown) = section.event(&item) {
-                        sink(shown)?;
-                    }
-                }
-            }
-            Self::Classic(reader, frames) => {
-                while let Some(record) = reader.next_packet().map_err(StreamError::Classic)? {
-                    *frames += 1;
-                    let packet = Packet {
-                        frame: *frames,
-                        ..Packet::new(record.link_type, record.data, record.original_length)
-                    };
-                    let event = Event::Packet(packet);
-                    let nanos = Some(record.nanos);
-                    sink(Shown { nanos, event, number: 0, process: None, packet_nanos: None })?;
-                }
-            }
+        while let Some(taken) = self.step(|_, shown| shown.map_or(Ok(()), &mut sink))? {
+            taken?;
         }
         Ok(())
+    }
+
+    /// Hands the next block, and the event that it is, to `sink`; `None` until more bytes are fed.
+    pub(crate) fn step<R>(
+        &mut self,
+        sink: impl FnOnce(Source<'_>, Option<Shown<'_>>) -> R,
+    ) -> Result<Option<R>, StreamError> {
+        match self {
+            Self::Undecided(..) => Ok(None),
+            Self::Blocks(reader, section) => {
+                Ok(reader.next_block()?.map(|item| sink(Source::Block(&item), section.event(&item))))
+            }
+            Self::Classic(reader, frames) => Ok(reader.next_packet()?.map(|record| {
+                *frames += 1;
+                let packet = Packet {
+                    frame: *frames,
+                    ..Packet::new(record.link_type, record.data, record.original_length)
+                };
+                let event = Event::Packet(packet);
+                let nanos = Some(record.nanos);
+                let shown = Shown { nanos, event, number: 0, process: None, packet_nanos: None };
+                sink(Source::Record(record), Some(shown))
+            })),
+        }
+    }
+
+    /// The link type of a libpcap file, once its header was read.
+    pub(crate) fn classic_link_type(&self) -> Option<u32> {
+        match self {
+            Self::Classic(reader, _) => reader.link_type(),
+            _ => None,
+        }
     }
 
     /// Ends the stream.

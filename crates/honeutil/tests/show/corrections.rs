@@ -20,7 +20,7 @@ fn segment(stream: &mut Stream, sequence: u32) {
 
 /// Three segments that are recorded as the server's. The second and the last are read by its child, which then runs
 /// another program; the sequence numbers begin anew in the last one. And two datagrams, of which the first was dropped.
-fn handed_on() -> Vec<u8> {
+pub(crate) fn handed_on() -> Vec<u8> {
     let mut stream = Stream::new(ByteOrder::Little);
     stream.exec(7, b"/usr/sbin/server", 0, b"root");
     stream.connection(5, 7, ConnectionEventKind::Opened);
@@ -131,7 +131,7 @@ fn json_says_which_packets_are_corrected() {
 }
 
 /// A recording in two files: a packet, and in the next one its correction.
-fn rotated(hosts: [Option<HostId<'_>>; 2]) -> [Vec<u8>; 2] {
+pub(crate) fn rotated(hosts: [Option<HostId<'_>>; 2]) -> [Vec<u8>; 2] {
     let [one, two] = hosts;
     let mut first = Stream::new(ByteOrder::Little);
     first.bytes.clear();

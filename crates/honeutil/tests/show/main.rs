@@ -2,6 +2,7 @@
 
 mod broken;
 mod corrections;
+mod cut;
 mod filters;
 mod fixture;
 mod foreign;

@@ -5,13 +5,16 @@
 mod flow;
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::rc::Rc;
 
-use hone_pcapng::{ConnectionId, Corrected, Direction, HostId, Section};
+use hone_pcapng::{ConnectionId, Corrected, Direction};
 
 use self::flow::{Right, Rights};
 use super::event::{Event, Shown};
+use super::host::Host;
 use super::processes::Process;
+use crate::messages::Messages;
 
 /// Most bytes that the corrections may take, approximately.
 const MAX_BYTES: usize = 64 << 20;
@@ -20,24 +23,6 @@ const ENTRY_BYTES: usize = 128;
 
 /// A place in the inputs: the position of the input, and the number of the block in it.
 type Place = (usize, u64);
-
-/// The scope in which connection ids are unique: the recordings of one host or, if the host has no identity, one input.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Host {
-    Guid([u8; 16]),
-    Name(String),
-    OfInput(usize),
-}
-
-impl Host {
-    fn of(section: &Section<'_>, input: usize) -> Self {
-        match &section.host {
-            Some(HostId::Guid(guid)) => Self::Guid(*guid),
-            Some(HostId::Name(name)) => Self::Name(name.to_string()),
-            None => Self::OfInput(input),
-        }
-    }
-}
 
 /// One direction of a connection, of the host with this number.
 type Flow = (usize, ConnectionId, Direction);
@@ -65,14 +50,26 @@ impl Corrections {
         (self.at, self.host) = ((input, 0), None);
     }
 
+    /// Goes on with the input at this position, of the same host.
+    pub(crate) fn go_on(&mut self, input: usize) {
+        self.at.0 = input;
+    }
+
     /// Goes on to the next input.
     pub(crate) fn next_input(&mut self) {
         self.begin(self.at.0 + 1);
     }
 
-    /// How many corrections were left out for lack of room.
-    pub(crate) fn left_out(&self) -> u64 {
-        self.left_out
+    /// Reports that there was no room for some.
+    pub(crate) fn report_left_out(&self) {
+        if self.left_out > 0 {
+            let _ = writeln!(
+                Messages,
+                "honeutil: there is no room for {} of the corrections: their packets are shown as they were recorded; \
+                 show fewer files at once",
+                self.left_out
+            );
+        }
     }
 
     /// Moves on to an event. Returns whether it is a correction.
