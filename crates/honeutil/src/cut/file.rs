@@ -109,7 +109,10 @@ impl CutFile {
     pub(super) fn finish(self) -> Result<(), FileError> {
         let Self { name, encoder, part } = self;
         let ended = match encoder {
-            Encoder::Plain(_) => Ok(()),
+            Encoder::Plain(file) => {
+                drop(file);
+                Ok(())
+            }
             Encoder::Zstd(encoder) => encoder.finish().map(drop),
             Encoder::Gzip(encoder) => encoder.finish().map(drop),
         };

@@ -128,3 +128,34 @@ impl Connections {
         self.bytes = self.by_id.values().map(Connection::bytes).sum();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hone_pcapng::ByteOrder;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_bounded_and_says_what_it_has_forgotten() {
+        let (mut connections, mut processes) = (Connections::default(), Processes::default());
+        let mut out = Vec::new();
+        for connection in 0..300_000 {
+            for kind in [ConnectionEventKind::Opened, ConnectionEventKind::Closed] {
+                let event = ConnectionEvent { connection, kind, ..ConnectionEvent::default() };
+                let mut raw = Vec::new();
+                event.emit(ByteOrder::Little, &mut raw).unwrap();
+                connections.event(&event, &raw, &mut processes, &mut out);
+            }
+            assert!(connections.bytes <= MAX_BYTES);
+            if connection == 0 {
+                assert!(connections.need(0, &mut processes, &mut out));
+            }
+        }
+        let before = out.len();
+        assert!(connections.need(299_999, &mut processes, &mut out) && out.len() > before);
+        assert!(!connections.need(1, &mut processes, &mut out), "it was forgotten");
+        connections.clear();
+        assert!(connections.need(1, &mut processes, &mut out), "nobody knew it");
+        assert_eq!(connections.bytes, 0);
+    }
+}
