@@ -12,6 +12,8 @@ use clap::ArgAction;
 use hone_linux::Mechanism;
 
 use hone_engine::SnapLength;
+#[cfg(target_os = "linux")]
+use hone_select::Selection;
 
 #[cfg(target_os = "linux")]
 use super::parse::buffer_size;
@@ -124,6 +126,15 @@ pub struct ReadArgs {
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "FD")]
     pub ready_fd: Option<u32>,
+
+    /// Record also the traffic of what reads this output, and of the ssh connection
+    ///
+    /// If the recording goes to a pipe, the traffic of the program that reads the pipe is left out, also that of programs
+    /// which this one writes to, and the ssh connection through which honeutil was started: else each packet that is sent
+    /// makes another one. -v names them; the summary counts the packets.
+    #[cfg(target_os = "linux")]
+    #[arg(long)]
+    pub include_own: bool,
 
     /// A command to be recorded.
     #[cfg(target_os = "linux")]
@@ -281,6 +292,8 @@ pub(super) fn record(
     if !args.keep().is_everything() {
         output.keep(args.keep())?;
     }
+    #[cfg(target_os = "linux")]
+    let wanted = &without_own(args, wanted, &output)?;
     host::raise_priority();
     let feed = open_source(&args.source, wanted, control)?;
     let options =
@@ -322,6 +335,31 @@ pub(super) fn record(
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What is wanted, but for the stream's own traffic.
+#[cfg(target_os = "linux")]
+fn without_own(args: &ReadArgs, wanted: &Wanted, output: &Output) -> anyhow::Result<Wanted> {
+    use crate::platform::own_traffic::OwnTraffic;
+    use std::os::unix::fs::FileTypeExt as _;
+    let can_send_on = |data: &std::fs::Metadata| data.file_type().is_fifo() || data.file_type().is_socket();
+    let stream = output.stream().filter(|data| can_send_on(data) && !args.include_own);
+    let Some(stream) = stream else { return Ok(wanted.clone()) };
+    let own = OwnTraffic::of(&stream);
+    if own.consumers.is_empty() {
+        tracing::warn!(
+            "it cannot be found out which program reads {}: if that sends on what it reads, the recording records itself",
+            output.name()
+        );
+    }
+    if own == OwnTraffic::default() {
+        return Ok(wanted.clone());
+    }
+    tracing::info!("left out: {own}; --include-own records it");
+    let mut selection = Selection::parse(&wanted.selection)?;
+    own.exclude(&mut selection)
+        .context("the stream's own traffic cannot be left out, too; --include-own records it")?;
+    Ok(Wanted::new(wanted.snap_length, &selection))
 }
 
 impl ReadArgs {

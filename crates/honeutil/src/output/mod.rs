@@ -252,6 +252,15 @@ impl Output {
         self.report.as_ref()
     }
 
+    /// What the system knows of the output, if it is a stream.
+    #[must_use]
+    pub fn stream(&self) -> Option<std::fs::Metadata> {
+        match &self.sink {
+            Sink::Stream(stream) => stream.metadata(),
+            _ => None,
+        }
+    }
+
     /// Bytes in the current file.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {

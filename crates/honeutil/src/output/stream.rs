@@ -41,6 +41,11 @@ impl Stream {
         self.written
     }
 
+    /// What the system knows of it.
+    pub(crate) fn metadata(&self) -> Option<std::fs::Metadata> {
+        self.file.metadata().ok()
+    }
+
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_terminal()
     }

@@ -106,6 +106,7 @@ impl<S: Source> Feed for Local<S> {
             by_source: engine.dropped_by_source,
             by_ring: reader.dropped_by_ring,
             by_engine: engine.lost,
+            left_out: reader.filtered.packets,
             of_service: false,
         }
     }

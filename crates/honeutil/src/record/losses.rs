@@ -17,6 +17,8 @@ pub struct Losses {
     pub by_ring: PerKind,
     /// Not recorded by the engine because memory was missing.
     pub by_engine: PerKind,
+    /// Packets that the selection left out. They are no loss.
+    pub left_out: u64,
     /// Whether the losses happened in the service rather than in this process.
     pub of_service: bool,
 }
@@ -35,6 +37,7 @@ impl Losses {
             by_source: self.by_source.plus(later.by_source),
             by_ring: self.by_ring.plus(later.by_ring),
             by_engine: self.by_engine.plus(later.by_engine),
+            left_out: self.left_out + later.left_out,
             of_service: later.of_service,
         }
     }
@@ -46,6 +49,7 @@ impl Losses {
             by_source: latest.dropped_by_source.minus(attached.dropped_by_source),
             by_ring: latest.reader.dropped,
             by_engine: latest.lost.minus(attached.lost),
+            left_out: latest.reader.filtered.packets,
             of_service: true,
         }
     }

@@ -70,6 +70,9 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
     for more in dropped {
         line("", more.clone());
     }
+    if outcome.missing.left_out > 0 {
+        line("Left out", format!("{}, by what was selected", counted(outcome.missing.left_out, "packet")));
+    }
     if total.packets() > 0 {
         let attributed = total.packets() - tally.nobody.packets();
         let [(nobodys, because), (unknown, why)] = [true, false].map(|nobodys| reasons(tally, nobodys));

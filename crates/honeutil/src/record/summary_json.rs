@@ -52,6 +52,7 @@ pub fn render(outcome: &Outcome, tally: &Tally, error: Option<&str>) -> String {
             "ring_buffer": counts(&missing.by_ring),
             "queue_manager": counts(&missing.by_engine),
         },
+        "left_out": missing.left_out,
         "attributed": tally.total.packets() - tally.nobody.packets(),
         "unattributed": reasons,
         "process_count": tally.process_count(),

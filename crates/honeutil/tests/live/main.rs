@@ -31,6 +31,7 @@ mod files;
 mod honed;
 mod opening;
 mod order;
+mod own_traffic;
 mod programs;
 mod ready;
 mod run;

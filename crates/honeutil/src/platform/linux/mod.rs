@@ -9,6 +9,7 @@ pub mod host;
 pub mod manage;
 mod open_connections;
 mod open_source;
+pub mod own_traffic;
 mod proc_net;
 pub mod ready;
 mod service;
