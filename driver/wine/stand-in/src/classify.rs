@@ -9,6 +9,7 @@ use hone_api::callouts::CALLOUTS as TABLE;
 use hone_documented::{Field, fields};
 
 use crate::descriptors::{self, Mdl};
+use crate::irql;
 use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
 
 /// `FWPS_CALLOUT1`.
@@ -225,7 +226,7 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     let mut answer =
         Answer { action: UNSET, context: 0, filter: 0, rights: MAY_ANSWER, flags: 0, reserved: 0 };
     // SAFETY: all that is passed lives until the call returns, laid out as the driver expects it.
-    unsafe {
+    irql::as_classify(|| unsafe {
         (callout.classify)(
             &raw const values,
             &raw const metadata,
@@ -235,7 +236,7 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
             0,
             &raw mut answer,
         );
-    }
+    });
     descriptors::poison();
     assert!(indication.packets == before, "a packet was changed");
     Some(answer.action)

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `clock TIME` | sets the clock, 100 nanoseconds since 1601 |
 //! | `classify PLACE KEY=VALUE...` | calls a callout; answers the action in hexadecimal |
+//! | `irql LEVEL` | sets the IRQL at which classify is called from now on, `passive` or `dispatch` (as at first) |
+//! | `misuse` | calls an import above its highest IRQL |
 //! | `start PID PARENT PATH COMMANDLINE` | a process starts; texts in UTF-8 as hexadecimal, `-`: none. After them, `partial`: it is not the full path; `subsystem`: the process is not one of Win32 |
 //! | `older ENDPOINT PID PLACE` | a connection that was authorised at a callout's layer before the driver was loaded. If the policy has changed since then, it is authorised again after its next packet |
 //! | `end PID` | a process ends |
@@ -21,9 +23,11 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
+use hone_documented::Irql;
+
 use crate::classify::{self, Indication};
 use crate::processes::Kind;
-use crate::{engine, hooks, links, memory, opens, processes};
+use crate::{engine, hooks, irql, links, memory, opens, processes};
 
 const PORT_FILE: &str = r"C:\hone\stand-in.port";
 
@@ -66,6 +70,12 @@ fn carry_out(line: &str) -> Result<String, String> {
             authorize_again(&indication);
             return Ok(format!("{action:x}"));
         }
+        "irql" => irql::set_classify(match argument(0)? {
+            "passive" => Irql::Passive,
+            "dispatch" => Irql::Dispatch,
+            level => return Err(format!("no level {level}")),
+        }),
+        "misuse" => irql::misuse()?,
         "start" => {
             let kind = match arguments.get(4) {
                 None => Kind::Full,

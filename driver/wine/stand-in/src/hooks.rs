@@ -4,9 +4,8 @@ use std::ffi::{CStr, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use crate::imports::{self, Replacement};
 use crate::windows::{self, NtStatus, STATUS_INVALID_HANDLE, STATUS_SUCCESS, Unicode, kernel};
-use crate::{descriptors, links, memory, opens, processes};
+use crate::{descriptors, imports, irql, links, memory, opens, processes};
 
 /// If this file exists, the kernel is like Windows 7: newer functions are missing.
 const OLD_WINDOWS: &str = r"C:\hone\old-windows";
@@ -16,10 +15,10 @@ static CLOCK: AtomicI64 = AtomicI64::new(133_444_736_000_000_000);
 /// The security descriptor that the driver set last.
 static SECURITY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Installs the hooks in the driver that is being loaded.
+/// Installs the hooks in the driver that is being loaded, and the checks of its calls.
 pub(crate) fn install() {
     let driver = windows::module(c"hone.sys").expect("the driver loads this");
-    let replacements: [Replacement; 13] = [
+    let replacements: [(&str, *const c_void); 16] = [
         // Wine does not have these functions, or they do nothing.
         ("PsSetCreateProcessNotifyRoutineEx", processes::set_process_routine as *const c_void),
         ("PsSetLoadImageNotifyRoutine", processes::set_image_routine as *const c_void),
@@ -39,12 +38,23 @@ pub(crate) fn install() {
         ("IofCompleteRequest", opens::complete as *const c_void),
         // A packet's memory is mapped for as long as the driver may read it, or not at all.
         ("MmMapLockedPagesSpecifyCache", descriptors::map as *const c_void),
+        // They change the thread's level.
+        ("KeAcquireInStackQueuedSpinLock", irql::acquire as *const c_void),
+        ("KeReleaseInStackQueuedSpinLock", irql::release as *const c_void),
+        ("KeInitializeDpc", irql::initialize_dpc as *const c_void),
         // For the report about the driver's memory.
         ("ExAllocatePoolWithTag", memory::allocate as *const c_void),
         ("ExFreePoolWithTag", memory::free as *const c_void),
     ];
+    let mut found = Vec::new();
     // SAFETY: the loader has bound the driver's imports, and has not called its entry yet.
-    let found = unsafe { imports::replace(driver, &replacements) };
+    unsafe {
+        imports::replace(driver, |import, bound| {
+            let replacement = replacements.iter().find(|(name, _)| *name == import);
+            found.extend(replacement.map(|(name, _)| *name));
+            irql::guard(import, replacement.map_or(bound, |&(_, function)| function))
+        });
+    }
     assert_eq!(found.len(), replacements.len(), "only {found:?} are imported");
 }
 
@@ -68,16 +78,18 @@ extern "system" fn query_time(time: *mut i64) {
     unsafe { *time = CLOCK.load(Relaxed) };
 }
 
-extern "system" fn routine(name: *const Unicode) -> *mut c_void {
+extern "system" fn routine(name: *const Unicode) -> *const c_void {
     // SAFETY: the driver passes a name.
     let name = unsafe { &*name };
     // SAFETY: as above.
-    match unsafe { name.text() }.as_str() {
-        _ if is_old() => std::ptr::null_mut(),
-        "KeQuerySystemTimePrecise" => query_time as *mut c_void,
-        "PsSetCreateProcessNotifyRoutineEx2" => processes::set_process_routine2 as *mut c_void,
-        _ => std::ptr::null_mut(),
-    }
+    let name = unsafe { name.text() };
+    let function = match name.as_str() {
+        _ if is_old() => return std::ptr::null(),
+        "KeQuerySystemTimePrecise" => query_time as *const c_void,
+        "PsSetCreateProcessNotifyRoutineEx2" => processes::set_process_routine2 as *const c_void,
+        _ => return std::ptr::null(),
+    };
+    irql::guard(&name, function)
 }
 
 /// The kernel's own function, as Wine has it.

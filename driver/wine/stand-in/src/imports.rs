@@ -10,15 +10,12 @@ const PE_OFFSET: usize = 0x3C;
 const IMPORTS: usize = 24 + 112 + 8;
 const DESCRIPTOR: usize = 20;
 
-/// A function that replaces an import.
-pub(crate) type Replacement = (&'static str, *const c_void);
-
-/// Writes the replacements into the import table of the image at `image`. Returns the names that it found.
+/// Asks `replace` about each import of the image at `image`: it gets the import's name and what the import's slot points
+/// to, and returns what the slot shall point to.
 ///
 /// # Safety
 /// `image` is a loaded image with bound imports, and no thread runs in it.
-pub(crate) unsafe fn replace(image: *mut u8, replacements: &[Replacement]) -> Vec<&'static str> {
-    let mut found = Vec::new();
+pub(crate) unsafe fn replace(image: *mut u8, mut replace: impl FnMut(&str, *const c_void) -> *const c_void) {
     // SAFETY: the caller says that it is a loaded image; all offsets lead into it.
     let number =
         |offset: usize| unsafe { image.wrapping_add(offset).cast::<u32>().read_unaligned() } as usize;
@@ -36,11 +33,13 @@ pub(crate) unsafe fn replace(image: *mut u8, replacements: &[Replacement]) -> Ve
             if entry >> 63 == 0 {
                 // SAFETY: a name comes after two bytes, and ends with NUL.
                 let import = unsafe { CStr::from_ptr(image.wrapping_add(entry + 2).cast()) };
-                let replacement = replacements.iter().find(|(name, _)| Ok(*name) == import.to_str());
-                if let Some(&(name, function)) = replacement {
-                    // SAFETY: the slot is the import's, and nobody runs in the image.
-                    unsafe { windows::overwrite(image.wrapping_add(slot).cast(), function) };
-                    found.push(name);
+                let place = image.wrapping_add(slot).cast::<*const c_void>();
+                // SAFETY: the slot is the import's.
+                let bound = unsafe { place.read() };
+                let function = replace(&import.to_string_lossy(), bound);
+                if function != bound {
+                    // SAFETY: as above, and nobody runs in the image.
+                    unsafe { windows::overwrite(place, function) };
                 }
             }
             name += 8;
@@ -48,5 +47,4 @@ pub(crate) unsafe fn replace(image: *mut u8, replacements: &[Replacement]) -> Ve
         }
         descriptor += DESCRIPTOR;
     }
-    found
 }

@@ -5,7 +5,8 @@
 //!   over a TCP connection; its port is in the file `C:\hone\stand-in.port`;
 //! * replaces kernel functions that Wine lacks or implements differently. It writes its own functions into the driver's
 //!   import table in memory ([`hooks`]), so the file `hone.sys` is the one that users get;
-//! * counts the driver's allocations ([`memory`]).
+//! * counts the driver's allocations ([`memory`]);
+//! * checks at which IRQL the driver calls its imports ([`irql`]).
 //!
 //! Its structures are declared here a second time, from the same sources as the driver's. So the two declarations check
 //! each other.
@@ -18,6 +19,7 @@ mod descriptors;
 mod engine;
 mod hooks;
 mod imports;
+mod irql;
 mod links;
 mod memory;
 mod opens;
@@ -25,13 +27,20 @@ mod processes;
 mod windows;
 
 use std::ffi::c_void;
+use std::io::Write;
 
 use windows::{DLL_PROCESS_ATTACH, DLL_PROCESS_DETACH, NtStatus, STATUS_SUCCESS};
 
 /// The file to which the report is written when the driver is unloaded.
 const END_FILE: &str = r"C:\hone\stand-in.end";
-/// The file to which the stand-in writes its own failures.
+/// The file to which the stand-in writes its own failures and the driver's forbidden calls.
 const LOG_FILE: &str = r"C:\hone\stand-in.log";
+
+/// Makes the test fail: the harness reads this file.
+fn fail(message: &str) {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(LOG_FILE);
+    let _ = log.and_then(|mut log| writeln!(log, "{message}"));
+}
 
 /// # Safety
 /// The loader's.
@@ -40,9 +49,7 @@ pub unsafe extern "system" fn DllMain(library: *mut c_void, reason: u32, _: *mut
     match reason {
         DLL_PROCESS_ATTACH => {
             // A driver's process has no output to write to.
-            std::panic::set_hook(Box::new(|panic| {
-                let _ = std::fs::write(LOG_FILE, panic.to_string());
-            }));
+            std::panic::set_hook(Box::new(|panic| fail(&panic.to_string())));
             windows::pin(library);
             hooks::install();
             commands::listen();

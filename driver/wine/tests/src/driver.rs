@@ -10,8 +10,9 @@ use crate::{Probe, StandIn, Wine};
 static WINE: OnceLock<Option<Wine>> = OnceLock::new();
 static TURN: Mutex<()> = Mutex::new(());
 
-/// The file to which the stand-in writes its own failures.
+/// The file to which the stand-in writes its own failures and the driver's forbidden calls.
 const LOG: &str = "stand-in.log";
+const FAILED: &str = "the stand-in has failed, or the driver has made a call that it must not make";
 const PORT: &str = "stand-in.port";
 const END: &str = "stand-in.end";
 const OLD_WINDOWS: &str = "old-windows";
@@ -148,10 +149,20 @@ impl Driver {
         left
     }
 
+    /// What the stand-in has reported: its own failures, and calls of the driver that the documentation does not allow.
+    /// It is taken, so that it does not make the test fail.
+    #[must_use]
+    pub fn take_failures(&self) -> String {
+        let failures = log(self.wine);
+        let _ = fs::remove_file(self.wine.folder().join(LOG));
+        failures
+    }
+
     /// Loads the driver again. If `is_new` is not set, the kernel is like Windows 7: newer functions are missing, so the test
     /// does not set the clock, and there is no room for another routine for images.
     pub fn load(&mut self, is_new: bool) {
         assert!(!self.is_loaded, "it is unloaded");
+        assert_eq!(log(self.wine), "", "{FAILED}");
         if !is_new {
             fs::write(self.wine.folder().join(OLD_WINDOWS), "").expect("the folder is there");
         }
@@ -175,6 +186,7 @@ impl Driver {
     /// Like [`Driver::load`], but `start` starts the service and returns whether it succeeded. The driver must have
     /// been unloaded, however it was stopped.
     pub fn load_by(&mut self, start: impl FnOnce() -> bool) {
+        assert_eq!(log(self.wine), "", "{FAILED}");
         self.stand_in = load(self.wine, start);
     }
 
@@ -225,8 +237,10 @@ impl Drop for Driver {
         if self.is_loaded && !self.stop() {
             self.wine.end_all();
         }
-        if !std::thread::panicking() {
-            assert_eq!(log, "", "the stand-in has failed");
+        if std::thread::panicking() {
+            eprint!("{log}");
+        } else {
+            assert_eq!(log, "", "{FAILED}");
         }
     }
 }
