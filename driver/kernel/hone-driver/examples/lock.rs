@@ -51,9 +51,14 @@ impl Signal for NoEvent {
     fn set(&self) {}
 }
 
+/// The token of code at PASSIVE_LEVEL.
+#[derive(Clone, Copy)]
+struct Passive;
+
 impl Kernel for Here {
     type Lock<T: Send> = Held<T>;
     type Event = NoEvent;
+    type Passive = Passive;
 
     /// Unless the clock advances, all events have the same time: this takes longest to sort.
     fn now() -> u64 {
@@ -61,15 +66,15 @@ impl Kernel for Here {
         NOW.get()
     }
 
-    fn event(_: NonZeroU64) -> Result<NoEvent, Status> {
+    fn event(_: Passive, _: NonZeroU64) -> Result<NoEvent, Status> {
         Err(Status::INVALID_HANDLE)
     }
 
-    fn keep(_: hone_driver::Setting, _: u32) -> Result<(), Status> {
+    fn keep(_: Passive, _: hone_driver::Setting, _: u32) -> Result<(), Status> {
         Ok(())
     }
 
-    fn link(_: &[u16], _: &mut [u16]) -> Option<usize> {
+    fn link(_: Passive, _: &[u16], _: &mut [u16]) -> Option<usize> {
         None
     }
 
@@ -168,7 +173,8 @@ impl Case {
         let path: Vec<u16> = r"C:\Program Files\Some Program\program.exe".encode_utf16().collect();
         for pid in 0..processes {
             let created = Some(1);
-            driver.process_started(&Process { pid, created, path: Some(&path), ..Process::default() });
+            driver
+                .process_started(Passive, &Process { pid, created, path: Some(&path), ..Process::default() });
         }
         let case = Self { driver, processes, connections };
         (0..connections).for_each(|connection| case.change(Layer::AuthConnect, connection));
@@ -197,7 +203,7 @@ impl Case {
     fn mark(&self, reader: Handle) {
         let code = Operation::MarkRestart.control_code().0;
         let request = Control { code, buffer: &mut [], input: 0, output: 0 };
-        self.driver.control(reader, request).expect("there is memory");
+        self.driver.control(Passive, reader, request).expect("there is memory");
     }
 
     /// Reads until there is no more data or the section ends. Returns the number of bytes.
@@ -224,11 +230,11 @@ fn main() {
             let reader = opens.of(|| case.open());
             reads.of(|| case.read(reader, &mut buffer));
             marks.of(|| case.mark(reader));
-            closes.of(|| case.driver.close(reader));
+            closes.of(|| case.driver.close(Passive, reader));
             let reader = case.open();
             case.replace(from);
             from += connections;
-            full.of(|| case.driver.close(reader));
+            full.of(|| case.driver.close(Passive, reader));
         }
         for (what, best) in [
             "a reader opens the device",
@@ -258,11 +264,11 @@ fn main() {
             let reader = opens.of(|| case.open());
             let length = reads.of(|| case.read(reader, &mut buffer));
             assert!(length > 0);
-            case.driver.close(reader);
+            case.driver.close(Passive, reader);
         }
         println!("  beside a reader from before all connections closed that has not read: a reader");
         println!("    opens the device: {:?}; reads: {:?}", best[0].0, best[1].0);
-        case.driver.close(idle);
+        case.driver.close(Passive, idle);
         println!("  a connection closes and another opens: {alone:?}; as time goes on: {usual:?}");
         println!("    the same while that reader's section is kept: {beside:?}");
     }

@@ -93,25 +93,28 @@ pub trait Kernel: 'static {
     type Lock<T: Send>: Lock<T>;
     /// The kernel's event object.
     type Event: Signal;
+    /// A token that only code at PASSIVE_LEVEL has. What takes it is called at that level. It must not be used under the
+    /// lock, which raises the level.
+    type Passive: Copy;
 
     /// The time, nanoseconds since 1970-01-01 UTC; at any IRQL.
     fn now() -> Nanos;
 
-    /// Looks up a handle to an event in the calling process, with that process's rights. At PASSIVE_LEVEL.
+    /// Looks up a handle to an event in the calling process, with that process's rights.
     ///
     /// # Errors
     /// There is no such handle, or it is not an event, or the process may not set it.
-    fn event(handle: NonZeroU64) -> Result<Self::Event, Status>;
+    fn event(passive: Self::Passive, handle: NonZeroU64) -> Result<Self::Event, Status>;
 
-    /// Keeps the value of a setting. At PASSIVE_LEVEL.
+    /// Keeps the value of a setting.
     ///
     /// # Errors
     /// The registry cannot be written.
-    fn keep(setting: Setting, value: u32) -> Result<(), Status>;
+    fn keep(passive: Self::Passive, setting: Setting, value: u32) -> Result<(), Status>;
 
     /// Reads where a symbolic link of the object manager leads. Writes the target to the start of `target` and returns
-    /// its length in UTF-16 units. `None` if there is no such link, or if its target does not fit. At PASSIVE_LEVEL.
-    fn link(name: &[u16], target: &mut [u16]) -> Option<usize>;
+    /// its length in UTF-16 units. `None` if there is no such link, or if its target does not fit.
+    fn link(passive: Self::Passive, name: &[u16], target: &mut [u16]) -> Option<usize>;
 
     /// Sets the purpose of memory that is allocated from now on. Called after the lock is taken, or before a list is
     /// allocated for a request; called with [`Purpose::Driver`] when the work is done.

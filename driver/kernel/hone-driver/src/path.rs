@@ -44,14 +44,14 @@ const MAX_COMPONENTS: usize = 3;
 type Named<'a> = ([u8; 2], &'a [u16]);
 
 /// The path in UTF-8, as users know it if that can be found out.
-pub(crate) fn user<K: Kernel>(path: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
+pub(crate) fn user<K: Kernel>(passive: K::Passive, path: &[u16]) -> Result<Vec<u8>, OutOfMemory> {
     let mut followed = Vec::new();
     for _ in 0..=MAX_LINKS {
         let current = if followed.is_empty() { path } else { &followed };
-        if let Some((start, rest)) = by_name(current).or_else(|| by_drive::<K>(current)) {
+        if let Some((start, rest)) = by_name(current).or_else(|| by_drive::<K>(passive, current)) {
             return text::utf8_after(&start, rest);
         }
-        let Some(next) = follow::<K>(current)? else { break };
+        let Some(next) = follow::<K>(passive, current)? else { break };
         followed = next;
     }
     text::utf8(path)
@@ -76,13 +76,13 @@ fn by_name(path: &[u16]) -> Option<Named<'_>> {
 }
 
 /// Of a device that has a drive letter. Only letters that all users share count, because every user can make own ones.
-fn by_drive<K: Kernel>(path: &[u16]) -> Option<Named<'_>> {
+fn by_drive<K: Kernel>(passive: K::Passive, path: &[u16]) -> Option<Named<'_>> {
     after(path, DEVICE)?;
     let mut target = [0; MAX_TARGET];
     (b'A'..=b'Z').find_map(|letter| {
         let mut link = br"\GLOBAL??\A:".map(u16::from);
         link[10] = letter.into();
-        let length = K::link(&link, &mut target).filter(|&length| length > 0)?;
+        let length = K::link(passive, &link, &mut target).filter(|&length| length > 0)?;
         let (device, rest) = path.split_at_checked(length)?;
         let is_same = device.iter().zip(&target).all(|(one, other)| lower(*one) == lower(*other));
         (is_same && rest.first() == Some(&SEPARATOR)).then_some(([letter, b':'], rest))
@@ -90,13 +90,15 @@ fn by_drive<K: Kernel>(path: &[u16]) -> Option<Named<'_>> {
 }
 
 /// The path without the symbolic link at its start. `None` if there is none.
-fn follow<K: Kernel>(path: &[u16]) -> Result<Option<Vec<u16>>, OutOfMemory> {
+fn follow<K: Kernel>(passive: K::Passive, path: &[u16]) -> Result<Option<Vec<u16>>, OutOfMemory> {
     let mut target = [0; MAX_TARGET];
     // A name that does not start at the root is already a user's, or no path at all.
     let starts = path.first() == Some(&SEPARATOR);
     let ends = path.iter().enumerate().skip(1).filter(|(_, unit)| **unit == SEPARATOR).map(|(end, _)| end);
     for end in ends.take(if starts { MAX_COMPONENTS } else { 0 }) {
-        if let Some(target) = K::link(&path[..end], &mut target).and_then(|length| target.get(..length)) {
+        if let Some(target) =
+            K::link(passive, &path[..end], &mut target).and_then(|length| target.get(..length))
+        {
             let mut joined = fallible::vec(target.len() + path.len() - end)?;
             fallible::append(&mut joined, target)?;
             fallible::append(&mut joined, &path[end..])?;

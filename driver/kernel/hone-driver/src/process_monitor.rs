@@ -37,8 +37,8 @@ struct Texts {
 }
 
 impl Texts {
-    fn of<K: Kernel>(process: &Process<'_>) -> Result<Self, OutOfMemory> {
-        let path = process.path.map(path::user::<K>).transpose()?;
+    fn of<K: Kernel>(passive: K::Passive, process: &Process<'_>) -> Result<Self, OutOfMemory> {
+        let path = process.path.map(|path| path::user::<K>(passive, path)).transpose()?;
         let (command_line, arguments) = match process.command_line {
             // There, NUL separates the arguments, and a command line does not exist ("SUBSYSTEM_INFORMATION_TYPE").
             Some(list) if process.is_subsystem => (None, Some(text::utf8_list(list)?)),
@@ -56,22 +56,22 @@ impl Texts {
 
 impl<K: Kernel> Driver<K> {
     /// Records that a process starts.
-    pub fn process_started(&self, process: &Process<'_>) {
+    pub fn process_started(&self, passive: K::Passive, process: &Process<'_>) {
         log!(self, Information, "process {} starts", process.pid);
-        self.process(process, StartKind::Started, false);
+        self.process(passive, process, StartKind::Started, false);
     }
 
     /// Adds details to a process whose start was recorded without a path: the path, and whatever else is known now.
     /// Values that are `None` stay as they were.
-    pub fn process_named(&self, process: &Process<'_>) {
+    pub fn process_named(&self, passive: K::Passive, process: &Process<'_>) {
         log!(self, Information, "process {} is named", process.pid);
-        self.process(process, StartKind::Supplemented, false);
+        self.process(passive, process, StartKind::Supplemented, false);
     }
 
     /// Records a process that was already running. The list of running processes is made after the driver has
     /// registered for process starts.
-    pub fn process_found(&self, process: &Process<'_>) {
-        self.process(process, StartKind::Started, true);
+    pub fn process_found(&self, passive: K::Passive, process: &Process<'_>) {
+        self.process(passive, process, StartKind::Started, true);
     }
 
     /// Records that a process ends.
@@ -92,8 +92,8 @@ impl<K: Kernel> Driver<K> {
         self.locked(Purpose::Process, |state| state.take_nameless(pid))
     }
 
-    fn process(&self, process: &Process<'_>, kind: StartKind, is_listed: bool) {
-        let Ok(texts) = Texts::of::<K>(process) else {
+    fn process(&self, passive: K::Passive, process: &Process<'_>, kind: StartKind, is_listed: bool) {
+        let Ok(texts) = Texts::of::<K>(passive, process) else {
             log!(self, Error, "no memory to record that process {} starts", process.pid);
             self.locked(Purpose::Process, |state| {
                 state.lost.processes += 1;

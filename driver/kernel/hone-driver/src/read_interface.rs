@@ -94,7 +94,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Detaches a reader and discards what it has not read. Returns whether it was attached.
-    pub fn close(&self, handle: Handle) -> bool {
+    pub fn close(&self, _: K::Passive, handle: Handle) -> bool {
         let closed = self.locked(Purpose::Reader, |state| {
             let closed = state.queue.detach(handle.reader());
             self.readers.store(state.queue.readers(), Relaxed);
@@ -132,7 +132,12 @@ impl<K: Kernel> Driver<K> {
     /// [`Status::INVALID_DEVICE_REQUEST`]: there is no such operation. [`Status::INVALID_PARAMETER`]: the input is
     /// malformed. [`Status::BUFFER_TOO_SMALL`]: the output does not fit. Other errors: the operation failed, or a
     /// setting cannot be kept.
-    pub fn control(&self, handle: Handle, control: Control<'_>) -> Result<usize, Status> {
+    pub fn control(
+        &self,
+        passive: K::Passive,
+        handle: Handle,
+        control: Control<'_>,
+    ) -> Result<usize, Status> {
         let Control { code, buffer, input, output } = control;
         let operation = Operation::try_from(ControlCode(code)).map_err(|_| Status::INVALID_DEVICE_REQUEST)?;
         let room = output.min(buffer.len());
@@ -147,13 +152,13 @@ impl<K: Kernel> Driver<K> {
         // Kept first: what cannot be kept is refused, and then nothing has changed.
         match request {
             Request::SetRingBytes(bytes) if RING_BYTES.contains(&bytes) => {
-                K::keep(Setting::RingBytes, bytes)?
+                K::keep(passive, Setting::RingBytes, bytes)?
             }
-            Request::SetLogLevels(levels) => K::keep(Setting::LogLevels, levels.mask())?,
+            Request::SetLogLevels(levels) => K::keep(passive, Setting::LogLevels, levels.mask())?,
             _ => {}
         }
         let answer = match request {
-            Request::SetDataEvent(event) => self.set_event(handle, event).map(|()| Answer::Done)?,
+            Request::SetDataEvent(event) => self.set_event(passive, handle, event).map(|()| Answer::Done)?,
             request => hone_queue::carry_out(&Locked(self), Some(handle.reader()), &request)?,
         };
         if let Answer::OpenConnections { listed, known } = answer {
@@ -164,8 +169,8 @@ impl<K: Kernel> Driver<K> {
 
     /// Sets a reader's event object. The new event is signalled at once, because data that is already waiting will not
     /// signal it later.
-    fn set_event(&self, handle: Handle, event: DataEvent) -> Result<(), Status> {
-        let mut event = event.handle().map(K::event).transpose()?;
+    fn set_event(&self, passive: K::Passive, handle: Handle, event: DataEvent) -> Result<(), Status> {
+        let mut event = event.handle().map(|handle| K::event(passive, handle)).transpose()?;
         let set = self.locked(Purpose::Read, |state| {
             let reader = state.queue.reader(handle.reader()).ok_or(Status::INVALID_HANDLE)?;
             if let Some(event) = &event {

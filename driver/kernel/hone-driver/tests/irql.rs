@@ -9,8 +9,8 @@
 mod common;
 
 use common::{
-    FakeBuffer, FakeIndication, arriving, control, driver, event, indicate_at, irql, open, read, segment,
-    start, tell, utf16, values, whole,
+    FakeBuffer, FakeIndication, Passive, arriving, control, driver, event, indicate_at, irql, open, read,
+    segment, start, tell, utf16, values, whole,
 };
 use hone_api::Operation;
 use hone_documented::Irql;
@@ -53,7 +53,7 @@ fn recorded(level: Irql) -> Vec<(String, Vec<u8>)> {
     }
     assert!(set.load(std::sync::atomic::Ordering::Relaxed) > 0, "the reader is told");
     let told = tell(&read(&driver, reader));
-    assert!(driver.close(reader));
+    assert!(driver.close(Passive, reader));
     told
 }
 
@@ -71,7 +71,7 @@ fn a_path_that_is_looked_up_above_passive_level_fails_the_test() {
     let driver = driver();
     let path = utf16(r"\SystemRoot\a.exe");
     let process = Process { pid: 9, path: Some(&path), ..Process::default() };
-    irql::at(Irql::Dispatch, || driver.process_started(&process));
+    irql::at(Irql::Dispatch, || driver.process_started(Passive, &process));
 }
 
 #[test]
@@ -92,5 +92,5 @@ fn an_event_that_is_released_above_passive_level_fails_the_test() {
     let (handle, _) = event();
     control(&driver, reader, Operation::SetDataEvent64, &handle.to_le_bytes(), 0)
         .expect("there is the event");
-    irql::at(Irql::Dispatch, || driver.close(reader));
+    irql::at(Irql::Dispatch, || driver.close(Passive, reader));
 }

@@ -14,7 +14,8 @@ use std::cell::Cell;
 use std::ptr::null_mut;
 
 use common::{
-    FakeBuffer, FakeIndication, callout, control, driver, irql, open, read, set_links, utf16, values, words,
+    FakeBuffer, FakeIndication, Passive, callout, control, driver, irql, open, read, set_links, utf16,
+    values, words,
 };
 use hone_api::Operation;
 use hone_documented::Irql;
@@ -83,10 +84,10 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
         owner: Some(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]),
         ..Process::default()
     };
-    driver.process_found(&process(1));
+    driver.process_found(Passive, &process(1));
     let handle = driver.open(None);
-    driver.process_started(&process(9));
-    driver.process_started(&Process { is_subsystem: true, ..process(10) });
+    driver.process_started(Passive, &process(9));
+    driver.process_started(Passive, &Process { is_subsystem: true, ..process(10) });
     irql::at(Irql::Dispatch, || {
         driver.classify(callout(Layer::AuthConnect, Family::V4), connect);
         driver.classify(callout(Layer::OutboundTransport, Family::V4), out);
@@ -103,12 +104,12 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
         buffer[..input.len()].copy_from_slice(input);
         let code = operation.control_code().0;
         let control = hone_driver::Control { code, buffer: &mut buffer, input: input.len(), output: 1024 };
-        let _ = driver.control(handle, control);
+        let _ = driver.control(Passive, handle, control);
     }
     driver.process_ended(9);
     let mut buffer = [0; 4096];
     while driver.read(handle, &mut buffer).expect("reading takes no memory") > 0 {}
-    driver.close(handle);
+    driver.close(Passive, handle);
 }
 
 #[test]
@@ -152,7 +153,10 @@ fn an_event_that_finds_no_memory_is_counted_and_the_next_is_recorded() {
     let path = utf16("x");
     for (pid, way) in [(1, Fail::From(0)), (2, Fail::From(1)), (3, Fail::Never)] {
         FAIL.set(way);
-        driver.process_started(&Process { pid, created: Some(1), path: Some(&path), ..Process::default() });
+        driver.process_started(
+            Passive,
+            &Process { pid, created: Some(1), path: Some(&path), ..Process::default() },
+        );
         FAIL.set(Fail::Never);
     }
     let told = words(&read(&driver, reader));

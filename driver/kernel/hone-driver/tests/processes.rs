@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{START, driver, open, read, set_links, set_now, utf16, words};
+use common::{Passive, START, driver, open, read, set_links, set_now, utf16, words};
 use hone_driver::Process;
 
 #[test]
@@ -16,15 +16,18 @@ fn a_start_tells_path_command_line_arguments_owner_and_parent() {
     let driver = driver();
     let reader = open(&driver);
     read(&driver, reader);
-    driver.process_started(&Process {
-        pid: 1234,
-        parent: Some(4),
-        created: Some(START),
-        path: Some(&utf16(r"\??\C:\Program Files\\u{e9}.exe")),
-        command_line: Some(&utf16(r#""C:\Program Files\e.exe" -x "a b""#)),
-        owner: Some(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]),
-        ..Process::default()
-    });
+    driver.process_started(
+        Passive,
+        &Process {
+            pid: 1234,
+            parent: Some(4),
+            created: Some(START),
+            path: Some(&utf16(r"\??\C:\Program Files\\u{e9}.exe")),
+            command_line: Some(&utf16(r#""C:\Program Files\e.exe" -x "a b""#)),
+            owner: Some(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]),
+            ..Process::default()
+        },
+    );
     driver.process_ended(1234);
     driver.process_ended(1234);
     driver.process_ended(99);
@@ -43,9 +46,9 @@ fn what_runs_at_load_begins_each_section_sorted_by_time() {
     let listed = [(30, 3), (10, 1), (40, 4), (20, 2)];
     for (pid, second) in listed {
         let created = Some(START - 100 + second);
-        driver.process_found(&Process { pid, created, ..Process::default() });
+        driver.process_found(Passive, &Process { pid, created, ..Process::default() });
     }
-    driver.process_started(&Process { pid: 50, ..Process::default() });
+    driver.process_started(Passive, &Process { pid: 50, ..Process::default() });
     let reader = open(&driver);
     let told = words(&read(&driver, reader));
     let pids: Vec<_> =
@@ -66,11 +69,11 @@ fn what_was_seen_starting_or_ending_is_newer_than_a_listing() {
     let driver = driver();
     let process = |pid| Process { pid, created: Some(START), path: None, ..Process::default() };
     let path = utf16("seen");
-    driver.process_started(&Process { path: Some(&path), ..process(1) });
-    driver.process_started(&process(2));
+    driver.process_started(Passive, &Process { path: Some(&path), ..process(1) });
+    driver.process_started(Passive, &process(2));
     driver.process_ended(2);
-    driver.process_found(&process(1));
-    driver.process_found(&process(2));
+    driver.process_found(Passive, &process(1));
+    driver.process_found(Passive, &process(2));
     let reader = open(&driver);
     assert_eq!(words(&read(&driver, reader))[2..], ["process 1 <- None seen - - -"]);
 }
@@ -84,20 +87,18 @@ fn the_first_image_tells_the_path_that_the_start_did_not() {
     let owner = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
     for created in [None, Some(7)] {
         let process = Process { pid: 8, created, ..Process::default() };
-        driver.process_started(&Process {
-            parent: Some(4),
-            command_line: Some(&command_line),
-            owner: Some(&owner),
-            ..process
-        });
+        driver.process_started(
+            Passive,
+            &Process { parent: Some(4), command_line: Some(&command_line), owner: Some(&owner), ..process },
+        );
         set_now(1);
         assert!(driver.wants_image(8));
-        driver.process_named(&Process { path: Some(&path), ..process });
+        driver.process_named(Passive, &Process { path: Some(&path), ..process });
         assert!(!driver.wants_image(8), "of the images after the first nothing is recorded");
         let later = open(&driver);
         let named = r"process 8 <- Some(4) C:\x.exe x -1 x|-1| S-1-5-18";
         assert_eq!(words(&read(&driver, later))[2..], [named]);
-        driver.close(later);
+        driver.close(Passive, later);
         driver.process_ended(8);
         assert_eq!(
             words(&read(&driver, reader)),
@@ -106,20 +107,21 @@ fn the_first_image_tells_the_path_that_the_start_did_not() {
     }
     // Details that arrive with the image are newer than those from the start.
     let newer = utf16("y");
-    driver.process_started(&Process { pid: 9, command_line: Some(&command_line), ..Process::default() });
-    driver.process_named(&Process {
-        pid: 9,
-        command_line: Some(&newer),
-        path: Some(&path),
-        ..Process::default()
-    });
+    driver.process_started(
+        Passive,
+        &Process { pid: 9, command_line: Some(&command_line), ..Process::default() },
+    );
+    driver.process_named(
+        Passive,
+        &Process { pid: 9, command_line: Some(&newer), path: Some(&path), ..Process::default() },
+    );
     assert_eq!(
         words(&read(&driver, reader)),
         ["process 9 <- None - x -1 x|-1| -", r"process 9 <- None C:\x.exe y y| -"]
     );
     assert!(driver.wants_image(9));
     assert!(!driver.wants_image(9));
-    driver.process_started(&Process { pid: 10, ..Process::default() });
+    driver.process_started(Passive, &Process { pid: 10, ..Process::default() });
     driver.process_ended(10);
     assert!(!driver.wants_image(10), "the id may be another process's");
 }
@@ -128,7 +130,7 @@ fn the_first_image_tells_the_path_that_the_start_did_not() {
 fn the_list_of_processes_without_a_path_is_bounded() {
     let driver = driver();
     for pid in 0..1000 {
-        driver.process_started(&Process { pid, created: Some(1), ..Process::default() });
+        driver.process_started(Passive, &Process { pid, created: Some(1), ..Process::default() });
     }
     let waiting: Vec<_> = (0..1000).filter(|&pid| driver.wants_image(pid)).collect();
     assert_eq!(waiting, Vec::from_iter(936..1000), "those that started last");
@@ -137,7 +139,8 @@ fn the_list_of_processes_without_a_path_is_bounded() {
 #[test]
 fn processes_that_never_load_an_image_leave_room_for_others() {
     let driver = driver();
-    let start = |pid| driver.process_started(&Process { pid, created: Some(1), ..Process::default() });
+    let start =
+        |pid| driver.process_started(Passive, &Process { pid, created: Some(1), ..Process::default() });
     // They run on, as the system's own processes do that are no programs.
     (0..64).for_each(start);
     start(100);
@@ -149,7 +152,7 @@ fn recorded(path: &str) -> String {
     let driver = driver();
     let reader = open(&driver);
     read(&driver, reader);
-    driver.process_started(&Process { pid: 8, path: Some(&utf16(path)), ..Process::default() });
+    driver.process_started(Passive, &Process { pid: 8, path: Some(&utf16(path)), ..Process::default() });
     let told = words(&read(&driver, reader)).concat();
     let path = told.strip_prefix("process 8 <- None ").and_then(|rest| rest.strip_suffix(" - - -"));
     path.expect("it is a start without the other texts").to_owned()
@@ -226,9 +229,9 @@ fn a_running_process_and_a_first_image_have_the_same_form_of_path() {
     set_links(&LINKS);
     let driver = driver();
     let path = utf16(r"\Device\HarddiskVolume3\x.exe");
-    driver.process_found(&Process { pid: 1, path: Some(&path), ..Process::default() });
-    driver.process_started(&Process { pid: 2, ..Process::default() });
-    driver.process_named(&Process { pid: 2, path: Some(&path), ..Process::default() });
+    driver.process_found(Passive, &Process { pid: 1, path: Some(&path), ..Process::default() });
+    driver.process_started(Passive, &Process { pid: 2, ..Process::default() });
+    driver.process_named(Passive, &Process { pid: 2, path: Some(&path), ..Process::default() });
     let reader = open(&driver);
     assert_eq!(
         words(&read(&driver, reader))[2..],
@@ -244,13 +247,16 @@ fn a_linux_process_has_its_linux_path_and_arguments() {
     let path = utf16("/usr/bin/gr\u{e9}p");
     for (pid, list) in (8..).zip(["grep\0-e\0a b\0\0c", "grep\0-e\0a b\0\0c\0"]) {
         let arguments = utf16(list);
-        driver.process_started(&Process {
-            pid,
-            path: Some(&path),
-            command_line: Some(&arguments),
-            is_subsystem: true,
-            ..Process::default()
-        });
+        driver.process_started(
+            Passive,
+            &Process {
+                pid,
+                path: Some(&path),
+                command_line: Some(&arguments),
+                is_subsystem: true,
+                ..Process::default()
+            },
+        );
         let told = words(&read(&driver, reader));
         assert_eq!(told, [format!("process {pid} <- None /usr/bin/gr\u{e9}p - grep|-e|a b||c| -")]);
     }
@@ -260,9 +266,9 @@ fn a_linux_process_has_its_linux_path_and_arguments() {
 fn a_subsystem_process_without_a_path_does_not_wait_for_an_image() {
     let driver = driver();
     for pid in 0..1000 {
-        driver.process_started(&Process { pid, is_subsystem: true, ..Process::default() });
+        driver.process_started(Passive, &Process { pid, is_subsystem: true, ..Process::default() });
     }
-    driver.process_started(&Process { pid: 1000, ..Process::default() });
+    driver.process_started(Passive, &Process { pid: 1000, ..Process::default() });
     assert!(!driver.wants_image(0));
     assert!(driver.wants_image(1000), "there is room for the processes that load images");
 }

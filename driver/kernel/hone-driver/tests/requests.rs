@@ -10,7 +10,7 @@ mod common;
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use common::{Fake, control, driver, event, open, read, set_now, start, words};
+use common::{Fake, Passive, control, driver, event, open, read, set_now, start, words};
 use hone_api::{LogLevels, Operation, OriginalStatistics, Statistics};
 use hone_driver::{Control, Driver, Handle, READ_BYTES, Setting, Status};
 
@@ -251,7 +251,10 @@ fn a_read_gives_whole_blocks_and_no_more_than_its_bound() {
     let path = vec![u16::from(b'x'); 60_000];
     for pid in 0..20 {
         let path = Some(path.as_slice());
-        driver.process_started(&hone_driver::Process { pid, created: Some(1), path, ..Default::default() });
+        driver.process_started(
+            Passive,
+            &hone_driver::Process { pid, created: Some(1), path, ..Default::default() },
+        );
     }
     let mut buffer = vec![0; 4 << 20];
     let length = driver.read(reader, &mut buffer).expect("it is attached");
@@ -286,11 +289,11 @@ fn requests_of_every_size_and_code_are_answered() {
     }
     for code in (0x0022_0000..0x0023_0000_u32).step_by(1) {
         let known = Operation::ALL.iter().any(|operation| operation.control_code().0 == code);
-        let answer = driver.control(reader, Control { code, buffer: &mut [], input: 0, output: 0 });
+        let answer = driver.control(Passive, reader, Control { code, buffer: &mut [], input: 0, output: 0 });
         assert_eq!(answer == Err(Status::INVALID_DEVICE_REQUEST), !known, "{code:#x}");
     }
     for code in [0, u32::MAX, 0x0023_E003, 0xE003] {
-        let answer = driver.control(reader, Control { code, buffer: &mut [], input: 0, output: 0 });
+        let answer = driver.control(Passive, reader, Control { code, buffer: &mut [], input: 0, output: 0 });
         assert_eq!(answer, Err(Status::INVALID_DEVICE_REQUEST));
     }
     assert!(!read(&driver, reader).is_empty(), "the reader reads on");
@@ -301,7 +304,7 @@ fn an_input_longer_than_the_buffer_is_refused() {
     let driver = driver();
     let reader = open(&driver);
     let code = Operation::SetSnapLength.control_code().0;
-    let answer = driver.control(reader, Control { code, buffer: &mut [0; 3], input: 4, output: 0 });
+    let answer = driver.control(Passive, reader, Control { code, buffer: &mut [0; 3], input: 4, output: 0 });
     assert_eq!(answer, Err(Status::INVALID_PARAMETER));
 }
 
@@ -310,8 +313,8 @@ fn a_detached_reader_is_unknown() {
     let driver = driver();
     let (gone, other) = (open(&driver), open(&driver));
     assert_eq!(driver.readers(), 2);
-    assert!(driver.close(gone));
-    assert!(!driver.close(gone));
+    assert!(driver.close(Passive, gone));
+    assert!(!driver.close(Passive, gone));
     assert_eq!(driver.readers(), 1);
     assert_eq!(driver.read(gone, &mut [0; 9]), Err(Status::INVALID_HANDLE));
     for &operation in Operation::ALL {
@@ -340,7 +343,7 @@ fn there_are_only_so_many_readers() {
     let readers: Vec<Handle> = (0..64).map(|_| open(&driver)).collect();
     assert_eq!(driver.open(None), Err(Status::TOO_MANY_OPENED_FILES));
     set_now(1);
-    driver.close(readers[7]);
+    driver.close(Passive, readers[7]);
     assert!(driver.open(None).is_ok());
 }
 

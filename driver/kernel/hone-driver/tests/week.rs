@@ -11,8 +11,8 @@
 mod common;
 
 use common::{
-    Fake, FakeBuffer, FakeIndication, START, arriving, connect, control, driver, indicate, open, set_now,
-    tick, utf16, values, whole, words,
+    Fake, FakeBuffer, FakeIndication, Passive, START, arriving, connect, control, driver, indicate, open,
+    set_now, tick, utf16, values, whole, words,
 };
 use hone_api::{Operation, Statistics};
 use hone_driver::callouts::{Family, Layer};
@@ -78,7 +78,7 @@ impl Week {
         let (pid, path) = (self.pid, utf16(r"C:\worker.exe"));
         let path = (self.random(10) > 0).then_some(path.as_slice());
         let created = Some(START + self.now * 1_000_000_000 + u64::from(pid));
-        self.driver.process_started(&Process { pid, created, path, ..Process::default() });
+        self.driver.process_started(Passive, &Process { pid, created, path, ..Process::default() });
         self.short(pid);
         self.driver.process_ended(pid);
     }
@@ -130,7 +130,7 @@ impl Week {
             10 | 50 => self.readers.push(open(&self.driver)),
             90 | 95 => {
                 let reader = self.readers.pop().expect("it is attached");
-                self.driver.close(reader);
+                self.driver.close(Passive, reader);
             }
             _ => {}
         }
@@ -179,7 +179,7 @@ fn after_a_week_the_tables_are_as_they_were() {
     // A connection whose closure was lost goes an hour after its owner.
     (0..2 * HOUR / 5).for_each(|_| week.pass(5));
     week.readers.drain(1..).for_each(|reader| {
-        week.driver.close(reader);
+        week.driver.close(Passive, reader);
     });
     week.read();
     (0..100).for_each(|_| week.pass(1));

@@ -11,7 +11,7 @@ use hone_wdm::irp::{self, Requests};
 use hone_wdm::net_buffer::NetBuffer;
 use hone_wdm::notify::{Processes, Started};
 use hone_wdm::timer::Tick;
-use hone_wdm::{NTSTATUS, process, sys};
+use hone_wdm::{NTSTATUS, Passive, process, sys};
 
 use crate::kernel::PROCESS_MONITOR;
 use crate::load::{self, HONE};
@@ -33,15 +33,15 @@ fn hone() -> Result<&'static load::Hone, NTSTATUS> {
 }
 
 impl Requests for Calls {
-    fn open() -> Result<NonZeroUsize, NTSTATUS> {
-        let handle = hone()?.driver.open(settings::number(Setting::RingBytes)).map_err(refused)?;
+    fn open(passive: Passive) -> Result<NonZeroUsize, NTSTATUS> {
+        let handle = hone()?.driver.open(settings::number(passive, Setting::RingBytes)).map_err(refused)?;
         hone()?.permit_unload();
         NonZeroUsize::new(handle.context()).ok_or(sys::STATUS_INVALID_HANDLE)
     }
 
-    fn close(file: NonZeroUsize) {
+    fn close(passive: Passive, file: NonZeroUsize) {
         if let (Ok(hone), Ok(handle)) = (hone(), handle(file)) {
-            hone.driver.close(handle);
+            hone.driver.close(passive, handle);
             hone.permit_unload();
         }
     }
@@ -50,10 +50,10 @@ impl Requests for Calls {
         hone()?.driver.read(handle(file)?, buffer).map_err(refused)
     }
 
-    fn control(file: NonZeroUsize, control: irp::Control<'_>) -> Result<usize, NTSTATUS> {
+    fn control(passive: Passive, file: NonZeroUsize, control: irp::Control<'_>) -> Result<usize, NTSTATUS> {
         let irp::Control { code, buffer, input, output } = control;
         let control = hone_driver::Control { code, buffer, input, output };
-        hone()?.driver.control(handle(file)?, control).map_err(refused)
+        hone()?.driver.control(passive, handle(file)?, control).map_err(refused)
     }
 }
 
@@ -66,48 +66,54 @@ impl Classify for Calls {
 }
 
 impl Processes for Calls {
-    fn started(started: &Started<'_>) {
+    fn started(passive: Passive, started: &Started<'_>) {
         let Ok(hone) = hone() else { return };
-        let known = process::Process::open(started.pid, PROCESS_MONITOR).ok();
+        let known = process::Process::open(passive, started.pid, PROCESS_MONITOR).ok();
         let owner = known.as_ref().and_then(process::Process::owner);
         // A process of another subsystem has a path of that subsystem, and no image will show a better one.
         let path = started.path.filter(|_| started.is_full_path || started.is_subsystem);
         let is_unknown = path.is_none() && started.is_subsystem;
         let device_path = known.as_ref().filter(|_| is_unknown).and_then(process::Process::device_path);
-        hone.driver.process_started(&Process {
-            pid: started.pid,
-            parent: Some(started.parent),
-            created: known.as_ref().and_then(process::Process::created),
-            path: path.or(device_path.as_ref().and_then(process::Text::units)),
-            command_line: started.command_line,
-            owner: owner.as_ref().and_then(process::Sid::bytes),
-            is_subsystem: started.is_subsystem,
-        });
+        hone.driver.process_started(
+            passive,
+            &Process {
+                pid: started.pid,
+                parent: Some(started.parent),
+                created: known.as_ref().and_then(process::Process::created),
+                path: path.or(device_path.as_ref().and_then(process::Text::units)),
+                command_line: started.command_line,
+                owner: owner.as_ref().and_then(process::Sid::bytes),
+                is_subsystem: started.is_subsystem,
+            },
+        );
     }
 
-    fn ended(pid: u32) {
+    fn ended(_: Passive, pid: u32) {
         if let Ok(hone) = hone() {
             hone.driver.process_ended(pid);
         }
     }
 
-    fn image_loaded(pid: u32, path: &[u16]) {
+    fn image_loaded(passive: Passive, pid: u32, path: &[u16]) {
         let Ok(hone) = hone() else { return };
         if !hone.driver.wants_image(pid) {
             return;
         }
-        let known = process::Process::open(pid, PROCESS_MONITOR).ok();
+        let known = process::Process::open(passive, pid, PROCESS_MONITOR).ok();
         let owner = known.as_ref().and_then(process::Process::owner);
         let command_line = known.as_ref().and_then(process::Process::command_line);
-        hone.driver.process_named(&Process {
-            pid,
-            parent: None,
-            created: known.as_ref().and_then(process::Process::created),
-            path: Some(path),
-            command_line: command_line.as_ref().and_then(process::Text::units),
-            owner: owner.as_ref().and_then(process::Sid::bytes),
-            is_subsystem: false,
-        });
+        hone.driver.process_named(
+            passive,
+            &Process {
+                pid,
+                parent: None,
+                created: known.as_ref().and_then(process::Process::created),
+                path: Some(path),
+                command_line: command_line.as_ref().and_then(process::Text::units),
+                owner: owner.as_ref().and_then(process::Sid::bytes),
+                is_subsystem: false,
+            },
+        );
     }
 }
 

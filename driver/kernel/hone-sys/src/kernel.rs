@@ -5,7 +5,7 @@ use core::num::NonZeroU64;
 
 use hone_driver::{Kernel, Level, Lock, Purpose, Setting, Signal, Status};
 use hone_wdm::pool::{self, Tag};
-use hone_wdm::{debug, event, link, lock, time};
+use hone_wdm::{Passive, debug, event, link, lock, time};
 
 use crate::settings;
 
@@ -55,21 +55,22 @@ impl Signal for Event {
 impl Kernel for Windows {
     type Lock<T: Send> = SpinLock<T>;
     type Event = Event;
+    type Passive = Passive;
 
     fn now() -> u64 {
         time::now()
     }
 
-    fn event(handle: NonZeroU64) -> Result<Event, Status> {
-        event::Event::from_handle(handle).map(Event).map_err(|status| Status(status.cast_unsigned()))
+    fn event(passive: Passive, handle: NonZeroU64) -> Result<Event, Status> {
+        event::Event::from_handle(passive, handle).map(Event).map_err(|status| Status(status.cast_unsigned()))
     }
 
-    fn keep(setting: Setting, value: u32) -> Result<(), Status> {
-        settings::keep(setting, value).map_err(|status| Status(status.cast_unsigned()))
+    fn keep(passive: Passive, setting: Setting, value: u32) -> Result<(), Status> {
+        settings::keep(passive, setting, value).map_err(|status| Status(status.cast_unsigned()))
     }
 
-    fn link(name: &[u16], target: &mut [u16]) -> Option<usize> {
-        link::target(name, target)
+    fn link(passive: Passive, name: &[u16], target: &mut [u16]) -> Option<usize> {
+        link::target(passive, name, target)
     }
 
     fn charge(purpose: Purpose) {

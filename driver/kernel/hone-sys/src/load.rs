@@ -11,7 +11,7 @@ use hone_wdm::notify::{ImageNotify, ProcessNotify};
 use hone_wdm::reauthorize::{Place, reauthorize};
 use hone_wdm::sys::{self, DRIVER_UNLOAD, GUID};
 use hone_wdm::timer::{Running, Timer};
-use hone_wdm::{NTSTATUS, pool, process, system, time, wide};
+use hone_wdm::{NTSTATUS, Passive, pool, process, system, time, wide};
 
 use crate::glue::Calls;
 use crate::kernel::{PROCESS_MONITOR, Windows};
@@ -52,23 +52,23 @@ static RESOURCES: Global<Resources> = Global::new();
 static TIMER: Timer = Timer::new();
 
 /// Loads the driver. Only `DriverEntry` calls this.
-pub(crate) fn load(object: device::Driver, unload: DRIVER_UNLOAD) -> Result<(), NTSTATUS> {
-    let version = system::version();
+pub(crate) fn load(passive: Passive, object: device::Driver, unload: DRIVER_UNLOAD) -> Result<(), NTSTATUS> {
+    let version = system::version(passive);
     if version.number < (6, 2, 0) {
         pool::use_executable();
     }
-    time::find_precise();
+    time::find_precise(passive);
     let host = Host {
         version: version.number,
         service_pack: version.service_pack,
         is_server: version.is_server,
         architecture: if cfg!(target_arch = "aarch64") { "ARM" } else { "x86" },
-        id: settings::host_id(),
+        id: settings::host_id(passive),
     };
     let driver = Driver::new(&host).map_err(|status| status.0.cast_signed())?;
-    driver.restore_log_levels(settings::number(Setting::LogLevels));
+    driver.restore_log_levels(settings::number(passive, Setting::LogLevels));
     HONE.set(Hone { driver, object: SpinLock::new(object), unload });
-    match resources(object) {
+    match resources(passive, object) {
         Ok(resources) => {
             RESOURCES.set(resources);
             object.set_unload(Some(unload));
@@ -82,14 +82,19 @@ pub(crate) fn load(object: device::Driver, unload: DRIVER_UNLOAD) -> Result<(), 
     }
 }
 
-fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
-    let device =
-        Device::create(object, wide!("\\Device\\HoneOut"), wide!("\\??\\HoneOut"), &security::DESCRIPTOR.0)?;
+fn resources(passive: Passive, object: device::Driver) -> Result<Resources, NTSTATUS> {
+    let device = Device::create(
+        passive,
+        object,
+        wide!("\\Device\\HoneOut"),
+        wide!("\\??\\HoneOut"),
+        &security::DESCRIPTOR.0,
+    )?;
     object.serve::<Calls>();
-    let processes = ProcessNotify::register()?;
+    let processes = ProcessNotify::register(passive)?;
     // Before an update of Windows 8.1, only eight drivers can register for images ("PsSetLoadImageNotifyRoutine"). Without
     // images, only the few paths that a start does not have are missing.
-    let images = match ImageNotify::register() {
+    let images = match ImageNotify::register(passive) {
         Ok(images) => Some(images),
         Err(status) => {
             hone_wdm::debug::show(1, format_args!("the first images of processes are not seen: {status:#x}"));
@@ -97,10 +102,11 @@ fn resources(object: device::Driver) -> Result<Resources, NTSTATUS> {
         }
     };
     // Runs after the driver has registered for starts and ends, so that it misses no process.
-    find_processes();
-    let callouts = Callouts::register::<Calls>(&device, &CALLOUTS.map(|callout| guid(&callout.key)))?;
+    find_processes(passive);
+    let callouts =
+        Callouts::register::<Calls>(passive, &device, &CALLOUTS.map(|callout| guid(&callout.key)))?;
     let timer = TIMER.start::<Calls>(TICK);
-    find_connections(&device, &callouts);
+    find_connections(passive, &device, &callouts);
     Ok(Resources {
         _timer: timer,
         _images: images,
@@ -122,23 +128,26 @@ pub(crate) unsafe fn unload() {
 }
 
 /// Reports the processes that already run to the driver.
-fn find_processes() {
+fn find_processes(passive: Passive) {
     let Some(hone) = HONE.get() else { return };
-    let found = process::list(PROCESS_MONITOR, |listed| {
-        let known = process::Process::open(listed.pid, PROCESS_MONITOR).ok();
+    let found = process::list(passive, PROCESS_MONITOR, |listed| {
+        let known = process::Process::open(passive, listed.pid, PROCESS_MONITOR).ok();
         let path = known.as_ref().and_then(process::Process::path);
         let command_line = known.as_ref().and_then(process::Process::command_line);
         let owner = known.as_ref().and_then(process::Process::owner);
-        hone.driver.process_found(&Process {
-            pid: listed.pid,
-            parent: Some(listed.parent),
-            // Windows may not know the start time of its first processes.
-            created: Some(listed.created).filter(|&created| created > 0),
-            path: path.as_ref().and_then(process::Text::units).or(listed.name),
-            command_line: command_line.as_ref().and_then(process::Text::units),
-            owner: owner.as_ref().and_then(process::Sid::bytes),
-            is_subsystem: false,
-        });
+        hone.driver.process_found(
+            passive,
+            &Process {
+                pid: listed.pid,
+                parent: Some(listed.parent),
+                // Windows may not know the start time of its first processes.
+                created: Some(listed.created).filter(|&created| created > 0),
+                path: path.as_ref().and_then(process::Text::units).or(listed.name),
+                command_line: command_line.as_ref().and_then(process::Text::units),
+                owner: owner.as_ref().and_then(process::Sid::bytes),
+                is_subsystem: false,
+            },
+        );
     });
     if let Err(status) = found {
         hone_wdm::debug::show(0, format_args!("running processes cannot be listed: {status:#x}"));
@@ -147,12 +156,12 @@ fn find_processes() {
 
 /// Makes WFP report the connections that are open already, each with its next packet. The driver works without this, so
 /// a failure is only shown.
-fn find_connections(device: &Device, callouts: &Callouts) {
+fn find_connections(passive: Passive, device: &Device, callouts: &Callouts) {
     let places = CALLOUTS.each_ref().map(|callout| {
         let layer = authorizing_layer(callout)?;
         Some(Place { layer, callout: guid(&callout.key) })
     });
-    match reauthorize(device, callouts, &guid(&SUBLAYER), places.iter().flatten()) {
+    match reauthorize(passive, device, callouts, &guid(&SUBLAYER), places.iter().flatten()) {
         Ok(true) => {}
         Ok(false) => hone_wdm::debug::show(2, format_args!("loaded before the base filtering engine")),
         Err(status) => {

@@ -8,9 +8,9 @@ mod kernel;
 mod load;
 mod settings;
 
-use hone_wdm::NTSTATUS;
 use hone_wdm::device::Driver;
 use hone_wdm::sys::{DRIVER_OBJECT, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS, UNICODE_STRING};
+use hone_wdm::{NTSTATUS, Passive};
 
 /// Called by the I/O manager to load the driver, at PASSIVE_LEVEL.
 ///
@@ -20,7 +20,8 @@ use hone_wdm::sys::{DRIVER_OBJECT, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS
 pub unsafe extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, _: *const UNICODE_STRING) -> NTSTATUS {
     // SAFETY: it is the driver's object, and not used after the driver is unloaded.
     let Some(driver) = (unsafe { Driver::new(driver) }) else { return STATUS_INVALID_DEVICE_REQUEST };
-    match load::load(driver, unload) {
+    // SAFETY: the I/O manager calls this at PASSIVE_LEVEL.
+    match load::load(unsafe { Passive::new() }, driver, unload) {
         Ok(()) => STATUS_SUCCESS,
         Err(status) => {
             hone_wdm::debug::show(0, format_args!("cannot be loaded: {status:#x}"));

@@ -5,7 +5,7 @@
 //! no other part of the registry is available yet.
 
 use hone_driver::Setting;
-use hone_wdm::{NTSTATUS, registry, system, wide};
+use hone_wdm::{NTSTATUS, Passive, registry, system, wide};
 
 const VENDOR: &[u16] = wide!("\\Registry\\Machine\\SOFTWARE\\PNNL");
 const PRODUCT: &[u16] = wide!("\\Registry\\Machine\\SOFTWARE\\PNNL\\Hone");
@@ -20,26 +20,26 @@ const fn place(setting: Setting) -> (&'static [u16], &'static [u16]) {
 }
 
 /// The value of a setting; `None` if it was never set.
-pub(crate) fn number(setting: Setting) -> Option<u32> {
+pub(crate) fn number(passive: Passive, setting: Setting) -> Option<u32> {
     let (key, name) = place(setting);
-    registry::number(key, name)
+    registry::number(passive, key, name)
 }
 
 /// Keeps the value of a setting. Makes the keys that are missing.
-pub(crate) fn keep(setting: Setting, value: u32) -> Result<(), NTSTATUS> {
+pub(crate) fn keep(passive: Passive, setting: Setting, value: u32) -> Result<(), NTSTATUS> {
     let (key, name) = place(setting);
     if setting == Setting::RingBytes {
-        registry::create_key(VENDOR)?;
+        registry::create_key(passive, VENDOR)?;
     }
-    registry::set_number(key, name, value)
+    registry::set_number(passive, key, name, value)
 }
 
 /// The host's identity. It is made when the driver is loaded for the first time, and then kept.
-pub(crate) fn host_id() -> [u8; 16] {
+pub(crate) fn host_id(passive: Passive) -> [u8; 16] {
     let name = wide!("SystemId");
-    registry::binary(SERVICE, name).unwrap_or_else(|| {
-        let id = system::new_id();
-        if let Err(status) = registry::set_binary(SERVICE, name, &id) {
+    registry::binary(passive, SERVICE, name).unwrap_or_else(|| {
+        let id = system::new_id(passive);
+        if let Err(status) = registry::set_binary(passive, SERVICE, name, &id) {
             hone_wdm::debug::show(1, format_args!("the host's identity cannot be kept: {status:#x}"));
         }
         id

@@ -3,6 +3,7 @@
 use core::ffi::c_void;
 use core::num::NonZeroU64;
 
+use crate::Passive;
 use crate::device::Device;
 use crate::net_buffer::NetBuffers;
 use crate::sys::{self, FWPS_CALLOUT1, GUID, NTSTATUS};
@@ -145,11 +146,15 @@ pub struct Callouts {
 }
 
 impl Callouts {
-    /// Registers one callout for each key. At PASSIVE_LEVEL.
+    /// Registers one callout for each key.
     ///
     /// # Errors
     /// WFP refuses one of them; then none is registered.
-    pub fn register<C: Classify>(device: &Device, keys: &[GUID; COUNT]) -> Result<Self, NTSTATUS> {
+    pub fn register<C: Classify>(
+        _: Passive,
+        device: &Device,
+        keys: &[GUID; COUNT],
+    ) -> Result<Self, NTSTATUS> {
         let mut callouts = Self { ids: [0; COUNT], registered: 0 };
         for ((key, function), id) in keys.iter().zip(functions::<C>()).zip(&mut callouts.ids) {
             let callout = FWPS_CALLOUT1 {

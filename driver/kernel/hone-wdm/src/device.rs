@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
+use crate::Passive;
 use crate::irp::{Requests, dispatch};
 use crate::registry::Handle;
 use crate::sys::{self, DEVICE_OBJECT, DRIVER_OBJECT, NTSTATUS};
@@ -78,6 +79,7 @@ impl Device {
     /// # Errors
     /// Such a device already exists, or the kernel refuses a step.
     pub fn create(
+        _: Passive,
         driver: Driver,
         name: &'static [u16],
         link: &'static [u16],

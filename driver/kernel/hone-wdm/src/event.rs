@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::num::NonZeroU64;
 use core::ptr::{self, NonNull};
 
+use crate::Passive;
 use crate::sys::{self, NTSTATUS};
 
 const EVENT_MODIFY_STATE: u32 = 2;
@@ -18,11 +19,11 @@ pub struct Event(NonNull<c_void>);
 unsafe impl Send for Event {}
 
 impl Event {
-    /// Looks up a handle in the calling process, with that program's rights. At PASSIVE_LEVEL.
+    /// Looks up a handle in the calling process, with that program's rights.
     ///
     /// # Errors
     /// There is no such handle, it is not an event, or the program must not set it.
-    pub fn from_handle(handle: NonZeroU64) -> Result<Self, NTSTATUS> {
+    pub fn from_handle(_: Passive, handle: NonZeroU64) -> Result<Self, NTSTATUS> {
         let handle = usize::try_from(handle.get()).map_err(|_| sys::STATUS_INVALID_HANDLE)?;
         let mut object = ptr::null_mut();
         // SAFETY: the kernel's variable holds the type of events since long before any driver is loaded.

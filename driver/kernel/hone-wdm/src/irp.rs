@@ -5,6 +5,7 @@ use core::num::NonZeroUsize;
 use core::slice;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::Passive;
 use crate::sys::{self, DEVICE_OBJECT, IO_STACK_LOCATION, IRP, NTSTATUS};
 
 /// A control request.
@@ -21,15 +22,16 @@ pub struct Control<'a> {
     pub output: usize,
 }
 
-/// Serves the requests. Each open file has its own number. All calls are at PASSIVE_LEVEL, in the program's context.
+/// Serves the requests. Each open file has its own number. All calls are at PASSIVE_LEVEL, in the program's context
+/// ("Dispatch Routines and IRQLs").
 pub trait Requests: 'static {
     /// Opens a file and returns its number.
     ///
     /// # Errors
     /// The file cannot be opened.
-    fn open() -> Result<NonZeroUsize, NTSTATUS>;
+    fn open(passive: Passive) -> Result<NonZeroUsize, NTSTATUS>;
     /// The last handle of a file is closed. Called once for each number.
-    fn close(file: NonZeroUsize);
+    fn close(passive: Passive, file: NonZeroUsize);
     /// Fills the buffer and returns the number of bytes.
     ///
     /// # Errors
@@ -39,7 +41,7 @@ pub trait Requests: 'static {
     ///
     /// # Errors
     /// The request cannot be carried out.
-    fn control(file: NonZeroUsize, control: Control<'_>) -> Result<usize, NTSTATUS>;
+    fn control(passive: Passive, file: NonZeroUsize, control: Control<'_>) -> Result<usize, NTSTATUS>;
 }
 
 /// The function that the I/O manager calls for every kind of request.
@@ -51,7 +53,9 @@ pub(crate) unsafe extern "system" fn dispatch<R: Requests>(_: *mut DEVICE_OBJECT
     let packet = unsafe { &mut *irp };
     // SAFETY: the I/O manager sets the stack location before it calls.
     let location = unsafe { &*packet.CurrentStackLocation };
-    let result = serve::<R>(packet, location);
+    // SAFETY: the I/O manager calls a highest-level driver at PASSIVE_LEVEL ("Dispatch Routines and IRQLs").
+    let passive = unsafe { Passive::new() };
+    let result = serve::<R>(passive, packet, location);
     let (status, information) = match result {
         Ok(bytes) => (sys::STATUS_SUCCESS, bytes),
         Err(status) => (status, 0),
@@ -64,7 +68,11 @@ pub(crate) unsafe extern "system" fn dispatch<R: Requests>(_: *mut DEVICE_OBJECT
     status
 }
 
-fn serve<R: Requests>(packet: &mut IRP, location: &IO_STACK_LOCATION) -> Result<usize, NTSTATUS> {
+fn serve<R: Requests>(
+    passive: Passive,
+    packet: &mut IRP,
+    location: &IO_STACK_LOCATION,
+) -> Result<usize, NTSTATUS> {
     // SAFETY: every request that this driver serves comes through an open file, whose object is there meanwhile.
     let file = unsafe { location.FileObject.as_ref() }.ok_or(sys::STATUS_INVALID_HANDLE)?;
     // The device has no files of its own. If a name follows the device's name, there is no such file ("Controlling Device
@@ -76,14 +84,14 @@ fn serve<R: Requests>(packet: &mut IRP, location: &IO_STACK_LOCATION) -> Result<
     let number = || NonZeroUsize::new(file.load(Ordering::Acquire)).ok_or(sys::STATUS_INVALID_HANDLE);
     match usize::from(location.MajorFunction) {
         sys::IRP_MJ_CREATE => {
-            file.store(R::open()?.get(), Ordering::Release);
+            file.store(R::open(passive)?.get(), Ordering::Release);
             Ok(0)
         }
         // Cleanup comes when the last handle is closed, close when nothing uses the file any more. The first of the two
         // closes it here.
         sys::IRP_MJ_CLEANUP | sys::IRP_MJ_CLOSE => {
             if let Some(number) = NonZeroUsize::new(file.swap(0, Ordering::AcqRel)) {
-                R::close(number);
+                R::close(passive, number);
             }
             Ok(0)
         }
@@ -101,7 +109,7 @@ fn serve<R: Requests>(packet: &mut IRP, location: &IO_STACK_LOCATION) -> Result<
             let length = if is_buffered { input.max(output) } else { 0 };
             let buffer = system_buffer(packet.SystemBuffer, length);
             let control = Control { code: parameters.IoControlCode, buffer, input, output };
-            R::control(number()?, control)
+            R::control(passive, number()?, control)
         }
         _ => Err(sys::STATUS_INVALID_DEVICE_REQUEST),
     }

@@ -24,6 +24,7 @@ pub mod lock;
 pub mod net_buffer;
 pub mod notify;
 mod panic;
+mod passive;
 pub mod pool;
 pub mod process;
 pub mod reauthorize;
@@ -35,6 +36,7 @@ pub mod time;
 pub mod timer;
 mod unicode;
 
+pub use passive::Passive;
 pub use sys::NTSTATUS;
 pub use unicode::Wide;
 

@@ -1,7 +1,8 @@
-//! Symbolic links of the object manager. Call at PASSIVE_LEVEL.
+//! Symbolic links of the object manager, looked up at PASSIVE_LEVEL.
 
 use core::ptr;
 
+use crate::Passive;
 use crate::registry::{Handle, attributes};
 use crate::sys::{self, UNICODE_STRING};
 use crate::unicode::Unicode;
@@ -11,7 +12,7 @@ const GENERIC_READ: u32 = 0x8000_0000;
 /// Writes the target of the link `name` to the start of `target`. Returns its length in UTF-16 units. `None` if there is
 /// no such link, or if its target does not fit ("ZwQuerySymbolicLinkObject").
 #[must_use]
-pub fn target(name: &[u16], target: &mut [u16]) -> Option<usize> {
+pub fn target(_: Passive, name: &[u16], target: &mut [u16]) -> Option<usize> {
     let name = Unicode::new(name);
     let attributes = attributes(name.as_ptr());
     let mut link = ptr::null_mut();

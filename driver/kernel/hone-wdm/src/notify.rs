@@ -6,7 +6,7 @@ use core::mem;
 use core::ptr::NonNull;
 
 use crate::sys::{self, HANDLE, NTSTATUS, PROCESS_NOTIFY, PS_CREATE_NOTIFY_INFO, UNICODE_STRING};
-use crate::{system, unicode, wide};
+use crate::{Passive, system, unicode, wide};
 
 /// A process that starts.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +29,11 @@ pub struct Started<'a> {
 /// Receives the notifications.
 pub trait Processes: 'static {
     /// A process starts; its first thread has not run yet.
-    fn started(process: &Started<'_>);
+    fn started(passive: Passive, process: &Started<'_>);
     /// A process ends.
-    fn ended(pid: u32);
+    fn ended(passive: Passive, pid: u32);
     /// A process loads an image.
-    fn image_loaded(pid: u32, path: &[u16]);
+    fn image_loaded(passive: Passive, pid: u32, path: &[u16]);
 }
 
 /// `PsSetCreateProcessNotifyRoutineEx2`. Exists since Windows 10, version 1703.
@@ -59,8 +59,9 @@ impl<P: Processes> ProcessNotify<P> {
     ///
     /// # Errors
     /// The kernel refuses, most often because the driver was not linked with `/INTEGRITYCHECK`.
-    pub fn register() -> Result<Self, NTSTATUS> {
-        let newer = system::routine(wide!("PsSetCreateProcessNotifyRoutineEx2")).map(NonNull::as_ptr);
+    pub fn register(passive: Passive) -> Result<Self, NTSTATUS> {
+        let newer =
+            system::routine(passive, wide!("PsSetCreateProcessNotifyRoutineEx2")).map(NonNull::as_ptr);
         // SAFETY: the kernel returned the address for this function's name, so it has this function's type.
         let newer = newer.map(|address| unsafe { mem::transmute::<*mut c_void, SetRoutine>(address) });
         crate::check(set::<P>(newer, 0)).map(|()| Self { newer, routine: PhantomData })
@@ -89,7 +90,7 @@ impl<P: Processes> ImageNotify<P> {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn register() -> Result<Self, NTSTATUS> {
+    pub fn register(_: Passive) -> Result<Self, NTSTATUS> {
         // SAFETY: the routine has the type of one, and stays until it is removed.
         let status = unsafe { sys::PsSetLoadImageNotifyRoutine(image::<P>) };
         crate::check(status).map(|()| Self(PhantomData))
@@ -120,20 +121,25 @@ unsafe extern "system" fn process<P: Processes>(
     info: *mut PS_CREATE_NOTIFY_INFO,
 ) {
     let Some(pid) = id(pid) else { return };
+    // SAFETY: the kernel calls this routine at PASSIVE_LEVEL ("PCREATE_PROCESS_NOTIFY_ROUTINE_EX").
+    let passive = unsafe { Passive::new() };
     // SAFETY: the kernel passes null for an end, else what it knows of the start, which is there as long as the call.
-    let Some(info) = (unsafe { info.as_ref() }) else { return P::ended(pid) };
+    let Some(info) = (unsafe { info.as_ref() }) else { return P::ended(passive, pid) };
     // SAFETY: the text is the kernel's, as long as the call; it may be null.
     let path = unsafe { unicode::units(info.ImageFileName) }.filter(|path| !path.is_empty());
     // SAFETY: as above.
     let command_line = unsafe { unicode::units(info.CommandLine) };
-    P::started(&Started {
-        pid,
-        parent: id(info.ParentProcessId).unwrap_or(0),
-        path,
-        is_full_path: info.Flags & IS_FULL_PATH != 0,
-        is_subsystem: info.Flags & IS_SUBSYSTEM != 0,
-        command_line,
-    });
+    P::started(
+        passive,
+        &Started {
+            pid,
+            parent: id(info.ParentProcessId).unwrap_or(0),
+            path,
+            is_full_path: info.Flags & IS_FULL_PATH != 0,
+            is_subsystem: info.Flags & IS_SUBSYSTEM != 0,
+            command_line,
+        },
+    );
 }
 
 // SAFETY: the kernel alone calls it, as `PsSetLoadImageNotifyRoutine` says.
@@ -142,6 +148,7 @@ unsafe extern "system" fn image<P: Processes>(path: *const UNICODE_STRING, pid: 
     let path = unsafe { unicode::units(path) };
     // Process 0 means that a driver is loaded.
     if let (Some(path), Some(pid @ 1..)) = (path, id(pid)) {
-        P::image_loaded(pid, path);
+        // SAFETY: the kernel calls this routine at PASSIVE_LEVEL ("PLOAD_IMAGE_NOTIFY_ROUTINE").
+        P::image_loaded(unsafe { Passive::new() }, pid, path);
     }
 }

@@ -1,7 +1,8 @@
-//! Running processes: the list of all, and details of one. Call at PASSIVE_LEVEL.
+//! Running processes: the list of all, and details of one. All at PASSIVE_LEVEL.
 
 use core::ptr;
 
+use crate::Passive;
 use crate::pool::{Buffer, Tag};
 use crate::registry::{Handle, attributes};
 use crate::sys::{self, CLIENT_ID, NTSTATUS};
@@ -56,7 +57,7 @@ pub struct Listed<'a> {
 ///
 /// # Errors
 /// There is not enough memory, or the kernel refuses.
-pub fn list(tag: Tag, mut each: impl FnMut(Listed<'_>)) -> Result<(), NTSTATUS> {
+pub fn list(_: Passive, tag: Tag, mut each: impl FnMut(Listed<'_>)) -> Result<(), NTSTATUS> {
     let list = query(tag, 256 << 10, MOST_LISTED, |buffer, needed| {
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         // SAFETY: the buffer has that length.
@@ -86,6 +87,8 @@ pub fn list(tag: Tag, mut each: impl FnMut(Listed<'_>)) -> Result<(), NTSTATUS> 
 pub struct Process {
     handle: Handle,
     tag: Tag,
+    /// All details are looked up at PASSIVE_LEVEL.
+    _passive: Passive,
 }
 
 impl Process {
@@ -93,7 +96,7 @@ impl Process {
     ///
     /// # Errors
     /// There is no such process.
-    pub fn open(pid: u32, tag: Tag) -> Result<Self, NTSTATUS> {
+    pub fn open(passive: Passive, pid: u32, tag: Tag) -> Result<Self, NTSTATUS> {
         let id = CLIENT_ID {
             UniqueProcess: ptr::without_provenance_mut(pid as usize),
             UniqueThread: ptr::null_mut(),
@@ -109,7 +112,7 @@ impl Process {
                 &raw const id,
             )
         };
-        crate::check(status).map(|()| Self { handle: Handle(process), tag })
+        crate::check(status).map(|()| Self { handle: Handle(process), tag, _passive: passive })
     }
 
     /// When it was created, nanoseconds since 1970-01-01 UTC.

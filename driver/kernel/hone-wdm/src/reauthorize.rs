@@ -9,9 +9,9 @@ use core::mem;
 use core::ptr::{null, null_mut};
 
 use crate::callout::Callouts;
-use crate::check;
 use crate::device::Device;
 use crate::sys::{self, FWPM_FILTER0, FWPM_SESSION0, GUID, HANDLE, NTSTATUS};
+use crate::{Passive, check};
 
 /// How long the base filtering engine may be busy with another transaction, milliseconds. Loading the driver waits.
 const PATIENCE: u32 = 2000;
@@ -26,12 +26,13 @@ pub struct Place {
 }
 
 /// Adds a filter at each place, and removes all of them. Returns false if the base filtering engine does not run: while
-/// the system starts, when nothing is older than the driver. At PASSIVE_LEVEL, while the callouts are registered:
+/// the system starts, when nothing is older than the driver. The callouts must be registered:
 /// the engine calls their notify function.
 ///
 /// # Errors
 /// The engine refuses, for example because Hone's callouts are not installed. Then no connection is authorised again.
 pub fn reauthorize<'a>(
+    _: Passive,
     device: &Device,
     _: &Callouts,
     sublayer: &GUID,

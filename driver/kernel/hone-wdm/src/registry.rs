@@ -1,7 +1,8 @@
-//! Reads and writes registry values. Call at PASSIVE_LEVEL.
+//! Reads and writes registry values, at PASSIVE_LEVEL.
 
 use core::ptr;
 
+use crate::Passive;
 use crate::sys::{self, HANDLE, NTSTATUS, OBJECT_ATTRIBUTES};
 use crate::unicode::Unicode;
 
@@ -36,7 +37,7 @@ pub(crate) fn attributes(name: *const sys::UNICODE_STRING) -> OBJECT_ATTRIBUTES 
     }
 }
 
-fn open(path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
+fn open(_: Passive, path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
     let path = Unicode::new(path);
     let attributes = attributes(path.as_ptr());
     let mut key = ptr::null_mut();
@@ -55,8 +56,13 @@ struct Partial<const LONGEST: usize> {
 }
 
 /// Reads a value of this type and length. `None` if there is no such value.
-fn query<const LENGTH: usize>(path: &[u16], name: &[u16], kind: u32) -> Option<[u8; LENGTH]> {
-    let key = open(path, KEY_QUERY_VALUE).ok()?;
+fn query<const LENGTH: usize>(
+    passive: Passive,
+    path: &[u16],
+    name: &[u16],
+    kind: u32,
+) -> Option<[u8; LENGTH]> {
+    let key = open(passive, path, KEY_QUERY_VALUE).ok()?;
     let name = Unicode::new(name);
     let mut value = Partial { index: 0, kind: 0, length: 0, data: [0; LENGTH] };
     let size = u32::try_from(size_of::<Partial<LENGTH>>()).ok()?;
@@ -71,14 +77,14 @@ fn query<const LENGTH: usize>(path: &[u16], name: &[u16], kind: u32) -> Option<[
 
 /// Reads a `REG_DWORD`. `None` if there is none with this name.
 #[must_use]
-pub fn number(path: &[u16], name: &[u16]) -> Option<u32> {
-    query(path, name, REG_DWORD).map(u32::from_le_bytes)
+pub fn number(passive: Passive, path: &[u16], name: &[u16]) -> Option<u32> {
+    query(passive, path, name, REG_DWORD).map(u32::from_le_bytes)
 }
 
 /// Reads a `REG_BINARY` of exactly this length. `None` if there is none with this name and length.
 #[must_use]
-pub fn binary<const LENGTH: usize>(path: &[u16], name: &[u16]) -> Option<[u8; LENGTH]> {
-    query(path, name, REG_BINARY)
+pub fn binary<const LENGTH: usize>(passive: Passive, path: &[u16], name: &[u16]) -> Option<[u8; LENGTH]> {
+    query(passive, path, name, REG_BINARY)
 }
 
 /// Sets a `REG_BINARY`.
@@ -86,30 +92,31 @@ pub fn binary<const LENGTH: usize>(path: &[u16], name: &[u16]) -> Option<[u8; LE
 /// # Errors
 /// The key does not exist, or must not be written.
 pub fn set_binary<const LENGTH: usize>(
+    passive: Passive,
     path: &[u16],
     name: &[u16],
     data: &[u8; LENGTH],
 ) -> Result<(), NTSTATUS> {
-    set(&open(path, KEY_SET_VALUE)?, name, REG_BINARY, data)
+    set(&open(passive, path, KEY_SET_VALUE)?, name, REG_BINARY, data)
 }
 
 /// Sets a `REG_DWORD`. Makes the key if it is missing; the key above it must exist.
 ///
 /// # Errors
 /// The key above does not exist, or the key must not be written.
-pub fn set_number(path: &[u16], name: &[u16], number: u32) -> Result<(), NTSTATUS> {
-    set(&create(path, KEY_SET_VALUE)?, name, REG_DWORD, &number.to_le_bytes())
+pub fn set_number(passive: Passive, path: &[u16], name: &[u16], number: u32) -> Result<(), NTSTATUS> {
+    set(&create(passive, path, KEY_SET_VALUE)?, name, REG_DWORD, &number.to_le_bytes())
 }
 
 /// Makes a key unless it exists. The key above it must exist.
 ///
 /// # Errors
 /// The key above does not exist, or must not be written.
-pub fn create_key(path: &[u16]) -> Result<(), NTSTATUS> {
-    create(path, KEY_QUERY_VALUE).map(drop)
+pub fn create_key(passive: Passive, path: &[u16]) -> Result<(), NTSTATUS> {
+    create(passive, path, KEY_QUERY_VALUE).map(drop)
 }
 
-fn create(path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
+fn create(_: Passive, path: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
     let path = Unicode::new(path);
     let attributes = attributes(path.as_ptr());
     let mut key = ptr::null_mut();

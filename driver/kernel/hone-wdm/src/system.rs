@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::mem::{self, MaybeUninit};
 use core::ptr::NonNull;
 
+use crate::Passive;
 use crate::sys::{self, GUID, RTL_OSVERSIONINFOEXW};
 use crate::unicode::Unicode;
 
@@ -18,9 +19,9 @@ pub struct Version {
     pub is_server: bool,
 }
 
-/// Windows' version. At PASSIVE_LEVEL.
+/// Windows' version.
 #[must_use]
-pub fn version() -> Version {
+pub fn version(_: Passive) -> Version {
     let mut version = MaybeUninit::<RTL_OSVERSIONINFOEXW>::zeroed();
     let size = u32::try_from(mem::size_of::<RTL_OSVERSIONINFOEXW>()).unwrap_or(0);
     // SAFETY: it is all numbers, of which zero is one.
@@ -38,17 +39,17 @@ pub fn version() -> Version {
     }
 }
 
-/// The address of a function that not every Windows version has. `None` if this one does not. At PASSIVE_LEVEL.
+/// The address of a function that not every Windows version has. `None` if this one does not.
 #[must_use]
-pub(crate) fn routine(name: &[u16]) -> Option<NonNull<c_void>> {
+pub(crate) fn routine(_: Passive, name: &[u16]) -> Option<NonNull<c_void>> {
     let name = Unicode::new(name);
     // SAFETY: the name lives until the call returns.
     NonNull::new(unsafe { sys::MmGetSystemRoutineAddress(name.as_ptr()) })
 }
 
-/// Makes a new identifier. All zeros if the system cannot make one now. At PASSIVE_LEVEL.
+/// Makes a new identifier. All zeros if the system cannot make one now.
 #[must_use]
-pub fn new_id() -> [u8; 16] {
+pub fn new_id(_: Passive) -> [u8; 16] {
     let mut guid = GUID { Data1: 0, Data2: 0, Data3: 0, Data4: [0; 8] };
     // SAFETY: there is room for the identifier.
     let status = unsafe { sys::ExUuidCreate(&raw mut guid) };

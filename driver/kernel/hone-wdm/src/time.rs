@@ -5,7 +5,7 @@ use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use crate::{system, wide};
+use crate::{Passive, system, wide};
 
 /// 1970-01-01 in units of 100 nanoseconds since 1601-01-01, both UTC.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
@@ -15,10 +15,10 @@ static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 type QueryTime = unsafe extern "system" fn(*mut i64);
 
-/// Looks up the precise clock. Call it at PASSIVE_LEVEL when the driver is loaded. Without that clock, time advances in
+/// Looks up the precise clock. Call it when the driver is loaded. Without that clock, time advances in
 /// steps of the system's timer, up to 16 milliseconds.
-pub fn find_precise() {
-    let address = system::routine(wide!("KeQuerySystemTimePrecise"));
+pub fn find_precise(passive: Passive) {
+    let address = system::routine(passive, wide!("KeQuerySystemTimePrecise"));
     PRECISE.store(address.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
 }
 

@@ -4,7 +4,7 @@
 use hone_api::Operation;
 use hone_driver::{Control, Driver};
 
-use super::{Fake, driver, open};
+use super::{Fake, Passive, driver, open};
 
 thread_local! {
     /// One driver for all inputs, because making a driver reserves the memory of its tables.
@@ -54,7 +54,7 @@ pub(crate) fn driver_requests(input: &[u8]) {
                     buffer[..given.len()].copy_from_slice(given);
                     let room = output.min(buffer.len());
                     let control = Control { code, buffer: &mut buffer, input: length, output };
-                    if let Ok(bytes) = driver.control(reader, control) {
+                    if let Ok(bytes) = driver.control(Passive, reader, control) {
                         assert!(bytes <= room, "{bytes} bytes of output, room for {room}");
                     }
                 }
@@ -73,7 +73,7 @@ pub(crate) fn driver_requests(input: &[u8]) {
                 }
             }
         }
-        assert!(driver.close(reader), "it was attached");
+        assert!(driver.close(Passive, reader), "it was attached");
     });
 }
 

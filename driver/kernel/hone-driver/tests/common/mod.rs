@@ -44,6 +44,10 @@ thread_local! {
 
 pub(crate) struct Fake;
 
+/// The token of code at PASSIVE_LEVEL. Tests make it at any level, to see that the fake kernel notices.
+#[derive(Clone, Copy)]
+pub(crate) struct Passive;
+
 /// A lock that raises the level, and that panics when it is taken twice; a spin lock would stop the machine.
 pub(crate) struct FakeLock<T>(Mutex<T>);
 
@@ -81,19 +85,20 @@ impl Drop for FakeEvent {
 impl Kernel for Fake {
     type Lock<T: Send> = FakeLock<T>;
     type Event = FakeEvent;
+    type Passive = Passive;
 
     fn now() -> u64 {
         NOW.get()
     }
 
-    fn event(handle: NonZeroU64) -> Result<FakeEvent, Status> {
+    fn event(_: Passive, handle: NonZeroU64) -> Result<FakeEvent, Status> {
         irql::calls("ObReferenceObjectByHandle");
         let place = usize::try_from((handle.get() / 4).wrapping_sub(1)).unwrap_or(usize::MAX);
         let event = EVENTS.with_borrow(|events| events.get(place).cloned());
         event.map(FakeEvent).ok_or(Status::INVALID_HANDLE)
     }
 
-    fn keep(setting: Setting, value: u32) -> Result<(), Status> {
+    fn keep(_: Passive, setting: Setting, value: u32) -> Result<(), Status> {
         irql::calls("ZwSetValueKey");
         if IS_REGISTRY_FULL.get() {
             return Err(Status::INSUFFICIENT_RESOURCES);
@@ -102,7 +107,7 @@ impl Kernel for Fake {
         Ok(())
     }
 
-    fn link(name: &[u16], target: &mut [u16]) -> Option<usize> {
+    fn link(_: Passive, name: &[u16], target: &mut [u16]) -> Option<usize> {
         irql::calls("ZwOpenSymbolicLinkObject");
         let is_it = |link: &str| link.encode_utf16().eq(name.iter().copied());
         let (_, found) = LINKS.with_borrow(|links| links.iter().find(|(link, _)| is_it(link)).copied())?;
@@ -184,7 +189,10 @@ pub(crate) fn open(driver: &Driver<Fake>) -> Handle {
 }
 
 pub(crate) fn start(driver: &Driver<Fake>, pid: u32) {
-    driver.process_started(&Process { pid, created: Some(1), path: Some(&utf16("x")), ..Process::default() });
+    driver.process_started(
+        Passive,
+        &Process { pid, created: Some(1), path: Some(&utf16("x")), ..Process::default() },
+    );
 }
 
 pub(crate) fn utf16(text: &str) -> Vec<u16> {
@@ -202,7 +210,7 @@ pub(crate) fn control(
     buffer.resize(input.len().max(output), 0xEE);
     let code = operation.control_code().0;
     let request = Control { code, buffer: &mut buffer, input: input.len(), output };
-    let length = driver.control(handle, request)?;
+    let length = driver.control(Passive, handle, request)?;
     Ok(buffer[..length].to_vec())
 }
 
