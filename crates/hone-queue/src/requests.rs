@@ -16,7 +16,7 @@ use crate::{Capture, Queue, Reader, Service, statistics::statistics};
 const LOOK_UP: usize = 256;
 
 /// A [`Queue`] with the system's lock and clock around it.
-pub trait Shell {
+pub trait Shell: Sync {
     /// Its readers.
     type Reader: Reader;
     /// What captures its packets.
@@ -24,11 +24,12 @@ pub trait Shell {
     /// Most ids in one list of a filter: the engine's bound.
     const MAX_FILTER_IDS: usize;
 
-    /// Takes the lock, calls `work` with the time, and unlocks. `work` must not call it again.
+    /// Takes the lock, calls `work` with the time, and unlocks. `work` must not call it again. It is [`Send`]: that keeps
+    /// out of it what the driver must not use under its lock.
     fn locked<T>(
         &self,
         purpose: Purpose,
-        work: impl FnOnce(&mut Queue<Self::Reader, Self::Capture>, Nanos) -> T,
+        work: impl FnOnce(&mut Queue<Self::Reader, Self::Capture>, Nanos) -> T + Send,
     ) -> T;
 
     /// Does what takes memory for this purpose, without the lock.

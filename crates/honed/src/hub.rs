@@ -248,7 +248,11 @@ impl Shell for Hub {
     type Capture = Captured;
     const MAX_FILTER_IDS: usize = MAX_FILTER_IDS;
 
-    fn locked<T>(&self, _: Purpose, work: impl FnOnce(&mut Queue<Attached, Captured>, Nanos) -> T) -> T {
+    fn locked<T>(
+        &self,
+        _: Purpose,
+        work: impl FnOnce(&mut Queue<Attached, Captured>, Nanos) -> T + Send,
+    ) -> T {
         work(&mut self.lock("a request").queue, hone_linux::now())
     }
 

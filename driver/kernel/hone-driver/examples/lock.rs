@@ -38,7 +38,7 @@ impl<T: Send> Lock<T> for Held<T> {
         Self(Mutex::new(value))
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R + Send) -> R {
         let mut value = self.0.lock().expect("nothing panics");
         let begin = Instant::now();
         let result = work(&mut value);
@@ -137,7 +137,7 @@ impl Buffer for NoBuffer {
         0
     }
 
-    fn segments(&self, _: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+    fn segments(&self, _: usize) -> Option<impl Iterator<Item = &[u8]> + Clone + Sync> {
         Some(std::iter::empty())
     }
 }

@@ -93,7 +93,11 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Takes the lock, reads the time, and runs `work`.
-    pub(crate) fn locked<R>(&self, purpose: Purpose, work: impl FnOnce(&mut State<K::Event>) -> R) -> R {
+    pub(crate) fn locked<R>(
+        &self,
+        purpose: Purpose,
+        work: impl FnOnce(&mut State<K::Event>) -> R + Send,
+    ) -> R {
         log!(self, LockStatus, "{purpose:?} takes the lock");
         let result = self.state.with(|state| {
             K::charge(purpose);

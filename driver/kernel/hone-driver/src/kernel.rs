@@ -77,8 +77,9 @@ pub enum Purpose {
 pub trait Lock<T>: Send + Sync {
     /// Makes an unlocked lock around `value`.
     fn new(value: T) -> Self;
-    /// Runs `work` with the lock held. `work` must not take the same lock again.
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R;
+    /// Runs `work` with the lock held. `work` must not take the same lock again. It is [`Send`], which a
+    /// [`Kernel::Passive`] is not.
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R + Send) -> R;
 }
 
 /// A reference to a reader's event object, released when dropped. Drop it at PASSIVE_LEVEL only.
@@ -93,8 +94,25 @@ pub trait Kernel: 'static {
     type Lock<T: Send>: Lock<T>;
     /// The kernel's event object.
     type Event: Signal;
-    /// A token that only code at PASSIVE_LEVEL has. What takes it is called at that level. It must not be used under the
-    /// lock, which raises the level.
+    /// A token that only code at PASSIVE_LEVEL has. What takes it is called at that level. It must not be [`Send`]: then
+    /// the compiler refuses it under the lock, which raises the level.
+    ///
+    /// ```
+    /// # use hone_driver::{Kernel, Lock, Setting};
+    /// fn before_the_lock<K: Kernel>(lock: &K::Lock<u32>, passive: K::Passive) {
+    ///     let kept = K::keep(passive, Setting::RingBytes, 1024);
+    ///     lock.with(|failures| *failures += u32::from(kept.is_err()));
+    /// }
+    /// ```
+    /// ```compile_fail,E0277
+    /// # use hone_driver::{Kernel, Lock, Setting};
+    /// fn under_the_lock<K: Kernel>(lock: &K::Lock<u32>, passive: K::Passive) {
+    ///     lock.with(|failures| {
+    ///         let kept = K::keep(passive, Setting::RingBytes, 1024);
+    ///         *failures += u32::from(kept.is_err())
+    ///     });
+    /// }
+    /// ```
     type Passive: Copy;
 
     /// The time, nanoseconds since 1970-01-01 UTC; at any IRQL.

@@ -17,7 +17,8 @@
 //! | timer's DPC | DISPATCH_LEVEL | [`Driver::tick`] |
 //! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::restore_log_levels`], [`Driver::process_found`], drop |
 //!
-//! What needs PASSIVE_LEVEL takes a token of that level ([`Kernel::Passive`]), which classify and the DPC do not have.
+//! What needs PASSIVE_LEVEL takes a token of that level ([`Kernel::Passive`]), which classify and the DPC do
+//! not have, and which the lock takes from nobody.
 //!
 //! # The lock
 //!

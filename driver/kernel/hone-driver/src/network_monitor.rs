@@ -64,7 +64,7 @@ pub trait Buffer {
     fn length(&self) -> usize;
     /// The data in pieces, beginning `back` bytes before its start; `back` is at most the headroom. `None` if part of
     /// the memory cannot be read.
-    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone>;
+    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone + Sync>;
 }
 
 /// `FWP_CONDITION_FLAG_IS_REAUTHORIZE` (fwptypes.h): the connection was authorised before.
@@ -138,7 +138,7 @@ impl<K: Kernel> Driver<K> {
 
     fn packet<'a>(
         &self,
-        prepared: &Prepared<'_, impl Iterator<Item = &'a [u8]> + Clone>,
+        prepared: &Prepared<'_, impl Iterator<Item = &'a [u8]> + Clone + Sync>,
         direction: Direction,
         connection: Option<ConnectionId>,
     ) {

@@ -196,7 +196,7 @@ impl<K: Kernel> Shell for Locked<'_, K> {
     fn locked<T>(
         &self,
         purpose: hone_queue::Purpose,
-        work: impl FnOnce(&mut Readers<K::Event>, Nanos) -> T,
+        work: impl FnOnce(&mut Readers<K::Event>, Nanos) -> T + Send,
     ) -> T {
         self.0.locked(charged(purpose), |state| work(&mut state.queue, state.now))
     }

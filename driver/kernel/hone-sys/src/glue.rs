@@ -184,7 +184,7 @@ impl Buffer for Packet<'_> {
         self.0.length()
     }
 
-    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone + Sync> {
         self.0.segments(back)
     }
 }

@@ -39,7 +39,7 @@ impl<T: Send> Lock<T> for SpinLock<T> {
         Self(lock::SpinLock::new(value))
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R + Send) -> R {
         self.0.with(work)
     }
 }

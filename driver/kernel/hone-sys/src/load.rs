@@ -76,7 +76,7 @@ pub(crate) fn load(passive: Passive, object: device::Driver, unload: DRIVER_UNLO
         }
         Err(status) => {
             // SAFETY: what called the driver has been given back, and nothing calls it through the I/O manager yet.
-            unsafe { HONE.take() };
+            unsafe { HONE.take(passive) };
             Err(status)
         }
     }
@@ -120,11 +120,11 @@ fn resources(passive: Passive, object: device::Driver) -> Result<Resources, NTST
 ///
 /// # Safety
 /// The I/O manager no longer calls the driver.
-pub(crate) unsafe fn unload() {
+pub(crate) unsafe fn unload(passive: Passive) {
     // SAFETY: only `load` and this look at it.
-    drop(unsafe { RESOURCES.take() });
+    drop(unsafe { RESOURCES.take(passive) });
     // SAFETY: what called the driver was given back with the resources; the caller says that nobody else does.
-    drop(unsafe { HONE.take() });
+    drop(unsafe { HONE.take(passive) });
 }
 
 /// Reports the processes that already run to the driver.

@@ -35,6 +35,8 @@ pub unsafe extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, _: *const 
 /// # Safety
 /// The I/O manager guarantees that it no longer calls the driver.
 unsafe extern "system" fn unload(_: *mut DRIVER_OBJECT) {
+    // SAFETY: the I/O manager calls this at PASSIVE_LEVEL.
+    let passive = unsafe { Passive::new() };
     // SAFETY: no file is open and none can be opened, so no request is under way.
-    unsafe { load::unload() };
+    unsafe { load::unload(passive) };
 }

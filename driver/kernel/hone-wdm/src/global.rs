@@ -4,6 +4,8 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::Passive;
+
 /// A value that is set once between two unloads.
 #[derive(Debug)]
 pub struct Global<T> {
@@ -46,11 +48,11 @@ impl<T> Global<T> {
         unsafe { &*self.value.get() }.as_ref()
     }
 
-    /// Takes the value.
+    /// Takes the value. It is released at PASSIVE_LEVEL then.
     ///
     /// # Safety
     /// No reference from [`get`](Self::get) exists, and nothing calls `get` meanwhile: every callback is unregistered.
-    pub unsafe fn take(&self) -> Option<T> {
+    pub unsafe fn take(&self, _: Passive) -> Option<T> {
         self.is_set.store(false, Ordering::Release);
         // SAFETY: the caller says that nobody else looks.
         let value = unsafe { &mut *self.value.get() };

@@ -25,8 +25,8 @@ impl<T> SpinLock<T> {
     }
 
     /// Runs `work` with the lock held. Call it at up to DISPATCH_LEVEL, and never within `work`: a processor that takes
-    /// a spin lock twice stops forever.
-    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+    /// a spin lock twice stops forever. `work` is [`Send`], which a [`Passive`](crate::Passive) is not.
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R + Send) -> R {
         let mut handle = MaybeUninit::uninit();
         // SAFETY: the lock was made by `new`; the handle stays in place until the lock is released below, which nothing
         // skips: a panic in `work` stops the machine.

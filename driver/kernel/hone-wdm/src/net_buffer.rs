@@ -119,6 +119,9 @@ pub struct Segments<'a> {
     buffer: PhantomData<&'a [u8]>,
 }
 
+// SAFETY: a reference to it only reads: the chain, which does not change in this lifetime, and two numbers.
+unsafe impl Sync for Segments<'_> {}
+
 impl<'a> Iterator for Segments<'a> {
     type Item = &'a [u8];
 

@@ -7,8 +7,8 @@ use core::marker::PhantomData;
 /// So the compiler refuses such a call from classify or from the timer's DPC, which have none.
 ///
 /// It has no size, so passing it costs nothing. It is neither `Send` nor `Sync`, so nothing can keep it for another
-/// caller. The compiler does not see that a spin lock raises the level: what runs under a lock must not use the token of
-/// its function. The tests' stand-ins for Windows check that.
+/// caller. [`SpinLock::with`](crate::lock::SpinLock::with) takes only work that is `Send`, so nothing can use it under a lock
+/// either.
 #[derive(Debug, Clone, Copy)]
 pub struct Passive(PhantomData<*const ()>);
 

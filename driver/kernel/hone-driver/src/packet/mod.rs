@@ -44,7 +44,7 @@ pub(crate) fn prepare<'a>(
     callout: &Callout,
     indication: &'a impl PacketIndication,
     buffer: &'a impl Buffer,
-) -> Option<Prepared<'a, impl Iterator<Item = &'a [u8]> + Clone>> {
+) -> Option<Prepared<'a, impl Iterator<Item = &'a [u8]> + Clone + Sync>> {
     let is_outbound = callout.layer == Layer::OutboundTransport;
     if is_outbound && let Some(header) = indication.included_header() {
         let (segments, length) = (buffer.segments(0)?, buffer.length());

@@ -70,7 +70,7 @@ impl Buffer for &FakeBuffer {
         self.pieces.iter().map(Vec::len).sum::<usize>() - self.headroom
     }
 
-    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone> {
+    fn segments(&self, back: usize) -> Option<impl Iterator<Item = &[u8]> + Clone + Sync> {
         let mut skip = self.headroom.checked_sub(back).expect("not beyond the headroom");
         // Only the pieces from the first byte on are mapped.
         let first = skip;

@@ -56,7 +56,7 @@ impl<T: Send> Lock<T> for FakeLock<T> {
         Self(Mutex::new(value))
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+    fn with<R>(&self, work: impl FnOnce(&mut T) -> R + Send) -> R {
         if let Some(first) = BEFORE_LOCK.take() {
             irql::on_another_processor(first);
         }
