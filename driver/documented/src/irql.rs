@@ -104,6 +104,7 @@ pub const IMPORTS: &[Import] = {
         row("KeSetTimerEx", Dispatch, "nf-wdm-kesettimerex"),
         row("KeCancelTimer", Dispatch, "nf-wdm-kecanceltimer"),
         row("KeFlushQueuedDpcs", Passive, "nf-wdm-keflushqueueddpcs"),
+        row("KeDelayExecutionThread", Apc, "nf-wdm-kedelayexecutionthread"),
         row("KeBugCheckEx", Any, "nf-wdm-kebugcheckex"),
         row("KeQuerySystemTimePrecise", Any, "nf-wdm-kequerysystemtimeprecise"),
         row("ObReferenceObjectByHandle", Passive, "nf-wdm-obreferenceobjectbyhandle"),

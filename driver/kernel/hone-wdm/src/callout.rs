@@ -7,6 +7,7 @@ use crate::Passive;
 use crate::device::Device;
 use crate::net_buffer::NetBuffers;
 use crate::sys::{self, FWPS_CALLOUT1, GUID, NTSTATUS};
+use crate::time;
 
 /// Number of callouts. Each has its own function, so a function knows its own position.
 pub const COUNT: usize = 14;
@@ -138,7 +139,13 @@ impl Classification<'_> {
     }
 }
 
-/// Registered callouts. They are unregistered when dropped; drop at PASSIVE_LEVEL.
+/// How long to wait before a callout is unregistered again, milliseconds.
+const FIRST_PAUSE: u32 = 1;
+const LONGEST_PAUSE: u32 = 1000;
+
+/// Registered callouts. They are unregistered when dropped, at PASSIVE_LEVEL. Dropping waits as long as one of them cannot
+/// be unregistered: the driver must not be unloaded before ("Unloading a Callout Driver"). It can be busy
+/// (`STATUS_DEVICE_BUSY`, "FwpsCalloutUnregisterById0").
 #[derive(Debug)]
 pub struct Callouts {
     ids: [u32; COUNT],
@@ -177,11 +184,16 @@ impl Callouts {
 impl Drop for Callouts {
     fn drop(&mut self) {
         for &id in &self.ids[..self.registered] {
-            // SAFETY: it was registered under this id. It is not busy for want of flow contexts, which none of these
-            // callouts makes; when this returns, its function is no longer called.
-            let status = unsafe { sys::FwpsCalloutUnregisterById0(id) };
-            if crate::check(status).is_err() {
-                crate::debug::show(0, format_args!("callout {id} is not unregistered: {status:#x}"));
+            let mut pause = FIRST_PAUSE;
+            // SAFETY: it was registered under this id; when this succeeds, its function is no longer called.
+            while let status = unsafe { sys::FwpsCalloutUnregisterById0(id) }
+                && crate::check(status).is_err()
+                && status != sys::STATUS_FWP_CALLOUT_NOT_FOUND
+            {
+                let message = "not unregistered yet";
+                crate::debug::show(1, format_args!("callout {id}: {message}: {status:#x}"));
+                time::pause(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }

@@ -5,10 +5,12 @@ use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use crate::{Passive, system, wide};
+use crate::{Passive, sys, system, wide};
 
 /// 1970-01-01 in units of 100 nanoseconds since 1601-01-01, both UTC.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
+/// Units of 100 nanoseconds in a millisecond.
+pub(crate) const MILLISECOND: i64 = 10_000;
 
 /// `KeQuerySystemTimePrecise`, which exists since Windows version 6.2. Null if it does not exist, or was not looked up.
 static PRECISE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
@@ -20,6 +22,15 @@ type QueryTime = unsafe extern "system" fn(*mut i64);
 pub fn find_precise(passive: Passive) {
     let address = system::routine(passive, wide!("KeQuerySystemTimePrecise"));
     PRECISE.store(address.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
+}
+
+/// Lets this thread wait. At PASSIVE_LEVEL.
+pub(crate) fn pause(milliseconds: u32) {
+    const KERNEL_MODE: i8 = 0;
+    // Negative: from now on.
+    let interval = -MILLISECOND * i64::from(milliseconds);
+    // SAFETY: not alertable, in kernel mode, and the number lives until the call returns.
+    unsafe { sys::KeDelayExecutionThread(KERNEL_MODE, 0, &raw const interval) };
 }
 
 /// Converts a time in units of 100 nanoseconds since 1601 to nanoseconds since 1970-01-01 UTC. An earlier time becomes

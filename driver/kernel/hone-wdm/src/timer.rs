@@ -6,11 +6,10 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 use crate::sys::{self, KDPC, KTIMER};
+use crate::time::MILLISECOND;
 
 /// `SynchronizationTimer`.
 const SYNCHRONIZATION: u32 = 1;
-/// Units of 100 nanoseconds in a millisecond.
-const MILLISECOND: i64 = 10_000;
 
 /// The function that a timer calls.
 pub trait Tick {

@@ -152,7 +152,19 @@ pub(crate) fn register(callout: Callout) -> u32 {
     id
 }
 
+/// What the next calls of [`unregister`] answer.
+static REFUSALS: Mutex<Vec<NtStatus>> = Mutex::new(Vec::new());
+
+/// Lets the next calls of [`unregister`] fail with these statuses, the last one first.
+pub(crate) fn refuse_to_unregister(statuses: Vec<NtStatus>) {
+    *REFUSALS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = statuses;
+}
+
 pub(crate) fn unregister(id: u32) -> NtStatus {
+    let refusal = REFUSALS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+    if let Some(status) = refusal {
+        return status;
+    }
     let mut callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let before = callouts.len();
     callouts.retain(|(known, _)| *known != id);

@@ -16,6 +16,7 @@
 //! | `fail N` | of the driver's allocations, the one after N fails; `fail -`: none |
 //! | `callouts` | the keys of the callouts in hexadecimal |
 //! | `flags` | the callouts' flags |
+//! | `busy STATUS...` | the next callouts that are unregistered answer this, in hexadecimal |
 //! | `notify` | how many notify routines are registered |
 //! | `security` | the security descriptor of the device in hexadecimal |
 
@@ -100,6 +101,11 @@ fn carry_out(line: &str) -> Result<String, String> {
         }
         "flags" => {
             return Ok(classify::flags().iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
+        }
+        "busy" => {
+            let status = |text: &&str| u32::from_str_radix(text, 16).map(u32::cast_signed);
+            let statuses = arguments.iter().rev().map(status).collect::<Result<_, _>>();
+            classify::refuse_to_unregister(statuses.map_err(|error| error.to_string())?);
         }
         "notify" => return Ok(processes::registered().to_string()),
         "security" => return Ok(hex(&hooks::security())),

@@ -48,6 +48,16 @@ fn ten_loads_and_unloads_leave_nothing_behind() {
 }
 
 #[test]
+fn callouts_that_are_busy_are_unregistered_before_it_is_unloaded() {
+    const DEVICE_BUSY: &str = "80000011";
+    const FWP_IN_USE: &str = "c022000a";
+    let Some(mut driver) = driver() else { return };
+    driver.stand_in.tell(&format!("busy {DEVICE_BUSY} {DEVICE_BUSY} {FWP_IN_USE} {DEVICE_BUSY}"));
+    let left = driver.unload();
+    assert!(left.is_nothing(), "{left:?}");
+}
+
+#[test]
 fn it_does_not_stop_while_a_reader_is_attached() {
     let Some(mut driver) = driver() else { return };
     let mut probe = driver.probe();

@@ -43,6 +43,7 @@ unsafe extern "system" {
     pub fn KeSetTimerEx(timer: *mut KTIMER, due: i64, period: i32, dpc: *mut KDPC) -> u8;
     pub fn KeCancelTimer(timer: *mut KTIMER) -> u8;
     pub fn KeFlushQueuedDpcs();
+    pub fn KeDelayExecutionThread(mode: i8, alertable: u8, interval: *const i64) -> NTSTATUS;
     pub fn KeBugCheckEx(code: u32, first: usize, second: usize, third: usize, fourth: usize) -> !;
 
     pub fn ObReferenceObjectByHandle(

@@ -103,6 +103,8 @@ pub struct FWPS_CLASSIFY_OUT0 {
 /// Leaves the decision to the next filter. A callout that only inspects must return this.
 pub const FWP_ACTION_CONTINUE: u32 = 0x2006;
 pub const FWPS_RIGHT_ACTION_WRITE: u32 = 1;
+/// There is no callout with this id (ntstatus.h).
+pub const STATUS_FWP_CALLOUT_NOT_FOUND: NTSTATUS = 0xC022_0001_u32.cast_signed();
 
 /// What is asked of `FwpsGetPacketListSecurityInformation0`.
 pub const FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND: u32 = 1;
