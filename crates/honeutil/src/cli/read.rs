@@ -127,6 +127,13 @@ pub struct ReadArgs {
     #[arg(long, value_name = "FD")]
     pub ready_fd: Option<u32>,
 
+    /// Record all events of processes and connections, not only those of the packets that are selected
+    ///
+    /// Else a recording of a selection has, of the host's processes, those of its packets with their ancestors, and of the
+    /// connections, those of its packets.
+    #[arg(long)]
+    pub all_events: bool,
+
     /// Record also the traffic of what reads this output, and of the ssh connection
     ///
     /// If the recording goes to a pipe, the traffic of the program that reads the pipe is left out, also that of programs
@@ -308,6 +315,9 @@ pub(super) fn record(
         ready.tell();
     };
     let mut recorder = Recorder::new(feed, options, &mut output, control, &mut progress).on_begin(begun);
+    if !args.all_events && (is_command || !args.selection.selection.is_everything()) {
+        recorder = recorder.reduced();
+    }
     if let Some(companion) = companion {
         recorder = recorder.with(companion);
     }

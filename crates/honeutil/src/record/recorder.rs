@@ -19,6 +19,7 @@ use crate::record::feed::{Feed, Fetched};
 use crate::record::packet_limit::PacketLimit;
 use crate::record::rotation::{Rotation, RotationClock};
 use crate::record::summary::Outcome;
+use crate::reduce::{Lane, Reduce};
 use crate::text;
 use crate::traffic::tally::Tally;
 
@@ -48,6 +49,25 @@ pub struct Options {
     pub rotation: Rotation,
 }
 
+/// What makes a recording of selected packets stand alone without the rest of the host.
+#[derive(Debug)]
+struct Reduced {
+    reduce: Reduce,
+    lane: Lane,
+    out: Vec<u8>,
+}
+
+impl Reduced {
+    /// What is to be written of these whole blocks.
+    fn of(&mut self, blocks: &[u8]) -> &[u8] {
+        self.out.clear();
+        for block in view::blocks(blocks, BYTE_ORDER) {
+            self.reduce.take(&mut self.lane, block, true, &mut self.out);
+        }
+        &self.out
+    }
+}
+
 /// What is done once a recording has begun, with the output's name.
 type Begun<'a> = Box<dyn FnOnce(&str) + 'a>;
 
@@ -68,6 +88,7 @@ pub struct Recorder<'a> {
     checked: Instant,
     begun: Option<Begun<'a>>,
     companion: Option<&'a mut dyn Companion>,
+    reduced: Option<Reduced>,
 }
 
 impl<'a> Recorder<'a> {
@@ -99,7 +120,15 @@ impl<'a> Recorder<'a> {
             checked: now,
             begun: None,
             companion: None,
+            reduced: None,
         }
+    }
+
+    /// Writes of processes and connections only those that the packets need: for packets that are selected.
+    #[must_use]
+    pub fn reduced(mut self) -> Self {
+        self.reduced = Some(Reduced { reduce: Reduce::new(false), lane: Lane::new(0), out: Vec::new() });
+        self
     }
 
     /// Shows everything that is written to `companion`, which also ends the recording.
@@ -316,13 +345,17 @@ impl<'a> Recorder<'a> {
             None => whole,
         };
         let before = self.output.written();
-        let written = self.output.write(&self.buffer[..wanted], self.control);
-        // If a write failed, the tally counts only what is in the file.
-        let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
-        self.tally.add(&self.buffer[..kept]);
         if let Some(companion) = &mut self.companion {
-            companion.note(&self.buffer[..kept]);
+            companion.note(&self.buffer[..wanted]);
         }
+        let blocks = match &mut self.reduced {
+            Some(reduced) => reduced.of(&self.buffer[..wanted]),
+            None => &self.buffer[..wanted],
+        };
+        let written = self.output.write(blocks, self.control);
+        // If a write failed, the tally counts only what is in the file.
+        let kept = usize::try_from(self.output.written() - before).unwrap_or(blocks.len()).min(blocks.len());
+        self.tally.add(&blocks[..kept]);
         written?;
         self.buffer.copy_within(whole..self.filled, 0);
         self.filled -= whole;

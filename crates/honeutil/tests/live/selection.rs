@@ -49,6 +49,15 @@ fn a_program_that_starts_later_is_recorded_whole_and_nothing_else_is() {
             vec![Some(pid); 100],
             "50 datagrams out, their echoes in"
         );
+        let told: HashSet<u32> = recording.processes().map(|event| event.pid).collect();
+        let parents: HashSet<u32> = recording.processes().filter_map(|event| event.parent).collect();
+        let is_needed = |told: &u32| *told == pid || parents.contains(told);
+        assert!(
+            told.contains(&pid) && told.iter().all(is_needed),
+            "{told:?}: only the process and its ancestors"
+        );
+        let connections: HashSet<u64> = recording.connections().map(|event| event.id).collect();
+        assert_eq!(connections.len(), 1, "{connections:?}: only the one of the packets");
         let pids: HashSet<_> = recording.packets().map(|packet| packet.process).collect();
         assert_eq!(pids, HashSet::from([Some(pid)]));
     }

@@ -202,7 +202,7 @@ mod tests {
         let (reader, writer) = std::io::pipe().unwrap();
         let mut first = Command::new("cat").stdin(reader).stdout(Stdio::piped()).spawn().unwrap();
         let between = first.stdout.take().unwrap();
-        let mut second = Command::new("cat").stdin(between).stdout(Stdio::null()).spawn().unwrap();
+        let second = Command::new("cat").stdin(between).stdout(Stdio::null()).spawn().unwrap();
         let file = fs::File::from(std::os::fd::OwnedFd::from(writer));
         let found = consumers(&file.metadata().unwrap());
         drop(file);
