@@ -71,6 +71,14 @@ impl Shown<'_> {
     }
 }
 
+/// How many packets were left out by a filter or a cut, if any.
+pub(crate) fn filtered(statistics: &Statistics<'_>) -> Option<u64> {
+    let (received, accepted) = (statistics.received?, statistics.accepted?);
+    // The original sensor counts there what it filtered out: less than it delivered, unless it filtered out most.
+    let is_sound = accepted >= statistics.delivered.unwrap_or(0);
+    received.checked_sub(accepted).filter(|filtered| is_sound && *filtered > 0)
+}
+
 /// A packet, from any type of block or file.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {

@@ -18,7 +18,7 @@ use hone_pcapng::{
 };
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
 
-use super::event::{Event, Packet, Shown};
+use super::event::{Event, Packet, Shown, filtered};
 use super::processes::Process;
 use super::time::Times;
 use crate::text::{escape, known};
@@ -219,13 +219,14 @@ impl Lines {
             dropped_by_ring: statistics.dropped_by_ring,
             delivered: statistics.delivered,
         };
-        for (what, counts) in [
-            ("packets", &packets),
-            ("processes", &statistics.processes),
-            ("connections", &statistics.connections),
+        for (what, counts, filtered) in [
+            ("packets", &packets, filtered(statistics)),
+            ("processes", &statistics.processes, None),
+            ("connections", &statistics.connections, None),
         ] {
             for (key, count) in [
                 ("received", counts.received),
+                ("filtered", filtered),
                 ("dropped_by_source", counts.dropped_by_source),
                 ("dropped_by_ring", counts.dropped_by_ring),
                 ("delivered", counts.delivered),

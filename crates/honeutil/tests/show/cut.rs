@@ -307,6 +307,12 @@ fn statistics_are_those_of_the_cut() {
     assert_eq!((found.received, found.dropped_by_source), (Some(10), Some(2)));
     assert_eq!((found.accepted, found.dropped_by_ring, found.delivered), (Some(5), Some(3), Some(2)));
     assert_eq!(found.accepted.unwrap(), found.delivered.unwrap() + found.dropped_by_ring.unwrap());
+    let shown = lines(&[], &[&bytes]).pop().unwrap();
+    assert!(
+        shown.contains(" packets.received=10 packets.filtered=5 packets.dropped_by_source=2 "),
+        "{shown}"
+    );
+    assert!(lines(&["--json"], &[&bytes]).pop().unwrap().contains(r#""received":10,"filtered":5,"#));
 }
 
 #[test]

@@ -288,6 +288,8 @@ pub(super) struct Counts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) received: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) filtered: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dropped_by_source: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dropped_by_ring: Option<u64>,
@@ -298,7 +300,7 @@ pub(super) struct Counts {
 impl From<&EventCounts> for Counts {
     fn from(counts: &EventCounts) -> Self {
         let EventCounts { received, dropped_by_source, dropped_by_ring, delivered } = *counts;
-        Self { received, dropped_by_source, dropped_by_ring, delivered }
+        Self { received, filtered: None, dropped_by_source, dropped_by_ring, delivered }
     }
 }
 

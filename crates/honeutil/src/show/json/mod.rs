@@ -13,7 +13,7 @@ use self::fields::{
     Id, Network, Os, PacketFields, Parent, ProcessFields, SectionFields, StatisticsFields, direction, text,
 };
 use super::community_id::Flow;
-use super::event::{Event, Packet, Shown};
+use super::event::{Event, Packet, Shown, filtered};
 use super::line::guid_text;
 use super::processes::Process;
 use super::time::Times;
@@ -158,6 +158,7 @@ impl<'a> Document<'a> {
         self.hone.statistics = Some(StatisticsFields {
             packets: Counts {
                 received: statistics.received,
+                filtered: filtered(statistics),
                 dropped_by_source: statistics.dropped_by_source,
                 dropped_by_ring: statistics.dropped_by_ring,
                 delivered: statistics.delivered,
