@@ -189,12 +189,12 @@ fn cut(args: &ShowArgs, inputs: &[Input], span: Span, out: &Path) -> ExitCode {
         }
         Ok((counts, name)) => {
             let _ = writeln!(Messages, "{}: {name}", summary(&counts));
-            if counts.incomplete > 0 {
+            if counts.missing > 0 {
                 let _ = writeln!(
                     Messages,
-                    "honeutil: {} without their process or connection: there was no room to remember it until then; \
-                     cut a shorter recording, or use --all-events",
-                    counted(counts.incomplete, "packet")
+                    "honeutil: {} processes or connections of these packets are missing: there was no room to remember \
+                     them until then; cut a shorter recording, or use --all-events",
+                    thousands(counts.missing)
                 );
             }
         }

@@ -156,6 +156,13 @@ impl<'a> Recorder<'a> {
             result = result.and(held.and_then(|()| self.end_section()));
         }
         self.progress.erase();
+        let missing = self.reduced.as_ref().map_or(0, |reduced| reduced.reduce.counts().missing);
+        if missing > 0 {
+            tracing::warn!(
+                "{missing} processes or connections of packets are missing: there was no room to remember them until then; \
+                 --all-events records all"
+            );
+        }
         if let Err(error) = self.output.finish(self.control) {
             if result.is_ok() {
                 result = Err(error.into());

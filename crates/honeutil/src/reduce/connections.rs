@@ -73,12 +73,12 @@ impl Connections {
             return;
         }
         let process = processes.get(event.process).cloned();
-        let connection = self.by_id.entry(event.connection).or_default();
+        let connection = entry(&mut self.by_id, &mut self.bytes, event.connection);
         // Another input may have reported it already.
         if connection.events.iter().any(|(known, _)| known == raw) {
             return;
         }
-        self.bytes -= if connection.events.is_empty() { 0 } else { connection.bytes() };
+        self.bytes -= connection.bytes();
         if is_opened && connection.is_closed {
             *connection = Connection::default();
         }
@@ -100,7 +100,9 @@ impl Connections {
 
     /// Writes the connection with this id, unless it is written; false: it may have been forgotten.
     pub(super) fn need(&mut self, id: ConnectionId, processes: &mut Processes, out: &mut Vec<u8>) -> bool {
-        let Some(connection) = self.by_id.get_mut(&id) else { return !self.has_forgotten };
+        let is_known = self.by_id.contains_key(&id);
+        // Of one that nothing is known of, later events are written.
+        let connection = entry(&mut self.by_id, &mut self.bytes, id);
         if !std::mem::replace(&mut connection.is_written, true) {
             for (event, process) in &connection.events {
                 process.iter().for_each(|process| processes.need_process(process, out));
@@ -108,7 +110,7 @@ impl Connections {
                 out.extend(event);
             }
         }
-        true
+        is_known || !self.has_forgotten
     }
 
     /// Makes room.
@@ -127,6 +129,18 @@ impl Connections {
         self.by_id.retain(|_, connection| keep(connection));
         self.bytes = self.by_id.values().map(Connection::bytes).sum();
     }
+}
+
+/// The entry of a connection.
+fn entry<'a>(
+    by_id: &'a mut HashMap<ConnectionId, Connection>,
+    bytes: &mut usize,
+    id: ConnectionId,
+) -> &'a mut Connection {
+    by_id.entry(id).or_insert_with(|| {
+        *bytes += ENTRY_BYTES;
+        Connection::default()
+    })
 }
 
 #[cfg(test)]
@@ -155,7 +169,7 @@ mod tests {
         assert!(connections.need(299_999, &mut processes, &mut out) && out.len() > before);
         assert!(!connections.need(1, &mut processes, &mut out), "it was forgotten");
         connections.clear();
-        assert!(connections.need(1, &mut processes, &mut out), "nobody knew it");
         assert_eq!(connections.bytes, 0);
+        assert!(connections.need(1, &mut processes, &mut out), "nobody knew it");
     }
 }

@@ -42,8 +42,8 @@ pub struct Counts {
     pub processes: u64,
     /// Connections of packets that were written.
     pub connections: u64,
-    /// Packets that were written without their process or connection, because these had been forgotten for lack of room.
-    pub incomplete: u64,
+    /// Processes and connections of packets that were written which had been forgotten for lack of room.
+    pub missing: u64,
 }
 
 /// One input of a section, and what its blocks so far say about later ones.
@@ -217,30 +217,24 @@ impl Reduce {
             out.extend(view.bytes());
             return;
         };
-        let is_complete = self.needed_by(packet.process, packet.connection, out);
-        self.counts.incomplete += u64::from(!is_complete);
+        self.need(packet.process, packet.connection, out);
         let start = out.len();
         out.extend(view.bytes());
         self.renumber(lane, packet.interface, &mut out[start..]);
     }
 
-    /// Writes what a packet needs; false: some of it was forgotten.
-    fn needed_by(
-        &mut self,
-        process: Option<u32>,
-        connection: Option<ConnectionId>,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let mut is_complete = true;
+    /// Writes what a packet needs.
+    fn need(&mut self, process: Option<u32>, connection: Option<ConnectionId>, out: &mut Vec<u8>) {
         if let Some(pid) = process {
-            is_complete &= self.all_events || self.processes.need(pid, out);
+            let is_known = self.all_events || self.processes.need(pid, out);
+            self.counts.missing += u64::from(!is_known);
             self.counts.processes += u64::from(remember(&mut self.remembered_processes, (self.host, pid)));
         }
         if let Some(id) = connection {
-            is_complete &= self.all_events || self.connections.need(id, &mut self.processes, out);
+            let is_known = self.all_events || self.connections.need(id, &mut self.processes, out);
+            self.counts.missing += u64::from(!is_known);
             self.counts.connections += u64::from(remember(&mut self.remembered_connections, (self.host, id)));
         }
-        is_complete
     }
 
     fn connection(&mut self, event: &ConnectionEvent<'_>, raw: &[u8], out: &mut Vec<u8>) {

@@ -153,29 +153,36 @@ impl Processes {
                 let base = parent.as_deref().filter(|_| event.kind == ProcessEventKind::Forked);
                 let events = completed(event, raw, order, base).into_owned();
                 let parent = parent.filter(|parent| parent.ancestors < MAX_ANCESTORS);
-                let process = Process {
-                    pid: event.process,
-                    ancestors: parent.as_ref().map_or(0, |parent| parent.ancestors + 1),
-                    parent,
-                    written: Cell::new(false),
-                    state: RefCell::new(State { events, count: 1, ..State::default() }),
-                    bytes: Cell::new(0),
-                    total: Rc::clone(&self.total),
-                };
-                process.count();
-                self.by_pid.insert(event.process, Rc::new(process));
+                self.add(event.process, parent, State { events, count: 1, ..State::default() }, false);
             }
         }
         self.shrink();
     }
 
+    fn add(&mut self, pid: u32, parent: Option<Rc<Process>>, state: State, is_written: bool) {
+        let process = Process {
+            pid,
+            ancestors: parent.as_ref().map_or(0, |parent| parent.ancestors + 1),
+            parent,
+            written: Cell::new(is_written),
+            state: RefCell::new(state),
+            bytes: Cell::new(0),
+            total: Rc::clone(&self.total),
+        };
+        process.count();
+        self.by_pid.insert(pid, Rc::new(process));
+    }
+
     /// Writes the process with this id, unless it is written; false: it may have been forgotten.
     pub(super) fn need(&mut self, pid: u32, out: &mut Vec<u8>) -> bool {
-        match self.by_pid.get(&pid).cloned() {
-            Some(process) => self.need_process(&process, out),
-            None => return !self.has_forgotten,
+        if let Some(process) = self.by_pid.get(&pid).cloned() {
+            self.need_process(&process, out);
+            return true;
         }
-        true
+        // Of one that nothing is known of, later events are written.
+        self.add(pid, None, State::default(), true);
+        self.shrink();
+        !self.has_forgotten
     }
 
     fn need_other(&mut self, process: &Weak<Process>, out: &mut Vec<u8>) {

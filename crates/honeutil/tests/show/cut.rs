@@ -239,6 +239,19 @@ fn descendants_stay_descendants() {
 }
 
 #[test]
+fn later_events_are_written_also_of_what_was_unknown_at_first() {
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.packet(&v4(6, HERE, THERE, &tcp(1, 2, 3)), 2, Some(5), Some(7));
+    stream.connection(5, 7, ConnectionEventKind::Closed);
+    stream.connection(6, 8, ConnectionEventKind::Closed);
+    stream.exec(7, b"/bin/one", 0, b"root");
+    stream.exec(8, b"/bin/two", 0, b"root");
+    stream.process(7, ProcessEventKind::Ended, |_| {});
+    let bytes = check(&[], &stream.bytes);
+    assert_eq!(story(&bytes), ["packet", "Closed c5", "Started 7", "Ended 7"]);
+}
+
+#[test]
 fn a_connection_has_all_its_owners() {
     let mut stream = Stream::new(ByteOrder::Big);
     stream.exec(7, b"/bin/server", 0, b"root");
