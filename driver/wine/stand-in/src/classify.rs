@@ -3,14 +3,26 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
+use std::slice;
 use std::sync::Mutex;
 
-use hone_api::callouts::CALLOUTS as TABLE;
-use hone_documented::{Field, fields};
+use hone_api::callouts::{CALLOUTS as TABLE, Layer};
+use hone_documented::{Data, Direction, Field, Metadata as M, data, fields, has};
 
-use crate::descriptors::{self, Mdl};
+use crate::descriptors::{self, Mdl, POISON};
 use crate::irql;
 use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
+
+/// `FWPS_CALLOUT_CLASSIFY_FN1`.
+type Classify = unsafe extern "system" fn(
+    *const Values,
+    *const Metadata,
+    *mut c_void,
+    *const c_void,
+    *const c_void,
+    u64,
+    *mut Answer,
+);
 
 /// `FWPS_CALLOUT1`.
 #[repr(C)]
@@ -18,15 +30,7 @@ use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
 pub struct Callout {
     key: [u8; 16],
     flags: u32,
-    classify: unsafe extern "system" fn(
-        *const Values,
-        *const Metadata,
-        *mut c_void,
-        *const c_void,
-        *const c_void,
-        u64,
-        *mut Answer,
-    ),
+    classify: Classify,
     notify: unsafe extern "system" fn(u32, *const [u8; 16], *mut c_void) -> NtStatus,
     flow_delete: *const c_void,
 }
@@ -106,7 +110,7 @@ struct NetBufferList {
 }
 
 /// The content of an indication.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Indication {
     pub(crate) place: usize,
     pub(crate) endpoint: Option<u64>,
@@ -202,17 +206,25 @@ pub(crate) fn notify(key: &[u8; 16], change: Change) {
     assert_eq!(status, STATUS_SUCCESS, "a callout refuses a filter");
 }
 
-/// Calls a callout and returns its action, or `None` if there is no such callout. The callout must not change the
-/// packets.
-pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
-    const MAY_ANSWER: u32 = 1;
-    const UNSET: u32 = 0xFFFF_FFFF;
+/// Calls a callout and returns its action. The callout must not change the packets. Afterwards everything that was passed
+/// to it is overwritten.
+///
+/// # Errors
+/// There is no such callout, or its layer does not have what is to be passed.
+pub(crate) fn indicate(indication: &mut Indication) -> Result<u32, String> {
     let callout = {
         let callouts = CALLOUTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        callouts.get(indication.place)?.1
+        callouts.get(indication.place).ok_or("no such callout")?.1
     };
+    call(callout.classify, indication)
+}
+
+fn call(classify: Classify, indication: &mut Indication) -> Result<u32, String> {
+    const MAY_ANSWER: u32 = 1;
+    const UNSET: u32 = 0xFFFF_FFFF;
     let before = indication.packets.clone();
-    let callout_layer = TABLE.get(indication.place)?;
+    let callout_layer = TABLE.get(indication.place).ok_or("no such callout")?;
+    assert_documented(callout_layer.layer, indication)?;
     let value = |field: &Field| match field {
         Field::IpProtocol => Value { kind: 1, value: indication.protocol.into() },
         Field::IpLocalAddress => address(&indication.local),
@@ -223,15 +235,15 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
         // The driver must not read it: where it is a pointer, it points to nothing.
         other => Value { kind: other.kind(callout_layer.family) as u32, value: u64::MAX },
     };
-    let values: Vec<Value> = fields(callout_layer.layer).iter().map(value).collect();
-    let count = u32::try_from(values.len()).unwrap_or(0);
-    let values = Values { layer: 0xFFFF, count, values: values.as_ptr() };
-    let metadata = metadata(indication);
-    let (mut lists, _owned) = net_buffers(indication);
+    let mut fixed: Vec<Value> = fields(callout_layer.layer).iter().map(value).collect();
+    let count = u32::try_from(fixed.len()).unwrap_or(0);
+    let mut values = Values { layer: 0xFFFF, count, values: fixed.as_ptr() };
+    let mut metadata = metadata(indication);
+    let (mut lists, mut owned) = net_buffers(indication);
     if before.len() > 1 {
         lists[0].next = &raw mut lists[1];
     }
-    let data: *mut NetBufferList = if before.is_empty() { null_mut() } else { lists.as_mut_ptr() };
+    let layer_data: *mut NetBufferList = if before.is_empty() { null_mut() } else { lists.as_mut_ptr() };
     IPSEC.set(indication.ipsec);
     let pieces = indication.packets.first();
     descriptors::refuse(indication.unmappable.and_then(|index| pieces?.get(index)));
@@ -239,10 +251,10 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
         Answer { action: UNSET, context: 0, filter: 0, rights: MAY_ANSWER, flags: 0, reserved: 0 };
     // SAFETY: all that is passed lives until the call returns, laid out as the driver expects it.
     irql::as_classify(|| unsafe {
-        (callout.classify)(
+        classify(
             &raw const values,
             &raw const metadata,
-            data.cast(),
+            layer_data.cast(),
             null(),
             null(),
             0,
@@ -251,7 +263,100 @@ pub(crate) fn indicate(indication: &mut Indication) -> Option<u32> {
     });
     descriptors::poison();
     assert!(indication.packets == before, "a packet was changed");
-    Some(answer.action)
+    make_stale(&mut fixed);
+    make_stale(slice::from_mut(&mut values));
+    make_stale(slice::from_mut(&mut metadata));
+    make_stale(&mut lists);
+    for (buffer, chain) in &mut owned {
+        make_stale(slice::from_mut(&mut **buffer));
+        make_stale(chain);
+    }
+    indication.packets.iter_mut().flatten().for_each(|piece| make_stale(piece));
+    indication.included_header.iter_mut().for_each(|header| make_stale(header));
+    [&mut indication.local, &mut indication.remote].into_iter().for_each(|address| make_stale(address));
+    Ok(answer.action)
+}
+
+/// Overwrites what nobody may read any more. A pointer in it points to nothing then.
+fn make_stale<T: Stale>(items: &mut [T]) {
+    // SAFETY: any bytes are valid for such a type.
+    unsafe { items.as_mut_ptr().write_bytes(POISON, items.len()) };
+}
+
+/// Numbers and pointers, which can have any bytes.
+trait Stale {}
+
+impl Stale for u8 {}
+impl Stale for Value {}
+impl Stale for Values {}
+impl Stale for Metadata {}
+impl Stale for NetBufferList {}
+impl Stale for NetBuffer {}
+impl Stale for Mdl {}
+
+/// Checks an indication against what is documented for its layer.
+fn assert_documented(layer: Layer, indication: &Indication) -> Result<(), String> {
+    let is_set = [
+        (M::IpHeaderSize, indication.ip_header.is_some()),
+        (M::TransportHeaderSize, indication.transport_header.is_some()),
+        (M::ProcessId, indication.process.is_some()),
+        (M::TransportEndpointHandle, indication.endpoint.is_some()),
+        (M::TransportHeaderIncludeHeader, indication.included_header.is_some()),
+    ];
+    if let Some((field, _)) = is_set.into_iter().find(|&(field, is_set)| is_set && !has(layer, field)) {
+        return Err(format!("{field:?} does not exist at {layer:?}"));
+    }
+    let direction = if layer == Layer::InboundTransport { Direction::Inbound } else { Direction::Outbound };
+    match data(layer, direction, indication.protocol) {
+        Data::None if !indication.packets.is_empty() => Err(format!("{layer:?} has no packets")),
+        Data::AtTransportHeader if direction == Direction::Outbound && indication.headroom > 0 => {
+            Err(format!("nothing is in front of the data at {layer:?}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+thread_local! {
+    /// What [`keep`] was passed: the packet's second piece, which the network stack has mapped.
+    static KEPT: Cell<*const u8> = const { Cell::new(null()) };
+}
+
+/// A callout that keeps what it was passed, which it must not.
+// SAFETY: only `call` calls it, with one packet of two pieces.
+unsafe extern "system" fn keep(
+    _: *const Values,
+    _: *const Metadata,
+    data: *mut c_void,
+    _: *const c_void,
+    _: *const c_void,
+    _: u64,
+    _: *mut Answer,
+) {
+    // SAFETY: the data is a list of net buffers.
+    let buffer = unsafe { (*data.cast::<NetBufferList>()).first };
+    // SAFETY: the list has a net buffer.
+    let first = unsafe { (*buffer).chain };
+    // SAFETY: its chain has two descriptors.
+    let second = unsafe { (*first).next };
+    // SAFETY: as above.
+    KEPT.set(unsafe { (*second).mapped });
+}
+
+/// Reads what a callout has kept, when it is stale.
+///
+/// # Errors
+/// It is as it was.
+pub(crate) fn read_stale() -> Result<(), String> {
+    let mut indication = Indication {
+        place: 12,
+        endpoint: Some(7),
+        packets: vec![vec![vec![1], vec![2]]],
+        ..Default::default()
+    };
+    call(keep, &mut indication)?;
+    // SAFETY: the piece is still there, in `indication`.
+    let byte = unsafe { *KEPT.get() };
+    if byte == POISON { Ok(()) } else { Err(format!("it is {byte}")) }
 }
 
 fn address(bytes: &[u8]) -> Value {

@@ -5,7 +5,9 @@
 //! | `clock TIME` | sets the clock, 100 nanoseconds since 1601 |
 //! | `classify PLACE KEY=VALUE...` | calls a callout; answers the action in hexadecimal |
 //! | `irql LEVEL` | sets the IRQL at which classify is called from now on, `passive` or `dispatch` (as at first) |
-//! | `misuse` | calls an import above its highest IRQL |
+//! | `misuse RULE` | breaks a rule: see [`misuse`] |
+//! | `storm THREADS ROUNDS KEY=VALUE...` | so many connections open, send and close at once: see [`storm`] |
+//! | `stack` | the most bytes of stack that a call of the driver has used |
 //! | `start PID PARENT PATH COMMANDLINE` | a process starts; texts in UTF-8 as hexadecimal, `-`: none. After them, `partial`: it is not the full path; `subsystem`: the process is not one of Win32 |
 //! | `older ENDPOINT PID PLACE` | a connection that was authorised at a callout's layer before the driver was loaded. If the policy has changed since then, it is authorised again after its next packet |
 //! | `end PID` | a process ends |
@@ -28,7 +30,7 @@ use hone_documented::Irql;
 
 use crate::classify::{self, Indication};
 use crate::processes::Kind;
-use crate::{engine, hooks, irql, links, memory, opens, processes};
+use crate::{engine, hooks, irql, links, memory, misuse, opens, processes, stack, storm};
 
 const PORT_FILE: &str = r"C:\hone\stand-in.port";
 
@@ -66,8 +68,8 @@ fn carry_out(line: &str) -> Result<String, String> {
     match command {
         "clock" => hooks::set_clock(argument(0)?.parse().map_err(|_| "no time")?),
         "classify" => {
-            let mut indication = indication(number(0)?, &arguments[1..])?;
-            let action = classify::indicate(&mut indication).ok_or("no such callout")?;
+            let indication = indication(number(0)?, &arguments[1..])?;
+            let action = classify::indicate(&mut indication.clone())?;
             authorize_again(&indication);
             return Ok(format!("{action:x}"));
         }
@@ -76,7 +78,12 @@ fn carry_out(line: &str) -> Result<String, String> {
             "dispatch" => Irql::Dispatch,
             level => return Err(format!("no level {level}")),
         }),
-        "misuse" => irql::misuse()?,
+        "misuse" => misuse::misuse(argument(0)?)?,
+        "storm" => {
+            let packet = indication(storm::OUTBOUND, arguments.get(2..).unwrap_or_default())?;
+            storm::storm(number(0)?, number(1)?, &packet)?;
+        }
+        "stack" => return Ok(stack::most().map(|bytes| bytes.to_string()).join(" ")),
         "start" => {
             let kind = match arguments.get(4) {
                 None => Kind::Full,
@@ -132,7 +139,7 @@ fn authorize_again(packet: &Indication) {
         ..Indication::default()
     };
     let action = classify::indicate(&mut indication);
-    assert!(action.is_some(), "the driver has the callout");
+    assert!(action.is_ok(), "the driver has the callout");
 }
 
 /// `endpoint`, `process`, `ip`, `transport`, `protocol`, `flags`, `ipsec`, `headroom`, `unmappable`: numbers; `ports`:

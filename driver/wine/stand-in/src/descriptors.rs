@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 /// `MDL_MAPPED_TO_SYSTEM_VA`.
 const MAPPED: i16 = 1;
 /// What stale memory contains.
-const POISON: u8 = 0xDB;
+pub(crate) const POISON: u8 = 0xDB;
 
 /// `MDL`.
 #[repr(C)]
@@ -16,7 +16,7 @@ pub(crate) struct Mdl {
     size: i16,
     flags: i16,
     process: *mut c_void,
-    mapped: *mut u8,
+    pub(crate) mapped: *mut u8,
     start: *mut u8,
     count: u32,
     offset: u32,

@@ -6,19 +6,24 @@
 //! the stack, so it serves functions with any arguments.
 
 use std::arch::{global_asm, naked_asm};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use hone_documented::{Import, Irql, import};
 
+use crate::stack;
 use crate::windows::kernel;
 
 thread_local! {
     /// The level at which the thread's caller runs it.
     static CALLED_AT: Cell<Irql> = const { Cell::new(Irql::Passive) };
-    /// Number of spin locks that the thread holds.
-    static HELD: Cell<u32> = const { Cell::new(0) };
+    /// The spin locks that the thread holds, each with its handle.
+    static HELD: RefCell<Vec<(*mut usize, *mut c_void)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The level at which WFP calls classify.
@@ -108,13 +113,16 @@ pub(crate) fn guard(name: &str, function: *const c_void) -> *const c_void {
 
 /// This thread's level.
 fn level() -> Irql {
-    if HELD.get() > 0 { Irql::Dispatch } else { CALLED_AT.get() }
+    if HELD.with_borrow(Vec::is_empty) { CALLED_AT.get() } else { Irql::Dispatch }
 }
 
-/// Runs `work` at a level.
-fn at<R>(level: Irql, work: impl FnOnce() -> R) -> R {
+/// Calls the driver at a level.
+pub(crate) fn at<R>(level: Irql, work: impl FnOnce() -> R) -> R {
     let before = CALLED_AT.replace(level);
-    let result = work();
+    let result = stack::measured(level, work);
+    if !HELD.with_borrow(Vec::is_empty) {
+        crate::fail("the driver returns with a spin lock");
+    }
     CALLED_AT.set(before);
     result
 }
@@ -130,30 +138,28 @@ pub(crate) fn as_classify<R>(work: impl FnOnce() -> R) -> R {
     at(level, work)
 }
 
-type Lock = unsafe extern "system" fn(*mut usize, *mut c_void);
-type Unlock = unsafe extern "system" fn(*mut c_void);
-
-/// `KeAcquireInStackQueuedSpinLock`: raises the level.
+/// `KeAcquireInStackQueuedSpinLock`: raises the level. A thread that waits lets others run: Wine's function does not, so on
+/// few processors a waiting thread would keep the processor from the one that holds the lock.
 pub(crate) extern "system" fn acquire(lock: *mut usize, handle: *mut c_void) {
-    let address = kernel(c"KeAcquireInStackQueuedSpinLock").expect("Wine's kernel has it");
-    // SAFETY: the kernel's function of this name has this type.
-    let acquire: Lock = unsafe { std::mem::transmute(address) };
-    // SAFETY: with the driver's own arguments.
-    unsafe { acquire(lock, handle) };
-    HELD.set(HELD.get() + 1);
+    if HELD.with_borrow(|held| held.iter().any(|(other, _)| *other == lock)) {
+        return crate::fail("a spin lock is taken by the thread that holds it");
+    }
+    // SAFETY: the driver's lock, which is 0 if nobody holds it, and which the driver itself does not look at.
+    let word = unsafe { AtomicUsize::from_ptr(lock) };
+    while word.compare_exchange(0, 1, Acquire, Relaxed).is_err() {
+        std::thread::yield_now();
+    }
+    HELD.with_borrow_mut(|held| held.push((lock, handle)));
 }
 
 /// `KeReleaseInStackQueuedSpinLock`: restores the level.
 pub(crate) extern "system" fn release(handle: *mut c_void) {
-    match HELD.get().checked_sub(1) {
-        Some(held) => HELD.set(held),
-        None => crate::fail("a spin lock is released that this thread does not hold"),
-    }
-    let address = kernel(c"KeReleaseInStackQueuedSpinLock").expect("Wine's kernel has it");
-    // SAFETY: the kernel's function of this name has this type.
-    let release: Unlock = unsafe { std::mem::transmute(address) };
-    // SAFETY: with the driver's own argument.
-    unsafe { release(handle) };
+    // The handle also has the level that is restored, so only the last lock may be released.
+    let Some((lock, _)) = HELD.with_borrow_mut(|held| held.pop_if(|(_, last)| *last == handle)) else {
+        return crate::fail("a spin lock is released that this thread has not taken last");
+    };
+    // SAFETY: as when it was taken.
+    unsafe { AtomicUsize::from_ptr(lock) }.store(0, Release);
 }
 
 type DeferredRoutine = unsafe extern "system" fn(*mut c_void, *mut c_void, *mut c_void, *mut c_void);
@@ -189,7 +195,7 @@ unsafe extern "system" fn run_dpc(
 }
 
 /// Calls an import at a level that is too high, as the driver would, to see that this is noticed.
-pub(crate) fn misuse() -> Result<(), &'static str> {
+pub(crate) fn call_too_high() -> Result<(), &'static str> {
     const NAME: &str = "KeFlushQueuedDpcs";
     type Function = unsafe extern "system" fn();
     let place = {

@@ -22,8 +22,11 @@ mod imports;
 mod irql;
 mod links;
 mod memory;
+mod misuse;
 mod opens;
 mod processes;
+mod stack;
+mod storm;
 mod windows;
 
 use std::ffi::c_void;

@@ -28,6 +28,10 @@ fn with<R>(work: impl FnOnce(&mut Account) -> R) -> R {
 }
 
 pub(crate) extern "system" fn allocate(kind: u32, bytes: usize, tag: u32) -> *mut c_void {
+    // `NonPagedPool` and `NonPagedPoolNx`. Whatever the driver has may be used under its lock.
+    if !matches!(kind, 0 | 512) {
+        crate::fail(&format!("memory of pool {kind}, which is paged, is used at DISPATCH_LEVEL"));
+    }
     let fails = with(|account| {
         let fails = account.fail_after == Some(0);
         account.fail_after = account.fail_after.and_then(|left| left.checked_sub(1));

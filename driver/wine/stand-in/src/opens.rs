@@ -4,6 +4,9 @@
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
+use hone_documented::Irql;
+
+use crate::irql;
 use crate::windows::{NtStatus, Unicode, kernel};
 
 type Dispatch = unsafe extern "system" fn(*mut c_void, *mut Request) -> NtStatus;
@@ -12,6 +15,8 @@ type Dispatch = unsafe extern "system" fn(*mut c_void, *mut Request) -> NtStatus
 const DRIVER_OF_DEVICE: usize = 8;
 const DISPATCH_OF_DRIVER: usize = 112;
 
+/// `IRP_MJ_MAXIMUM_FUNCTION` and one.
+const MAJOR_FUNCTIONS: usize = 28;
 const CREATE: u8 = 0;
 const CLEANUP: u8 = 18;
 
@@ -46,14 +51,40 @@ const _: () = {
     assert!(std::mem::offset_of!(File, name) == 0x58);
 };
 
+/// The driver's function for all requests.
+static SERVED_BY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// The driver's device.
 static DEVICE: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 /// The request that the stand-in itself has made.
 static OWN: AtomicPtr<Request> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Notes the device with which the driver registers its callouts.
+/// Notes the device with which the driver registers its callouts, and measures what its requests use of the stack.
 pub(crate) fn set_device(device: *mut c_void) {
-    DEVICE.store(device.cast(), Relaxed);
+    if !DEVICE.swap(device.cast(), Relaxed).is_null() {
+        return;
+    }
+    // SAFETY: the device is the driver's, and names its driver object.
+    let driver = unsafe { device.cast::<u8>().wrapping_add(DRIVER_OF_DEVICE).cast::<*mut u8>().read() };
+    let table = driver.wrapping_add(DISPATCH_OF_DRIVER).cast::<*const c_void>();
+    // SAFETY: the driver object has a table of functions, and the driver serves this request.
+    let dispatch = unsafe { table.wrapping_add(usize::from(CREATE)).read() };
+    SERVED_BY.store(dispatch.cast_mut(), Relaxed);
+    for major in 0..MAJOR_FUNCTIONS {
+        // SAFETY: as above. The driver is being loaded, so nobody else uses the table.
+        let place = unsafe { &mut *table.wrapping_add(major) };
+        if *place == dispatch {
+            *place = measured_dispatch as *const c_void;
+        }
+    }
+}
+
+/// The driver's function for all requests, with a measurement of its stack.
+// SAFETY: Wine and `request` alone call it, with what the driver's function expects.
+unsafe extern "system" fn measured_dispatch(device: *mut c_void, request: *mut Request) -> NtStatus {
+    // SAFETY: it was in the table, so it is such a function.
+    let dispatch = unsafe { std::mem::transmute::<*mut c_void, Dispatch>(SERVED_BY.load(Relaxed)) };
+    // SAFETY: with the caller's arguments.
+    irql::at(Irql::Passive, || unsafe { dispatch(device, request) })
 }
 
 /// Opens the device with `name` after its own, and closes it again. Returns the driver's answer to the first request.

@@ -3,11 +3,13 @@
 use std::ffi::c_void;
 use std::sync::Mutex;
 
-use crate::hooks;
+use hone_documented::Irql;
+
 use crate::windows::{
     NtStatus, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_NOT_FOUND, STATUS_SUCCESS,
     Unicode,
 };
+use crate::{hooks, irql};
 
 type ProcessRoutine = unsafe extern "system" fn(*mut c_void, usize, *mut CreateInfo);
 type ImageRoutine = unsafe extern "system" fn(*const Unicode, usize, *mut c_void);
@@ -131,7 +133,7 @@ pub(crate) fn start(kind: Kind, pid: usize, parent: usize, path: &[u16], command
     };
     for routine in routines(kind) {
         // SAFETY: it is registered, and the information there as long as the call.
-        unsafe { routine(std::ptr::null_mut(), pid, &raw mut info) };
+        irql::at(Irql::Passive, || unsafe { routine(std::ptr::null_mut(), pid, &raw mut info) });
     }
 }
 
@@ -139,7 +141,7 @@ pub(crate) fn start(kind: Kind, pid: usize, parent: usize, path: &[u16], command
 pub(crate) fn end(pid: usize) {
     for routine in routines(Kind::Full) {
         // SAFETY: it is registered; null says that it is an end.
-        unsafe { routine(std::ptr::null_mut(), pid, std::ptr::null_mut()) };
+        irql::at(Irql::Passive, || unsafe { routine(std::ptr::null_mut(), pid, std::ptr::null_mut()) });
     }
 }
 
@@ -149,6 +151,6 @@ pub(crate) fn load_image(pid: usize, path: &[u16]) {
     let routines = IMAGES.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     for routine in routines {
         // SAFETY: it is registered, and the text there as long as the call.
-        unsafe { routine(&raw const path, pid, std::ptr::null_mut()) };
+        irql::at(Irql::Passive, || unsafe { routine(&raw const path, pid, std::ptr::null_mut()) });
     }
 }

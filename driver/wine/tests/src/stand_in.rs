@@ -27,15 +27,24 @@ impl StandIn {
     /// # Panics
     /// The command is refused, or the driver's process has died.
     pub fn tell(&mut self, command: &str) -> String {
+        self.ask(command).unwrap_or_else(|answer| panic!("{command}: {answer:?}"))
+    }
+
+    /// Sends a command that the stand-in refuses, and returns why.
+    ///
+    /// # Panics
+    /// The command is not refused, or the driver's process has died.
+    pub fn refused(&mut self, command: &str) -> String {
+        self.ask(command).expect_err(command)
+    }
+
+    fn ask(&mut self, command: &str) -> Result<String, String> {
         let stream = self.answers.get_mut();
         stream.write_all(format!("{command}\n").as_bytes()).expect("the driver's process lives");
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("the driver's process lives");
-        match answer.trim_end().split_once(' ') {
-            Some(("ok", answer)) => answer.to_owned(),
-            _ if answer.trim_end() == "ok" => String::new(),
-            _ => panic!("{command}: {answer:?}"),
-        }
+        let (is_done, answer) = answer.trim_end().split_once(' ').unwrap_or((answer.trim_end(), ""));
+        if is_done == "ok" { Ok(answer.to_owned()) } else { Err(answer.to_owned()) }
     }
 
     /// Sets the clock, nanoseconds since 1970.
