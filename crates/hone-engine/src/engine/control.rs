@@ -2,7 +2,8 @@
 //! detach. For all readers: the open-connection list, the size of new ring buffers, and which readers to wake. Called
 //! under the embedder's one lock.
 //!
-//! The time of a call depends on its own arguments, not on the size of the tables or on how slow another reader is. To
+//! The time of a call depends on its own arguments, not on the size of the tables or on how slow another reader is; only
+//! setting a selection with words about processes looks at each process. To
 //! attach a reader copies no snapshot: the snapshot's blocks are looked up as they are read (`tables::timeline`).
 
 use alloc::vec::Vec;

@@ -158,6 +158,8 @@ impl<K: Kernel> Driver<K> {
             _ => {}
         }
         let answer = match request {
+            // To parse one takes more stack than there is, and to mark all processes holds the lock too long.
+            Request::SetSelection(_) => return Err(Status::NOT_SUPPORTED),
             Request::SetDataEvent(event) => self.set_event(passive, handle, event).map(|()| Answer::Done)?,
             request => hone_queue::carry_out(&Locked(self), Some(handle.reader()), &request)?,
         };

@@ -1,5 +1,7 @@
 //! Opens the source of a recording: the driver.
 
+use anyhow::bail;
+
 use super::service_feed::ServiceFeed;
 use crate::cli::read::SourceArgs;
 use crate::record::control::Control;
@@ -15,6 +17,11 @@ pub fn open_source(
     wanted: &Wanted,
     _control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
+    if !wanted.selection.is_empty() {
+        bail!(
+            "the driver cannot select yet: record everything, and cut out what is wanted with `honeutil show -w OUT`"
+        );
+    }
     let driver = ServiceFeed::attach(wanted)?;
     tracing::info!("recording through the driver");
     Ok(Box::new(driver))

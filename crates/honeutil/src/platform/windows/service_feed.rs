@@ -35,10 +35,6 @@ impl ServiceFeed {
     /// Attaches: from here on, what happens is recorded.
     pub(super) fn attach(wanted: &Wanted) -> Result<Self, DriverError> {
         let device = open()?;
-        if !wanted.selection.is_empty() {
-            let set = device.request(&Request::SetSelection(&wanted.selection));
-            set.map_err(refused("the selection"))?;
-        }
         if !wanted.snap_length.is_all() {
             let set = device.request(&Request::SetSnapLength(wanted.snap_length));
             set.map_err(refused("the snap length"))?;

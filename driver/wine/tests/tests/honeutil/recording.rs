@@ -25,6 +25,8 @@ fn a_recording_ended_by_ctrl_c_is_the_engines_block_for_block() {
 
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
     let lines: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(lines[0], r"Recording to C:\hone\files\a.pcapng", "{ended:?}");
+    let lines = &lines[1..];
     assert!(lines[0].starts_with("Recorded    11 packets, 3.0 KiB on the wire, in "), "{ended:?}");
     assert!(lines[1].ends_with(r" KiB to C:\hone\files\a.pcapng"), "{ended:?}");
     assert_eq!(
@@ -67,7 +69,7 @@ fn a_recording_ends_after_its_time() {
     let files = driver.files();
     let name = files.name("a.pcapng");
     let ended = driver.run_honeutil(&["read", "--duration", "200ms", "-w", &name]);
-    assert!(ended.stderr.starts_with("Recorded    0 packets, 0 B on the wire, in 0."), "{ended:?}");
+    assert!(ended.stderr.contains("\nRecorded    0 packets, 0 B on the wire, in 0."), "{ended:?}");
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let recording = held(&files.read("a.pcapng"));
     assert_eq!((recording.sections, recording.statistics.len()), (1, 1));
