@@ -8,7 +8,7 @@ use hone_wdm::device::{self, Device};
 use hone_wdm::global::Global;
 use hone_wdm::lock::SpinLock;
 use hone_wdm::notify::{ImageNotify, ProcessNotify};
-use hone_wdm::reauthorize::{Place, reauthorize};
+use hone_wdm::reauthorize::{Place, Subscription, reauthorize};
 use hone_wdm::sys::{self, DRIVER_UNLOAD, GUID};
 use hone_wdm::timer::{Running, Timer};
 use hone_wdm::{NTSTATUS, Passive, pool, process, system, time, wide};
@@ -44,6 +44,7 @@ struct Resources {
     _timer: Running,
     _images: Option<ImageNotify<Calls>>,
     _processes: ProcessNotify<Calls>,
+    _subscription: Option<Subscription>,
     _callouts: Callouts,
     _device: Device,
 }
@@ -106,11 +107,12 @@ fn resources(passive: Passive, object: device::Driver) -> Result<Resources, NTST
     let callouts =
         Callouts::register::<Calls>(passive, &device, &CALLOUTS.map(|callout| guid(&callout.key)))?;
     let timer = TIMER.start::<Calls>(TICK);
-    find_connections(passive, &device, &callouts);
+    let subscription = find_connections(passive, &device, &callouts);
     Ok(Resources {
         _timer: timer,
         _images: images,
         _processes: processes,
+        _subscription: subscription,
         _callouts: callouts,
         _device: device,
     })
@@ -156,19 +158,22 @@ fn find_processes(passive: Passive) {
 
 /// Makes WFP report the connections that are open already, each with its next packet. The driver works without this, so
 /// a failure is only shown.
-fn find_connections(passive: Passive, device: &Device, callouts: &Callouts) {
+fn find_connections(passive: Passive, device: &Device, callouts: &Callouts) -> Option<Subscription> {
     let places = CALLOUTS.each_ref().map(|callout| {
         let layer = authorizing_layer(callout)?;
         Some(Place { layer, callout: guid(&callout.key) })
     });
-    match reauthorize(passive, device, callouts, &guid(&SUBLAYER), places.iter().flatten()) {
+    let failed = |status| {
+        let message = "connections that are open already are not authorised again";
+        hone_wdm::debug::show(1, format_args!("{message}: {status:#x}"));
+    };
+    let subscription = Subscription::new(passive, device).map_err(failed).ok()?;
+    match reauthorize(passive, &subscription, callouts, &guid(&SUBLAYER), places.iter().flatten()) {
         Ok(true) => {}
         Ok(false) => hone_wdm::debug::show(2, format_args!("loaded before the base filtering engine")),
-        Err(status) => {
-            let message = "connections that are open already are not authorised again";
-            hone_wdm::debug::show(1, format_args!("{message}: {status:#x}"));
-        }
+        Err(status) => failed(status),
     }
+    Some(subscription)
 }
 
 /// The key of a callout's layer, if that layer authorises connections.

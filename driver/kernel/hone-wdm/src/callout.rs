@@ -139,10 +139,6 @@ impl Classification<'_> {
     }
 }
 
-/// How long to wait before a callout is unregistered again, milliseconds.
-const FIRST_PAUSE: u32 = 1;
-const LONGEST_PAUSE: u32 = 1000;
-
 /// Registered callouts. They are unregistered when dropped, at PASSIVE_LEVEL. Dropping waits as long as one of them cannot
 /// be unregistered: the driver must not be unloaded before ("Unloading a Callout Driver"). It can be busy
 /// (`STATUS_DEVICE_BUSY`, "FwpsCalloutUnregisterById0").
@@ -184,17 +180,13 @@ impl Callouts {
 impl Drop for Callouts {
     fn drop(&mut self) {
         for &id in &self.ids[..self.registered] {
-            let mut pause = FIRST_PAUSE;
-            // SAFETY: it was registered under this id; when this succeeds, its function is no longer called.
-            while let status = unsafe { sys::FwpsCalloutUnregisterById0(id) }
-                && crate::check(status).is_err()
-                && status != sys::STATUS_FWP_CALLOUT_NOT_FOUND
-            {
-                let message = "not unregistered yet";
-                crate::debug::show(1, format_args!("callout {id}: {message}: {status:#x}"));
-                time::pause(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
+            time::until_done(&format_args!("callout {id}"), || {
+                // SAFETY: it was registered under this id; when this succeeds, its function is no longer called.
+                match unsafe { sys::FwpsCalloutUnregisterById0(id) } {
+                    sys::STATUS_FWP_CALLOUT_NOT_FOUND => sys::STATUS_SUCCESS,
+                    status => status,
+                }
+            });
         }
     }
 }

@@ -2,7 +2,8 @@
 //! connections, the next packet of each connection that was authorised there is authorised again, with the connection's
 //! process and endpoint handle ("ALE Reauthorization"). So the driver learns of connections that are older than itself.
 //!
-//! The driver adds a filter for a moment. It inspects like Hone's other filters, so it changes nothing for anybody.
+//! The driver adds a filter for a moment. It inspects like Hone's other filters, so it decides nothing. But the callouts of
+//! all drivers at these layers are asked again about each connection, and once more after the filter was removed.
 
 use core::ffi::c_void;
 use core::mem;
@@ -11,7 +12,7 @@ use core::ptr::{null, null_mut};
 use crate::callout::Callouts;
 use crate::device::Device;
 use crate::sys::{self, FWPM_FILTER0, FWPM_SESSION0, GUID, HANDLE, NTSTATUS};
-use crate::{Passive, check};
+use crate::{Passive, check, time};
 
 /// How long the base filtering engine may be busy with another transaction, milliseconds. Loading the driver waits.
 const PATIENCE: u32 = 2000;
@@ -25,6 +26,49 @@ pub struct Place {
     pub callout: GUID,
 }
 
+/// A subscription to the state of the base filtering engine. It ends when dropped, at PASSIVE_LEVEL. Dropping waits as long
+/// as it cannot end: the driver must not be unloaded before ("FwpmBfeStateUnsubscribeChanges0").
+#[derive(Debug)]
+pub struct Subscription(HANDLE);
+
+// SAFETY: the handle belongs to no thread.
+unsafe impl Send for Subscription {}
+// SAFETY: as above; a shared subscription is not used for anything but the state, which anybody may ask for.
+unsafe impl Sync for Subscription {}
+
+impl Subscription {
+    /// Subscribes. Drop it before the device.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn new(_: Passive, device: &Device) -> Result<Self, NTSTATUS> {
+        let mut subscription = null_mut();
+        // SAFETY: the device exists, the function is one for this and stays until the subscription has ended, and there is
+        // room for the handle.
+        let status = unsafe {
+            sys::FwpmBfeStateSubscribeChanges0(device.as_ptr(), ignore, null_mut(), &raw mut subscription)
+        };
+        check(status).map(|()| Self(subscription))
+    }
+
+    /// Whether the engine runs. The state can be asked for only while its changes are subscribed to
+    /// ("FwpmBfeStateGet0").
+    fn is_engine_running(&self) -> bool {
+        // SAFETY: at any IRQL up to DISPATCH_LEVEL, while changes are subscribed to.
+        let state = unsafe { sys::FwpmBfeStateGet0() };
+        state == sys::FWPM_SERVICE_RUNNING
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        time::until_done("the subscription to the filter engine's state", || {
+            // SAFETY: it has not ended; this is not the function that it calls.
+            unsafe { sys::FwpmBfeStateUnsubscribeChanges0(self.0) }
+        });
+    }
+}
+
 /// Adds a filter at each place, and removes all of them. Returns false if the base filtering engine does not run: while
 /// the system starts, when nothing is older than the driver. The callouts must be registered:
 /// the engine calls their notify function.
@@ -33,12 +77,12 @@ pub struct Place {
 /// The engine refuses, for example because Hone's callouts are not installed. Then no connection is authorised again.
 pub fn reauthorize<'a>(
     _: Passive,
-    device: &Device,
+    subscription: &Subscription,
     _: &Callouts,
     sublayer: &GUID,
     places: impl Iterator<Item = &'a Place>,
 ) -> Result<bool, NTSTATUS> {
-    if !is_engine_running(device)? {
+    if !subscription.is_engine_running() {
         return Ok(false);
     }
     let session = Session::open()?;
@@ -50,22 +94,6 @@ pub fn reauthorize<'a>(
     // SAFETY: the session is open, and has a transaction.
     check(unsafe { sys::FwpmTransactionCommit0(session.0) })?;
     Ok(true)
-}
-
-/// Whether the base filtering engine runs. The state can be asked for only while its changes are subscribed to
-/// (`FwpmBfeStateGet0`).
-fn is_engine_running(device: &Device) -> Result<bool, NTSTATUS> {
-    let mut subscription = null_mut();
-    // SAFETY: the device exists, the function is one for this, and there is room for the handle.
-    let status = unsafe {
-        sys::FwpmBfeStateSubscribeChanges0(device.as_ptr(), ignore, null_mut(), &raw mut subscription)
-    };
-    check(status)?;
-    // SAFETY: at any IRQL up to DISPATCH_LEVEL, while changes are subscribed to.
-    let state = unsafe { sys::FwpmBfeStateGet0() };
-    // SAFETY: it is the subscription that was just made; this is not the function that it calls.
-    check(unsafe { sys::FwpmBfeStateUnsubscribeChanges0(subscription) })?;
-    Ok(state == sys::FWPM_SERVICE_RUNNING)
 }
 
 /// Is called when the state changes. When the engine starts, it adds Hone's filters, which has the same effect.

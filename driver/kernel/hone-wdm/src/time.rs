@@ -1,11 +1,12 @@
 //! The system's time.
 
 use core::ffi::c_void;
+use core::fmt::Display;
 use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use crate::{Passive, sys, system, wide};
+use crate::{NTSTATUS, Passive, check, sys, system, wide};
 
 /// 1970-01-01 in units of 100 nanoseconds since 1601-01-01, both UTC.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
@@ -24,8 +25,22 @@ pub fn find_precise(passive: Passive) {
     PRECISE.store(address.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
 }
 
+/// How long to wait before something is tried again, milliseconds.
+const FIRST_PAUSE: u32 = 1;
+const LONGEST_PAUSE: u32 = 1000;
+
+/// Unregisters what must not outlast the driver: tries again until it succeeds. At PASSIVE_LEVEL.
+pub(crate) fn until_done(what: &(impl Display + ?Sized), mut unregister: impl FnMut() -> NTSTATUS) {
+    let mut milliseconds = FIRST_PAUSE;
+    while let Err(status) = check(unregister()) {
+        crate::debug::show(1, format_args!("{what}: not unregistered yet: {status:#x}"));
+        pause(milliseconds);
+        milliseconds = (milliseconds * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Lets this thread wait. At PASSIVE_LEVEL.
-pub(crate) fn pause(milliseconds: u32) {
+fn pause(milliseconds: u32) {
     const KERNEL_MODE: i8 = 0;
     // Negative: from now on.
     let interval = -MILLISECOND * i64::from(milliseconds);
