@@ -101,7 +101,6 @@ impl Processes for Calls {
         }
         let known = process::Process::open(passive, pid, PROCESS_MONITOR).ok();
         let owner = known.as_ref().and_then(process::Process::owner);
-        let command_line = known.as_ref().and_then(process::Process::command_line);
         hone.driver.process_named(
             passive,
             &Process {
@@ -109,7 +108,9 @@ impl Processes for Calls {
                 parent: None,
                 created: known.as_ref().and_then(process::Process::created),
                 path: Some(path),
-                command_line: command_line.as_ref().and_then(process::Text::units),
+                // The start has it, if the kernel passed it. Asking for it reads the memory of the process, which is not for
+                // a notify routine ("Best practices for implementing process and thread-related callback functions").
+                command_line: None,
                 owner: owner.as_ref().and_then(process::Sid::bytes),
                 is_subsystem: false,
             },
