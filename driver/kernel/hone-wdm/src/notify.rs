@@ -55,7 +55,7 @@ pub struct ImageNotify<P: Processes>(PhantomData<fn() -> P>);
 
 impl<P: Processes> ProcessNotify<P> {
     /// Registers `P` for starts and ends. Only the newer function reports processes of the Windows Subsystem for Linux 1
-    /// ("Windows Kernel-Mode Process and Thread Manager"), so it is used if it exists.
+    /// ("Windows Kernel-Mode Process and Thread Manager"), so it is used if it exists and does not refuse.
     ///
     /// # Errors
     /// The kernel refuses, most often because the driver was not linked with `/INTEGRITYCHECK`.
@@ -64,7 +64,16 @@ impl<P: Processes> ProcessNotify<P> {
             system::routine(passive, wide!("PsSetCreateProcessNotifyRoutineEx2")).map(NonNull::as_ptr);
         // SAFETY: the kernel returned the address for this function's name, so it has this function's type.
         let newer = newer.map(|address| unsafe { mem::transmute::<*mut c_void, SetRoutine>(address) });
-        crate::check(set::<P>(newer, 0)).map(|()| Self { newer, routine: PhantomData })
+        if newer.is_some() {
+            match crate::check(set::<P>(newer, 0)) {
+                Ok(()) => return Ok(Self { newer, routine: PhantomData }),
+                Err(status) => {
+                    let message = "processes of other subsystems are not seen";
+                    crate::debug::show(1, format_args!("{message}: {status:#x}"));
+                }
+            }
+        }
+        crate::check(set::<P>(None, 0)).map(|()| Self { newer: None, routine: PhantomData })
     }
 }
 
