@@ -71,6 +71,12 @@ fn the_inf_is_whole_and_has_cargos_version() {
         assert_ne!(value("Version", name), "", "a primitive driver needs {name}");
     }
 
+    assert_eq!(
+        value("Hone.Service", "StartType"),
+        "3",
+        "not with the system before Windows has accepted it once"
+    );
+
     let mut used = BTreeSet::from(ENTRIES);
     for (section, name) in [
         ("DefaultInstall.NTamd64", "CopyFiles"),
@@ -143,7 +149,9 @@ fn the_inf_makes_the_same_service_as_honeutil_and_takes_it_away() {
         wine.run("rundll32", &["setupapi,InstallHinfSection", section, "132", r"C:\hone\hone.inf"]);
     };
 
-    assert_eq!(driver.run_honeutil(&["install", "--driver", r"C:\hone\hone.sys"]).code, Some(0));
+    // With the system, it may start only after Windows has accepted it once.
+    let install = ["install", "--driver", r"C:\hone\hone.sys", "--on-demand"];
+    assert_eq!(driver.run_honeutil(&install).code, Some(0));
     let mut by_honeutil = service(&driver).expect("it is installed");
     assert!(installed.exists(), "its file is copied");
     assert_eq!(driver.run_honeutil(&["uninstall"]).code, Some(0));
