@@ -6,11 +6,13 @@ use std::ptr::{null, null_mut};
 use std::slice;
 use std::sync::Mutex;
 
-use hone_api::callouts::{CALLOUTS as TABLE, Layer};
-use hone_documented::{Data, Direction, Field, Metadata as M, data, fields, has};
+use hone_api::callouts::CALLOUTS as TABLE;
+use hone_documented::{Field, fields};
 
 use crate::descriptors::{self, Mdl, POISON};
 use crate::irql;
+use crate::packets::{NetBuffer, NetBufferList, net_buffers};
+use crate::rules::assert_documented;
 use crate::windows::{NtStatus, STATUS_NOT_FOUND, STATUS_SUCCESS};
 
 /// `FWPS_CALLOUT_CLASSIFY_FN1`.
@@ -87,26 +89,6 @@ struct Answer {
     rights: u32,
     flags: u32,
     reserved: u32,
-}
-
-/// `NET_BUFFER`, and more fields that the driver must not read.
-#[repr(C)]
-struct NetBuffer {
-    next: *mut NetBuffer,
-    current: *mut Mdl,
-    current_offset: u32,
-    length: u64,
-    chain: *mut Mdl,
-    offset: u32,
-    rest: [u64; 20],
-}
-
-/// `NET_BUFFER_LIST`, and more fields that the driver must not read.
-#[repr(C)]
-struct NetBufferList {
-    next: *mut NetBufferList,
-    first: *mut NetBuffer,
-    rest: [u64; 40],
 }
 
 /// The content of an indication.
@@ -239,7 +221,7 @@ fn call(classify: Classify, indication: &mut Indication) -> Result<u32, String> 
     let count = u32::try_from(fixed.len()).unwrap_or(0);
     let mut values = Values { layer: 0xFFFF, count, values: fixed.as_ptr() };
     let mut metadata = metadata(indication);
-    let (mut lists, mut owned) = net_buffers(indication);
+    let (mut lists, mut owned) = net_buffers(&mut indication.packets, indication.headroom);
     if before.len() > 1 {
         lists[0].next = &raw mut lists[1];
     }
@@ -293,28 +275,6 @@ impl Stale for Metadata {}
 impl Stale for NetBufferList {}
 impl Stale for NetBuffer {}
 impl Stale for Mdl {}
-
-/// Checks an indication against what is documented for its layer.
-fn assert_documented(layer: Layer, indication: &Indication) -> Result<(), String> {
-    let is_set = [
-        (M::IpHeaderSize, indication.ip_header.is_some()),
-        (M::TransportHeaderSize, indication.transport_header.is_some()),
-        (M::ProcessId, indication.process.is_some()),
-        (M::TransportEndpointHandle, indication.endpoint.is_some()),
-        (M::TransportHeaderIncludeHeader, indication.included_header.is_some()),
-    ];
-    if let Some((field, _)) = is_set.into_iter().find(|&(field, is_set)| is_set && !has(layer, field)) {
-        return Err(format!("{field:?} does not exist at {layer:?}"));
-    }
-    let direction = if layer == Layer::InboundTransport { Direction::Inbound } else { Direction::Outbound };
-    match data(layer, direction, indication.protocol) {
-        Data::None if !indication.packets.is_empty() => Err(format!("{layer:?} has no packets")),
-        Data::AtTransportHeader if direction == Direction::Outbound && indication.headroom > 0 => {
-            Err(format!("nothing is in front of the data at {layer:?}"))
-        }
-        _ => Ok(()),
-    }
-}
 
 thread_local! {
     /// What [`keep`] was passed: the packet's second piece, which the network stack has mapped.
@@ -378,43 +338,4 @@ fn metadata(indication: &Indication) -> Metadata {
         metadata.put(152, &u32::try_from(header.len()).unwrap_or(0).to_le_bytes());
     }
     metadata
-}
-
-/// Net buffers with their chains of descriptors. They must not move while this exists.
-type Owned = Vec<(Box<NetBuffer>, Vec<Mdl>)>;
-
-/// The packets as net buffers in a chain of two lists, and the memory to which these point. The first packet is alone in
-/// its list.
-fn net_buffers(indication: &mut Indication) -> ([NetBufferList; 2], Owned) {
-    let mut owned = Owned::new();
-    let headroom = indication.headroom;
-    for packet in &mut indication.packets {
-        let total: usize = packet.iter().map(Vec::len).sum();
-        let length = total as u64 - u64::from(headroom);
-        let pieces = packet.iter_mut().enumerate();
-        let mut chain: Vec<Mdl> = pieces.map(|(index, piece)| Mdl::new(index, piece)).collect();
-        for index in (1..chain.len()).rev() {
-            chain[index - 1].next = &raw mut chain[index];
-        }
-        let first = chain.as_mut_ptr();
-        let buffer = Box::new(NetBuffer {
-            next: null_mut(),
-            current: first,
-            current_offset: headroom,
-            length,
-            chain: first,
-            offset: headroom,
-            rest: [u64::MAX; 20],
-        });
-        owned.push((buffer, chain));
-    }
-    for index in (2..owned.len()).rev() {
-        let next = &raw mut *owned[index].0;
-        owned[index - 1].0.next = next;
-    }
-    let mut list = |first: usize| {
-        let first = owned.get_mut(first).map_or(null_mut(), |(buffer, _)| &raw mut **buffer);
-        NetBufferList { next: null_mut(), first, rest: [u64::MAX; 40] }
-    };
-    ([list(0), list(1)], owned)
 }

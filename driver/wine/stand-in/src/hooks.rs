@@ -2,10 +2,10 @@
 
 use std::ffi::{CStr, c_void};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use crate::windows::{self, NtStatus, STATUS_INVALID_HANDLE, STATUS_SUCCESS, Unicode, kernel};
-use crate::{descriptors, imports, irql, links, memory, opens, processes};
+use crate::{descriptors, entry, imports, irql, links, memory, opens, processes};
 
 /// If this file exists, the kernel is like Windows 7: newer functions are missing.
 const OLD_WINDOWS: &str = r"C:\hone\old-windows";
@@ -15,8 +15,12 @@ static CLOCK: AtomicI64 = AtomicI64::new(133_444_736_000_000_000);
 /// The security descriptor that the driver set last.
 static SECURITY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
+/// Whether the kernel is like Windows 7. Looked up before the driver runs, because that takes much stack.
+static IS_OLD: AtomicBool = AtomicBool::new(false);
+
 /// Installs the hooks in the driver that is being loaded, and the checks of its calls.
 pub(crate) fn install() {
+    IS_OLD.store(std::path::Path::new(OLD_WINDOWS).exists(), Relaxed);
     let driver = windows::module(c"hone.sys").expect("the driver loads this");
     let replacements: [(&str, *const c_void); 16] = [
         // Wine does not have these functions, or they do nothing.
@@ -56,11 +60,13 @@ pub(crate) fn install() {
         });
     }
     assert_eq!(found.len(), replacements.len(), "only {found:?} are imported");
+    // SAFETY: as above.
+    unsafe { entry::measure(driver) };
 }
 
 /// Whether the kernel is like Windows 7.
 pub(crate) fn is_old() -> bool {
-    std::path::Path::new(OLD_WINDOWS).exists()
+    IS_OLD.load(Relaxed)
 }
 
 /// Sets the clock.

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use hone_documented::Irql;
 
-/// Most bytes that one call of the driver may use, at PASSIVE_LEVEL and at DISPATCH_LEVEL: two thirds of a kernel stack for
-/// requests and process starts, and half of one for packets, under which the whole network stack is. What the stand-in and
+/// Most bytes that one call of the driver may use, at PASSIVE_LEVEL and at DISPATCH_LEVEL: three quarters of a kernel stack for
+/// loading, requests and process starts, and half of one for packets, under which the whole network stack is. What the stand-in and
 /// Wine use in the functions that the driver calls counts, too.
-const BOUNDS: [usize; 2] = [8192, 6144];
+const BOUNDS: [usize; 2] = [9216, 6144];
 /// Bytes that are watched. Whoever uses all of them uses perhaps more.
 const WATCHED: usize = 24 << 10;
 /// What unused stack contains.

@@ -14,7 +14,7 @@ fn what_the_driver_must_not_do_fails_the_test() {
         ("twice", "a spin lock is taken by the thread that holds it"),
         ("held", "the driver returns with a spin lock"),
         ("paged", "memory of pool 1, which is paged, is used at DISPATCH_LEVEL"),
-        ("stack", "bytes of stack, but at most 8192 are allowed"),
+        ("stack", "bytes of stack, but at most 9216 are allowed"),
     ] {
         driver.stand_in.tell(&format!("misuse {rule}"));
         let failures = driver.take_failures();
