@@ -36,6 +36,7 @@ mod exclusive;
 #[doc(hidden)]
 pub mod fuzzing;
 mod host;
+mod inherited;
 mod names;
 mod preflight;
 mod priority;
@@ -53,6 +54,7 @@ pub use clock::{now, utc_offset};
 pub use error::SensorError;
 pub use hone_types::{Mechanism, SnapLength};
 pub use host::{HostInfo, host, section};
+pub use inherited::inherited;
 pub use names::{has_group, has_user};
 pub use priority::raise_priority;
 pub use programs::mechanism;

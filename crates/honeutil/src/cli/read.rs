@@ -114,18 +114,19 @@ pub struct ReadArgs {
 
     /// The summary as one JSON object, on standard output
     ///
-    /// On standard error, if the recording goes to standard output. It has at most 100 processes, those with most bytes, and 10
+    /// On standard error, if the recording goes to standard output, or a command is recorded. Nothing, if nothing could be
+    /// recorded. It has at most 100 processes, those with most bytes, and 10
     /// peers of each. "error" is there only if something failed.
     #[arg(long)]
     pub json: bool,
 
     /// Write a line `ready` to this file descriptor once everything that happens is recorded
     ///
-    /// A pipe or a file that the parent process has opened. If NOTIFY_SOCKET is set, READY=1 and STOPPING=1 are also sent
+    /// A pipe or a file that the parent process has opened, with a number from 3 on. It is closed then. If NOTIFY_SOCKET is set, READY=1 and STOPPING=1 are also sent
     /// there, so that a systemd unit can be of Type=notify.
     #[cfg(target_os = "linux")]
     #[arg(long, value_name = "FD")]
-    pub ready_fd: Option<u32>,
+    pub ready_fd: Option<i32>,
 
     /// Record all events of processes and connections, not only those of the packets that are selected
     ///
@@ -270,9 +271,13 @@ pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
         return super::run::record_command(args);
     }
     log(args.verbose);
+    #[cfg(target_os = "linux")]
+    let ready = Ready::open(args.ready_fd)?;
+    #[cfg(windows)]
+    let ready = Ready;
     let wanted = Wanted::new(args.snap_length, &args.selection.selection);
     let mut control = Control::with_signals().context("cannot handle signals")?;
-    record(args, &wanted, &host::name(), &mut control, |_| {}, None)
+    record(args, &wanted, &host::name(), &mut control, ready, |_| {}, None)
 }
 
 /// Records. `prefix`: what the names of files in a directory begin with; `opened` is called with the output before anything is
@@ -282,13 +287,10 @@ pub(super) fn record(
     wanted: &Wanted,
     prefix: &str,
     control: &mut Control,
+    mut ready: Ready,
     opened: impl FnOnce(&mut Output),
     companion: Option<&mut dyn Companion>,
 ) -> anyhow::Result<ExitCode> {
-    #[cfg(target_os = "linux")]
-    let mut ready = Ready::open(args.ready_fd)?;
-    #[cfg(windows)]
-    let mut ready = Ready;
     // Before the sensor, which takes a while to load: a bad path is reported at once.
     let mut output = Output::open(args.target(), prefix, host::now(), control)?;
     opened(&mut output);
@@ -375,6 +377,8 @@ fn without_own(args: &ReadArgs, wanted: &Wanted, output: &Output) -> anyhow::Res
 impl ReadArgs {
     /// Refuses options that make no sense together.
     pub(super) fn check(&self) -> Result<(), clap::Error> {
+        #[cfg(target_os = "linux")]
+        super::run::check_output("read", self)?;
         let is_stream = match self.target() {
             Target::Stdout => true,
             Target::File(path) => platform::file::is_pipe_name(&path),
@@ -388,7 +392,7 @@ impl ReadArgs {
         Ok(())
     }
 
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         match (&self.write, &self.directory) {
             (Some(file), _) if file.as_os_str() == "-" => Target::Stdout,
             (Some(file), _) => Target::File(file.clone()),

@@ -12,8 +12,9 @@ use hone_select::{Selection, Word};
 use super::parse::duration;
 use super::{read, refusal};
 use crate::messages::Messages;
-use crate::output::Owner;
+use crate::output::{Owner, Target};
 use crate::platform::command::{self, Held};
+use crate::platform::ready::Ready;
 use crate::platform::signals;
 use crate::record::companion::{Companion, Family};
 use crate::record::control::Control;
@@ -30,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug, Default, clap::Args)]
 pub struct CommandArgs {
     /// How long to wait, when all processes have ended, for connections that are still open [default: 5s]
+    ///
+    /// A connection is no longer open once the kernel has let go of its socket: the last packets of a peer that closes its side
+    /// later are not waited for.
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "command", help_heading = "Command")]
     pub linger: Option<Duration>,
 
@@ -58,13 +62,14 @@ Command:
   terminal and standard output for itself. Files are that user's, and are named
   by the command: curl_20261127_120000.pcapng. They hold packets of the command
   and of every process that descends from it, also of daemons whose parents have
-  ended. --not-name, --port and so on select among these.
+  ended. --not-name, --port and so on select among these. If --count or
+  --duration ends the recording, the command goes on to its end.
 
 Signals:
   TERM, HUP, USR1, USR2, INT and QUIT are passed on to the command; INT and QUIT
   are not if the terminal has sent them to the command already (Ctrl-C). Once
-  the command has ended, INT or TERM ends the recording, if descendants still
-  run.
+  the command has ended, INT, TERM or HUP ends the recording, if descendants
+  still run.
 
 Exit status:
   that of the command; 128 and the signal's number, if a signal ended it
@@ -84,7 +89,16 @@ pub(super) fn check(args: &read::ReadArgs) -> Result<(), clap::Error> {
     if args.command.command.is_empty() {
         return Err(refusal("run", "name a command, behind --: honeutil run -- COMMAND"));
     }
+    check_output("run", args)?;
     args.check()
+}
+
+/// Refuses a recording that would be mixed with what the command writes.
+pub(super) fn check_output(name: &str, args: &read::ReadArgs) -> Result<(), clap::Error> {
+    if !args.command.command.is_empty() && args.target() == Target::Stdout {
+        return Err(refusal(name, "the command has standard output for itself: name a file, as in -w FILE"));
+    }
+    Ok(())
 }
 
 /// Runs and records the command that the options name.
@@ -96,8 +110,9 @@ pub(super) fn record_command(args: &read::ReadArgs) -> anyhow::Result<ExitCode> 
         let _ = writeln!(Messages, "honeutil: {error}");
         return Ok(ExitCode::from(error.status));
     }
-    match prepared(args) {
-        Ok((mut followed, wanted, owner)) => {
+    let ready = Ready::open(args.ready_fd);
+    match ready.and_then(|ready| Ok((ready, prepared(args)?))) {
+        Ok((ready, (mut followed, wanted, owner))) => {
             let prefix = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
             let mut control = Control::new();
             let recorded = read::record(
@@ -105,6 +120,7 @@ pub(super) fn record_command(args: &read::ReadArgs) -> anyhow::Result<ExitCode> 
                 &wanted,
                 &prefix,
                 &mut control,
+                ready,
                 |output| owner.into_iter().for_each(|owner| output.give_to(owner)),
                 Some(&mut followed),
             );
@@ -114,8 +130,19 @@ pub(super) fn record_command(args: &read::ReadArgs) -> anyhow::Result<ExitCode> 
     }
 }
 
+/// An error with its causes, as far as it does not tell them itself.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn not_recorded(error: &anyhow::Error) -> ExitCode {
-    let _ = writeln!(Messages, "honeutil: {error:#}. The command was not started");
+    let _ = writeln!(Messages, "honeutil: {}. The command was not started", told(error));
     ExitCode::from(NOT_RECORDED)
 }
 
@@ -156,7 +183,7 @@ impl Followed {
         let status = match recorded {
             Err(error) if !self.has_begun => return not_recorded(&error),
             Err(error) => {
-                let _ = writeln!(Messages, "honeutil: {error:#}");
+                let _ = writeln!(Messages, "honeutil: {}", told(&error));
                 ExitCode::FAILURE
             }
             Ok(status) => status,

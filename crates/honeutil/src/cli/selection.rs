@@ -85,7 +85,7 @@ fn help(word: Word) -> (&'static str, &'static str, &'static str) {
             "EXPRESSION",
             "Select packets that match a pcap-filter expression, as tcpdump takes it",
             "Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are \
-             numbers; expressions about the link layer (ether, vlan) are refused.",
+             numbers; expressions about the link layer (ether, vlan) are refused. At most 2,000 words and signs.",
         ),
     }
 }

@@ -94,9 +94,18 @@ impl RegularFile {
         file::rescue(&self.file)
     }
 
-    /// Makes another user its owner.
+    /// Makes another user its owner, if this program made it where its path says: what was there before, and what a link
+    /// leads to, may be anybody's.
     #[cfg(unix)]
     pub(crate) fn give_to(&self, owner: Owner) -> io::Result<()> {
+        let is_made_here = self.made
+            && self
+                .path
+                .as_ref()
+                .is_some_and(|path| path.symlink_metadata().is_ok_and(|data| data.is_file()));
+        if !is_made_here {
+            return Ok(());
+        }
         std::os::unix::fs::fchown(&self.file, Some(owner.user), Some(owner.group))
     }
 

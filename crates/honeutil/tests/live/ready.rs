@@ -74,7 +74,7 @@ fn a_descriptor_that_is_not_open_is_named_before_anything_begins() {
         .expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("--ready-fd 77: this file descriptor cannot be written to"), "{said}");
+    assert!(said.contains("--ready-fd 77: Bad file descriptor"), "{said}");
     assert!(!file.exists());
     let help = run(Command::new(HONEUTIL).args(["read", "--help"]));
     assert!(help.contains("NOTIFY_SOCKET"), "{help}");

@@ -126,7 +126,9 @@ fn what_cannot_be_run_or_recorded_is_said_and_leaves_nothing() {
     }
     let place = directory();
     std::fs::write(place.path().join("plain"), "text").expect("the directory is ours");
-    let cases: [(&[&str], &[&str], i32, &str); 6] = [
+    let cases: [(&[&str], &[&str], i32, &str); 8] = [
+        (&["--local", "-w", "-"], &["touch", "ran"], 2, "the command has standard output for itself"),
+        (&["--local", "--ready-fd", "0"], &["touch", "ran"], 125, "--ready-fd 0: it must be 3 or more"),
         (&["--local"], &["no-such-command"], 127, "no-such-command: command not found; nothing is recorded"),
         (&["--local"], &["./plain"], 126, "./plain: it cannot be executed; nothing is recorded"),
         (&["--socket", "/nowhere/hone.sock"], &["touch", "ran"], 125, "The command was not started"),
@@ -166,6 +168,14 @@ fn through_sudo_the_command_and_its_files_are_the_callers() {
         assert_eq!(file.metadata().expect("it is there").uid(), expected);
         std::fs::remove_file(file).expect("it is ours");
     }
+    // What was there before, and what a link leads to, stays whose it is.
+    std::fs::write(place.path().join("old.pcapng"), "").expect("the directory is ours");
+    std::os::unix::fs::symlink("elsewhere", place.path().join("link.pcapng")).expect("the directory is ours");
+    for (name, file) in [("old.pcapng", "old.pcapng"), ("link.pcapng", "elsewhere")] {
+        let mut command = recorder(place.path(), &["--local", "-q", "-w", name]);
+        assert!(command.env("SUDO_UID", "65534").arg("true").status().expect("it starts").success());
+        assert_eq!(place.path().join(file).metadata().expect("it is there").uid(), 0, "{name}");
+    }
     let stranger = recorder(place.path(), &["--local"])
         .env("SUDO_UID", "4000000000")
         .arg("true")
@@ -175,6 +185,29 @@ fn through_sudo_the_command_and_its_files_are_the_callers() {
     assert!(text(&stranger.stderr).contains("there is no user 4000000000"), "{}", text(&stranger.stderr));
     let help = run(Command::new(HONEUTIL).args(["run", "--help"]));
     assert!(help.contains("there is no such command") && !help.contains("begin-command"), "{help}");
+}
+
+/// The command gets nothing of the recorder but its standard streams.
+#[test]
+fn the_sign_is_given_once_and_the_command_does_not_hold_it() {
+    if !ready(&["sh", "ls"]) {
+        return;
+    }
+    let place = directory();
+    let script = r#"exec "$0" run --local -q --ready-fd 7 -w a.pcapng -- ls /proc/self/fd 7>sign"#;
+    let output = Command::new("sh")
+        .args(["-c", script, HONEUTIL])
+        .current_dir(place.path())
+        .stdin(Stdio::null())
+        .output();
+    let output = output.expect("it starts");
+    assert_eq!(std::fs::read_to_string(place.path().join("sign")).expect("it is there"), "ready\n");
+    // What the test itself has inherited is not meant.
+    let descriptors = text(&output.stdout);
+    assert!(
+        descriptors.lines().all(|number| number != "7") && descriptors.contains("0\n1\n"),
+        "{descriptors}"
+    );
 }
 
 /// A recorder that is killed leaves no process behind that waits for ever.

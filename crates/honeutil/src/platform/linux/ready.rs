@@ -1,9 +1,9 @@
 //! How scripts and service managers learn that a recording has begun, and that it ends.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use hone_client::notify;
 
 /// Who is to be told.
@@ -17,13 +17,13 @@ impl Ready {
     /// Prepares to write to the file descriptor `number`, a pipe or a file that the parent process left open.
     ///
     /// # Errors
-    /// It is not open for writing.
-    pub fn open(number: Option<u32>) -> anyhow::Result<Self> {
+    /// It is not open, or one of the three standard ones.
+    pub fn open(number: Option<i32>) -> anyhow::Result<Self> {
         let open = |number| {
-            // Opened anew: what was inherited cannot be taken over without unsafe code.
-            let path = format!("/proc/self/fd/{number}");
-            OpenOptions::new().append(true).open(path).with_context(|| {
-                format!("--ready-fd {number}: this file descriptor cannot be written to; make it a pipe or a file, as in {number}>FILE")
+            hone_linux::inherited(number).map(File::from).map_err(|error| {
+                anyhow!(
+                    "--ready-fd {number}: {error}; make it a pipe or a file, as in {number}>FILE, with a number from 3 on"
+                )
             })
         };
         Ok(Self { file: number.map(open).transpose()? })
