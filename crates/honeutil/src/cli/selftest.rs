@@ -21,9 +21,11 @@ pub struct SelftestArgs {
 const NOTES: &str = "\
 Makes some traffic of this program with itself over the loopback, and compares it
 with what the driver records of it. It needs no network, changes no setting, and
-takes less than two minutes. The file has the version of Windows, how it checks
-drivers, and the answers. It has no names and no traffic of others. What an answer
-that is not as expected means is in docs/windows-checklist.md, by its first word.
+takes less than two minutes. Like `honeutil send-conns`, it replaces the driver's
+list of open connections by the present one. The file has the version of Windows,
+how it checks drivers, and the answers. It has no names and no traffic of others.
+What an answer that is not as expected means is in docs/windows-checklist.md, by
+its first word.
 
 Exit status:
   0  every answer is as expected

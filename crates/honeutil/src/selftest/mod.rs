@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 pub(crate) use echo::{ICMP_HEADER, judge_echo};
 pub(crate) use judge::{Flow, judge};
-pub(crate) use recorded::{Event, events};
+pub(crate) use recorded::{Event, Recording};
 
 /// A question: its id, which the checklist has, too, and the question.
 pub(crate) const QUESTIONS: [(&str, &str); 24] = [

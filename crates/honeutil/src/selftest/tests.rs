@@ -7,7 +7,7 @@ use hone_packet::protocol::{ICMP, TCP, UDP};
 use hone_packet::{Addresses, IpHeader, transport_checksum};
 use serde_json::json;
 
-use super::{Answers, Event, Flow, ICMP_HEADER, QUESTIONS, Verdict, events, judge, judge_echo};
+use super::{Answers, Event, Flow, ICMP_HEADER, QUESTIONS, Recording, Verdict, judge, judge_echo};
 
 const OWN: u32 = 4242;
 const AT: u64 = 1_790_000_000_000_000_000;
@@ -53,6 +53,13 @@ fn recorded(is_outbound: bool, connection: u64, data: &[u8]) -> Event {
         at: AT,
         data: data.to_vec(),
     }
+}
+
+/// The events of a recording that is read in parts of this length.
+fn events_of(recording: &[u8], part: usize) -> Vec<Event> {
+    let mut read = Recording::new(OWN);
+    recording.chunks(part).for_each(|part| read.add(part));
+    read.into_events()
 }
 
 /// A packet on its way over the loopback: sent at one end, received at the other.
@@ -275,6 +282,46 @@ fn a_recording_is_read_up_to_its_end() {
         Event::Closed(7),
         Event::Ended(OWN),
     ];
-    assert_eq!(events(&recording[..length]), expected);
-    assert_eq!(events(&recording[..length - 1]), expected[..3], "a part that is cut off ends it");
+    assert_eq!(events_of(&recording[..length], length), expected);
+    assert_eq!(events_of(&recording[..length - 1], length), expected[..3], "a part that is cut off ends it");
+}
+
+#[test]
+fn of_the_packets_only_those_that_questions_are_about_are_kept() {
+    use hone_engine::{
+        Config, Direction, Engine, Event as Happening, Method, Owner, Packet, ProcessKey, Read, ReaderOptions,
+    };
+    let mut engine = Engine::new(Config::default()).expect("there is memory");
+    let reader = engine.attach(&ReaderOptions::default(), AT).expect("there is memory");
+    let other = Ipv4Addr::new(192, 0, 2, 1);
+    let between = |source, destination| {
+        let header = IpHeader::new(Addresses::V4 { source, destination }, ICMP);
+        [&header.emit(1000).expect("it is short")[..], &[0; 1000]].concat()
+    };
+    let download = between(other, Ipv4Addr::new(192, 0, 2, 2));
+    let loopback = between(HOST, HOST);
+    let no_packet = vec![0; 40];
+    let sent: [(u32, &[u8]); 4] = [(OWN, &download), (7, &download), (7, &loopback), (7, &no_packet)];
+    for (pid, data) in sent {
+        let packet = Packet {
+            at: AT,
+            connection: None,
+            owner: Owner::Process(ProcessKey { pid, start: AT }, Method::Connection),
+            direction: Direction::Inbound,
+            flags: 0,
+            original_length: 0,
+            data,
+        };
+        engine.handle(&Happening::Packet(packet)).expect("there is room");
+    }
+    let mut recording = vec![0; 1 << 16];
+    let Ok(Read::Bytes(length)) = engine.read(reader, &mut recording, AT) else { panic!("something waits") };
+    let kept: Vec<_> = events_of(&recording[..length], 100)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Packet { data, .. } => Some(data),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, [download, loopback, no_packet]);
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::host::now;
 use super::service::DriverError;
-use crate::selftest::{Answers, Event, Verdict, events, judge, judge_echo};
+use crate::selftest::{Answers, Event, Recording, Verdict, judge, judge_echo};
 use traffic::{Traffic, make};
 
 /// Longest time of a step that only asks.
@@ -32,8 +32,6 @@ const RECORD: Duration = Duration::from_secs(90);
 const SETTLE: Duration = Duration::from_secs(3);
 /// How often what was recorded is read.
 const READ: Duration = Duration::from_millis(5);
-/// Most bytes of the recording that are kept.
-const MOST: usize = 256 << 20;
 /// How far two clocks of one computer may be apart, nanoseconds.
 const CLOCKS: u64 = 1_000_000_000;
 /// `ERROR_FILE_NOT_FOUND`.
@@ -193,7 +191,7 @@ fn traffic_and_judgement(device: Device) -> (Answers, Value) {
     let ended = now();
     is_over.store(true, Relaxed);
     let recorded = match reader.map(thread::JoinHandle::join) {
-        Ok(Ok(recorded)) => events(&recorded),
+        Ok(Ok(recorded)) => recorded.into_events(),
         _ => Vec::new(),
     };
     let Traffic { flows, echoes, made } = traffic;
@@ -212,16 +210,16 @@ fn traffic_and_judgement(device: Device) -> (Answers, Value) {
 }
 
 /// Everything that the driver records, until it is over.
-fn read(device: &Device, is_over: &AtomicBool) -> Vec<u8> {
-    let (mut all, mut buffer) = (Vec::new(), vec![0; 512 << 10]);
+fn read(device: &Device, is_over: &AtomicBool) -> Recording {
+    let (mut all, mut buffer) = (Recording::new(std::process::id()), vec![0; 512 << 10]);
     loop {
         // Asked before the read, so that one more comes after it.
         let is_last = is_over.load(Relaxed);
         match device.read(&mut buffer) {
             Ok(0) if is_last => return all,
             Ok(0) => thread::sleep(READ),
-            Ok(filled) if all.len() < MOST => all.extend_from_slice(&buffer[..filled]),
-            _ => return all,
+            Ok(filled) => all.add(&buffer[..filled]),
+            Err(_) => return all,
         }
     }
 }
