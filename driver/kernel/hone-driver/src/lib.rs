@@ -18,7 +18,7 @@
 //! | `DriverEntry`, unload | PASSIVE_LEVEL | [`Driver::new`], [`Driver::restore_log_levels`], [`Driver::process_found`], drop |
 //!
 //! What needs PASSIVE_LEVEL takes a token of that level ([`Kernel::Passive`]), which classify and the DPC do
-//! not have, and which the lock takes from nobody.
+//! not have, and which the lock takes from nobody. What is released when a value is dropped takes no token.
 //!
 //! # The lock
 //!

@@ -9,6 +9,9 @@ use core::marker::PhantomData;
 /// It has no size, so passing it costs nothing. It is neither `Send` nor `Sync`, so nothing can keep it for another
 /// caller. [`SpinLock::with`](crate::lock::SpinLock::with) takes only work that is `Send`, so nothing can use it under a lock
 /// either.
+///
+/// [`Drop`] takes no token. So the compiler does not check where a registration, the device, a session, a handle or an event is
+/// dropped, which also needs this level.
 #[derive(Debug, Clone, Copy)]
 pub struct Passive(PhantomData<*const ()>);
 
