@@ -2,7 +2,7 @@
 
 use windows_sys::Win32::Foundation::{FILETIME, SYSTEMTIME};
 use windows_sys::Win32::System::Time::{
-    FileTimeToSystemTime, SystemTimeToFileTime, SystemTimeToTzSpecificLocalTimeEx,
+    FileTimeToSystemTime, SystemTimeToFileTime, SystemTimeToTzSpecificLocalTime,
 };
 
 use crate::check;
@@ -13,7 +13,8 @@ const UNITS: i64 = 10_000_000;
 const EPOCH: i64 = 11_644_473_600;
 
 /// How many seconds the local time is ahead of UTC at a time, in seconds since 1970-01-01 UTC; 0 if that is not known.
-/// Windows knows the rules of each year ("SystemTimeToTzSpecificLocalTimeEx function").
+/// By the rules of the year that is now ("SystemTimeToTzSpecificLocalTime function"): its variant for other years is missing
+/// in Wine.
 #[must_use]
 pub fn utc_offset(seconds: i64) -> i64 {
     let time = seconds.checked_add(EPOCH).and_then(|seconds| seconds.checked_mul(UNITS));
@@ -32,7 +33,7 @@ fn local(time: u64) -> Option<i64> {
     // SAFETY: both pointers are to variables that live during the call.
     check(unsafe { FileTimeToSystemTime(&raw const file_time, &raw mut utc) }).ok()?;
     // SAFETY: without a time zone it takes the present one; the other pointers are to variables that live during the call.
-    check(unsafe { SystemTimeToTzSpecificLocalTimeEx(std::ptr::null(), &raw const utc, &raw mut local) })
+    check(unsafe { SystemTimeToTzSpecificLocalTime(std::ptr::null(), &raw const utc, &raw mut local) })
         .ok()?;
     // SAFETY: both pointers are to variables that live during the call.
     check(unsafe { SystemTimeToFileTime(&raw const local, &raw mut out) }).ok()?;
