@@ -1,7 +1,7 @@
 //! The command line. Each command has a file of its own, which reads from top to bottom: options, the notes below the
 //! help, and what the command does.
 //!
-//! A new command is a file here with its options, `NOTES` and `run`, and a line in [`Command`] and in [`run`].
+//! A new command is a file here with its options, `NOTES` and `run`, and a line in [`Command`] and in [`run()`](run()).
 
 pub(crate) mod completions;
 pub mod get_stats;
