@@ -334,7 +334,7 @@ impl Queues {
         Ok(())
     }
 
-    /// Notes what the words of the readers' selections say of a process. See [`Selecting::mark`].
+    /// Notes what the words of the readers' selections say of a process. See `Selecting::mark`.
     pub(crate) fn mark(&self, event: &pcapng::ProcessEvent<'_>, marks: &mut Marks) {
         if self.selects {
             self.readers.iter().filter_map(|reader| reader.filters.selecting()).for_each(|selecting| {

@@ -63,7 +63,7 @@ impl Tables {
     }
 
     /// The next connection to be forgotten at `now`, of those whose turn has come: nothing was heard of it for
-    /// [`Config::connection_silence`] and nobody owns it, or for [`Config::orphan_silence`] and its owner has ended.
+    /// `Config::connection_silence` and nobody owns it, or for `Config::orphan_silence` and its owner has ended.
     /// Looks at no more than `looks` connections, and counts it down.
     pub(crate) fn silent(&mut self, now: Nanos, looks: &mut usize) -> Option<ConnectionId> {
         let Self { processes, connections, silence, orphan_silence, .. } = self;
@@ -74,7 +74,7 @@ impl Tables {
     }
 
     /// A connection to be forgotten if the table has no room for `connection`, and nothing has ended: one that nobody
-    /// owns, or whose owner has ended, or of which nothing was heard for [`Config::orphan_silence`].
+    /// owns, or whose owner has ended, or of which nothing was heard for `Config::orphan_silence`.
     pub(crate) fn evictable(&mut self, connection: ConnectionId, now: Nanos) -> Option<ConnectionId> {
         let Self { processes, connections, orphan_silence, .. } = self;
         connections.evictable(connection, now, |owner, silent| {
