@@ -83,7 +83,9 @@ impl Network {
         let (a, b) = (address(End::A), address(End::B));
         // The source stands before the destination (RFC 791).
         let pairs = [[a, b].concat(), [b, a].concat()];
-        bytes.windows(8).filter(|window| pairs.iter().any(|pair| window == pair)).count()
+        // Most bytes are no beginning of an address: this is much faster.
+        let begins = bytes.windows(8).filter(|window| window[0] == a[0]);
+        begins.filter(|window| pairs.iter().any(|pair| window == pair)).count()
     }
 
     /// A command that runs in one of the namespaces. `nsenter` becomes the program without a fork, so that the id of
