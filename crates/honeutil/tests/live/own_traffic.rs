@@ -50,10 +50,7 @@ fn a_stream_that_is_sent_on_stays_bounded_and_with_include_own_it_does_not() {
     }
     const MOST: u64 = 16 << 20;
     let bounded = collected(&[], MOST);
-    assert!(bounded < 4 << 20, "{bounded} bytes were collected");
+    assert!(bounded < MOST / 2, "{bounded} bytes were collected");
     let unbounded = collected(&["--include-own"], MOST);
-    assert!(
-        unbounded > 3 * bounded,
-        "{unbounded} bytes are not much more than {bounded}: does the test still test anything?"
-    );
+    assert!(unbounded > 3 * bounded, "{unbounded} bytes: does the test still test anything?");
 }

@@ -19,7 +19,7 @@ use crate::text::printable;
 /// Most programs behind one another: `honeutil | gzip | nc` has two.
 const MAX_CONSUMERS: usize = 16;
 /// Most connections of these.
-const MAX_CONNECTIONS: usize = 8;
+const MAX_CONNECTIONS: usize = 32;
 /// How many parents are asked for SSH_CONNECTION: sudo does not pass it on.
 const MAX_PARENTS: usize = 16;
 /// Characters of a program's name.
