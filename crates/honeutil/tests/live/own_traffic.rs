@@ -52,5 +52,5 @@ fn a_stream_that_is_sent_on_stays_bounded_and_with_include_own_it_does_not() {
     let bounded = collected(&[], MOST);
     assert!(bounded < MOST / 2, "{bounded} bytes were collected");
     let unbounded = collected(&["--include-own"], MOST);
-    assert!(unbounded > 3 * bounded, "{unbounded} bytes: does the test still test anything?");
+    assert!(unbounded > MOST, "{unbounded} bytes: does the test still test anything?");
 }
