@@ -47,6 +47,19 @@ impl Class {
         Self::Memory,
     ];
 
+    /// What a program says that aborts because a call of this class fails: Rust's standard library or the C library aborts
+    /// where it has no memory, or no room for the stack of signal handlers. Nothing, where no program may abort.
+    #[must_use]
+    pub const fn last_words(self) -> &'static [&'static str] {
+        match self {
+            Self::Memory => {
+                &["memory allocation of", "fatal runtime error", "failed to register TLS destructor"]
+            }
+            Self::Map => &["failed to allocate an alternative stack", "fatal runtime error"],
+            _ => &[],
+        }
+    }
+
     /// How calls of this class can fail in practice.
     #[must_use]
     pub const fn faults(self) -> &'static [Fault] {

@@ -25,13 +25,7 @@ const ABORT: i32 = 6;
 /// must be an exit, without a panic.
 fn has_aborted(class: Option<Class>, status: ExitStatus, log: &str, fault: &str) -> bool {
     if status.signal() == Some(ABORT) {
-        let said: &[&str] = match class {
-            Some(Class::Memory) => {
-                &["memory allocation of", "fatal runtime error", "failed to register TLS destructor"]
-            }
-            Some(Class::Map) => &["failed to allocate an alternative stack", "fatal runtime error"],
-            _ => &[],
-        };
+        let said = class.map_or(&[][..], Class::last_words);
         assert!(said.iter().any(|words| log.contains(words)), "{fault}: {status}: {log}");
         return true;
     }

@@ -61,12 +61,7 @@ impl Run {
     pub(crate) fn assert_orderly(&self) -> bool {
         let class = self.fault.map(|(class, ..)| class);
         if self.status.signal() == Some(ABORT) {
-            // Where Rust's standard library has no memory, or no room for the stack of signal handlers, it aborts.
-            let said = match class {
-                Some(Class::Memory) => &["memory allocation of", "fatal runtime error"][..],
-                Some(Class::Map) => &["failed to allocate an alternative stack", "fatal runtime error"],
-                _ => panic!("{self:#?}"),
-            };
+            let said = class.map_or(&[][..], Class::last_words);
             assert!(said.iter().any(|words| self.stderr.contains(words)), "{self:#?}");
             return false;
         }
