@@ -197,6 +197,7 @@ fn the_sign_is_given_once_and_the_command_does_not_hold_it() {
     let script = r#"exec "$0" run --local -q --ready-fd 7 -w a.pcapng -- ls /proc/self/fd 7>sign"#;
     let output = Command::new("sh")
         .args(["-c", script, HONEUTIL])
+        .env_remove("SUDO_UID")
         .current_dir(place.path())
         .stdin(Stdio::null())
         .output();
