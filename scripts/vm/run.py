@@ -30,6 +30,9 @@ TRACEPOINTS = [6, 3]
 # From this one on the kernel can leave a program out for a moment (docs/compatibility.md). What is not right there is played
 # once more, on a machine of its own: what Hone does wrong is wrong again.
 PREEMPTS = [7]
+# An emulated processor can stand still for longer than a packet waits for its process, half a second. One or two packets
+# without a process are played once more on every kernel; a wrong process, or a packet that is missing, is not.
+FEW = re.compile(r": unattributed: [12]$")
 
 
 def boot(kernel, archive, disk, mechanisms, scenarios, console):
@@ -66,7 +69,8 @@ def test(kernel, programs, scenarios, job):
     if kernels.version(kernel.release) >= TRACEPOINTS:
         mechanisms.append("tracepoints")
     bad, said = play(kernel, programs, mechanisms, scenarios, job, OUT / kernel.release)
-    if not bad or kernels.version(kernel.release) < PREEMPTS or not all(failure.scenario for failure in bad):
+    is_late = kernels.version(kernel.release) >= PREEMPTS or all(FEW.search(failure.text) for failure in bad)
+    if not bad or not is_late or not all(failure.scenario for failure in bad):
         return bad, said
     still = []
     for mechanism in sorted({failure.mechanism for failure in bad}):
