@@ -127,6 +127,25 @@ fn children_are_those_of_parents_that_have_ended_too() {
     assert_eq!(times(&mut engine, reader), [1001, 1005]);
 }
 
+/// The clock of starts can be coarse, so that a parent stands behind its child in their order.
+#[test]
+fn what_a_reader_that_has_left_selected_is_inherited_by_nobody() {
+    let mut engine = engine();
+    let (child, parent) = (ProcessKey { pid: 30, start: 100 }, ProcessKey { pid: 31, start: 100 });
+    handle(
+        &mut engine,
+        &[
+            start(parent, StartKind::Started, PROCESS, b"/bin/sh"),
+            start(child, StartKind::Started, parent, b"/bin/b"),
+        ],
+    );
+    let left = selecting(&mut engine, selection(&[(Word::Name, false, "sh")], true));
+    engine.detach(left);
+    let reader = selecting(&mut engine, selection(&[(Word::Name, false, "curl")], true));
+    handle(&mut engine, &[of(child, 1001), of(parent, 1002)]);
+    assert_eq!(times(&mut engine, reader), []);
+}
+
 #[test]
 fn packets_are_selected_by_their_headers_and_processes_together() {
     let mut engine = engine();

@@ -84,11 +84,17 @@ impl Tables {
 
     /// Marks all processes anew for one reader, parents before their children.
     pub(crate) fn mark_processes(&mut self, order: &[(Nanos, u32)], selecting: &Selecting, store: &Store) {
+        // First of all: processes that started at the same time are in no order, and a reader that has left may have
+        // marked them.
+        for (_, pid) in order {
+            if let Some(known) = self.processes.get_mut(*pid) {
+                selecting.forget(&mut known.identity.marks);
+            }
+        }
         for &(since, pid) in order {
             let Some(known) = self.processes.get(pid) else { continue };
             let Some(event) = parse_process(store.bytes(known.block)) else { continue };
             let mut marks = known.identity.marks;
-            selecting.forget(&mut marks);
             selecting.inherit(self.marks_of_parent(&event, since), &mut marks);
             selecting.mark(&event, &mut marks);
             if let Some(known) = self.processes.get_mut(pid) {
