@@ -139,7 +139,7 @@ pub struct ReadArgs {
     ///
     /// If the recording goes to a pipe, the traffic of the program that reads the pipe is left out, also that of programs
     /// which this one writes to, and the ssh connection through which honeutil was started: else each packet that is sent
-    /// makes another one. -v names them; the summary counts the packets.
+    /// makes another one. A message names them; the summary counts the packets.
     #[cfg(target_os = "linux")]
     #[arg(long)]
     pub include_own: bool,
@@ -367,7 +367,10 @@ fn without_own(args: &ReadArgs, wanted: &Wanted, output: &Output) -> anyhow::Res
     if own == OwnTraffic::default() {
         return Ok(wanted.clone());
     }
-    tracing::info!("left out: {own}; --include-own records it");
+    // Not only with -v: a program that opens the pipe would be left out, too, and is seen here.
+    if !args.quiet {
+        let _ = writeln!(Messages, "Left out: the traffic of {own}; --include-own records it");
+    }
     let mut selection = Selection::parse(&wanted.selection)?;
     own.exclude(&mut selection)
         .context("the stream's own traffic cannot be left out, too; --include-own records it")?;
