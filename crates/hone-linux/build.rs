@@ -6,16 +6,30 @@ use std::path::PathBuf;
 
 use libbpf_cargo::SkeletonBuilder;
 
+/// Whether the target's property has this value.
+fn is(property: &str, value: &str) -> bool {
+    env::var(format!("CARGO_CFG_TARGET_{property}")).is_ok_and(|found| found == value)
+}
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
     println!("cargo::rerun-if-changed=src/bpf");
-    // Debian keeps asm/types.h in a directory per architecture, which clang does not search for the bpf target.
+    // The programs know where these keep a system call's arguments; records have the order and the width of the processor.
+    assert!(
+        ["x86_64", "aarch64"].contains(&&*arch) && is("ENDIAN", "little") && is("POINTER_WIDTH", "64"),
+        "Hone's sensor is for x86_64 and for arm64 (64 bits, little-endian), not for {}. The crates hone-pcapng, hone-packet and \
+         hone-types, with which recordings are read, build for every target",
+        env::var("TARGET").unwrap_or(arch)
+    );
+    // Debian keeps asm/types.h in a directory per architecture, which clang does not search for the bpf target; that of a
+    // foreign architecture is beside its compiler.
     let headers = format!("/usr/include/{arch}-linux-gnu");
+    let foreign_headers = format!("/usr/{arch}-linux-gnu/include");
     let result = SkeletonBuilder::new()
         .source("src/bpf/sensor.bpf.c")
         .obj(out.join("hone.bpf.o"))
-        .clang_args(["-mcpu=v3", "-Wall", "-Werror", "-idirafter", &headers])
+        .clang_args(["-mcpu=v3", "-Wall", "-Werror", "-idirafter", &headers, "-idirafter", &foreign_headers])
         .build_and_generate(out.join("hone.skel.rs"));
     if let Err(error) = result {
         panic!(

@@ -48,28 +48,39 @@ def read_module(path):
     return path.read_bytes()
 
 
-def add_program(root, path):
+def add_program(root, path, foreign):
     """A program, and the libraries it is linked against."""
     target = root / "bin" / path.name
     shutil.copy(path, target)
     # Debug information is most of a dev build.
-    subprocess.run(["strip", "--strip-debug", str(target)], check=True)
-    said = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
-    for library in re.findall(r"(/\S+)(?: \(0x)", said):
+    strip = f"{foreign.triple}-strip" if foreign else "strip"
+    subprocess.run([strip, "--strip-debug", str(target)], check=True)
+    if foreign:
+        # The loader looks in /lib without being told; and is there itself.
+        libraries = {f"/lib/{name}": library for name, library in foreign.libraries(path).items()}
+    else:
+        said = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
+        libraries = {library: library for library in re.findall(r"(/\S+)(?: \(0x)", said)}
+    for library, source in libraries.items():
         copy = root / library.lstrip("/")
         if not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(library, copy)
+            shutil.copy(source, copy)
 
 
-def build(kernel, programs, root, archive, job=None):
-    """Builds it in the directory `root`, into the file `archive`. `job` is a script to be run instead of the bench."""
+def build(kernel, programs, root, archive, job=None, foreign=None):
+    """Builds it in the directory `root`, into the file `archive`. `job` is a script to be run instead of the bench.
+
+    `foreign`: where the programs' libraries and busybox are, if they are for another architecture.
+    """
     shutil.rmtree(root, ignore_errors=True)
     for name in ["bin", "dev", "etc", "modules", "out", "proc", "run", "sys", "tmp"]:
         (root / name).mkdir(parents=True)
     busybox = root / "bin/busybox"
-    shutil.copy(shutil.which("busybox"), busybox)
-    for applet in subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split():
+    shutil.copy(foreign.program("busybox") if foreign else shutil.which("busybox"), busybox)
+    # This machine's is of the same release, and can run here.
+    listed = [shutil.which("busybox"), "--list"]
+    for applet in subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split():
         link = root / "bin" / applet
         if not link.exists():
             link.symlink_to("busybox")
@@ -78,7 +89,7 @@ def build(kernel, programs, root, archive, job=None):
         # A full program in an applet's stead.
         if target.is_symlink():
             target.unlink()
-        add_program(root, path)
+        add_program(root, path, foreign)
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
     (root / "etc/protocols").touch()

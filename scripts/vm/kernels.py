@@ -1,4 +1,7 @@
-"""Debian's cloud kernels: found by series, downloaded by package name into a cache, unpacked, never installed."""
+"""Debian's cloud kernels: found by series, downloaded by package name into a cache, unpacked, never installed.
+
+For another architecture than this machine's, the programs that the bench needs come the same way.
+"""
 
 import fcntl
 import os
@@ -59,19 +62,22 @@ def mirror():
 
 
 class Apt:
-    """A configuration of apt's of our own: the system's lists, sources and packages stay as they are."""
+    """A configuration of apt's of our own, for one architecture: the system's lists, sources and packages stay as they are."""
 
-    def __init__(self, place):
-        self.place = place / "apt"
+    def __init__(self, place, arch, suites):
+        self.arch = arch
+        self.place = place / f"apt-{arch}-{suites[0]}"
         (self.place / "lists/partial").mkdir(parents=True, exist_ok=True)
         (self.place / "archives/partial").mkdir(parents=True, exist_ok=True)
-        signed = f"[arch=amd64 signed-by={KEYRING}]"
+        signed = f"[arch={arch} signed-by={KEYRING}]"
         site = mirror()
-        sources = "".join(f"deb {signed} {site} {suite} main\n" for suite in SUITES)
+        sources = "".join(f"deb {signed} {site} {suite} main\n" for suite in suites)
         file = self.place / "sources.list"
         changed = not file.exists() or file.read_text() != sources
         file.write_text(sources)
         self.options = [
+            f"-oAPT::Architecture={arch}",
+            f"-oAPT::Architectures={arch}",
             f"-oDir::Etc::sourcelist={file}",
             "-oDir::Etc::sourceparts=/dev/null",
             f"-oDir::State::lists={self.place / 'lists'}",
@@ -93,7 +99,7 @@ class Apt:
         """Releases of kernels, as `uname -r` says, oldest first."""
         text = run(["apt-cache", *self.options, "pkgnames", "linux-image-"])
         # Of 6.1 and 6.12 the cloud kernels are signed ones as well, whose packages need others to be installed.
-        names = re.findall(r"^linux-image-(\d[\w.+-]*-cloud-amd64)(?:-unsigned)?$", text, re.MULTILINE)
+        names = re.findall(rf"^linux-image-(\d[\w.+-]*-cloud-{self.arch})(?:-unsigned)?$", text, re.MULTILINE)
         return sorted(set(names), key=version)
 
     def download(self, release, into):
@@ -127,16 +133,16 @@ def unpack(apt, release, into):
     return kernel
 
 
-def get(series):
-    """The newest kernel of a series (`6.1`, or `newest` of all), from the cache if this version is there."""
+def get(series, arch="amd64"):
+    """The newest kernel of a series (`6.1`, or `newest` of all), from the cache if this version is there. `arch`: Debian's name."""
     place = cache()
     with open(place / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            apt = Apt(place)
+            apt = Apt(place, arch, SUITES)
             found = [release for release in apt.releases() if series == "newest" or matches(release, series)]
         except (Unavailable, OSError, subprocess.SubprocessError) as error:
-            return cached(place, series, error)
+            return cached(place, series, arch, error)
         if not found:
             raise Unavailable(f"Debian ({', '.join(SUITES)}) has no cloud kernel {series}")
         release = found[-1]
@@ -155,9 +161,9 @@ def get(series):
         return Kernel(release, root)
 
 
-def cached(place, series, error):
+def cached(place, series, arch, error):
     """What there is without a network."""
-    names = [path.name for path in place.iterdir() if path.name.endswith("-cloud-amd64")]
+    names = [path.name for path in place.iterdir() if path.name.endswith(f"-cloud-{arch}")]
     names = [name for name in names if series == "newest" or matches(name, series)]
     if not names:
         raise Unavailable(str(error)) from error

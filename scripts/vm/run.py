@@ -16,9 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import initramfs
 import kernels
+import sysroot
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "target/vm"
+# Scores on this machine what was recorded in another.
+BENCH = ROOT / "target/debug/hone-truth"
 # What is weaker on some kernels; says itself how it is read.
 KNOWN = pathlib.Path(__file__).parent / "known"
 MEMORY = "1500"
@@ -35,23 +38,33 @@ PREEMPTS = [7]
 FEW = re.compile(r": unattributed: [12]$")
 
 
-def boot(kernel, archive, disk, mechanisms, scenarios, console):
-    """Whether the machine came to its end; its console goes to a file."""
-    with open(disk, "wb") as file:
-        file.truncate(DISK)
-    words = ["console=ttyS0", "quiet", "panic=-1", "lsm=landlock,lockdown,bpf"]
-    words.append("hone.mechanisms=" + ",".join(mechanisms))
-    if scenarios:
-        words.append("hone.scenarios=" + ",".join(scenarios))
+def machine(kernel):
+    """The emulated machine that a kernel gets, and its console."""
+    if kernel.release.endswith("-arm64"):
+        # Weakly ordered, as far as an emulation on a strongly ordered processor is.
+        return ["qemu-system-aarch64", "-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "max,pauth-impdef=on"], "ttyAMA0"
     # The emulation of qemu 7.2 is not exact. Seen were, with a thread for each processor, an int3 that ran after the
     # kernel had patched it away; and a CMPXCHG16B that left garbage in the flags, a double fault in kmalloc(). Kernels
     # from 6.18 use that less, but cannot do without: BPF programs would get no memory for sockets.
     model = "max" if kernels.version(kernel.release) >= [6, 18] else "max,cx16=off"
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", model, "-m", MEMORY, "-smp", "2"]
+    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", model]
     # From 7.0 on, a task can be preempted within a BPF program, and others on its processor do without that program
     # meanwhile. A tick of the emulated clock is to be as many instructions as on a real machine. (6.1 does not boot so.)
     if kernels.version(kernel.release) >= PREEMPTS:
         command += ["-icount", "shift=0,sleep=off"]
+    return command, "ttyS0"
+
+
+def boot(kernel, archive, disk, mechanisms, scenarios, console):
+    """Whether the machine came to its end; its console goes to a file."""
+    with open(disk, "wb") as file:
+        file.truncate(DISK)
+    command, terminal = machine(kernel)
+    words = [f"console={terminal}", "quiet", "panic=-1", "lsm=landlock,lockdown,bpf"]
+    words.append("hone.mechanisms=" + ",".join(mechanisms))
+    if scenarios:
+        words.append("hone.scenarios=" + ",".join(scenarios))
+    command += ["-m", MEMORY, "-smp", "2"]
     command += ["-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio"]
     command += ["-drive", f"file={disk},format=raw,if=virtio", "-kernel", kernel.image, "-initrd", archive]
     command += ["-append", " ".join(words)]
@@ -63,12 +76,12 @@ def boot(kernel, archive, disk, mechanisms, scenarios, console):
     return "vm: done" in console.read_text(errors="replace")
 
 
-def test(kernel, programs, scenarios, job):
+def test(kernel, foreign, programs, scenarios, job):
     """What is not as it should be, and all there is to say."""
     mechanisms = ["trampolines"]
     if kernels.version(kernel.release) >= TRACEPOINTS:
         mechanisms.append("tracepoints")
-    bad, said = play(kernel, programs, mechanisms, scenarios, job, OUT / kernel.release)
+    bad, said = play(kernel, foreign, programs, mechanisms, scenarios, job, OUT / kernel.release)
     is_late = kernels.version(kernel.release) >= PREEMPTS or all(FEW.search(failure.text) for failure in bad)
     if not bad or not is_late or not all(failure.scenario for failure in bad):
         return bad, said
@@ -76,7 +89,7 @@ def test(kernel, programs, scenarios, job):
     for mechanism in sorted({failure.mechanism for failure in bad}):
         names = sorted({failure.scenario.partition("/")[0] for failure in bad if failure.mechanism == mechanism})
         place = OUT / f"{kernel.release}-again-{mechanism}"
-        again, more = play(kernel, programs, [mechanism], names, None, place)
+        again, more = play(kernel, foreign, programs, [mechanism], names, None, place)
         still += again
         said += [*more, *(f"played once more: {failure.text}" for failure in bad if failure.mechanism == mechanism)]
     return still, said
@@ -90,12 +103,12 @@ class Failure(typing.NamedTuple):
     scenario: str = ""
 
 
-def play(kernel, programs, mechanisms, scenarios, job, place):
+def play(kernel, foreign, programs, mechanisms, scenarios, job, place):
     """Boots once: what is not as it should be, and all there is to say."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     root, archive, disk, console = (place / name for name in ("root", "initramfs", "disk", "console"))
-    initramfs.build(kernel, programs, root, archive, job)
+    initramfs.build(kernel, programs, root, archive, job, foreign)
     started = time.monotonic()
     ended = boot(kernel, archive, disk, mechanisms, scenarios, console)
     said = [f"kernel {kernel.release}: {time.monotonic() - started:.0f} s"]
@@ -114,7 +127,7 @@ def play(kernel, programs, mechanisms, scenarios, job, place):
     bad = []
     for mechanism in mechanisms:
         title, results = f"kernel {kernel.release}, {mechanism}", place / mechanism
-        failures, excused = judge(kernel, mechanism, programs, results, text)
+        failures, excused = judge(kernel, mechanism, results, text)
         bad += [Failure(f"{title}: {failure}", mechanism, scenario) for scenario, failure in failures]
         said += ["", title, read(results / "table"), *excused]
         if failures:
@@ -123,14 +136,13 @@ def play(kernel, programs, mechanisms, scenarios, job, place):
     return bad, said
 
 
-def judge(kernel, mechanism, programs, results, console):
+def judge(kernel, mechanism, results, console):
     """What one mechanism has recorded that is not as it should be, by its scenario, and what is known not to be."""
     status = re.search(rf"^vm: hone-truth with {mechanism}: status (\d+)", console, re.MULTILINE)
     if not status or status[1] not in ("0", "1"):
         return [("", f"hone-truth ended with status {status[1] if status else '?'}")], []
-    bench = next(path for path in programs if path.name == "hone-truth")
     files = ["--truth", results / "facts", "--recording", results / "recording.pcapng"]
-    done = subprocess.run([bench, "score", "--json", *files], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(BENCH), "score", "--json", *files], capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         return [("", done.stderr.strip())], []
     known, failures, excused = read_known(), [], []
@@ -171,6 +183,7 @@ def read(path):
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/test-vm")
+    parser.add_argument("--arch", choices=["amd64", "arm64"], default="amd64", help="Debian's name of an architecture")
     parser.add_argument("--release", action="store_true", help="programs of the release profile")
     parser.add_argument("--scenario", action="append", default=[], metavar="GLOB")
     parser.add_argument("--job", type=pathlib.Path, help="a script to run instead; it leaves its results in /out")
@@ -179,20 +192,32 @@ def main():
     arguments = parser.parse_args()
     # Where ip, nft and depmod are, which is not on everybody's path.
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    built = ROOT / "target" / ("release" if arguments.release else "debug")
-    programs = [built / name for name in ("honeutil", "honed", "hone-truth")]
-    programs += [pathlib.Path(path) for path in map(shutil.which, ("ip", "nft", *arguments.program)) if path]
+    profile = "release" if arguments.release else "debug"
+    names = ["ip", "nft", *arguments.program]
+    foreign = None
+    if arguments.arch == "arm64":
+        try:
+            foreign = sysroot.Sysroot(arguments.arch)
+        except (kernels.Unavailable, OSError, subprocess.SubprocessError) as error:
+            print(f"skipped: programs for {arguments.arch}: {error}", flush=True)
+            return 0
+        built = ROOT / "target/aarch64-unknown-linux-gnu" / profile
+        others = [foreign.program(name) for name in names]
+    else:
+        built = ROOT / "target" / profile
+        others = [pathlib.Path(path) for path in map(shutil.which, names) if path]
+    programs = [*(built / name for name in ("honeutil", "honed", "hone-truth")), *others]
     found = {}
     for series in arguments.kernel or ["6.1", "6.12", "newest"]:
         try:
-            kernel = kernels.get(series)
+            kernel = kernels.get(series, arguments.arch)
             found[kernel.release] = kernel
         except kernels.Unavailable as error:
             print(f"skipped: kernel {series}: {error}", flush=True)
     failures = []
     # A machine keeps one processor busy.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for bad, said in pool.map(lambda kernel: test(kernel, programs, arguments.scenario, arguments.job), found.values()):
+        for bad, said in pool.map(lambda kernel: test(kernel, foreign, programs, arguments.scenario, arguments.job), found.values()):
             print("\n".join(said), flush=True)
             failures += bad
     for line in failures:

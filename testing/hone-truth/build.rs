@@ -10,12 +10,14 @@ fn main() {
     let object = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("trace.bpf.o");
     let arch = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
     println!("cargo::rerun-if-changed=src/apps/bpf");
-    // Debian keeps asm/types.h in a directory per architecture, which clang does not search for the bpf target.
+    // Debian keeps asm/types.h in a directory per architecture, which clang does not search for the bpf target; that of a
+    // foreign architecture is beside its compiler.
     let headers = format!("/usr/include/{arch}-linux-gnu");
+    let foreign_headers = format!("/usr/{arch}-linux-gnu/include");
     let result = SkeletonBuilder::new()
         .source("src/apps/bpf/trace.bpf.c")
         .obj(&object)
-        .clang_args(["-mcpu=v3", "-Wall", "-Werror", "-idirafter", &headers])
+        .clang_args(["-mcpu=v3", "-Wall", "-Werror", "-idirafter", &headers, "-idirafter", &foreign_headers])
         .build();
     if let Err(error) = result {
         panic!(

@@ -47,7 +47,7 @@ layout! {
         [80] delivered: PerKind,
         /// Blocks dropped because the ring buffer was full.
         [104] dropped: PerKind,
-        /// Blocks that its filters left out. These are always packets.
+        /// Blocks that its filters and its selection left out, in the kernel also. These are always packets.
         [128] filtered: PerKind,
         /// Level: blocks that wait in the ring buffer.
         [152] queued: PerKind,
@@ -63,7 +63,7 @@ layout! {
     ///
     /// In a reply, 8 bytes precede it: u16 layout number, u16 length of the whole reply in bytes, u32 zero. A later
     /// version may append fields, which older clients ignore.
-    pub struct Statistics, 728 bytes {
+    pub struct Statistics, 736 bytes {
         /// Version of the service: major, minor, micro, build.
         [0] version: [u16; 4],
         /// When this was taken, nanoseconds since 1970-01-01 UTC.
@@ -120,6 +120,9 @@ layout! {
         [544] reader: ReaderStatistics,
         /// How the sensor finds out which process uses a socket: [`mechanism_number`](Self::mechanism_number).
         [720] mechanism: u64,
+        /// Packets that the sensor left out in the kernel, because no reader's selection wants them. They are not in
+        /// `received`, but in each attached reader's `received` and `filtered`. Always 0 on Windows.
+        [728] filtered_by_source: u64,
     }
 }
 

@@ -180,13 +180,14 @@ fn statistics() -> Statistics {
             queued: counts!(),
         },
         mechanism: next(),
+        filtered_by_source: next(),
     }
 }
 
 #[test]
 fn extended_statistics_are_a_row_of_numbers() {
-    let mut expected = vec![2, 0, 0xE0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0];
-    expected.extend((1..=90_u64).flat_map(|number| (number * 0x0101).to_le_bytes()));
+    let mut expected = vec![2, 0, 0xE8, 2, 0, 0, 0, 0, 1, 0, 2, 0, 3, 0, 4, 0];
+    expected.extend((1..=91_u64).flat_map(|number| (number * 0x0101).to_le_bytes()));
     assert_eq!(expected.len(), Statistics::REPLY_LENGTH);
     assert_eq!(statistics().reply().to_vec(), expected);
     assert_eq!(Statistics::parse(&expected), Ok(statistics()));
@@ -194,7 +195,7 @@ fn extended_statistics_are_a_row_of_numbers() {
     // A later version has more fields, and says so.
     let mut longer = expected.clone();
     longer.extend([0xEE; 16]);
-    longer[2] = 0xD8 + 16;
+    longer[2] = 0xE8 + 16;
     assert_eq!(Statistics::parse(&longer), Ok(statistics()));
 
     let operation = Operation::GetStatistics2;
@@ -211,7 +212,7 @@ fn extended_statistics_are_a_row_of_numbers() {
     other[..4].copy_from_slice(&[2, 0, 0xFF, 0xFF]);
     assert_eq!(
         Statistics::parse(&other).unwrap_err().to_string(),
-        "IOCTL_HONE_GET_STATISTICS_2: the reply has 736 bytes and needs 65535"
+        "IOCTL_HONE_GET_STATISTICS_2: the reply has 744 bytes and needs 65535"
     );
 }
 

@@ -22,7 +22,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use crate::error::ReaderError;
 use crate::frames::{Got, Incoming};
 use crate::patience::{Wait, Watch, Watcher};
-use crate::protocol::{Attach, Extra, Header, Kind, MAX_TEXT_BYTES, MemoryRow, Refusal};
+use crate::protocol::{Attach, Extra, Header, KeptPart, Kind, MAX_TEXT_BYTES, MemoryRow, Refusal};
+use crate::readers::Readers;
 
 /// What a reader asks for when it attaches.
 pub type Options = Attach;
@@ -383,6 +384,16 @@ impl Connection {
         self.extra(Extra::Stop, &u32::from(force).to_le_bytes()).map(drop)
     }
 
+    /// Asks for what the flight recorder keeps. Later reads return its segments, as they are on disk, each with
+    /// [`Read::SectionEnd`] behind it; the last block of each can be incomplete.
+    ///
+    /// # Errors
+    /// The service keeps nothing, or sends it to another client now; or the connection fails.
+    pub fn save(&mut self) -> Result<KeptPart, ReaderError> {
+        let reply = self.extra(Extra::Save, &[])?;
+        KeptPart::decode(&reply).ok_or_else(|| ReaderError::protocol("the reply to a save is too short"))
+    }
+
     fn extra(&mut self, operation: Extra, input: &[u8]) -> Result<Vec<u8>, ReaderError> {
         self.call(operation.number(), input, "to answer")
     }
@@ -551,7 +562,9 @@ fn connected(path: &Path, watcher: &mut Watcher) -> Result<OwnedFd, ReaderError>
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ReaderError::NoService { path: path.to_owned() }
             }
-            io::ErrorKind::PermissionDenied => ReaderError::Permission { path: path.to_owned() },
+            io::ErrorKind::PermissionDenied => {
+                ReaderError::Permission { path: path.to_owned(), readers: Readers::of_socket(path) }
+            }
             _ => ReaderError::Io { what: "cannot connect to honed", source },
         }
     };

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::protocol::Refusal;
+use crate::readers::Readers;
 
 /// Why a connection, a read or a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,13 +20,12 @@ pub enum ReaderError {
         path: PathBuf,
     },
     /// Permission to open the socket is missing.
-    #[error(
-        "no permission to read from honed ({}): only root and members of its group may \
-         (`usermod -aG hone USER`, then log in again)", path.display()
-    )]
+    #[error("no permission to read from honed ({}): {readers}", path.display())]
     Permission {
         /// The socket.
         path: PathBuf,
+        /// To whom it is open.
+        readers: Readers,
     },
     /// The service refuses the request or the client.
     #[error("honed refuses: {text}")]

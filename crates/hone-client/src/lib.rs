@@ -14,6 +14,7 @@ mod frames;
 pub mod notify;
 mod patience;
 pub mod protocol;
+mod readers;
 pub mod state_file;
 
 pub use connection::{Connection, Options, Read};
@@ -23,3 +24,4 @@ pub use hone_api as api;
 pub use hone_api::{LogLevels, UnknownLevel};
 pub use patience::{Waiting, Watch};
 pub use protocol::{Component, MemoryRow, Refusal};
+pub use readers::Readers;

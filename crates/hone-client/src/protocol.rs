@@ -7,6 +7,8 @@
 //!  └──────────┴──────┴──────┴──────────┴─────────────────┘
 //! ```
 
+use std::time::Duration;
+
 use hone_api::limits::{MAX_FILTER_IDS, MAX_INPUT_BYTES};
 use hone_api::{Operation, SnapLength};
 
@@ -123,6 +125,9 @@ numbers! {
         GetMemory = 0xB04,
         /// Stops the service. Input: u32, 1: even while readers are attached, else 0.
         Stop = 0xB05,
+        /// Sends what the flight recorder keeps: its segments as [`Kind::Blocks`], each with [`Kind::SectionEnd`] behind it. No
+        /// input; output: [`KeptPart`].
+        Save = 0xB06,
     }
 }
 
@@ -240,6 +245,46 @@ impl Attach {
         }
         let ring_bytes = u32::from_le_bytes([r0, r1, r2, r3]);
         Ok(Self { snap_length: SnapLength::lenient(u32::from_le_bytes([s0, s1, s2, s3])), ring_bytes })
+    }
+}
+
+/// What is sent of the flight recorder: the output of [`Extra::Save`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeptPart {
+    /// How many segments are sent.
+    pub segments: u32,
+    /// When the oldest was begun, since 1970; `None`: the file system does not know it.
+    pub began: Option<Duration>,
+    /// Bytes of all segments when the save began.
+    pub bytes: u64,
+    /// What the recorder is to keep, in its own words.
+    pub asked: Vec<u8>,
+}
+
+impl KeptPart {
+    /// Bytes before `asked`: u32 segments, u32 zero, u64 nanoseconds (0: not known), u64 bytes.
+    const HEAD: usize = 24;
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let began = self.began.and_then(|began| u64::try_from(began.as_nanos()).ok()).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(Self::HEAD + self.asked.len());
+        bytes.extend(u64::from(self.segments).to_le_bytes());
+        bytes.extend(began.to_le_bytes());
+        bytes.extend(self.bytes.to_le_bytes());
+        bytes.extend(&self.asked);
+        bytes
+    }
+
+    /// Decodes the output; `None`: it is too short.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (head, asked) = bytes.split_at_checked(Self::HEAD)?;
+        let long = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+        let segments = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let began = Some(long(8)).filter(|began| *began > 0).map(Duration::from_nanos);
+        Some(Self { segments, began, bytes: long(16), asked: asked.to_vec() })
     }
 }
 

@@ -42,6 +42,8 @@ pub struct SectionInfo {
     pub application: Vec<u8>,
     /// Identity of the host.
     pub host: HostIdentity,
+    /// The id of the host's boot, within which connection ids are unique; `None`: left out of the section header.
+    pub boot: Option<[u8; 16]>,
     /// The administrator's comment.
     pub comment: Vec<u8>,
     /// Description of the one interface.
@@ -68,7 +70,7 @@ pub enum HostIdentity {
 ///
 /// | what | bytes |
 /// |---|---|
-/// | tables | 200 for each connection and each process; half as much again while a table grows |
+/// | tables | 200 for each connection, 256 for each process; half as much again while a table grows |
 /// | snapshots | 64 for each running process or open connection, and each ended one in a snapshot still to be read |
 /// | ring buffers | [`max_ring_bytes`](Self::max_ring_bytes) for each reader |
 /// | filters | 24 times [`max_filter_ids`](Self::max_filter_ids) for each reader |

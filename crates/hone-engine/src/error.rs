@@ -75,6 +75,15 @@ pub enum SelectionError {
     UnknownReader,
     /// [`MAX_PROCESS_SELECTIONS`](crate::MAX_PROCESS_SELECTIONS) readers select by processes already.
     TooMany,
+    /// The words about processes, times the processes that are known, are more than [`MAX_COMPARISONS`](crate::MAX_COMPARISONS).
+    TooLong {
+        /// Words about processes.
+        words: usize,
+        /// Processes that are known.
+        processes: usize,
+    },
+    /// Processes are forked faster than they can be compared with the words.
+    Busy,
     /// No memory for the list of processes.
     OutOfMemory,
 }
@@ -141,6 +150,12 @@ impl From<OutOfMemory> for FilterError {
     }
 }
 
+impl From<UnknownReader> for SelectionError {
+    fn from(UnknownReader: UnknownReader) -> Self {
+        Self::UnknownReader
+    }
+}
+
 impl From<OutOfMemory> for SelectionError {
     fn from(_: OutOfMemory) -> Self {
         Self::OutOfMemory
@@ -201,6 +216,15 @@ impl fmt::Display for SelectionError {
             Self::UnknownReader => UnknownReader.fmt(f),
             Self::TooMany => {
                 write!(f, "{} readers select by processes already", crate::MAX_PROCESS_SELECTIONS)
+            }
+            Self::TooLong { words, processes } => write!(
+                f,
+                "{words} words about processes are too many for the {processes} processes that are known: allowed are {}; \
+                 use fewer, such as --children with the common parent",
+                crate::MAX_COMPARISONS / processes.max(&1)
+            ),
+            Self::Busy => {
+                f.write_str("processes start faster than they can be compared with the selection; try again")
             }
             Self::OutOfMemory => f.write_str("no memory to select by processes"),
         }

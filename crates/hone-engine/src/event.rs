@@ -1,7 +1,7 @@
 //! The events that a sensor reports to the engine. Plain data, borrowed for one call.
 
 pub use hone_pcapng::Corrected;
-pub use hone_types::{ConnectionId, Direction, Method, Nanos, NoOwner, ProcessKey};
+pub use hone_types::{ConnectionId, Direction, ExecutableHash, Method, Nanos, NoHash, NoOwner, ProcessKey};
 
 /// A packet's process and how it is known, or why it has none.
 pub type Attribution = Result<(ProcessKey, Method), NoOwner>;
@@ -130,6 +130,8 @@ pub struct ProcessStart<'a> {
     pub network_namespace: Option<u32>,
     /// The systemd unit that it is in (Linux), UTF-8.
     pub unit: Option<&'a [u8]>,
+    /// The SHA-256 of the executable, or why it is not known; `None`: executables are not hashed.
+    pub hash: Option<ExecutableHash>,
 }
 
 impl ProcessStart<'_> {
@@ -153,6 +155,7 @@ impl ProcessStart<'_> {
             namespace_pid: None,
             network_namespace: None,
             unit: None,
+            hash: None,
         }
     }
 }
@@ -167,6 +170,15 @@ pub enum Event<'a> {
         /// The process.
         process: ProcessKey,
         /// When it ended.
+        at: Nanos,
+    },
+    /// The hash of a process's executable is known now, or why it will not be. The process may have ended. Not counted.
+    ProcessHashed {
+        /// The process. It has not executed another program since it was reported.
+        process: ProcessKey,
+        /// The hash of the program that it runs, or ran when it ended.
+        hash: ExecutableHash,
+        /// When the sensor learned of it.
         at: Nanos,
     },
     /// A connection was opened, or another process became the owner of an open one.
@@ -232,6 +244,7 @@ impl Event<'_> {
             Self::ProcessStarted(start) => start.at,
             Self::Packet(packet) => packet.at,
             Self::ProcessEnded { at, .. }
+            | Self::ProcessHashed { at, .. }
             | Self::ConnectionOpened { at, .. }
             | Self::ConnectionClosed { at, .. }
             | Self::ConnectionUsed { at, .. }

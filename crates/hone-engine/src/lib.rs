@@ -72,13 +72,14 @@ pub use config::{
     MIN_RING_BYTES, ORDER_BLOCKS, ORDER_TIME, READ_BLOCKS, RING_SLOT_BYTES, ReaderOptions, SectionInfo,
 };
 pub use engine::Engine;
+pub use engine::new_selection::{MAX_COMPARISONS, NewSelection};
 pub use error::{
     AttachError, EventError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError,
     RingBytesError, SelectionError, UnknownReader,
 };
 pub use event::{
-    Attribution, ConnectionId, Corrected, Direction, Event, Method, Nanos, NoOwner, Owner, Packet,
-    ProcessKey, ProcessStart, StartKind, Used, Wait,
+    Attribution, ConnectionId, Corrected, Direction, Event, ExecutableHash, Method, Nanos, NoHash, NoOwner,
+    Owner, Packet, ProcessKey, ProcessStart, StartKind, Used, Wait,
 };
 pub use hone_types::{PerKind, SnapLength};
 pub use readers::filter::{Filter, PreparedFilter};

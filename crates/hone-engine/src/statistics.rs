@@ -76,6 +76,8 @@ pub struct Statistics {
     pub packet_bytes: u64,
     /// Events that the platform lost: the totals that were reported last.
     pub dropped_by_source: PerKind,
+    /// Packets that the platform left out because no reader wants them, as reported last. They are not in `received`.
+    pub filtered_by_source: u64,
     /// Events that the engine could not record: no memory, or a full table.
     pub lost: PerKind,
     /// Events that were not recorded because they report nothing new, or are about a process or connection that the
@@ -181,7 +183,7 @@ pub struct ReaderStatistics {
     pub delivered: PerKind,
     /// Blocks dropped because the reader's ring buffer was full.
     pub dropped_by_ring: PerKind,
-    /// Blocks that the reader's filters left out; always packets.
+    /// Blocks that the reader's filters and selection left out, and packets that the platform left out: always packets.
     pub filtered: PerKind,
     /// Level: blocks waiting in the ring buffer.
     pub queued: PerKind,

@@ -11,9 +11,10 @@ mod common;
 
 use common::*;
 use hone_engine::{
-    AttachError, Config, Engine, Event, EventError, Method, NoOwner, Owner, PerKind, ProcessKey,
-    ProcessStart, ReaderOptions, SnapLength, StartKind,
+    AttachError, BYTE_ORDER, Config, Engine, Event, EventError, Method, NoHash, NoOwner, Owner, PerKind,
+    ProcessKey, ProcessStart, ReaderOptions, SnapLength, StartKind,
 };
+use hone_pcapng::{ProcessEventKind, view};
 
 #[test]
 fn a_section_is_header_interface_state_events_statistics() {
@@ -90,6 +91,34 @@ fn late_packets_find_a_closed_connection_and_do_not_reopen_it() {
     assert_eq!(story_of(&events), told);
 }
 
+/// The kernel remembers a connection for a minute; its packets name it as long as readers know it.
+#[test]
+fn what_the_kernel_does_for_an_ended_connection_names_it_and_never_opens_it_again() {
+    let late = Owner::None(NoOwner::TimeWait);
+    let events = [
+        opened(5, Some(PROCESS), 0),
+        closed(5, 1),
+        packet(Some(5), late, 2, &[]),
+        packet(Some(5), late, 10 * SECOND + 2, &[]),
+        packet(Some(6), late, 10 * SECOND + 3, &[]),
+    ];
+    let mut engine = engine();
+    let reader = attach(&mut engine);
+    handle(&mut engine, &events);
+    let blocks: Vec<u8> = bytes(&mut engine, reader).into_iter().flatten().flatten().collect();
+    let connections: Vec<_> =
+        view::blocks(&blocks, BYTE_ORDER).filter_map(|block| Some(block.packet()?.connection)).collect();
+    assert_eq!(connections, [Some(5), None, None]);
+    let told = [
+        "0: connection 5 opened by 7",
+        "1: connection 5 closed by 7",
+        "2: packet of nobody, 0 of 0",
+        "10000000002: packet of nobody, 0 of 0",
+        "10000000003: packet of nobody, 0 of 0",
+    ];
+    assert_eq!(story_of(&events), told);
+}
+
 #[test]
 fn a_connection_id_used_again_is_another_connection() {
     let events = [opened(5, Some(PROCESS), 1), closed(5, 2), opened(5, Some(PROCESS), 3), closed(5, 4)];
@@ -161,6 +190,60 @@ fn a_fork_is_where_it_says_not_where_its_parent_is() {
     }
     let parents = (Some(b"web".to_vec()), Some(b"web.service".to_vec()), Some(5), Some(4_026_531_840));
     assert_eq!(places, [parents, (None, None, None, Some(4_026_532_000))]);
+}
+
+/// The hash of a process's executable comes later: as an event of its own, and in the next sections as a part of the start.
+#[test]
+fn a_hash_comes_later_and_stays_with_its_program() {
+    let mut engine = engine();
+    let first = attach(&mut engine);
+    let pending = |process, at, path| {
+        let mut start = ProcessStart::new(process, at, StartKind::Started);
+        (start.path, start.hash) = (Some(path), Some(Err(NoHash::Pending)));
+        Event::ProcessStarted(start)
+    };
+    let hashed = |process, byte, at| Event::ProcessHashed { process, hash: Ok([byte; 32]), at };
+    let unknown = ProcessKey { start: PROCESS.start + 1, ..PROCESS };
+    let mut forked = ProcessStart::new(ProcessKey { pid: 9, start: 9 }, 7, StartKind::Forked);
+    forked.parent = Some(PROCESS.pid);
+    let events = [
+        pending(PROCESS, 1, b"/bin/sh"),
+        pending(OTHER, 2, b"/bin/short"),
+        ended(OTHER, 3),
+        hashed(PROCESS, 7, 4),
+        hashed(OTHER, 8, 5),
+        hashed(unknown, 9, 6),
+        Event::ProcessStarted(forked),
+    ];
+    handle(&mut engine, &events);
+    let second = attach(&mut engine);
+    let mut hashes = |reader| {
+        let bytes: Vec<u8> = bytes(&mut engine, reader).into_iter().flatten().flatten().collect();
+        let mut parser = hone_pcapng::Reader::new();
+        parser.feed(&bytes).expect("there is memory");
+        let mut hashes = Vec::new();
+        while let Some(item) = parser.next_block().expect("the stream is sound") {
+            if let hone_pcapng::Block::Process(event) = item.block {
+                let hash = event.hash.map(|hash| hash.map(|hash| hash[0]));
+                hashes.push((event.timestamp, event.process, event.kind, hash));
+            }
+        }
+        hashes
+    };
+    use ProcessEventKind::{Ended, Forked, Hashed, Started};
+    let pending = Some(Err(NoHash::Pending));
+    assert_eq!(
+        hashes(first),
+        [
+            (1, 7, Started, pending),
+            (2, 8, Started, pending),
+            (3, 8, Ended, None),
+            (4, 7, Hashed, Some(Ok(7))),
+            (5, 8, Hashed, Some(Ok(8))),
+            (7, 9, Forked, Some(Ok(7))),
+        ]
+    );
+    assert_eq!(hashes(second), [(1, 7, Started, Some(Ok(7))), (7, 9, Forked, Some(Ok(7)))]);
 }
 
 #[test]

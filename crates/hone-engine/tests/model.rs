@@ -10,9 +10,9 @@
 mod reference;
 
 use hone_engine::{
-    Attribution, Config, Corrected, Engine, Event, Family, Filter, Method, NoOwner, ORDER_TIME,
-    OpenConnection, Owner, PerKind, ProcessKey, Read, ReadError, ReaderId, ReaderOptions, RestartError,
-    SnapLength, SourceDrops, StartKind, Used, Wait,
+    Attribution, Config, Corrected, Engine, Event, ExecutableHash, Family, Filter, Method, NoHash, NoOwner,
+    ORDER_TIME, OpenConnection, Owner, PerKind, ProcessKey, Read, ReadError, ReaderId, ReaderOptions,
+    RestartError, SnapLength, SourceDrops, StartKind, Used, Wait,
 };
 use proptest::{collection, option, prelude::*, sample};
 use reference::{Bounds, Counts, Listed, Model, OURS, PROCESSES, THEIR_PORT, THEIRS, data};
@@ -54,6 +54,7 @@ enum FilterKind {
 pub(crate) enum Sketch {
     Started(ProcessKey, StartKind, Option<u32>, Option<Vec<u8>>),
     Ended(ProcessKey),
+    Hashed(ProcessKey, ExecutableHash),
     Opened(u64, Option<ProcessKey>),
     Closed(u64, Option<ProcessKey>),
     Packet { connection: Option<u64>, owner: Owner, length: usize, port: u16 },
@@ -110,6 +111,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         1 => process().prop_map(|process| Owner::Process(process, Method::LastSender)),
         2 => Just(Owner::Ask),
         1 => Just(Owner::None(NoOwner::Kernel)),
+        1 => Just(Owner::None(NoOwner::TimeWait)),
         3 => (wait(), otherwise()).prop_map(|(wait, otherwise)| Owner::Wait(wait, otherwise)),
     ];
     let used = prop_oneof![
@@ -125,6 +127,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
         3 => (process(), kind, option::of(1..7_u32), path)
             .prop_map(|(process, kind, parent, path)| Sketch::Started(process, kind, parent, path)),
         2 => process().prop_map(Sketch::Ended),
+        1 => (process(), prop_oneof![Just(Ok([7; 32])), Just(Err(NoHash::Gone))])
+            .prop_map(|(process, hash)| Sketch::Hashed(process, hash)),
         3 => (connection(), option::of(process())).prop_map(|(id, owner)| Sketch::Opened(id, owner)),
         2 => (connection(), option::of(process())).prop_map(|(id, process)| Sketch::Closed(id, process)),
         2 => (connection(), process(), used).prop_map(|(id, process, used)| Sketch::Used(id, process, used)),
@@ -471,6 +475,7 @@ impl Sketch {
                 Event::ProcessStarted(start)
             }
             &Self::Ended(process) => Event::ProcessEnded { process, at },
+            &Self::Hashed(process, hash) => Event::ProcessHashed { process, hash, at },
             &Self::Opened(connection, owner) => Event::ConnectionOpened { connection, owner, at },
             &Self::Used(connection, process, used) => Event::ConnectionUsed { connection, process, used, at },
             &Self::Corrected(connection, packets, attribution) => {

@@ -171,9 +171,13 @@ fn controls(engine: &mut Engine, readers: &[ReaderId], number: u64) {
     engine.take_signals(|_| {});
 }
 
-fn ends(number: u64) -> [Event<'static>; 2] {
+fn ends(number: u64) -> [Event<'static>; 3] {
     let (at, process) = (number * 10 + 5, key(number));
-    [Event::ConnectionClosed { connection: number, process: None, at }, Event::ProcessEnded { process, at }]
+    [
+        Event::ConnectionClosed { connection: number, process: None, at },
+        Event::ProcessHashed { process, hash: Ok([7; 32]), at },
+        Event::ProcessEnded { process, at },
+    ]
 }
 
 /// Runs the scenario as far as memory allows. Returns the engine with its readers attached; `None`: it could not be

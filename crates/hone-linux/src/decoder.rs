@@ -1,12 +1,14 @@
 //! Turns records of the BPF programs into events of the engine.
 
-use hone_engine::{Corrected, Event, Packet, ProcessStart, SourceDrops, StartKind};
+use hone_engine::{Corrected, Event, Packet, ProcessKey, ProcessStart, SourceDrops, StartKind};
 
 use crate::abi::types as abi;
 use crate::clock::WallClock;
 use crate::error::SensorError;
+use crate::hashing::{Executed, Hashing};
 use crate::names::Names;
 use crate::record::{Process, Record, join_path};
+use crate::starts::Starts;
 use crate::unreadable::Tally;
 use crate::{container, unit};
 
@@ -17,6 +19,11 @@ pub(crate) struct Decoder {
     names: Names,
     path: Vec<u8>,
     unreadable: Tally,
+    pub(crate) starts: Starts,
+    /// Processes that have ended, and of which the programs may have an entry.
+    pub(crate) ended: Vec<ProcessKey>,
+    /// `None`: executables are not hashed.
+    pub(crate) hashing: Option<Hashing>,
 }
 
 /// epb_flags of the pcapng draft: bit 9 "checksum not ready", bit 11 "TCP segmentation offload".
@@ -30,6 +37,9 @@ impl Decoder {
             names: Names::default(),
             path: Vec::new(),
             unreadable: Tally::default(),
+            starts: Starts::default(),
+            ended: Vec::new(),
+            hashing: None,
         }
     }
 
@@ -111,6 +121,9 @@ impl Decoder {
             Record::ProcessStarted(process) => self.process(&process, StartKind::Started, sink),
             Record::ProcessEnded { time, task } => {
                 sink(Event::ProcessEnded { process: task, at: self.clock.wall(time) });
+                if self.starts.ended(task).is_some_and(|start| start.has_entry) {
+                    self.ended.push(task);
+                }
             }
         }
     }
@@ -142,6 +155,22 @@ impl Decoder {
         start.namespace_pid = process.namespace_pid;
         start.network_namespace = process.network;
         start.unit = unit::of(process.cgroup);
+        if let Some(hashing) = &mut self.hashing {
+            match kind {
+                StartKind::Started => {
+                    start.hash = Some(hashing.executed(&Executed {
+                        process: process.task,
+                        parent: process.parent,
+                        file: process.file,
+                        path: &self.path,
+                    }));
+                }
+                StartKind::Forked => hashing.forked(process.task, process.parent),
+                StartKind::KernelThread | StartKind::Supplemented => {}
+            }
+        }
         sink(Event::ProcessStarted(start));
+        // Not before: what is said of the process must not be older than this.
+        self.starts.handed_on(process.task, process.time);
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::preflight;
+
 /// Why the sensor cannot start or go on. The text says what is missing and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,11 +18,13 @@ pub enum SensorError {
         /// Their names, as in capabilities(7).
         missing: Vec<&'static str>,
     },
-    /// The kernel is too old.
-    #[error("this kernel is {found}; the sensor needs 6.1 or newer")]
-    KernelTooOld {
+    /// The kernel lacks what the programs call or are attached to.
+    #[error("this kernel ({found}) lacks what the sensor needs: {}. Linux 6.1 and newer have all of it", missing.join(", "))]
+    Lacks {
         /// `uname -r`.
         found: String,
+        /// Each helper and tracepoint, with the version that has it first, where that is known.
+        missing: Vec<String>,
     },
     /// The kernel has no type information.
     #[error(
@@ -98,6 +102,9 @@ pub enum SensorError {
 fn remedy(refused: &libbpf_rs::Error) -> &'static str {
     match refused.kind() {
         libbpf_rs::ErrorKind::OutOfMemory => ": free some memory, or take a smaller kernel buffer",
+        _ if preflight::running_kernel().is_some_and(|version| version < (6, 1)) => {
+            ". This kernel is older than Linux 6.1, the oldest on which Hone was tried"
+        }
         _ => {
             ". Security policy (lockdown, seccomp, a container) can be the cause; `dmesg` and `bpftool feature` tell more"
         }
@@ -107,6 +114,12 @@ fn remedy(refused: &libbpf_rs::Error) -> &'static str {
 impl SensorError {
     pub(crate) fn io(what: impl Into<String>, cause: impl Into<io::Error>) -> Self {
         Self::Io { what: what.into(), cause: cause.into() }
+    }
+
+    /// Whether the kernel has looked at the programs and found something wrong: no policy, and no lack of memory.
+    pub(crate) fn is_verdict(&self) -> bool {
+        use libbpf_rs::ErrorKind::{OutOfMemory, PermissionDenied};
+        matches!(self, Self::Refused { cause, .. } if ![OutOfMemory, PermissionDenied].contains(&cause.kind()))
     }
 
     pub(crate) fn refused(step: impl Into<String>, cause: libbpf_rs::Error) -> Self {

@@ -28,6 +28,7 @@ pub fn section() -> SectionInfo {
         os: host.os.into(),
         application: concat!("Hone ", env!("CARGO_PKG_VERSION")).into(),
         host: host.id.map(HostIdentity::Guid).unwrap_or_default(),
+        boot: boot_id(),
         comment: Vec::new(),
         interface: b"all sockets of the host".to_vec(),
     }
@@ -57,6 +58,19 @@ pub fn host() -> HostInfo {
     HostInfo { host_name, hardware, os, id: machine_id() }
 }
 
+/// The id that the kernel made for this boot (random(4)); `None` if `/proc` does not have it.
+fn boot_id() -> Option<[u8; 16]> {
+    parse_uuid(&fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?)
+}
+
+/// The bytes of a UUID as the kernel writes it: 32 hexadecimal digits, and dashes.
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits = text.trim().replace('-', "");
+    let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = u128::from_str_radix(&digits, 16).ok().filter(|_| is_hex)?;
+    Some(number.to_be_bytes())
+}
+
 fn machine_id() -> Option<[u8; 16]> {
     let id = fs::read_to_string("/etc/machine-id").ok()?;
     let id = id.trim();
@@ -75,4 +89,23 @@ fn host_id(text: &str) -> [u8; 16] {
     guid[6] = guid[6] & 0x0f | 0x80;
     guid[8] = guid[8] & 0x3f | 0x80;
     guid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_is_named_by_the_bytes_of_its_uuid() {
+        let id =
+            [0x0b, 0x6e, 0xc8, 0xa3, 0x27, 0x1d, 0x4f, 0x6c, 0x9d, 0x0e, 0x1f, 0x20, 0x31, 0x42, 0x53, 0x64];
+        assert_eq!(parse_uuid("0b6ec8a3-271d-4f6c-9d0e-1f2031425364\n"), Some(id));
+        for text in
+            ["", "0b6ec8a3", "0b6ec8a3-271d-4f6c-9d0e-1f203142536g", "+b6ec8a3-271d-4f6c-9d0e-1f2031425364"]
+        {
+            assert_eq!(parse_uuid(text), None, "{text}");
+        }
+        assert_eq!(boot_id(), boot_id(), "the same all the time");
+        assert!(section().boot.is_some());
+    }
 }

@@ -7,16 +7,22 @@ use nix::unistd::{Gid, Group, Uid, User};
 /// So many ids of each kind are remembered; a machine with more is asked again.
 const MOST: usize = 4096;
 
-/// Whether a user of this host is called so.
+/// The number of the user of this host who is called so.
 #[must_use]
-pub fn has_user(name: &str) -> bool {
-    User::from_name(name).is_ok_and(|user| user.is_some())
+pub fn user_id(name: &str) -> Option<u32> {
+    Some(User::from_name(name).ok()??.uid.as_raw())
 }
 
-/// Whether a group of this host is called so.
+/// What the user of this host with this number is called.
 #[must_use]
-pub fn has_group(name: &str) -> bool {
-    Group::from_name(name).is_ok_and(|group| group.is_some())
+pub fn user_name(id: u32) -> Option<String> {
+    Some(User::from_uid(Uid::from_raw(id)).ok()??.name)
+}
+
+/// The number of the group of this host that is called so.
+#[must_use]
+pub fn group_id(name: &str) -> Option<u32> {
+    Some(Group::from_name(name).ok()??.gid.as_raw())
 }
 
 /// Names by id. An id without a name is remembered as such.

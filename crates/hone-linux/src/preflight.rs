@@ -13,10 +13,6 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// What the kernel allows, in the order in which a person would mend it. Returns where cgroup v2 is mounted.
 pub(crate) fn check() -> Result<PathBuf, SensorError> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    if kernel_version(&release).is_some_and(|version| version < (6, 1)) {
-        return Err(SensorError::KernelTooOld { found: release });
-    }
     check_capabilities()?;
     if !Path::new(BTF).exists() {
         return Err(SensorError::NoBtf { path: BTF.into() });
@@ -45,9 +41,14 @@ fn check_capabilities() -> Result<(), SensorError> {
     if missing.is_empty() { Ok(()) } else { Err(SensorError::Capabilities { missing }) }
 }
 
+/// `uname -r`.
+pub(crate) fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
 /// Major and minor number of the running kernel.
 pub(crate) fn running_kernel() -> Option<(u32, u32)> {
-    kernel_version(&rustix::system::uname().release().to_string_lossy())
+    kernel_version(&release())
 }
 
 /// Major and minor number of `uname -r`; `None` where it does not begin with them.

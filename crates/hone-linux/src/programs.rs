@@ -49,7 +49,14 @@ pub(crate) fn start(mechanism: Option<Mechanism>, ring_bytes: u32) -> Result<Pro
     let cgroup = preflight::check()?;
     libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| tracing::debug!("libbpf: {}", text.trim_end()))));
     let kernel = Kernel::look()?;
-    let try_with = |mechanism| attempt(kernel, mechanism, &cgroup, ring_bytes);
+    let try_with = |mechanism| {
+        attempt(kernel, mechanism, &cgroup, ring_bytes).or_else(|error| match kernel.guessed_again() {
+            Some(kernel) if error.is_verdict() => {
+                attempt(kernel, mechanism, &cgroup, ring_bytes).map_err(|_| error)
+            }
+            _ => Err(error),
+        })
+    };
     match mechanism {
         Some(Mechanism::Tracepoints) if !kernel.reports_use => Err(SensorError::TooFewTracepoints),
         Some(Mechanism::Callouts) => Err(SensorError::Callouts),
@@ -74,7 +81,7 @@ fn attempt(
     Ok(Programs { mechanism, skeleton, links, iterators, notes })
 }
 
-fn load(
+pub(crate) fn load(
     kernel: Kernel,
     mechanism: Mechanism,
     ring_bytes: u32,

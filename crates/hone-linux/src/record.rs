@@ -5,6 +5,7 @@ use std::mem::offset_of;
 use hone_engine::{Attribution, Corrected, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
 
 use crate::abi::types::{self as abi, packet_record, process_record, record_kind, socket_record};
+use crate::hashing::FileId;
 
 /// One record, borrowed from the ring buffer. Times are ns of the boot clock.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(crate) struct Process<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) arguments: &'a [u8],
     pub(crate) kernel_thread: bool,
+    /// The file that it executes.
+    pub(crate) file: Option<FileId>,
 }
 
 const PACKET_HEAD: usize = size_of::<packet_record>();
@@ -350,12 +353,29 @@ fn process<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
         path,
         arguments,
         kernel_thread: flags & abi::process_flags::PROCESS_KERNEL_THREAD.0 != 0,
+        file: file(fields),
     };
     Some(if kind == record_kind::RECORD_PROCESS_FORKED {
         Record::ProcessForked(process)
     } else {
         Record::ProcessStarted(process)
     })
+}
+
+/// The executed file, unless the record does not say which.
+fn file(fields: &Fields<'_>) -> Option<FileId> {
+    let long = |at| fields.u64(at);
+    let file = FileId {
+        device: fields.u32(offset_of!(process_record, device))?,
+        kind: fields.u32(offset_of!(process_record, file_system))?,
+        inode: long(offset_of!(process_record, inode))?,
+        size: long(offset_of!(process_record, size))?,
+        changed: (
+            long(offset_of!(process_record, changed))?.cast_signed(),
+            fields.u32(offset_of!(process_record, changed_nanos))?,
+        ),
+    };
+    (file != FileId::default()).then_some(file)
 }
 
 /// Joins names from leaf to root into a path, into `out`.

@@ -7,15 +7,17 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use hone_engine::{Event, SourceDrops};
+use hone_engine::{Event, Nanos, SourceDrops};
 use hone_types::{Mechanism, SnapLength};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
 use crate::abi::HoneSkel;
 use crate::abi::types as abi;
 use crate::capture::Capture;
+use crate::clock;
 use crate::decoder::Decoder;
 use crate::error::SensorError;
+use crate::hashing::Hashing;
 use crate::programs::{self, Programs};
 use crate::ring::Lender;
 
@@ -38,11 +40,19 @@ pub struct SensorConfig {
     pub ring_bytes: u32,
     /// How to learn who uses a socket; `None`: in the best way that the kernel permits.
     pub mechanism: Option<Mechanism>,
+    /// Whether processes have the SHA-256 of their executable. A thread reads the files. It needs `CAP_SYS_PTRACE` and
+    /// `CAP_DAC_READ_SEARCH`, which it keeps when the caller drops its own.
+    pub hash_executables: bool,
 }
 
 impl Default for SensorConfig {
     fn default() -> Self {
-        Self { snap_length: Some(SnapLength::ALL), ring_bytes: DEFAULT_RING_BYTES, mechanism: None }
+        Self {
+            snap_length: Some(SnapLength::ALL),
+            ring_bytes: DEFAULT_RING_BYTES,
+            mechanism: None,
+            hash_executables: false,
+        }
     }
 }
 
@@ -56,6 +66,8 @@ pub struct Sensor {
     unread: u32,
     capture: Capture,
     snap_length: Option<SnapLength>,
+    /// The time of the latest event that was handed on.
+    latest: Nanos,
     decoder: Decoder,
     mechanism: Mechanism,
     notes: Vec<String>,
@@ -90,7 +102,18 @@ impl Sensor {
         builder.add(&maps.events, move |bytes| callback.call(bytes)).map_err(refused)?;
         let ring = builder.build().map_err(refused)?;
         let losses = MapHandle::try_from(&maps.losses).map_err(refused)?;
-        let capture = Capture::new(MapHandle::try_from(&maps.data).map_err(refused)?);
+        let capture = Capture::new(
+            MapHandle::try_from(&maps.data).map_err(refused)?,
+            MapHandle::try_from(&maps.selection).map_err(refused)?,
+            MapHandle::try_from(&maps.left_out).map_err(refused)?,
+        );
+        let mut decoder = Decoder::start();
+        if config.hash_executables {
+            let failed = |error| SensorError::io("cannot start the thread that hashes executables", error);
+            decoder.hashing = Some(Hashing::start().map_err(failed)?);
+        }
+        let capture = capture
+            .with(MapHandle::try_from(&maps.unwanted_processes).map_err(refused)?, decoder.starts.clone());
         Ok(Self {
             ring,
             lender,
@@ -99,7 +122,8 @@ impl Sensor {
             unread: 0,
             capture,
             snap_length,
-            decoder: Decoder::start(),
+            latest: 0,
+            decoder,
             mechanism,
             notes,
             iterators,
@@ -114,6 +138,10 @@ impl Sensor {
     /// # Errors
     /// If the kernel's lists cannot be read.
     pub fn restate(&mut self, sink: &mut dyn FnMut(Event<'_>)) -> Result<(), SensorError> {
+        let set_later = |decoder: &mut Decoder, is_later| {
+            decoder.hashing.iter_mut().for_each(|hashing| hashing.set_later(is_later));
+        };
+        set_later(&mut self.decoder, true);
         for (link, what) in self.iterators.iter().zip(["running processes", "open sockets"]) {
             let mut bytes = Vec::new();
             Iter::new(link)
@@ -129,6 +157,7 @@ impl Sensor {
                 rest = &rest[length..];
             }
         }
+        set_later(&mut self.decoder, false);
         if self.snap_length.is_some() {
             self.capture.set(self.snap_length)?;
         }
@@ -146,11 +175,16 @@ impl Sensor {
         most: usize,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, SensorError> {
-        let (ring, decoder) = (&self.ring, &mut self.decoder);
+        let (ring, decoder, latest) = (&self.ring, &mut self.decoder, &mut self.latest);
+        let before = clock::now();
         let mut seen = 0;
         let mut fault = None;
         let mut handler = |bytes: &[u8]| {
-            fault = decoder.take(bytes, sink).err();
+            let mut sink = |event: Event<'_>| {
+                *latest = event.at().max(*latest);
+                sink(event);
+            };
+            fault = decoder.take(bytes, &mut sink).err();
             seen += 1;
             fault.is_none()
         };
@@ -161,6 +195,12 @@ impl Sensor {
             }
             result => result,
         });
+        self.decoder.ended.drain(..).for_each(|process| self.capture.forget(process));
+        if let Some(hashing) = &mut self.decoder.hashing {
+            // Not later than what is not handed on yet.
+            let at = if seen == 0 { before } else { self.latest };
+            hashing.deliver(&mut |process, hash| sink(Event::ProcessHashed { process, hash, at }));
+        }
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -209,7 +249,7 @@ impl Sensor {
         })
     }
 
-    /// What sets how much of each packet is captured, also from other threads.
+    /// What sets which packets are captured and how much of each, also from other threads.
     #[must_use]
     pub fn capture(&self) -> Capture {
         self.capture.clone()

@@ -14,6 +14,16 @@ pub(crate) fn of(cgroup: &[u8]) -> Option<&[u8]> {
     names.into_iter().find(|name| is_unit(name))
 }
 
+/// The unit of a process that runs; `None` if it is in none, or has ended.
+#[must_use]
+pub fn unit_of(pid: u32) -> Option<String> {
+    // A line for each hierarchy; that of cgroup v2 has the number 0 (cgroups(7), "/proc files").
+    let lines = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = lines.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let names: String = path.split('/').rev().map(|name| format!("{name}\0")).collect();
+    Some(String::from_utf8_lossy(of(names.as_bytes())?).into_owned())
+}
+
 /// Whether this is the name of a unit (systemd.unit(5)): one of the suffixes, and before it ASCII letters, digits and
 /// `:-_.\@`.
 fn is_unit(name: &[u8]) -> bool {

@@ -54,6 +54,18 @@ impl Resolution {
         // A divisor beyond 64 bits leaves nothing.
         Some(10_u64.checked_pow(exponent - 9).map_or(0, |divisor| units / divisor))
     }
+
+    /// Nanoseconds as units of this resolution, rounded down; `None` past 2^64 - 1 units.
+    #[must_use]
+    pub fn of_nanos(self, nanos: u64) -> Option<u64> {
+        let exponent = u32::from(self.0 & 0x7F);
+        let (nanos, second) = (u128::from(nanos), u128::from(NANOS_PER_SECOND));
+        let (seconds, rest) = (nanos / second, nanos % second);
+        let per_second =
+            if self.0 & 0x80 != 0 { 1_u128.checked_shl(exponent)? } else { 10_u128.checked_pow(exponent)? };
+        let units = seconds.checked_mul(per_second)?.checked_add(rest.checked_mul(per_second)? / second)?;
+        u64::try_from(units).ok()
+    }
 }
 
 impl Default for Resolution {
@@ -119,6 +131,13 @@ impl<'a> Interface<'a> {
         })
     }
 
+    /// The timestamp of this interface for a time, nanoseconds since 1970-01-01 UTC, rounded down; `None` if it has none.
+    #[must_use]
+    pub fn timestamp(&self, nanos: u64) -> Option<u64> {
+        let offset = i128::from(self.offset_seconds) * i128::from(NANOS_PER_SECOND);
+        self.resolution.of_nanos(u64::try_from(i128::from(nanos) - offset).ok()?)
+    }
+
     /// A timestamp of this interface as nanoseconds since 1970-01-01 UTC, rounded down; `None` before 1970 and past
     /// 2^64 - 1 ns (the year 2554).
     #[must_use]
@@ -181,6 +200,31 @@ mod tests {
         assert_eq!(nanos(0x80, 3), Some(3_000_000_000));
         assert_eq!(nanos(0x80 | 10, 1_536), Some(1_500_000_000));
         assert_eq!(nanos(0x80 | 32, 1 << 31), Some(500_000_000));
+    }
+
+    #[test]
+    fn a_time_has_the_timestamp_that_stands_for_it() {
+        let units = |byte, nanos| Resolution::from_byte(byte).of_nanos(nanos);
+        assert_eq!(units(0, 2_999_999_999), Some(2));
+        assert_eq!(units(6, 1_500_000_999), Some(1_500_000));
+        assert_eq!(units(9, u64::MAX), Some(u64::MAX));
+        assert_eq!(units(12, 2), Some(2_000));
+        assert_eq!(units(0x80 | 10, 1_500_000_000), Some(1_536));
+        assert_eq!(units(0x80 | 32, 500_000_000), Some(1 << 31));
+        for byte in [12, 30, 0x7F, 0x80 | 63, 0xFF] {
+            assert_eq!(units(byte, u64::MAX), None, "{byte}");
+        }
+        let interface = Interface {
+            link_type: 101,
+            snap_length: 0,
+            description: None,
+            resolution: Resolution::MICROS,
+            offset_seconds: 100,
+            other: Vec::new(),
+        };
+        assert_eq!(interface.timestamp(101_000_002_000), Some(1_000_002));
+        assert_eq!(interface.nanos(1_000_002), Some(101_000_002_000));
+        assert_eq!(interface.timestamp(99_000_000_000), None, "before its clock begins");
     }
 
     #[test]

@@ -28,6 +28,8 @@ mod connection;
 mod correction;
 mod emit;
 mod error;
+mod executable_hash;
+pub mod foreign;
 mod frame;
 pub mod interface;
 mod memory;
@@ -46,12 +48,14 @@ pub use block::Block;
 pub use connection::{ConnectionEvent, ConnectionEventKind, Dialect};
 pub use correction::{Corrected, Correction};
 pub use error::{EmitError, ReadError, ReadErrorKind};
-pub use hone_types::{ConnectionId, Direction, How, Method, NoOwner, SnapLength, words};
+pub use hone_types::{
+    ConnectionId, Direction, ExecutableHash, How, Method, NoHash, NoOwner, SnapLength, words,
+};
 pub use interface::{Interface, Resolution};
 pub use obsolete::ObsoletePacket;
 pub use option::RawOption;
 pub use order::ByteOrder;
-pub use packet::Packet;
+pub use packet::{Packet, ProcessThread};
 pub use process::{ProcessEvent, ProcessEventKind};
 pub use reader::{Item, Reader};
 pub use section::{HostId, Section};

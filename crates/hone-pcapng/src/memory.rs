@@ -20,6 +20,14 @@ pub(crate) fn extend(vec: &mut Vec<u8>, bytes: &[u8]) -> Result<(), ReadErrorKin
     Ok(())
 }
 
+/// Makes a vector at least so long, with zeros. On error it is unchanged.
+pub(crate) fn lengthen(vec: &mut Vec<u8>, length: usize) -> Result<(), ReadErrorKind> {
+    let more = length.saturating_sub(vec.len());
+    vec.try_reserve(more).map_err(|_| ReadErrorKind::OutOfMemory)?;
+    vec.resize(vec.len().max(length), 0);
+    Ok(())
+}
+
 /// Appends one element, growing as needed. On error the vector is unchanged.
 pub(crate) fn push<T>(vec: &mut Vec<T>, value: T) -> Result<(), ReadErrorKind> {
     vec.try_reserve(1).map_err(|_| ReadErrorKind::OutOfMemory)?;

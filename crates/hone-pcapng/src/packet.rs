@@ -15,6 +15,7 @@ const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
 pub(crate) const FLAGS: u16 = 2;
+pub(crate) const PROCESS_THREAD: u16 = 8;
 pub(crate) const CONNECTION: u16 = 257;
 pub(crate) const PROCESS: u16 = 258;
 pub(crate) const HOW: u16 = 259;
@@ -41,6 +42,42 @@ pub const fn direction(flags: u32) -> Option<Direction> {
     }
 }
 
+/// The process and the thread that a packet's option 8 (`epb_processid_threadid`) names.
+///
+/// From the IETF draft, section "Enhanced Packet Block".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessThread {
+    /// The process id; `None` (written as 0): not available.
+    pub process: Option<u32>,
+    /// The thread id; `None` (written as 0): not available.
+    pub thread: Option<u32>,
+}
+
+impl ProcessThread {
+    /// What Hone writes beside its own option 258, for readers that know only the draft. No thread is known. `None` for
+    /// process 0, which the option cannot name.
+    #[must_use]
+    pub fn of_process(process: Option<u32>) -> Option<Self> {
+        let process = process.filter(|process| *process != 0)?;
+        Some(Self { process: Some(process), thread: None })
+    }
+
+    /// Parses the option's value. `None`: it is not 8 bytes long.
+    pub(crate) fn parse(value: &[u8], order: ByteOrder) -> Option<Self> {
+        let available = |id| Some(id).filter(|id| *id != 0);
+        match order.take_words(value) {
+            Ok(([process, thread], [])) => {
+                Some(Self { process: available(process), thread: available(thread) })
+            }
+            _ => None,
+        }
+    }
+
+    fn words(self) -> [u32; 2] {
+        [self.process, self.thread].map(Option::unwrap_or_default)
+    }
+}
+
 /// Enhanced packet block.
 ///
 /// ```text
@@ -48,7 +85,8 @@ pub const fn direction(flags: u32) -> Option<Direction> {
 /// ┌────────────┬────────────┬────────────┬────────────┬────────────┬────────────┬────────────┬──────┬─────────┬────────┐
 /// │ 0x00000006 │ length     │ interface  │ time, high │ time, low  │ captured   │ original   │ data │ options │ length │
 /// └────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴──────┴─────────┴────────┘
-///   2 flags (u32)   257 connection (u32, wide dialect u64)   258 process (u32)   259 how (u8)
+///   2 flags (u32)   8 process and thread (u32 each)   257 connection (u32, wide dialect u64)   258 process (u32)
+///   259 how (u8)
 /// ```
 ///
 /// From the IETF draft, section "Enhanced Packet Block"; options 257 and 258 from the Hone format description, 259 is
@@ -65,6 +103,9 @@ pub struct Packet<'a> {
     pub data: Cow<'a, [u8]>,
     /// `epb_flags`; bits 0-1 are the [`direction`].
     pub flags: Option<u32>,
+    /// The process and the thread as other programs know them. Of several, the first; the others stay in `other`, and
+    /// so does one that is not 8 bytes long.
+    pub process_thread: Option<ProcessThread>,
     /// The connection, by the number that its connection events have.
     pub connection: Option<ConnectionId>,
     /// The process that sent or received the packet; `None` when it is not known. Process 2^32 - 1 is read as `None`.
@@ -112,6 +153,12 @@ impl<'a> Packet<'a> {
             let option = option?;
             match option.code {
                 FLAGS if packet.flags.is_none() => packet.flags = Some(option.u32()?),
+                PROCESS_THREAD if packet.process_thread.is_none() => {
+                    packet.process_thread = ProcessThread::parse(option.value, order);
+                    if packet.process_thread.is_none() {
+                        option.keep(&mut packet.other)?;
+                    }
+                }
                 CONNECTION if packet.connection.is_none() => {
                     let (found, id) = match option.value.len() {
                         4 => (Dialect::Narrow, option.u32()?.into()),
@@ -154,6 +201,9 @@ impl Layout for Packet<'_> {
         sink.padded([&self.data]);
         let mut options = OptionList::new(sink);
         options.u32(FLAGS, self.flags);
+        if let Some(named) = self.process_thread {
+            options.two_words(PROCESS_THREAD, named.words());
+        }
         match self.connection.map(u32::try_from) {
             Some(Err(_)) => options.u64(CONNECTION, self.connection),
             narrow => options.u32(CONNECTION, narrow.and_then(Result::ok)),

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use crate::block::PROCESS;
 use crate::emit::{Layout, Sink, emits};
+use crate::executable_hash;
 use crate::memory::concatenate;
 use crate::option::{OptionList, Options, is_kept};
 use crate::order::{join, split};
-use crate::{ByteOrder, RawOption, ReadErrorKind};
+use crate::{ByteOrder, ExecutableHash, RawOption, ReadErrorKind};
 
 const KIND: u16 = 2;
 const PATH: u16 = 3;
@@ -24,6 +25,7 @@ const CONTAINER: u16 = 12;
 const NAMESPACE_PID: u16 = 13;
 const NETWORK_NAMESPACE: u16 = 14;
 const UNIT: u16 = 15;
+const HASH: u16 = 16;
 
 /// What happened to a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum ProcessEventKind {
     Forked,
     /// It is a thread of the kernel (Linux).
     KernelThread,
+    /// More is known of it: the hash of its executable. It may have ended. Hone's own.
+    Hashed,
     /// It ended.
     Ended,
     /// Something that this crate has no name for. The number of a named kind is read back as that kind.
@@ -47,6 +51,7 @@ impl From<u32> for ProcessEventKind {
             0 => Self::Started,
             1 => Self::Forked,
             2 => Self::KernelThread,
+            3 => Self::Hashed,
             u32::MAX => Self::Ended,
             other => Self::Other(other),
         }
@@ -59,6 +64,7 @@ impl From<ProcessEventKind> for u32 {
             ProcessEventKind::Started => 0,
             ProcessEventKind::Forked => 1,
             ProcessEventKind::KernelThread => 2,
+            ProcessEventKind::Hashed => 3,
             ProcessEventKind::Ended => Self::MAX,
             ProcessEventKind::Other(other) => other,
         }
@@ -74,10 +80,11 @@ impl From<ProcessEventKind> for u32 {
 /// └────────────┴────────────┴────────────┴────────────┴────────────┴─────────┴────────┘
 ///   2 kind (u32, 0 if absent)   3 path *   4 arguments *   5 parent (u32)   6 user (u32)   7 group (u32)
 ///   8 user name   9 group name   10 security id   11 command line   12 container   13 process id in its own namespace (u32)
-///   14 network namespace (u32)   15 systemd unit                       * may be repeated: the parts of one value
+///   14 network namespace (u32)   15 systemd unit   16 hash of the executable (32 bytes, or 1: why it is not known)
+///                                                                      * may be repeated: the parts of one value
 /// ```
 ///
-/// From the Hone format description; 12 to 15 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
+/// From the Hone format description; 12 to 16 and kind 3 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProcessEvent<'a> {
     /// The process id.
@@ -112,6 +119,8 @@ pub struct ProcessEvent<'a> {
     pub network_namespace: Option<u32>,
     /// (Linux) The systemd unit that it is in. At most 65,535 bytes.
     pub unit: Option<Cow<'a, [u8]>>,
+    /// The SHA-256 of the executable, or why it is not known.
+    pub hash: Option<ExecutableHash>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -144,6 +153,11 @@ impl<'a> ProcessEvent<'a> {
                     event.network_namespace = Some(option.u32()?);
                 }
                 UNIT if event.unit.is_none() => event.unit = Some(option.bytes()),
+                HASH if event.hash.is_none() => match executable_hash::parse(option.value) {
+                    Some(hash) => event.hash = Some(hash),
+                    // Of a later version.
+                    None => option.keep(&mut event.other)?,
+                },
                 _ => option.keep(&mut event.other)?,
             }
         }
@@ -177,6 +191,11 @@ impl Layout for ProcessEvent<'_> {
         options.u32(NAMESPACE_PID, self.namespace_pid);
         options.u32(NETWORK_NAMESPACE, self.network_namespace);
         options.bytes(UNIT, "unit", self.unit.as_deref());
+        match self.hash {
+            Some(Ok(hash)) => options.bytes(HASH, "hash", Some(&hash)),
+            Some(Err(reason)) => options.u8(HASH, Some(executable_hash::code(reason))),
+            None => {}
+        }
         options.finish(&self.other);
     }
 }

@@ -7,7 +7,7 @@ use crate::block::{BODY_OFFSET, Block, CONNECTION, INTERFACE, MAX_LENGTH, OBSOLE
 use crate::block::{PROCESS, SECTION, SIMPLE_PACKET, STATISTICS, TRAILER_LENGTH};
 use crate::frame::{self, Frame};
 use crate::interface::Clock;
-use crate::memory::{extend, push};
+use crate::memory::{lengthen, push};
 use crate::{
     ByteOrder, ConnectionEvent, Dialect, Interface, ObsoletePacket, Packet, ProcessEvent, ReadError,
     ReadErrorKind, Section, SimplePacket, Statistics,
@@ -53,7 +53,9 @@ pub struct Item<'r> {
 /// ```
 #[derive(Debug)]
 pub struct Reader {
+    /// The bytes that were fed, up to `filled`, and room for more.
     buffer: Vec<u8>,
+    filled: usize,
     /// How many bytes of the buffer have been handed out. They are dropped when feeding, once they are half of it, so
     /// that a byte is moved at most once for each byte that was read.
     consumed: usize,
@@ -90,7 +92,7 @@ impl Reader {
     /// A reader that takes blocks up to `limit` bytes, frame included.
     #[must_use]
     pub const fn with_limit(limit: u32) -> Self {
-        Self { buffer: Vec::new(), consumed: 0, offset: 0, limit, section: None }
+        Self { buffer: Vec::new(), filled: 0, consumed: 0, offset: 0, limit, section: None }
     }
 
     /// Adds the next bytes of the stream.
@@ -98,12 +100,30 @@ impl Reader {
     /// # Errors
     /// [`ReadErrorKind::OutOfMemory`]; the chunk is then not taken and may be fed again.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), ReadError> {
-        if self.consumed >= self.buffer.len() - self.consumed {
-            self.buffer.copy_within(self.consumed.., 0);
-            self.buffer.truncate(self.buffer.len() - self.consumed);
+        self.room(chunk.len())?[..chunk.len()].copy_from_slice(chunk);
+        self.filled(chunk.len());
+        Ok(())
+    }
+
+    /// Room for the next bytes of the stream: at least `least` bytes. Spares a copy where the caller can read into it;
+    /// it then calls [`filled`](Self::filled). What is in the room before is of no meaning.
+    ///
+    /// # Errors
+    /// [`ReadErrorKind::OutOfMemory`]; nothing has changed then.
+    pub fn room(&mut self, least: usize) -> Result<&mut [u8], ReadError> {
+        if self.consumed >= self.filled - self.consumed {
+            self.buffer.copy_within(self.consumed..self.filled, 0);
+            self.filled -= self.consumed;
             self.consumed = 0;
         }
-        extend(&mut self.buffer, chunk).map_err(|reason| self.error(reason))
+        let length = self.filled.saturating_add(least);
+        lengthen(&mut self.buffer, length).map_err(|reason| self.error(reason))?;
+        Ok(&mut self.buffer[self.filled..])
+    }
+
+    /// Takes the first `count` bytes of the [`room`](Self::room) as the next bytes of the stream; no more than it has.
+    pub fn filled(&mut self, count: usize) {
+        self.filled = self.filled.saturating_add(count).min(self.buffer.len());
     }
 
     /// The next whole block; `None` until more bytes are fed.
@@ -142,7 +162,7 @@ impl Reader {
     /// The bytes that were fed and are in no block that was returned.
     #[must_use]
     pub fn unread(&self) -> &[u8] {
-        &self.buffer[self.consumed..]
+        &self.buffer[self.consumed..self.filled]
     }
 
     /// An error about the block that comes next.
@@ -221,6 +241,30 @@ fn parse<'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_read_into_the_room_are_those_that_are_fed() {
+        let mut stream = Vec::new();
+        Section::default().emit(ByteOrder::NATIVE, &mut stream).unwrap();
+        for process in 0..100 {
+            ProcessEvent { process, ..ProcessEvent::default() }.emit(ByteOrder::NATIVE, &mut stream).unwrap();
+        }
+        let mut reader = Reader::new();
+        let (mut rest, mut seen) = (&stream[..], Vec::new());
+        while !rest.is_empty() {
+            let room = reader.room(50).unwrap();
+            assert!(room.len() >= 50);
+            let count = room.len().min(rest.len()).min(70);
+            room[..count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            reader.filled(count);
+            while let Some(item) = reader.next_block().unwrap() {
+                crate::memory::extend(&mut seen, item.raw).unwrap();
+            }
+        }
+        assert_eq!(seen, stream);
+        assert_eq!(reader.finish(), Ok(()));
+    }
 
     #[test]
     fn the_buffer_does_not_grow_with_the_stream() {

@@ -15,11 +15,12 @@ pub(crate) const BYTE_ORDER_MAGIC_OFFSET: usize = 8;
 /// The section length that says "unknown": -1.
 const UNKNOWN_LENGTH: u64 = u64::MAX;
 
-/// Option codes. 257 is Hone's own.
+/// Option codes. 257 and 258 are Hone's own.
 const HARDWARE: u16 = 2;
 const OS: u16 = 3;
 const APPLICATION: u16 = 4;
 const HOST: u16 = 257;
+const BOOT: u16 = 258;
 
 /// First byte of option 257 when a name follows at once, and when a GUID follows three zero bytes.
 const HOST_IS_NAME: u8 = 0;
@@ -47,9 +48,10 @@ pub enum HostId<'a> {
 ///        16 bytes                      GUID
 ///        1, 0, 0, 0, then 16 bytes     GUID
 ///        0, then the rest              name in UTF-8
+///   258 boot: 16 bytes
 /// ```
 ///
-/// From the IETF draft, section "Section Header Block"; option 257 from the Hone format description.
+/// From the IETF draft, section "Section Header Block"; option 257 from the Hone format description; option 258 is this project's own.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Section<'a> {
     /// The hardware, such as `64-bit x86 server`.
@@ -60,6 +62,9 @@ pub struct Section<'a> {
     pub application: Option<Cow<'a, [u8]>>,
     /// The machine that recorded the section. A form that this crate does not know is kept in `other`.
     pub host: Option<HostId<'a>>,
+    /// (Linux) The id of the machine's boot, a UUID in the order of its bytes: connection ids are unique within a boot. A
+    /// value of another length is kept in `other`.
+    pub boot: Option<[u8; 16]>,
     /// The bytes that follow the section header up to the section's end; `None`, written as -1, when unknown.
     pub section_length: Option<u64>,
     /// Comments, unknown and repeated options.
@@ -93,6 +98,10 @@ impl<'a> Section<'a> {
                 HOST if section.host.is_none() => match parse_host(option)? {
                     Some(host) => section.host = Some(host),
                     None => option.keep(&mut section.other)?,
+                },
+                BOOT if section.boot.is_none() => match option.value.try_into() {
+                    Ok(boot) => section.boot = Some(boot),
+                    Err(_) => option.keep(&mut section.other)?,
                 },
                 _ => option.keep(&mut section.other)?,
             }
@@ -147,6 +156,7 @@ impl Layout for Section<'_> {
             Some(HostId::Name(name)) => options.parts(HOST, "host name", [&[HOST_IS_NAME], name.as_bytes()]),
             None => {}
         }
+        options.bytes(BOOT, "boot", self.boot.as_ref().map(|boot| &boot[..]));
         options.finish(&self.other);
     }
 }

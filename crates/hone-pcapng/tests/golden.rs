@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use common::{Bytes, emit, hex, read};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
-    HostId, How, Interface, Method, NoOwner, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind,
-    RawOption, Resolution, Section, SimplePacket, Statistics,
+    HostId, How, Interface, Method, NoHash, NoOwner, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind,
+    ProcessThread, RawOption, Resolution, Section, SimplePacket, Statistics,
 };
 
 const SECTION: &str = "
@@ -35,18 +35,19 @@ const INTERFACE: &str = "
     34000000";
 
 const PACKET: &str = "
-    06000000 54000000         ; type, length 84
+    06000000 60000000         ; type, length 96
     00000000                  ; interface 0
     04030201 08070605         ; time 0x01020304_05060708, high word first
     05000000 DC050000         ; 5 bytes captured of 1500
     4500112233 000000         ; the packet, padded
     0200 0400 01000000        ; flags: inbound
+    0800 0800 2A000000 00000000 ; process 42, thread not known
     0101 0400 07000000        ; connection 7
     0201 0400 2A000000        ; process 42
     0301 0100 09 000000       ; how: reader
     0100 0200 6869 0000       ; comment hi
     0000 0000
-    54000000";
+    60000000";
 
 const OBSOLETE_PACKET: &str = "
     02000000 3C000000         ; type, length 60
@@ -66,7 +67,7 @@ const SIMPLE_PACKET: &str = "
     18000000";
 
 const PROCESS: &str = "
-    01010000 AC000000         ; type, length 172
+    01010000 B4000000         ; type, length 180
     2A000000                  ; process 42
     04030201 08070605         ; time
     0200 0400 01000000        ; forked
@@ -83,9 +84,10 @@ const PROCESS: &str = "
     0D00 0400 09000000        ; process 9 in its own namespace
     0E00 0400 000000F0        ; network namespace 4026531840
     0F00 0500 612E6D6E74 000000 ; unit a.mnt
+    1000 0100 02 000000       ; no hash: the file changed
     3412 0100 FF 000000       ; option 0x1234, which nobody knows
     0000 0000
-    AC000000";
+    B4000000";
 
 const CONNECTION_CLOSED: &str = "
     02010000 28000000         ; type, length 40
@@ -186,6 +188,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 os: text("Linux"),
                 application: text("Hone"),
                 host: Some(HostId::Guid(guid)),
+                boot: None,
                 section_length: None,
                 other: vec![],
             }),
@@ -209,6 +212,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 original_length: 1500,
                 data: Cow::Borrowed(&[0x45, 0, 0x11, 0x22, 0x33]),
                 flags: Some(1),
+                process_thread: ProcessThread::of_process(Some(42)),
                 connection: Some(7),
                 process: Some(42),
                 how: Some(Ok(Method::Reader)),
@@ -253,6 +257,7 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 namespace_pid: Some(9),
                 network_namespace: Some(4_026_531_840),
                 unit: text("a.mnt"),
+                hash: Some(Err(NoHash::Changed)),
                 other: vec![RawOption { code: 0x1234, value: Cow::Borrowed(&[0xFF]) }],
             }),
         ),
@@ -333,18 +338,19 @@ fn these_bytes_are_each_block() {
 fn a_big_endian_packet_has_these_bytes() {
     let (_, block) = blocks().swap_remove(2);
     let golden = hex("
-        00000006 00000054
+        00000006 00000060
         00000000
         01020304 05060708
         00000005 000005DC
         4500112233 000000
         0002 0004 00000001
+        0008 0008 0000002A 00000000
         0101 0004 00000007
         0102 0004 0000002A
         0103 0001 09 000000
         0001 0002 6869 0000
         0000 0000
-        00000054");
+        00000060");
     assert_eq!(emit(&[block], ByteOrder::Big), golden);
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use common::{emit, hex, interface};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Method, Packet,
-    ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, Statistics,
+    ProcessEvent, ProcessEventKind, ProcessThread, RawOption, Resolution, Section, Statistics,
 };
 
 const ORDERS: [ByteOrder; 2] = [ByteOrder::Little, ByteOrder::Big];
@@ -34,6 +34,7 @@ fn section(order: ByteOrder) -> Vec<u8> {
             original_length: u32::try_from(data.len()).unwrap(),
             data: Cow::Borrowed(data),
             flags: Some(2),
+            process_thread: ProcessThread::of_process(process),
             connection,
             process,
             how: Some(Ok(Method::CurrentTask)),
@@ -46,6 +47,7 @@ fn section(order: ByteOrder) -> Vec<u8> {
             os: Some(Cow::Borrowed(b"Linux test")),
             application: Some(Cow::Borrowed(b"Hone 1.0")),
             host: Some(HostId::Guid([7; 16])),
+            boot: Some([8; 16]),
             ..Default::default()
         }),
         Block::Interface(Interface {

@@ -21,9 +21,9 @@ mod queue;
 mod requests;
 mod statistics;
 
-pub use queue::{Capture, Queue, Reader};
+pub use queue::{Capture, Queue, Reader, selects_processes, wanted_tests};
 pub use requests::{
-    Answer, Purpose, Refused, Shell, carry_out, prepared_filter, prepared_selection, release, set_filter,
-    set_selection,
+    Answer, Purpose, Refused, Shell, carry_out, mark_processes, prepared_filter, prepared_selection, release,
+    set_filter, set_selection,
 };
 pub use statistics::{Service, version};

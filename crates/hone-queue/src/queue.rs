@@ -12,8 +12,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use hone_engine::{
-    AttachError, Detached, Engine, Nanos, ReaderId, ReaderOptions, RingBuffer, SnapLength, fallible,
+    AttachError, Detached, Engine, Nanos, NewSelection, ProcessKey, ReaderId, ReaderOptions, RingBuffer,
+    SnapLength, UnknownReader, fallible,
 };
+use hone_select::{NoTests, PacketTest, Selection, packet_tests};
 
 /// A reader, as the system knows it.
 pub trait Reader {
@@ -29,6 +31,25 @@ pub trait Reader {
 pub trait Capture {
     /// From now on, captures this many bytes of each packet; `None`: no packets.
     fn set(&mut self, snap_length: Option<SnapLength>);
+
+    /// Whether it can leave out packets by tests. If not, none are made for it.
+    const SELECTS: bool = false;
+
+    /// From now on, leaves out packets that these tests reject; no tests reject none. With `None`, nothing is left out.
+    fn select(&mut self, tests: Option<&[PacketTest]>) {
+        let _ = tests;
+    }
+
+    /// Says whether packets of this process are left out, until it executes another program, or up to the next
+    /// [`select`](Self::select).
+    fn set_process(&mut self, process: ProcessKey, is_left_out: bool) {
+        let _ = (process, is_left_out);
+    }
+
+    /// How many packets the tests have left out so far.
+    fn left_out(&mut self) -> u64 {
+        0
+    }
 }
 
 struct Attached<R> {
@@ -92,10 +113,15 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         if self.readers.try_reserve(1).is_err() {
             return Err((AttachError::OutOfMemory, ring, reader));
         }
+        // The new reader wants all packets, from here on.
+        self.capture_all();
         let options = ReaderOptions { snap_length, ..ReaderOptions::default() };
         let id = match self.engine.attach_with(ring, &options, now) {
             Ok(id) => id,
-            Err((error, ring)) => return Err((error, ring, reader)),
+            Err((error, ring)) => {
+                self.select();
+                return Err((error, ring, reader));
+            }
         };
         let place = self.readers.partition_point(|attached| attached.reader.user() <= reader.user());
         fallible::insert_reserved(&mut self.readers, place, Attached { id, reader });
@@ -107,6 +133,7 @@ impl<R: Reader, C: Capture> Queue<R, C> {
     pub fn detach(&mut self, id: ReaderId) -> Option<(R, Option<Detached>)> {
         let place = self.readers.iter().position(|attached| attached.id == id)?;
         let Attached { reader, .. } = self.readers.remove(place);
+        self.count_left_out();
         let detached = self.engine.begin_detach(id);
         self.retarget();
         Some((reader, detached))
@@ -135,6 +162,62 @@ impl<R: Reader, C: Capture> Queue<R, C> {
         }
         let snap_length = self.engine.statistics().snap_length;
         self.capture.set((!self.readers.is_empty()).then_some(snap_length));
+        self.select();
+    }
+
+    /// Replaces a reader's selection by a new one whose processes are [marked](crate::mark_processes); `new` then has the
+    /// former one.
+    ///
+    /// # Errors
+    /// The reader is not attached.
+    pub fn exchange_selection(
+        &mut self,
+        reader: ReaderId,
+        new: &mut NewSelection,
+    ) -> Result<(), UnknownReader> {
+        self.capture_all();
+        let result = self.engine.exchange_selection(reader, new);
+        self.select();
+        result
+    }
+
+    /// Tells the engine how many packets were left out before they reached it. Call it before the statistics are read.
+    pub fn count_left_out(&mut self) {
+        if C::SELECTS {
+            self.engine.report_filtered_by_source(self.capture.left_out());
+        }
+    }
+
+    fn capture_all(&mut self) {
+        if C::SELECTS {
+            self.capture.select(None);
+            self.count_left_out();
+        }
+    }
+
+    /// Lets the capture leave out what no reader wants. If a reader wants all, or it cannot be told by tests, that is nothing.
+    fn select(&mut self) {
+        if C::SELECTS {
+            let Self { engine, capture, .. } = self;
+            let tests = wanted_tests(engine);
+            let by_process = selects_processes(engine);
+            capture.select(tests.as_deref().ok().or(by_process.then_some(&[])));
+            if by_process {
+                engine.for_each_process(|process| {
+                    if !engine.may_want(process) {
+                        capture.set_process(process, true);
+                    }
+                });
+            }
+        }
+    }
+
+    /// The engine has handled a start, a fork or an execution of this process: packets of it are left out if no reader wants
+    /// them. Call it when the engine has all events that the sensor has handed on.
+    pub fn look_at_process(&mut self, process: ProcessKey) {
+        if C::SELECTS && selects_processes(&self.engine) {
+            self.capture.set_process(process, !self.engine.may_want(process));
+        }
     }
 
     /// How many bytes of blocks may wait for each reader of this user.
@@ -154,6 +237,25 @@ impl<R: Reader, C: Capture> Queue<R, C> {
     fn part(&self, users: usize, own: usize) -> usize {
         (self.shared / users.max(1) / own.max(1)).min(self.most)
     }
+}
+
+/// The tests that all packets pass which some reader of the engine wants.
+///
+/// # Errors
+/// There are none to make: all packets are needed.
+pub fn wanted_tests(engine: &Engine) -> Result<Vec<PacketTest>, NoTests> {
+    if engine.selections().any(|selection| selection.is_none()) {
+        return Err(NoTests::Everything);
+    }
+    packet_tests(engine.selections().flatten())
+}
+
+/// Whether all readers select by processes: there may be processes of which none wants a packet.
+#[must_use]
+pub fn selects_processes(engine: &Engine) -> bool {
+    let mut selections = engine.selections().peekable();
+    selections.peek().is_some()
+        && selections.all(|selection| selection.is_some_and(Selection::has_process_words))
 }
 
 fn same_user<R: Reader>(one: &Attached<R>, other: &Attached<R>) -> bool {

@@ -5,8 +5,9 @@ use hone_api::{
     ApiVersion, ConnectionIds, LogLevels, OpenConnections, OriginalStatistics, Reply, Request, Statistics,
 };
 use hone_engine::{
-    Detached, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError, PreparedFilter,
-    ProcessKey, ReaderId, RestartError, RingBytesError, SelectionError, SnapLength, UnknownReader, fallible,
+    Detached, Filter, FilterError, Nanos, NewSelection, OpenConnection, OpenList, OpenListError,
+    PreparedFilter, ProcessKey, ReaderId, RestartError, RingBytesError, SelectionError, SnapLength,
+    UnknownReader, fallible,
 };
 use hone_select::{ParseError, Selection};
 
@@ -143,6 +144,8 @@ impl From<UnknownReader> for Refused {
 ///
 /// # Errors
 /// It is refused. Then nothing has changed.
+// Its answers take much of a kernel's stack, which other requests of a shell should not.
+#[inline(never)]
 pub fn carry_out<S: Shell>(
     shell: &S,
     reader: Option<ReaderId>,
@@ -155,7 +158,7 @@ pub fn carry_out<S: Shell>(
     }
     if let Some(selection) = prepared_selection(shell, request) {
         let id = reader_id()?;
-        return set_selection(shell, id, &mut selection.map_err(Refused::SelectionText)?);
+        return set_selection(shell, id, selection.map_err(Refused::SelectionText)?);
     }
     let all =
         || shell.locked(Purpose::Read, |queue, now| statistics(queue, reader, &shell.service(now), now));
@@ -179,6 +182,7 @@ pub fn carry_out<S: Shell>(
         Request::MarkRestart => {
             let id = reader_id()?;
             shell.locked(Purpose::Section, |queue, now| {
+                queue.count_left_out();
                 queue.engine.mark_restart(id, now).map_err(Refused::Restart)?;
                 queue.wake();
                 Ok::<_, Refused>(Answer::Done)
@@ -258,23 +262,61 @@ pub fn prepared_selection<S: Shell>(
     Some(parsed.map(|selection| Some(selection).filter(|selection| !selection.is_everything())))
 }
 
-/// Sets the selection of a reader; `selection` then has the former one.
+/// Sets the selection of a reader. Its former one counts until all processes are compared with the new one.
 ///
 /// # Errors
-/// The reader is not attached, or the engine has no room for the selection.
+/// The reader is not attached, or the engine has no room for the selection. Then the former one stays.
 pub fn set_selection<S: Shell>(
     shell: &S,
     reader: ReaderId,
-    selection: &mut Option<Selection>,
+    selection: Option<Selection>,
 ) -> Result<Answer, Refused> {
-    let set = |selection| {
-        shell.locked(Purpose::IdLists, |queue, _| queue.engine.exchange_selection(reader, selection))
-    };
-    set(selection).map_err(|error| match error {
+    let mut new = NewSelection::new(selection);
+    mark_processes(shell, Some(reader), &mut new)?;
+    let set = shell.locked(Purpose::IdLists, |queue, _| {
+        let set = queue.exchange_selection(reader, &mut new);
+        queue.engine.abandon_selection(&mut new);
+        set
+    });
+    // What it has now is freed here, without the lock.
+    drop(new);
+    set.map(|()| Answer::Done).map_err(Refused::from)
+}
+
+/// Compares all processes with a selection that a reader gets, in steps between which the lock is unlocked; `reader` is
+/// `None` if it is not attached yet. Then exchange or abandon the selection.
+///
+/// # Errors
+/// The reader is not attached, or the engine has no room for the selection. Then it is abandoned.
+pub fn mark_processes<S: Shell>(
+    shell: &S,
+    reader: Option<ReaderId>,
+    new: &mut NewSelection,
+) -> Result<(), Refused> {
+    let purpose = Purpose::IdLists;
+    let refused = |error| match error {
         SelectionError::UnknownReader => Refused::NotAttached,
         error => Refused::Selection(error),
-    })?;
-    Ok(Answer::Done)
+    };
+    if !new.has_process_words() {
+        return Ok(());
+    }
+    let processes = shell.locked(purpose, |queue, _| queue.engine.known_processes());
+    shell.prepare(purpose, || new.reserve(processes)).map_err(refused)?;
+    shell.locked(purpose, |queue, now| queue.engine.begin_selection(new, reader, now)).map_err(refused)?;
+    loop {
+        new.sort();
+        let step = shell.locked(purpose, |queue, _| {
+            let step = queue.engine.mark_processes(new);
+            if step.is_err() {
+                queue.engine.abandon_selection(new);
+            }
+            step
+        });
+        if step.map_err(refused)? {
+            return Ok(());
+        }
+    }
 }
 
 /// Releases what a detached reader has left, in steps between which the lock is unlocked.

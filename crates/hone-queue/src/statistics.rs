@@ -40,6 +40,7 @@ pub(crate) fn statistics<R: Reader, C: Capture>(
     service: &Service,
     now: Nanos,
 ) -> Result<Statistics, Refused> {
+    queue.count_left_out();
     let engine = queue.engine.statistics();
     let reader = match reader {
         Some(id) => of_reader(queue, id).ok_or(Refused::NotAttached)?,
@@ -77,6 +78,7 @@ pub(crate) fn statistics<R: Reader, C: Capture>(
         block_bytes: engine.block_bytes,
         max_block_bytes: service.max_block_bytes as u64,
         mechanism: Statistics::mechanism_number(service.mechanism),
+        filtered_by_source: engine.filtered_by_source,
         reader,
         ..Statistics::default()
     };

@@ -4,11 +4,12 @@ use alloc::vec::Vec;
 
 use hone_types::{ConnectionId, Direction};
 
-use crate::error::{ConditionError, OutOfMemory};
+use crate::domain::Domain;
+use crate::error::ConditionError;
 use crate::expression::Expression;
 use crate::fallible::copied;
 use crate::network::Network;
-use crate::text::Text;
+use crate::text::{Text, is_windows_path};
 use crate::view::{PacketView, ProcessView};
 use crate::word::Word;
 
@@ -38,6 +39,8 @@ pub enum Value {
     Port(u16),
     /// An address or a network.
     Host(Network),
+    /// A name of the network.
+    Domain(Domain),
     /// Which way a packet goes.
     Direction(Direction),
     /// A pcap-filter expression.
@@ -63,17 +66,20 @@ impl Condition {
     /// Whether a process has the value.
     pub(crate) fn is_of_process(&self, process: &ProcessView<'_>) -> bool {
         let text = match &self.value {
-            Value::Pid(pid) => return process.pid == *pid,
+            Value::Pid(pid) => return process.pid == Some(*pid),
             Value::Text(text) => text,
             _ => return false,
         };
+        let is_windows = process.is_of_windows();
         let number = || text.given().parse().ok();
         match self.word {
-            Word::Name => text.is(process.path) || text.is(base_name(process.path)),
-            Word::Path if text.is_folder() => text.begins(process.path),
-            Word::Path => text.is(process.path),
+            Word::Name => {
+                text.is_alike(process.path, is_windows) || text.is_alike(base_name(process.path), is_windows)
+            }
+            Word::Path if text.is_folder() => text.begins_alike(process.path, is_windows),
+            Word::Path => text.is_alike(process.path, is_windows),
             Word::User => {
-                text.is(process.user_name)
+                text.is_alike(process.user_name, is_windows)
                     || text.is(process.security_id)
                     || process.user.is_some_and(|user| number() == Some(user))
             }
@@ -96,6 +102,7 @@ impl Condition {
             Value::Host(network) => packet.headers.is_some_and(|headers| {
                 network.contains(headers.source) || network.contains(headers.destination)
             }),
+            Value::Domain(domain) => packet.names.iter().any(|name| domain.has(name)),
             Value::Direction(direction) => packet.direction == Some(*direction),
             Value::Filter(expression) => expression.matches(packet),
             Value::Pid(_) | Value::Text(_) => false,
@@ -106,6 +113,7 @@ impl Condition {
     pub(crate) fn includes(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Value::Host(all), Value::Host(some)) => all.contains_all_of(some),
+            (Value::Domain(all), Value::Domain(some)) => all.has_all_of(some),
             (Value::Text(begin), Value::Text(text))
                 if self.word == Word::Container || (self.word == Word::Path && begin.is_folder()) =>
             {
@@ -136,7 +144,7 @@ impl Value {
                     .and_then(|text| text.parse().ok())
                     .ok_or(ConditionError::Value("must be a port, 0 to 65535"))?,
             ),
-            Word::Host => Self::Host(text.parse().map_err(ConditionError::Value)?),
+            Word::Host => Self::Host(text.parse().map_err(ConditionError::Network)?),
             Word::Direction => Self::Direction(match text {
                 "in" => Direction::Inbound,
                 "out" => Direction::Outbound,
@@ -145,12 +153,56 @@ impl Value {
             // It comes first: an expression has no such character.
             _ if text.contains('\0') => return Err(ConditionError::Value("must not contain a zero byte")),
             Word::Filter => Self::Filter(text.parse()?),
+            Word::Domain => Self::Domain(Domain::new(text)?),
             _ if text.is_empty() => return Err(ConditionError::Value("must not be empty")),
-            Word::Name | Word::Path | Word::User | Word::Group | Word::Container | Word::Unit => {
-                Self::Text(Text::new(text).map_err(|OutOfMemory| ConditionError::OutOfMemory)?)
+            Word::User | Word::Group if is_negative(text) => {
+                return Err(ConditionError::Value("must be a name or a number, 0 to 4294967295"));
             }
+            // A user of Windows may be called so.
+            Word::Group if digits.is_some_and(|digits| digits.parse::<u32>().is_err()) => {
+                return Err(ConditionError::Value("must be a name or a number, 0 to 4294967295"));
+            }
+            Word::Name | Word::Path if has_dots(text) => {
+                return Err(ConditionError::Value(
+                    "must not have . or .. as a part: a recording has none in its paths",
+                ));
+            }
+            Word::Name if !may_be_name(text) => {
+                return Err(ConditionError::Value(
+                    "must be a file name, such as curl, or a whole path, such as /usr/bin/curl; --path takes a folder",
+                ));
+            }
+            Word::Path if !is_whole_path(text) => {
+                return Err(ConditionError::Value(
+                    "must be a whole path, such as /usr/bin/curl, or a whole folder, such as /usr/bin/; --name takes a file name",
+                ));
+            }
+            Word::Name | Word::Path => Self::Text(Text::of_file(text)?),
+            Word::User | Word::Group | Word::Container | Word::Unit => Self::Text(Text::new(text)?),
         })
     }
+}
+
+/// Whether it is a number with a sign, which no user or group has.
+fn is_negative(text: &str) -> bool {
+    text.strip_prefix('-')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether a part of a path of Linux is `.` or `..`, which the kernel has resolved in all paths.
+fn has_dots(text: &str) -> bool {
+    matches!(text, "." | "..")
+        || (text.starts_with('/') && text.split('/').any(|part| matches!(part, "." | "..")))
+}
+
+/// Whether it can be all of a path. A thread of the kernel has its name in brackets there.
+fn is_whole_path(text: &str) -> bool {
+    text.starts_with(['/', '[']) || is_windows_path(text)
+}
+
+/// Whether it can be the last part of a path, or all of it.
+fn may_be_name(text: &str) -> bool {
+    !text.contains('/') || text.starts_with('[') || (is_whole_path(text) && !text.ends_with('/'))
 }
 
 /// The last part of a path; all of `[kworker/0:1]`. Paths of Windows, which have no slash, are split at backslashes.

@@ -38,7 +38,7 @@ impl Selection {
         Ok(())
     }
 
-    /// The selection with this text form. What contradicts itself is not refused here: see [`check`](Self::check).
+    /// The selection with this text form, in which no word is of what only recordings have. What contradicts itself is not refused here: see [`check`](Self::check).
     ///
     /// # Errors
     /// [`ParseError`]: where it is not sound, and why.
@@ -55,6 +55,9 @@ impl Selection {
             }
             let unknown = || arguments.error(Problem::UnknownWord(Excerpt::of(name)));
             let (word, is_negated) = name.strip_prefix(PREFIX).and_then(Word::read).ok_or_else(unknown)?;
+            if word == Word::Domain {
+                return Err(arguments.error(Problem::OnlyRecorded(word)));
+            }
             let Some(value) = arguments.next()? else { return Err(arguments.error(Problem::NoValue)) };
             selection
                 .add(word, is_negated, value)

@@ -3,6 +3,7 @@
 use core::{fmt, str};
 
 use crate::expression::ExpressionError;
+use crate::network::NetworkError;
 use crate::word::Word;
 use crate::{MAX_CONDITIONS, MAX_TEXT_BYTES};
 
@@ -74,6 +75,13 @@ impl fmt::Debug for Excerpt {
 pub enum ConditionError {
     /// The value is not one of the word; what it must be.
     Value(&'static str),
+    /// The value is no address or network.
+    Network(NetworkError),
+    /// A backslash in the value begins as an escape, but is none.
+    Escape {
+        /// Which character it is, from 1 on.
+        at: usize,
+    },
     /// The value is an expression that has no meaning.
     Expression(ExpressionError),
     /// The selection has [`MAX_CONDITIONS`] already.
@@ -88,6 +96,11 @@ impl fmt::Display for ConditionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(must) => f.write_str(must),
+            Self::Network(error) => error.fmt(f),
+            Self::Escape { at } => write!(
+                f,
+                r"the backslash at character {at} begins no escape: write \\ for a backslash, \xHH for a byte, \u{{HEX}} for a character"
+            ),
             Self::Expression(error) => error.fmt(f),
             Self::TooMany => write!(f, "a selection has at most {MAX_CONDITIONS} conditions"),
             Self::TooLong => write!(f, "the values of a selection are longer than {MAX_TEXT_BYTES} bytes"),
@@ -118,7 +131,14 @@ impl From<ExpressionError> for ConditionError {
 #[non_exhaustive]
 pub enum Contradiction {
     /// A value is wanted and unwanted.
-    Both(Word, Excerpt),
+    Both {
+        /// Of which word.
+        word: Word,
+        /// The value that is wanted.
+        wanted: Excerpt,
+        /// The value that leaves it out.
+        unwanted: Excerpt,
+    },
     /// Children are wanted, but no word of a process is given.
     ChildrenOfNone,
 }
@@ -126,10 +146,10 @@ pub enum Contradiction {
 impl fmt::Display for Contradiction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Both(word, value) => {
+            Self::Both { word, wanted, unwanted } => {
                 write!(
                     f,
-                    "--{} {value:?} can match nothing, because a --{} leaves it out",
+                    "--{} {wanted:?} can match nothing, because --{} {unwanted:?} leaves it out",
                     word.name(),
                     word.opposite()
                 )
@@ -157,6 +177,8 @@ pub enum Problem {
     NotText,
     /// No word is called so.
     UnknownWord(Excerpt),
+    /// What the word compares is only known of recordings, not while packets are recorded.
+    OnlyRecorded(Word),
     /// The word's value is missing.
     NoValue,
     /// The value.
@@ -187,6 +209,13 @@ impl fmt::Display for ParseError {
             Problem::TooLong => ConditionError::TooLong.fmt(f),
             Problem::NotText => f.write_str("it is not text with a zero byte at its end"),
             Problem::UnknownWord(word) => write!(f, "{word:?} is not a word to select with"),
+            Problem::OnlyRecorded(word) => {
+                write!(
+                    f,
+                    "--{} selects in recordings only: names are found after packets were recorded",
+                    word.name()
+                )
+            }
             Problem::NoValue => f.write_str("its value is missing"),
             Problem::Condition(error) => error.fmt(f),
         }

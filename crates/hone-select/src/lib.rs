@@ -15,21 +15,26 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod case;
 mod condition;
+mod domain;
 mod encoding;
 mod error;
 pub mod expression;
 mod fallible;
 mod network;
+mod packet_tests;
 mod selection;
 mod text;
 mod view;
 mod word;
 
 pub use condition::{Condition, Value, base_name};
+pub use domain::Domain;
 pub use error::{ConditionError, Contradiction, Excerpt, OutOfMemory, ParseError, Problem};
-pub use expression::{Expression, ExpressionError};
-pub use network::Network;
+pub use expression::{Expression, ExpressionError, ExpressionProblem};
+pub use network::{Network, NetworkError};
+pub use packet_tests::{Fact, MAX_PACKET_TESTS, NoTests, PacketTest, packet_tests};
 pub use selection::{Mark, Selection};
 pub use text::Text;
 pub use view::{PacketView, ProcessView};

@@ -95,10 +95,22 @@ impl Selection {
         !self.processes.is_empty()
     }
 
+    /// How many conditions of processes there are.
+    #[must_use]
+    pub fn process_words(&self) -> usize {
+        self.processes.len()
+    }
+
     /// Whether a word of packets was given, also negated.
     #[must_use]
     pub fn has_packet_words(&self) -> bool {
         !self.packets.is_empty()
+    }
+
+    /// Whether names of the network are compared, which only recordings have.
+    #[must_use]
+    pub fn needs_names(&self) -> bool {
+        self.packets.iter().any(|condition| condition.word == Word::Domain)
     }
 
     /// Whether something without a process and a connection is never wanted.
@@ -119,8 +131,12 @@ impl Selection {
         for wanted in self.conditions().filter(|condition| !condition.is_negated) {
             let unwanted =
                 |other: &Condition| other.is_negated && other.word == wanted.word && other.includes(wanted);
-            if self.conditions().any(unwanted) {
-                return Err(Contradiction::Both(wanted.word, Excerpt::of(wanted.text())));
+            if let Some(unwanted) = self.conditions().find(|other| unwanted(other)) {
+                return Err(Contradiction::Both {
+                    word: wanted.word,
+                    wanted: Excerpt::of(wanted.text()),
+                    unwanted: Excerpt::of(unwanted.text()),
+                });
             }
         }
         Ok(())

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::str;
 
-use crate::error::OutOfMemory;
+use crate::case;
+use crate::error::{ConditionError, OutOfMemory};
 use crate::fallible::{append, copied};
 
 /// A name to look for.
@@ -15,6 +16,8 @@ pub struct Text {
     given: Vec<u8>,
     /// What it stands for, if it may be an escaped form.
     unescaped: Option<Vec<u8>>,
+    /// Whether it has U+FFFD.
+    has_replacement: bool,
 }
 
 /// What JSON strings have for bytes that are not UTF-8.
@@ -23,14 +26,41 @@ const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 impl Text {
     /// The name that a user has written so.
     pub(crate) fn new(given: &str) -> Result<Self, OutOfMemory> {
-        let unescaped = if given.contains('\\') { unescaped(given)? } else { None };
-        Ok(Self { given: copied(given.as_bytes())?, unescaped })
+        let unescaped = if given.contains('\\') { unescaped(given)?.ok() } else { None };
+        let has_replacement = given.contains(char::REPLACEMENT_CHARACTER);
+        Ok(Self { given: copied(given.as_bytes())?, unescaped, has_replacement })
+    }
+
+    /// The same for a file or its path. There, what begins as an escape must be one, except in a path of Windows.
+    pub(crate) fn of_file(given: &str) -> Result<Self, ConditionError> {
+        if !is_windows_path(given)
+            && let Err(rest) = unescaped(given)?
+            && (rest.starts_with(r"\x") || rest.starts_with(r"\u{"))
+        {
+            let before = given.strip_suffix(rest).unwrap_or_default();
+            return Err(ConditionError::Escape { at: before.chars().count() + 1 });
+        }
+        Ok(Self::new(given)?)
     }
 
     /// As the user has written it.
     #[must_use]
     pub fn given(&self) -> &str {
         str::from_utf8(&self.given).unwrap_or_default()
+    }
+
+    /// Whether a name is this one, or of Windows and this one in other case.
+    pub(crate) fn is_alike(&self, name: &[u8], is_windows: bool) -> bool {
+        self.is(name) || is_windows && self.forms().any(|form| case::behind(name, form) == Some(&[]))
+    }
+
+    /// Whether a name begins with this one, or is of Windows and begins so in other case.
+    pub(crate) fn begins_alike(&self, name: &[u8], is_windows: bool) -> bool {
+        self.begins(name) || is_windows && self.forms().any(|form| case::behind(name, form).is_some())
+    }
+
+    fn forms(&self) -> impl Iterator<Item = &[u8]> {
+        [Some(&self.given), self.unescaped.as_ref()].into_iter().flatten().map(Vec::as_slice)
     }
 
     /// Whether a name is this one.
@@ -67,8 +97,17 @@ impl Text {
     }
 
     fn has_lossy(&self, name: &[u8], only_begins: bool) -> bool {
-        let has = self.given.windows(REPLACEMENT.len()).any(|bytes| bytes == REPLACEMENT);
-        has && lossy(name, &self.given, only_begins)
+        self.has_replacement && lossy(name, &self.given, only_begins)
+    }
+}
+
+/// Whether it is a whole path of Windows: `C:\Tools`, `\Device\HarddiskVolume1`.
+pub(crate) fn is_windows_path(text: &str) -> bool {
+    match text.as_bytes() {
+        [drive, b':', ..] => drive.is_ascii_alphabetic(),
+        [b'\\', b'x' | b'u', ..] => false,
+        [b'\\', rest @ ..] => rest.contains(&b'\\'),
+        _ => false,
     }
 }
 
@@ -87,38 +126,41 @@ fn lossy(name: &[u8], text: &[u8], only_begins: bool) -> bool {
     rest.is_empty()
 }
 
-/// The bytes that an escaped form stands for; `None` if it is none.
-fn unescaped(given: &str) -> Result<Option<Vec<u8>>, OutOfMemory> {
+/// The bytes that an escaped form stands for; `Err` if it is none, with the text from its first backslash on that begins
+/// no escape.
+fn unescaped(given: &str) -> Result<Result<Vec<u8>, &str>, OutOfMemory> {
     let mut out = Vec::new();
     let mut rest = given;
-    while let Some((before, behind)) = rest.split_once('\\') {
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
         append(&mut out, before.as_bytes())?;
-        let Some((kind, after)) = behind.split_at_checked(1) else { return Ok(None) };
-        rest = match kind {
-            "\\" => {
-                append(&mut out, b"\\")?;
-                after
-            }
-            "x" => {
-                let Some((digits, after)) = after.split_at_checked(2) else { return Ok(None) };
-                let Some(byte) = hexadecimal(digits).and_then(|value| u8::try_from(value).ok()) else {
-                    return Ok(None);
-                };
-                append(&mut out, &[byte])?;
-                after
-            }
-            "u" => {
-                let parts = after.strip_prefix('{').and_then(|after| after.split_once('}'));
-                let char = parts.and_then(|(digits, _)| hexadecimal(digits)).and_then(char::from_u32);
-                let (Some((_, after)), Some(char)) = (parts, char) else { return Ok(None) };
-                append(&mut out, char.encode_utf8(&mut [0; 4]).as_bytes())?;
-                after
-            }
-            _ => return Ok(None),
+        rest = if let Some(after) = escape.strip_prefix(r"\\") {
+            append(&mut out, b"\\")?;
+            after
+        } else if let Some((byte, after)) = escaped_byte(escape) {
+            append(&mut out, &[byte])?;
+            after
+        } else if let Some((char, after)) = escaped_char(escape) {
+            append(&mut out, char.encode_utf8(&mut [0; 4]).as_bytes())?;
+            after
+        } else {
+            return Ok(Err(escape));
         };
     }
     append(&mut out, rest.as_bytes())?;
-    Ok(Some(out))
+    Ok(Ok(out))
+}
+
+/// `\xe9`, and what comes behind it.
+fn escaped_byte(text: &str) -> Option<(u8, &str)> {
+    let (digits, after) = text.strip_prefix(r"\x")?.split_at_checked(2)?;
+    Some((u8::try_from(hexadecimal(digits)?).ok()?, after))
+}
+
+/// `\u{202e}`, and what comes behind it.
+fn escaped_char(text: &str) -> Option<(char, &str)> {
+    let (digits, after) = text.strip_prefix(r"\u{")?.split_once('}')?;
+    Some((char::from_u32(hexadecimal(digits)?)?, after))
 }
 
 fn hexadecimal(digits: &str) -> Option<u32> {

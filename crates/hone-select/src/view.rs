@@ -6,8 +6,8 @@ use hone_types::{ConnectionId, Direction};
 /// What is known of a process. What is empty or `None` is not known, or the process has none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessView<'a> {
-    /// The process id.
-    pub pid: u32,
+    /// The process id. `None`: what has it now is not the process that is meant by it.
+    pub pid: Option<u32>,
     /// The executable's whole path.
     pub path: &'a [u8],
     /// The user's number.
@@ -26,6 +26,14 @@ pub struct ProcessView<'a> {
     pub unit: &'a [u8],
 }
 
+impl ProcessView<'_> {
+    /// Whether it is a process of Windows: there, upper and lower case of names are alike.
+    #[must_use]
+    pub const fn is_of_windows(&self) -> bool {
+        !self.security_id.is_empty() || matches!(self.path, [_, b':', b'\\', ..] | [b'\\', ..])
+    }
+}
+
 /// What is known of a packet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PacketView<'a> {
@@ -39,6 +47,8 @@ pub struct PacketView<'a> {
     pub direction: Option<Direction>,
     /// Its connection.
     pub connection: Option<ConnectionId>,
+    /// The names that it has, and those of its connection: in lower case, without a dot at the end. Live packets have none.
+    pub names: &'a [&'a str],
     /// Whether it has a link layer that is not decoded. Then nothing is known of its content, and no word of a packet
     /// but `conn` lets it pass, not even a `not-` one.
     pub is_undecoded: bool,

@@ -23,6 +23,8 @@ pub enum Word {
     Port,
     /// The address at either end, or the network that it is in.
     Host,
+    /// The name that a packet has, or its connection, or a domain that the name is in. Only recordings have names.
+    Domain,
     /// Which way a packet goes.
     Direction,
     /// A pcap-filter expression.
@@ -31,7 +33,7 @@ pub enum Word {
 
 impl Word {
     /// All of them, in the order of the help.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Pid,
         Self::Name,
         Self::Path,
@@ -42,6 +44,7 @@ impl Word {
         Self::Conn,
         Self::Port,
         Self::Host,
+        Self::Domain,
         Self::Direction,
         Self::Filter,
     ];
@@ -60,6 +63,7 @@ impl Word {
             Self::Conn => "conn",
             Self::Port => "port",
             Self::Host => "host",
+            Self::Domain => "domain",
             Self::Direction => "direction",
             Self::Filter => "filter",
         }
@@ -79,6 +83,7 @@ impl Word {
             Self::Conn => "not-conn",
             Self::Port => "not-port",
             Self::Host => "not-host",
+            Self::Domain => "not-domain",
             Self::Direction => "not-direction",
             Self::Filter => "not-filter",
         }

@@ -4,6 +4,7 @@
 
 mod attribution;
 mod count;
+mod executable_hash;
 mod family;
 pub mod limits;
 mod log_levels;
@@ -14,6 +15,7 @@ mod snap_length;
 
 pub use attribution::{How, Method, NoOwner, words};
 pub use count::PerKind;
+pub use executable_hash::{ExecutableHash, NoHash};
 pub use family::{Direction, Family};
 pub use log_levels::{LogLevels, UnknownLevel};
 pub use mechanism::Mechanism;

@@ -1,12 +1,16 @@
 //! What kind of Windows this is, and which drivers it loads.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::windows::ffi::OsStringExt as _;
 use std::ptr::null_mut;
 
 use windows_sys::Wdk::System::SystemInformation::NtQuerySystemInformation;
 use windows_sys::Wdk::System::SystemServices::RtlGetVersion;
 use windows_sys::Win32::Foundation::{NO_ERROR, STATUS_SUCCESS};
-use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RegGetValueW};
+use windows_sys::Win32::System::Registry::{
+    HKEY_LOCAL_MACHINE, RRF_RT_REG_DWORD, RRF_RT_REG_SZ, RegGetValueW,
+};
 use windows_sys::Win32::System::SystemInformation::OSVERSIONINFOEXW;
 
 use crate::text::wide;
@@ -91,6 +95,32 @@ pub fn number(key: &str, name: &str) -> io::Result<u32> {
     if code == NO_ERROR { Ok(number) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
 }
 
+/// A `REG_SZ` of up to 1023 characters below `HKEY_LOCAL_MACHINE` (`RegGetValueW`).
+///
+/// # Errors
+/// 2: it is not there. 234: it is longer. Or Windows refuses.
+pub fn string(key: &str, name: &str) -> io::Result<OsString> {
+    let (key, name) = (wide(key)?, wide(name)?);
+    let mut text = [0_u16; 1024];
+    let mut length = u32::try_from(size_of_val(&text)).expect("it is small");
+    // SAFETY: both texts end with NUL, and `length` is the room for the text, bytes.
+    let code = unsafe {
+        RegGetValueW(
+            HKEY_LOCAL_MACHINE,
+            key.as_ptr(),
+            name.as_ptr(),
+            RRF_RT_REG_SZ,
+            null_mut(),
+            text.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if code != NO_ERROR {
+        return Err(io::Error::from_raw_os_error(code.cast_signed()));
+    }
+    Ok(OsString::from_wide(text.split(|unit| *unit == 0).next().unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +137,15 @@ mod tests {
         }
         let missing =
             number(r"SOFTWARE\Microsoft", "there is no such value").map_err(|error| error.raw_os_error());
+        assert_eq!(missing, Err(Some(2)));
+    }
+
+    #[test]
+    fn a_text_of_the_registry_is_whole() {
+        let root = string(r"SOFTWARE\Microsoft\Windows NT\CurrentVersion", "SystemRoot").unwrap();
+        assert!(root.eq_ignore_ascii_case(std::env::var_os("SystemRoot").unwrap()), "{root:?}");
+        let missing =
+            string(r"SOFTWARE\Microsoft", "there is no such value").map_err(|error| error.raw_os_error());
         assert_eq!(missing, Err(Some(2)));
     }
 }

@@ -9,6 +9,8 @@ use hone_client::{LogLevels, protocol};
 use hone_engine::{HostIdentity, MAX_HOST_NAME};
 use serde::Deserialize;
 
+use crate::recent;
+
 /// The configuration file that is read by default.
 pub(crate) const FILE: &str = "/etc/hone/hone.toml";
 /// Default ring buffer of a reader, bytes: 131,072 blocks. That is one second of traffic of 1 Gbit/s in packets of
@@ -26,9 +28,11 @@ struct File {
     max_readers: i64,
     block_memory: i64,
     sensor_buffer: i64,
+    hash_executables: bool,
     host_id: Option<String>,
     comment: String,
     log_level: Level,
+    recent: Option<recent::File>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -48,9 +52,11 @@ impl Default for File {
             max_readers: 128,
             block_memory: 512,
             sensor_buffer: 64,
+            hash_executables: false,
             host_id: None,
             comment: String::new(),
             log_level: Level::Mask(LogLevels::default().mask().into()),
+            recent: None,
         }
     }
 }
@@ -68,17 +74,22 @@ pub(crate) struct Config {
     pub(crate) block_bytes: usize,
     /// Size of the ring buffer between kernel and sensor, bytes.
     pub(crate) sensor_bytes: u32,
+    /// Whether processes have the hash of their executable.
+    pub(crate) hash_executables: bool,
     /// `None`: the machine's own.
     pub(crate) host_id: Option<HostIdentity>,
     pub(crate) comment: String,
     pub(crate) log_levels: LogLevels,
+    /// The flight recorder, if there is one.
+    pub(crate) recent: Option<recent::Settings>,
 }
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("cannot read {}: {source}", file.display())]
-    Read { file: PathBuf, source: std::io::Error },
+    // The field is not called source: the message has it already, and would be followed by it once more.
+    #[error("cannot read {}: {error}", file.display())]
+    Read { file: PathBuf, error: std::io::Error },
     #[error("{}: {text}", file.display())]
     Syntax { file: PathBuf, text: String },
     #[error("{}: {key} = {found}; allowed: {allowed}", file.display())]
@@ -91,7 +102,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, ConfigError> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text),
         Err(error) if !asked && error.kind() == std::io::ErrorKind::NotFound => parse(path, ""),
-        Err(source) => Err(ConfigError::Read { file: path.to_owned(), source }),
+        Err(error) => Err(ConfigError::Read { file: path.to_owned(), error }),
     }
 }
 
@@ -143,6 +154,8 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let log_levels = level.parse().map_err(|error: hone_client::UnknownLevel| {
         wrong("log_level", &format!("{level:?}"), error.to_string())
     })?;
+    let recent = file.recent.map(recent::Settings::new).transpose();
+    let recent = recent.map_err(|(key, found, allowed)| wrong(key, &found, allowed))?;
     Ok(Config {
         socket: file.socket,
         socket_group: (!file.socket_group.is_empty()).then_some(file.socket_group),
@@ -156,9 +169,11 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         max_readers: within("max_readers", file.max_readers, 1, 1024, "")?,
         block_bytes: (within("block_memory", file.block_memory, 64, 1 << 20, " MiB")? as usize) << 20,
         sensor_bytes: sensor_mib << 20,
+        hash_executables: file.hash_executables,
         host_id,
         comment: file.comment,
         log_levels,
+        recent,
     })
 }
 
@@ -199,7 +214,7 @@ mod tests {
             .collect();
         let with_id = of(&shown).expect("what is shown is allowed");
         assert_eq!(
-            Config { host_id: None, comment: String::new(), ..with_id },
+            Config { host_id: None, comment: String::new(), recent: None, ..with_id },
             of("").expect("defaults are allowed")
         );
     }
@@ -234,10 +249,15 @@ mod tests {
                 "host_id = ''",
                 "hone.toml: host_id = \"\"; allowed: a GUID, or 1 to 255 bytes of text without control characters",
             ),
+            (
+                "[recent]\nlast = '10m'\nfolder = 'x'",
+                "hone.toml: recent.folder = x; allowed: an absolute path",
+            ),
             ("socket = 'x'", "hone.toml: socket = x; allowed: an absolute path of at most 100 bytes"),
         ] {
             assert_eq!(of(text), Err(expected.to_owned()));
         }
+        assert!(of("[recent]\n").unwrap_err().contains("missing field `last`"));
         assert!(of("ring = 1").unwrap_err().contains("unknown field `ring`"));
         assert!(
             of("log_level = 'loud'").unwrap_err().contains("log_level = \"loud\"; allowed: log levels are")

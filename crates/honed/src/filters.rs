@@ -3,7 +3,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use hone_engine::{Engine, PreparedFilter, ReaderId, SelectionError};
+use hone_engine::{PreparedFilter, ReaderId};
+use hone_queue::{Capture, Queue, Reader};
 use hone_select::Selection;
 
 use crate::hub::Hub;
@@ -13,6 +14,8 @@ use crate::hub::Hub;
 pub(crate) struct Filters {
     waiting: [Option<PreparedFilter>; PreparedFilter::KINDS],
     selection: Option<Selection>,
+    /// The user, and the bytes of text of its selection, whether it is kept here or by the reader.
+    selected: (u32, usize),
     /// How many ids each filter has, whether it is kept here or by the reader.
     ids: [usize; PreparedFilter::KINDS],
 }
@@ -38,20 +41,28 @@ impl Filters {
         self.selection = selection;
     }
 
-    /// Hands the filters and the selection over to a reader.
-    ///
-    /// # Errors
-    /// The engine has no room for the selection.
-    pub(crate) fn hand_over(&mut self, engine: &mut Engine, reader: ReaderId) -> Result<(), SelectionError> {
+    /// Bytes of text of the selection.
+    pub(crate) fn selection_bytes(&self) -> usize {
+        self.selected.1
+    }
+
+    /// Notes whose selection was set, and its bytes of text.
+    pub(crate) fn count_selection(&mut self, user: u32, bytes: usize) {
+        self.selected = (user, bytes);
+    }
+
+    /// Takes the selection that waits for the reader.
+    pub(crate) const fn take_selection(&mut self) -> Option<Selection> {
+        self.selection.take()
+    }
+
+    /// Hands the filters over to a reader. What is handed back is freed later, without the lock.
+    pub(crate) fn hand_over<R: Reader, C: Capture>(&mut self, queue: &mut Queue<R, C>, reader: ReaderId) {
         for filter in &mut self.waiting {
             if let Some(mut filter) = filter.take() {
                 // It is attached.
-                let _ = engine.exchange_filter(reader, &mut filter);
+                let _ = queue.engine.exchange_filter(reader, &mut filter);
             }
-        }
-        match &mut self.selection {
-            None => Ok(()),
-            selection => engine.exchange_selection(reader, selection),
         }
     }
 
@@ -59,6 +70,8 @@ impl Filters {
     pub(crate) fn clear(&mut self, hub: &Hub) {
         self.waiting = Default::default();
         self.selection = None;
+        let (user, bytes) = std::mem::take(&mut self.selected);
+        hub.selections.put_back(user, bytes, 0);
         for kind in 0..PreparedFilter::KINDS {
             self.count(hub, kind, 0);
         }

@@ -8,10 +8,12 @@
 //!   request.
 //!
 //! Work that takes longer the more a client requests (making a ring buffer, reading lists, freeing what a reader
-//! leaves) is done before the lock is taken or after it is unlocked, or in steps between which it is unlocked. So no
-//! client can delay the sensor's thread. No thread waits for a socket, the sensor or another thread while it holds the
-//! lock. So a reader that does not read delays no other reader. parking_lot's mutex is used because it is fair from
-//! time to time: under load the sensor's thread takes the lock again at once, and yet it cannot keep the readers out.
+//! leaves) is done before the lock is taken or after it is unlocked, or in steps between which it is unlocked. Only a
+//! selection marks the processes under the lock: the engine bounds how many comparisons that takes, and `selections`
+//! how often it is done. So no client can delay the sensor's thread. No thread waits for a socket, the sensor or
+//! another thread while it holds the lock. So a reader that does not read delays no other reader. parking_lot's mutex
+//! is used because it is fair from time to time: under load the sensor's thread takes the lock again at once, and yet
+//! it cannot keep the readers out.
 //!
 //! # Memory
 //!
@@ -25,13 +27,16 @@ use std::time::{Duration, Instant};
 
 use hone_api::LogLevels;
 use hone_api::limits::MAX_FILTER_IDS;
-use hone_engine::{Engine, Nanos, SnapLength};
-use hone_linux::Mechanism;
+use hone_engine::{Engine, Nanos, ProcessKey, SnapLength};
+use hone_linux::{Mechanism, SensorError};
 use hone_queue::{Capture, Purpose, Queue, Reader, Service, Shell};
+use hone_select::PacketTest;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::log;
 use crate::places::{Place, Places, Requests, Shares};
+use crate::recent::Recent;
+use crate::selections::Selections;
 use crate::waker::Waker;
 
 /// Most bytes of blocks that may wait for one reader.
@@ -72,8 +77,24 @@ pub(crate) struct Captured {
     /// `None` until the sensor runs.
     pub(crate) programs: Option<hone_linux::Capture>,
     set: Option<SnapLength>,
+    /// Whether the programs leave out packets.
+    selects: bool,
+    left_out: u64,
     /// The kernel refused the last change. It must be tried again.
     pub(crate) failed: bool,
+}
+
+impl Captured {
+    fn note(&mut self, result: Result<(), SensorError>) {
+        match result {
+            Ok(()) => self.failed = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.failed, true) {
+                    tracing::error!("{error}; trying again");
+                }
+            }
+        }
+    }
 }
 
 impl Capture for Captured {
@@ -82,14 +103,40 @@ impl Capture for Captured {
             self.failed = false;
             return;
         };
-        match programs.set(snap_length) {
-            Ok(()) => (self.set, self.failed) = (snap_length, false),
-            Err(error) => {
-                if !std::mem::replace(&mut self.failed, true) {
-                    tracing::error!("{error}; trying again");
-                }
-            }
+        let result = programs.set(snap_length);
+        if result.is_ok() {
+            self.set = snap_length;
         }
+        self.note(result);
+    }
+
+    const SELECTS: bool = true;
+
+    fn select(&mut self, tests: Option<&[PacketTest]>) {
+        let Some(programs) = self.programs.as_ref().filter(|_| self.selects || tests.is_some()) else {
+            return;
+        };
+        let result = programs.select(tests);
+        if result.is_ok() {
+            self.selects = tests.is_some();
+        }
+        if result.is_err() {
+            self.note(result);
+        }
+    }
+
+    fn set_process(&mut self, process: ProcessKey, is_left_out: bool) {
+        if let Some(programs) = &self.programs {
+            programs.set_process(process, is_left_out);
+        }
+    }
+
+    fn left_out(&mut self) -> u64 {
+        // That the kernel has no memory for a moment is no reason to forget what was counted.
+        if let Some(Ok(left_out)) = self.programs.as_ref().map(hone_linux::Capture::left_out) {
+            self.left_out = left_out;
+        }
+        self.left_out
     }
 }
 
@@ -139,7 +186,10 @@ pub(crate) struct Hub {
     pub(crate) started: Instant,
     pub(crate) shares: Shares,
     pub(crate) requests: Arc<Requests>,
+    /// What users' selections cost.
+    pub(crate) selections: Selections,
     pub(crate) sensor_bytes: u32,
+    pub(crate) hash_executables: bool,
     /// The requested mechanism; `None`: the best that the kernel permits.
     pub(crate) wanted_mechanism: Option<Mechanism>,
     /// The mechanism in use, once the sensor runs.
@@ -159,6 +209,8 @@ pub(crate) struct Hub {
     pub(crate) id_lists: AtomicU64,
     pub(crate) ids: AtomicU64,
     pub(crate) buffer_bytes: AtomicU64,
+    /// The flight recorder, if there is one.
+    pub(crate) recent: Option<Arc<Recent>>,
 }
 
 impl Hub {
@@ -175,7 +227,9 @@ impl Hub {
             started: Instant::now(),
             shares,
             requests: Arc::default(),
+            selections: Selections::default(),
             sensor_bytes: config.sensor_bytes,
+            hash_executables: config.hash_executables,
             wanted_mechanism,
             mechanism: OnceLock::new(),
             max_block_bytes: config.block_bytes,
@@ -188,6 +242,7 @@ impl Hub {
             id_lists: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             buffer_bytes: AtomicU64::new(0),
+            recent: config.recent.clone().map(|settings| Arc::new(Recent::new(settings))),
         })
     }
 

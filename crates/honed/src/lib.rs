@@ -1,6 +1,7 @@
 //! Hone's service on Linux: runs the sensor and the queue manager, and serves readers on a socket.
 //!
-//! Threads: this one (signals, the socket, the end), the sensor's (`sensor`), and one per connection (`client`).
+//! Threads: this one (signals, the socket, the end), the sensor's (`sensor`), one per connection (`session`), and, if there is a
+//! flight recorder, one that keeps it running (`recent`).
 //! They share the `hub::Hub`. Its documentation lists what its lock guards and who takes it.
 //!
 //! It is a library only so that the fuzz targets can call its parts. It is not an interface for other programs.
@@ -20,7 +21,9 @@ mod memory_report;
 mod peer;
 mod places;
 mod privileges;
+mod recent;
 mod requests;
+mod selections;
 mod sensor;
 mod session;
 mod waker;
@@ -102,11 +105,15 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut config = config::read(arguments.config.as_deref())?;
-    if arguments.check_config {
-        return Ok(());
-    }
     if let Some(socket) = &arguments.socket {
         config.socket.clone_from(socket);
+    }
+    if arguments.check_config {
+        let checked = config.recent.as_ref().map(|settings| recent::check(settings, &config.socket));
+        return checked.unwrap_or(Ok(())).map_err(|error| {
+            let file = arguments.config.as_deref().unwrap_or(config::FILE.as_ref());
+            anyhow::anyhow!("{}: [recent]: {error}", file.display())
+        });
     }
     log::set_levels(config.log_levels);
     privileges::confine().context("cannot renounce new privileges")?;
@@ -124,10 +131,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tell("READY=1");
     tracing::info!("serving readers on {}", config.socket.display());
 
+    if let Some(recent) = &hub.recent {
+        let started = recent::start(Arc::clone(&hub), Arc::clone(recent), config.socket.clone());
+        started.context("cannot start the recorder's thread")?;
+    }
     let served = serve(&hub, &listener, &mut signals, arguments, &config);
 
     tell("STOPPING=1");
     drop(listener);
+    if let Some(recent) = &hub.recent {
+        recent.stop();
+    }
     let ended = Instant::now();
     while !hub.connections.lock().is_empty() && ended.elapsed() < END_PATIENCE {
         wait(&[PollFd::new(&hub.main, PollFlags::IN)], END_PATIENCE.saturating_sub(ended.elapsed()));
@@ -136,6 +150,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match hub.connections.lock().len() {
         0 => {}
         left => tracing::warn!("{left} connections did not take their end in {END_PATIENCE:?}"),
+    }
+    if let Some(recent) = &hub.recent {
+        while !recent.is_over() && ended.elapsed() < END_PATIENCE {
+            std::thread::sleep(WAIT_AGAIN);
+        }
     }
     match thread.join() {
         Ok(result) => result.context("the sensor has failed")?,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use hone_client::{Refusal, state_file};
+use hone_client::{Readers, Refusal, state_file};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Config;
@@ -24,6 +24,8 @@ pub(crate) struct Listener {
     socket: UnixListener,
     path: PathBuf,
     group: Option<u32>,
+    /// The same for those who may not read. It is looked up once, because that can take long.
+    readers: Readers,
     /// Locked as long as the file is open.
     _lock: File,
 }
@@ -62,7 +64,8 @@ impl Listener {
         });
         // The umask lets only the owner in, so nobody else gets in before the group is set.
         let socket = UnixListener::bind(path).with_context(|| format!("cannot listen on {shown}"))?;
-        let opened = Self { socket, path: path.clone(), group, _lock: lock };
+        let readers = group.map_or(Readers::Root, Readers::of_group);
+        let opened = Self { socket, path: path.clone(), group, readers, _lock: lock };
         let mode = PermissionsExt::from_mode(if group.is_some() { 0o660 } else { 0o600 });
         group
             .map_or(Ok(()), |group| chown(path, None, Some(group)))
@@ -105,9 +108,7 @@ impl Listener {
             Ok(())
         };
         if !peer.may_read(self.group) {
-            let text =
-                "only root and members of honed's group may read (usermod -aG hone USER, then log in again)";
-            return refuse(Refusal::Permission, text);
+            return refuse(Refusal::Permission, &format!("no permission to read: {}", self.readers));
         }
         let admitted = {
             let connections = hub.connections.lock();

@@ -29,6 +29,10 @@ impl Peer {
         self.credentials.user
     }
 
+    pub(crate) const fn process(&self) -> Option<u32> {
+        self.credentials.process
+    }
+
     pub(crate) const fn is_root(&self) -> bool {
         self.user() == 0
     }

@@ -24,6 +24,8 @@ const REQUEST_BYTES: u64 = 16 << 20;
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// How long a client that is not a reader may send no request.
 pub(crate) const IDLE_TIME: Duration = Duration::from_secs(600);
+/// How long a client may take to receive a frame of a save.
+pub(crate) const SAVE_STEP_TIME: Duration = Duration::from_secs(30);
 /// How long a client may take to receive its last frame.
 pub(crate) const CLOSING_TIME: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,8 @@
 //!
 //! Loading and attaching BPF programs needs capabilities. Later the ring buffer is read from memory, and the counters
 //! and the snap length through open descriptors, which needs none. Capabilities belong to a thread. So each thread that
-//! exists before must drop its own; later threads inherit an empty set.
+//! exists before must drop its own; later threads inherit an empty set. Only the sensor's thread that hashes executables, if there
+//! is one, keeps the two that it needs (`hone-linux/src/hashing/worker.rs`).
 
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set,

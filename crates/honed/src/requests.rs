@@ -2,13 +2,15 @@
 //! Called by the connection's thread.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use hone_api::{Operation, Request};
 use hone_client::Refusal;
 use hone_client::protocol::{Asked, Attach, Extra, number};
 use hone_engine::{
-    AttachError, FilterError, OpenListError, PreparedFilter, ReaderId, RestartError, RingBuffer,
-    SelectionError, SnapLength,
+    AttachError, FilterError, NewSelection, OpenListError, PreparedFilter, ReaderId, RestartError,
+    RingBuffer, SelectionError, SnapLength,
 };
 use hone_queue::{Answer, Refused as RefusedByQueue};
 use hone_select::Selection;
@@ -18,6 +20,8 @@ use crate::input::Refused;
 use crate::memory_report;
 use crate::peer::Peer;
 use crate::places::{NoPlace, Place, Room};
+use crate::recent::Saving;
+use crate::selections::Limit;
 use crate::session::Session;
 
 /// The output, or why the request is refused.
@@ -93,9 +97,8 @@ impl Session {
             let filter = filter.map_err(|error| refused(RefusedByQueue::Filter(error)))?;
             return self.set_filter(filter).map(|()| Vec::new()).map_err(refused);
         }
-        if let Some(selection) = hone_queue::prepared_selection(&*self.hub, &request) {
-            let selection = selection.map_err(|error| refused(RefusedByQueue::SelectionText(error)))?;
-            return self.set_selection(selection).map(|()| Vec::new()).map_err(refused);
+        if let Request::SetSelection(text) = request {
+            return self.set_selection(&request, text.len()).map(|()| Vec::new());
         }
         let answer = hone_queue::carry_out(&*self.hub, self.reader, &request).map_err(refused)?;
         match answer {
@@ -127,10 +130,30 @@ impl Session {
         }
     }
 
-    /// Sets the selection of the reader. If there is no reader yet, keeps it until the connection attaches.
-    fn set_selection(&mut self, mut selection: Option<Selection>) -> Result<(), RefusedByQueue> {
+    /// Sets the selection that the request has, of so many bytes of text.
+    fn set_selection(&mut self, request: &Request<'_>, bytes: usize) -> Result<(), Refused> {
+        let (user, former) = (self.peer.user(), self.filters.selection_bytes());
+        self.hub.selections.set(user, former, bytes, Instant::now()).map_err(|limit| {
+            let why = match limit {
+                Limit::Often => Refusal::Busy,
+                Limit::Long => Refusal::TooMany,
+            };
+            (why, limit.to_string())
+        })?;
+        let prepared = hone_queue::prepared_selection(&*self.hub, request).unwrap_or(Ok(None));
+        let set =
+            prepared.map_err(RefusedByQueue::SelectionText).and_then(|selection| self.exchange(selection));
+        match set {
+            Ok(()) => self.filters.count_selection(user, bytes),
+            Err(_) => self.hub.selections.put_back(user, bytes, former),
+        }
+        set.map_err(|why| refused(why, Operation::SetSelection))
+    }
+
+    /// Exchanges the selection of the reader. If there is no reader yet, keeps it until the connection attaches.
+    fn exchange(&mut self, selection: Option<Selection>) -> Result<(), RefusedByQueue> {
         match self.reader {
-            Some(reader) => hone_queue::set_selection(&*self.hub, reader, &mut selection).map(drop),
+            Some(reader) => hone_queue::set_selection(&*self.hub, reader, selection).map(drop),
             None => {
                 self.filters.keep_selection(selection);
                 Ok(())
@@ -165,7 +188,8 @@ impl Session {
                     1 => true,
                     other => return Err(wrong(format!("stop: {other}; allowed: 0, 1 (force)"))),
                 };
-                let readers = self.hub.lock("a request").queue.readers();
+                let own = self.hub.recent.as_ref().map_or(0, |recent| recent.readers.load(Relaxed));
+                let readers = (self.hub.lock("a request").queue.readers() as u64).saturating_sub(own);
                 if readers > 0 && !force {
                     let text = format!("{readers} readers are attached; end them, or force the stop");
                     return Err((Refusal::Busy, text));
@@ -174,20 +198,53 @@ impl Session {
                 self.hub.ask_stop();
                 Ok(Vec::new())
             }
+            Extra::Save => {
+                none("save")?;
+                self.save()
+            }
             _ => Err((Refusal::Unsupported, format!("this honed does not carry out {extra:?}"))),
         }
     }
 
+    /// Sends what the flight recorder keeps, after the reply.
+    fn save(&mut self) -> Output {
+        if self.reader.is_some() {
+            return Err((Refusal::Attached, "the connection is a reader: save over another one".to_owned()));
+        }
+        if self.saving.is_some() {
+            return Err((Refusal::Busy, "this connection is saving already".to_owned()));
+        }
+        let recent = self.hub.recent.as_ref().ok_or_else(|| {
+            let text = "this honed keeps nothing: set [recent] in /etc/hone/hone.toml, and restart it";
+            (Refusal::Unsupported, text.to_owned())
+        })?;
+        let (saving, kept) = Saving::begin(recent, self.peer.is_root())?;
+        tracing::info!("{} saves what is kept: {} bytes", self.peer, kept.bytes);
+        self.set_saving(saving);
+        Ok(kept.encode())
+    }
+
     fn attach(&mut self, asked: Attach) -> Output {
+        if self.saving.is_some() {
+            return Err((Refusal::Busy, "the connection is saving: attach over another one".to_owned()));
+        }
         if self.reader.is_some() {
             return Err((Refusal::Attached, "the connection is a reader already: detach first".to_owned()));
         }
         let (place, ring_bytes) = self.take_place(asked.ring_bytes)?;
-        match self.attach_at(place, ring_bytes, asked.snap_length) {
+        // The processes are marked before there is a reader, so that its selection counts from the first packet on.
+        let mut selection = NewSelection::new(self.filters.take_selection());
+        let attached = hone_queue::mark_processes(&*self.hub, None, &mut selection)
+            .map_err(|error| refused(error, Operation::SetSelection))
+            .and_then(|()| self.attach_at(place, ring_bytes, asked.snap_length, &mut selection));
+        self.hub.lock("a request").queue.engine.abandon_selection(&mut selection);
+        self.filters.keep_selection(selection.into_selection());
+        match attached {
             Ok(id) => {
                 // The thread may be in its long wait.
                 self.hub.sensor.wake();
                 self.set_attached(Some(id));
+                self.count_recorder();
                 tracing::info!("reader {} attached: {}", id.get(), self.peer);
                 Ok(id.get().to_le_bytes().to_vec())
             }
@@ -230,6 +287,7 @@ impl Session {
         place: Place,
         ring_bytes: usize,
         snap_length: SnapLength,
+        selection: &mut NewSelection,
     ) -> Result<ReaderId, Refused> {
         let ring = RingBuffer::new(ring_bytes).map_err(|error| (Refusal::NoMemory, error.to_string()))?;
         let (waker, given_up) = (Arc::clone(&self.waker), Arc::clone(&self.given_up));
@@ -248,16 +306,20 @@ impl Session {
                 return Err((why, error.to_string()));
             }
         };
-        if let Err(error) = self.filters.hand_over(&mut state.queue.engine, id) {
-            let left = state.queue.detach(id);
-            drop(state);
-            if let Some((_, Some(detached))) = left {
-                hone_queue::release(&*self.hub, detached);
-            }
-            return Err(refused(RefusedByQueue::Selection(error), Operation::SetSelection));
-        }
+        self.filters.hand_over(&mut state.queue, id);
+        // It is attached.
+        let _ = state.queue.exchange_selection(id, selection);
         state.queue.wake();
         Ok(id)
+    }
+
+    /// Notes whether the reader is that of the flight recorder.
+    fn count_recorder(&mut self) {
+        let process = self.peer.process();
+        if let Some(recent) = self.hub.recent.as_ref().filter(|recent| recent.is_recorder(process)) {
+            recent.attached();
+            self.is_recorder = true;
+        }
     }
 
     /// Detaches the reader, if there is one, and turns the filters off.
@@ -270,6 +332,11 @@ impl Session {
             self.hub.lock("a request").places.give_back(attached.place);
         }
         self.set_attached(None);
+        if std::mem::take(&mut self.is_recorder)
+            && let Some(recent) = &self.hub.recent
+        {
+            recent.detached();
+        }
         tracing::info!("reader {} detached: {}", id.get(), self.peer);
     }
 }
@@ -293,7 +360,10 @@ fn refused(why: RefusedByQueue, operation: Operation) -> Refused {
         RefusedByQueue::Filter(error) => (Refusal::NoMemory, error),
         RefusedByQueue::SelectionText(error) if error.is_out_of_memory() => (Refusal::NoMemory, error),
         RefusedByQueue::SelectionText(error) => (Refusal::Input, error),
-        RefusedByQueue::Selection(error @ SelectionError::TooMany) => (Refusal::TooMany, error),
+        RefusedByQueue::Selection(error @ (SelectionError::TooMany | SelectionError::TooLong { .. })) => {
+            (Refusal::TooMany, error)
+        }
+        RefusedByQueue::Selection(error @ SelectionError::Busy) => (Refusal::Busy, error),
         RefusedByQueue::Selection(error) => (Refusal::NoMemory, error),
         RefusedByQueue::OpenList(error @ OpenListError::TooMany { .. }) => (Refusal::Input, error),
         RefusedByQueue::OpenList(error) => (Refusal::NoMemory, error),

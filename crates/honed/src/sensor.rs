@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hone_engine::Nanos;
+use hone_engine::{Event, Nanos};
 use hone_linux::{Sensor, SensorConfig, SensorError};
 use hone_queue::pace::{BATCH, DROPS_EVERY, WAIT};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -69,6 +69,7 @@ fn begin(hub: &Hub) -> Result<Sensor, SensorError> {
         snap_length: None,
         ring_bytes: hub.sensor_bytes,
         mechanism: hub.wanted_mechanism,
+        hash_executables: hub.hash_executables,
     })?;
     let mechanism = sensor.mechanism();
     tracing::info!("the kernel tells who uses a socket by {}", mechanism.words());
@@ -119,16 +120,21 @@ fn collect(hub: &Hub, sensor: &mut Sensor) -> Result<(), SensorError> {
 fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), SensorError> {
     let mut state = None;
     let mut latest = 0;
+    let mut started = Vec::new();
     let taken = sensor.poll(Duration::ZERO, BATCH, &mut |event| {
         latest = latest.max(event.at());
+        if let Event::ProcessStarted(start) = &event {
+            started.push(start.process);
+        }
         let state = state.get_or_insert_with(|| hub.lock("sensor"));
         // The engine counts what it cannot record.
         let _ = state.queue.engine.handle(&event);
     });
-    if let Some(state) = &mut state
-        && wake
-    {
-        state.queue.wake();
+    if let Some(state) = &mut state {
+        started.into_iter().for_each(|process| state.queue.look_at_process(process));
+        if wake {
+            state.queue.wake();
+        }
     }
     Ok((taken?, latest))
 }

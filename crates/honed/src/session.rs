@@ -22,7 +22,8 @@ use crate::filters::Filters;
 use crate::hub::{Connected, Hub, Phase, VERSION};
 use crate::input::{Input, Received};
 use crate::peer::Peer;
-use crate::places::{CLOSING_TIME, IDLE_TIME, REQUEST_TIME};
+use crate::places::{CLOSING_TIME, IDLE_TIME, REQUEST_TIME, SAVE_STEP_TIME};
+use crate::recent::{Saving, Step};
 use crate::requests;
 use crate::waker::Waker;
 
@@ -80,6 +81,10 @@ pub(crate) struct Session {
     /// Its reader must not be kept any longer.
     pub(crate) given_up: Arc<AtomicBool>,
     pub(crate) filters: Filters,
+    /// The save that is being sent instead of a stream.
+    pub(crate) saving: Option<Saving>,
+    /// Whether the reader is that of the flight recorder.
+    pub(crate) is_recorder: bool,
     input: Input,
     answer: Outgoing,
     /// The blocks to send. The buffer exists while the reader is attached.
@@ -102,6 +107,8 @@ pub(crate) fn start(hub: Arc<Hub>, mut socket: UnixStream, peer: Peer) -> io::Re
         reader: None,
         given_up: Arc::default(),
         filters: Filters::default(),
+        saving: None,
+        is_recorder: false,
         input: Input::default(),
         answer: Outgoing::default(),
         stream: Outgoing::default(),
@@ -172,7 +179,8 @@ impl Session {
             if self.way != Way::Closing && self.answer.is_empty() && !self.receive()? {
                 return Ok(());
             }
-            if self.reader.is_none() && self.stream.is_empty() && !self.stream.bytes.is_empty() {
+            let is_streaming = self.reader.is_some() || self.saving.is_some();
+            if !is_streaming && self.stream.is_empty() && !self.stream.bytes.is_empty() {
                 self.give_up_buffer();
             }
             // True if there was nothing to send. Only then does the thread wait for the reader's signal.
@@ -197,6 +205,7 @@ impl Session {
             (Way::Closing, ..) => Some((self.active, CLOSING_TIME)),
             // The service itself receives nothing while an answer waits, so the client is not late.
             (_, Some((began, _)), _) if self.answer.is_empty() => Some((began, REQUEST_TIME)),
+            _ if self.saving.is_some() => Some((self.active, SAVE_STEP_TIME)),
             (_, _, None) => Some((self.active, IDLE_TIME)),
             _ => None,
         }
@@ -213,9 +222,13 @@ impl Session {
         }
         let (sequence, text) = match self.input.began() {
             Some((_, sequence)) => (sequence, format!("the request has not come whole in {REQUEST_TIME:?}")),
+            None if self.saving.is_some() => {
+                (0, format!("nothing of what is saved was taken for {SAVE_STEP_TIME:?}; save it again"))
+            }
             None => (0, format!("nothing was asked for {IDLE_TIME:?}; connect again")),
         };
         tracing::info!("closing the connection of {}: {text}", self.peer);
+        self.saving = None;
         self.answer.set(refusal(Refusal::Timeout, sequence, &text));
         self.close();
         Ok(())
@@ -262,6 +275,10 @@ impl Session {
 
     /// Copies waiting blocks of the reader into the buffer. Returns whether there were any.
     fn fill(&mut self) -> bool {
+        if self.saving.is_some() {
+            self.fill_saved();
+            return true;
+        }
         let Some(reader) = self.reader else { return false };
         let (head, blocks) = self.stream.bytes.split_at_mut(HEADER_BYTES);
         let mut state = self.hub.lock("a reader");
@@ -291,12 +308,35 @@ impl Session {
         true
     }
 
+    /// Reads the next part of a save into the buffer.
+    fn fill_saved(&mut self) {
+        let Some(saving) = &mut self.saving else { return };
+        let (head, blocks) = self.stream.bytes.split_at_mut(HEADER_BYTES);
+        let (kind, length, is_last) = match saving.step(blocks) {
+            Ok(Step::Bytes(count)) => (Kind::Blocks, count, false),
+            Ok(Step::End(is_last)) => (Kind::SectionEnd, 0, is_last),
+            Err(error) => {
+                tracing::warn!("a save of {} ends early: {error}", self.peer);
+                self.saving = None;
+                return self.end_stream(&error);
+            }
+        };
+        head.copy_from_slice(&Header::new(kind, 0, 0, length).encode());
+        (self.stream.sent, self.stream.end) = (0, HEADER_BYTES + length);
+        self.active = Instant::now();
+        if is_last {
+            tracing::info!("{} has saved what is kept", self.peer);
+            self.saving = None;
+        }
+    }
+
     /// The service stops: ends the section here, and the stream with it.
     fn begin_end(&mut self) {
         let Some(reader) = self.reader else {
             return self.end_stream(&self.hub.reason());
         };
         let mut state = self.hub.lock("a reader");
+        state.queue.count_left_out();
         let marked = state.queue.engine.mark_restart(reader, hone_linux::now());
         state.queue.wake();
         drop(state);
@@ -344,9 +384,20 @@ impl Session {
     pub(crate) fn set_attached(&mut self, reader: Option<ReaderId>) {
         self.reader = reader;
         if reader.is_some() {
-            self.stream = Outgoing { bytes: vec![0; HEADER_BYTES + MAX_BLOCKS_BYTES], sent: 0, end: 0 };
-            self.hub.buffer_bytes.fetch_add(self.stream.bytes.len() as u64, Relaxed);
+            self.make_buffer();
         }
+    }
+
+    /// Sends a save from now on.
+    pub(crate) fn set_saving(&mut self, saving: Saving) {
+        self.saving = Some(saving);
+        self.make_buffer();
+    }
+
+    fn make_buffer(&mut self) {
+        self.give_up_buffer();
+        self.stream = Outgoing { bytes: vec![0; HEADER_BYTES + MAX_BLOCKS_BYTES], sent: 0, end: 0 };
+        self.hub.buffer_bytes.fetch_add(self.stream.bytes.len() as u64, Relaxed);
     }
 
     fn give_up_buffer(&mut self) {

@@ -105,7 +105,7 @@ def main():
     assert struct.unpack("<I", client.request(GET_SNAP)) == (snap_length,)
     statistics = client.request(STATISTICS)
     at = lambda offset: struct.unpack_from("<Q", statistics, offset)[0]
-    assert struct.unpack_from("<HH", statistics) == (2, 736) and len(statistics) >= 736
+    assert struct.unpack_from("<HH", statistics) == (2, 744) and len(statistics) >= 744
     assert at(40) >= 1 and at(552) == number and at(104) > 0
     for kind in range(3):
         offered, sent, dropped, queued = (at(base + 8 * kind) for base in (608, 632, 656, 704))

@@ -20,6 +20,15 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
+/// Bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// `number` and what it counts, in singular or plural.
 #[must_use]
 pub fn counted(number: u64, what: &str) -> String {
@@ -137,24 +146,47 @@ pub(crate) fn prints(char: char) -> bool {
 /// Appends bytes of somebody else's choice as one word that differs from any other: no blank in it, nothing that
 /// does not print or would change how its neighbours print. `\\`, `\x1b` and `\u{202e}` stand for what was there.
 pub fn escape(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            match char {
-                '\\' => out.push_str("\\\\"),
-                '!'..='~' => out.push(char),
-                '\0'..=' ' | '\x7f' => {
-                    let _ = write!(out, "\\x{:02x}", u32::from(char));
-                }
-                _ if prints(char) => out.push(char),
-                _ => {
-                    let _ = write!(out, "{}", char.escape_unicode());
-                }
-            }
+    for piece in pieces(bytes) {
+        escape_piece(piece, out);
+    }
+}
+
+/// The same in at most `most` characters: a longer word is cut between two characters or escapes, and ends with `..`.
+#[must_use]
+pub fn escaped(bytes: &[u8], most: usize) -> String {
+    let mut out = String::new();
+    let (mut length, mut fits) = (0, 0);
+    for piece in pieces(bytes) {
+        let before = out.len();
+        escape_piece(piece, &mut out);
+        length += out[before..].chars().count();
+        if length > most {
+            out.truncate(fits);
+            out.push_str("..");
+            break;
         }
-        for byte in chunk.invalid() {
-            let _ = write!(out, "\\x{byte:02x}");
+        if length + 2 <= most {
+            fits = out.len();
         }
     }
+    out
+}
+
+/// The characters of a text, and the bytes that are none.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = Result<char, u8>> {
+    bytes
+        .utf8_chunks()
+        .flat_map(|chunk| chunk.valid().chars().map(Ok).chain(chunk.invalid().iter().copied().map(Err)))
+}
+
+fn escape_piece(piece: Result<char, u8>, out: &mut String) {
+    let _ = match piece {
+        Ok('\\') => out.write_str("\\\\"),
+        Ok(char @ ('\0'..=' ' | '\x7f')) => write!(out, "\\x{:02x}", u32::from(char)),
+        Ok(char) if prints(char) => out.write_char(char),
+        Ok(char) => write!(out, "{}", char.escape_unicode()),
+        Err(byte) => write!(out, "\\x{byte:02x}"),
+    };
 }
 
 /// From `start` on, escapes the characters that the text form also escapes, so that no name can control a terminal.
@@ -262,6 +294,17 @@ mod tests {
             escaped("a\u{202e}b\u{a0}c\u{85}\u{2028}".as_bytes()),
             "a\\u{202e}b\\u{a0}c\\u{85}\\u{2028}"
         );
+    }
+
+    #[test]
+    fn words_are_cut_between_escapes() {
+        assert_eq!(escaped(b"abcdefgh", 8), "abcdefgh");
+        assert_eq!(escaped(b"abcdefghij", 8), "abcdef..");
+        assert_eq!(escaped(b"a\\x41", 8), "a\\\\x41");
+        assert_eq!(escaped(b"caf\xe9\n", 11), "caf\\xe9\\x0a");
+        assert_eq!(escaped(b"caf\xe9\n", 10), "caf\\xe9..");
+        assert_eq!(escaped(b"caf\xe9\n", 8), "caf..");
+        assert_eq!(escaped("ab\u{202e}c".as_bytes(), 9), "ab..");
     }
 
     #[test]

@@ -21,6 +21,14 @@ fn is_sid(user: &str) -> bool {
     user.starts_with(SID) && user.len() <= MAX_SID
 }
 
+/// The identifier of a user who is the same on every computer, or who is given by the identifier.
+#[cfg(windows)]
+pub(crate) fn well_known_identifier(user: &str) -> Option<String> {
+    let is_so_called = |(_, name): &&(&str, &str)| name.eq_ignore_ascii_case(user);
+    let known = WELL_KNOWN.iter().find(is_so_called).map(|(known, _)| *known);
+    known.or_else(|| is_sid(user).then_some(user)).map(str::to_owned)
+}
+
 /// The name of a user. On Windows this may ask other computers, and wait.
 pub(crate) fn name(sid: &str) -> Option<String> {
     if is_sid(sid) { well_known(sid).or_else(|| accounts::name(sid)) } else { None }

@@ -100,6 +100,26 @@ fn combinations_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn names_select_only_in_what_was_recorded() {
+    for arguments in [
+        &["read", "-w", "x", "--domain", "a.example"][..],
+        &["run", "--not-domain", "a.example", "--", "true"],
+        &["top", "--domain", "a.example"],
+        &["read", "-w", "x", "--last", "1m", "--save-when", "--domain a.example"],
+    ] {
+        let message = refused(arguments, 2);
+        assert!(message.contains("honeutil show --domain NAME -w OUT FILE"), "{arguments:?}: {message}");
+    }
+    for (value, message) in [
+        ("*.a.example", "names below it match, too"),
+        ("https://a.example/", "without a scheme, port or path"),
+        ("b\u{fc}cher.example", "xn--"),
+    ] {
+        assert!(refused(&["show", "--domain", value, "x"], 2).contains(message), "{value}");
+    }
+}
+
+#[test]
 fn help_and_version_are_for_standard_output() {
     for (arguments, expected) in [
         (&["--help"][..], "read"),
@@ -249,7 +269,7 @@ fn entries(directory: &Path) -> usize {
 }
 
 #[test]
-fn users_and_groups_that_this_host_does_not_have_are_refused_where_it_is_recorded() {
+fn users_and_groups_are_compared_with_those_of_the_host_where_it_is_recorded() {
     for command in ["read", "top"] {
         for (option, what) in [("--user", "user"), ("--not-user", "user"), ("--group", "group")] {
             let message = refused(&[command, option, "no-such-account"], 2);
@@ -260,7 +280,18 @@ fn users_and_groups_that_this_host_does_not_have_are_refused_where_it_is_recorde
             );
         }
     }
+    for command in ["read", "top"] {
+        let message = refused(&[command, "--user", "root", "--user", "1", "--not-user", "0"], 2);
+        let words = "--user \"root\" can match nothing, because --not-user \"0\" leaves it out";
+        assert!(message.contains(words) && !message.contains("Usage:"), "{message}");
+        let message = refused(&[command, "--group", "0", "--not-group", "root"], 2);
+        assert!(message.contains("both are the group with number 0"), "{message}");
+    }
+    let message = refused(&["read", "--user", "4294967296"], 2);
+    assert!(message.contains("as a number, it is too large: 4294967295 is the largest"), "{message}");
     // A recording may be from elsewhere; and a process of a program that nobody has may yet start.
+    let output = run(&["show", "--user", "root", "--not-user", "0"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     let output = run(&["show", "--user", "no-such-account", "--name", "no-such-program"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let message =

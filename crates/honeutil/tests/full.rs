@@ -69,7 +69,7 @@ fn a_disk_that_fills_while_compressing_leaves_the_plain_file() {
     let path = disk.path().join("a.pcapng");
     let mut control = Control::new();
     let mut output = Output::open(Target::File(path.clone()), "box", NOON, &mut control).unwrap();
-    output.keep(Keep { max_files: None, compress: true }).unwrap();
+    output.keep(Keep { max_files: None, compress: true, newest: None }).unwrap();
     let stream = incompressible(1_500_000);
     output.write(&stream, &mut control).unwrap();
     output.finish(&mut control).unwrap();

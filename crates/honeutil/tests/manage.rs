@@ -91,7 +91,10 @@ fn what_is_installed_is_uninstalled() {
     fs::write(root.path("usr/local/bin/other"), "").expect("the directory is ours");
     // A Wireshark.
     let extcap = "usr/lib/x86_64-linux-gnu/wireshark/extcap";
-    fs::create_dir_all(root.path(extcap)).expect("the directory is ours");
+    let plugins = "usr/lib/x86_64-linux-gnu/wireshark/plugins";
+    for directory in [extcap, plugins, "usr/share/wireshark"] {
+        fs::create_dir_all(root.path(directory)).expect("the directory is ours");
+    }
     let before = root.tree();
 
     let (stdout, stderr) = root.install(&[], 0);
@@ -114,6 +117,9 @@ fn what_is_installed_is_uninstalled() {
     assert_eq!(mode("usr/local/bin/honed"), 0o755);
     assert_eq!(mode("etc/hone/hone.toml"), 0o644);
     assert_eq!(mode(&format!("{extcap}/hone")), 0o755);
+    assert_eq!(mode(&format!("{plugins}/hone.lua")), 0o644);
+    assert_eq!(mode(&format!("{plugins}/hone-index.lua")), 0o644);
+    assert_eq!(mode("usr/share/wireshark/profiles/Hone/preferences"), 0o644);
     let unit = fs::read_to_string(root.path("etc/systemd/system/honed.service")).expect("it is there");
     assert!(unit.contains("\nExecStart=/usr/local/bin/honed\n"), "{unit}");
 
@@ -139,6 +145,28 @@ fn installing_again_changes_nothing_and_mends_what_is_missing() {
     assert_eq!(fs::read(root.path("usr/local/bin/honed")).expect("it is there"), b"second");
     root.uninstall(&[]);
     assert_eq!(root.tree(), Vec::<PathBuf>::new());
+}
+
+/// The first releases had a script there that did everything itself.
+#[test]
+fn what_wireshark_starts_is_replaced_by_an_upgrade_and_calls_honeutil() {
+    let root = Root::new();
+    let directory = root.path("usr/lib64/wireshark/extcap");
+    fs::create_dir_all(&directory).expect("the directory is ours");
+    root.install(&[], 0);
+    let file = directory.join("hone");
+    fs::write(&file, "#!/bin/sh\necho 'extcap {version=1.0}'\n").expect("it is there");
+    root.install(&[], 0);
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o7777, 0o755);
+    let output = Command::new(&file)
+        .arg("--extcap-interfaces")
+        .env("PATH", format!("/usr/bin:/bin:{}", root.path("usr/local/bin").display()))
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("interface {value=hone}{display=Hone: packets with their processes"), "{output:?}");
+    root.uninstall(&[]);
+    assert!(!file.exists() && directory.exists());
 }
 
 #[test]

@@ -234,10 +234,10 @@ Dropped     nothing
 Attributed  100 % of the packets that have a process, to 2 processes
             without a process: 1 of the kernel itself
 
-PROCESS              PID  USER        BYTES IN  BYTES OUT  PACKETS IN  PACKETS OUT  MOSTLY WITH
-evil\\u{1b}[2J\\nname    7  al\\u{7}ice   2.0 KiB     1000 B           1            1  192.0.2.1:443 udp
-init                   1  root           100 B        0 B           1            0  192.0.2.1:443 udp
-(no process)                               0 B       50 B           0            1  192.0.2.1:443 udp
+PROCESS              PID  USER       BYTES IN  BYTES OUT  PACKETS IN  PACKETS OUT  MOSTLY WITH
+evil\\x1b[2J\\x0aname    7  al\\x07ice   2.0 KiB     1000 B           1            1  192.0.2.1:443 udp
+init                   1  root          100 B        0 B           1            0  192.0.2.1:443 udp
+(no process)                              0 B       50 B           0            1  192.0.2.1:443 udp
 "
     );
 }

@@ -162,7 +162,7 @@ fn only_the_newest_files_of_this_recording_are_kept() {
         for name in ["a_2.pcapng", "other.pcapng", "a_1.txt"] {
             fs::write(directory.path().join(name), "precious").unwrap();
         }
-        let keep = Keep { max_files: NonZeroU32::new(3), compress };
+        let keep = Keep { max_files: NonZeroU32::new(3), compress, newest: None };
         let ((outcome, tally, result), output) =
             record(traffic(20_000), Target::File(path.clone()), by_size(MIB), keep);
         result.unwrap();
@@ -182,6 +182,11 @@ fn only_the_newest_files_of_this_recording_are_kept() {
         let text = summary::render(&outcome, &tally);
         assert!(text.contains("older ones were removed"), "{text}");
         assert!(report.kept.iter().all(|path| text.contains(path.to_str().unwrap())), "{text}");
+        // For programs: all files that were written, as the bytes are of all of them.
+        let paths = &outcome.paths;
+        assert_eq!((paths.count, paths.gone), (report.removed + 3, report.removed));
+        let [first, last] = [&report.kept[0], &report.kept[2]].map(|path| path.to_str());
+        assert_eq!((paths.first.as_deref(), paths.last.as_deref()), (first, last));
     }
 }
 
@@ -193,7 +198,7 @@ fn no_name_is_used_twice() {
     for number in 1..=4 {
         fs::write(directory.path().join(format!("box_20260730_120000_{number}.pcapng")), "precious").unwrap();
     }
-    let keep = Keep { max_files: NonZeroU32::new(1), compress: false };
+    let keep = Keep { max_files: NonZeroU32::new(1), compress: false, newest: None };
     let target = Target::Directory(directory.path().to_owned());
     let ((_, _, result), output) = record(traffic(20_000), target, by_size(MIB), keep);
     result.unwrap();
@@ -225,7 +230,7 @@ fn what_killed_recorders_left_is_removed_and_nothing_else() {
         let target = target
             .map_or_else(|| Target::Directory(directory.path().to_owned()), |name| Target::File(path(name)));
         let mut output = Output::open(target, "box", NOON, &mut Control::new()).unwrap();
-        output.keep(Keep { max_files: None, compress: true }).unwrap();
+        output.keep(Keep { max_files: None, compress: true, newest: None }).unwrap();
         output.finish(&mut Control::new()).unwrap();
         let mut left: Vec<_> = fs::read_dir(&directory)
             .unwrap()
@@ -251,7 +256,7 @@ fn a_clock_set_back_loses_no_packet_and_removes_no_new_file() {
     }
     steps.push(Step::Stop);
     let options = Options { rotation: Rotation { size: None, time: Some(HOUR) }, ..Options::default() };
-    let keep = Keep { max_files: NonZeroU32::new(2), compress: false };
+    let keep = Keep { max_files: NonZeroU32::new(2), compress: false, newest: None };
     let target = Target::Directory(directory.path().to_owned());
     let ((_, tally, result), _) = record(Script::new(steps), target, options, keep);
     result.unwrap();
@@ -268,7 +273,7 @@ fn an_overwritten_file_is_not_ours_to_remove() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pcapng");
     fs::write(&path, "old").unwrap();
-    let keep = Keep { max_files: NonZeroU32::new(1), compress: false };
+    let keep = Keep { max_files: NonZeroU32::new(1), compress: false, newest: None };
     let (_, output) = record(traffic(20_000), Target::File(path.clone()), by_size(MIB), keep);
     assert!(output.report().unwrap().kept.contains(&path));
     assert_eq!(contents_of(&path).sections, 1);
@@ -281,7 +286,7 @@ fn a_file_that_took_a_removed_ones_name_is_left_alone() {
     let path = directory.path().join("a.pcapng");
     let mut control = Control::new();
     let mut output = Output::open(Target::File(path.clone()), "box", NOON, &mut control).unwrap();
-    output.keep(Keep { max_files: NonZeroU32::new(1), compress: true }).unwrap();
+    output.keep(Keep { max_files: NonZeroU32::new(1), compress: true, newest: None }).unwrap();
     output.write(&section(), &mut control).unwrap();
     fs::rename(&path, directory.path().join("mine")).unwrap();
     fs::write(&path, "somebody else's").unwrap();
@@ -303,7 +308,7 @@ fn compressed_files_hold_what_the_plain_ones_held() {
     let plain = tempfile::tempdir().unwrap();
     let compressed = tempfile::tempdir().unwrap();
     for (directory, compress) in [(&plain, false), (&compressed, true)] {
-        let keep = Keep { max_files: None, compress };
+        let keep = Keep { max_files: None, compress, newest: None };
         let target = Target::Directory(directory.path().to_owned());
         let ((outcome, tally, result), output) = record(traffic(10_000), target, by_size(2 * MIB), keep);
         result.unwrap();
@@ -328,7 +333,7 @@ fn a_recording_with_nothing_in_it_leaves_no_file() {
     let mut control = Control::new();
     let target = Target::Directory(directory.path().to_owned());
     let mut output = Output::open(target, "box", NOON, &mut control).unwrap();
-    output.keep(Keep { max_files: None, compress: true }).unwrap();
+    output.keep(Keep { max_files: None, compress: true, newest: None }).unwrap();
     output.finish(&mut control).unwrap();
     assert_eq!(output.report().unwrap().kept, Vec::<PathBuf>::new());
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
@@ -345,7 +350,7 @@ fn a_pipe_has_no_files_to_keep() {
         move || fs::read(path).unwrap()
     });
     let mut output = Output::open(Target::File(path), "box", NOON, &mut Control::new()).unwrap();
-    let error = output.keep(Keep { max_files: None, compress: true }).unwrap_err();
+    let error = output.keep(Keep { max_files: None, compress: true, newest: None }).unwrap_err();
     assert!(matches!(error, OutputError::NotAFile { .. }));
     drop(output);
     reader.join().unwrap();

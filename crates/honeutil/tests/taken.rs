@@ -69,7 +69,7 @@ fn a_recording_to_a_deleted_file_fails_and_the_summary_does_not_name_it_as_writt
 
 #[test]
 fn a_replaced_file_is_as_lost_as_a_deleted_one_and_the_other_stays() {
-    for keep in [Keep::default(), Keep { max_files: NonZeroU32::new(1), compress: true }] {
+    for keep in [Keep::default(), Keep { max_files: NonZeroU32::new(1), compress: true, newest: None }] {
         let (directory, path) = place();
         let mut output = begun(Target::File(path.clone()), keep);
         let other = directory.path().join("other");
@@ -84,7 +84,7 @@ fn a_replaced_file_is_as_lost_as_a_deleted_one_and_the_other_stays() {
 /// As logrotate does it: what was recorded is whole, elsewhere.
 #[test]
 fn a_moved_file_is_found_again() {
-    for keep in [Keep::default(), Keep { max_files: NonZeroU32::new(2), compress: true }] {
+    for keep in [Keep::default(), Keep { max_files: NonZeroU32::new(2), compress: true, newest: None }] {
         let (directory, path) = place();
         let mut output = begun(Target::File(path.clone()), keep);
         let moved = directory.path().join("moved.pcapng");
@@ -134,8 +134,10 @@ fn of_many_files_that_are_gone_a_few_are_named() {
 #[test]
 fn a_file_that_was_whole_when_it_was_taken_is_no_failure() {
     let (_directory, path) = place();
-    let mut output =
-        begun(Target::File(path.clone()), Keep { max_files: NonZeroU32::new(3), compress: false });
+    let mut output = begun(
+        Target::File(path.clone()),
+        Keep { max_files: NonZeroU32::new(3), compress: false, newest: None },
+    );
     for _ in 0..5 {
         output.rotate(NOON, &mut Control::new()).unwrap();
         output.write(&section(), &mut Control::new()).unwrap();

@@ -1,8 +1,8 @@
 //! Fuzz target: events and readers' calls to `hone-engine`, in any order.
 
 use hone_engine::{
-    AttachError, Config, Corrected, Detached, Direction, Engine, Event, Family, Filter, Method, NoOwner,
-    OpenConnection, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions,
+    AttachError, Config, Corrected, Detached, Direction, Engine, Event, Family, Filter, Method, NoHash,
+    NoOwner, OpenConnection, Owner, Packet, PerKind, ProcessKey, ProcessStart, Read, ReaderId, ReaderOptions,
     ReaderStatistics, SnapLength, StartKind, Used, Wait,
 };
 use hone_pcapng::Block;
@@ -79,7 +79,7 @@ impl Harness {
         let step = input.below(8);
         self.now += u64::from(if step == 6 { input.u8() } else { step });
         let at = self.now;
-        match input.below(18) {
+        match input.below(19) {
             0 => self.start(input),
             1 => {
                 let process = process(input);
@@ -105,6 +105,11 @@ impl Harness {
                 self.event(input, &Event::ConnectionUsed { connection, process, used, at });
             }
             16 => self.correct(input),
+            17 => {
+                let process = process(input);
+                let hash = if input.flag() { Ok([input.u8(); 32]) } else { Err(NoHash::Changed) };
+                self.event(input, &Event::ProcessHashed { process, hash, at });
+            }
             7 => self.attach(input),
             8 => {
                 if let Some(index) = self.pick(input) {

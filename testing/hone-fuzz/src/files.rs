@@ -99,7 +99,8 @@ pub fn selection_text(input: &[u8]) {
             let mut again = Vec::new();
             selection.to_text(&mut again).expect("there is memory");
             let _ = selection.packet_matches(&view(packet));
-            let process = ProcessView { pid: 8, path: packet, user_name: packet, ..ProcessView::default() };
+            let process =
+                ProcessView { pid: Some(8), path: packet, user_name: packet, ..ProcessView::default() };
             let mark = selection.mark(&process, Mark::default());
             assert_eq!(Mark::of_bits(mark.bits()), mark);
             let _ = (selection.admits(Some(mark)), selection.check().map_err(|error| error.to_string()));
@@ -113,6 +114,13 @@ pub fn selection_text(input: &[u8]) {
 pub fn option_values(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let _ = honeutil::cli::parse::values(&text);
+    // Not the rule that opens a file.
+    if !text.trim().starts_with("destination in") {
+        let _ = text.parse::<honeutil::recent::rules::Rule>().map_err(|error| error.to_string());
+    }
+    if let Err(error) = honeutil::recent::rules::Destinations::parse(&text, "list") {
+        assert!(error.to_string().starts_with("list"), "{error}");
+    }
     if let Ok(levels) = text.parse::<hone_client::LogLevels>() {
         assert_eq!(levels.to_string().parse(), Ok(levels));
     }

@@ -15,6 +15,7 @@ mod files;
 mod frames;
 mod input;
 mod kernel;
+mod names;
 mod packet;
 mod pcapng;
 
@@ -28,6 +29,7 @@ pub use files::{
 };
 pub use frames::{client_frames, server_frames, server_session};
 pub use kernel::kernel_records;
+pub use names::packet_names;
 pub use packet::packet_checksums;
 pub use pcapng::pcapng_reader;
 
@@ -35,11 +37,12 @@ pub use pcapng::pcapng_reader;
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// All targets. Their names are those in `testing/fuzz/fuzz_targets`.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("pcapng_reader", pcapng_reader, seeds::pcapng_reader),
     ("api_request", api_request, seeds::api_request),
     ("engine_events", engine_events, seeds::engine_events),
     ("packet_checksums", packet_checksums, seeds::packet_checksums),
+    ("packet_names", packet_names, seeds::packet_names),
     ("show_stream", show_stream, seeds::show_stream),
     ("cut_stream", cut_stream, seeds::show_stream),
     ("show_compressed", show_compressed, seeds::show_compressed),

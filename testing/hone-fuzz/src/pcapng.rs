@@ -1,6 +1,7 @@
 //! Fuzz target: streams for `hone-pcapng`.
 
-use hone_pcapng::{EmitError, ReadError, Reader};
+use hone_pcapng::foreign::{self, AppleProcess, WiresharkProcess};
+use hone_pcapng::{Block, ByteOrder, EmitError, ReadError, Reader};
 
 /// Longest block that is read, so that an input cannot make the reader use much memory.
 const LIMIT: u32 = 1 << 20;
@@ -52,6 +53,7 @@ fn emit_again(stream: &[u8]) {
     // Reads the blocks that are emitted again.
     let mut second = Reader::new();
     while let Ok(Some(item)) = reader.next_block() {
+        read_foreign(&item.block, item.order);
         let mut bytes = vec![];
         match item.block.emit(item.order, &mut bytes) {
             Ok(()) => {}
@@ -65,4 +67,21 @@ fn emit_again(stream: &[u8]) {
         assert_eq!(again.raw, bytes);
     }
     assert_eq!(second.finish(), Ok(()));
+}
+
+/// Reads what other tools may have written: no block makes it panic.
+fn read_foreign(block: &Block<'_>, order: ByteOrder) {
+    match block {
+        Block::Unknown { body, .. } => {
+            drop(WiresharkProcess::parse(body, order));
+            drop(AppleProcess::parse(body, order));
+        }
+        Block::Packet(packet) => {
+            let named = foreign::process_threads(packet, order).count();
+            assert!(named <= packet.other.len());
+            let _ = foreign::apple_process(packet, order);
+            let _ = foreign::apple_effective_process(packet, order);
+        }
+        _ => {}
+    }
 }

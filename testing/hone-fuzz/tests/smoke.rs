@@ -36,6 +36,7 @@ targets! {
     api_request: 20_000,
     engine_events: 10_000,
     packet_checksums: 20_000,
+    packet_names: 10_000,
     show_stream: 2_000,
     cut_stream: 2_000,
     show_compressed: 2_000,

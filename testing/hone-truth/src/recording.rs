@@ -166,6 +166,9 @@ impl Recording {
             }
             return;
         }
+        if event.kind == ProcessEventKind::Hashed {
+            return;
+        }
         let text = event.arguments.as_deref().map(|bytes| String::from_utf8_lossy(bytes).replace('\0', " "));
         let known = self.processes.get(&event.process).filter(|process| !process.ended);
         // A process that executes another program, or that is reported again, started earlier.

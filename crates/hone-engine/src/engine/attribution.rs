@@ -15,10 +15,19 @@ enum Verdict {
 impl Engine {
     pub(super) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
         self.queues.counts.packet_bytes += u64::from(packet.original_length());
+        let packet = &self.without_forgotten_connection(packet);
         match self.correlate(packet) {
             Verdict::Queue(attribution) => self.queues.queue(packet, attribution, Role::Plain, &self.tables),
             Verdict::Hold(connection, awaited) => self.policy().hold(packet, connection, awaited),
         }
+    }
+
+    /// The packet as it is queued. What the kernel sends or takes for a connection that has ended does not open it again
+    /// if it is no longer known.
+    fn without_forgotten_connection<'a>(&self, packet: &Packet<'a>) -> Packet<'a> {
+        let is_late = packet.owner == Owner::None(NoOwner::TimeWait);
+        let is_known = |connection: &ConnectionId| self.tables.connection(*connection).is_some();
+        Packet { connection: packet.connection.filter(|id| !is_late || is_known(id)), ..*packet }
     }
 
     /// Finds the packet's process, or the reason why it has none, or decides that the packet is held.

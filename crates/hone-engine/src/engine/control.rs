@@ -3,17 +3,15 @@
 //! under the embedder's one lock.
 //!
 //! The time of a call depends on its own arguments, not on the size of the tables or on how slow another reader is; only
-//! setting a selection with words about processes looks at each process. To
-//! attach a reader copies no snapshot: the snapshot's blocks are looked up as they are read (`tables::timeline`).
-
-use alloc::vec::Vec;
+//! some steps of setting a selection look at each process, without comparing it
+//! ([`new_selection`](crate::engine::new_selection)). To attach a reader copies no snapshot: the snapshot's blocks are looked up as they are read (`tables::timeline`).
 
 use hone_select::Selection;
 
 use crate::{
     AttachError, Detached, Engine, Filter, FilterError, Nanos, OpenConnection, OpenList, OpenListError,
-    PreparedFilter, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBuffer,
-    RingBytesError, SelectionError, SnapLength, UnknownReader, readers::reader::Reader, tables::table,
+    PreparedFilter, ProcessKey, Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError,
+    RingBuffer, RingBytesError, SnapLength, UnknownReader, readers::reader::Reader, tables::table,
 };
 
 impl Engine {
@@ -170,30 +168,28 @@ impl Engine {
         Ok(())
     }
 
-    /// Replaces the reader's selection, which names the packets that it wants; `None`: all. Applies to packets queued from
-    /// now on, together with the filters. Process and connection events are queued whatever is selected. Afterwards
-    /// `selection` is the former one, which the caller can free without the lock. Takes time in proportion to the
-    /// number of processes, if the selection has words about processes.
-    ///
-    /// A packet counts by the process that is known when the packet is queued: not by a correction that follows.
-    ///
-    /// # Errors
-    /// The reader is not attached, too many readers select by processes, or there is no memory. Then nothing has
-    /// changed.
-    pub fn exchange_selection(
-        &mut self,
-        reader: ReaderId,
-        selection: &mut Option<Selection>,
-    ) -> Result<(), SelectionError> {
-        let order = match selection {
-            Some(selection) if selection.has_process_words() => self.tables.order_of_starts()?,
-            _ => Vec::new(),
-        };
-        self.queues.exchange_selection(reader, selection)?;
-        if let Some(selecting) = self.queues.reader(reader).and_then(|reader| reader.filters.selecting()) {
-            self.tables.mark_processes(&order, selecting, &self.queues.store);
-        }
-        Ok(())
+    /// How many processes are known: those that run, and those that have ended but are remembered for a while.
+    #[must_use]
+    pub fn known_processes(&self) -> usize {
+        self.tables.known_processes()
+    }
+
+    /// The selection of each reader that is attached; `None`: it wants all packets.
+    pub fn selections(&self) -> impl Iterator<Item = Option<&Selection>> {
+        self.queues.selections()
+    }
+
+    /// Whether any reader may want packets of this process, as far as the words about processes say. One that is not known
+    /// may be wanted.
+    #[must_use]
+    pub fn may_want(&self, process: ProcessKey) -> bool {
+        let Some(known) = self.tables.same_process(process) else { return true };
+        self.queues.may_want(known.identity.marks)
+    }
+
+    /// Calls `look` for each running process.
+    pub fn for_each_process(&self, mut look: impl FnMut(ProcessKey)) {
+        self.tables.for_each_running(&mut look);
     }
 
     /// Sets the reader's snap length: most bytes of each packet's data. Applies to packets queued from now on.

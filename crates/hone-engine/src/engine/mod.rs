@@ -4,6 +4,7 @@
 
 mod attribution;
 mod control;
+pub(crate) mod new_selection;
 
 use core::fmt;
 
@@ -69,6 +70,9 @@ impl Engine {
                 self.queues.counts.process_ends += 1;
                 (Kind::Process, self.tables.process_ended(process, at, &mut self.queues))
             }
+            Event::ProcessHashed { process, hash, at } => {
+                (Kind::Process, self.tables.process_hashed(process, hash, at, &mut self.queues))
+            }
             Event::ConnectionOpened { connection, owner, at } => {
                 self.queues.counts.received.connections += 1;
                 self.queues.counts.connection_opens += 1;
@@ -133,6 +137,13 @@ impl Engine {
     /// Sets how many events the platform has lost so far: running totals, not differences.
     pub const fn report_source_drops(&mut self, totals: SourceDrops) {
         self.queues.counts.dropped_by_source = totals;
+    }
+
+    /// Sets how many packets the platform has left out so far, because no reader's selection wants them: a running total.
+    /// They count as received and filtered for each reader that is attached now. So report it before a reader attaches or
+    /// detaches.
+    pub fn report_filtered_by_source(&mut self, total: u64) {
+        self.queues.report_filtered_by_source(total);
     }
 
     /// Expires held packets and ended entries that have waited long enough at `now`. Call it while there are no events.

@@ -8,8 +8,8 @@
 use alloc::vec::Vec;
 
 use hone_pcapng::{
-    Block, ConnectionEvent, ConnectionEventKind, Correction as Told, Packet as Recorded, packet::direction,
-    view::BlockView,
+    Block, ConnectionEvent, ConnectionEventKind, Correction as Told, Packet as Recorded, ProcessThread,
+    packet::direction, view::BlockView,
 };
 
 use crate::{
@@ -112,6 +112,7 @@ impl Renewed {
             return Ok(if renewed == queued { Found::Right(span) } else { Found::Wrong(span, renewed) });
         }
         packet.process = correction.attribution.ok().map(|(process, _)| process.pid);
+        packet.process_thread = ProcessThread::of_process(packet.process);
         packet.how = Some(correction.attribution.map(|(_, method)| method));
         let (at, process) = (packet.timestamp, packet.process);
         let renewed = encode(&Block::Packet(packet))?;

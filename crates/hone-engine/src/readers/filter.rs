@@ -4,8 +4,6 @@
 use alloc::vec::Vec;
 use core::mem::swap;
 
-use hone_select::Selection;
-
 use crate::{
     ConnectionId, FilterError, fallible,
     readers::selection::{Inspected, Selecting},
@@ -158,11 +156,11 @@ impl Filters {
         self.selecting.as_ref()
     }
 
-    /// Replaces the selection. Afterwards `selection` is the former one. `place`: see [`Selecting::place`].
-    pub(crate) fn exchange_selection(&mut self, selection: &mut Option<Selection>, place: Option<usize>) {
-        let new = selection.take().map(|selection| Selecting { selection, place });
-        *selection = core::mem::replace(&mut self.selecting, new).map(|former| former.selection);
+    /// Replaces the selection. Returns the former one.
+    pub(crate) fn exchange_selection(&mut self, new: Option<Selecting>) -> Option<Selecting> {
+        let former = core::mem::replace(&mut self.selecting, new);
         self.is_selected = true;
+        former
     }
 
     /// Asks the selection about the packet that is being queued. [`pass`](Self::pass) uses the answer.

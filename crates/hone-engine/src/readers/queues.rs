@@ -5,7 +5,7 @@
 use alloc::{borrow::Cow, vec::Vec};
 
 use hone_pcapng::{
-    self as pcapng,
+    self as pcapng, ProcessThread,
     packet::{DIRECTION, direction_flags},
 };
 use hone_select::Selection;
@@ -22,7 +22,7 @@ use crate::{
         filter::Subject,
         reader::Reader,
         section::{self, Section},
-        selection::{Inspected, MAX_PROCESS_SELECTIONS, Marks},
+        selection::{Inspected, Marks, PLACES, Selecting, beside},
         signal::Signals,
     },
     statistics::Kind,
@@ -34,7 +34,9 @@ pub(crate) struct Queues {
     pub(crate) counts: Statistics,
     readers: Vec<Reader>,
     signals: Signals,
-    /// Whether any reader has a selection, and whether any has one with words about packets.
+    /// Selections with words about processes that readers get when all processes are marked.
+    coming: Vec<Selecting>,
+    /// Whether any reader has, or gets, a selection, and whether any has one with words about packets.
     selects: bool,
     selects_by_headers: bool,
     /// Most bytes kept of a packet's data: the longest snap length of all readers.
@@ -65,6 +67,7 @@ impl Queues {
             counts: Statistics { loaded: config.loaded, ..Statistics::default() },
             readers: Vec::new(),
             signals: Signals::new(),
+            coming: Vec::new(),
             selects: false,
             selects_by_headers: false,
             keep: 0,
@@ -131,6 +134,7 @@ impl Queues {
             original_length: packet.original_length(),
             data: Cow::Borrowed(&packet.data[..self.kept(packet.data)]),
             flags: Some(packet.flags & !DIRECTION | direction_flags(packet.direction)),
+            process_thread: ProcessThread::of_process(process),
             connection: packet.connection,
             process,
             how: Some(attribution.map(|(_, method)| method)),
@@ -335,41 +339,96 @@ impl Queues {
     }
 
     /// Notes what the words of the readers' selections say of a process. See `Selecting::mark`.
-    pub(crate) fn mark(&self, event: &pcapng::ProcessEvent<'_>, marks: &mut Marks) {
+    pub(crate) fn mark(&self, event: &pcapng::ProcessEvent<'_>, born: Nanos, marks: &mut Marks) {
         if self.selects {
-            self.readers.iter().filter_map(|reader| reader.filters.selecting()).for_each(|selecting| {
-                selecting.mark(event, marks);
-            });
+            self.selectings().for_each(|selecting| selecting.mark(event, born, marks));
         }
     }
 
-    /// Replaces a reader's selection. Afterwards `selection` is the former one.
+    /// Those of all readers, and those that readers get.
+    fn selectings(&self) -> impl Iterator<Item = &Selecting> {
+        self.readers.iter().filter_map(|reader| reader.filters.selecting()).chain(&self.coming)
+    }
+
+    /// Takes a selection with words about processes, for this reader if it is attached already. Returns its place.
+    pub(crate) fn begin_selection(
+        &mut self,
+        selection: &mut Option<Selection>,
+        reader: Option<ReaderId>,
+        since: Nanos,
+    ) -> Result<usize, SelectionError> {
+        let is_free = |free: &usize| self.selectings().all(|selecting| selecting.place != Some(*free));
+        let own = reader.and_then(|reader| self.reader(reader)?.filters.selecting()?.place);
+        let place = own.map(beside).filter(is_free);
+        let mut new = (0..PLACES).step_by(2).filter(|place| is_free(place) && is_free(&beside(*place)));
+        let place = place.or_else(|| new.next()).ok_or(SelectionError::TooMany)?;
+        self.coming.try_reserve(1).map_err(|_| SelectionError::OutOfMemory)?;
+        if let Some(selection) = selection.take() {
+            fallible::push_reserved(&mut self.coming, Selecting { selection, place: Some(place), since });
+        }
+        self.note_selections();
+        Ok(place)
+    }
+
+    /// The selection that a reader gets, by its place.
+    pub(crate) fn coming(&self, place: usize) -> Option<&Selecting> {
+        self.coming.iter().find(|selecting| selecting.place == Some(place))
+    }
+
+    fn take_coming(&mut self, place: usize) -> Option<Selecting> {
+        let index = self.coming.iter().position(|selecting| selecting.place == Some(place))?;
+        Some(self.coming.swap_remove(index))
+    }
+
+    /// Gives a selection back that no reader gets.
+    pub(crate) fn abandon_selection(&mut self, place: usize) -> Option<Selection> {
+        let selecting = self.take_coming(place);
+        self.note_selections();
+        selecting.map(|selecting| selecting.selection)
+    }
+
+    /// Replaces a reader's selection: by the one that has this place, or by `selection`. Afterwards `selection` is the
+    /// former one.
     pub(crate) fn exchange_selection(
         &mut self,
         reader: ReaderId,
+        place: Option<usize>,
         selection: &mut Option<Selection>,
-    ) -> Result<(), SelectionError> {
-        let place = |reader: &Reader| reader.filters.selecting()?.place;
-        let former = place(self.reader(reader).ok_or(SelectionError::UnknownReader)?);
-        let needs_place = selection.as_ref().is_some_and(Selection::has_process_words);
-        let is_free = |free: &usize| self.readers.iter().all(|reader| place(reader) != Some(*free));
-        let place = match former.filter(|_| needs_place) {
-            None if needs_place => {
-                Some((0..MAX_PROCESS_SELECTIONS).find(is_free).ok_or(SelectionError::TooMany)?)
-            }
-            former => former,
+    ) -> Result<(), UnknownReader> {
+        self.reader_mut(reader)?;
+        let new = match place {
+            Some(place) => self.take_coming(place),
+            None => selection.take().map(|selection| Selecting { selection, place: None, since: 0 }),
         };
-        if let Ok(reader) = self.reader_mut(reader) {
-            reader.filters.exchange_selection(selection, place);
-        }
+        *selection = self.reader_mut(reader)?.filters.exchange_selection(new).map(|former| former.selection);
         self.note_selections();
         Ok(())
     }
 
+    /// See [`Engine::selections`](crate::Engine::selections).
+    pub(crate) fn selections(&self) -> impl Iterator<Item = Option<&Selection>> {
+        self.readers.iter().map(|reader| Some(&reader.filters.selecting()?.selection))
+    }
+
+    /// Whether any reader may want packets of a process with these marks.
+    pub(crate) fn may_want(&self, marks: Marks) -> bool {
+        let wants =
+            |reader: &Reader| reader.filters.selecting().is_none_or(|selecting| selecting.may_want(marks));
+        self.readers.iter().any(wants)
+    }
+
+    /// See [`Engine::report_filtered_by_source`](crate::Engine::report_filtered_by_source).
+    pub(crate) fn report_filtered_by_source(&mut self, total: u64) {
+        let packets = total.saturating_sub(self.counts.filtered_by_source);
+        self.counts.filtered_by_source += packets;
+        self.readers.iter_mut().for_each(|reader| reader.filter_unseen(packets));
+    }
+
     fn note_selections(&mut self) {
-        let all = || self.readers.iter().filter_map(|reader| reader.filters.selecting());
-        (self.selects, self.selects_by_headers) =
-            (all().next().is_some(), all().any(|selecting| selecting.selection.has_packet_words()));
+        (self.selects, self.selects_by_headers) = (
+            self.selectings().next().is_some(),
+            self.selectings().any(|selecting| selecting.selection.has_packet_words()),
+        );
     }
 
     fn keep_longest(&mut self) {

@@ -104,6 +104,7 @@ fn header(info: &SectionInfo) -> Result<Vec<u8>, OutOfMemory> {
         os: text(&info.os),
         application: text(&info.application),
         host: host(&info.host),
+        boot: info.boot,
         section_length: None,
         other,
     }))

@@ -23,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) start: Nanos,
     /// The time of the process's first event.
     pub(crate) born: Nanos,
+    /// The parent that it had first. Later events have another one, if that has ended.
+    pub(crate) parent: Option<u32>,
     /// What the readers' selections say of it.
     pub(crate) marks: Marks,
 }

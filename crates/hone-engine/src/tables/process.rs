@@ -6,7 +6,7 @@ use alloc::{borrow::Cow, vec::Vec};
 use hone_pcapng::{Block, ProcessEvent, ProcessEventKind};
 
 use crate::{
-    EventError, Nanos, OutOfMemory, ProcessKey, ProcessStart, StartKind,
+    EventError, ExecutableHash, Nanos, ProcessKey, ProcessStart, StartKind,
     blocks::{About, Role, Store, cut, encode, parse_process},
     fallible,
     readers::{
@@ -51,66 +51,123 @@ impl Tables {
         };
         let base = base.and_then(|base| parse_process(queues.store.bytes(base.block)));
         let event = started(start, base.unwrap_or_default());
+        let parent = event.parent.filter(|parent| *parent != pid);
         let known = self.same_process(start.process);
-        let mut marks = match known {
-            Some(known) => known.identity.marks,
-            None => self.marks_of_parent(&event, since),
+        let mut running = match known {
+            Some(known) => Running { parent: known.identity.parent.or(parent), ..known.identity },
+            None => {
+                let marks = self.marks_of_parent(parent, since);
+                Running { start: since, born: start.at, parent, marks }
+            }
         };
-        queues.mark(&event, &mut marks);
+        queues.mark(&event, running.born, &mut running.marks);
         let bytes = encode(&Block::Process(event))?;
 
         self.processes.make_room(pid, &mut queues.store)?;
         let block = queues.store.insert(bytes, Kind::Process, start.at)?;
-        let known = self.same_process(start.process);
-        let since_now = Running { start: since, born: start.at, marks };
-        let running = known.map_or(since_now, |known| Running { marks, ..known.identity });
-        let role = if known.is_some() { Role::Continues } else { Role::Begins };
+        let role = if self.same_process(start.process).is_some() { Role::Continues } else { Role::Begins };
         queues.store.set_about(block, About::event(pid.into(), role));
         self.processes.insert(pid, running, block, start.at, &mut queues.store, &mut self.timeline)?;
         queues.offer(block, Kind::Process);
         Ok(())
     }
 
-    /// The marks of the process that started this one, as far as it is known; `since`: when this one started.
-    fn marks_of_parent(&self, event: &ProcessEvent<'_>, since: Nanos) -> Marks {
-        let parent = event.parent.filter(|parent| *parent != event.process);
+    /// The marks of the process that started another one, as far as it is known; `since`: when that one started.
+    fn marks_of_parent(&self, parent: Option<u32>, since: Nanos) -> Marks {
         let parent = parent.and_then(|parent| self.processes.get(parent));
         // A process that has the parent's id now, but is younger, is another one.
-        parent
-            .filter(|known| known.identity.start <= since)
-            .map(|known| known.identity.marks)
-            .unwrap_or_default()
+        parent.filter(|known| known.identity.start <= since).map_or(Marks::NONE, |known| known.identity.marks)
     }
 
-    /// Marks all processes anew for one reader, parents before their children.
-    pub(crate) fn mark_processes(&mut self, order: &[(Nanos, u32)], selecting: &Selecting, store: &Store) {
-        // First of all: processes that started at the same time are in no order, and a reader that has left may have
-        // marked them.
-        for (_, pid) in order {
-            if let Some(known) = self.processes.get_mut(*pid) {
-                selecting.forget(&mut known.identity.marks);
-            }
+    /// Lets all processes wait to be compared with the selection that has this place.
+    pub(crate) fn await_marks(&mut self, place: usize) {
+        self.processes.iter_mut().for_each(|known| known.identity.marks.wait(place));
+    }
+
+    /// Adds processes that wait to be compared with this selection, as many as there is room for.
+    pub(crate) fn list_waiting(&self, selecting: &Selecting, waiting: &mut Vec<(Nanos, u32)>) {
+        let waits = |marks: Marks| selecting.place.is_some_and(|place| marks.waits(place));
+        let all = self.processes.iter().filter(|(_, known)| waits(known.identity.marks));
+        let room = waiting.capacity() - waiting.len();
+        for (pid, known) in all.take(room) {
+            fallible::push_reserved(waiting, (known.identity.start, pid));
         }
-        for &(since, pid) in order {
-            let Some(known) = self.processes.get(pid) else { continue };
-            let Some(event) = parse_process(store.bytes(known.block)) else { continue };
-            let mut marks = known.identity.marks;
-            selecting.inherit(self.marks_of_parent(&event, since), &mut marks);
-            selecting.mark(&event, &mut marks);
+    }
+
+    /// Compares these processes with a selection. `waits_for_parent`: a process waits on whose parent does.
+    pub(crate) fn mark_processes(
+        &mut self,
+        waiting: &[(Nanos, u32)],
+        selecting: &Selecting,
+        waits_for_parent: bool,
+        store: &Store,
+    ) {
+        let waits = |marks: Marks| selecting.place.is_some_and(|place| marks.waits(place));
+        for &(since, pid) in waiting {
+            // Another process may have the id by now. It was compared, or waits itself.
+            let Some(known) = self.same_process(ProcessKey { pid, start: since }) else { continue };
+            let Running { mut marks, born, parent, .. } = known.identity;
+            let Some(event) = parse_process(store.bytes(known.block)).filter(|_| waits(marks)) else {
+                continue;
+            };
+            let parent = self.marks_of_parent(parent, since);
+            if waits_for_parent && selecting.selection.children() && waits(parent) {
+                continue;
+            }
+            selecting.mark_waiting(&event, born, parent, &mut marks);
             if let Some(known) = self.processes.get_mut(pid) {
                 known.identity.marks = marks;
             }
         }
     }
 
-    /// All processes that the table knows, in the order of their starts.
-    pub(crate) fn order_of_starts(&self) -> Result<Vec<(Nanos, u32)>, OutOfMemory> {
-        let mut order = fallible::vec(self.processes.known())?;
-        self.processes.iter().for_each(|(pid, known)| {
-            fallible::push_reserved(&mut order, (known.identity.start, pid));
-        });
-        order.sort_unstable();
-        Ok(order)
+    /// Calls `look` for each process that has not ended.
+    pub(crate) fn for_each_running(&self, look: &mut impl FnMut(ProcessKey)) {
+        let running = self.processes.iter().filter(|(_, known)| known.ended().is_none());
+        running.for_each(|(pid, known)| look(ProcessKey { pid, start: known.identity.start }));
+    }
+
+    /// How many processes the table knows.
+    pub(crate) fn known_processes(&self) -> usize {
+        self.processes.known()
+    }
+
+    /// The hash of a process's executable is known. Its event in the table gets it, at its place in time, so that later
+    /// snapshots have it; readers get an event that has the hash alone.
+    pub(crate) fn process_hashed(
+        &mut self,
+        process: ProcessKey,
+        hash: ExecutableHash,
+        at: Nanos,
+        queues: &mut Queues,
+    ) -> Result<(), EventError> {
+        let pid = process.pid;
+        let known = self.same_process(process);
+        let Some((known, event)) =
+            known.and_then(|known| Some((known, parse_process(queues.store.bytes(known.block))?)))
+        else {
+            return Ok(());
+        };
+        let identity = known.ended().is_none().then_some(known.identity);
+        let started = event.timestamp;
+        let bytes = encode(&Block::Process(ProcessEvent { hash: Some(hash), ..event }))?;
+        let news = ProcessEvent {
+            process: pid,
+            timestamp: at,
+            kind: ProcessEventKind::Hashed,
+            hash: Some(hash),
+            ..ProcessEvent::default()
+        };
+        let news = encode(&Block::Process(news))?;
+        if let Some(identity) = identity {
+            let block = queues.store.insert(bytes, Kind::Process, started)?;
+            queues.store.set_about(block, About::event(pid.into(), Role::Continues));
+            self.processes.insert(pid, identity, block, at, &mut queues.store, &mut self.timeline)?;
+        }
+        if queues.has_readers() {
+            queues.offer_event(news, Kind::Process, pid.into(), at)?;
+        }
+        Ok(())
     }
 
     /// A process ended. It stays known for a while.
@@ -178,6 +235,8 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         namespace_pid,
         network_namespace,
         unit: text(start.unit, unit),
+        // A fork runs its parent's executable. Another program's hash is not that of the former.
+        hash: start.hash.or(base.hash),
         other: Vec::new(),
     }
 }

@@ -134,6 +134,11 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
         self.entries.iter().map(|(key, entry)| (*key, entry))
     }
 
+    /// All entries, to be changed, in no order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<K, I>> {
+        self.entries.values_mut()
+    }
+
     /// Entries that have not ended.
     pub(crate) const fn live(&self) -> usize {
         self.live
@@ -236,10 +241,10 @@ impl<K: Copy + Eq + Hash, I> Table<K, I> {
     }
 }
 
-// The documentation of `Config` states 200 bytes for each: a map has up to 16 places for 7 entries, and the order
-// of leaving takes up to 32.
+// The documentation of `Config` states 200 bytes for each connection and 256 for each process: a map has up to 16 places for 7
+// entries, and the order of leaving takes up to 32.
 const _: () = assert!(size_of::<(u64, Entry<u64, Option<crate::ProcessKey>>)>() <= 72);
-const _: () = assert!(size_of::<(u32, Entry<u32, super::Running>)>() <= 72);
+const _: () = assert!(size_of::<(u32, Entry<u32, super::Running>)>() <= 96);
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,11 @@ pub(crate) fn engine() -> Engine {
 }
 
 pub(crate) fn attach(engine: &mut Engine) -> ReaderId {
-    engine.attach(&ReaderOptions::default(), 1).expect("there is memory")
+    attach_at(engine, 1)
+}
+
+pub(crate) fn attach_at(engine: &mut Engine, now: u64) -> ReaderId {
+    engine.attach(&ReaderOptions::default(), now).expect("there is memory")
 }
 
 pub(crate) fn started(process: ProcessKey, at: u64) -> Event<'static> {

@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
-use hone_engine::{Method, NoOwner, ORDER_TIME, PerKind, ProcessKey, StartKind, Wait};
+use hone_engine::{ExecutableHash, Method, NoOwner, ORDER_TIME, PerKind, ProcessKey, StartKind, Wait};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, ProcessEvent, ProcessEventKind,
     Section, Statistics,
@@ -126,7 +126,28 @@ struct Process {
     kind: StartKind,
     parent: Option<u32>,
     path: Option<Vec<u8>>,
+    hash: Option<ExecutableHash>,
     block: Vec<u8>,
+}
+
+impl Process {
+    /// With the block of its event.
+    fn emitted(mut self, pid: u32) -> Self {
+        self.block = emit(&Block::Process(ProcessEvent {
+            process: pid,
+            timestamp: self.at,
+            kind: match self.kind {
+                StartKind::Started | StartKind::Supplemented => ProcessEventKind::Started,
+                StartKind::Forked => ProcessEventKind::Forked,
+                StartKind::KernelThread => ProcessEventKind::KernelThread,
+            },
+            path: self.path.clone().map(Cow::Owned),
+            parent: self.parent,
+            hash: self.hash,
+            ..ProcessEvent::default()
+        }));
+        self
+    }
 }
 
 /// Whether nobody owns a connection, or its owner has ended.
@@ -293,6 +314,10 @@ impl Model {
                 self.ended(*process, at);
                 true
             }
+            &Sketch::Hashed(process, hash) => {
+                self.hashed(process, hash, at);
+                true
+            }
             &Sketch::Opened(id, owner) => {
                 let recorded = self.opened(id, owner, at);
                 self.lost.connections += u64::from(!recorded);
@@ -359,32 +384,40 @@ impl Model {
         let before = self.processes.entries.get(&process.pid).map(|known| &known.0);
         let before = before.filter(|known| kind == StartKind::Supplemented && known.start == process.start);
         let path = path.or_else(|| from.map(|from| &from.0).or(before)?.path.clone());
+        let hash = from.map(|from| &from.0).or(before).and_then(|base| base.hash);
         let parent = parent.or_else(|| before?.parent);
         let kind = match (kind, before) {
             (StartKind::Supplemented, Some(before)) => before.kind,
             (StartKind::Supplemented, None) => StartKind::Started,
             _ => kind,
         };
-        let block = emit(&Block::Process(ProcessEvent {
-            process: process.pid,
-            timestamp: at,
-            kind: match kind {
-                StartKind::Started | StartKind::Supplemented => ProcessEventKind::Started,
-                StartKind::Forked => ProcessEventKind::Forked,
-                StartKind::KernelThread => ProcessEventKind::KernelThread,
-            },
-            path: path.clone().map(Cow::Owned),
-            parent,
-            ..ProcessEvent::default()
-        }));
         let known = self.processes.entries.get(&process.pid);
         let again = known.is_some_and(|(known, _)| known.start == process.start);
-        let entry = Process { start: process.start, at, kind, parent, path, block: block.clone() };
+        let entry = Process { start: process.start, at, kind, parent, path, hash, block: Vec::new() };
+        let entry = entry.emitted(process.pid);
+        let block = entry.block.clone();
         let recorded = self.processes.begin(process.pid, entry, at);
         if recorded {
             self.tell(Kind::Process, process.pid.into(), [!again, again], at, &block);
         }
         recorded
+    }
+
+    fn hashed(&mut self, process: ProcessKey, hash: ExecutableHash, at: u64) {
+        let pid = process.pid;
+        match self.processes.entries.remove(&pid) {
+            Some((mut known, ended)) if known.start == process.start => {
+                if ended.is_none() {
+                    known.hash = Some(hash);
+                    known = known.emitted(pid);
+                }
+                self.processes.entries.insert(pid, (known, ended));
+            }
+            other => return self.processes.entries.extend(other.map(|entry| (pid, entry))),
+        }
+        let (kind, hash) = (ProcessEventKind::Hashed, Some(hash));
+        let event = ProcessEvent { process: pid, timestamp: at, kind, hash, ..ProcessEvent::default() };
+        self.tell(Kind::Process, pid.into(), [false, false], at, &emit(&Block::Process(event)));
     }
 
     fn ended(&mut self, process: ProcessKey, at: u64) {

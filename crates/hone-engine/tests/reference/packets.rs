@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use hone_engine::{Corrected, Direction, Method, NoOwner, Owner, ProcessKey, Used, Wait};
-use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, Correction, Packet};
+use hone_pcapng::{Block, ConnectionEvent, ConnectionEventKind, Correction, Packet, ProcessThread};
 
 use super::{
     Attribution, HEADERS, Kind, Listed, Model, ORIGINAL, Seen, Take, data, emit,
@@ -27,7 +27,10 @@ impl Seen {
 }
 
 impl Model {
-    pub(super) fn packet(&mut self, seen: Seen, owner: Owner) {
+    pub(super) fn packet(&mut self, mut seen: Seen, owner: Owner) {
+        if owner == Owner::None(NoOwner::TimeWait) {
+            seen.connection = seen.connection.filter(|id| self.connections.entries.contains_key(id));
+        }
         if let Some(id) = seen.connection {
             self.make_room(id, seen.at);
             self.connections.hear(id, seen.at);
@@ -346,6 +349,7 @@ impl Model {
                 original_length: ORIGINAL,
                 data: Cow::Borrowed(&data[..length]),
                 flags: Some(1),
+                process_thread: ProcessThread::of_process(process),
                 connection: seen.connection,
                 process,
                 how: Some(attribution.map(|(_, method)| method)),

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use hone_engine::{Corrected, Filter, Method, NoOwner, ORDER_BLOCKS, ORDER_TIME, PerKind, ProcessKey};
-use hone_pcapng::{Block, ByteOrder, Interface, Packet, Resolution};
+use hone_pcapng::{Block, ByteOrder, Interface, Packet, ProcessThread, Resolution};
 
 use super::{Kind, add, emit};
 
@@ -290,6 +290,7 @@ impl Reader {
             }
             let mut packet = Packet::parse(&seen[8..seen.len() - 4], ByteOrder::Little).expect("it is sound");
             packet.process = attribution.ok().map(|(process, _)| process.pid);
+            packet.process_thread = ProcessThread::of_process(packet.process);
             packet.how = Some(attribution.map(|(_, method)| method));
             let process = packet.process;
             let renewed = emit(&Block::Packet(packet));

@@ -55,7 +55,7 @@ enum method {
 	METHOD_UNKNOWN = 7, /* 0: a socket nobody was seen to use */
 	METHOD_WRITER = 8, /* wrote the packet's first byte */
 	METHOD_NO_SOCKET = 9, /* 0: a closed port */
-	METHOD_TIME_WAIT = 10, /* 0: a connection that has ended */
+	METHOD_TIME_WAIT = 10, /* 0: a connection that has ended; it is named */
 	METHOD_FORWARDED = 11, /* 0 */
 	METHOD_FILTERED = 12, /* 0: a firewall rule or another program dropped it */
 	METHOD_SHARED = 13, /* 0: several processes may use the socket */
@@ -134,8 +134,64 @@ struct process_record {
 	__u32 cgroup; /* bytes: names from leaf to root, each with a NUL; none if it is the root */
 	__u32 namespace_pid; /* in the process's own process id namespace; 0: that is the initial one */
 	__u32 network; /* inode number of the network namespace; 0: none */
+	/*
+	 * The executed file; all 0: not known, or no file. As stat(2) shows it, but for the device of some file systems. On
+	 * overlayfs, if the file is in the upper layer: size, time and file system are those of the file there.
+	 */
+	__u64 inode;
+	__u64 size;
+	__s64 changed; /* st_ctime: seconds */
+	__u32 changed_nanos;
+	__u32 device;
+	__u32 file_system; /* its magic number */
+	__u32 unused;
 };
 
 enum process_flags {
 	PROCESS_KERNEL_THREAD = 1,
+};
+
+#define TESTS_MAX 256 /* of packets, at most */
+
+/* Instead of the next test. */
+enum verdict {
+	VERDICT_REJECTED = 0xFFFE, /* no reader wants the packet */
+	VERDICT_ACCEPTED = 0xFFFF, /* some reader does */
+};
+
+/* What a test of a packet looks at, in host byte order. Of an IPv4 address, only the first word is used. */
+enum fact {
+	FACT_VERSION = 0,
+	FACT_PROTOCOL = 1,
+	FACT_DIRECTION = 2,
+	FACT_LENGTH = 3,
+	FACT_SOURCE_PORT = 4,
+	FACT_DESTINATION_PORT = 5,
+	FACT_TCP_FLAGS = 6,
+	FACT_HAS_PORTS = 7, /* 1: of TCP, UDP and SCTP */
+	FACT_SOURCE = 8, /* four words */
+	FACT_DESTINATION = 12, /* four words */
+	FACTS = 16,
+};
+
+/* Whether a fact has a value within bounds. Only later tests come next. */
+struct packet_test {
+	__u32 fact;
+	__u32 mask;
+	__u32 low; /* the fact's masked bits are from here on ... */
+	__u32 span; /* ... up to so much more */
+	__u16 yes; /* the next test */
+	__u16 no;
+};
+
+/* A bit of a selection's number. */
+enum selecting {
+	SELECTING_TESTS = 1, /* there are tests of packets, and not only processes of which none is wanted */
+};
+
+/* An entry of the processes of which no packet is wanted. */
+struct unwanted_process {
+	__u64 time; /* of the latest record of the process's start, fork or exec that the sensor knew of */
+	__u32 selecting; /* the number of the selection it is for */
+	__u32 unused;
 };

@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "selection.h"
 #include "state/last_packet.h"
 #include "state/connection.h"
 #include "state/writers.h"
@@ -31,6 +32,7 @@ struct view {
 	struct mptcp_sock *above; /* the connection of Multipath TCP that this socket is a part of, or NULL */
 	struct sock *sk; /* the process's: `above` or `socket`; read with probes only */
 	struct sk_buff *buffer; /* read with probes only */
+	struct last_packet *last;
 	__u64 cookie;
 	__u32 to_transport; /* bytes from the IP header to the transport header */
 	bool datagrams; /* UDP, raw and ping sockets send in the caller's context, and are read packet by packet */
@@ -39,6 +41,8 @@ struct view {
 	bool kernel; /* the kernel's own socket */
 	bool locked; /* a process holds the lock */
 	bool unaccepted; /* a connection that no process has accepted yet, when its owner was looked for */
+	bool left_out; /* no reader wants the packet */
+	bool asked; /* whether its owner is wanted */
 };
 
 static __always_inline void kernel_owns(struct packet_record *head, struct view *view)
@@ -168,12 +172,13 @@ static __always_inline void await_acceptor(struct __sk_buff *skb, struct view *v
 static __always_inline void await_opening(struct __sk_buff *skb, struct view *view, struct packet_record *head,
 					  struct socket_state *state)
 {
-	struct last_packet *last = last_packet();
-	if (!last || last->asked != (__u64)view->buffer || view->above)
+	struct last_packet *last = view->last;
+	if (last->asked != (__u64)view->buffer || view->above)
 		return;
 	struct segment segment = segment_of(skb, view);
 	if (!segment.length)
 		return;
+	head->time = now();
 	last->listener = view->cookie;
 	last->ticket = head->time;
 	last->end = segment.from + 1;
@@ -181,7 +186,7 @@ static __always_inline void await_opening(struct __sk_buff *skb, struct view *vi
 	head->ticket = last->ticket;
 }
 
-/* A datagram comes; `time`: that of its record, perhaps with ARRIVAL_WAITS. */
+/* A datagram comes; `time`: that of its record, perhaps with ARRIVAL_WAITS; 0: it has none. */
 static __always_inline void note_arrival(struct view *view, __u64 time)
 {
 	struct arrivals *came = bpf_sk_storage_get(&arrivals, view->socket, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -190,6 +195,19 @@ static __always_inline void note_arrival(struct view *view, __u64 time)
 	struct arrival *latest = arrival(came, __sync_fetch_and_add(&came->count, 1));
 	latest->time = time;
 	latest->buffer = (__u64)view->buffer;
+}
+
+/* The time of the packet's record, or that it is left out. */
+static __always_inline __u64 time_if_wanted(struct view *view, struct packet_record *head)
+{
+	if (view->left_out)
+		return 0;
+	view->asked = true;
+	view->left_out = is_left_out_with(head->task);
+	if (view->left_out)
+		return ARRIVAL_LEFT_OUT;
+	head->time = now();
+	return head->time;
 }
 
 /*
@@ -221,8 +239,9 @@ static __always_inline void receiver_of(struct __sk_buff *skb, struct view *view
 		if (state->flags & SOCKET_UNUSED && !is_released(state))
 			await_reader(skb, view, head, state);
 		else if (view->datagrams)
-			note_arrival(view, head->time);
+			note_arrival(view, time_if_wanted(view, head));
 	} else if (view->datagrams) {
+		head->time = now();
 		note_arrival(view, head->time | ARRIVAL_WAITS);
 		struct waiting_datagram datagram = {
 			.connection = view->cookie,

@@ -20,6 +20,8 @@ const volatile struct {
 	struct packet_record packet;
 	struct socket_record socket;
 	struct process_record process;
+	struct packet_test packet_test;
+	struct unwanted_process unwanted_process;
 	enum part part;
 	enum lost lost;
 	enum record_kind record_kind;
@@ -31,13 +33,18 @@ const volatile struct {
 	enum owns owns;
 	enum offload offload;
 	enum process_flags process_flags;
+	enum fact fact;
+	enum selecting selecting;
+	enum verdict verdict;
 } shared_types = {};
 
-/*
- * Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, or not yet, and only owners are tracked. Written
- * by the sensor while the programs run.
- */
-volatile __u32 capture SEC(".data") = 0;
+/* Written by the sensor while the programs run, both at once. */
+volatile struct {
+	/* Bytes of a packet that are copied, 1 to 262144; 0: no packet is wanted, or not yet, and only owners are tracked. */
+	__u32 capture;
+	/* The number of the selection that says which packets are copied, with enum selecting (selection.h); 0: all are. */
+	__u32 selecting;
+} control SEC(".data") = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -21,7 +21,9 @@
 #define IPPROTO_ICMP 1
 #define IPPROTO_IGMP 2
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define IPPROTO_ICMPV6 58
+#define IPPROTO_SCTP 132
 /* Of byte 13 of a TCP header (RFC 9293, section 3.1). */
 #define TCP_FLAG_SYN 2
 #define TCP_FLAG_RST 4
@@ -35,6 +37,8 @@
 #define TCP_NEW_SYN_RECV 12
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
+/* include/uapi/linux/magic.h */
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630
 /* include/linux/skbuff.h */
 #define CHECKSUM_PARTIAL 3
 /* include/uapi/linux/if_packet.h */
@@ -69,6 +73,7 @@ struct qstr {
 
 struct dentry {
 	struct dentry *d_parent;
+	struct inode *d_inode;
 	struct qstr d_name;
 };
 
@@ -82,6 +87,35 @@ struct mount {
 	struct vfsmount mnt;
 };
 
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+/* From 6.11 on. */
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	__s64 i_size;
+	__s64 i_ctime_sec;
+	__u32 i_ctime_nsec;
+};
+
+/* From 6.6 to 6.10. */
+struct inode___hidden {
+	struct timespec64 __i_ctime;
+};
+
+/* Before 6.6. */
+struct inode___old {
+	struct timespec64 i_ctime;
+};
+
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;
@@ -89,6 +123,7 @@ struct path {
 
 struct file {
 	struct path f_path;
+	struct inode *f_inode;
 	void *private_data;
 	atomic64_t f_count; /* before 6.13 */
 };
@@ -246,6 +281,11 @@ struct socket {
 	struct sock *sk;
 };
 
+struct msghdr {
+	void *msg_control;
+	__u64 msg_controllen;
+};
+
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
@@ -283,10 +323,20 @@ struct trace_event_raw_sys_exit {
 	long ret;
 };
 
-/* What a system call was called with. */
-struct pt_regs___x86 {
+/* What a system call was called with; its first argument. */
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs___call {
 	unsigned long di;
 };
+#define FIRST_ARGUMENT di
+#elif defined(__TARGET_ARCH_arm64)
+struct pt_regs___call {
+	unsigned long orig_x0; /* x0 itself has the call's result by the time it returns */
+};
+#define FIRST_ARGUMENT orig_x0
+#else
+#error "Hone's BPF programs know where x86_64 and arm64 keep the arguments of a system call, and no other architecture"
+#endif
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
@@ -307,7 +357,7 @@ struct bpf_iter__task_file {
 #pragma clang attribute pop
 
 /* The first argument of the system call that is returning. */
-#define PT_REGS_PARM1_SYSCALL_OF(registers) BPF_CORE_READ((struct pt_regs___x86 *)(registers), di)
+#define PT_REGS_PARM1_SYSCALL_OF(registers) BPF_CORE_READ((struct pt_regs___call *)(registers), FIRST_ARGUMENT)
 
 /* Kernels from 6.2; older ones resolve it to 0 and the verifier drops the branch that calls it. */
 extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak;

@@ -2,7 +2,7 @@
 /* Packets on their way into the ring buffer. */
 #pragma once
 
-#include "common.h"
+#include "state/socket.h"
 
 /*
  * Room is reserved by the power of two above the captured length, because a reservation must be a constant; only the
@@ -46,7 +46,7 @@
 /* How much of `length` bytes is wanted; 0: nothing is, or there is no room. */
 static __always_inline __u32 wanted_of(__u32 length, __u64 *filled)
 {
-	__u32 wanted = capture;
+	__u32 wanted = control.capture;
 	__u32 captured = length < wanted ? length : wanted;
 	if (!captured)
 		return 0;

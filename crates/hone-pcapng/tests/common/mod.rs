@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
-    HostId, How, Interface, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, ReadError,
-    Reader, Resolution, Section, SimplePacket, Statistics, attribution,
+    HostId, How, Interface, NoHash, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, ProcessThread,
+    RawOption, ReadError, Reader, Resolution, Section, SimplePacket, Statistics, attribution,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -105,9 +105,9 @@ prop_compose! {
             any::<[u8; 16]>().prop_map(HostId::Guid),
             "[a-z0-9.ü-]{0,30}".prop_map(|name| HostId::Name(Cow::Owned(name))),
         ]),
-        section_length in of(long_number()), other in other(&[2, 3, 4, 257]),
+        boot in of(any::<[u8; 16]>()), section_length in of(long_number()), other in other(&[2, 3, 4, 257, 258]),
     ) -> Section<'static> {
-        Section { hardware, os, application, host, section_length, other }
+        Section { hardware, os, application, host, boot, section_length, other }
     }
 }
 
@@ -122,12 +122,21 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn process_thread()(process in of(1..=u32::MAX), thread in of(1..=u32::MAX)) -> ProcessThread {
+        ProcessThread { process, thread }
+    }
+}
+
+prop_compose! {
     pub(crate) fn packet()(
         timestamp in any::<u64>(), original_length in any::<u32>(), data in bytes(100),
         flags in of(any::<u32>()), connection in of(long_number()), process in of(number()),
-        how in of(proptest::sample::select(hows())), other in other(&[2, 257, 258, 259]),
+        how in of(proptest::sample::select(hows())), process_thread in of(process_thread()),
+        other in other(&[2, 8, 257, 258, 259]),
     ) -> Packet<'static> {
-        Packet { interface: 0, timestamp, original_length, data, flags, connection, process, how, other }
+        Packet {
+            interface: 0, timestamp, original_length, data, flags, process_thread, connection, process, how, other,
+        }
     }
 }
 
@@ -150,16 +159,18 @@ prop_compose! {
 prop_compose! {
     pub(crate) fn process()(
         (process, timestamp, kind) in (any::<u32>(), any::<u64>(), prop_oneof![
-            Just(0), Just(1), Just(2), Just(u32::MAX), any::<u32>()]),
+            Just(0), Just(1), Just(2), Just(3), Just(u32::MAX), any::<u32>()]),
         (path, arguments, command_line) in (of(long_bytes()), of(long_bytes()), of(bytes(20))),
         (parent, user, group) in (of(any::<u32>()), of(any::<u32>()), of(any::<u32>())),
         (user_name, group_name, security_id) in (of(bytes(20)), of(bytes(20)), of(bytes(20))),
         (container, namespace_pid, network_namespace) in (of(bytes(20)), of(any::<u32>()), of(any::<u32>())),
-        (unit, other) in (of(bytes(20)), other(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])),
+        (unit, hash) in (of(bytes(20)), of(prop_oneof![
+            any::<[u8; 32]>().prop_map(Ok), (0..NoHash::ALL.len()).prop_map(|index| Err(NoHash::ALL[index]))])),
+        other in other(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
     ) -> ProcessEvent<'static> {
         ProcessEvent {
             process, timestamp, kind: ProcessEventKind::from(kind), path, arguments, parent, user, group, user_name,
-            group_name, security_id, command_line, container, namespace_pid, network_namespace, unit, other,
+            group_name, security_id, command_line, container, namespace_pid, network_namespace, unit, hash, other,
         }
     }
 }

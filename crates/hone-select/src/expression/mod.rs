@@ -27,6 +27,7 @@ use core::str::FromStr;
 pub use self::program::{Calculation, Comparison, End, Instruction, Layer, Step, Test};
 pub use self::token::MAX_TOKENS;
 use crate::error::{Excerpt, OutOfMemory};
+use crate::network::NetworkError;
 use crate::view::PacketView;
 
 /// A condition.
@@ -37,10 +38,22 @@ pub struct Expression {
     steps: Vec<Step>,
 }
 
-/// What is wrong with an expression.
+/// Why an expression is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpressionError {
+    /// What is wrong at this character. The first one is 1; one more than there are is the end.
+    At(u32, ExpressionProblem),
+    /// The expression has more than [`MAX_TOKENS`] words and signs.
+    TooLong,
+    /// There is no memory.
+    OutOfMemory,
+}
+
+/// What is wrong at a place of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExpressionProblem {
     /// A character without a meaning.
     Character(char),
     /// Another word or sign was expected here.
@@ -59,13 +72,21 @@ pub enum ExpressionError {
     },
     /// A condition of the link layer, which recordings do not contain.
     LinkLayer(Excerpt),
-    /// The expression has more than [`MAX_TOKENS`] words and signs.
-    TooLong,
-    /// There is no memory.
-    OutOfMemory,
+    /// A network's address that is not the first one of the network.
+    Network(NetworkError),
 }
 
 impl fmt::Display for ExpressionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(at, problem) => write!(f, "at character {at}: {problem}"),
+            Self::TooLong => write!(f, "it is longer than {MAX_TOKENS} words and signs"),
+            Self::OutOfMemory => OutOfMemory.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ExpressionProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Character(char) => write!(f, "{char:?} has no meaning here"),
@@ -77,8 +98,7 @@ impl fmt::Display for ExpressionError {
             Self::LinkLayer(word) => {
                 write!(f, "{word} is not supported: packets are looked at from their IP header on")
             }
-            Self::TooLong => write!(f, "it is longer than {MAX_TOKENS} words and signs"),
-            Self::OutOfMemory => OutOfMemory.fmt(f),
+            Self::Network(error) => error.fmt(f),
         }
     }
 }

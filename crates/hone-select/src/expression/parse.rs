@@ -14,24 +14,46 @@ use core::net::{IpAddr, Ipv4Addr};
 use hone_packet::protocol::{ICMP, ICMPV6 as ICMP6, SCTP, TCP, UDP};
 use hone_types::Direction;
 
-use super::arithmetic::number;
+use super::arithmetic::{NUMBER, number};
 use super::names::{LINK_LAYER, protocol_number};
 use super::program::{Comparison, End, Instruction, Step, Test};
 use super::token::{Token, tokens};
-use super::{Expression, ExpressionError};
+use super::{Expression, ExpressionError, ExpressionProblem};
 use crate::error::Excerpt;
 use crate::fallible::push;
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 
 pub(super) type Result<T> = core::result::Result<T, ExpressionError>;
 
 /// Most levels of nesting of an expression.
 pub(super) const MAX_DEPTH: usize = 100;
 
+/// What encloses a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Not,
+    Parenthesis,
+    /// The term comes behind `and` or `or`, whose jump is the instruction at this index.
+    Jump {
+        when: bool,
+        at: usize,
+    },
+}
+
+/// What [`Parser::condition`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Condition,
+    /// Keywords and an opening parenthesis, with an expression behind it: `port (80 or 443)`.
+    Parenthesis,
+}
+
 /// The keywords before a value.
 #[derive(Debug, Clone, Copy, Default)]
 struct Qualifiers<'a> {
     protocol: Option<&'a str>,
+    /// Which character they begin with.
+    at: u32,
     end: Option<End>,
     kind: Option<&'a str>,
 }
@@ -40,12 +62,19 @@ impl Qualifiers<'_> {
     fn any(&self) -> bool {
         self.protocol.is_some() || self.end.is_some() || self.kind.is_some()
     }
+
+    /// The error that their protocol is not for this.
+    fn combination(&self, with: &'static str) -> ExpressionError {
+        let what = Excerpt::of(self.protocol.unwrap_or_default());
+        ExpressionError::At(self.at, ExpressionProblem::Combination { what, with })
+    }
 }
 
 pub(super) fn parse(text: &str) -> Result<Expression> {
     let tokens = tokens(text)?;
     let mut parser = Parser {
         tokens: &tokens,
+        end: index(text.chars().count()).saturating_add(1),
         last: Qualifiers::default(),
         depth: 0,
         instructions: Vec::new(),
@@ -65,6 +94,8 @@ pub(super) fn index(length: usize) -> u32 {
 
 pub(super) struct Parser<'t, 'a> {
     pub(super) tokens: &'t [Token<'a>],
+    /// Which character the end is.
+    end: u32,
     /// The keywords of the last value, for a next value without any.
     last: Qualifiers<'a>,
     pub(super) depth: usize,
@@ -74,7 +105,7 @@ pub(super) struct Parser<'t, 'a> {
 
 impl<'a> Parser<'_, 'a> {
     pub(super) fn peek(&self) -> &'a str {
-        self.tokens.first().map_or("", |token| token.text())
+        self.tokens.first().map_or("", |token| token.text)
     }
 
     pub(super) fn take(&mut self, text: &str) -> bool {
@@ -90,14 +121,19 @@ impl<'a> Parser<'_, 'a> {
     }
 
     pub(super) fn word(&mut self) -> Option<&'a str> {
-        let Some(Token::Word(word)) = self.tokens.first() else { return None };
+        let word = self.tokens.first().filter(|token| token.is_word)?;
         self.skip(1);
-        Some(word)
+        Some(word.text)
     }
 
-    fn expected(&self, expected: &'static str) -> ExpressionError {
-        let found = self.tokens.first().map(|token| Excerpt::of(token.text()));
-        ExpressionError::Expected { expected, found }
+    /// Which character the next word or sign begins with.
+    fn at(&self) -> u32 {
+        self.tokens.first().map_or(self.end, |token| token.at)
+    }
+
+    pub(super) fn expected(&self, expected: &'static str) -> ExpressionError {
+        let found = self.tokens.first().map(|token| Excerpt::of(token.text));
+        ExpressionError::At(self.at(), ExpressionProblem::Expected { expected, found })
     }
 
     pub(super) fn deeper(&mut self) -> Result<()> {
@@ -109,45 +145,59 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
+    /// Does not recurse, however deep the expression is nested: the stack of a kernel is small.
     fn expression(&mut self) -> Result<()> {
-        self.term()?;
+        let mut open = Vec::new();
         loop {
+            self.deeper()?;
+            let outer = if self.take("not") || self.take("!") {
+                Some(Open::Not)
+            } else if self.comparison()? {
+                None
+            } else if self.take("(") || self.condition()? == Found::Parenthesis {
+                Some(Open::Parenthesis)
+            } else {
+                None
+            };
+            if let Some(outer) = outer {
+                push(&mut open, outer)?;
+            } else if self.end_of_term(&mut open)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Closes what the end of a term closes; returns whether this is the whole expression. Otherwise another term follows.
+    fn end_of_term(&mut self, open: &mut Vec<Open>) -> Result<bool> {
+        loop {
+            self.depth -= 1;
+            if open.pop_if(|outer| *outer == Open::Not).is_some() {
+                self.add(Instruction::Not)?;
+                continue;
+            }
+            if let Some(Open::Jump { when, at }) = open.pop_if(|outer| matches!(outer, Open::Jump { .. })) {
+                let to = index(self.instructions.len());
+                if let Some(instruction) = self.instructions.get_mut(at) {
+                    *instruction = Instruction::Jump { when, to };
+                }
+            }
             // What decides the result already goes on behind the next term.
             let when = if self.take("and") || self.take("&&") {
                 false
             } else if self.take("or") || self.take("||") {
                 true
+            } else if open.pop().is_none() {
+                return Ok(true);
+            } else if self.take(")") {
+                continue;
             } else {
-                return Ok(());
+                return Err(self.expected("and, or, or )"));
             };
-            let jump = self.instructions.len();
+            let at = self.instructions.len();
             self.add(Instruction::Jump { when, to: 0 })?;
-            self.term()?;
-            let to = index(self.instructions.len());
-            if let Some(instruction) = self.instructions.get_mut(jump) {
-                *instruction = Instruction::Jump { when, to };
-            }
+            push(open, Open::Jump { when, at })?;
+            return Ok(false);
         }
-    }
-
-    fn term(&mut self) -> Result<()> {
-        self.deeper()?;
-        if self.take("not") || self.take("!") {
-            self.term()?;
-            self.add(Instruction::Not)?;
-        } else if self.comparison()? {
-        } else if self.take("(") {
-            self.rest_of_parentheses()?;
-        } else {
-            self.condition()?;
-        }
-        self.depth -= 1;
-        Ok(())
-    }
-
-    fn rest_of_parentheses(&mut self) -> Result<()> {
-        self.expression()?;
-        if self.take(")") { Ok(()) } else { Err(self.expected("and, or, or )")) }
     }
 
     fn add(&mut self, instruction: Instruction) -> Result<()> {
@@ -166,10 +216,10 @@ impl<'a> Parser<'_, 'a> {
         self.test(second)
     }
 
-    fn condition(&mut self) -> Result<()> {
+    fn condition(&mut self) -> Result<Found> {
         let word = self.peek();
         if LINK_LAYER.contains(&word) {
-            return Err(ExpressionError::LinkLayer(Excerpt::of(word)));
+            return Err(ExpressionError::At(self.at(), ExpressionProblem::LinkLayer(Excerpt::of(word))));
         }
         match word {
             "less" | "greater" => {
@@ -180,40 +230,44 @@ impl<'a> Parser<'_, 'a> {
                 let left = index(self.steps.len());
                 push(&mut self.steps, Step::Length)?;
                 push(&mut self.steps, Step::Number(number))?;
-                return self.test(Test::Compare { comparison, left, right: left + 1, end: left + 2 });
+                self.test(Test::Compare { comparison, left, right: left + 1, end: left + 2 })?;
+                return Ok(Found::Condition);
             }
             "inbound" | "outbound" => {
                 self.word();
                 let inbound = word == "inbound";
-                return self.test(Test::Way(if inbound { Direction::Inbound } else { Direction::Outbound }));
+                self.test(Test::Way(if inbound { Direction::Inbound } else { Direction::Outbound }))?;
+                return Ok(Found::Condition);
             }
             _ => {}
         }
         let qualifiers = self.qualifiers();
         if let word @ ("multicast" | "broadcast") = self.peek() {
             self.word();
-            return self
-                .of_version(qualifiers, if word == "multicast" { Test::Multicast } else { Test::Broadcast });
+            self.of_version(qualifiers, if word == "multicast" { Test::Multicast } else { Test::Broadcast })?;
+            return Ok(Found::Condition);
         }
         // A protocol that stands for itself.
-        if let Qualifiers { protocol: Some(protocol), end: None, kind: None } = qualifiers
+        if let Qualifiers { protocol: Some(protocol), end: None, kind: None, .. } = qualifiers
             && !self.value_follows()
         {
-            return self.protocol_itself(protocol);
+            self.protocol_itself(protocol)?;
+            return Ok(Found::Condition);
         }
         if qualifiers.any() {
             self.last = qualifiers;
             // port (80 or 443)
             if self.take("(") {
-                return self.rest_of_parentheses();
+                return Ok(Found::Parenthesis);
             }
         }
-        self.value_of(self.last)
+        self.value_of(self.last)?;
+        Ok(Found::Condition)
     }
 
     /// `tcp src port` and its like; all may be missing.
     fn qualifiers(&mut self) -> Qualifiers<'a> {
-        let mut qualifiers = Qualifiers::default();
+        let mut qualifiers = Qualifiers { at: self.at(), ..Qualifiers::default() };
         let word = self.peek();
         if matches!(word, "ip" | "ip6") || protocol_number(word).is_some() {
             qualifiers.protocol = self.word();
@@ -222,7 +276,7 @@ impl<'a> Parser<'_, 'a> {
             let source = self.word() == Some("src");
             let other = if source { "dst" } else { "src" };
             let joined = match self.tokens {
-                [Token::Word(join @ ("or" | "and")), Token::Word(next), ..] if *next == other => Some(*join),
+                [Token { text: join @ ("or" | "and"), .. }, next, ..] if next.text == other => Some(*join),
                 _ => None,
             };
             if joined.is_some() {
@@ -244,18 +298,15 @@ impl<'a> Parser<'_, 'a> {
     /// Whether the next word can be a value.
     fn value_follows(&self) -> bool {
         match self.tokens.first() {
-            Some(Token::Word(word)) => !matches!(*word, "and" | "or" | "not"),
-            Some(Token::Sign(sign)) => *sign == "(",
+            Some(token) if token.is_word => !matches!(token.text, "and" | "or" | "not"),
+            Some(sign) => sign.text == "(",
             None => false,
         }
     }
 
     fn value_of(&mut self, qualifiers: Qualifiers<'a>) -> Result<()> {
         let end = qualifiers.end.unwrap_or(End::Either);
-        let combination = |with| ExpressionError::Combination {
-            what: Excerpt::of(qualifiers.protocol.unwrap_or_default()),
-            with,
-        };
+        let combination = |with| qualifiers.combination(with);
         match qualifiers.kind.unwrap_or("host") {
             kind @ ("port" | "portrange") => {
                 let low = self.port()?;
@@ -319,6 +370,7 @@ impl<'a> Parser<'_, 'a> {
     /// `10.0.0.0/8`, `10.0.0.0 mask 255.0.0.0`, `192.168`, `2001:db8::/32`.
     fn network(&mut self) -> Result<Network> {
         let error = self.expected("a network such as 10.0.0.0/8 or 2001:db8::/32");
+        let at = self.at();
         let found = self.word().ok_or(error)?;
         let (address, implied) = match found.parse::<IpAddr>() {
             Ok(address) => (address, if address.is_ipv4() { 32 } else { 128 }),
@@ -336,11 +388,14 @@ impl<'a> Parser<'_, 'a> {
         } else {
             implied
         };
-        Network::new(address, bits).ok_or(error)
+        Network::strict(address, bits).map_err(|problem| match problem {
+            NetworkError::NoNetwork => error,
+            problem => ExpressionError::At(at, ExpressionProblem::Network(problem)),
+        })
     }
 
     fn number(&mut self) -> Result<u32> {
-        let error = self.expected("a number");
+        let error = self.expected(NUMBER);
         self.word().and_then(number).ok_or(error)
     }
 
@@ -367,10 +422,10 @@ impl<'a> Parser<'_, 'a> {
             None => self.test(test),
             Some("ip") => self.both(Test::Version(4), test),
             Some("ip6") => self.both(Test::Version(6), test),
-            Some(other) => {
+            Some(_) => {
                 let kinds = ["host", "net", "port", "portrange", "proto"];
                 let with = kinds.into_iter().find(|kind| qualifiers.kind == Some(kind)).unwrap_or("this");
-                Err(ExpressionError::Combination { what: Excerpt::of(other), with })
+                Err(qualifiers.combination(with))
             }
         }
     }

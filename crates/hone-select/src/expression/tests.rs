@@ -161,6 +161,9 @@ fn what_is_wrong_is_said() {
         ("host example.com", "names are not looked up"),
         ("host 10.0.0.0/8", "an IPv4 or IPv6 address"),
         ("net 10.0.0.0/33", "such as 10.0.0.0/8"),
+        ("net 10.0.0.1/8", "write 10.0.0.0/8 for the network, or 10.0.0.1 for this address"),
+        ("net 10.0.0.1 mask 255.0.0.0", "write 10.0.0.0/8"),
+        ("net 2001:db8::1/32", "write 2001:db8::/32"),
         ("net 1.2.3.4.5", "such as 10.0.0.0/8"),
         ("portrange 1", "the last port"),
         ("tcp and", "found the end"),
@@ -172,7 +175,12 @@ fn what_is_wrong_is_said() {
         ("icmp port 5", "icmp cannot be combined with port"),
         ("tcp host 1.2.3.4", "tcp cannot be combined with host"),
         ("tcp[0", "found"),
-        ("tcp[0:3] = 1", "found"),
+        ("tcp[0:3] = 1", "expected 1, 2 or 4: the size in bytes, found \"3\""),
+        ("tcp[0:2 = 1", "expected ], found \"=\""),
+        ("len > 99999999999", "expected a number, 0 to 4294967295"),
+        ("tcp[0] = 4294967296", "found \"4294967296\""),
+        ("less 99999999999", "0 to 4294967295"),
+        ("len > 08", "0 an octal one), found \"08\""),
         ("proto 256", "0 to 255"),
         ("less x", "a number"),
         ("port 80;", "';' has no meaning"),
@@ -180,11 +188,45 @@ fn what_is_wrong_is_said() {
         let message = text.parse::<Expression>().unwrap_err().to_string();
         assert!(message.contains(words), "{text}: {message}");
     }
+    for (text, at) in [
+        ("tcp prot 80", 5),
+        ("tcp and\tport http or udp", 14),
+        ("not (tcp or udp", 16),
+        ("port 80;", 8),
+        ("len > 99999999999", 7),
+        ("udp or tcp[0:3] = 1", 14),
+        ("", 1),
+        ("tcp and  ", 10),
+        ("udp and icmp port 5", 9),
+        ("udp or ether host 1", 8),
+        ("tcp and net 10.0.0.1/8", 13),
+        ("host 10.0.0.1 or 10.0.0.0/8", 18),
+    ] {
+        let error = text.parse::<Expression>().unwrap_err();
+        assert!(matches!(error, ExpressionError::At(found, _) if found == at), "{text}: {error}");
+    }
     for deep in ["(", "!", "not ", "-", "((len) + ", "tcp["] {
         assert!(deep.repeat(300).parse::<Expression>().is_err(), "{deep}");
     }
     let long = vec!["tcp"; 900].join(" or ");
     assert!(long.parse::<Expression>().is_ok());
+}
+
+/// The stack of a kernel has 12 KiB. Here, checks of a build for tests need some, too.
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no stack of that size")]
+fn parsing_needs_no_more_stack_for_deep_nesting() {
+    let deep = [("(", ")"), ("not ", ""), ("port (", ")"), ("tcp or (", ")")];
+    let mut texts: Vec<_> =
+        deep.into_iter().map(|(open, close)| open.repeat(98) + "port 80" + &close.repeat(98)).collect();
+    let deep = [("-", ""), ("(", ")"), ("tcp[", "]"), ("1+(", ")")];
+    texts.extend(deep.into_iter().map(|(open, close)| open.repeat(45) + "len" + &close.repeat(45) + " = 0"));
+    let parse = move || {
+        for text in texts {
+            assert!(text.parse::<Expression>().is_ok(), "{text}");
+        }
+    };
+    std::thread::Builder::new().stack_size(32 << 10).spawn(parse).unwrap().join().unwrap();
 }
 
 /// Words in any order make an expression or an error, and no packet makes an expression panic.

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::ExpressionError;
+use super::parse::index;
+use super::{ExpressionError, ExpressionProblem};
 use crate::fallible::push;
 
 /// Most words and signs of one expression. This also limits its nesting.
@@ -10,19 +11,12 @@ pub const MAX_TOKENS: usize = 2000;
 
 /// A word or a sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token<'a> {
-    /// A keyword, a number, a name or an address.
-    Word(&'a str),
-    /// One of the signs below, or a single character.
-    Sign(&'a str),
-}
-
-impl<'a> Token<'a> {
-    pub(super) fn text(self) -> &'a str {
-        match self {
-            Self::Word(text) | Self::Sign(text) => text,
-        }
-    }
+pub(super) struct Token<'a> {
+    pub(super) text: &'a str,
+    /// Whether it is a keyword, a number, a name or an address; else it is one of the signs below.
+    pub(super) is_word: bool,
+    /// Which character it begins with, from 1 on.
+    pub(super) at: u32,
 }
 
 /// Signs of two characters. They are tried before those of one.
@@ -33,6 +27,7 @@ const SINGLES: &str = "()[]+-*/%&|^=<>!:";
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
     let mut tokens = Vec::new();
     let mut rest = text;
+    let mut at = 1;
     // A colon is a separator within brackets, and part of an address elsewhere.
     let mut brackets = 0_usize;
     while let Some(first) = rest.chars().next() {
@@ -41,13 +36,14 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
         }
         if first.is_ascii_whitespace() {
             rest = &rest[1..];
+            at += 1;
             continue;
         }
-        let (length, token): (usize, fn(_) -> _) = match word_length(rest, brackets == 0) {
-            0 if PAIRS.iter().any(|pair| rest.starts_with(pair)) => (2, Token::Sign),
-            0 if SINGLES.contains(first) => (1, Token::Sign),
-            0 => return Err(ExpressionError::Character(first)),
-            length => (length, Token::Word),
+        let (length, is_word) = match word_length(rest, brackets == 0) {
+            0 if PAIRS.iter().any(|pair| rest.starts_with(pair)) => (2, false),
+            0 if SINGLES.contains(first) => (1, false),
+            0 => return Err(ExpressionError::At(at, ExpressionProblem::Character(first))),
+            length => (length, true),
         };
         match first {
             '[' => brackets += 1,
@@ -55,7 +51,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
             _ => {}
         }
         let (text, after) = rest.split_at(length);
-        push(&mut tokens, token(text))?;
+        push(&mut tokens, Token { text, is_word, at })?;
+        // All of its characters are ASCII.
+        at = at.saturating_add(index(length));
         rest = after;
     }
     Ok(tokens)
@@ -100,10 +98,13 @@ mod tests {
             ("(a||!b)&&c", "( a || ! b ) && c"),
             ("proto \\tcp", "proto \\tcp"),
         ] {
-            let found: Vec<_> = tokens(text).unwrap().into_iter().map(Token::text).collect();
+            let found: Vec<_> = tokens(text).unwrap().into_iter().map(|token| token.text).collect();
             assert_eq!(found.join(" "), expected);
         }
-        assert_eq!(tokens("port é"), Err(ExpressionError::Character('é')));
+        let places: Vec<_> = tokens(" tcp[0]  !=1").unwrap().iter().map(|token| token.at).collect();
+        assert_eq!(places, [2, 5, 6, 7, 10, 12]);
+        let error = ExpressionError::At(6, ExpressionProblem::Character('é'));
+        assert_eq!(tokens("port é"), Err(error));
         assert!(matches!(tokens(&"(".repeat(5000)), Err(ExpressionError::TooLong)));
     }
 }

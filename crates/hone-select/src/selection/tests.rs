@@ -18,7 +18,7 @@ fn selection(arguments: &[&str]) -> Selection {
 }
 
 const CURL: ProcessView<'_> = ProcessView {
-    pid: 8,
+    pid: Some(8),
     path: b"/usr/bin/curl",
     user: Some(1000),
     user_name: b"alice",
@@ -37,7 +37,7 @@ fn each_word_of_a_process_and_its_opposite() {
         (
             "path",
             &["/usr/bin/curl", "/usr/bin/", "/usr/", "/"],
-            &["curl", "/usr/bin", "/usr/lib/", "/bin/curl"],
+            &["/curl", "/usr/bin", "/usr/lib/", "/bin/curl"],
         ),
         ("user", &["alice", "1000"], &["bob", "100", "ali"]),
         ("group", &["users", "100"], &["wheel", "1000", "alice"]),
@@ -52,7 +52,7 @@ fn each_word_of_a_process_and_its_opposite() {
                 assert_eq!(matches("--", Some(&CURL)), expected, "--{word} {value}");
                 assert_eq!(matches("--not-", Some(&CURL)), !expected, "--not-{word} {value}");
                 assert!(!matches("--", None) && matches("--not-", None), "{word} of no process");
-                let unknown = ProcessView { pid: 77, ..ProcessView::default() };
+                let unknown = ProcessView { pid: Some(77), ..ProcessView::default() };
                 assert!(!matches("--", Some(&unknown)), "--{word} of an unknown process");
                 assert!(matches("--not-", Some(&unknown)), "--not-{word} of an unknown process");
             }
@@ -63,6 +63,34 @@ fn each_word_of_a_process_and_its_opposite() {
     let tool = ProcessView { path: br"C:\Tools\a.exe", ..ProcessView::default() };
     assert!(selection(&["--path", r"C:\Tools\"]).process_matches(Some(&tool)));
     assert!(selection(&["--name", "a.exe"]).process_matches(Some(&tool)));
+}
+
+#[test]
+fn on_windows_case_does_not_matter_and_elsewhere_it_does() {
+    let tool = ProcessView {
+        path: br"C:\Tools\Browser.exe",
+        user_name: b"Alice",
+        security_id: b"S-1-5-21-1",
+        ..ProcessView::default()
+    };
+    for words in [
+        ["--name", "BROWSER.EXE"],
+        ["--name", r"c:\tools\browser.exe"],
+        ["--path", r"c:\TOOLS\"],
+        ["--path", "C:/Tools/"],
+        ["--path", r"c:\tools\browser.EXE"],
+        ["--user", "alice"],
+    ] {
+        assert!(selection(&words).process_matches(Some(&tool)), "{words:?}");
+        let opposite = [&format!("--not-{}", &words[0][2..]), words[1]];
+        assert!(!selection(&opposite).process_matches(Some(&tool)), "{opposite:?}");
+    }
+    for words in [["--name", "Curl"], ["--path", "/USR/"], ["--user", "Alice"]] {
+        assert!(!selection(&words).process_matches(Some(&CURL)), "{words:?}");
+    }
+    for words in [["--name", "BROWSER"], ["--path", r"D:\tools\"], ["--path", r"C:\Too"]] {
+        assert!(!selection(&words).process_matches(Some(&tool)), "{words:?}");
+    }
 }
 
 /// A UDP datagram from 10.0.0.1:40000 to 192.0.2.1:53.
@@ -76,6 +104,7 @@ fn datagram() -> Vec<u8> {
 
 fn view(ip: &[u8]) -> PacketView<'_> {
     PacketView {
+        names: &[],
         ip,
         headers: Headers::parse(ip).ok(),
         length: 28,
@@ -126,6 +155,29 @@ fn each_word_of_a_packet_and_its_opposite() {
 }
 
 #[test]
+fn a_domain_matches_any_name_of_a_packet_and_nothing_else() {
+    let of = |is_negated, text| {
+        let mut selection = Selection::default();
+        selection.add(Word::Domain, is_negated, text).unwrap();
+        assert!(selection.needs_names());
+        selection
+    };
+    let ip = datagram();
+    let bare = view(&ip);
+    let names = ["www.example.com", "cdn.example.net"];
+    let packet = PacketView { names: &names, ..bare };
+    for (domain, expected) in [("example.com", true), ("NET", true), ("ample.com", false)] {
+        assert_eq!(of(false, domain).packet_matches(&packet), expected, "{domain}");
+        assert_eq!(of(true, domain).packet_matches(&packet), !expected, "{domain}");
+        assert!(!of(false, domain).packet_matches(&bare) && of(true, domain).packet_matches(&bare));
+        assert!(!of(false, domain).connection_matches(Some(12)));
+    }
+    let mut both = of(true, "example.com");
+    both.add(Word::Domain, false, "www.example.com").unwrap();
+    assert!(both.check().is_err(), "the names below are left out, too");
+}
+
+#[test]
 fn the_same_word_is_or_another_is_and_an_opposite_is_none() {
     let matches = |arguments: &[&str]| selection(arguments).process_matches(Some(&CURL));
     assert!(matches(&["--name", "wget", "--name", "curl"]));
@@ -144,12 +196,12 @@ fn the_same_word_is_or_another_is_and_an_opposite_is_none() {
 
 #[test]
 fn children_inherit_at_fork_and_keep_it_over_exec() {
-    let shell = ProcessView { pid: 7, path: b"/bin/sh", ..ProcessView::default() };
-    let child = ProcessView { pid: 9, path: b"/usr/bin/curl", ..ProcessView::default() };
+    let shell = ProcessView { pid: Some(7), path: b"/bin/sh", ..ProcessView::default() };
+    let child = ProcessView { pid: Some(9), path: b"/usr/bin/curl", ..ProcessView::default() };
     let with = |arguments: &[&str]| {
         let selection = selection(arguments);
         let before = selection.mark(&shell, Mark::default());
-        let forked = selection.mark(&ProcessView { pid: 9, ..shell }, before);
+        let forked = selection.mark(&ProcessView { pid: Some(9), ..shell }, before);
         let executed = selection.mark(&child, forked);
         [before, forked, executed].map(|mark| selection.admits(Some(Mark::of_bits(mark.bits()))))
     };
@@ -219,11 +271,40 @@ fn what_is_wrong_with_a_text_is_said_with_its_place() {
         (b"--port\x0065536\0", "must be a port, 0 to 65535"),
         (b"--host\0a\0", "ADDRESS/BITS"),
         (b"--direction\0up\0", "must be in or out"),
+        (b"--not-domain\0a.b\0", "argument 1 of the selection: --domain selects in recordings only"),
         (b"--user\0\0", "must not be empty"),
+        (b"--filter\0\0", "found the end"),
+        (b"--path\0curl\0", "must be a whole path"),
+        (b"--path\0./a/\0", "must be a whole path"),
+        (b"--name\0bin/curl\0", "must be a file name, such as curl, or a whole path"),
+        (b"--name\0/usr/bin/\0", "--path takes a folder"),
+        (
+            b"--name\0a\\xq1\0",
+            r"the backslash at character 2 begins no escape: write \\ for a backslash, \xHH",
+        ),
+        (b"--name\0\xc3\xa9vil\\x1\0", "character 5"),
+        (b"--path\0/tmp/\\u{110000}\0", "character 6"),
+        (b"--name\0\\xq1\0", "character 1 "),
         (b"--filter\0port x\0", "expected a port by its number, 0 to 65535, found \"x\""),
     ] {
         let message = Selection::parse(text).unwrap_err().to_string();
         assert!(message.contains(words), "{}: {message}", String::from_utf8_lossy(text));
+    }
+}
+
+#[test]
+fn other_backslashes_are_no_escapes() {
+    for (word, value) in [
+        (Word::Name, r"C:\xampp\httpd.exe"),
+        (Word::Path, r"C:\xampp\"),
+        (Word::Path, r"\Device\HarddiskVolume1\"),
+        (Word::Path, "[kworker/0:1]"),
+        (Word::Name, r"back\slash"),
+        (Word::User, r"DOMAIN\user"),
+        (Word::Group, r"BUILTIN\Users"),
+        (Word::Unit, r"dev-disk-by\x2duuid"),
+    ] {
+        Selection::default().add(word, false, value).unwrap_or_else(|error| panic!("{value}: {error}"));
     }
 }
 
@@ -254,7 +335,7 @@ fn contradictions_are_found() {
     for (arguments, words) in [
         (
             &["--pid", "1", "--pid", "2", "--not-pid", "1"][..],
-            "--pid \"1\" can match nothing, because a --not-pid",
+            "--pid \"1\" can match nothing, because --not-pid \"1\" leaves",
         ),
         (&["--name", "curl", "--not-name", "curl"], "--name \"curl\""),
         (&["--host", "10.0.0.1", "--not-host", "10.0.0.0/8"], "--host"),

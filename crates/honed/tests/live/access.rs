@@ -67,12 +67,14 @@ fn only_root_and_the_group_may_read() {
     attach_as(&socket, NOBODY, &many).expect("the group is the last of very many");
     let error = attach_as(&socket, NOBODY, &[]).expect_err("nobody may not read");
     assert!(matches!(error, ReaderError::Permission { .. }), "{error}");
+    let advice = format!("usermod -aG {} USER", GROUP.0);
+    assert!(error.to_string().contains(&advice), "{error}");
 
     // Should the file let it in, the service does not.
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).expect("the socket is ours");
     let error = attach_as(&socket, NOBODY, &[77]).expect_err("nobody may not read");
     assert_eq!(error.refusal(), Some(Refusal::Permission));
-    assert!(error.to_string().contains("usermod -aG"), "{error}");
+    assert!(error.to_string().contains(&advice), "{error}");
     attach_as(&socket, NOBODY, &[GROUP.1]).expect("the group may read");
     service.stop();
 }
@@ -116,6 +118,7 @@ fn without_a_group_only_root_may_read() {
             .expect("the socket is ours");
         let error = attach_as(&socket, GROUP.1, &[0]).expect_err("only root may read");
         assert_eq!(error.refusal(), Some(Refusal::Permission));
+        assert!(error.to_string().contains("only root may"), "{error}");
         service.reader(&Options::default());
         service.stop();
     }
@@ -139,6 +142,39 @@ fn a_running_service_has_no_capabilities() {
         threads += 1;
     }
     assert!(threads >= 3, "main, sensor and connection");
+    service.stop();
+}
+
+#[test]
+fn only_the_thread_that_hashes_keeps_what_it_needs() {
+    if !ready(&[]) {
+        return;
+    }
+    let service = Service::start("hash_executables = true");
+    let mut sets = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{}/task", service.pid())).expect("it runs") {
+        let task = task.expect("it runs").path();
+        let [name, status] = ["comm", "status"].map(|name| std::fs::read_to_string(task.join(name)));
+        let (name, status) = (name.expect("it runs"), status.expect("it runs"));
+        let set = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("each thread has it");
+            u64::from_str_radix(line.trim(), 16).expect("hexadecimal")
+        };
+        sets.push((name.trim().to_owned(), set("CapPrm:"), set("CapEff:"), set("CapInh:")));
+    }
+    sets.sort();
+    // CAP_DAC_READ_SEARCH is 2, CAP_SYS_PTRACE 19 (capabilities(7)).
+    let two = 1 << 2 | 1 << 19;
+    let expected = [("hashing", two, two, 0), ("honed", 0, 0, 0), ("sensor", 0, 0, 0)];
+    assert_eq!(
+        sets,
+        expected.map(|(name, permitted, effective, inherited)| (
+            name.to_owned(),
+            permitted,
+            effective,
+            inherited
+        ))
+    );
     service.stop();
 }
 

@@ -235,6 +235,16 @@ fn a_configuration_can_be_checked() {
     let (code, log) = check("max_readers = 5000");
     assert_eq!(code, Some(1));
     assert!(log.contains("hone.toml: max_readers = 5000; allowed: 1 to 1024"), "{log}");
+
+    let missing = directory.path().join("missing.toml");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_honed"))
+        .args(["--check-config", "--config"])
+        .arg(&missing)
+        .output()
+        .expect("honed can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(missing.to_str().expect("it is text")), "{said}");
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
 }
 
 /// The journal has times of its own, and takes priorities; a stream that only inherits its name does not.

@@ -53,7 +53,9 @@ fn wrong_requests_are_refused_and_the_connection_goes_on() {
     let wrong: &[(u16, &[u8], u16)] = &[
         (0x7777, b"", 2),
         (0xFFFF, &[0; 65_536], 2),
-        (0xB06, b"", 2),
+        (0xB07, b"", 2),
+        (0xB06, b"", 10),
+        (0xB06, b"x", 3),
         (0x906, b"x", 3),
         (0x801, b"abc", 3),
         (0x901, &[0; 12], 3),

@@ -67,8 +67,10 @@ Examples:
 const NOTES: &str = "\
 Registers System32\\drivers\\hone.sys as the service `hone`, started with the
 system, and adds what makes the Windows Filtering Platform call it: a provider,
-a sublayer, callouts, and filters, which only inspect. It starts nothing. It can
-be run again: then it repairs and updates.
+a sublayer, callouts, and filters, which only inspect. Where Wireshark is
+installed for all users, it gets the fields of packets, the profile \"Hone\" and
+the interface `hone`. It starts nothing. It can be run again: then it repairs
+and updates.
 
 The driver has to be signed, or the computer has to be in test-signing mode. A
 driver that starts with the system can keep the computer from starting if

@@ -4,22 +4,30 @@
 //! A new command is a file here with its options, `NOTES` and `run`, and a line in [`Command`] and in [`run()`](run()).
 
 pub(crate) mod completions;
+pub mod convert;
+pub mod export;
+pub mod extcap;
 pub mod get_stats;
 pub mod install;
 pub mod log_level;
 pub(crate) mod man;
+#[cfg(target_os = "linux")]
+mod own_stream;
 pub mod parse;
 pub mod read;
 pub mod repair;
+pub mod report;
 pub mod ring_size;
-#[cfg(target_os = "linux")]
 pub mod run;
+#[cfg(target_os = "linux")]
+pub mod save;
 pub mod selection;
 #[cfg(windows)]
 pub mod selftest;
 pub mod send_conns;
 pub mod service_choice;
 pub mod show;
+pub mod source;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -28,8 +36,8 @@ pub mod uninstall;
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand};
 
 use crate::platform;
 
@@ -64,10 +72,14 @@ Environment:
 #[allow(missing_docs, reason = "documentation here would replace the commands' own help")]
 pub enum Command {
     Read(read::ReadArgs),
-    #[cfg(target_os = "linux")]
     #[command(about = run::ABOUT, long_about = run::LONG_ABOUT, after_long_help = format!("{}\n\n{}", selection::NOTES, run::NOTES))]
     Run(read::ReadArgs),
+    #[cfg(target_os = "linux")]
+    Save(save::SaveArgs),
     Show(show::ShowArgs),
+    Report(report::ReportArgs),
+    Convert(convert::ConvertArgs),
+    Export(export::ExportArgs),
     Repair(repair::RepairArgs),
     Top(top::TopArgs),
     GetStats(get_stats::StatsArgs),
@@ -81,6 +93,7 @@ pub enum Command {
     Uninstall(uninstall::UninstallArgs),
     #[cfg(windows)]
     Selftest(selftest::SelftestArgs),
+    Extcap(extcap::ExtcapArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     #[cfg(target_os = "linux")]
@@ -92,13 +105,14 @@ impl Cli {
     /// What the command line says; ends the program if it is wrong.
     #[must_use]
     pub fn checked() -> Self {
-        let cli = Self::parse_from(platform::arguments());
+        let cli = Self::try_parse_from(platform::arguments()).unwrap_or_else(|error| brief(error).exit());
         let checked = match &cli.command {
-            Command::Read(args) => args.check().and_then(|()| args.selection.check_accounts("read")),
-            #[cfg(target_os = "linux")]
-            Command::Run(args) => run::check(args).and_then(|()| args.selection.check_accounts("run")),
-            Command::Top(args) => args.selection.check_accounts("top"),
-            Command::Show(args) => args.check(),
+            Command::Read(args) => args.check().and_then(|()| args.selection.check_on_host("read")),
+            Command::Run(args) => run::check(args).and_then(|()| args.selection.check_on_host("run")),
+            Command::Top(args) => args.selection.check_on_host("top"),
+            Command::Report(args) => args.check().and_then(|()| args.selection.check("report")),
+            Command::Show(args) => args.check().and_then(|()| args.selection.check("show")),
+            Command::Export(args) => args.selection.check("export"),
             _ => Ok(()),
         };
         if let Err(error) = checked {
@@ -108,12 +122,25 @@ impl Cli {
     }
 }
 
+/// Most characters of a value in the message about it.
+const MOST_OF_VALUE: usize = 100;
+
+/// Cuts a very long value out of the message about it, so that the reason behind it is seen.
+fn brief(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let Some((end, _)) = value.char_indices().nth(MOST_OF_VALUE)
+    {
+        let value = format!("{}..", &value[..end]);
+        error.insert(ContextKind::InvalidValue, ContextValue::String(value));
+    }
+    error
+}
+
 /// The error that a command's options make no sense together.
 fn refusal(command: &str, message: &str) -> clap::Error {
-    let mut cli = Cli::command();
-    cli.build();
-    let mut command = cli.find_subcommand(command).cloned().unwrap_or(cli);
-    command.error(ErrorKind::ArgumentConflict, message)
+    // It says all by itself, so no usage is printed.
+    let message = format!("{message}\n\nFor more information, try 'honeutil {command} --help'.\n");
+    clap::Error::raw(ErrorKind::ArgumentConflict, message)
 }
 
 /// Does what the command says; returns the exit status.
@@ -123,11 +150,15 @@ fn refusal(command: &str, message: &str) -> clap::Error {
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Read(args) => read::run(args),
-        #[cfg(target_os = "linux")]
         Command::Run(args) => run::record_command(args),
         #[cfg(target_os = "linux")]
         Command::BeginCommand(args) => Ok(run::begin(args)),
+        #[cfg(target_os = "linux")]
+        Command::Save(args) => save::run(args),
         Command::Show(args) => Ok(show::run(args)),
+        Command::Report(args) => Ok(report::run(args)),
+        Command::Convert(args) => Ok(convert::run(args)),
+        Command::Export(args) => Ok(export::run(args)),
         Command::Repair(args) => repair::run(args),
         Command::Top(args) => top::run(args),
         Command::GetStats(args) => get_stats::run(args),
@@ -141,6 +172,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Uninstall(args) => uninstall::run(args),
         #[cfg(windows)]
         Command::Selftest(args) => selftest::run(args),
+        Command::Extcap(args) => extcap::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }
@@ -150,6 +182,8 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
 mod tests {
     use clap::Args as _;
     use hone_select::Word;
+
+    use clap::CommandFactory as _;
 
     use super::*;
 
@@ -182,8 +216,7 @@ mod tests {
                 selecting_commands.push(command.get_name());
             }
         }
-        let expected: &[&str] =
-            if cfg!(windows) { &["read", "show", "top"] } else { &["read", "run", "show", "top"] };
+        let expected: &[&str] = &["read", "run", "show", "report", "export", "top"];
         assert_eq!(selecting_commands, expected);
     }
 

@@ -20,7 +20,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 #[cfg(target_os = "linux")]
 const MAX_BUFFER_MIB: u32 = 1024;
 
-pub(super) fn snap_length(text: &str) -> Result<SnapLength, String> {
+pub(crate) fn snap_length(text: &str) -> Result<SnapLength, String> {
     text.parse()
         .ok()
         .and_then(SnapLength::new)
@@ -55,6 +55,24 @@ pub(super) fn rotate_time(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|time| *time >= MIN_FILE_TIME)
         .ok_or_else(|| "must be 1s to 365d: a number, then s (or nothing), m, h or d".to_owned())
+}
+
+/// Bytes of what `--last` keeps: segments have a least size.
+#[cfg(target_os = "linux")]
+pub(super) fn last_size(text: &str) -> Result<u64, String> {
+    rotate_size(text)
+        .ok()
+        .filter(|bytes| *bytes >= 8 * MIN_FILE_BYTES)
+        .ok_or_else(|| "must be 8M to 16T: a whole number of bytes, or one with K, M, G or T".to_owned())
+}
+
+/// How long it is recorded after an event: nothing, too.
+#[cfg(target_os = "linux")]
+pub(super) fn save_after(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    duration(text).map_err(|_| "must be 0 to 365d: a number, then ms, s (or nothing), m, h or d".to_owned())
 }
 
 pub(super) fn max_files(text: &str) -> Result<NonZeroU32, String> {

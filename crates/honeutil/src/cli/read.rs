@@ -2,32 +2,33 @@
 
 use std::io::Write as _;
 use std::num::{NonZeroU32, NonZeroU64};
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ArgAction;
-#[cfg(target_os = "linux")]
-use hone_linux::Mechanism;
 
-use hone_engine::SnapLength;
-#[cfg(target_os = "linux")]
-use hone_select::Selection;
-
-#[cfg(target_os = "linux")]
-use super::parse::buffer_size;
 use super::parse::{count, duration, max_files, rotate_size, rotate_time, snap_length};
-use super::refusal;
 #[cfg(target_os = "linux")]
+use super::parse::{last_size, save_after};
+use super::refusal;
 use super::run::CommandArgs;
 use super::selection::{self, SelectionArgs};
-use super::service_choice::ServiceChoice;
+use super::source::{Format, SourceArgs};
 use crate::messages::{Messages, Progress, print};
 use crate::output::archive::Keep;
+#[cfg(target_os = "linux")]
+use crate::output::archive::{Finished, Newest};
 use crate::output::{Output, OutputError, Target};
 use crate::platform::ready::Ready;
 use crate::platform::{self, host, open_source};
+#[cfg(target_os = "linux")]
+use crate::recent::rules::{MAX_RULES, Rule};
+#[cfg(target_os = "linux")]
+use crate::recent::{Directory, Pace, Saver, Told, When};
 use crate::record::companion::Companion;
 use crate::record::control::Control;
 use crate::record::error::RecordError;
@@ -35,6 +36,18 @@ use crate::record::recorder::{Options, Recorder};
 use crate::record::rotation::Rotation;
 use crate::record::wanted::Wanted;
 use crate::record::{summary, summary_json};
+#[cfg(target_os = "linux")]
+use crate::text::shown_path;
+use hone_engine::SnapLength;
+use hone_select::Selection;
+
+/// Most bytes that `--last` keeps, unless it is said.
+#[cfg(target_os = "linux")]
+const LAST_SIZE: u64 = 2 << 30;
+
+/// How long it is recorded after what a rule found, unless it is said.
+#[cfg(target_os = "linux")]
+const SAVE_AFTER: Duration = Duration::from_secs(10);
 
 /// Record live traffic with its processes
 #[derive(Debug, clap::Args)]
@@ -88,6 +101,60 @@ pub struct ReadArgs {
     #[arg(long, value_name = "N", value_parser = max_files)]
     pub max_files: Option<NonZeroU32>,
 
+    /// Keep only what was recorded in the last TIME, and save it on the signal USR1 and at the end: 1s to 365d
+    ///
+    /// What is kept is in FILE.recent, or in hone.recent in DIR, as files that each stand alone; an eighth more than TIME, at
+    /// most. A save joins them into FILE, or FILE_1 and so on if that exists; nothing is overwritten. After a kill,
+    /// `honeutil save` does that. FILE is compressed if it ends with .zst or .gz.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "TIME", value_parser = rotate_time, conflicts_with_all = ["rotate_size", "rotate_time", "max_files", "compress"])]
+    pub last: Option<Duration>,
+
+    /// Keep at most BYTES, even if that is less than the time: 8M to 16T [default: 2G]
+    ///
+    /// And at most half of the room that the disk has at the start.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "BYTES", value_parser = last_size, requires = "last")]
+    pub last_size: Option<u64>,
+
+    /// Keep the part of --last in DIR, which is made if it is not there [default: FILE.recent, or hone.recent in DIR of -d]
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "DIR", requires = "last")]
+    pub last_dir: Option<PathBuf>,
+
+    /// With --last: do not save at the end. What is kept stays, for `honeutil save` or the next `read --last`
+    #[cfg(target_os = "linux")]
+    #[arg(long, requires = "last")]
+    pub keep_at_end: bool,
+
+    /// Only check the command line: for honed, whose configuration has these options.
+    #[cfg(target_os = "linux")]
+    #[arg(long, hide = true)]
+    pub check: bool,
+
+    /// Save what --last keeps also when this happens; may be given again
+    ///
+    /// `listener`, `udp listener`: a socket listens where none has since the recording began. `destination in FILE`: a packet is sent to
+    /// an address in FILE. Else words, as below: '--name nc' (such a process starts), '--name nc --direction out' (such a
+    /// packet), or an expression: 'tcp port 4444'. See below.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "RULE", requires = "last", allow_hyphen_values = true)]
+    pub save_when: Vec<Rule>,
+
+    /// Rules save only while there are fewer than N files with such names: 1 to 4294967295
+    ///
+    /// And while the disk has room for the file and for all that --last keeps. Each event that is not saved for that is said.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "N", value_parser = max_files, requires = "save_when", default_value = "100")]
+    pub save_files: NonZeroU32,
+
+    /// Record this long after what a rule found before it is saved: 0 to 365d, less than --last [default: 10s]
+    ///
+    /// At most a quarter of --last, unless it is said.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "TIME", value_parser = save_after, requires = "save_when")]
+    pub save_after: Option<Duration>,
+
     /// Compress each finished file with zstd, into FILE.zst
     ///
     /// This happens during the recording, one file at a time, as FILE.zst.part; the plain file is removed once the
@@ -95,6 +162,13 @@ pub struct ReadArgs {
     /// compressed, its half file is removed; its plain file stays as it is.
     #[arg(long)]
     pub compress: bool,
+
+    /// Write the recording in this form: hone, or wireshark, which also has the process blocks of Wireshark 5
+    ///
+    /// As `honeutil convert --to` does it with a recording. The form wireshark adds a block for each process that has packets and 12 bytes
+    /// to each packet; a file may exceed --rotate-size by these. Older versions of Wireshark show each block as a row without a time.
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    pub format: Format,
 
     /// Where events come from.
     #[command(flatten)]
@@ -112,11 +186,12 @@ pub struct ReadArgs {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// The summary as one JSON object, on standard output
+    /// The summary as one JSON object, on standard output; with --last, also a line for each save
     ///
     /// On standard error, if the recording goes to standard output, or a command is recorded. Nothing, if nothing could be
     /// recorded. It has at most 100 processes, those with most bytes, and 10
-    /// peers of each. "error" is there only if something failed.
+    /// peers of each. A process that runs one program after another is there once for each, with what was sent and received
+    /// while it ran. "error" is there only if something failed.
     #[arg(long)]
     pub json: bool,
 
@@ -138,44 +213,17 @@ pub struct ReadArgs {
     /// Record also the traffic of what reads this output, and of the ssh connection
     ///
     /// If the recording goes to a pipe, the traffic of the program that reads the pipe is left out, also that of programs
-    /// which this one writes to, and the ssh connection through which honeutil was started: else each packet that is sent
-    /// makes another one. A message names them; the summary counts the packets.
+    /// which this one writes to through its standard output, a FIFO or a pipe of the shell (`tee >(nc HOST PORT)`), and the
+    /// ssh connection through which honeutil was started: else each packet that is sent makes another one. It is not left
+    /// out for programs that the reader starts and feeds itself. A message names what is left out; the summary counts the
+    /// packets.
     #[cfg(target_os = "linux")]
     #[arg(long)]
     pub include_own: bool,
 
     /// A command to be recorded.
-    #[cfg(target_os = "linux")]
     #[command(flatten)]
     pub command: CommandArgs,
-}
-
-/// Where events come from: on Windows, always the driver.
-#[derive(Debug, Default, clap::Args)]
-pub struct SourceArgs {
-    /// Kernel buffer between sensor and file: a power of two, 1 to 1024 [default: 64]
-    ///
-    /// A larger buffer drops fewer packets when traffic comes in bursts or the disk is slow. Has no effect through honed:
-    /// there, sensor_buffer in /etc/hone/hone.toml counts.
-    #[cfg(target_os = "linux")]
-    #[arg(long, value_name = "MIB", value_parser = buffer_size)]
-    pub buffer_size: Option<u32>,
-
-    /// How to learn who uses a socket: trampolines or tracepoints [default: the best that the kernel permits]
-    ///
-    /// For comparisons. Has no effect through honed: there, `honed --mechanism` counts.
-    #[cfg(target_os = "linux")]
-    #[arg(long, value_name = "HOW", value_parser = hone_linux::mechanism)]
-    pub mechanism: Option<Mechanism>,
-
-    /// Whether to record through the service.
-    #[command(flatten)]
-    pub service: ServiceChoice,
-
-    /// Wait for honed, and when it was restarted go on with a new section
-    #[cfg(target_os = "linux")]
-    #[arg(long, conflicts_with = "local")]
-    pub follow: bool,
 }
 
 /// Below the help.
@@ -188,6 +236,7 @@ Signals:
                       followed by FILE_1.pcapng, FILE_2.pcapng and so on;
                       a pipe gets a new section. When the terminal itself
                       hangs up, the recording ends.
+  USR1                with --last: save what is kept, and go on
 
 Files:
   If a file is deleted or replaced while it is written, a warning within a
@@ -195,6 +244,24 @@ Files:
   next file begins at its usual time, and the exit status is 1. A file that is
   moved, as logrotate does it, stays whole: the summary has its new name.
   Neither is compressed or removed. Finished files may be taken at any time.
+
+Rules of --save-when:
+  'listener'             a TCP socket listens where none has since the recording
+                         began. It is looked once a second, in each network
+                         namespace that has processes
+  'udp listener'         the same of a UDP socket without a peer, at a port that
+                         the system does not choose (ip_local_port_range)
+  'destination in FILE'  this host sends a packet to an address in FILE, or in
+                         a network (ADDRESS/BITS): one a line, # begins a
+                         comment; at most 262144. FILE is read at the start
+  '--name nc'            only words about processes: such a process starts to
+                         run its program
+  '--name nc --port 22'  also words about packets: such a packet
+  'tcp port 4444'        an expression: such a packet
+  Events before the save are one. Saves by rules are a minute apart, or half of
+  --last; what happens meanwhile is saved then, and counted. A rule sees only
+  what is recorded. With --json, each save is a line on standard output, before
+  the summary: its fields are below `honeutil help save`.
 
 honed:
   If honed runs, its stream is recorded; if not, honeutil loads the sensor
@@ -214,6 +281,8 @@ Examples:
   sudo honeutil read --duration 10
   sudo honeutil read -w web.pcapng --count 1000 -s 96
   sudo honeutil read -d /var/tmp --rotate-size 1G --max-files 24 --compress
+  sudo honeutil read --last 10m -w incident.pcapng
+  sudo honeutil read --last 10m --save-when '--name nc' --save-when listener
   sudo honeutil read -w - | tshark -l -r -";
 
 /// Below the help.
@@ -240,7 +309,8 @@ Pipes:
   it, and records until that program closes it. One program of this computer
   can open it, as an administrator. If another program has made the pipe,
   honeutil writes to it; that program learns who writes, and can do nothing
-  under that name.
+  under that name. What reads a pipe is recorded, too: if it sends the recording
+  on, leave it out by --not-name.
 
 It reads the driver's stream, which only administrators may. Any number of
 programs can read at the same time; each gets everything. The driver can't be
@@ -266,9 +336,12 @@ Examples:
   PowerShell before 7.4 garbles binary data in pipes: use the command prompt.";
 
 pub(super) fn run(args: &ReadArgs) -> anyhow::Result<ExitCode> {
-    #[cfg(target_os = "linux")]
     if !args.command.command.is_empty() {
         return super::run::record_command(args);
+    }
+    #[cfg(target_os = "linux")]
+    if args.check {
+        return Ok(ExitCode::SUCCESS);
     }
     log(args.verbose);
     #[cfg(target_os = "linux")]
@@ -292,17 +365,30 @@ pub(super) fn record(
     companion: Option<&mut dyn Companion>,
 ) -> anyhow::Result<ExitCode> {
     // Before the sensor, which takes a while to load: a bad path is reported at once.
-    let mut output = Output::open(args.target(), prefix, host::now(), control)?;
+    #[cfg(target_os = "linux")]
+    let (mut saver, target, earlier) = kept(args, prefix, control)?;
+    #[cfg(windows)]
+    let target = args.target();
+    let mut output = Output::open(target, prefix, host::now(), control)?;
     opened(&mut output);
-    let rotation = args.rotation();
+    let (rotation, keep) = (args.rotation(), args.keep());
+    #[cfg(target_os = "linux")]
+    let (rotation, keep) = match saver.as_ref().map(Saver::limits) {
+        Some(limits) => (limits.rotation(), limits.keep()),
+        None => (rotation, keep),
+    };
     if rotation.is_on() {
         output.require_files()?;
     }
-    if !args.keep().is_everything() {
-        output.keep(args.keep())?;
+    if !keep.is_everything() {
+        output.keep(keep)?;
     }
     #[cfg(target_os = "linux")]
-    let wanted = &without_own(args, wanted, &output)?;
+    output.adopt(earlier);
+    #[cfg(target_os = "linux")]
+    let (wanted, mut own) = super::own_stream::without_own(args, wanted, &output)?;
+    #[cfg(target_os = "linux")]
+    let wanted = &wanted;
     host::raise_priority();
     let feed = open_source(&args.source, wanted, control)?;
     let options =
@@ -312,18 +398,40 @@ pub(super) fn record(
     let mut progress = Progress::new(!args.quiet && !is_command);
     let begun = |name: &str| {
         if !args.quiet {
-            let _ = writeln!(Messages, "Recording to {name}");
+            let _ = writeln!(Messages, "{}", args.begun(name));
         }
         ready.tell();
     };
-    let mut recorder = Recorder::new(feed, options, &mut output, control, &mut progress).on_begin(begun);
+    let mut recorder = Recorder::new(feed, options, &mut output, control, &mut progress)
+        .on_begin(begun)
+        .in_form(args.format.into());
     if !args.all_events && (is_command || !args.selection.selection.is_everything()) {
         recorder = recorder.reduced();
     }
+    if let Ok(selection) = Selection::parse(&wanted.selection) {
+        recorder = recorder.selecting(&selection);
+    }
+    #[cfg(target_os = "linux")]
+    let companion = companion.or(own.as_mut().map(|own| own as &mut dyn Companion));
     if let Some(companion) = companion {
         recorder = recorder.with(companion);
     }
-    let (outcome, tally, result) = recorder.run();
+    #[cfg(target_os = "linux")]
+    if let Some(saver) = &mut saver {
+        recorder = recorder.saving(saver);
+    }
+    #[allow(unused_mut, reason = "it changes where a part is kept")]
+    let (mut outcome, tally, result) = recorder.run();
+    #[cfg(target_os = "linux")]
+    let is_saved = saver.is_none_or(|saver| {
+        let (saves, is_whole) = saver.finish();
+        if !saves.is_empty() {
+            outcome.is_of(saves);
+        }
+        is_whole
+    });
+    #[cfg(windows)]
+    let is_saved = true;
     ready.tell_end();
     if args.json {
         let error = result.as_ref().err().map(ToString::to_string);
@@ -342,57 +450,86 @@ pub(super) fn record(
     }
     result?;
     // A warning has named each file that could not be compressed or removed.
-    Ok(if output.report().is_some_and(|report| report.failures > 0) {
+    Ok(if !is_saved || output.report().is_some_and(|report| report.failures > 0) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
 }
 
-/// What is wanted, but for the stream's own traffic.
+/// Where the newest part is kept: what saves it, where it is recorded to, and what a killed recorder has left there. Without
+/// `--last`, the files that the options name.
 #[cfg(target_os = "linux")]
-fn without_own(args: &ReadArgs, wanted: &Wanted, output: &Output) -> anyhow::Result<Wanted> {
-    use crate::platform::own_traffic::OwnTraffic;
-    use std::os::unix::fs::FileTypeExt as _;
-    let can_send_on = |data: &std::fs::Metadata| data.file_type().is_fifo() || data.file_type().is_socket();
-    let stream = output.stream().filter(|data| can_send_on(data) && !args.include_own);
-    let Some(stream) = stream else { return Ok(wanted.clone()) };
-    let own = OwnTraffic::of(&stream);
-    if own.consumers.is_empty() {
+fn kept(
+    args: &ReadArgs,
+    prefix: &str,
+    control: &Control,
+) -> anyhow::Result<(Option<Saver>, Target, Vec<Finished>)> {
+    let Some(limits) = args.newest() else { return Ok((None, args.target(), Vec::new())) };
+    platform::signals::save_on_request(control).context("cannot handle signals")?;
+    let path = args.last_dir.clone().unwrap_or_else(|| Directory::beside(&args.target()));
+    let directory = Directory::open(path, limits)?;
+    let name = shown_path(directory.path());
+    let earlier = directory.segments().with_context(|| format!("cannot read {name}"))?;
+    if !earlier.is_empty() {
         tracing::warn!(
-            "it cannot be found out which program reads {}: if that sends on what it reads, the recording records itself",
-            output.name()
+            "{name} has what a recorder before this one kept: it is kept on, and saved, as far as it is new enough"
         );
     }
-    if own == OwnTraffic::default() {
-        return Ok(wanted.clone());
-    }
-    // Not only with -v: a program that opens the pipe would be left out, too, and is seen here.
-    if !args.quiet {
-        let _ = writeln!(Messages, "Left out: the traffic of {own}; --include-own records it");
-    }
-    let mut selection = Selection::parse(&wanted.selection)?;
-    own.exclude(&mut selection)
-        .context("the stream's own traffic cannot be left out, too; --include-own records it")?;
-    Ok(Wanted::new(wanted.snap_length, &selection))
+    let target = Target::Directory(directory.path().to_owned());
+    let pace = Pace::new(args.save_after(), limits.last);
+    let when =
+        When { rules: args.save_when.clone(), pace, most_files: args.save_files, at_end: !args.keep_at_end };
+    let told = Told { is_quiet: args.quiet, by_json: args.json };
+    let saver = Saver::new(directory, args.target(), prefix, when, told);
+    Ok((Some(saver), target, earlier))
 }
 
 impl ReadArgs {
     /// Refuses options that make no sense together.
     pub(super) fn check(&self) -> Result<(), clap::Error> {
-        #[cfg(target_os = "linux")]
         super::run::check_output("read", self)?;
         let is_stream = match self.target() {
             Target::Stdout => true,
             Target::File(path) => platform::file::is_pipe_name(&path),
             Target::Directory(_) => false,
         };
+        #[cfg(target_os = "linux")]
+        if self.last.is_some() {
+            let is_no_file = |path: &Path| path.metadata().is_ok_and(|found| !found.is_file());
+            if is_stream || self.write.as_deref().is_some_and(is_no_file) {
+                return Err(refusal("read", "--last is for files: use -d or -w FILE, not -w - or a pipe"));
+            }
+            self.check_rules()?;
+        }
         if is_stream && (self.rotation().is_on() || !self.keep().is_everything()) {
             let message = "--rotate-size, --rotate-time, --max-files and --compress are for files: use -d or -w FILE, \
                            not -w - or a pipe";
             return Err(refusal("read", message));
         }
         Ok(())
+    }
+
+    /// Refuses rules that cannot be met or watched.
+    #[cfg(target_os = "linux")]
+    fn check_rules(&self) -> Result<(), clap::Error> {
+        if self.save_when.len() > MAX_RULES {
+            let found = self.save_when.len();
+            return Err(refusal("read", &format!("--save-when: {found} rules; allowed: {MAX_RULES}")));
+        }
+        if self.save_after.zip(self.last).is_some_and(|(after, last)| after >= last) {
+            let message =
+                "--save-after must be less than --last, or what has happened is no longer kept then";
+            return Err(refusal("read", message));
+        }
+        let mut selections = self.save_when.iter().filter_map(Rule::selection);
+        selections.try_for_each(|selection| SelectionArgs::from(selection).check_on_host("read"))
+    }
+
+    /// How long it is recorded after what a rule found.
+    #[cfg(target_os = "linux")]
+    fn save_after(&self) -> Duration {
+        self.save_after.unwrap_or_else(|| SAVE_AFTER.min(self.last.unwrap_or_default() / 4))
     }
 
     pub(super) fn target(&self) -> Target {
@@ -403,13 +540,31 @@ impl ReadArgs {
         }
     }
 
+    /// Which part is kept, if not all.
+    #[cfg(target_os = "linux")]
+    fn newest(&self) -> Option<Newest> {
+        self.last.map(|last| Newest { last, bytes: self.last_size.unwrap_or(LAST_SIZE) })
+    }
+
+    /// What is said when the recording begins.
+    fn begun(&self, name: &str) -> String {
+        #[cfg(target_os = "linux")]
+        if let Some(last) = self.last {
+            let directory = Path::new(name).parent().unwrap_or(Path::new("")).display();
+            let last = crate::text::duration(last);
+            return format!("Keeping the last {last} in {directory}; the signal USR1 saves it");
+        }
+        format!("Recording to {name}")
+    }
+
+    /// When the next file is begun, unless only a part is kept.
     fn rotation(&self) -> Rotation {
         Rotation { size: self.rotate_size, time: self.rotate_time }
     }
 
-    /// What is done with finished files.
+    /// What is done with finished files, unless only a part is kept.
     fn keep(&self) -> Keep {
-        Keep { max_files: self.max_files, compress: self.compress }
+        Keep { max_files: self.max_files, compress: self.compress, newest: None }
     }
 }
 

@@ -87,6 +87,8 @@ Lines:
   SOCK  a connection was opened or closed, or packets of it are corrected
   PAKT  a packet: direction, protocol, source > destination, length
   STAT  what the section received and dropped
+  Names that a packet has come behind that: ask, answer (DNS), tls, quic, http;
+  and name, by which the other end of its connection is known.
   Bytes that do not print, and blanks, are shown as \\x1b or \\u{202e}.
 
 Corrections:
@@ -103,7 +105,9 @@ Writing (-w):
   so that the file can be used alone. Later events of these are written, too.
   Statistics change to those of the file; everything else stays as it is.
   Several files are joined: sections are ordered by time; those of one host that
-  overlap become one; hosts stay apart. OUT gets its name when it is complete.
+  overlap become one, ordered by time, also those of two cuts of one recording;
+  hosts stay apart. The same file twice is an error. OUT gets its name when it is
+  complete.
 
 Exit status:
   0    everything was shown
@@ -150,7 +154,7 @@ pub(super) fn run(args: &ShowArgs) -> ExitCode {
     if let Some(out) = &args.write {
         return cut(args, &inputs, span, out);
     }
-    let mut show = Show::new(&args.selection.selection, args.json, io::stdout().lock()).within(span);
+    let mut show = Show::new(&args.selection.for_recordings(), args.json, io::stdout().lock()).within(span);
     if args.local_time {
         show = show.in_local_time();
     }
@@ -179,7 +183,8 @@ fn cut(args: &ShowArgs, inputs: &[Input], span: Span, out: &Path) -> ExitCode {
     };
     let counts = CutFile::create(out).map_err(CutError::from).and_then(|file| {
         let name = file.name().to_owned();
-        let cut = Cut::new(inputs, &args.selection.selection, span, args.all_events, file);
+        let selection = args.selection.for_recordings();
+        let cut = Cut::new(inputs, &selection, span, args.all_events, file);
         cut.run(failed).map(|counts| (counts, name))
     });
     match counts {
@@ -225,7 +230,7 @@ fn summary(counts: &Counts) -> String {
 }
 
 /// Reports that an input was not `done` to its end.
-fn report(input: &Input, error: &ShowError, done: &str) {
+pub(super) fn report(input: &Input, error: &ShowError, done: &str) {
     let remedy = match input {
         Input::File(_) if error.is_of_torn_file() => {
             format!(". What comes before is {done}; `honeutil repair FILE` writes a file of what is whole")

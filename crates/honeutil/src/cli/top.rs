@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::parse::interval;
-use super::read::SourceArgs;
 use super::selection::{self, SelectionArgs};
 use super::service_choice::ServiceChoice;
+use super::source::SourceArgs;
 use crate::platform::open_source;
 use crate::record::control::Control;
 use crate::record::wanted::Wanted;

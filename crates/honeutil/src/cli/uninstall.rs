@@ -44,8 +44,8 @@ Exit status:
 /// Below the help.
 #[cfg(windows)]
 const NOTES: &str = "\
-Stops the driver, and removes its filters, its service with all settings, and
-System32\\drivers\\hone.sys. Recordings stay.
+Stops the driver, and removes its filters, its service with all settings,
+System32\\drivers\\hone.sys, and what Wireshark got. Recordings stay.
 
 Exit status:
   0  nothing is left; also if nothing was there

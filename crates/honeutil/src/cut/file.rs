@@ -93,7 +93,7 @@ impl CutFile {
     ///
     /// # Errors
     /// [`FileError`].
-    pub(super) fn write(&mut self, blocks: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn write(&mut self, blocks: &[u8]) -> Result<(), FileError> {
         let written = match &mut self.encoder {
             Encoder::Plain(file) => file.write_all(blocks),
             Encoder::Zstd(encoder) => encoder.write_all(blocks),
@@ -106,7 +106,7 @@ impl CutFile {
     ///
     /// # Errors
     /// [`FileError`].
-    pub(super) fn finish(self) -> Result<(), FileError> {
+    pub(crate) fn finish(self) -> Result<(), FileError> {
         let Self { name, encoder, part } = self;
         let ended = match encoder {
             Encoder::Plain(file) => {
@@ -123,17 +123,26 @@ impl CutFile {
 impl Encoder {
     /// The one that the ending of the name asks for.
     fn new(path: &Path, file: File) -> io::Result<Self> {
-        let has_ending = |ending| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending));
-        Ok(if has_ending("zst") {
+        Ok(if has_ending(path, "zst") {
             let mut encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
             encoder.include_checksum(true)?;
             Self::Zstd(encoder)
-        } else if has_ending("gz") {
+        } else if has_ending(path, "gz") {
             Self::Gzip(flate2::write::GzEncoder::new(file, flate2::Compression::default()))
         } else {
             Self::Plain(file)
         })
     }
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+}
+
+/// Whether a file of this name is compressed.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_compressed(path: &Path) -> bool {
+    has_ending(path, "zst") || has_ending(path, "gz")
 }
 
 /// Makes the file, or opens what exists and is no regular file.

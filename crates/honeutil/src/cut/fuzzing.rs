@@ -35,7 +35,7 @@ pub fn cut(
             }
             Source::Block(item) => {
                 let shown = shown.map(|shown| corrections.apply(shown));
-                let is_wanted = shown.as_ref().is_some_and(|shown| shown.is_selected(selection));
+                let is_wanted = shown.as_ref().is_some_and(|shown| shown.is_selected(selection, &[]));
                 if is_wanted && shown.is_some_and(|shown| matches!(shown.event, Event::Packet(_))) {
                     packets.push(item.raw.to_vec());
                 }

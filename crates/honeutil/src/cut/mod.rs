@@ -18,15 +18,19 @@ use hone_pcapng::view::BlockView;
 use hone_pcapng::{Block, ByteOrder, Interface, Packet, Resolution};
 use hone_select::Selection;
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::file::is_compressed;
 pub use self::file::{CutFile, FileError};
 use self::part::Reading;
 use self::parts::{Group, Part};
 use crate::messages::Messages;
+use crate::platform::file::FileId;
 pub use crate::reduce::Counts;
 use crate::reduce::{Lane, Reduce};
 use crate::show::corrections::Corrections;
 use crate::show::event::Shown;
 use crate::show::input::Input;
+use crate::show::names::{PacketNames, Said};
 use crate::show::stream::Source;
 use crate::show::time::Span;
 use crate::show::{Notes, OUT_BYTES, ShowError};
@@ -44,6 +48,14 @@ pub enum CutError {
     /// The inputs cannot be joined.
     #[error("the inputs have more than {} parts of different hosts: join fewer at once", parts::MAX_PARTS)]
     TooManyParts,
+    /// Two inputs are the same file.
+    #[error("{first} and {second} are the same file, whose packets would be written twice: name it once")]
+    SameFile {
+        /// The earlier input, as it was named.
+        first: String,
+        /// The later one.
+        second: String,
+    },
 }
 
 /// What is cut out of the inputs.
@@ -63,6 +75,7 @@ struct Wanted<'a> {
     selection: &'a Rc<Selection>,
     span: Span,
     corrections: Corrections,
+    names: PacketNames,
 }
 
 impl Wanted<'_> {
@@ -70,7 +83,12 @@ impl Wanted<'_> {
     fn has(&mut self, shown: Option<Shown<'_>>, notes: &mut Notes) -> bool {
         let Some(shown) = shown.map(|shown| self.corrections.apply(shown)) else { return false };
         notes.of(&shown);
-        shown.is_selected(self.selection) && self.span.contains(shown.nanos)
+        if !self.selection.needs_names() {
+            return shown.is_selected(self.selection, &[]) && self.span.contains(shown.nanos);
+        }
+        let Said { noted, names } = self.names.note(&shown, self.selection);
+        notes.of_names(&noted);
+        shown.is_selected(self.selection, &names) && self.span.contains(shown.nanos)
     }
 }
 
@@ -95,7 +113,12 @@ impl<'a> Cut<'a> {
     ) -> Self {
         Self {
             inputs,
-            wanted: Wanted { selection, span, corrections: Corrections::default() },
+            wanted: Wanted {
+                selection,
+                span,
+                corrections: Corrections::default(),
+                names: PacketNames::default(),
+            },
             reduce: Reduce::new(all_events),
             file,
             out: Vec::with_capacity(2 * OUT_BYTES),
@@ -108,6 +131,7 @@ impl<'a> Cut<'a> {
     /// # Errors
     /// [`CutError`]: the output is not finished.
     pub fn run(mut self, mut failed: impl FnMut(&Input, &ShowError)) -> Result<Counts, CutError> {
+        self.refuse_same_file()?;
         let groups = parts::order(self.inputs).ok_or(CutError::TooManyParts)?;
         self.collect(&groups);
         let mut idle = HashMap::new();
@@ -123,28 +147,59 @@ impl<'a> Cut<'a> {
         Ok(self.reduce.counts())
     }
 
-    /// Collects the corrections, in the order of the parts, as far as the inputs can be read twice.
+    /// Refuses a file that is named twice, also by another path or a link.
+    fn refuse_same_file(&self) -> Result<(), CutError> {
+        let mut seen: Vec<(FileId, &Input)> = Vec::new();
+        for input in self.inputs {
+            // What cannot be opened is reported when it is to be read.
+            let Some(id) = input.file_id() else { continue };
+            if let Some((_, first)) = seen.iter().find(|(other, _)| *other == id) {
+                return Err(CutError::SameFile { first: first.name(), second: input.name() });
+            }
+            seen.push((id, input));
+        }
+        Ok(())
+    }
+
+    /// Collects the corrections, and the names that come late, in the order of the parts, as far as the inputs can be read
+    /// twice.
     fn collect(&mut self, groups: &[Group]) {
         let mut idle = HashMap::new();
-        for (rank, part) in groups.iter().flat_map(|group| &group.parts).enumerate() {
-            self.wanted.corrections.begin(rank);
-            if !self.inputs[part.input].is_file() {
-                continue;
+        // What is read from a pipe has no first pass, so its connections would be counted only in the second one.
+        let needs_names = self.wanted.selection.needs_names() && self.inputs.iter().all(Input::is_file);
+        let mut first = 0;
+        for group in groups {
+            self.wanted.names.finder.end_lanes();
+            for (rank, part) in (first..).zip(&group.parts) {
+                self.wanted.corrections.begin(rank);
+                self.wanted.names.finder.go_on(lane_of_names(group, first, part.input), part.input);
+                if !self.inputs[part.input].is_file() {
+                    continue;
+                }
+                // What cannot be read is reported when it is to be written.
+                let Ok(mut reading) = Reading::open(self.inputs, part, &mut idle, self.wanted.selection)
+                else {
+                    continue;
+                };
+                if !needs_names {
+                    reading.skip_packets();
+                }
+                // A libpcap file has no corrections.
+                while (needs_names || reading.classic_link_type().is_none())
+                    && let Ok(Some(())) = reading.next(|_, shown| {
+                        let Some(shown) = shown else { return };
+                        self.wanted.corrections.collect(&shown);
+                        if needs_names {
+                            self.wanted.names.collect(&shown);
+                        }
+                    })
+                {}
+                reading.close(&mut idle);
             }
-            // What cannot be read is reported when it is to be written.
-            let Ok(mut reading) = Reading::open(self.inputs, part, &mut idle, self.wanted.selection) else {
-                continue;
-            };
-            reading.skip_packets();
-            // A libpcap file has none.
-            while reading.classic_link_type().is_none()
-                && let Ok(Some(())) = reading.next(|_, shown| {
-                    shown.iter().for_each(|shown| self.wanted.corrections.collect(shown));
-                })
-            {}
-            reading.close(&mut idle);
+            first += group.parts.len();
         }
         self.wanted.corrections.report_left_out();
+        self.wanted.names.end_of_first_pass();
     }
 
     /// Writes the parts of a group: one after the other, or merged by time if they are of several inputs.
@@ -155,9 +210,11 @@ impl<'a> Cut<'a> {
         idle: &mut HashMap<usize, Reading>,
         failed: &mut impl FnMut(&Input, &ShowError),
     ) -> Result<(), CutError> {
+        self.wanted.names.finder.end_lanes();
         if let [part] = &group.parts[..] {
             self.reduce.begin(false);
             self.wanted.corrections.begin(first);
+            self.wanted.names.finder.go_on(0, part.input);
             return self.part(part, idle, failed);
         }
         self.reduce.begin(true);
@@ -166,7 +223,8 @@ impl<'a> Cut<'a> {
             match lanes.iter_mut().find(|lane| lane.input == part.input) {
                 Some(lane) => lane.parts.push((rank, part)),
                 None => {
-                    lanes.push(MergedLane::new(part.input, self.inputs, self.wanted.selection, (rank, part)))
+                    let names = lane_of_names(group, first, part.input);
+                    lanes.push(MergedLane::new(self.inputs, self.wanted.selection, (rank, part), names));
                 }
             }
         }
@@ -234,7 +292,7 @@ impl<'a> Cut<'a> {
                 Ok(Some(())) => Ok(true),
                 Ok(None) => {
                     if let Some(link_type) = reading.classic_link_type() {
-                        notes.no_processes();
+                        notes.libpcap(Some(link_type));
                         if !std::mem::replace(&mut has_header, true) {
                             header(link_type, &mut lane, &mut self.reduce, &mut self.out);
                         }
@@ -277,6 +335,7 @@ impl<'a> Cut<'a> {
                 continue;
             };
             self.wanted.corrections.go_on(lane.rank);
+            self.wanted.names.finder.go_on(lane.names, lane.input);
             let (wanted, pending, begins) = (&mut self.wanted, &mut lane.pending, &mut lane.begins);
             let next = reading.next(|source, shown| {
                 let Source::Block(item) = source else { return };
@@ -309,11 +368,22 @@ impl<'a> Cut<'a> {
     }
 }
 
+/// The lane in which names are looked for in an input: what is merged has one for each input, what is not has the first one.
+/// `first`: the rank of the group's first part.
+fn lane_of_names(group: &Group, first: usize, input: usize) -> usize {
+    match &group.parts[..] {
+        [_] => 0,
+        parts => 1 + first + parts.iter().take_while(|part| part.input != input).count(),
+    }
+}
+
 /// An input that is merged with others.
 struct MergedLane<'a> {
     input: usize,
     notes: Notes,
     lane: Lane,
+    /// Its lane of names.
+    names: usize,
     /// The parts that come later, the last one first, with their ranks among all.
     parts: Vec<(usize, &'a Part)>,
     /// The present part.
@@ -326,9 +396,11 @@ struct MergedLane<'a> {
 }
 
 impl<'a> MergedLane<'a> {
-    fn new(input: usize, inputs: &[Input], selection: &Selection, part: (usize, &'a Part)) -> Self {
+    fn new(inputs: &[Input], selection: &Selection, part: (usize, &'a Part), names: usize) -> Self {
+        let input = part.1.input;
         Self {
             input,
+            names,
             notes: Notes::new(&inputs[input].name(), selection),
             lane: Lane::new(input),
             parts: vec![part],

@@ -1,7 +1,7 @@
 //! Reads a part of an input: the blocks from one to another.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _};
+use std::io;
 use std::rc::Rc;
 
 use hone_select::Selection;
@@ -9,7 +9,7 @@ use hone_select::Selection;
 use super::parts::Part;
 use crate::show::event::Shown;
 use crate::show::input::Input;
-use crate::show::stream::{Source, Stream};
+use crate::show::stream::{FillError, Source, Stream};
 use crate::show::{CHUNK_BYTES, ShowError};
 
 /// An input that is read.
@@ -109,27 +109,22 @@ impl Reading {
             return Ok(false);
         }
         let name = || self.name.clone();
-        loop {
-            match self.bytes.read(&mut self.chunk) {
-                Ok(0) => {
-                    let stream = std::mem::replace(&mut self.stream, Stream::new(&Rc::default()));
-                    let ended = stream.finish();
-                    return ended
-                        .map(|()| false)
-                        .map_err(|source| ShowError::Malformed { name: name(), source });
+        match self.stream.fill(&mut self.bytes, &mut self.chunk) {
+            Ok(0) => {
+                let stream = std::mem::replace(&mut self.stream, Stream::new(&Rc::default()));
+                let ended = stream.finish();
+                ended.map(|()| false).map_err(|source| ShowError::Malformed { name: name(), source })
+            }
+            Ok(count) => {
+                self.offset += count as u64;
+                if self.skips_packets {
+                    self.stream.skip_packets();
                 }
-                Ok(count) => {
-                    self.offset += count as u64;
-                    let fed = self.stream.feed(&self.chunk[..count]);
-                    if self.skips_packets {
-                        self.stream.skip_packets();
-                    }
-                    return fed
-                        .map(|()| true)
-                        .map_err(|source| ShowError::Malformed { name: name(), source });
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(ShowError::Read { name: name(), offset: self.offset, source }),
+                Ok(true)
+            }
+            Err(FillError::Stream(source)) => Err(ShowError::Malformed { name: name(), source }),
+            Err(FillError::Input(source)) => {
+                Err(ShowError::Read { name: name(), offset: self.offset, source })
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use hone_pcapng::{Block, ByteOrder, Section};
+use hone_pcapng::{Block, ByteOrder, Interface, Section, Statistics};
 
 use super::part::Reading;
 use crate::show::host::Host;
@@ -17,7 +17,8 @@ use crate::show::stream::Source;
 pub(super) const MAX_PARTS: usize = 1 << 20;
 /// Most sections whose beginnings are kept of all inputs; a part with later ones is not merged.
 const MAX_SECTIONS: usize = 1 << 22;
-/// Files of one recording overlap by less than this: a held packet goes into the file that is written when it leaves.
+/// Files of one recording overlap by less than this, in nanoseconds: a held packet goes into the file that is written when
+/// it leaves. Only counts where statistics are missing.
 const OVERLAP: u64 = 1_000_000_000;
 /// Most interfaces of a section that is merged.
 const MAX_INTERFACES: u32 = 256;
@@ -33,6 +34,8 @@ pub(super) struct Part {
     pub(super) begins: Vec<u64>,
     /// When the last packet was.
     until: u64,
+    /// From when to when its sections were recorded, as their statistics say; `None`: they do not all say it.
+    recorded: Option<(u64, u64)>,
     host: Option<Host>,
     format: Format,
 }
@@ -51,7 +54,45 @@ enum Format {
 pub(super) struct Group {
     pub(super) parts: Vec<Part>,
     pub(super) order: ByteOrder,
+    /// When its first part begins.
+    begin: u64,
+    /// When the last packet was.
     until: u64,
+    /// When the recording of its parts ended, as [`Part::recorded`].
+    recorded_until: Option<u64>,
+}
+
+impl Group {
+    fn new(begin: u64, part: Part) -> Self {
+        let order = match part.format {
+            Format::Merges(order, _) => order,
+            Format::StaysAlone => ByteOrder::NATIVE,
+        };
+        let recorded_until = part.recorded.map(|(_, until)| until);
+        Self { order, begin, until: part.until, recorded_until, parts: vec![part] }
+    }
+
+    fn push(&mut self, part: Part) {
+        self.until = self.until.max(part.until);
+        self.recorded_until =
+            self.recorded_until.zip(part.recorded).map(|(group, (_, part))| group.max(part));
+        self.parts.push(part);
+    }
+
+    /// Whether a part follows this one: their packets do not overlap, or only because held packets leave late, as in the
+    /// next file of one recording. That file's section begins when the section before it ends.
+    fn is_followed_by(&self, begin: u64, part: &Part) -> bool {
+        let overlap = self.until.saturating_sub(begin);
+        if overlap == 0 {
+            return true;
+        }
+        if let (Some(until), Some((from, _))) = (self.recorded_until, part.recorded) {
+            return until <= from;
+        }
+        // A file that is incomplete has no statistics.
+        let shorter = self.until.saturating_sub(self.begin).min(part.until.saturating_sub(begin));
+        overlap <= OVERLAP && overlap <= shorter / 2
+    }
 }
 
 /// All parts in their order; `None`: they are too many.
@@ -60,7 +101,7 @@ pub(super) fn order(inputs: &[Input]) -> Option<Vec<Group>> {
     if inputs.len() < 2 || !inputs.iter().all(Input::is_file) {
         let parts = (0..inputs.len()).map(|input| {
             let part = Part::new(input, 0, None);
-            Group { order: ByteOrder::NATIVE, until: 0, parts: vec![Part { end: u64::MAX, ..part }] }
+            Group::new(0, Part { end: u64::MAX, ..part })
         });
         return Some(parts.collect());
     }
@@ -92,20 +133,15 @@ fn grouped(parts: Vec<(u64, Part)>) -> Vec<Group> {
             && part.format != Format::StaysAlone
             && group.parts.iter().all(|other| other.format == part.format)
             && group.parts.iter().any(|other| other.input != part.input)
-            && begin.saturating_add(OVERLAP) < group.until
+            && !group.is_followed_by(begin, &part)
         {
-            group.until = group.until.max(part.until);
-            group.parts.push(part);
+            group.push(part);
             continue;
         }
         if let Some(host) = &part.host {
             latest.insert(host.clone(), groups.len());
         }
-        let order = match part.format {
-            Format::Merges(order, _) => order,
-            Format::StaysAlone => ByteOrder::NATIVE,
-        };
-        groups.push(Group { until: part.until, order, parts: vec![part] });
+        groups.push(Group::new(begin, part));
     }
     groups
 }
@@ -113,7 +149,14 @@ fn grouped(parts: Vec<(u64, Part)>) -> Vec<Group> {
 impl Part {
     fn new(input: usize, first: u64, host: Option<Host>) -> Self {
         let format = Format::StaysAlone;
-        Self { input, first, end: u64::MAX, begins: Vec::new(), until: 0, host, format }
+        let recorded = Some((u64::MAX, 0));
+        Self { input, first, end: u64::MAX, begins: Vec::new(), until: 0, recorded, host, format }
+    }
+
+    /// Takes note of when a section was recorded, in nanoseconds.
+    fn add_recorded(&mut self, section: Option<(u64, u64)>) {
+        let both = self.recorded.zip(section);
+        self.recorded = both.map(|(all, section)| (all.0.min(section.0), all.1.max(section.1)));
     }
 }
 
@@ -121,9 +164,29 @@ impl Part {
 #[derive(Default)]
 struct InSection {
     interfaces: u32,
+    /// The clocks of the interfaces: at most [`MAX_INTERFACES`].
+    clocks: Vec<Interface<'static>>,
+    has_statistics: bool,
     has_packet: bool,
     /// The time of the last event, for a section without a packet.
     event: Option<u64>,
+}
+
+impl InSection {
+    /// When the recording began and ended, in nanoseconds, if the statistics say it.
+    fn recorded(&self, statistics: &Statistics<'_>) -> Option<(u64, u64)> {
+        let clock = self.clocks.get(usize::try_from(statistics.interface).ok()?)?;
+        Some((clock.nanos(statistics.start_time?)?, clock.nanos(statistics.end_time?)?))
+    }
+
+    /// Ends the section, which is in `part`.
+    fn end(self, part: Option<&mut Part>) {
+        if let Some(part) = part
+            && !self.has_statistics
+        {
+            part.recorded = None;
+        }
+    }
 }
 
 /// Finds the parts of an input. What cannot be read is reported when it is to be written.
@@ -150,6 +213,7 @@ fn survey(inputs: &[Input], input: usize, parts: &mut Vec<Part>, sections: &mut 
             }
         }
     }
+    at.end(parts[start..].last_mut());
     match parts[start..].last_mut() {
         Some(last) => last.end = u64::MAX,
         None => parts.push(whole),
@@ -172,7 +236,7 @@ fn take(
     if let Source::Block(item) = source
         && let Block::Section(section) = &item.block
     {
-        *at = InSection::default();
+        std::mem::take(at).end(parts[start..].last_mut());
         return begin_section(input, number, section, item.order, start, parts, sections);
     }
     if let Source::Record(_) = source
@@ -192,6 +256,9 @@ fn take(
             Block::Interface(interface) => {
                 let clock = (interface.resolution.byte(), interface.offset_seconds);
                 at.interfaces += 1;
+                if at.interfaces <= MAX_INTERFACES {
+                    at.clocks.push(Interface { description: None, other: Vec::new(), ..*interface });
+                }
                 part.format = match part.format {
                     Format::Merges(order, None) if at.interfaces == 1 => Format::Merges(order, Some(clock)),
                     Format::Merges(_, Some(first)) if at.interfaces == 1 && first != clock => {
@@ -207,6 +274,11 @@ fn take(
                 true
             }
             Block::Packet(_) => true,
+            Block::Statistics(statistics) => {
+                part.add_recorded(at.recorded(statistics));
+                at.has_statistics = true;
+                false
+            }
             _ => false,
         },
     };

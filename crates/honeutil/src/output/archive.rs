@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::num::NonZeroU32;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::output::compress::compress;
 use crate::platform::file::{FileId, lower_priority};
@@ -28,6 +30,17 @@ pub struct Keep {
     pub max_files: Option<NonZeroU32>,
     /// Whether to compress them.
     pub compress: bool,
+    /// Of which part to keep them, if older ones are removed.
+    pub newest: Option<Newest>,
+}
+
+/// The newest part of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// At least this time: a file is removed when what came after it covers the time.
+    pub last: Duration,
+    /// At most so many bytes, even if that is less than the time.
+    pub bytes: u64,
 }
 
 impl Keep {
@@ -45,6 +58,24 @@ pub(crate) struct Finished {
     pub(crate) id: FileId,
     /// Whether this recording made it. A file that existed before and was overwritten is never removed.
     pub(crate) made: bool,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// When it was finished.
+    pub(crate) ended: Instant,
+}
+
+impl Finished {
+    /// A file that an earlier recorder of the same kind has made.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn found(path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::File::open(path)?;
+        let data = file.metadata()?;
+        let age = data.modified()?.elapsed().unwrap_or_default();
+        let now = Instant::now();
+        // Of before the machine started: as old as can be said.
+        let ended = now.checked_sub(age).unwrap_or(now);
+        Ok(Self { path: path.to_owned(), id: FileId::of(&file)?, made: true, bytes: data.len(), ended })
+    }
 }
 
 /// What was done with the finished files.
@@ -105,6 +136,9 @@ enum Message {
     Last(Finished),
     /// The disk is full: the oldest file is to be removed. The answer is whether there was one.
     MakeRoom(Sender<bool>),
+    /// What is too old or too much is to be removed before the next file grows. The answer comes when it is.
+    #[cfg(target_os = "linux")]
+    Settle(Sender<bool>),
 }
 
 /// The thread, as seen by the output.
@@ -135,7 +169,7 @@ impl Archive {
             }
             keeper.work()
         })?;
-        Ok(Self { sender, thread, is_ring: keep.max_files.is_some() })
+        Ok(Self { sender, thread, is_ring: keep.max_files.is_some() || keep.newest.is_some() })
     }
 
     /// Hands over a file while the next one is being written.
@@ -146,8 +180,18 @@ impl Archive {
     /// Removes the oldest file, because the disk is full. Returns false if there is none that may be removed. The control
     /// is checked meanwhile, as in [`finish`](Self::finish).
     pub(crate) fn make_room(&self, control: &mut Control) -> bool {
+        self.is_ring && self.ask(Message::MakeRoom, control)
+    }
+
+    /// Waits until all files are removed that are not of the newest part, so that no more than that is on the disk.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn settle(&self, control: &mut Control) {
+        self.ask(Message::Settle, control);
+    }
+
+    fn ask(&self, message: impl FnOnce(Sender<bool>) -> Message, control: &mut Control) -> bool {
         let (answer, answered) = channel();
-        if !self.is_ring || self.sender.send(Message::MakeRoom(answer)).is_err() {
+        if self.sender.send(message(answer)).is_err() {
             return false;
         }
         loop {
@@ -232,6 +276,7 @@ impl Keeper {
                 }
             }
         }
+        self.remove_old();
         let Some(most) = self.keep.max_files else { return };
         let most = most.get() as usize - usize::from(self.writing);
         // A file that existed before and was overwritten is neither counted nor removed.
@@ -239,6 +284,19 @@ impl Keeper {
         for _ in most..made {
             self.remove_oldest();
         }
+    }
+
+    fn remove_old(&mut self) {
+        while self.keep.newest.is_some_and(|newest| self.is_surplus(newest)) {
+            self.remove_oldest();
+        }
+    }
+
+    /// Whether the oldest file is not of the newest part.
+    fn is_surplus(&self, newest: Newest) -> bool {
+        let bytes: u64 = self.files.iter().map(|entry| entry.file.bytes).sum();
+        let oldest = self.files.front();
+        oldest.is_some_and(|oldest| bytes > newest.bytes || oldest.file.ended.elapsed() >= newest.last)
     }
 
     /// Removes the oldest file that this recording made. Returns whether there was one.
@@ -259,6 +317,12 @@ impl Keeper {
             Message::MakeRoom(answer) => {
                 // Nobody waits any more if the recording has ended meanwhile.
                 let _ = answer.send(self.remove_oldest());
+                return;
+            }
+            #[cfg(target_os = "linux")]
+            Message::Settle(answer) => {
+                self.remove_old();
+                let _ = answer.send(true);
                 return;
             }
         };
@@ -296,7 +360,8 @@ impl Keeper {
                 self.report.compressed_bytes += length;
                 if let Some(entry) = self.entry(number) {
                     // The compressed file that replaces an overwritten one was made by this recording.
-                    entry.file = Finished { path: name, id, made: true };
+                    entry.file =
+                        Finished { path: name, id, made: true, bytes: length, ended: entry.file.ended };
                 }
             }
             Ok(None) => {}

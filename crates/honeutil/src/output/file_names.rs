@@ -22,8 +22,19 @@ pub fn by_time(host: &str, nanos: u64) -> String {
 /// Whether a name is one that [`by_time`] makes for this host, perhaps with a number.
 #[must_use]
 pub fn is_by_time(host: &str, name: &str) -> bool {
+    name.strip_prefix(&prefix(host)).is_some_and(is_time)
+}
+
+/// Whether a name is one that [`by_time`] makes for some host, perhaps with a number.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_of_any_host(name: &str) -> bool {
+    name.match_indices('_').any(|(at, _)| is_time(&name[at + 1..]))
+}
+
+/// Whether this is the part of a name after the host's.
+fn is_time(text: &str) -> bool {
     let digits = |text: &str, length: usize| text.len() == length && is_number(text);
-    let time = name.strip_prefix(&prefix(host)).and_then(|rest| rest.strip_suffix(".pcapng"));
+    let time = text.strip_suffix(".pcapng");
     let Some((day, rest)) = time.and_then(|time| time.split_once('_')) else { return false };
     let (time, number) = rest.split_once('_').unwrap_or((rest, "0"));
     digits(day, 8) && digits(time, 6) && is_number(number)
@@ -126,6 +137,8 @@ mod tests {
             assert!(is_by_time(host, &name), "{name}");
             let numbered = numbered(Path::new(&name), 12);
             assert!(is_by_time(host, numbered.to_str().unwrap()), "{numbered:?}");
+            #[cfg(target_os = "linux")]
+            assert!(is_of_any_host(&name) && !is_of_any_host(&name[..name.len() - 1]), "{name}");
         }
         for other in [
             "box.pcapng",

@@ -34,6 +34,11 @@ impl Interference {
         }
     }
 
+    /// How many finished files were not where they were written.
+    pub(super) fn files(&self) -> u64 {
+        self.gone + self.moved
+    }
+
     /// # Errors
     /// [`OutputError::Gone`] if files are gone.
     pub(super) fn result(&self) -> Result<(), OutputError> {

@@ -29,6 +29,8 @@ use crate::record::control::Control;
 use crate::text::{bytes, shown_path};
 
 /// How often to check that the file still has its name.
+/// How long it takes for removed files to be closed.
+const AGAIN: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where to write.
@@ -45,12 +47,25 @@ pub enum Target {
 /// The files of a recording. There are none for standard output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
-    /// How many.
+    /// How many were written.
     pub count: u64,
-    /// The path of the oldest one.
+    /// How many of them are not where they were written any more: removed as surplus, or moved or removed by others.
+    pub gone: u64,
+    /// The path of the oldest one that is kept.
     pub first: Option<String>,
-    /// The path of the newest one.
+    /// The path of the newest one that is kept.
     pub last: Option<String>,
+}
+
+impl Paths {
+    /// Counts another file, the newest one.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn add(&mut self, path: &Path) {
+        let path = path.to_string_lossy().into_owned();
+        self.count += 1;
+        self.first.get_or_insert_with(|| path.clone());
+        self.last = Some(path);
+    }
 }
 
 /// The open output.
@@ -64,7 +79,8 @@ pub struct Output {
     /// The paths of the first file and of the current one; empty for standard output.
     first_path: PathBuf,
     path: PathBuf,
-    files: u32,
+    /// How many files are finished and not empty.
+    files: u64,
     /// The current file's name without its number, and the number. The number only grows, so that no name is used twice, and
     /// the order of the names is the order of time.
     base: PathBuf,
@@ -122,7 +138,7 @@ impl Output {
             name,
             first_path: path.clone(),
             path,
-            files: 1,
+            files: 0,
             base,
             number,
             earlier: 0,
@@ -176,6 +192,20 @@ impl Output {
         Ok(())
     }
 
+    /// Treats files of an earlier recorder, oldest first, as finished files of this recording.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn adopt(&mut self, files: Vec<Finished>) {
+        if let Some(archive) = &self.archive {
+            files.into_iter().for_each(|file| archive.add(file));
+        }
+    }
+
+    /// The path of the current file; empty for standard output.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes half-compressed files that killed recorders with the same names left behind, if the plain file still
     /// exists.
     fn remove_left_behind(&self) {
@@ -221,6 +251,7 @@ impl Output {
 
     /// Hands a finished file to the archive; `None` if it is empty or no longer where it was made.
     fn finished(&mut self, sink: Sink) -> Option<Finished> {
+        self.files += u64::from(self.target != Target::Stdout && sink.written() > 0);
         let Sink::File(file) = sink else { return None };
         self.is_gone = false;
         let (name, written) = (&self.name, file.written());
@@ -276,11 +307,16 @@ impl Output {
         match &mut self.sink {
             Sink::File(file) => {
                 let before = file.written();
+                let mut is_second = false;
                 loop {
                     let done = usize::try_from(file.written() - before).unwrap_or(blocks.len());
                     let Err(source) = file.write(&blocks[done..]) else { return Ok(()) };
                     if !make_room(&source, self.archive.as_ref(), &mut self.is_full, control) {
                         return Err(OutputError::Write { name: name(), offset: file.written(), source });
+                    }
+                    // The first removal made no room: a save may have the removed file open still, and is about to fail.
+                    if std::mem::replace(&mut is_second, true) {
+                        std::thread::sleep(AGAIN);
                     }
                 }
             }
@@ -320,12 +356,13 @@ impl Output {
         let finished = self.finished(before);
         if let (Some(finished), Some(archive)) = (finished, &self.archive) {
             archive.add(finished);
+            #[cfg(target_os = "linux")]
+            archive.settle(control);
         }
         self.name = name;
         self.path = file_names::numbered(&self.base, self.number);
         #[cfg(unix)]
         self.give();
-        self.files += 1;
         Ok(())
     }
 
@@ -365,26 +402,22 @@ impl Output {
         &self.name
     }
 
-    /// The files that are left, for programs.
+    /// The files of the finished output, for programs.
     #[must_use]
     pub fn paths(&self) -> Paths {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        match &self.report {
-            Some(Report { kept, .. }) => Paths {
-                count: kept.len() as u64,
-                first: kept.first().map(|path| text(path)),
-                last: kept.last().map(|path| text(path)),
-            },
-            None if self.target == Target::Stdout => Paths::default(),
-            None => Paths {
-                count: self.files.into(),
-                first: Some(text(&self.first_path)),
-                last: Some(text(&self.path)),
-            },
-        }
+        let (first, last, gone) = match &self.report {
+            Some(Report { kept, .. }) => {
+                let gone = self.files.saturating_sub(kept.len() as u64);
+                (kept.first(), kept.last(), gone)
+            }
+            None if self.files == 0 => return Paths::default(),
+            None => (Some(&self.first_path), Some(&self.path), self.interference.files()),
+        };
+        let text = |path: Option<&PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
+        Paths { count: self.files, gone, first: text(first), last: text(last) }
     }
 
-    /// The file or files written, fit to be shown.
+    /// The file or files of the finished output, fit to be shown.
     #[must_use]
     pub fn names(&self) -> String {
         if self.files == 1
@@ -394,7 +427,7 @@ impl Output {
         }
         let several = match (&self.report, self.files) {
             (Some(report), _) => report.names(),
-            (None, 1) => self.name.clone(),
+            (None, 0 | 1) => self.name.clone(),
             (None, files) => format!("{files} files, {} to {}", self.first_name, self.name),
         };
         several + &self.interference.of_several()
@@ -412,7 +445,7 @@ fn make_room(
     let has_room = is_full(error) && archive.is_some_and(|archive| archive.make_room(control));
     if has_room && !std::mem::replace(is_reported, true) {
         tracing::warn!(
-            "{error}: recording goes on, and the oldest files are removed before there are --max-files"
+            "{error}: recording goes on, and the oldest files are removed before --max-files or --last asks for it"
         );
     }
     has_room

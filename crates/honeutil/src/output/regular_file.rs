@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::view;
@@ -116,7 +117,13 @@ impl RegularFile {
     /// Closes it. Returns what was written, if it has a name and is not empty.
     pub(crate) fn finish(mut self) -> Option<Finished> {
         let id = FileId::of(&self.file).ok().filter(|_| self.written > 0)?;
-        Some(Finished { path: self.path.take()?, id, made: self.made })
+        Some(Finished {
+            path: self.path.take()?,
+            id,
+            made: self.made,
+            bytes: self.written,
+            ended: Instant::now(),
+        })
     }
 
     /// Appends complete blocks. After an error, the blocks that were written completely stay, and nothing of the next

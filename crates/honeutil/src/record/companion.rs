@@ -1,11 +1,16 @@
 //! What a recording follows, besides time and signals: the processes of a command.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use hone_engine::BYTE_ORDER;
-use hone_pcapng::view;
+use hone_packet::Headers;
+use hone_packet::protocol::TCP;
+use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, ConnectionEventKind, ProcessEvent, ProcessEventKind, block};
+
+use super::error::RecordError;
+use super::feed::Feed;
 
 /// How often processes are looked for whose end was not recorded.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -20,6 +25,15 @@ pub trait Companion {
 
     /// Called in each round of the loop. Returns whether the recording is over.
     fn is_over(&mut self) -> bool;
+
+    /// Called in each round of the loop, to look at the feed and to change what it selects.
+    ///
+    /// # Errors
+    /// The recording cannot go on.
+    fn steer(&mut self, feed: &mut dyn Feed) -> Result<(), RecordError> {
+        let _ = feed;
+        Ok(())
+    }
 }
 
 /// How a command ended.
@@ -46,7 +60,7 @@ impl Ended {
 #[derive(Debug)]
 pub struct Family {
     pids: HashSet<u32>,
-    connections: HashSet<u64>,
+    connections: HashMap<u64, Connection>,
     /// How long connections that are still open are waited for.
     linger: Duration,
     /// When the last process ended.
@@ -54,11 +68,31 @@ pub struct Family {
     looked: Instant,
 }
 
+/// A connection that is waited for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Connection {
+    /// When this host closed it.
+    closed: Option<Instant>,
+    /// Of a TCP connection: whether packets of the peer are recorded.
+    hears_peer: bool,
+    /// Whether this host has sent its FIN.
+    is_finished: bool,
+    /// Whether the peer has.
+    peer_is_finished: bool,
+}
+
+impl Connection {
+    /// Whether the peer has not closed its side, and what it sends is recorded.
+    fn awaits_peer(&self) -> bool {
+        self.hears_peer && self.is_finished && !self.peer_is_finished
+    }
+}
+
 impl Family {
     /// The family of one process.
     #[must_use]
     pub fn of(pid: u32, linger: Duration) -> Self {
-        let (pids, connections) = (HashSet::from([pid]), HashSet::new());
+        let (pids, connections) = (HashSet::from([pid]), HashMap::new());
         Self { pids, connections, linger, last: None, looked: Instant::now() }
     }
 
@@ -74,6 +108,11 @@ impl Family {
                 block::CONNECTION => {
                     if let Some(event) = found.connection() {
                         self.connection(&event);
+                    }
+                }
+                block::PACKET => {
+                    if let Some(packet) = found.packet() {
+                        self.packet(&packet);
                     }
                 }
                 _ => {}
@@ -96,12 +135,33 @@ impl Family {
     fn connection(&mut self, event: &ConnectionEvent<'_>) {
         match event.kind {
             ConnectionEventKind::Closed => {
-                self.connections.remove(&event.connection);
+                let connection = self.connections.get_mut(&event.connection);
+                match connection.filter(|connection| connection.awaits_peer()) {
+                    Some(connection) => connection.closed = Some(Instant::now()),
+                    None => drop(self.connections.remove(&event.connection)),
+                }
             }
             ConnectionEventKind::Opened if self.pids.contains(&event.process) => {
-                self.connections.insert(event.connection);
+                self.connections.entry(event.connection).or_default();
             }
             _ => {}
+        }
+    }
+
+    /// The kernel lets go of a TCP socket when this host has closed it and the peer has acknowledged that. The peer may
+    /// close later.
+    fn packet(&mut self, packet: &PacketView<'_>) {
+        let Some(id) = packet.connection else { return };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(flags) = tcp_flags(packet.data) else { return };
+        connection.hears_peer |= !packet.is_outbound();
+        if flags & RST != 0 || (!packet.is_outbound() && flags & FIN != 0) {
+            connection.peer_is_finished = true;
+        } else {
+            connection.is_finished |= flags & FIN != 0;
+        }
+        if connection.closed.is_some() && !connection.awaits_peer() {
+            self.connections.remove(&id);
         }
     }
 
@@ -117,6 +177,9 @@ impl Family {
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             self.pids.retain(|pid| exists(*pid));
+            let linger = self.linger;
+            self.connections
+                .retain(|_, connection| connection.closed.is_none_or(|closed| closed.elapsed() < linger));
         }
         if !self.pids.is_empty() {
             return false;
@@ -126,8 +189,23 @@ impl Family {
     }
 }
 
+/// Flags of a TCP header (RFC 9293, section 3.1).
+const FIN: u8 = 1;
+const RST: u8 = 4;
+
+/// The flags of a TCP packet, if they were captured.
+fn tcp_flags(packet: &[u8]) -> Option<u8> {
+    let headers = Headers::parse(packet).ok().filter(|headers| headers.protocol == TCP)?;
+    headers.transport.get(13).copied()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use hone_pcapng::packet::direction_flags;
+    use hone_pcapng::{Direction, Packet};
+
     use super::*;
 
     fn process(family: &mut Family, pid: u32, kind: ProcessEventKind, parent: u32) {
@@ -162,6 +240,66 @@ mod tests {
         assert!(!family.is_gone(|_| true), "its connection is open");
         connection(&mut family, 7, 12, Closed);
         assert!(family.is_gone(|_| true));
+    }
+
+    /// A TCP packet of 40 bytes.
+    fn packet(family: &mut Family, connection: u64, direction: Direction, flags: u8) {
+        let mut data = [0; 40];
+        (data[0], data[3], data[9], data[32], data[33]) = (0x45, 40, TCP, 0x50, flags);
+        let packet = Packet {
+            connection: Some(connection),
+            data: Cow::Borrowed(&data),
+            original_length: 40,
+            flags: Some(direction_flags(direction)),
+            ..Packet::default()
+        };
+        let mut bytes = Vec::new();
+        packet.emit(BYTE_ORDER, &mut bytes).unwrap();
+        family.note(&bytes);
+    }
+
+    #[test]
+    fn a_peer_that_closes_later_is_waited_for() {
+        use ConnectionEventKind::{Closed, Opened};
+        use Direction::{Inbound, Outbound};
+        const ACK: u8 = 16;
+        let last: [&[(Direction, u8)]; 2] = [&[(Inbound, FIN | ACK)], &[(Inbound, ACK), (Outbound, RST)]];
+        for last in last {
+            let mut family = Family::of(10, Duration::from_secs(3600));
+            connection(&mut family, 7, 10, Opened);
+            packet(&mut family, 7, Outbound, ACK);
+            packet(&mut family, 7, Outbound, FIN | ACK);
+            packet(&mut family, 7, Inbound, ACK);
+            connection(&mut family, 7, 10, Closed);
+            process(&mut family, 10, ProcessEventKind::Ended, 0);
+            assert!(!family.is_gone(|_| false));
+            last.iter().for_each(|(direction, flags)| packet(&mut family, 7, *direction, *flags));
+            assert!(family.is_gone(|_| false));
+        }
+        // The peer closed first, or its packets are not recorded.
+        let both = [(Inbound, FIN | ACK), (Outbound, FIN | ACK), (Inbound, ACK)];
+        let ours = [(Outbound, ACK), (Outbound, FIN | ACK)];
+        for packets in [&both[..], &ours] {
+            let mut family = Family::of(10, Duration::from_secs(3600));
+            connection(&mut family, 7, 10, Opened);
+            packets.iter().for_each(|(direction, flags)| packet(&mut family, 7, *direction, *flags));
+            connection(&mut family, 7, 10, Closed);
+            process(&mut family, 10, ProcessEventKind::Ended, 0);
+            assert!(family.is_gone(|_| false));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_never_closes_is_not_remembered_for_ever() {
+        let mut family = Family::of(10, Duration::ZERO);
+        connection(&mut family, 7, 10, ConnectionEventKind::Opened);
+        packet(&mut family, 7, Direction::Outbound, FIN);
+        packet(&mut family, 7, Direction::Inbound, 0);
+        connection(&mut family, 7, 10, ConnectionEventKind::Closed);
+        assert_eq!(family.connections.len(), 1);
+        family.looked = Instant::now() - 2 * LOOK_EVERY;
+        assert!(!family.is_gone(|_| true), "its process runs");
+        assert!(family.connections.is_empty());
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) const FORCED_STATUS: i32 = 130;
 pub struct Control {
     stop: Arc<AtomicBool>,
     restart: Arc<AtomicBool>,
+    save: Arc<AtomicBool>,
     force: Arc<AtomicBool>,
     times: Arc<Mutex<Times>>,
 }
@@ -58,6 +59,12 @@ impl Control {
     #[must_use]
     pub fn restart_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.restart)
+    }
+
+    /// A flag that asks for what is kept to be saved, when raised.
+    #[must_use]
+    pub fn save_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.save)
     }
 
     /// A flag that is set once a further signal ends the program at once.
@@ -107,5 +114,10 @@ impl Control {
     /// Whether the next file is to be started; true once for each request.
     pub fn take_restart(&mut self) -> bool {
         self.restart.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether what is kept is to be saved; true once for each request.
+    pub fn take_save(&mut self) -> bool {
+        self.save.swap(false, Ordering::Relaxed)
     }
 }

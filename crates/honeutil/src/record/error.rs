@@ -3,6 +3,7 @@
 use hone_engine::{AttachError, OutOfMemory, ReadError, RestartError, SelectionError};
 
 use super::source::SourceError;
+use crate::convert::live::LiveError;
 use crate::output::OutputError;
 use crate::platform::ServiceError;
 
@@ -28,12 +29,18 @@ pub enum RecordError {
     /// The engine has no room for the selection.
     #[error("cannot select packets: {0}")]
     Selection(#[from] SelectionError),
+    /// The source has no selections.
+    #[error("what is recorded from cannot select packets")]
+    CannotSelect,
     /// The selection's text form is not sound: a fault in Hone.
     #[error("cannot select packets: {0}; please report this")]
     SelectionText(#[from] hone_select::ParseError),
     /// The engine refuses to be read: a fault in Hone.
     #[error("cannot read the engine's blocks: {0}; please report this")]
     Read(#[from] ReadError),
+    /// A block cannot be converted: a fault in Hone.
+    #[error("cannot write the recording in another form: {0}; please report this")]
+    Form(#[from] LiveError),
     /// The section cannot be ended.
     #[error("cannot end the section with its statistics: {0}")]
     Restart(#[from] RestartError),

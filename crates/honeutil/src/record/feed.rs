@@ -45,6 +45,15 @@ pub trait Feed {
     /// are still held.
     fn holds_back(&mut self) -> bool;
 
+    /// Selects other packets from now on. `text`: the text form of a selection.
+    ///
+    /// # Errors
+    /// The service refuses it or cannot do that, or there is no room. The old selection stays.
+    fn set_selection(&mut self, text: &[u8]) -> Result<(), RecordError> {
+        let _ = text;
+        Err(RecordError::CannotSelect)
+    }
+
     /// The time by the clock of the blocks.
     fn now(&self) -> Nanos;
 

@@ -7,6 +7,7 @@ use hone_engine::{
     SectionInfo,
 };
 use hone_queue::pace::{BATCH, DROPS_EVERY};
+use hone_queue::{selects_processes, wanted_tests};
 use hone_select::Selection;
 
 use super::error::RecordError;
@@ -45,7 +46,7 @@ impl<S: Source> Local<S> {
         let options = ReaderOptions { ring_bytes: Some(RING_BYTES), pinned_bytes: PINNED_BYTES, snap_length };
         let reader = engine.attach(&options, source.now())?;
         if !wanted.selection.is_empty() {
-            engine.exchange_selection(reader, &mut Some(Selection::parse(&wanted.selection)?))?;
+            select(&mut engine, reader, &mut source, &wanted.selection)?;
         }
         Ok(Self { source, engine, reader, drops_asked: Instant::now() })
     }
@@ -53,8 +54,36 @@ impl<S: Source> Local<S> {
     fn report_drops(&mut self) -> Result<(), RecordError> {
         let drops = self.source.drops().map_err(RecordError::Source)?;
         self.engine.report_source_drops(drops);
+        // Where the kernel has no memory for a moment, the next time tells.
+        if let Ok(left_out) = self.source.left_out() {
+            self.engine.report_filtered_by_source(left_out);
+        }
         Ok(())
     }
+}
+
+/// Selects in the engine, and in the source as far as that can.
+fn select(
+    engine: &mut Engine,
+    reader: ReaderId,
+    source: &mut impl Source,
+    text: &[u8],
+) -> Result<(), RecordError> {
+    let now = source.now();
+    engine.set_selection(reader, &mut Some(Selection::parse(text)?), now)?;
+    let tests = wanted_tests(engine);
+    let by_process = selects_processes(engine);
+    if let Err(error) = source.select(tests.as_deref().ok().or(by_process.then_some(&[]))) {
+        tracing::warn!("{error}; what is not wanted is left out behind the kernel's buffer");
+    }
+    if by_process {
+        engine.for_each_process(|process| {
+            if !engine.may_want(process) {
+                source.set_process(process, true);
+            }
+        });
+    }
+    Ok(())
 }
 
 impl<S: Source> Feed for Local<S> {
@@ -64,13 +93,21 @@ impl<S: Source> Feed for Local<S> {
 
     fn fetch(&mut self, wait: Duration, most: usize) -> Result<Fetched, RecordError> {
         let engine = &mut self.engine;
-        let mut latest = 0;
+        let (mut latest, mut started) = (0, Vec::new());
         let mut sink = |event: Event<'_>| {
             latest = latest.max(event.at());
+            if let Event::ProcessStarted(start) = &event {
+                started.push(start.process);
+            }
             let _ = engine.handle(&event);
         };
         let before = self.source.now();
         let taken = self.source.poll(wait, most.min(BATCH), &mut sink).map_err(RecordError::Source)?;
+        if selects_processes(&self.engine) {
+            for process in started {
+                self.source.set_process(process, !self.engine.may_want(process));
+            }
+        }
         if self.drops_asked.elapsed() >= DROPS_EVERY {
             self.drops_asked = Instant::now();
             self.report_drops()?;
@@ -95,6 +132,10 @@ impl<S: Source> Feed for Local<S> {
         false
     }
 
+    fn set_selection(&mut self, text: &[u8]) -> Result<(), RecordError> {
+        select(&mut self.engine, self.reader, &mut self.source, text)
+    }
+
     fn now(&self) -> Nanos {
         self.source.now()
     }
@@ -107,6 +148,7 @@ impl<S: Source> Feed for Local<S> {
             by_ring: reader.dropped_by_ring,
             by_engine: engine.lost,
             left_out: reader.filtered.packets,
+            left_out_in_kernel: engine.filtered_by_source,
             of_service: false,
         }
     }

@@ -19,6 +19,8 @@ pub struct Losses {
     pub by_engine: PerKind,
     /// Packets that the selection left out. They are no loss.
     pub left_out: u64,
+    /// Those of them that the kernel did not hand over at all.
+    pub left_out_in_kernel: u64,
     /// Whether the losses happened in the service rather than in this process.
     pub of_service: bool,
 }
@@ -38,18 +40,24 @@ impl Losses {
             by_ring: self.by_ring.plus(later.by_ring),
             by_engine: self.by_engine.plus(later.by_engine),
             left_out: self.left_out + later.left_out,
+            left_out_in_kernel: self.left_out_in_kernel + later.left_out_in_kernel,
             of_service: later.of_service,
         }
     }
 
-    /// What a service's reader lost between two statistics: when it attached, and later.
+    /// What a service's reader lost between two statistics: when its recording began, and later.
     #[must_use]
     fn between(attached: &Statistics, latest: &Statistics) -> Self {
+        let left_out = latest.reader.filtered.packets.saturating_sub(attached.reader.filtered.packets);
         Self {
             by_source: latest.dropped_by_source.minus(attached.dropped_by_source),
-            by_ring: latest.reader.dropped,
+            by_ring: latest.reader.dropped.minus(attached.reader.dropped),
             by_engine: latest.lost.minus(attached.lost),
-            left_out: latest.reader.filtered.packets,
+            left_out,
+            left_out_in_kernel: latest
+                .filtered_by_source
+                .saturating_sub(attached.filtered_by_source)
+                .min(left_out),
             of_service: true,
         }
     }

@@ -5,6 +5,7 @@ pub mod companion;
 pub mod control;
 pub mod error;
 pub mod feed;
+mod late;
 pub mod local;
 pub mod losses;
 mod packet_limit;

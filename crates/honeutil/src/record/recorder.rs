@@ -9,13 +9,19 @@ use std::time::{Duration, Instant};
 use hone_engine::{BYTE_ORDER, Read, SnapLength};
 use hone_pcapng::view;
 use hone_queue::pace::WAIT;
+use hone_select::Selection;
 
+use crate::convert::Form;
+use crate::convert::live::Live;
 use crate::messages::Progress;
 use crate::output::Output;
+#[cfg(target_os = "linux")]
+use crate::recent::Saver;
 use crate::record::companion::Companion;
 use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
+use crate::record::late::Late;
 use crate::record::packet_limit::PacketLimit;
 use crate::record::rotation::{Rotation, RotationClock};
 use crate::record::summary::Outcome;
@@ -89,6 +95,10 @@ pub struct Recorder<'a> {
     begun: Option<Begun<'a>>,
     companion: Option<&'a mut dyn Companion>,
     reduced: Option<Reduced>,
+    late: Option<Late>,
+    converted: Option<Live>,
+    #[cfg(target_os = "linux")]
+    saver: Option<&'a mut Saver>,
 }
 
 impl<'a> Recorder<'a> {
@@ -121,13 +131,40 @@ impl<'a> Recorder<'a> {
             begun: None,
             companion: None,
             reduced: None,
+            late: None,
+            converted: None,
+            #[cfg(target_os = "linux")]
+            saver: None,
         }
+    }
+
+    /// Saves with it what is kept, each time that the control asks for it.
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn saving(mut self, saver: &'a mut Saver) -> Self {
+        saver.watch(self.feed.now());
+        self.saver = Some(saver);
+        self
     }
 
     /// Writes of processes and connections only those that the packets need: for packets that are selected.
     #[must_use]
     pub fn reduced(mut self) -> Self {
         self.reduced = Some(Reduced { reduce: Reduce::new(false), lane: Lane::new(0), out: Vec::new() });
+        self
+    }
+
+    /// Counts packets of processes that are selected which were found to be theirs only after they had been left out.
+    #[must_use]
+    pub fn selecting(mut self, selection: &Selection) -> Self {
+        self.late = Late::new(selection);
+        self
+    }
+
+    /// Writes the recording in another form, which is not a libpcap file.
+    #[must_use]
+    pub fn in_form(mut self, form: Form) -> Self {
+        self.converted = (form != Form::Hone).then(|| Live::new(form));
         self
     }
 
@@ -177,6 +214,7 @@ impl<'a> Recorder<'a> {
             written: self.output.written(),
             compressed: self.output.report().map_or(0, |report| report.compressed_bytes),
             missing: self.feed.losses(),
+            late_corrections: self.late.map_or(0, |late| late.corrections),
         };
         (outcome, self.tally, result)
     }
@@ -214,6 +252,9 @@ impl<'a> Recorder<'a> {
             if self.companion.as_mut().is_some_and(|companion| companion.is_over()) {
                 break;
             }
+            if let Some(companion) = &mut self.companion {
+                companion.steer(&mut *self.feed)?;
+            }
             self.step(self.rotation.wait_at_most(self.control.wait_at_most(WAIT)))?;
             let asked = self.control.take_restart();
             if asked && self.progress.hung_up() {
@@ -222,8 +263,44 @@ impl<'a> Recorder<'a> {
             if asked || self.rotation.is_due(self.output.file_bytes()) {
                 self.next_file()?;
             }
+            #[cfg(target_os = "linux")]
+            self.save()?;
         }
         self.catch_up()
+    }
+
+    /// Saves what is kept, if that is asked for or a rule is met. A save that is under way ends first; the recording goes on meanwhile.
+    #[cfg(target_os = "linux")]
+    fn save(&mut self) -> Result<(), RecordError> {
+        let Some(saver) = &mut self.saver else { return Ok(()) };
+        if saver.is_busy() {
+            return Ok(());
+        }
+        let is_asked = self.control.take_save();
+        let Some(cause) = saver.due(is_asked) else { return Ok(()) };
+        self.reach_now()?;
+        let before = self.output.path().to_owned();
+        self.next_file()?;
+        // If the section could not be ended, it is saved as far as it is written.
+        let current = Some(self.output.path()).filter(|path| *path != before);
+        if let Some(saver) = &mut self.saver {
+            saver.begin(current, cause);
+        }
+        Ok(())
+    }
+
+    /// Writes what has happened up to now, unless that takes long.
+    #[cfg(target_os = "linux")]
+    fn reach_now(&mut self) -> Result<(), RecordError> {
+        let (begun, now) = (Instant::now(), self.feed.now());
+        let most = QUIET_CATCH_UP.min(self.feed.catch_up_time());
+        while self.remaining() != Some(0) && begun.elapsed() < most {
+            let fetched = self.step(Duration::ZERO)?;
+            if fetched.all || fetched.latest >= now {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the file, and begins the next one with a section that needs no earlier file.
@@ -355,14 +432,25 @@ impl<'a> Recorder<'a> {
         if let Some(companion) = &mut self.companion {
             companion.note(&self.buffer[..wanted]);
         }
+        #[cfg(target_os = "linux")]
+        if let Some(saver) = &mut self.saver {
+            saver.note(&self.buffer[..wanted]);
+        }
         let blocks = match &mut self.reduced {
             Some(reduced) => reduced.of(&self.buffer[..wanted]),
             None => &self.buffer[..wanted],
+        };
+        let blocks = match &mut self.converted {
+            Some(converted) => converted.of(blocks)?,
+            None => blocks,
         };
         let written = self.output.write(blocks, self.control);
         // If a write failed, the tally counts only what is in the file.
         let kept = usize::try_from(self.output.written() - before).unwrap_or(blocks.len()).min(blocks.len());
         self.tally.add(&blocks[..kept]);
+        if let Some(late) = &mut self.late {
+            late.note(&self.buffer[..wanted], &mut self.tally);
+        }
         written?;
         self.buffer.copy_within(whole..self.filled, 0);
         self.filled -= whole;

@@ -10,10 +10,10 @@ use hone_pcapng::{NoOwner, attribution};
 use crate::output::Paths;
 use crate::platform::SERVICE_DROPS;
 use crate::record::losses::Losses;
-use crate::text::{bytes, counted, duration, printable, share, thousands};
-use crate::traffic::Traffic;
+use crate::text::{bytes, counted, duration, escaped, share, thousands};
 use crate::traffic::peers::Peers;
 use crate::traffic::tally::Tally;
+use crate::traffic::{Names, Traffic};
 use crate::users;
 
 /// Processes shown.
@@ -40,6 +40,17 @@ pub struct Outcome {
     pub compressed: u64,
     /// What was lost.
     pub missing: Losses,
+    /// Corrections in favour of a selected process, of packets that are not recorded.
+    pub late_corrections: u64,
+}
+
+#[cfg(target_os = "linux")]
+impl Outcome {
+    /// What was recorded is in these files now.
+    pub(crate) fn is_of(&mut self, saves: crate::recent::Saves) {
+        self.files = saves.to_string();
+        (self.paths, self.written, self.compressed) = (saves.paths, saves.bytes, 0);
+    }
 }
 
 /// The summary, as lines that each end with a newline.
@@ -71,7 +82,19 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
         line("", more.clone());
     }
     if outcome.missing.left_out > 0 {
-        line("Left out", format!("{}, by what was selected", counted(outcome.missing.left_out, "packet")));
+        let in_kernel = match outcome.missing.left_out_in_kernel {
+            0 => String::new(),
+            packets => format!("; {} of them filtered in the kernel", thousands(packets)),
+        };
+        let left_out = counted(outcome.missing.left_out, "packet");
+        line("Left out", format!("{left_out}, by what was selected{in_kernel}"));
+    }
+    if outcome.late_corrections > 0 {
+        let found = counted(outcome.late_corrections, "time");
+        line(
+            "",
+            format!("{found}, a packet that is not recorded was found later to be of a selected process"),
+        );
     }
     if total.packets() > 0 {
         let attributed = total.packets() - tally.nobody.packets();
@@ -174,12 +197,15 @@ type Row = [String; COLUMNS];
 fn table(tally: &Tally) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     let busiest = tally.busiest(MAX_ROWS);
+    let names = Names::of(busiest.iter().map(|process| &process.path[..]));
     let mut rest = tally.total;
     for process in &busiest {
         rest = difference(&rest, &process.traffic);
-        let name =
-            if process.name.is_empty() { "?".to_owned() } else { printable(&process.name, NAME_WIDTH) };
-        let user = printable(&users::shown(&process.user), USER_WIDTH);
+        let name = match names.name(&process.path) {
+            b"" => "?".to_owned(),
+            name => escaped(name, NAME_WIDTH),
+        };
+        let user = escaped(users::shown(&process.user).as_bytes(), USER_WIDTH);
         add(&mut rows, [name, process.pid.to_string(), user], &process.traffic, &process.peers);
     }
     let others = difference(&rest, &tally.nobody);

@@ -13,7 +13,7 @@ const MAX_PROCESSES: usize = 100;
 /// Most peers of each.
 const MAX_PEERS: usize = 10;
 
-/// The summary, one line. `error`: why the recording failed, if it did. Its fields are described below `honeutil read --help`.
+/// The summary, one line. `error`: why the recording failed, if it did. `docs/format.md` describes its fields.
 #[must_use]
 pub fn render(outcome: &Outcome, tally: &Tally, error: Option<&str>) -> String {
     let missing = &outcome.missing;
@@ -29,7 +29,8 @@ pub fn render(outcome: &Outcome, tally: &Tally, error: Option<&str>) -> String {
             let peers = process.peers.busiest(MAX_PEERS);
             json!({
                 "pid": process.pid,
-                "name": process.name,
+                "name": String::from_utf8_lossy(process.name()),
+                "path": String::from_utf8_lossy(&process.path),
                 "user": process.user,
                 "traffic": traffic(&process.traffic),
                 "peers": peers.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -42,6 +43,7 @@ pub fn render(outcome: &Outcome, tally: &Tally, error: Option<&str>) -> String {
         "bytes": tally.total.bytes(),
         "written": {
             "files": outcome.paths.count,
+            "gone": outcome.paths.gone,
             "first": outcome.paths.first,
             "last": outcome.paths.last,
             "bytes": outcome.written,
@@ -53,6 +55,8 @@ pub fn render(outcome: &Outcome, tally: &Tally, error: Option<&str>) -> String {
             "queue_manager": counts(&missing.by_engine),
         },
         "left_out": missing.left_out,
+        "left_out_in_kernel": missing.left_out_in_kernel,
+        "late_corrections": outcome.late_corrections,
         "attributed": tally.total.packets() - tally.nobody.packets(),
         "unattributed": reasons,
         "process_count": tally.process_count(),

@@ -118,6 +118,10 @@ impl Processes {
             }
             return self.shrink();
         }
+        if event.kind == ProcessEventKind::Hashed {
+            self.hashed(known.as_deref(), raw, order, out);
+            return self.shrink();
+        }
         let parent = event.parent.and_then(|parent| self.by_pid.get(&parent).cloned());
         let known = known.filter(|process| !process.has_ended());
         if let Some(process) = &known
@@ -157,6 +161,25 @@ impl Processes {
             }
         }
         self.shrink();
+    }
+
+    /// Takes an event that only has the hash of the executable of a process, which may have ended. It is never taken for
+    /// the process's last event, which has everything else.
+    fn hashed(&mut self, known: Option<&Process>, raw: &[u8], order: ByteOrder, out: &mut Vec<u8>) {
+        let Some(process) = known else { return };
+        let mut state = process.state.borrow_mut();
+        if state.events.len() + raw.len() > MAX_EVENT_BYTES
+            || view::blocks(&state.events, order).any(|known| known.bytes() == raw)
+        {
+            return;
+        }
+        state.count += 1;
+        state.events.extend(raw);
+        drop(state);
+        process.count();
+        if process.written.get() {
+            self.write(raw, out);
+        }
     }
 
     fn add(&mut self, pid: u32, parent: Option<Rc<Process>>, state: State, is_written: bool) {
@@ -268,7 +291,9 @@ fn completed<'a>(
     }
     let Some(base) = base else { return raw.into() };
     let state = base.state();
-    let last = BlockView::new(&state.events[state.last..], order);
+    // Behind it can stand hashes.
+    let last = view::blocks(&state.events[state.last..], order).next();
+    let last = last.unwrap_or(BlockView::new(&[], order));
     let (Ok(base), Ok(mut event)) = (
         ProcessEvent::parse(last.body(), order),
         ProcessEvent::parse(BlockView::new(raw, order).body(), order),

@@ -94,6 +94,9 @@ pub fn text(now: &Statistics, earlier: Option<&Statistics>) -> String {
 }
 
 fn drops(report: &mut Report, now: &Statistics) {
+    if now.filtered_by_source > 0 {
+        report.line("Filtered in the kernel", counted(now.filtered_by_source, "packet"));
+    }
     report.line("Dropped by the sensor", kinds(&now.dropped_by_source));
     report.line("Dropped by queue manager", kinds(&now.lost));
     if now.reader.id != NO_READER {
@@ -201,6 +204,7 @@ pub fn json(now: &Statistics) -> Value {
             "count": now.connections, "events": now.received.connections,
             "opens": now.connection_opens, "closes": now.connection_closes,
         },
+        "filtered_in_kernel": now.filtered_by_source,
         "dropped": { "sensor": counts(&now.dropped_by_source), "queue_manager": counts(&now.lost) },
         "ignored": counts(&now.ignored),
         "unopened": now.unopened,

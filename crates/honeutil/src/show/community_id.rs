@@ -66,6 +66,41 @@ impl Flow {
     }
 }
 
+/// The Community IDs of the last flows: the packets of one come together.
+#[derive(Debug, Default)]
+pub(crate) struct CommunityIds {
+    /// Each at the place that its addresses and ports say.
+    kept: Vec<Option<(Flow, String)>>,
+}
+
+impl CommunityIds {
+    /// How many are kept.
+    const KEPT: usize = 256;
+
+    /// The Community ID of a flow.
+    pub(crate) fn of(&mut self, flow: Flow) -> &str {
+        if self.kept.is_empty() {
+            self.kept.resize_with(Self::KEPT, || None);
+        }
+        let add = |place: usize, octet: &u8| place.wrapping_mul(31).wrapping_add(usize::from(*octet));
+        let mut place = 0;
+        for address in [flow.source, flow.destination] {
+            place = match address {
+                IpAddr::V4(address) => address.octets().iter().fold(place, add),
+                IpAddr::V6(address) => address.octets().iter().fold(place, add),
+            };
+        }
+        for port in flow.ports.into_iter().flatten() {
+            place = port.to_be_bytes().iter().fold(place, add);
+        }
+        let kept = &mut self.kept[place % Self::KEPT];
+        if kept.as_ref().is_none_or(|(of, _)| *of != flow) {
+            *kept = None;
+        }
+        &kept.get_or_insert_with(|| (flow, flow.id())).1
+    }
+}
+
 fn icmp([kind, code]: [u8; 2], pairs: &[(u8, u8)]) -> (Option<[u16; 2]>, bool) {
     let other = pairs.iter().find_map(|(request, reply)| match kind {
         _ if kind == *request => Some(*reply),
@@ -133,6 +168,26 @@ mod tests {
             (46, "5.6.7.8", "1.2.3.4", 0, 0, "1:ikv3kmf89luf73WPz1jOs49S768="),
         ] {
             assert_eq!(id(protocol, source, destination, first, second), expected, "{source} {destination}");
+        }
+    }
+
+    #[test]
+    fn a_flow_has_its_name_whichever_was_asked_for_before() {
+        let address = |number: u8| IpAddr::from([10, 0, 0, number]);
+        let mut ids = CommunityIds::default();
+        for _ in 0..2 {
+            for number in 0..200 {
+                for port in 0..4 {
+                    let flow = Flow {
+                        source: address(number),
+                        destination: address(port),
+                        protocol: if number % 2 == 0 { TCP } else { UDP },
+                        ports: Some([port.into(), number.into()]),
+                        one_way: false,
+                    };
+                    assert_eq!(ids.of(flow), flow.id());
+                }
+            }
         }
     }
 

@@ -4,14 +4,19 @@ use hone_pcapng::{
     ConnectionEvent, ConnectionId, Correction, Direction, How, ProcessEvent, Section, Statistics, packet,
 };
 
-use hone_select::{PacketView, ProcessView, Selection};
+use hone_select::{Mark, PacketView, ProcessView, Selection};
 
 use super::link::{Carries, Link};
+use super::pktap::Pktap;
 use super::processes::Process;
 use crate::traffic::ip::{self, Headers};
 
 /// What happened.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is used where it was made, and a box would be an allocation a packet"
+)]
 pub(crate) enum Event<'a> {
     Section(&'a Section<'a>),
     Process(&'a ProcessEvent<'a>),
@@ -30,6 +35,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) number: u64,
     /// Its process, as described by the events up to this one.
     pub(crate) process: Option<&'a Process>,
+    /// The mark of the process that had the packet's connection, if that has ended and the packet is of the kernel.
+    pub(crate) had_mark: Option<Mark>,
     /// The time of the corrected packet, if the correction identifies it by its time.
     pub(crate) packet_nanos: Option<u64>,
 }
@@ -47,16 +54,18 @@ impl Shown<'_> {
         }
     }
 
-    /// Whether it is selected.
-    pub(crate) fn is_selected(&self, selection: &Selection) -> bool {
+    /// Whether it is selected. `names`: those of the packet and its connection, if the selection needs them.
+    pub(crate) fn is_selected(&self, selection: &Selection, names: &[&str]) -> bool {
         let of_process = match (self.process, self.pid()) {
             (Some(process), Some(_)) => selection.admits(Some(process.mark)),
-            (None, Some(pid)) => selection.process_matches(Some(&ProcessView { pid, ..Default::default() })),
-            (_, None) => selection.admits(None),
+            (None, Some(pid)) => {
+                selection.process_matches(Some(&ProcessView { pid: Some(pid), ..Default::default() }))
+            }
+            (_, None) => selection.admits(self.had_mark),
         };
         of_process
             && match &self.event {
-                Event::Packet(packet) => selection.packet_matches(&packet.view()),
+                Event::Packet(packet) => selection.packet_matches(&PacketView { names, ..packet.view() }),
                 _ => selection.connection_matches(self.connection()),
             }
     }
@@ -86,7 +95,9 @@ pub(crate) struct Packet<'a> {
     pub(crate) frame: u64,
     /// The interface, by its position in the section.
     pub(crate) interface: u32,
-    /// The header that it begins with.
+    /// The PKTAP header in front of it; empty if it has none. It is not in the data and the lengths.
+    pub(crate) header: &'a [u8],
+    /// The link layer's header that it begins with.
     pub(crate) link_type: u32,
     /// Whether its link type is not decoded, so that nothing is known of its content.
     pub(crate) undecoded: bool,
@@ -97,6 +108,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) flags: Option<u32>,
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) process: Option<u32>,
+    /// The thread of the process.
+    pub(crate) thread: Option<u32>,
+    /// The process for which that one sent or received it, in recordings of macOS: its id, and its name, which may be empty.
+    pub(crate) effective: Option<(u32, &'a [u8])>,
     pub(crate) how: Option<How>,
     /// Whether the process and `how` were changed by a correction.
     pub(crate) is_corrected: bool,
@@ -116,6 +131,11 @@ pub(crate) struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// A packet of which only this is known.
     pub(crate) fn new(link_type: u32, data: &'a [u8], original_length: u32) -> Self {
+        let pktap = Pktap::parse(link_type, data);
+        let (header, link_type, data) = match pktap {
+            None => (&[][..], link_type, data),
+            Some(inner) => (&data[..data.len() - inner.data.len()], inner.link_type, inner.data),
+        };
         let link = Link::decode(link_type, data);
         let undecoded = link.is_none();
         let link = link.unwrap_or(Link { carries: Carries::Other, payload: data, direction: None });
@@ -134,10 +154,13 @@ impl<'a> Packet<'a> {
             link_type,
             undecoded,
             data,
-            original_length,
+            original_length: original_length.saturating_sub(u32::try_from(header.len()).unwrap_or(u32::MAX)),
+            header,
             flags: None,
             connection: None,
             process: None,
+            thread: None,
+            effective: pktap.and_then(|pktap| pktap.effective.filter(|_| pktap.effective != pktap.process)),
             how: None,
             is_corrected: false,
             timestamp: None,
@@ -145,7 +168,7 @@ impl<'a> Packet<'a> {
             ip,
             headers: parsed.and_then(Result::ok),
             malformed: parsed.and_then(Result::err).flatten(),
-            link_direction: link.direction,
+            link_direction: pktap.and_then(|pktap| pktap.direction).or(link.direction),
         }
     }
 
@@ -164,6 +187,7 @@ impl<'a> Packet<'a> {
             length: self.original_length.saturating_sub(link),
             direction: self.direction(),
             connection: self.connection,
+            names: &[],
             is_undecoded: self.undecoded,
         }
     }

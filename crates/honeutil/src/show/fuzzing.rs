@@ -10,6 +10,7 @@ use super::corrections::Corrections;
 use super::input::decompressed;
 use super::json::Objects;
 use super::line::Lines;
+use super::names::Finder;
 use super::stream::{Stream, StreamError};
 use crate::text::prints;
 
@@ -50,16 +51,17 @@ pub fn show(bytes: &[u8], chunk: usize, selection: &Rc<Selection>) -> Told {
     }
     corrections.begin(0);
     let mut stream = Stream::new(selection);
-    let (mut lines, mut objects) = (Lines::default(), Objects::default());
+    let (mut lines, mut objects, mut names) = (Lines::default(), Objects::default(), Finder::default());
     let (mut text, mut json, mut events) = (Vec::new(), Vec::new(), 0);
     let mut ended = Ok(());
     for chunk in bytes.chunks(chunk) {
         ended = stream.feed(chunk).and_then(|()| {
             stream.drain(|shown| {
                 let shown = corrections.apply(shown);
-                if shown.is_selected(selection) {
-                    lines.write(&shown, &mut text);
-                    objects.write(&shown, &mut json).expect("memory takes what is written");
+                let noted = names.note(&shown);
+                if shown.is_selected(selection, &[]) {
+                    lines.write(&shown, &noted, &mut text);
+                    objects.write(&shown, &noted, &mut json).expect("memory takes what is written");
                     events += 1;
                 }
                 Ok::<_, StreamError>(())

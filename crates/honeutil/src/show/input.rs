@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
+use super::ahead::read_ahead;
 use crate::platform;
+use crate::platform::file::FileId;
 use crate::text::shown_path;
 
 /// How a gzip member begins (RFC 1952): with deflate, the only method.
@@ -47,11 +49,27 @@ impl Input {
         }
     }
 
+    /// The name of its file without the folder, as text.
+    pub(crate) fn stem(&self) -> String {
+        match self {
+            Self::File(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Self::Stdin => "-".to_owned(),
+        }
+    }
+
     /// Whether it can be read twice, that is, whether it is a regular file.
     pub(crate) fn is_file(&self) -> bool {
         match self {
             Self::File(path) => std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
             Self::Stdin => false,
+        }
+    }
+
+    /// Which file it is, if it is a regular file that can be opened.
+    pub(crate) fn file_id(&self) -> Option<FileId> {
+        match self {
+            Self::File(path) if self.is_file() => FileId::of(&File::open(path).ok()?).ok(),
+            _ => None,
         }
     }
 
@@ -79,14 +97,14 @@ impl Input {
                 if platform::file::is_input_piped()? {
                     platform::signals::outlast_one_interrupt()?;
                 }
-                decompressed(io::stdin().lock())
+                decompressed(io::stdin())
             }
         }
     }
 }
 
-/// The stream, decompressed if necessary. Waits for its first four bytes only.
-pub(super) fn decompressed(mut stream: impl Read + 'static) -> io::Result<Opened> {
+/// The stream, decompressed if necessary, in a thread of its own. Waits for its first four bytes only.
+pub(super) fn decompressed(mut stream: impl Read + Send + 'static) -> io::Result<Opened> {
     let mut begin = Vec::with_capacity(ZSTD_MAGIC.len());
     stream.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut begin)?;
     let (zstd, gzip) = (begin == ZSTD_MAGIC, begin.starts_with(&GZIP_MAGIC));
@@ -94,9 +112,9 @@ pub(super) fn decompressed(mut stream: impl Read + 'static) -> io::Result<Opened
     let stream: Box<dyn Read> = if zstd {
         let mut decoder = zstd::stream::read::Decoder::new(whole)?;
         decoder.window_log_max(MAX_WINDOW_LOG)?;
-        Box::new(decoder)
+        read_ahead(decoder)
     } else if gzip {
-        Box::new(flate2::read::MultiGzDecoder::new(whole))
+        read_ahead(flate2::read::MultiGzDecoder::new(whole))
     } else {
         Box::new(whole)
     };

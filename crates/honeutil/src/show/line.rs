@@ -13,24 +13,52 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use hone_names::Noted;
 use hone_pcapng::{
     ConnectionEvent, ConnectionEventKind, Corrected, Direction, EventCounts, HostId, ProcessEvent, words,
 };
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
 
+use super::addresses::Addresses;
 use super::event::{Event, Packet, Shown, filtered};
+use super::names;
 use super::processes::Process;
 use super::time::Times;
 use crate::text::{escape, known};
 use crate::traffic::ip;
+
+/// The columns USER and NAME where nothing is known.
+const UNKNOWN: &str = "-        -              ";
+
+/// The columns USER and NAME of a process.
+pub(super) fn columns(process: &Process) -> String {
+    let mut word = String::new();
+    match process {
+        _ if !process.user_name.is_empty() => escape(&process.user_name, &mut word),
+        Process { user: Some(user), .. } => _ = write!(word, "{user}"),
+        _ => escape(process.security_id.as_bytes(), &mut word),
+    }
+    let mut columns = String::with_capacity(UNKNOWN.len());
+    column(known(&word), 8, &mut columns);
+    columns.push(' ');
+    column(known(&process.shown_name), 15, &mut columns);
+    columns
+}
+
+fn column(text: &str, width: usize, line: &mut String) {
+    line.push_str(text);
+    for _ in text.chars().count()..width {
+        line.push(' ');
+    }
+}
 
 /// Writes lines; keeps its buffers from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     times: Times,
     packet_times: Times,
+    addresses: Addresses,
     line: String,
-    word: String,
 }
 
 impl Lines {
@@ -40,51 +68,37 @@ impl Lines {
     }
 
     /// Appends the event's line.
-    pub(crate) fn write(&mut self, shown: &Shown<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn write(&mut self, shown: &Shown<'_>, noted: &Noted<'_>, out: &mut Vec<u8>) {
         self.line.clear();
         match shown.nanos {
             Some(nanos) => self.line.push_str(self.times.text(nanos)),
-            None => self.column("-", self.times.width()),
+            None => column("-", self.times.width(), &mut self.line),
         }
         self.line.push(' ');
         self.line.push_str(kind(&shown.event));
         match shown.pid() {
-            Some(pid) => _ = write!(self.line, " {pid:>7} "),
+            Some(pid) => {
+                let mut digits = itoa::Buffer::new();
+                let digits = digits.format(pid);
+                self.line.push_str(&"        "[digits.len().min(7)..]);
+                self.line.push_str(digits);
+                self.line.push(' ');
+            }
             None => self.line.push_str("       - "),
         }
-        self.user(shown);
-        self.line.push(' ');
-        let name = shown.process.map_or("", |process| process.shown_name.as_str());
-        self.column(known(name), 15);
+        self.line.push_str(shown.process.map_or(UNKNOWN, |process| process.columns.as_str()));
         match &shown.event {
             Event::Section(section) => self.section(section),
-            Event::Process(event) => self.process(event),
+            Event::Process(event) => {
+                self.process(event, shown.process.and_then(|process| process.uuid.as_ref()));
+            }
             Event::Connection(event) => self.connection(event, shown.packet_nanos),
             Event::Packet(packet) => self.packet(packet),
             Event::Statistics(statistics) => self.statistics(statistics),
         }
+        names::write(noted, &mut self.line);
         out.extend_from_slice(self.line.trim_end().as_bytes());
         out.push(b'\n');
-    }
-
-    fn column(&mut self, text: &str, width: usize) {
-        self.line.push_str(text);
-        for _ in text.chars().count()..width {
-            self.line.push(' ');
-        }
-    }
-
-    fn user(&mut self, shown: &Shown<'_>) {
-        let mut word = std::mem::take(&mut self.word);
-        word.clear();
-        match shown.process {
-            Some(process) if !process.user_name.is_empty() => escape(&process.user_name, &mut word),
-            Some(Process { user: Some(user), .. }) => _ = write!(word, "{user}"),
-            Some(process) => escape(process.security_id.as_bytes(), &mut word),
-            None => {}
-        }
-        self.column(known(&word), 8);
-        self.word = word;
     }
 
     /// ` key=` and an escaped word, if there is one.
@@ -101,9 +115,28 @@ impl Lines {
         }
     }
 
+    /// ` key=` and a number of a packet: faster than [`number`](Self::number), for there are many packets.
+    fn count(&mut self, key: &str, count: Option<impl itoa::Integer>) {
+        if let Some(count) = count {
+            self.line.push(' ');
+            self.line.push_str(key);
+            self.line.push('=');
+            self.line.push_str(itoa::Buffer::new().format(count));
+        }
+    }
+
     /// ` key=` and some words as one.
     fn words(&mut self, key: &str, words: Option<&str>) {
-        self.number(key, words.map(|words| words.replace(' ', "-")));
+        let Some(words) = words else { return };
+        self.line.push(' ');
+        self.line.push_str(key);
+        self.line.push('=');
+        for (index, word) in words.split(' ').enumerate() {
+            if index > 0 {
+                self.line.push('-');
+            }
+            self.line.push_str(word);
+        }
     }
 
     fn section(&mut self, section: &Section<'_>) {
@@ -112,12 +145,13 @@ impl Lines {
             Some(HostId::Name(name)) => self.word("host", Some(name.as_bytes())),
             None => {}
         }
+        self.number("boot", section.boot.as_ref().map(guid_text));
         self.word("application", section.application.as_deref());
         self.word("hardware", section.hardware.as_deref());
         self.word("os", section.os.as_deref());
     }
 
-    fn process(&mut self, event: &ProcessEvent<'_>) {
+    fn process(&mut self, event: &ProcessEvent<'_>, uuid: Option<&[u8; 16]>) {
         if let ProcessEventKind::Other(number) = event.kind {
             self.number("event", Some(number));
         }
@@ -130,6 +164,16 @@ impl Lines {
         self.word("unit", event.unit.as_deref());
         self.number("nspid", event.namespace_pid);
         self.number("netns", event.network_namespace);
+        // A fork runs its parent's executable.
+        match event.hash.filter(|_| event.kind != ProcessEventKind::Forked) {
+            Some(Ok(hash)) => {
+                self.line.push_str(" sha256=");
+                hash.iter().for_each(|byte| _ = write!(self.line, "{byte:02x}"));
+            }
+            Some(Err(reason)) => self.words("sha256", Some(reason.words())),
+            None => {}
+        }
+        self.number("uuid", uuid.map(guid_text));
         self.word("path", event.path.as_deref());
         if let Some(arguments) = &event.arguments {
             self.line.push_str(" args=");
@@ -194,22 +238,28 @@ impl Lines {
         } else {
             self.line.push('-');
         }
-        let _ = write!(self.line, " len={}", packet.original_length);
+        self.count("len", Some(packet.original_length));
         let captured = packet.data.len();
-        self.number("captured", (captured != packet.original_length as usize).then_some(captured));
+        self.count("captured", (captured != packet.original_length as usize).then_some(captured));
         self.words("malformed", packet.malformed);
-        self.number("link", packet.undecoded.then_some(packet.link_type));
-        self.number("interface", (packet.interface != 0).then_some(packet.interface));
-        self.number("conn", packet.connection);
+        self.count("link", packet.undecoded.then_some(packet.link_type));
+        self.count("interface", (packet.interface != 0).then_some(packet.interface));
+        self.count("tid", packet.thread);
+        self.count("conn", packet.connection);
         self.words("how", packet.how.map(words));
     }
 
     fn endpoint(&mut self, address: IpAddr, port: Option<u16>) {
-        let _ = match (address, port) {
-            (address, None) => write!(self.line, " {address}"),
-            (IpAddr::V4(address), Some(port)) => write!(self.line, " {address}:{port}"),
-            (IpAddr::V6(address), Some(port)) => write!(self.line, " [{address}]:{port}"),
-        };
+        let is_bracketed = address.is_ipv6() && port.is_some();
+        self.line.push_str(if is_bracketed { " [" } else { " " });
+        self.line.push_str(self.addresses.text(address));
+        if is_bracketed {
+            self.line.push(']');
+        }
+        if let Some(port) = port {
+            self.line.push(':');
+            self.line.push_str(itoa::Buffer::new().format(port));
+        }
     }
 
     fn statistics(&mut self, statistics: &Statistics<'_>) {
@@ -247,6 +297,7 @@ fn kind(event: &Event<'_>) -> &'static str {
             ProcessEventKind::Started => "EXEC",
             ProcessEventKind::Forked => "FORK",
             ProcessEventKind::KernelThread => "KTHR",
+            ProcessEventKind::Hashed => "HASH",
             ProcessEventKind::Ended => "EXIT",
             ProcessEventKind::Other(_) => "PROC",
         },

@@ -2,29 +2,38 @@
 //!
 //! Memory is limited. Files are read twice, because `corrections` come after the packets that they correct; everything
 //! else is read once. `input` opens what should be shown. `stream` splits it into PCAP-NG blocks or packets of the
-//! `classic_pcap` format. Each becomes an event (`event`), with what `processes` knows of its process and what `link`
+//! `classic_pcap` format. Each becomes an event (`event`), with what `processes` (or `foreign`, in recordings of other
+//! programs) knows of its process and what `link`
 //! finds after its link layer's header. `hone-select` decides whether to show it, and `line` or `json` writes it. All output
 //! is flushed before the program waits for more input, so live input flows.
 
+mod addresses;
+mod ahead;
 pub mod classic_pcap;
-mod community_id;
+pub(crate) mod community_id;
 pub(crate) mod corrections;
+mod ended;
 pub(crate) mod error;
 pub(crate) mod event;
+mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
 pub(crate) mod host;
 pub mod input;
 mod json;
-mod line;
+pub(crate) mod line;
 mod link;
-mod processes;
+pub(crate) mod names;
+pub(crate) mod pktap;
+pub(crate) mod processes;
+pub(crate) mod section;
 pub mod stream;
 pub mod time;
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::rc::Rc;
 
+use hone_names::{Found, Noted};
 use hone_select::Selection;
 
 use self::corrections::Corrections;
@@ -33,12 +42,13 @@ use self::event::{Event, Packet, Shown};
 use self::input::Input;
 use self::json::Objects;
 use self::line::Lines;
-use self::stream::{Stream, StreamError};
+use self::names::{PacketNames, Said};
+use self::stream::{FillError, Stream, StreamError};
 use self::time::Span;
 use crate::messages::Messages;
 
-/// How many bytes are read at once.
-pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// How many bytes are read at once: few enough to stay in a processor's cache until they are parsed.
+pub(crate) const CHUNK_BYTES: usize = 128 << 10;
 /// How many bytes are collected before they are written.
 pub(crate) const OUT_BYTES: usize = 64 << 10;
 /// Most link types of an input for which a message reports that they are not decoded.
@@ -58,6 +68,7 @@ pub struct Show<W> {
     span: Span,
     form: Form,
     corrections: Corrections,
+    names: PacketNames,
     output: W,
     /// Lines not yet written.
     lines: Vec<u8>,
@@ -74,6 +85,7 @@ impl<W: Write> Show<W> {
             span: Span::default(),
             form,
             corrections: Corrections::default(),
+            names: PacketNames::default(),
             output,
             lines: Vec::with_capacity(2 * OUT_BYTES),
             chunk: vec![0; CHUNK_BYTES],
@@ -99,39 +111,8 @@ impl<W: Write> Show<W> {
     /// Collects the corrections of the inputs that will be shown in the same order, as far as they can be read twice.
     /// Read errors are reported later, when the inputs are shown.
     pub fn collect(&mut self, inputs: &[Input]) {
-        for (index, input) in inputs.iter().enumerate() {
-            self.corrections.begin(index);
-            if input.is_file()
-                && let Ok(bytes) = input.open()
-            {
-                self.collect_from(bytes);
-            }
-        }
-        self.corrections.report_left_out();
-        self.corrections.begin(0);
-    }
-
-    fn collect_from(&mut self, mut bytes: impl Read) {
-        let mut stream = Stream::new(&self.selection);
-        while !matches!(stream, Stream::Classic(..)) {
-            let count = match bytes.read(&mut self.chunk) {
-                Ok(0) => return,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return,
-            };
-            let fed = stream.feed(&self.chunk[..count]);
-            stream.skip_packets();
-            let collected = fed.and_then(|()| {
-                stream.drain(|shown| {
-                    self.corrections.collect(&shown);
-                    Ok::<_, StreamError>(())
-                })
-            });
-            if collected.is_err() {
-                return;
-            }
-        }
+        self.corrections.collect_all(inputs, &self.selection, &mut self.chunk);
+        self.names.collect_all(inputs, &self.selection, &mut self.chunk);
     }
 
     /// Shows an input to its end, or to the first invalid place.
@@ -143,6 +124,7 @@ impl<W: Write> Show<W> {
         let shown = opened.and_then(|stream| self.stream(stream, &input.name()));
         let flushed = self.flush();
         self.corrections.next_input();
+        self.names.next_input();
         shown.and(flushed)
     }
 
@@ -152,22 +134,21 @@ impl<W: Write> Show<W> {
         let mut chunk = std::mem::take(&mut self.chunk);
         let mut offset = 0;
         let ended = loop {
-            let count = match bytes.read(&mut chunk) {
+            let filled = match stream.fill(&mut bytes, &mut chunk) {
                 Ok(0) => break stream.finish().map_err(Stop::Stream),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => {
+                Ok(count) => {
+                    offset += count as u64;
+                    Ok(())
+                }
+                Err(FillError::Stream(error)) => Err(Stop::Stream(error)),
+                Err(FillError::Input(source)) => {
                     break Err(Stop::Show(ShowError::Read { name: name.to_owned(), offset, source }));
                 }
             };
-            offset += count as u64;
-            let fed = stream.feed(&chunk[..count]);
-            if matches!(stream, Stream::Classic(..)) {
-                notes.no_processes();
-            }
-            let shown = fed
-                .map_err(Stop::Stream)
-                .and_then(|()| stream.drain(|shown| self.event(shown, &mut notes).map_err(Stop::Show)));
+            let shown =
+                filled.and_then(|()| stream.drain(|shown| self.event(shown, &mut notes).map_err(Stop::Show)));
+            notes.libpcap(stream.classic_link_type());
+            notes.unread(&mut stream);
             let flushed = self.flush().map_err(Stop::Show);
             if let Err(stop) = shown.and(flushed) {
                 break Err(stop);
@@ -183,13 +164,15 @@ impl<W: Write> Show<W> {
     /// Writes an event, if it is selected.
     fn event(&mut self, shown: Shown<'_>, notes: &mut Notes) -> Result<(), ShowError> {
         let shown = &self.corrections.apply(shown);
+        let Said { noted, names } = &self.names.note(shown, &self.selection);
         notes.of(shown);
-        if !(shown.is_selected(&self.selection) && self.span.contains(shown.nanos)) {
+        notes.of_names(noted);
+        if !(shown.is_selected(&self.selection, names) && self.span.contains(shown.nanos)) {
             return Ok(());
         }
         match &mut self.form {
-            Form::Lines(lines) => lines.write(shown, &mut self.lines),
-            Form::Json(objects) => objects.write(shown, &mut self.lines).map_err(ShowError::Write)?,
+            Form::Lines(lines) => lines.write(shown, noted, &mut self.lines),
+            Form::Json(objects) => objects.write(shown, noted, &mut self.lines).map_err(ShowError::Write)?,
         }
         if self.lines.len() >= OUT_BYTES { self.flush() } else { Ok(()) }
     }
@@ -220,21 +203,56 @@ pub(crate) struct Notes {
     link_types: Vec<u32>,
     /// Whether it was reported that the input has no processes, or this does not matter.
     no_processes: bool,
+    /// Whether it was reported that a name was cut off.
+    cut_off: bool,
+    /// Whether it was reported that a block of another program cannot be read.
+    unread: bool,
 }
 
 impl Notes {
     /// About the input of this name.
     pub(crate) fn new(name: &str, selection: &Selection) -> Self {
-        Self { name: name.to_owned(), link_types: Vec::new(), no_processes: !selection.needs_processes() }
+        Self {
+            name: name.to_owned(),
+            link_types: Vec::new(),
+            no_processes: !selection.needs_processes(),
+            cut_off: false,
+            unread: false,
+        }
     }
 
-    /// The input is a libpcap file.
-    pub(crate) fn no_processes(&mut self) {
-        if !std::mem::replace(&mut self.no_processes, true) {
+    /// The input may be a libpcap file, of this link type.
+    pub(crate) fn libpcap(&mut self, link_type: Option<u32>) {
+        let has_processes = link_type.is_none_or(|link_type| link_type == pktap::LINK_TYPE);
+        if !has_processes && !std::mem::replace(&mut self.no_processes, true) {
             let _ = writeln!(
                 Messages,
                 "honeutil: {}: a libpcap file has no processes and connections: --pid, --name, --path, --user, --group, \
                  --container, --unit and --conn cannot match its packets",
+                self.name
+            );
+        }
+    }
+
+    /// A process block of another program may have been passed over.
+    pub(crate) fn unread(&mut self, stream: &mut Stream) {
+        let Some(unread) = stream.take_unread() else { return };
+        if !std::mem::replace(&mut self.unread, true) {
+            let _ = writeln!(
+                Messages,
+                "honeutil: {}: {unread}. It is left out, and so are others of this kind",
+                self.name
+            );
+        }
+    }
+
+    /// A packet may have a name that was not captured.
+    pub(crate) fn of_names(&mut self, noted: &Noted<'_>) {
+        if noted.found.iter().any(Found::is_cut) && !std::mem::replace(&mut self.cut_off, true) {
+            let _ = writeln!(
+                Messages,
+                "honeutil: {}: names of some connections are missing, because their packets were cut off: record with \
+                 --snap-length 0 to have them",
                 self.name
             );
         }
@@ -256,7 +274,7 @@ impl Notes {
 }
 
 /// The arguments in an option's value: each is followed by a zero byte, the last one perhaps not.
-fn arguments(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn arguments(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let value = value.strip_suffix(&[0]).unwrap_or(value);
     let none = value.is_empty();
     value.split(|byte| *byte == 0).skip(usize::from(none))

@@ -2,19 +2,20 @@
 //! begins with an empty table. Memory is limited, whatever a stream contains.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use hone_pcapng::{ProcessEvent, ProcessEventKind};
+use hashbrown::HashMap;
+use hone_pcapng::{ExecutableHash, ProcessEvent, ProcessEventKind};
 use hone_select::{Mark, ProcessView, Selection};
 
+use super::line;
 use crate::text::{base_name, escape};
 use crate::users;
 
 /// Most bytes of the table, approximately.
 const MAX_BYTES: usize = 32 << 20;
 /// Bytes of an entry besides its texts, approximately.
-const ENTRY_BYTES: usize = 280;
+const ENTRY_BYTES: usize = 344;
 /// Most bytes that are kept of a path, of a user's or group's name, and of the name of a container or a unit.
 const MAX_PATH: usize = 4096;
 const MAX_USER: usize = 256;
@@ -25,6 +26,8 @@ const MAX_CONTAINER: usize = 256;
 pub(crate) struct Process {
     /// The executable's path; empty if unknown.
     pub(crate) path: Vec<u8>,
+    /// When it began its program, nanoseconds since 1970-01-01 UTC, if that is known.
+    pub(crate) start: Option<u64>,
     /// The user's number.
     pub(crate) user: Option<u32>,
     /// The user's name; empty if unknown.
@@ -39,11 +42,18 @@ pub(crate) struct Process {
     pub(crate) container: Vec<u8>,
     /// The systemd unit that it is in; empty if none.
     pub(crate) unit: Vec<u8>,
+    /// The SHA-256 of the executable, or why it is not known; `None`: executables were not hashed.
+    pub(crate) hash: Option<ExecutableHash>,
     /// The last part of the path, made safe for display; empty if unknown.
     pub(crate) shown_name: String,
+    /// Its user and name as columns of a line of text.
+    pub(crate) columns: String,
+    /// The UUID of the executable, which only other programs' recordings have.
+    pub(crate) uuid: Option<[u8; 16]>,
     /// Whether it is selected, and whether its children are.
     pub(crate) mark: Mark,
-    ended: bool,
+    /// Whether it has ended.
+    pub(crate) ended: bool,
 }
 
 impl Process {
@@ -53,21 +63,33 @@ impl Process {
     }
 
     /// Bytes that the entry takes, approximately.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let texts = self.path.len()
             + self.user_name.len()
             + self.security_id.len()
             + self.group_name.len()
             + self.container.len()
             + self.unit.len()
-            + self.shown_name.len();
+            + self.shown_name.len()
+            + self.columns.len();
         ENTRY_BYTES + texts
+    }
+
+    /// Whether it is as an event of a comment describes it.
+    pub(super) fn is_as_in(&self, event: &ProcessEvent<'_>) -> bool {
+        let is = |known: &[u8], text: &Option<Cow<'_, [u8]>>, most: usize| {
+            let text = text.as_deref().unwrap_or_default();
+            known == &text[..text.len().min(most)]
+        };
+        is(&self.path, &event.path, MAX_PATH)
+            && is(&self.container, &event.container, MAX_CONTAINER)
+            && (self.user, self.group) == (event.user, event.group)
     }
 
     /// The process as a selection sees it.
     fn view(&self, pid: u32) -> ProcessView<'_> {
         ProcessView {
-            pid,
+            pid: Some(pid),
             path: &self.path,
             user: self.user,
             user_name: &self.user_name,
@@ -105,14 +127,19 @@ impl Processes {
         self.bytes = 0;
     }
 
-    /// Updates the table with an event.
-    pub(crate) fn note(&mut self, event: &ProcessEvent<'_>) {
+    /// Updates the table with an event of this time, nanoseconds since 1970-01-01 UTC.
+    pub(crate) fn note(&mut self, event: &ProcessEvent<'_>, nanos: Option<u64>) {
         let pid = event.process;
         if event.kind == ProcessEventKind::Ended
             && let Some(process) = self.by_pid.get_mut(&pid)
         {
             // An ended process stays known, because its last packets may come later.
             process.ended = true;
+            return;
+        }
+        if event.kind == ProcessEventKind::Hashed {
+            // It changes nothing else, and the process may have ended.
+            self.by_pid.get_mut(&pid).into_iter().for_each(|process| process.hash = event.hash);
             return;
         }
         let before = self.by_pid.remove(&pid);
@@ -128,6 +155,7 @@ impl Processes {
         }
         .unwrap_or_default();
         process.ended = event.kind == ProcessEventKind::Ended;
+        process.start = nanos.filter(|_| !process.ended);
         if let Some(path) = &event.path {
             process.path = path[..path.len().min(MAX_PATH)].to_vec();
             process.shown_name.clear();
@@ -158,11 +186,23 @@ impl Processes {
         };
         process.container = reported(&event.container);
         process.unit = reported(&event.unit);
+        process.columns = line::columns(&process);
+        process.hash = event.hash;
         process.mark = self.selection.mark(&process.view(pid), process.mark);
         self.bytes += process.bytes();
         self.by_pid.insert(pid, process);
         if self.bytes > MAX_BYTES {
             self.shrink();
+        }
+    }
+
+    /// Updates the table with an event of another program, which says all that is known of the process.
+    pub(super) fn replace(&mut self, event: &ProcessEvent<'_>, uuid: Option<[u8; 16]>, start: Option<u64>) {
+        let before = self.by_pid.remove(&event.process);
+        self.bytes -= before.as_ref().map_or(0, Process::bytes);
+        self.note(event, start);
+        if let Some(process) = self.by_pid.get_mut(&event.process) {
+            process.uuid = uuid;
         }
     }
 
@@ -200,15 +240,15 @@ mod tests {
     fn names_follow_fork_exec_and_exit() {
         let mut processes = Processes::default();
         let name = |processes: &Processes, pid| processes.get(pid).map(|process| process.shown_name.clone());
-        processes.note(&event(5, ProcessEventKind::Started, Some(b"/bin/sh"), 1));
-        processes.note(&event(6, ProcessEventKind::Forked, None, 5));
+        processes.note(&event(5, ProcessEventKind::Started, Some(b"/bin/sh"), 1), None);
+        processes.note(&event(6, ProcessEventKind::Forked, None, 5), None);
         assert_eq!(name(&processes, 6).unwrap(), "sh");
         assert_eq!(processes.get(6).unwrap().user, Some(1000));
-        processes.note(&event(6, ProcessEventKind::Started, Some(b"/bin/a b\x1b"), 5));
+        processes.note(&event(6, ProcessEventKind::Started, Some(b"/bin/a b\x1b"), 5), None);
         assert_eq!(name(&processes, 6).unwrap(), "a\\x20b\\x1b");
-        processes.note(&event(6, ProcessEventKind::Ended, None, 5));
+        processes.note(&event(6, ProcessEventKind::Ended, None, 5), None);
         assert_eq!(name(&processes, 6).unwrap(), "a\\x20b\\x1b", "its last packets may come later");
-        processes.note(&event(6, ProcessEventKind::Started, None, 5));
+        processes.note(&event(6, ProcessEventKind::Started, None, 5), None);
         assert_eq!(name(&processes, 6).unwrap(), "", "another process, of which nothing is known");
         processes.clear();
         assert_eq!(processes.get(5), None);
@@ -219,7 +259,7 @@ mod tests {
         let mut processes = Processes::default();
         for (pid, sid) in [(8, "S-1-5-18"), (9, "S-1-5-21-1-2-3-1001")] {
             let security_id = Some(Cow::Borrowed(sid.as_bytes()));
-            processes.note(&ProcessEvent { process: pid, security_id, ..ProcessEvent::default() });
+            processes.note(&ProcessEvent { process: pid, security_id, ..ProcessEvent::default() }, None);
         }
         let known =
             |pid| processes.get(pid).map(|process| (&process.user_name[..], &process.security_id[..]));
@@ -232,7 +272,7 @@ mod tests {
         let mut processes = Processes::default();
         let path: &'static [u8] = Box::leak(vec![b'x'; 100_000].into_boxed_slice());
         for pid in 0..20_000 {
-            processes.note(&event(pid, ProcessEventKind::Started, Some(path), 1));
+            processes.note(&event(pid, ProcessEventKind::Started, Some(path), 1), None);
             assert!(processes.bytes <= MAX_BYTES);
         }
         assert!(processes.get(19_999).is_some());

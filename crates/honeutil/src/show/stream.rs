@@ -1,18 +1,20 @@
 //! A stream of either format, taken in chunks: events out.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::rc::Rc;
 
 use hone_pcapng::block::MAGIC;
-use hone_pcapng::{Block, ConnectionEvent, Corrected, Interface, Item, ReadError};
+use hone_pcapng::{Item, ReadError};
 use hone_select::Selection;
 
 use super::classic_pcap::{self, ClassicError};
 use super::event::{Event, Packet, Shown};
+use super::foreign::Unread;
+use super::pktap::Pktap;
 use super::processes::Processes;
+use super::section::SectionState;
 
-/// Interfaces kept of a section: a bound that no recording comes near.
-const MAX_INTERFACES: usize = 1 << 16;
 /// How other files begin that people have, what they are, and what to do.
 const OTHERS: [([u8; 4], &str); 9] = [
     (*b"\xFD7zX", "compressed with xz: xz -dc FILE | honeutil show"),
@@ -39,6 +41,21 @@ pub enum StreamError {
     /// Another format.
     #[error(transparent)]
     Foreign(#[from] Foreign),
+}
+
+/// Why a stream does not get its next bytes.
+#[derive(Debug)]
+pub(crate) enum FillError {
+    /// They cannot be read.
+    Input(io::Error),
+    /// They were read, but the stream cannot be.
+    Stream(StreamError),
+}
+
+impl From<StreamError> for FillError {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
 }
 
 /// A file of another format, by its first bytes.
@@ -69,9 +86,18 @@ pub(crate) enum Source<'a> {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Undecided(Vec<u8>, Rc<Selection>),
-    Blocks(Box<hone_pcapng::Reader>, SectionState),
-    /// The reader, and how many packets there were.
-    Classic(classic_pcap::Reader, u64),
+    Blocks(Box<hone_pcapng::Reader>, Box<SectionState>),
+    Classic(Box<Classic>),
+}
+
+/// A libpcap file.
+#[derive(Debug)]
+pub(crate) struct Classic {
+    reader: classic_pcap::Reader,
+    /// Packets so far.
+    frames: u64,
+    /// The processes in PKTAP headers.
+    processes: Processes,
 }
 
 impl Stream {
@@ -83,8 +109,27 @@ impl Stream {
     /// Leaves out packets from here on.
     pub(crate) fn skip_packets(&mut self) {
         if let Self::Blocks(_, section) = self {
-            section.skips_packets = true;
+            section.skip_packets();
         }
+    }
+
+    /// Adds what one read of `bytes` gives, and returns how much that is; 0 at the end. Blocks are read to where they
+    /// are parsed, anything else by way of the chunk.
+    pub(crate) fn fill(&mut self, bytes: &mut impl Read, chunk: &mut [u8]) -> Result<usize, FillError> {
+        let mut read = |room: &mut [u8]| loop {
+            match bytes.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(FillError::Input),
+            }
+        };
+        if let Self::Blocks(reader, _) = self {
+            let count = read(reader.room(chunk.len()).map_err(StreamError::from)?)?;
+            reader.filled(count);
+            return Ok(count);
+        }
+        let count = read(chunk)?;
+        self.feed(&chunk[..count])?;
+        Ok(count)
     }
 
     /// Adds the next bytes.
@@ -98,7 +143,8 @@ impl Stream {
                     Some(&magic) if classic_pcap::is_magic(magic) => {
                         let mut reader = classic_pcap::Reader::default();
                         reader.feed(&begin);
-                        Self::Classic(reader, 0)
+                        let processes = Processes::new(selection);
+                        Self::Classic(Box::new(Classic { reader, frames: 0, processes }))
                     }
                     Some(magic) if *magic == MAGIC => Self::blocks(&begin, selection)?,
                     Some(magic) => return Err(Foreign(*magic).into()),
@@ -106,8 +152,8 @@ impl Stream {
                 Ok(())
             }
             Self::Blocks(reader, _) => Ok(reader.feed(chunk)?),
-            Self::Classic(reader, _) => {
-                reader.feed(chunk);
+            Self::Classic(classic) => {
+                classic.reader.feed(chunk);
                 Ok(())
             }
         }
@@ -116,7 +162,7 @@ impl Stream {
     fn blocks(begin: &[u8], selection: &Rc<Selection>) -> Result<Self, StreamError> {
         let mut reader = hone_pcapng::Reader::new();
         reader.feed(begin)?;
-        Ok(Self::Blocks(Box::new(reader), SectionState::new(selection)))
+        Ok(Self::Blocks(Box::new(reader), Box::new(SectionState::new(selection))))
     }
 
     /// Hands every event that is whole to `sink`.
@@ -140,24 +186,39 @@ impl Stream {
             Self::Blocks(reader, section) => {
                 Ok(reader.next_block()?.map(|item| sink(Source::Block(&item), section.event(&item))))
             }
-            Self::Classic(reader, frames) => Ok(reader.next_packet()?.map(|record| {
-                *frames += 1;
-                let packet = Packet {
-                    frame: *frames,
-                    ..Packet::new(record.link_type, record.data, record.original_length)
-                };
-                let event = Event::Packet(packet);
-                let nanos = Some(record.nanos);
-                let shown = Shown { nanos, event, number: 0, process: None, packet_nanos: None };
-                sink(Source::Record(record), Some(shown))
-            })),
+            Self::Classic(classic) => {
+                let Classic { reader, frames, processes } = &mut **classic;
+                Ok(reader.next_packet()?.map(|record| {
+                    *frames += 1;
+                    let named = Pktap::parse(record.link_type, record.data);
+                    let packet = Packet {
+                        frame: *frames,
+                        process: named.and_then(|pktap| pktap.note(processes)),
+                        ..Packet::new(record.link_type, record.data, record.original_length)
+                    };
+                    let process = packet.process.and_then(|pid| processes.get(pid));
+                    let event = Event::Packet(packet);
+                    let nanos = Some(record.nanos);
+                    let shown =
+                        Shown { nanos, event, number: 0, process, had_mark: None, packet_nanos: None };
+                    sink(Source::Record(record), Some(shown))
+                }))
+            }
+        }
+    }
+
+    /// A process block of another program that cannot be read, the first since the last call.
+    pub(crate) fn take_unread(&mut self) -> Option<Unread> {
+        match self {
+            Self::Blocks(_, section) => section.take_unread(),
+            _ => None,
         }
     }
 
     /// The link type of a libpcap file, once its header was read.
     pub(crate) fn classic_link_type(&self) -> Option<u32> {
         match self {
-            Self::Classic(reader, _) => reader.link_type(),
+            Self::Classic(classic) => classic.reader.link_type(),
             _ => None,
         }
     }
@@ -172,117 +233,8 @@ impl Stream {
                 Ok(reader.finish()?)
             }
             Self::Blocks(reader, _) => Ok(reader.finish()?),
-            Self::Classic(reader, _) => Ok(reader.finish()?),
+            Self::Classic(classic) => Ok(classic.reader.finish()?),
         }
-    }
-}
-
-/// What earlier blocks of a section say about later ones.
-#[derive(Debug)]
-pub(crate) struct SectionState {
-    processes: Processes,
-    link_types: Vec<u16>,
-    /// The first interface, whose clock is that of the events.
-    clock: Option<Interface<'static>>,
-    skips_packets: bool,
-    /// Blocks so far, of all sections.
-    blocks: u64,
-    /// Packets so far, of all sections.
-    frames: u64,
-}
-
-impl SectionState {
-    fn new(selection: &Rc<Selection>) -> Self {
-        Self {
-            processes: Processes::new(selection),
-            link_types: Vec::new(),
-            clock: None,
-            skips_packets: false,
-            blocks: 0,
-            frames: 0,
-        }
-    }
-
-    /// The event that a block is, if it is one; takes note of it.
-    fn event<'a>(&'a mut self, item: &'a Item<'_>) -> Option<Shown<'a>> {
-        self.blocks += 1;
-        let number = self.blocks;
-        let is_packet =
-            matches!(item.block, Block::Packet(_) | Block::ObsoletePacket(_) | Block::SimplePacket(_));
-        self.frames += u64::from(is_packet);
-        let event = match &item.block {
-            Block::Section(section) => {
-                self.processes.clear();
-                self.link_types.clear();
-                self.clock = None;
-                Event::Section(section)
-            }
-            Block::Interface(interface) => {
-                self.clock.get_or_insert_with(|| clock(interface));
-                if self.link_types.len() < MAX_INTERFACES {
-                    self.link_types.push(interface.link_type);
-                }
-                return None;
-            }
-            Block::Process(event) => {
-                self.processes.note(event);
-                Event::Process(event)
-            }
-            Block::Connection(event) => Event::Connection(event),
-            _ if is_packet && self.skips_packets => return None,
-            Block::Packet(packet) => Event::Packet(Packet {
-                flags: packet.flags,
-                connection: packet.connection,
-                process: packet.process,
-                how: packet.how,
-                timestamp: Some(packet.timestamp),
-                ..self.packet(packet.interface, &packet.data, packet.original_length)
-            }),
-            Block::ObsoletePacket(packet) => Event::Packet(Packet {
-                flags: packet.flags,
-                ..self.packet(packet.interface.into(), &packet.data, packet.original_length)
-            }),
-            Block::SimplePacket(packet) => {
-                Event::Packet(self.packet(0, &packet.data, packet.original_length))
-            }
-            Block::Statistics(statistics) => Event::Statistics(statistics),
-            Block::Unknown { .. } => return None,
-        };
-        let packet_nanos = match &event {
-            Event::Connection(event) => self.packet_nanos(event),
-            _ => None,
-        };
-        let mut shown = Shown { nanos: item.nanos, event, number, process: None, packet_nanos };
-        shown.process = shown.pid().and_then(|pid| self.processes.get(pid));
-        Some(shown)
-    }
-
-    /// The time of the packet that a correction is about, if that is how it says which.
-    fn packet_nanos(&self, event: &ConnectionEvent<'_>) -> Option<u64> {
-        match event.correction?.packets {
-            Corrected::Time(time) => self.clock.as_ref()?.nanos(time),
-            Corrected::Bytes { .. } => None,
-        }
-    }
-
-    /// A packet of an interface, which the reader has made sure is described.
-    fn packet<'a>(&self, interface: u32, data: &'a [u8], original_length: u32) -> Packet<'a> {
-        let link_type = usize::try_from(interface).ok().and_then(|at| self.link_types.get(at));
-        let link_type = link_type.copied().map_or(u32::MAX, u32::from);
-        Packet { frame: self.frames, interface, ..Packet::new(link_type, data, original_length) }
-    }
-}
-
-/// An interface as far as it is a clock.
-fn clock(interface: &Interface<'_>) -> Interface<'static> {
-    let Interface { resolution, offset_seconds, .. } = *interface;
-    Interface {
-        link_type: 0,
-        snap_length: 0,
-        description: None,
-        resolution,
-        offset_seconds,
-        other: Vec::new(),
     }
 }
 
@@ -290,7 +242,7 @@ fn clock(interface: &Interface<'_>) -> Interface<'static> {
 mod tests {
     use std::borrow::Cow;
 
-    use hone_pcapng::{ByteOrder, Interface, ObsoletePacket, Resolution, Section, SimplePacket};
+    use hone_pcapng::{Block, ByteOrder, Interface, ObsoletePacket, Resolution, Section, SimplePacket};
 
     use super::*;
     use crate::show::fuzzing::{Told, show};
@@ -305,6 +257,8 @@ mod tests {
             &ip[20..],
         ]
         .concat();
+        let mut pktap = [0; 108];
+        (pktap[0], pktap[4], pktap[8], pktap[52], pktap[56]) = (108, 1, 101, 7, b'a');
         let mut seeds = Vec::new();
         for (link_type, header) in [
             (0, &b"\x02\0\0\0"[..]),
@@ -313,6 +267,7 @@ mod tests {
             (101, b""),
             (113, b"\0\0\0\x01\0\x06\0\0\0\0\0\0\0\0\x86\xdd"),
             (229, b""),
+            (258, &pktap),
             (276, b"\x86\xdd\0\0\0\0\0\x01\0\x01\0\x06\0\0\0\0\0\0\0\0"),
         ] {
             let data =

@@ -50,7 +50,13 @@ impl Times {
             let _ = write!(self.text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.");
         }
         self.text.truncate(Self::DIGITS - 9);
-        let _ = write!(self.text, "{nanos:09}");
+        let mut digits = [b'0'; 9];
+        let mut rest = nanos;
+        for digit in digits.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        self.text.push_str(str::from_utf8(&digits).unwrap_or_default());
         self.text.push_str(if self.is_local { &self.zone } else { "Z" });
         &self.text
     }

@@ -8,10 +8,10 @@ use hone_engine::BYTE_ORDER;
 use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, Correction, block};
 
-use crate::text::printable;
-use crate::traffic::Traffic;
+use crate::text::escaped;
 use crate::traffic::peers::Peer;
 use crate::traffic::tally::Tally;
+use crate::traffic::{Names, Traffic};
 use crate::users;
 
 /// Most connections that are counted separately.
@@ -154,18 +154,22 @@ impl Model {
         });
         let mut rows = Vec::new();
         let mut names = HashMap::new();
+        let programs = Names::of(self.tally.with_traffic().map(|process| &process.path[..]));
         for process in self.tally.with_traffic() {
             let row = Row {
                 connection: None,
                 pid: Some(process.pid),
-                name: printable(&process.name, NAME_WIDTH),
-                user: printable(&users::shown(&process.user), NAME_WIDTH),
+                name: escaped(programs.name(&process.path), NAME_WIDTH),
+                user: escaped(users::shown(&process.user).as_bytes(), NAME_WIDTH),
                 with: process.peers.busiest(1).first().map(ToString::to_string).unwrap_or_default(),
                 total: process.traffic,
                 rate: rate(&process.traffic, &process.seen),
             };
             process.seen = process.traffic;
-            names.insert(process.pid, (row.name.clone(), row.user.clone()));
+            // An id may have several: of the programs that a process ran before, or of processes that have ended.
+            if !process.is_ended() || !names.contains_key(&process.pid) {
+                names.insert(process.pid, (row.name.clone(), row.user.clone()));
+            }
             if !process.is_ended() || row.rate.packets() > 0 {
                 rows.push(row);
             }

@@ -293,7 +293,7 @@ honeutil top: processes  2.0 s  in 2.9 KiB/s  out 2.0 KiB/s  3 packets/s  5 drop
 q quit  p processes  c connections  sort: i in  o out  t both  a total  n name
      PID USER       PROCESS                 IN/s*     OUT/s* PACKETS/s      TOTAL MOSTLY WITH
        7 alice      curl                  2.9 KiB      500 B         2    6.8 KiB 192.0.2.1:53 udp
-       8 alice      evil\\u{{1b}}[2Jname         0 B    1.5 KiB         1    2.9 KiB 192.0.2.1:53 udp
+       8 alice      evil\\x1b[2Jname           0 B    1.5 KiB         1    2.9 KiB 192.0.2.1:53 udp
        -            (no process)              0 B       42 B         1       84 B 192.0.2.1:53 udp
 "
             )

@@ -1,10 +1,13 @@
 //! Traffic by process and peer, counted from the blocks of a stream.
 
 pub(crate) mod ip;
+mod names;
 pub mod peers;
 mod processes;
 mod recent_packets;
 pub mod tally;
+
+pub use self::names::Names;
 
 /// Packets and bytes on the wire, both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

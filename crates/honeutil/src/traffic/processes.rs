@@ -13,16 +13,19 @@ use crate::users;
 
 /// Most processes kept apart; when they are more, the half with least traffic is added up as others.
 pub(super) const MAX_PROCESSES: usize = 8192;
-/// Longest name kept, in bytes.
+/// Longest user name kept, in bytes.
 const MAX_NAME: usize = 256;
+/// Most bytes of a path that are kept: its end.
+const MAX_PATH: usize = 1024;
 
-/// One process, for as long as it lives; another one with the same id is another entry.
+/// One process, for as long as it lives and runs one program; another process with the same id, or another program of
+/// the same process, is another entry.
 #[derive(Debug, Default)]
 pub struct Process {
     /// The process id.
     pub pid: u32,
-    /// The executable's file name as others chose it; empty if unknown.
-    pub name: String,
+    /// The executable's path, or the end of a very long one, in bytes that may be no text; empty if unknown.
+    pub path: Vec<u8>,
     /// The user's name, number where it has none, or security identifier; empty if unknown.
     pub user: String,
     /// Its packets.
@@ -33,11 +36,18 @@ pub struct Process {
     pub(crate) seen: Traffic,
     /// Its index before the processes were put in another order.
     place: usize,
+    /// Whether the process has ended, or runs another program, which is another entry.
     ended: bool,
 }
 
 impl Process {
-    /// Whether it has ended.
+    /// The executable's file name; empty if unknown.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        base_name(&self.path)
+    }
+
+    /// Whether it has ended, or runs another program now.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.ended
@@ -67,6 +77,9 @@ impl Processes {
             }
             return;
         }
+        if event.kind == ProcessEventKind::Hashed {
+            return;
+        }
         // The id of an ended process is used again: another process, so another entry.
         if let Some(&index) = self.by_pid.get(&pid)
             && self.list[index].ended
@@ -79,16 +92,21 @@ impl Processes {
             }
         }
         let parent = event.parent.and_then(|parent| self.by_pid.get(&parent)).map(|&index| &self.list[index]);
-        let inherited = parent.map(|parent| (parent.name.clone(), parent.user.clone()));
+        // A child runs its parent's program, as its user, until it says otherwise.
+        let inherited = parent
+            .filter(|_| event.kind == ProcessEventKind::Forked)
+            .map(|parent| (parent.path.clone(), parent.user.clone()));
+        let (mut path, user) = inherited.unzip();
+        if let Some(new) = &event.path {
+            path = Some(new[new.len().saturating_sub(MAX_PATH)..].to_vec());
+        }
+        if let Some(path) = &path {
+            self.begin_program(pid, path, recent);
+        }
         let index = self.index_of(pid, recent);
         let process = &mut self.list[index];
-        // A child runs its parent's program, as its user, until it says otherwise.
-        if let Some((name, user)) = inherited.filter(|_| event.kind == ProcessEventKind::Forked) {
-            (process.name, process.user) = (name, user);
-        }
-        if let Some(path) = &event.path {
-            process.name = lossy(base_name(path));
-        }
+        process.path = path.unwrap_or_else(|| std::mem::take(&mut process.path));
+        process.user = user.unwrap_or_else(|| std::mem::take(&mut process.user));
         match (&event.user_name, event.user, &event.security_id) {
             (Some(name), ..) => process.user = lossy(name),
             (None, Some(user), _) => process.user = user.to_string(),
@@ -99,6 +117,19 @@ impl Processes {
             }
             (None, None, None) => {}
         }
+    }
+
+    /// If the process runs another program from now on: what it had before stays with the program before.
+    fn begin_program(&mut self, pid: u32, path: &[u8], recent: &mut Recent) {
+        let Some(&index) = self.by_pid.get(&pid) else { return };
+        let before = &mut self.list[index];
+        // A path that was unknown until now is that of the same program.
+        if before.traffic.packets() == 0 || before.path.is_empty() || before.path == path {
+            return;
+        }
+        before.ended = true;
+        let process = Process { pid, user: before.user.clone(), ..Process::default() };
+        self.add(process, recent);
     }
 
     /// The process of this id, as the owner of packets.
@@ -115,16 +146,21 @@ impl Processes {
         }
         let index = match self.by_pid.get(&pid) {
             Some(&index) => index,
-            None => {
-                if self.list.len() == MAX_PROCESSES {
-                    self.compact(recent);
-                }
-                self.list.push(Process { pid, ..Process::default() });
-                self.by_pid.insert(pid, self.list.len() - 1);
-                self.list.len() - 1
-            }
+            None => self.add(Process { pid, ..Process::default() }, recent),
         };
         self.last = Some((pid, index));
+        index
+    }
+
+    /// Adds an entry, which is the one of its id from now on. Returns its index.
+    fn add(&mut self, process: Process, recent: &mut Recent) -> usize {
+        if self.list.len() == MAX_PROCESSES {
+            self.compact(recent);
+        }
+        let index = self.list.len();
+        self.by_pid.insert(process.pid, index);
+        self.last = None;
+        self.list.push(process);
         index
     }
 
@@ -149,14 +185,15 @@ impl Processes {
                 self.others_count += 1;
             }
         }
-        self.by_pid.clear();
         self.last = None;
-        for (index, process) in self.list.iter().enumerate() {
-            let newest = self.by_pid.entry(process.pid).or_insert(index);
-            if self.list[*newest].ended {
-                *newest = index;
+        // Of several entries of an id, only the newest is found by it.
+        self.by_pid.retain(|_, index| match moved[*index] {
+            Owner::At(new) => {
+                *index = new as usize;
+                true
             }
-        }
+            Owner::Others | Owner::Nobody => false,
+        });
     }
 }
 

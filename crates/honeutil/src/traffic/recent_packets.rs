@@ -94,21 +94,25 @@ impl Recent {
         }
     }
 
-    /// Calls `correct` for the packets to correct, latest first. Some may have the right owner already. Returns whether
-    /// all are still remembered, as far as this is known.
+    /// Calls `correct` for the packets to correct, latest first. Some may have the right owner already.
     pub(crate) fn find(
         &mut self,
         connection: ConnectionId,
         correction: &Correction,
         mut correct: impl FnMut(&mut Counted),
-    ) -> bool {
+    ) -> Found {
+        let mut is_any = false;
+        let found = |are_all_remembered, is_any, coverage: &Coverage| Found {
+            are_all_remembered,
+            is_any: is_any || coverage.is_complete(),
+        };
         let mut coverage = Coverage::new(correction.packets);
         let mut number = self.chains.get(chain(connection)).copied().unwrap_or(0);
         let mut age = 0;
         while number != 0 {
             let behind = self.latest.wrapping_sub(number) as usize;
             if behind >= self.ring.len() {
-                return coverage.is_complete();
+                return found(coverage.is_complete(), is_any, &coverage);
             }
             // Each is older than the one before it, or the numbers began anew.
             if behind < age {
@@ -124,13 +128,14 @@ impl Recent {
             }
             let first = (entry.payload.1 > 0).then_some(entry.payload.0);
             if correction.packets.includes(entry.timestamp, first) {
+                is_any = true;
                 correct(&mut entry.counted);
             } else if coverage.is_beyond(entry) {
-                return true;
+                break;
             }
             coverage.add(entry);
         }
-        true
+        found(true, is_any, &coverage)
     }
 
     /// Changes where packets are counted.
@@ -149,6 +154,14 @@ fn chain(connection: ConnectionId) -> usize {
 
 fn place(number: u32) -> usize {
     (number as usize).wrapping_sub(1) % CAPACITY
+}
+
+/// Which of the packets to correct are remembered.
+pub(crate) struct Found {
+    /// All, as far as this is known.
+    pub(crate) are_all_remembered: bool,
+    /// Any of them, or the packet that has the first of their bytes.
+    pub(crate) is_any: bool,
 }
 
 /// How much of what is corrected has been found, from its end on.
@@ -216,7 +229,7 @@ mod tests {
     fn found(recent: &mut Recent, packets: Corrected) -> (usize, bool) {
         let mut count = 0;
         let correction = Correction { packets, direction: Direction::Inbound, how: None };
-        let is_complete = recent.find(5, &correction, |_| count += 1);
+        let is_complete = recent.find(5, &correction, |_| count += 1).are_all_remembered;
         (count, is_complete)
     }
 

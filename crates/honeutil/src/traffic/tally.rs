@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hone_engine::BYTE_ORDER;
 use hone_pcapng::block;
 use hone_pcapng::view::{self, PacketView};
-use hone_pcapng::{ConnectionEvent, Correction, NoOwner, ProcessEvent};
+use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, NoOwner, ProcessEvent};
 
 use crate::traffic::Traffic;
 use crate::traffic::ip::Headers;
@@ -111,15 +111,27 @@ impl Tally {
         };
         let reason = recent_packets::reason(correction.how);
         let mut recent = std::mem::take(&mut self.recent);
-        let is_complete = recent.find(event.connection, correction, |counted| {
-            if (counted.owner, counted.reason) != (owner, reason) {
+        let found = recent.find(event.connection, correction, |counted| {
+            // It may be with a program that the same process ran before: it stays there.
+            let is_there = match counted.owner {
+                Owner::At(index) => {
+                    correction.has_process() && self.processes.list[index as usize].pid == event.process
+                }
+                owner_before => (owner_before, counted.reason) == (owner, reason),
+            };
+            if !is_there {
                 self.uncount(counted);
                 (counted.owner, counted.reason) = (owner, reason);
                 self.count(counted);
             }
         });
         self.recent = recent;
-        self.missed_corrections += u64::from(!is_complete);
+        self.missed_corrections += u64::from(!found.are_all_remembered);
+    }
+
+    /// Whether a packet that a correction is about was counted, and not too long ago.
+    pub(crate) fn has_counted(&mut self, connection: ConnectionId, correction: &Correction) -> bool {
+        self.recent.find(connection, correction, |_| {}).is_any
     }
 
     #[inline]
@@ -235,7 +247,8 @@ mod tests {
     }
 
     fn names(tally: &Tally) -> Vec<(u32, &str, u64)> {
-        tally.busiest(10).iter().map(|p| (p.pid, p.name.as_str(), p.traffic.bytes())).collect()
+        let busiest = tally.busiest(10).into_iter();
+        busiest.map(|p| (p.pid, str::from_utf8(p.name()).unwrap(), p.traffic.bytes())).collect()
     }
 
     #[test]
@@ -246,8 +259,66 @@ mod tests {
         event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/sh"), 1);
         event(&mut tally, 5, ProcessEventKind::Started, Some("/usr/bin/curl"), 1);
         packet(&mut tally, 5, 100);
-        assert_eq!(names(&tally), [(5, "curl", 200)]);
+        assert_eq!(names(&tally), [(5, "sh", 100), (5, "curl", 100)]);
         assert_eq!(tally.busiest(1)[0].user, "1000");
+    }
+
+    #[test]
+    fn each_program_of_a_process_keeps_its_own_traffic() {
+        let mut tally = Tally::new();
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/usr/bin/python3"), 1);
+        segment(&mut tally, Ok(5), 100, 53);
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/usr/bin/python3"), 1);
+        segment(&mut tally, Ok(5), 110, 53);
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/usr/bin/curl"), 1);
+        assert_eq!(names(&tally), [(5, "python3", 100)], "no row of a program without traffic");
+        segment(&mut tally, Ok(5), 120, 53);
+        assert_eq!(names(&tally), [(5, "python3", 100), (5, "curl", 50)]);
+        assert_eq!(tally.process_count(), 2);
+        let ended = |tally: &Tally| tally.busiest(9).iter().map(|p| p.is_ended()).collect::<Vec<_>>();
+        assert_eq!(ended(&tally), [true, false]);
+        // What says again that packets are of this process does not move them to its last program.
+        correction(&mut tally, 5, Corrected::Bytes { from: 100, to: 130 }, Ok(Method::Reader));
+        assert_eq!(names(&tally), [(5, "python3", 100), (5, "curl", 50)]);
+        correction(&mut tally, 0, Corrected::Time(110), Err(NoOwner::Filtered));
+        assert_eq!(names(&tally), [(5, "python3", 50), (5, "curl", 50)]);
+        event(&mut tally, 5, ProcessEventKind::Ended, None, 1);
+        segment(&mut tally, Ok(5), 130, 53);
+        assert_eq!(
+            names(&tally),
+            [(5, "curl", 100), (5, "python3", 50)],
+            "the last packets are of the last program"
+        );
+    }
+
+    #[test]
+    fn programs_of_one_file_name_are_counted_apart() {
+        let mut tally = Tally::new();
+        for (path, bytes) in [("/opt/one/server", 100), ("/opt/two/server", 50), ("/opt/two/server", 10)] {
+            event(&mut tally, 5, ProcessEventKind::Started, Some(path), 1);
+            packet(&mut tally, 5, bytes);
+        }
+        assert_eq!(names(&tally), [(5, "server", 100), (5, "server", 60)]);
+        assert_eq!(tally.busiest(1)[0].path, b"/opt/one/server");
+    }
+
+    #[test]
+    fn many_programs_of_a_process_are_bounded_and_the_last_one_gets_its_packets() {
+        let mut tally = Tally::new();
+        event(&mut tally, 5, ProcessEventKind::Started, Some("/bin/busy"), 1);
+        packet(&mut tally, 5, 1_000_000);
+        let count = 3 * MAX_PROCESSES;
+        for number in 0..count {
+            let path = ["/bin/first", "/bin/second"][number % 2];
+            event(&mut tally, 5, ProcessEventKind::Started, Some(path), 1);
+            packet(&mut tally, 5, 1);
+        }
+        assert!(tally.processes.list.len() <= MAX_PROCESSES);
+        assert_eq!(tally.process_count(), count as u64 + 1);
+        packet(&mut tally, 5, 1000);
+        assert_eq!(names(&tally)[..2], [(5, "busy", 1_000_000), (5, "second", 1001)]);
+        let kept: u64 = tally.processes.list.iter().map(|p| p.traffic.bytes()).sum();
+        assert_eq!(kept + tally.processes.others.bytes(), tally.total.bytes());
     }
 
     #[test]

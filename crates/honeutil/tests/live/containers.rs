@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hone_pcapng::ProcessEventKind;
 use rustix::process::Signal;
@@ -9,8 +10,10 @@ use rustix::process::Signal;
 use hone_testing::{Guarded, run, skip, wait_for};
 
 use crate::guard::ready;
-use crate::recorder::{HONEUTIL, Recorder};
-use crate::recording::{Process, Recording};
+use crate::packet::Ip;
+use crate::recorder::{HONEUTIL, Recorder, directory};
+use crate::recording::{Direction, Process, Recording};
+use crate::traffic::generator;
 
 /// The number in what `/proc/PID/ns/net` links to, `net:[4026531840]`.
 fn namespace_number(link: &str) -> u32 {
@@ -74,9 +77,10 @@ impl Container {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
         let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).expect("it was there");
         let root = PathBuf::from(mount.split(' ').nth(4).expect("a mount has a place"));
-        let pid = std::process::id();
-        let id = format!("{:064x}", u128::from(pid) << 64 | 0xc0_ffee);
-        let outer = root.join(format!("hone-live-{pid}"));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let (pid, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{:064x}", u128::from(pid) << 64 | u128::from(number) << 32 | 0xc0_ffee);
+        let outer = root.join(format!("hone-live-{pid}-{number}"));
         let inner = outer.join(format!("docker-{id}.scope"));
         // From here on, dropping it removes what there is.
         let container = Self { id, outer, inner };
@@ -153,4 +157,54 @@ fn processes_of_a_container() {
     let pids: Vec<_> = lines.lines().map(|line| line.split_ascii_whitespace().nth(2)).collect();
     assert!(pids.contains(&Some(&*before.pid().to_string())) && lines.contains("/sleep"), "{lines}");
     assert_eq!(shown(&"f".repeat(64)), "");
+}
+
+/// As a container's runtime does: a cgroup, then namespaces of its own, then a shell as process 1, which makes daemons.
+#[test]
+fn a_container_that_is_run_is_recorded_whole() {
+    if !ready(&["sh", "unshare", "setsid", "ss"]) {
+        return;
+    }
+    let Some(container) = Container::new() else { return };
+    let place = directory();
+    let traffic = generator().display().to_string();
+    let inside = format!(
+        "ip link set lo up
+        daemon() {{ (setsid sh -c \"$1\" </dev/null >/dev/null 2>&1 &) }}
+        daemon 'exec {traffic} udp-server 127.0.0.1:7000 100 echo'
+        while ! ss -Hlun | grep -q :7000; do sleep 0.02; done
+        daemon '{traffic} udp-client 127.0.0.1:0 127.0.0.1:7000 50 100 connected; touch ended'
+        {traffic} udp-client 127.0.0.1:0 127.0.0.1:7000 50 100 connected
+        while ! [ -e ended ]; do sleep 0.02; done"
+    );
+    let runtime = format!(
+        "echo 0 >'{}/cgroup.procs' && exec unshare --pid --net --mount --fork --mount-proc -- sh -c \"$0\"",
+        container.inner.display()
+    );
+    let mut command = Command::new(HONEUTIL);
+    command.args(["run", "--local", "-q", "-w", "run.pcapng", "--", "sh", "-c", &runtime, &inside]);
+    command.current_dir(place.path()).env_remove("SUDO_UID").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut honeutil = Guarded::spawn(&mut command);
+    assert_eq!(honeutil.wait("the container ends").code(), Some(0));
+
+    let recording = Recording::read(&place.path().join("run.pcapng"));
+    let packets: Vec<_> = recording.packets().collect();
+    assert_eq!(packets.len(), 400, "two clients with 50 datagrams and their echoes, each at both ends");
+    let described = |pid| {
+        let events = events(&recording, pid);
+        let event = events.iter().find(|event| event.kind == ProcessEventKind::Started);
+        *event.unwrap_or_else(|| panic!("nothing describes process {pid}"))
+    };
+    for packet in packets.iter().filter(|packet| packet.direction == Direction::Outbound) {
+        let data = Ip::parse(&packet.data).map(|ip| String::from_utf8_lossy(ip.payload()).into_owned());
+        let data = data.unwrap_or_default();
+        // Programs know their process ids as their own namespace has them.
+        let sender = data.strip_prefix("hone pid=").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        let process = described(packet.process.unwrap_or_else(|| panic!("{data:?} is nobody's")));
+        assert!(sender.is_some() && process.namespace_pid == sender, "{data:?} of {process:?}");
+        assert_eq!(process.container.as_deref(), Some(container.id.as_str()), "{process:?}");
+    }
+    assert!(packets.iter().all(|packet| packet.process.is_some()));
+    let first = recording.processes().find(|event| event.namespace_pid == Some(1));
+    assert!(first.is_some(), "the container's first process is described, as others descend from it");
 }

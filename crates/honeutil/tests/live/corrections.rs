@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::{Ip, Transport};
-use crate::recorder::{HONEUTIL, Recorder};
+use crate::recorder::{HONEUTIL, Recorder, directory};
 use crate::recording::{Direction, Recording};
 
 /// A server that hands its socket with unread data to a child: it has read before, so the data is recorded as its own;
@@ -19,7 +19,7 @@ use crate::recording::{Direction, Recording};
 /// Says `tcp` or `udp`, the server's and the child's process ids.
 const SERVER: &str = r#"
 import os, socket, sys, time
-way, what, address = sys.argv[1:]
+way, what, address, reader = sys.argv[1:]
 kind = socket.SOCK_STREAM if way == "tcp" else socket.SOCK_DGRAM
 listener = socket.socket(socket.AF_INET, kind)
 listener.bind((address, 0))
@@ -39,7 +39,7 @@ child = os.fork()
 if child == 0:
     if what == "exec":
         os.dup2(server.fileno(), 0)
-        os.execvp("dd", ["dd", "bs=1000", "count=1", "of=/dev/null", "status=none"])
+        os.execvp(reader, [reader, "bs=1000", "count=1", "of=/dev/null", "status=none"])
     server.recv(1000)
     os._exit(0)
 os.waitpid(child, 0)
@@ -52,9 +52,14 @@ const LENGTHS: [(&str, u64, u64); 2] = [("tcp", 57, 829), ("udp", 33, 805)];
 
 /// Runs the server; its own process and its child.
 fn hand_on(network: &Network, way: &str, what: &str) -> (u32, u32) {
+    hand_on_to(network, way, what, "dd")
+}
+
+/// The same with another copy of dd.
+fn hand_on_to(network: &Network, way: &str, what: &str, reader: &str) -> (u32, u32) {
     let address = network.v4(End::A).to_string();
     let mut command = network.command(End::A, "python3");
-    command.args(["-c", SERVER, way, what, &address]).stdout(Stdio::piped());
+    command.args(["-c", SERVER, way, what, &address, reader]).stdout(Stdio::piped());
     let mut server = Guarded::spawn(&mut command);
     let mut said = String::new();
     let stdout = server.child().stdout.as_mut().expect("it is piped");
@@ -178,4 +183,33 @@ fn a_child_that_reads_a_datagram_that_came_for_its_parent_is_named() {
 #[test]
 fn a_program_that_reads_what_came_for_the_one_before_is_named() {
     check("tcp", "exec");
+}
+
+/// A selection decides when a packet is recorded. What is found out later cannot bring it back, but is said. The reader has
+/// a name that no other test uses.
+#[test]
+fn a_packet_that_was_left_out_before_its_reader_was_known_is_said_to_be_missing() {
+    const SAID: &str = "1 time, a packet that is not recorded was found later to be of a selected process";
+    if !ready(&["python3", "dd"]) {
+        return;
+    }
+    let place = directory();
+    let reader = place.path().join("late-reader");
+    std::fs::copy("/usr/bin/dd", &reader).expect("the directory is ours");
+    let reader = reader.to_str().expect("it is text");
+    for (options, is_recorded) in
+        [(&["--name", "late-reader"][..], false), (&["--not-name", "late-reader"], true)]
+    {
+        for (way, ..) in LENGTHS {
+            let network = Network::new();
+            let recorder = Recorder::start(options);
+            hand_on_to(&network, way, "exec", reader);
+            std::thread::sleep(Duration::from_millis(200));
+            recorder.signal(rustix::process::Signal::INT);
+            let ended = recorder.wait();
+            assert_eq!(ended.stderr.contains(SAID), !is_recorded, "{way}, {options:?}: {}", ended.stderr);
+            let found = owners(&network, &ended.recording(), 777);
+            assert_eq!(found.len(), usize::from(is_recorded), "{way}, {options:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hone_pcapng::{Block, foreign};
 use hone_testing::{Guarded, wait_for};
 use rustix::process::Signal;
 
@@ -27,6 +28,49 @@ pub(crate) fn datagrams(network: &Network, count: usize, bytes: usize) -> [Traff
         Traffic::start(network, End::A, &format!("udp-client {a}:0 {address} {count} {bytes} connected")),
         server,
     ]
+}
+
+/// `--format wireshark`: each file describes the processes of its packets, and names them in the packets.
+#[test]
+fn each_file_in_the_form_of_wireshark_has_the_processes_of_its_packets() {
+    if !ready(&[]) {
+        return;
+    }
+    let network = Network::new();
+    let recorder = Recorder::start_in_directory(&["--format", "wireshark"]);
+    let mut traffic = endless_datagrams(&network);
+    await_recorded(&recorder, &network);
+    recorder.signal(Signal::HUP);
+    wait_for("the next file", || (recorder.files().len() == 2).then_some(()));
+    await_recorded(&recorder, &network);
+    let client = traffic[0].pid();
+    traffic[0].go_on();
+    let _ = traffic.map(Traffic::finish);
+    recorder.signal(Signal::INT);
+    let ended = recorder.wait();
+    ended.assert_success();
+    for file in &ended.files {
+        let mut reader = hone_pcapng::Reader::new();
+        reader.feed(&std::fs::read(file).expect("it is ours")).expect("it is sound");
+        let (mut described, mut packets) = (HashSet::new(), 0);
+        while let Some(item) = reader.next_block().expect("it is sound") {
+            match &item.block {
+                Block::Unknown { kind: foreign::CUSTOM, body } => {
+                    let process = foreign::WiresharkProcess::parse(body, item.order).expect("it is sound");
+                    described.insert(process.expect("Hone writes no other").process);
+                }
+                Block::Packet(packet) if packet.process.is_some() => {
+                    let named =
+                        foreign::process_threads(packet, item.order).next().and_then(|named| named.process);
+                    assert_eq!(named, packet.process);
+                    assert!(named.is_some_and(|pid| described.contains(&pid)), "{named:?} is not described");
+                    packets += usize::from(named == Some(client));
+                }
+                _ => {}
+            }
+        }
+        assert!(packets > 0, "{} has no packet of the client", file.display());
+    }
 }
 
 /// SIGHUP in the midst of traffic: each file stands alone, and together they hold every packet once.

@@ -224,8 +224,8 @@ fn who_may_not_read_is_told_so_and_nothing_is_recorded() {
     std::fs::copy(HONEUTIL, &copy).expect("the directory is ours");
     for (arguments, words) in [
         (&["read"][..], "--local records without it"),
-        (&["get-stats"], "members of its group"),
-        (&["log-level", "all"], "members of its group"),
+        (&["get-stats"], "only root "),
+        (&["log-level", "all"], "only root "),
     ] {
         // The copy may be busy for a moment: another test's fork has it open still.
         let output = wait_for("the copy can be run", || {

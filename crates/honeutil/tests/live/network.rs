@@ -31,9 +31,9 @@ impl Network {
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let (pid, number) = (std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        assert!(number < 64, "each process has 64 subnets");
+        assert!(number < 256, "each process has 256 subnets");
         // Of the 2^22 subnets 10.x.x.x/30, other ones than those of any test process with a pid nearby.
-        let subnet = ((pid << 6) + number) & 0x003f_ffff;
+        let subnet = ((pid << 8) + number) & 0x003f_ffff;
         let network = Self { name: format!("hone-{pid}-{number}"), subnet };
         // From here on, dropping it removes what there is.
         let (a, b) = (network.namespace(End::A), network.namespace(End::B));
@@ -61,6 +61,11 @@ impl Network {
 
     pub(crate) fn v4(&self, end: End) -> IpAddr {
         Ipv4Addr::from_bits(10 << 24 | self.subnet << 2 | (end as u32 + 1)).into()
+    }
+
+    /// The network of both IPv4 addresses.
+    pub(crate) fn range(&self) -> String {
+        format!("{}/30", Ipv4Addr::from_bits(10 << 24 | self.subnet << 2))
     }
 
     pub(crate) fn v6(&self, end: End) -> IpAddr {

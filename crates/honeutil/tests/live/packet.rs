@@ -27,6 +27,7 @@ pub(crate) enum Icmp {
     Other,
 }
 
+pub(crate) const TCP_FIN: u8 = 1;
 pub(crate) const TCP_RST: u8 = 4;
 
 const ICMP: u8 = 1;

@@ -2,14 +2,15 @@
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use hone_testing::Guarded;
+use hone_testing::{Guarded, run};
 
 use crate::guard::ready;
 use crate::network::{End, Network};
 use crate::packet::{Icmp, Ip, Transport};
-use crate::recorder::{Recorder, directory};
+use crate::recorder::{HONEUTIL, Recorder, directory};
 use crate::recording::{Direction, Recording};
 use crate::traffic::wait_until_listening;
 use crate::truth::{Closing, Process, Protocol, Truth};
@@ -153,5 +154,71 @@ fn check_echoes(recording: &Recording, (here, there): (IpAddr, IpAddr), pid: u32
     }
     for echo in made_by_the_kernel {
         assert_eq!((echo.2, echo.3), (None, None), "the kernel's own");
+    }
+}
+
+/// The second example of the README.
+#[test]
+fn a_clone_is_recorded_from_the_first_packet_to_the_last() {
+    if !ready(&["git"]) {
+        return;
+    }
+    const PORT: u16 = 9418;
+    let (network, place) = (Network::new(), directory());
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=x", "-c", "user.email=x@example.com"]).args(words);
+        run(git.current_dir(place.path()).env("GIT_CONFIG_GLOBAL", "/dev/null"))
+    };
+    git(&["init", "-q", "origin"]);
+    std::fs::write(place.path().join("origin/file"), "hello ".repeat(200_000))
+        .expect("the directory is ours");
+    git(&["-C", "origin", "add", "."]);
+    git(&["-C", "origin", "commit", "-q", "-m", "first"]);
+    // Itself, not as a child of git, which would leave it behind.
+    let mut daemon = network.command(End::B, Path::new(git(&["--exec-path"]).trim()).join("git-daemon"));
+    daemon.args(["--export-all", "--reuseaddr"]).arg(format!("--base-path={}", place.path().display()));
+    let mut daemon = Guarded::spawn(daemon.stdout(Stdio::null()).stderr(Stdio::null()));
+    wait_until_listening(&mut daemon, PORT);
+
+    let client = network.command(End::A, "git");
+    let mut honeutil = Command::new(HONEUTIL);
+    honeutil
+        .args(["run", "--local", "-w", "clone.pcapng", "--"])
+        .arg(client.get_program())
+        .args(client.get_args());
+    honeutil.arg("clone").arg(format!("git://{}/origin", network.v4(End::B))).arg("copy");
+    let output = honeutil.current_dir(place.path()).env_remove("SUDO_UID").stdin(Stdio::null()).output();
+    let output = output.expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(
+        std::fs::read(place.path().join("copy/file")).expect("it was cloned"),
+        "hello ".repeat(200_000).as_bytes()
+    );
+    // What a user reads: git's own lines, then a calm summary.
+    for line in ["Cloning into 'copy'", "Recorded ", "Dropped     nothing", "100 % of the packets", "PROCESS"]
+    {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+
+    let recording = Recording::read(&place.path().join("clone.pcapng"));
+    let flags: Vec<(Direction, u8)> = recording
+        .packets()
+        .map(|packet| {
+            let ip = Ip::parse(&packet.data).expect("it is of this network");
+            assert!(network.has(ip.source) && packet.process.is_some());
+            let Transport::Tcp { flags, .. } = ip.transport else { panic!("not TCP: {ip:?}") };
+            (packet.direction, flags)
+        })
+        .collect();
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    assert_eq!(
+        flags.first().map(|(direction, flags)| (*direction, flags & SYN)),
+        Some((Direction::Outbound, SYN))
+    );
+    for side in [Direction::Outbound, Direction::Inbound] {
+        assert!(flags.iter().any(|(direction, flags)| *direction == side && flags & FIN != 0), "{flags:?}");
     }
 }

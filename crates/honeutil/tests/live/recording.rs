@@ -43,7 +43,9 @@ pub(crate) struct Packet {
     pub(crate) process: Option<u32>,
     /// As the packet itself says.
     pub(crate) recorded_process: Option<u32>,
-    timestamp: u64,
+    /// How its process was known, or why there was none, as the packet itself says.
+    pub(crate) how: Option<hone_pcapng::How>,
+    pub(crate) timestamp: u64,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ pub(crate) struct Process {
     pub(crate) group_name: Option<String>,
     pub(crate) container: Option<String>,
     pub(crate) unit: Option<String>,
+    pub(crate) hash: Option<hone_pcapng::ExecutableHash>,
     pub(crate) namespace_pid: Option<u32>,
     pub(crate) network_namespace: Option<u32>,
 }
@@ -251,6 +254,7 @@ fn entry(block: Block<'_>, nanos: u64, place: &str) -> Entry {
             connection: packet.connection,
             process: packet.process,
             recorded_process: packet.process,
+            how: packet.how,
             timestamp: packet.timestamp,
             data: packet.data.into_owned(),
         }),
@@ -267,6 +271,7 @@ fn entry(block: Block<'_>, nanos: u64, place: &str) -> Entry {
             group_name: event.group_name.as_deref().map(text),
             container: event.container.as_deref().map(text),
             unit: event.unit.as_deref().map(text),
+            hash: event.hash,
             namespace_pid: event.namespace_pid,
             network_namespace: event.network_namespace,
         }),

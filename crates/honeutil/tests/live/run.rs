@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::files::datagrams;
 use crate::guard::ready;
 use crate::network::{End, Network};
-use crate::packet::Ip;
+use crate::packet::{Ip, TCP_FIN, Transport};
 use crate::recorder::{HONEUTIL, directory, recorded};
 use crate::recording::{Direction, Recording};
 use crate::service::Service;
@@ -91,6 +91,127 @@ fn descendants_are_recorded_whole_whoever_their_parents_were() {
         }
         let pids: HashSet<_> = packets.iter().map(|packet| packet.process).collect();
         assert_eq!(pids.len(), 3, "{pids:?}");
+    }
+}
+
+/// Sends and gets ten datagrams, and becomes another program.
+const BECOMES_ANOTHER: &str = "import os, socket, sys
+host, port = sys.argv[1].rsplit(':', 1)
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.connect((host, int(port)))
+for _ in range(10):
+    sender.send(b'x' * 100)
+    sender.recv(1000)
+sender.close()
+os.execv(sys.argv[2], sys.argv[2:])
+";
+
+#[test]
+fn the_summary_has_what_each_program_of_a_process_sent() {
+    if !ready(&["sh", "nsenter", "python3"]) {
+        return;
+    }
+    let (network, place) = (Network::new(), directory());
+    let server = format!("udp-server {}:0 60 echo", network.v4(End::B));
+    let (server, address) = Traffic::server(&network, End::B, &server);
+    std::fs::write(place.path().join("becomes.py"), BECOMES_ANOTHER).expect("it is written");
+    let generator = generator().display().to_string();
+    let client = format!("udp-client {}:0 {address} 50 100 connected", network.v4(End::A));
+    let mut command = recorder(place.path(), &["--local", "--json"]);
+    let script = format!("exec python3 becomes.py {address} {generator} {client}");
+    within(&mut command, &network, End::A, &script);
+    let Output { status, stderr, .. } = command.output().expect("it starts");
+    assert!(status.success(), "{}", text(&stderr));
+    server.finish();
+    let summary = text(&stderr).lines().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let summary = summary.expect("a line of JSON");
+    let rows = summary["processes"].as_array().expect("a list");
+    let packets = |row: &serde_json::Value| {
+        [row["traffic"]["packets_out"].as_u64(), row["traffic"]["packets_in"].as_u64()]
+    };
+    let [second, first] = rows.as_slice() else { panic!("not two rows: {summary}") };
+    assert_eq!((packets(second), packets(first)), ([Some(50); 2], [Some(10); 2]), "{summary}");
+    assert_eq!(first["pid"], second["pid"]);
+    assert!(first["name"].as_str().is_some_and(|name| name.starts_with("python3")), "{summary}");
+    assert_eq!(second["name"].as_str(), generator.rsplit('/').next());
+}
+
+/// The next process that is made gets this id, unless another is made in between.
+fn next_is(pid: u32) -> bool {
+    std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).is_ok()
+}
+
+#[test]
+fn a_stranger_that_gets_the_commands_process_id_is_not_recorded() {
+    if !ready(&["sh", "setsid", "nsenter"]) {
+        return;
+    }
+    if !Path::new("/proc/sys/kernel/ns_last_pid").exists() {
+        hone_testing::skip("this kernel cannot choose process ids");
+        return;
+    }
+    let service = Service::start();
+    let socket = format!("--socket={}", service.socket());
+    for way in ["--local", &socket] {
+        let (network, place) = (Network::new(), directory());
+        let (server, address) =
+            Traffic::server(&network, End::B, &format!("udp-server {}:0 150 echo", network.v4(End::B)));
+        let client = format!(
+            "{} udp-client {}:0 {address} 50 100 connected",
+            generator().display(),
+            network.v4(End::A)
+        );
+        let script = format!(
+            "{client}; echo $$ >new; mv new pid; \
+             (setsid sh -c 'while ! [ -e go ]; do sleep 0.02; done; exec {client}' </dev/null >/dev/null 2>&1 &)"
+        );
+        let mut command = recorder(place.path(), &[way, "-q"]);
+        within(&mut command, &network, End::A, &script);
+        let mut honeutil = Guarded::spawn(command.stdout(Stdio::null()));
+        let pid: u32 = wait_for("the command has ended, its daemon has not", || {
+            let pid = std::fs::read_to_string(place.path().join("pid")).ok()?.trim().parse().ok()?;
+            (!Path::new(&format!("/proc/{pid}")).exists()).then_some(pid)
+        });
+        let stranger = network.command(End::A, "sh");
+        wait_for("a stranger has the id", || {
+            assert!(next_is(pid), "the kernel lets root choose process ids");
+            let mut command = Command::new("sh");
+            command.args(["-c", "[ $$ = $0 ] && exec \"$@\"; exit 99", &pid.to_string()]);
+            command.arg(stranger.get_program()).args(stranger.get_args()).args(["-c", &client]);
+            let status = command.stdout(Stdio::null()).status().expect("it starts");
+            assert!(matches!(status.code(), Some(0 | 99)), "{status}");
+            status.success().then_some(())
+        });
+        File::create(place.path().join("go")).expect("the directory is ours");
+        assert_eq!(honeutil.wait("the daemon ends").code(), Some(0));
+        server.finish();
+        let recording = Recording::read(&only(place.path()));
+        let packets: Vec<_> = recording.packets().collect();
+        assert_eq!(packets.len(), 200, "two clients with 50 datagrams and their echoes: {way}");
+        assert!(packets.iter().all(|packet| packet.process.is_some_and(|process| process != pid)));
+    }
+}
+
+/// There, the ids that it sees are not those of the recorder.
+#[test]
+fn in_a_process_id_namespace_it_is_refused_and_told_where_it_works() {
+    if !ready(&["unshare"]) {
+        return;
+    }
+    for options in [&["--pid", "--fork", "--mount-proc"][..], &["--pid", "--fork"]] {
+        let place = directory();
+        let output = Command::new("unshare")
+            .args(options)
+            .args([HONEUTIL, "run", "--local", "--", "touch", "ran"])
+            .current_dir(place.path())
+            .env_remove("SUDO_UID")
+            .stdin(Stdio::null())
+            .output()
+            .expect("it starts");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{options:?}: {said}");
+        assert!(said.contains("in a container") && said.contains("honeutil read --container"), "{said}");
+        assert!(!place.path().join("ran").exists() && recorded(place.path()).is_empty());
     }
 }
 
@@ -226,8 +347,8 @@ fn a_recorder_that_is_killed_early_takes_the_waiting_process_with_it() {
     let children = format!("/proc/{0}/task/{0}/children", honeutil.pid());
     let child = wait_for("the process waits", || {
         let child = std::fs::read_to_string(&children).ok()?.trim().to_owned();
-        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).ok()?;
-        state.contains(") T ").then_some(child)
+        let line = std::fs::read_to_string(format!("/proc/{child}/cmdline")).ok()?;
+        line.contains("begin-command").then_some(child)
     });
     honeutil.signal(Signal::KILL);
     honeutil.wait("it is killed");
@@ -236,4 +357,63 @@ fn a_recorder_that_is_killed_early_takes_the_waiting_process_with_it() {
         (state.is_empty() || state.contains(") Z ")).then_some(())
     });
     assert!(!place.path().join("ran").exists());
+}
+
+/// It closes a second after the command and its process have ended: the kernel alone remembers the connection then.
+#[test]
+fn a_peer_that_closes_later_is_recorded_to_its_end() {
+    if !ready(&["sh", "nsenter", "python3"]) {
+        return;
+    }
+    let server = "import socket, sys, time
+server = socket.create_server((sys.argv[1], 7791))
+for wait in (1, 30):
+    print('listens', flush=True)
+    connection, _ = server.accept()
+    while connection.recv(100): pass
+    time.sleep(wait)
+    connection.close()
+";
+    let client = "import socket, sys
+connection = socket.create_connection((sys.argv[1], 7791))
+connection.sendall(b'x')
+connection.close()
+";
+    let service = Service::start();
+    let socket = format!("--socket={}", service.socket());
+    for way in ["--local", &socket] {
+        let (network, place) = (Network::new(), directory());
+        let address = network.v4(End::B).to_string();
+        let mut command = network.command(End::B, "python3");
+        let mut peer = Traffic::spawn(command.args(["-c", server, &address]));
+        for (options, is_waited_for) in
+            [(&["-w", "late.pcapng"][..], true), (&["-w", "never.pcapng", "--linger=1s"], false)]
+        {
+            peer.wait_for("listens");
+            let inner = network.command(End::A, "python3");
+            let mut command = recorder(place.path(), &[&[way, "-q"], options].concat());
+            command.arg(inner.get_program()).args(inner.get_args()).args(["-c", client, &address]);
+            let output = command.output().expect("it starts");
+            assert!(output.status.success(), "{way}: {}", text(&output.stderr));
+
+            let recording = Recording::read(&place.path().join(options[1]));
+            let packets: Vec<_> = recording
+                .packets()
+                .filter_map(|packet| {
+                    let Transport::Tcp { flags, .. } = Ip::parse(&packet.data)?.transport else {
+                        return None;
+                    };
+                    Some((packet, flags))
+                })
+                .collect();
+            let connection = packets[0].0.connection;
+            assert!(packets.iter().all(|(packet, _)| packet.connection == connection), "{packets:?}");
+            let last: Vec<_> = packets
+                .iter()
+                .filter(|(packet, flags)| packet.direction == Direction::Inbound && flags & TCP_FIN != 0)
+                .collect();
+            assert_eq!(last.len(), usize::from(is_waited_for), "{way}: {packets:?}");
+            assert!(last.iter().all(|(packet, _)| packet.process.is_none()), "its process has ended");
+        }
+    }
 }

@@ -115,3 +115,67 @@ fn a_selection_holds_in_the_next_file_and_when_honed_is_back() {
         assert_eq!(section.packets().count(), 200, "packets of others are not in it");
     }
 }
+
+/// What is selected by name is not copied for the others, and nothing of it is missing, however short a process lives.
+#[test]
+fn by_name_the_kernel_leaves_out_others_and_no_packet_of_a_process_that_has_just_started() {
+    if !ready(&[]) {
+        return;
+    }
+    let place = directory();
+    let chatter = place.path().join("chatter");
+    std::fs::copy(generator(), &chatter).expect("the directory is ours");
+    let (service, network) = (Service::start(), Network::new());
+    let words = ["--name", "chatter"];
+    let starts: [&dyn Fn() -> Recorder; 2] =
+        [&|| Recorder::start(&words), &|| Recorder::start_through(&service, &words)];
+    for start in starts {
+        let recorder = start();
+        let noise = datagrams(&network, 2000, 100);
+        let (a, b) = (network.v4(End::A), network.v4(End::B));
+        let (server, address) = Traffic::server(&network, End::B, &format!("udp-server {b}:0 200 echo"));
+        for _ in 0..100 {
+            let client = format!("udp-client {a}:0 {address} 2 100 connected");
+            Traffic::spawn(network.command(End::A, &chatter).args(client.split(' '))).finish();
+        }
+        noise.into_iter().chain([server]).for_each(|traffic| drop(traffic.finish()));
+        recorder.signal(Signal::INT);
+        let ended = recorder.wait();
+        ended.assert_success();
+        let said = &ended.stderr;
+        let in_kernel = said
+            .split_once(" of them filtered in the kernel")
+            .and_then(|(before, _)| before.rsplit(' ').next()?.replace(',', "").parse::<u64>().ok());
+        assert!(
+            in_kernel.is_some_and(|packets| packets >= 4000),
+            "others' packets stay in the kernel: {said}"
+        );
+        assert!(said.contains("to 100 processes"), "{said}");
+        assert!(said.contains("Recorded    400 packets"), "two datagrams and their echoes of each: {said}");
+    }
+}
+
+/// A reader that wants all gets all from when it is attached, and the other one goes on as before.
+#[test]
+fn a_reader_attached_in_the_midst_gets_what_the_kernel_left_out_before() {
+    if !ready(&[]) {
+        return;
+    }
+    let (service, network) = (Service::start(), Network::new());
+    let selects = Recorder::start_through(&service, &["--port", "7777"]);
+    let exchange = |port: u16| {
+        let (a, b) = (network.v4(End::A), network.v4(End::B));
+        let (server, address) = Traffic::server(&network, End::B, &format!("udp-server {b}:{port} 50 echo"));
+        let client =
+            Traffic::start(&network, End::A, &format!("udp-client {a}:0 {address} 50 100 connected"));
+        [client, server].into_iter().for_each(|traffic| drop(traffic.finish()));
+    };
+    exchange(7778);
+    let all = Recorder::start_through(&service, &[]);
+    exchange(7778);
+    let recording = all.stop();
+    assert_eq!(of_network(&recording, &network).len(), 200, "all since it was attached");
+    exchange(7777);
+    exchange(7778);
+    assert_eq!(of_network(&selects.stop(), &network).len(), 200, "what it selects");
+}

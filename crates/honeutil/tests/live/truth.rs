@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use hone_pcapng::{ConnectionEventKind, ProcessEventKind};
+use hone_pcapng::{ConnectionEventKind, NoOwner, ProcessEventKind};
 
 use crate::network::Network;
 use crate::packet::{Ip, TCP_RST, Transport, tags};
@@ -21,7 +21,7 @@ pub(crate) enum Closing {
     /// The programs hold their sockets to the end, so every packet has its owner.
     ByOwner,
     /// A program lets go early. The kernel then answers for it from a socket of its own, so that a closing packet
-    /// without payload may have neither process nor connection.
+    /// without payload may have no process; nor a connection, unless the packet says that its connection has ended.
     ByKernel,
 }
 
@@ -196,7 +196,8 @@ impl Truth {
         let expected = self.owner(protocol, local, remote).ok_or("nobody told of its local endpoint")?;
         let payload = ip.payload();
         let Some(pid) = packet.process else {
-            let kernels = packet.connection.is_none() && payload.is_empty() && flags & TCP_RST == 0;
+            let late = packet.how == Some(Err(NoOwner::TimeWait));
+            let kernels = (packet.connection.is_none() || late) && payload.is_empty() && flags & TCP_RST == 0;
             let allowed = closing == Closing::ByKernel && protocol == Protocol::Tcp && kernels;
             return if allowed { Ok(()) } else { Err(format!("no process, but {expected} has it")) };
         };
@@ -376,6 +377,41 @@ fn describe(packet: &Packet, ip: &Ip<'_>) -> String {
 fn report(faults: &[String]) {
     let shown = faults.iter().take(SHOWN).map(|fault| format!("\n  {fault}")).collect::<String>();
     assert!(faults.is_empty(), "{} faults:{shown}", faults.len());
+}
+
+/// On a busy host a server closes before its client, and the kernel alone takes and sends the last packets.
+#[test]
+fn only_a_packet_that_says_its_connection_has_ended_may_name_one_without_a_process() {
+    let (local, remote): (SocketAddr, SocketAddr) =
+        ("10.0.0.1:8000".parse().expect("an address"), "10.0.0.2:30000".parse().expect("an address"));
+    let mut truth = Truth::default();
+    truth.endpoint(Protocol::Tcp, local, 7);
+    let data = [
+        &[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2][..],
+        &[0x1f, 0x40, 0x75, 0x30, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0, 0, 0, 0, 0, 0],
+    ];
+    let ip = data.concat();
+    let ip = Ip::parse(&ip).expect("a packet");
+    assert_eq!(ip.endpoints(), Some((local, remote)));
+    let allowed = |how, closing, connection| {
+        let packet = Packet {
+            nanos: 0,
+            timestamp: 0,
+            original_length: data.concat().len(),
+            data: data.concat(),
+            direction: Direction::Outbound,
+            connection,
+            process: None,
+            recorded_process: None,
+            how,
+        };
+        truth.check_owner(&packet, &ip, closing, &mut HashSet::new()).is_ok()
+    };
+    let (late, unknown) = (Some(Err(NoOwner::TimeWait)), Some(Err(NoOwner::UnknownSocket)));
+    assert!(allowed(late, Closing::ByKernel, Some(1)));
+    assert!(allowed(unknown, Closing::ByKernel, None));
+    assert!(!allowed(unknown, Closing::ByKernel, Some(1)));
+    assert!(!allowed(late, Closing::ByOwner, Some(1)));
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! `show -w`: what is cut out of recordings, and what several become.
+//! `show -w`: what is cut out of recordings.
+
+mod joined;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -10,8 +12,9 @@ use hone_pcapng::{
 };
 use tempfile::TempDir;
 
+use self::joined::of_host;
 use crate::corrections::{handed_on, rotated};
-use crate::fixture::{NOON, Stream, WIDE, classic, everyday, hostile, tcp, v4};
+use crate::fixture::{NOON, Stream, WIDE, classic, everyday, hashed, hostile, tcp, v4};
 use crate::tools::{file, honeutil, show_stdin};
 
 const HERE: [u8; 4] = [10, 0, 0, 1];
@@ -252,6 +255,30 @@ fn later_events_are_written_also_of_what_was_unknown_at_first() {
 }
 
 #[test]
+fn a_hash_goes_along_with_its_process_also_behind_its_end() {
+    let recording = hashed().bytes;
+    let bytes = check(&["--pid", "20"], &recording);
+    assert_eq!(story(&bytes), ["Started 20", "Hashed 20", "Ended 20", "packet"]);
+    // The hash comes after what was written already.
+    let mut stream = Stream::new(ByteOrder::Big);
+    stream.packet(&v4(6, HERE, THERE, &tcp(1, 2, 3)), 2, None, Some(7));
+    stream.exec(7, b"/bin/one", 0, b"root");
+    stream.process(7, ProcessEventKind::Ended, |_| {});
+    stream.process(7, ProcessEventKind::Hashed, |event| event.hash = Some(Ok([1; 32])));
+    stream.process(8, ProcessEventKind::Hashed, |event| event.hash = Some(Ok([1; 32])));
+    assert_eq!(story(&check(&[], &stream.bytes)), ["packet", "Started 7", "Ended 7", "Hashed 7"]);
+    // What a child has from its parent is not what the hash's event leaves out.
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.exec(7, b"/bin/one", 0, b"root");
+    stream.process(7, ProcessEventKind::Hashed, |event| event.hash = Some(Ok([1; 32])));
+    stream.process(8, ProcessEventKind::Forked, |event| event.parent = Some(7));
+    stream.packet(&v4(6, HERE, THERE, &tcp(1, 2, 3)), 2, None, Some(8));
+    let bytes = check(&["--pid", "8"], &stream.bytes);
+    assert_eq!(story(&bytes), ["Started 7", "Hashed 7", "Forked 8", "packet"]);
+    assert_eq!(packets(&["--name", "one"], &[&bytes]).len(), 1);
+}
+
+#[test]
 fn a_connection_has_all_its_owners() {
     let mut stream = Stream::new(ByteOrder::Big);
     stream.exec(7, b"/bin/server", 0, b"root");
@@ -385,8 +412,9 @@ fn of_a_torn_recording_what_is_whole_is_written() {
         assert!(said.contains("0.pcapng: the ") && said.contains("the stream ends inside it"), "{said}");
         assert_eq!(said.contains("is written; `honeutil repair FILE`"), !bytes.is_empty(), "{said}");
         // The other one is written nevertheless.
-        let both = run(&["--all-events"], &[torn, &recording]);
-        assert_eq!((both.status, &both.bytes[bytes.len()..]), (Some(1), &recording[..]));
+        let other = of_host("b", NOON + 3_600_000_000_000, &[1, 5]);
+        let both = run(&["--all-events"], &[torn, &other]);
+        assert_eq!((both.status, &both.bytes[bytes.len()..]), (Some(1), &other[..]));
     }
     let Cut { said, status, .. } = run(&[], &[b"something else"]);
     assert_eq!(status, Some(1));
@@ -470,140 +498,6 @@ fn captures_of_other_programs() {
     }
     assert_eq!(packet_bytes(&check(&["--port", "1"], &stream.bytes)).len(), 3);
     assert_eq!(packet_bytes(&check(&["--port", "5"], &stream.bytes)).len(), 0);
-}
-
-/// A recording of a host, with packets at these milliseconds.
-fn of_host(host: &'static str, start: u64, millis: &[u64]) -> Vec<u8> {
-    let mut stream = Stream::new(ByteOrder::Little);
-    stream.bytes.clear();
-    stream.section_of(101, Some(HostId::Name(Cow::Borrowed(host))));
-    stream.process(7, ProcessEventKind::Started, |event| {
-        event.timestamp = NOON - 1_000_000_000;
-        event.path = Some(Cow::Borrowed(b"/bin/one"));
-    });
-    for at in millis {
-        let data = v4(6, HERE, THERE, &tcp(u16::try_from(*at).unwrap(), 9, 3));
-        stream.block(&Block::Packet(hone_pcapng::Packet {
-            timestamp: start + at * 1_000_000,
-            original_length: u32::try_from(data.len()).unwrap(),
-            data: Cow::Owned(data),
-            flags: Some(2),
-            process: Some(7),
-            ..hone_pcapng::Packet::default()
-        }));
-    }
-    stream.block(&Block::Statistics(Statistics {
-        timestamp: start + millis.last().unwrap() * 1_000_000,
-        received: Some(millis.len() as u64),
-        accepted: Some(millis.len() as u64),
-        delivered: Some(millis.len() as u64),
-        ..Statistics::default()
-    }));
-    stream.bytes
-}
-
-/// The source ports of the packets.
-fn ports(bytes: &[u8]) -> Vec<u16> {
-    let words = packets(&[], &[bytes]);
-    words
-        .iter()
-        .map(|line| line.split("10.0.0.1:").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap())
-        .collect()
-}
-
-#[test]
-fn files_of_one_recording_are_joined_in_the_order_of_time() {
-    // The last packet of a file may be a little later than the first of the next one.
-    let files = [[1, 700], [600, 1300], [1200, 1900]].map(|millis| of_host("a", NOON, &millis));
-    let [one, two, three] = &files;
-    let expected = files.concat();
-    for inputs in [[one, two, three], [three, one, two], [two, three, one]] {
-        let inputs: Vec<_> = inputs.iter().map(|bytes| &bytes[..]).collect();
-        assert_eq!(cut(&["--all-events"], &inputs).bytes, expected);
-    }
-    let twice = [&two[..], one].concat();
-    let kept = cut(&["--all-events"], &[&twice]).bytes;
-    assert_eq!(kept, twice, "the order of one input is never changed");
-}
-
-#[test]
-fn recordings_of_one_host_that_overlap_become_one_section() {
-    let first = of_host("a", NOON, &[1, 2000, 4000, 6000]);
-    let second = of_host("a", NOON, &[1000, 3000, 5000, 7000]);
-    let Cut { bytes, said, .. } = cut(&[], &[&second, &first]);
-    assert_eq!(ports(&bytes), [1, 1000, 2000, 3000, 4000, 5000, 6000, 7000]);
-    assert!(said.starts_with("8 of 8 packets, 1 process, 0 connections: "), "{said}");
-    let what: Vec<_> = blocks(&bytes).into_iter().map(|(what, _)| what).collect();
-    assert_eq!(what.iter().filter(|what| *what == "section").count(), 1);
-    assert_eq!(what.iter().filter(|what| *what == "interface").count(), 1, "it is the same");
-    assert_eq!(what.iter().filter(|what| *what == "Started 7").count(), 1, "both say the same of it");
-    assert_eq!(what.iter().filter(|what| *what == "statistics").count(), 2);
-    let some = cut(&["--port", "3000", "--port", "6000"], &[&second, &first]).bytes;
-    assert_eq!(ports(&some), [3000, 6000]);
-
-    // What one of them says of a later time is not said too early.
-    let mut late = Stream::new(ByteOrder::Little);
-    late.bytes.clear();
-    late.section_of(101, Some(HostId::Name(Cow::Borrowed("a"))));
-    late.exec(7, b"/bin/two", 0, b"root");
-    late.bytes.extend(&of_host("a", NOON, &[3000, 9000])[section_bytes(&of_host("a", NOON, &[1]))..]);
-    let bytes = cut(&[], &[&late.bytes, &first]).bytes;
-    let shown = packets(&[], &[&bytes]);
-    assert_eq!(ports(&bytes), [1, 2000, 3000, 4000, 6000, 9000]);
-    assert!(shown[1].contains(" one ") && shown[2].contains(" two "), "{shown:?}");
-}
-
-/// How long the section header, the interface and the process of a recording are.
-fn section_bytes(recording: &[u8]) -> usize {
-    blocks(recording).iter().take(3).map(|(_, raw)| raw.len()).sum()
-}
-
-#[test]
-fn interfaces_that_differ_stay_apart_in_one_section() {
-    let first = of_host("a", NOON, &[1, 2000, 4000]);
-    let second = of_host("a", NOON, &[1000, 3000]);
-    let mut other = Vec::new();
-    let interface = Interface {
-        link_type: 1,
-        snap_length: 77,
-        description: None,
-        resolution: Resolution::NANOS,
-        offset_seconds: 0,
-        other: Vec::new(),
-    };
-    let of_second = blocks(&second);
-    other.extend(&of_second[0].1);
-    interface.emit(ByteOrder::Little, &mut other).unwrap();
-    of_second[2..].iter().for_each(|(_, raw)| other.extend(raw));
-    let bytes = cut(&[], &[&first, &other]).bytes;
-    let found: Vec<_> = lines(&["--json"], &[&bytes])
-        .iter()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .filter(|object| object["event"]["action"] == "packet")
-        .map(|object| object["hone"]["packet"]["interface"].as_u64().unwrap_or(0))
-        .collect();
-    assert_eq!(found, [0, 1, 0, 1, 0]);
-}
-
-#[test]
-fn hosts_stay_apart_as_sections() {
-    let one = of_host("a", NOON, &[1, 2000, 4000]);
-    let two = of_host("b", NOON, &[1000, 3000]);
-    let three = of_host("a", NOON, &[6000]);
-    let joined = cut(&["--all-events"], &[&three, &two, &one]).bytes;
-    assert_eq!(joined, [&one[..], &two, &three].concat());
-    // Joined with another, the hosts of one file are found again.
-    let four = of_host("b", NOON, &[1500, 4000]);
-    let again = cut(&[], &[&joined, &four]).bytes;
-    let sections = blocks(&again).iter().filter(|(what, _)| what == "section").count();
-    assert_eq!((ports(&again), sections), (vec![1, 2000, 4000, 1000, 1500, 3000, 4000, 6000], 3));
-    // Without an identity, nobody knows.
-    let mut nameless = Stream::new(ByteOrder::Little);
-    nameless.bytes.clear();
-    nameless.section_of(101, None);
-    nameless.packet(&v4(6, HERE, THERE, &tcp(1, 9, 3)), 2, None, None);
-    let joined = cut(&[], &[&nameless.bytes, &nameless.bytes]).bytes;
-    assert_eq!(joined, nameless.bytes.repeat(2));
 }
 
 #[test]

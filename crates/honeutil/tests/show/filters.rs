@@ -54,19 +54,95 @@ fn values_out_of_range_are_refused_with_the_range() {
         ("--pid", "-1", "0 to 4294967295"),
         ("--pid", "x", "0 to 4294967295"),
         ("--name", "", "empty"),
+        ("--name", "..", "must not have . or .."),
+        ("--name", "/usr/./bin/curl", "must not have . or .."),
+        ("--path", "/usr/../bin/", "must not have . or .."),
         ("--user", "", "empty"),
+        ("--user", "-1", "a name or a number, 0 to 4294967295"),
+        ("--not-group", "-1", "a name or a number, 0 to 4294967295"),
+        ("--group", "4294967296", "a name or a number, 0 to 4294967295"),
         ("--container", "", "empty"),
         ("--conn", "18446744073709551616", "0 to 18446744073709551615"),
         ("--port", "65536", "0 to 65535"),
         ("--host", "example.com", "ADDRESS/BITS"),
+        ("--host", "10.0.0.1/8", "write 10.0.0.0/8 for the network, or 10.0.0.1 for this address only"),
+        ("--not-host", "fe80::1/10", "write fe80::/10 for the network"),
+        ("--filter", "tcp and net 10.0.0.1/8", "write 10.0.0.0/8 for the network"),
         ("--filter", "port http", "expected a port by its number, 0 to 65535, found \"http\""),
         ("--filter", "ether host 1", "not supported"),
+        ("--filter", "len > 99999999999", "at character 7: expected a number, 0 to 4294967295"),
+        ("--filter", "tcp[0:3]=1", "at character 7: expected 1, 2 or 4: the size in bytes, found \"3\""),
+        ("--not-filter", "", "found the end"),
+        ("--path", "curl", "must be a whole path, such as /usr/bin/curl"),
+        ("--not-path", "./bin/", "must be a whole path, such as /usr/bin/curl"),
+        ("--name", "bin/curl", "must be a file name, such as curl, or a whole path"),
+        ("--name", "a\\x1", "the backslash at character 2 begins no escape"),
     ] {
-        let output = honeutil(["show", &format!("{option}={value}")]).output().unwrap();
+        for arguments in [&[&format!("{option}={value}")[..]][..], &[option, value]] {
+            let output = honeutil(["show"]).args(arguments).output().unwrap();
+            let message = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{message}");
+            assert!(message.contains(words), "{option} {value}: {message}");
+            assert_eq!(output.stdout, b"");
+        }
+    }
+}
+
+/// Names and paths that have a dot, but not as a whole part of them; a user of Windows may be called by a large number.
+#[test]
+fn values_that_are_unusual_but_possible_are_taken() {
+    for (option, value) in [
+        ("--name", "...hidden"),
+        ("--path", "/opt/a..b/.c/"),
+        ("--user", "4294967296"),
+        ("--user", "-x"),
+        ("--user", "4294967295"),
+    ] {
+        let output = honeutil(["show"]).arg(format!("{option}={value}")).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{option} {value}: {output:?}");
+    }
+}
+
+#[test]
+fn what_is_too_long_is_said_briefly() {
+    let long = vec!["tcp"; 1200].join(" or ");
+    let ports: Vec<String> = (1..=300).map(|port| format!("--port={port}")).collect();
+    for (arguments, words) in [
+        (vec![format!("--filter={long}")], "it is longer than 2000 words and signs"),
+        (ports, "error: a selection has at most 256 conditions"),
+    ] {
+        let output = honeutil(["show"]).args(arguments).output().unwrap();
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{message}");
-        assert!(message.contains(words), "{option} {value}: {message}");
-        assert_eq!(output.stdout, b"");
+        assert!(message.contains(words), "{message}");
+        assert!(message.len() < 400 && !message.contains("Usage:"), "{message}");
+    }
+}
+
+#[test]
+fn the_place_of_an_error_in_an_expression_is_marked() {
+    for (expression, mark) in [
+        ("tcp prot 80", "at character 5: "),
+        ("tcp prot 80", "\n  tcp prot 80\n      ^\n"),
+        ("tcp or (udp", "\n  tcp or (udp\n             ^\n"),
+        // The line that is wrong, and nothing that could control a terminal.
+        ("tcp\nand\tport http\nor udp", "\n  and port http\n           ^\n"),
+        ("\x1b[2J", "\n   [2J\n  ^\n"),
+    ] {
+        let output = honeutil(["show", "--filter", expression]).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(mark), "{expression:?}: {message}");
+    }
+}
+
+/// As in tcpdump, also beside another expression: one match is enough.
+#[test]
+fn an_empty_expression_selects_all() {
+    let all = kinds(&[]);
+    assert_ne!(kinds(&["--filter", "udp"]), all);
+    for arguments in [&["--filter", ""][..], &["--filter", " \t"], &["--filter", "udp", "--filter", ""]] {
+        assert_eq!(kinds(arguments), all, "{arguments:?}");
     }
 }
 

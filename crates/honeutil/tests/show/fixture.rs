@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
-    HostId, How, Interface, Method, NoOwner, Packet, ProcessEvent, ProcessEventKind, Resolution, Section,
-    Statistics,
+    HostId, How, Interface, Method, NoHash, NoOwner, Packet, ProcessEvent, ProcessEventKind, Resolution,
+    Section, Statistics,
 };
 
 /// 2026-07-30 12:00:00 UTC.
@@ -56,7 +56,7 @@ impl Stream {
         interface.emit(self.order, &mut self.bytes).unwrap();
     }
 
-    fn tick(&mut self) -> u64 {
+    pub(crate) fn tick(&mut self) -> u64 {
         self.at += 1000;
         self.at
     }
@@ -275,4 +275,20 @@ pub(crate) fn hostile() -> Vec<u8> {
     stream.packet(&[0x45], 3, None, Some(6));
     stream.packet(&[0xff; 64], 1, Some(u64::MAX), Some(6));
     stream.bytes
+}
+
+/// A process of which the hash of the executable is known only after its end, and another one that gets none.
+pub(crate) fn hashed() -> Stream {
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.process(20, ProcessEventKind::Started, |event| {
+        event.path = Some(Cow::Borrowed(b"/bin/short"));
+        event.unit = Some(Cow::Borrowed(b"a.service"));
+        event.hash = Some(Err(NoHash::Pending));
+    });
+    stream.process(20, ProcessEventKind::Ended, |_| {});
+    stream.process(20, ProcessEventKind::Hashed, |event| event.hash = Some(Ok([10; 32])));
+    stream.packet(&[], 1, None, Some(20));
+    stream.process(21, ProcessEventKind::Started, |event| event.path = Some(Cow::Borrowed(b"/bin/other")));
+    stream.process(21, ProcessEventKind::Hashed, |event| event.hash = Some(Err(NoHash::Gone)));
+    stream
 }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use hone_pcapng::{ByteOrder, ProcessEventKind};
+use hone_pcapng::{Block, ByteOrder, ProcessEventKind, Section};
 use serde_json::{Value, json};
 
-use crate::fixture::{Stream, WIDE, everyday, hostile};
+use crate::fixture::{Stream, WIDE, everyday, hashed, hostile};
 use crate::tools::shown;
 
 fn objects(input: &[u8]) -> Vec<Value> {
@@ -217,4 +217,42 @@ fn the_unit_is_with_each_event_of_a_process_in_it() {
         assert_eq!(object["hone"]["unit"], "ssh.service");
     }
     assert!(shown(&[], &stream.bytes)[1].contains(" unit=ssh.service"));
+}
+
+/// Connection ids are unique within a boot, so who joins recordings needs it.
+#[test]
+fn the_boot_is_the_hosts() {
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.bytes.clear();
+    let boot = Some(*b"0123456789abcdef");
+    stream.block(&Block::Section(Section { boot, ..Section::default() }));
+    let id = "30313233-3435-3637-3839-616263646566";
+    assert_eq!(objects(&stream.bytes)[0]["host"], json!({"boot": {"id": id}}));
+    assert!(shown(&[], &stream.bytes)[0].contains(&format!("boot={id}")));
+}
+
+/// The hash comes after the start, even after the end, and the process stays what it is.
+#[test]
+fn a_hash_is_of_its_process_and_changes_nothing_else() {
+    let stream = hashed();
+    let objects = objects(&stream.bytes);
+    let [start, exit, hash, late, second, failed] = &objects[1..] else { panic!("{objects:#?}") };
+    assert_eq!(start["hone"]["no_hash"], "pending");
+    assert!(start["process"]["hash"].is_null());
+    assert_eq!(hash["event"]["action"], "executable-hashed");
+    assert_eq!(hash["process"]["hash"]["sha256"], "0a".repeat(32));
+    assert_eq!(exit["hone"]["no_hash"], "pending", "not known by then");
+    assert!(hash["hone"]["no_hash"].is_null());
+    for object in [start, hash, late] {
+        assert_eq!(object["process"]["executable"], "/bin/short");
+        assert_eq!(object["hone"]["unit"], "a.service");
+    }
+    assert!(second["process"]["hash"].is_null() && second["hone"]["no_hash"].is_null(), "another program");
+    assert_eq!(failed["hone"]["no_hash"], "file gone");
+    let lines = shown(&[], &stream.bytes);
+    assert!(lines[1].contains(" sha256=pending"), "{}", lines[1]);
+    assert!(
+        lines[3].contains(" HASH      20 ") && lines[3].contains(&format!(" sha256={}", "0a".repeat(32)))
+    );
+    assert!(lines[6].ends_with(" sha256=file-gone"), "{}", lines[6]);
 }

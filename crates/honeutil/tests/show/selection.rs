@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hone_pcapng::{ByteOrder, ProcessEventKind};
+use hone_pcapng::{Block, ByteOrder, ConnectionEventKind, NoOwner, Packet, ProcessEventKind};
 
 use crate::fixture::{Stream, everyday};
 use crate::tools::{honeutil, shown};
@@ -42,7 +42,6 @@ fn the_words_of_a_process() {
         ("--path", "/usr/bin/curl", &["8", "8", "8"][..]),
         ("--path", "/usr/sbin/", &["9", "20"]),
         ("--path", "/usr/sbin", &[]),
-        ("--path", "curl", &[]),
         ("--group", "users", &["8", "8", "8"]),
         ("--group", "100", &["8", "8", "8"]),
         ("--group", "0", &["20"]),
@@ -100,9 +99,12 @@ fn contradictions_are_refused() {
     for (arguments, words) in [
         (
             &["--pid", "1", "--not-pid", "1"][..],
-            "--pid \"1\" can match nothing, because a --not-pid leaves it out",
+            "--pid \"1\" can match nothing, because --not-pid \"1\" leaves it out",
         ),
-        (&["--host", "10.0.0.1", "--not-host", "10.0.0.0/8"], "--host \"10.0.0.1\" can match nothing"),
+        (
+            &["--host", "10.0.0.1", "--not-host", "10.0.0.0/8"],
+            "because --not-host \"10.0.0.0/8\" leaves it out",
+        ),
         (&["--children"], "--children needs a word that selects processes"),
         (&["--direction", "up"], "[possible values: in, out]"),
     ] {
@@ -110,6 +112,7 @@ fn contradictions_are_refused() {
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.contains(words), "{arguments:?}: {message}");
+        assert!(!message.contains("Usage:"), "{message}");
         assert_eq!(output.stdout, b"");
     }
 }
@@ -171,6 +174,37 @@ fn a_daemon_by_double_fork_is_a_descendant() {
     family.check(&["--pid", "6", "--children"], &["7"]);
     family.check(&["--not-pid", "5", "--children"], &["8"]);
     family.check(&["--name", "init", "--children", "--not-name", "sh"], &["8"]);
+}
+
+/// As `honeutil read` selects them: the last packets of a connection whose peer closes later.
+#[test]
+fn what_the_kernel_does_for_an_ended_connection_is_selected_with_the_process_that_had_it() {
+    let mut family = Family::new();
+    family.found(5, 1, "/usr/bin/curl");
+    family.found(6, 1, "/usr/bin/wget");
+    for (connection, pid) in [(70, 5), (71, 6)] {
+        family.0.connection(connection, pid, ConnectionEventKind::Opened);
+        family.0.connection(connection, pid, ConnectionEventKind::Closed);
+    }
+    family.ends(5);
+    for (connection, reason) in
+        [(70, NoOwner::TimeWait), (71, NoOwner::TimeWait), (70, NoOwner::Shared), (99, NoOwner::TimeWait)]
+    {
+        let packet = Packet {
+            timestamp: family.0.tick(),
+            connection: Some(connection),
+            how: Some(Err(reason)),
+            ..Packet::default()
+        };
+        family.0.block(&Block::Packet(packet));
+    }
+    let connections = |arguments: &[&str]| -> Vec<_> {
+        let lines = shown(arguments, &family.0.bytes).into_iter().filter(|line| line.contains("PAKT"));
+        lines.filter_map(|line| Some(line.split_once("conn=")?.1.split(' ').next()?.to_owned())).collect()
+    };
+    assert_eq!(connections(&["--name", "curl"]), ["70"]);
+    assert_eq!(connections(&["--pid", "1", "--pid", "5", "--children"]), ["70"]);
+    assert_eq!(connections(&["--not-name", "curl"]), ["71", "70", "99"]);
 }
 
 #[test]

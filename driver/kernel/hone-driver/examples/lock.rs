@@ -143,6 +143,8 @@ impl Buffer for NoBuffer {
 }
 
 const RUNS: u32 = 9;
+/// As many words as a selection can have where the table of processes is full.
+const MANY: usize = 64;
 
 fn callout(layer: Layer) -> &'static Callout {
     CALLOUTS.iter().find(|callout| callout.layer == layer).expect("it is in the table")
@@ -206,6 +208,16 @@ impl Case {
         self.driver.control(Passive, reader, request).expect("there is memory");
     }
 
+    /// Sets a selection of so many words.
+    fn select(&self, reader: Handle, words: usize) {
+        let mut buffer: Vec<u8> =
+            (0..words).flat_map(|word| format!("--name\0program{word}.exe\0").into_bytes()).collect();
+        buffer.extend(b"--children\0");
+        let (code, input) = (Operation::SetSelection.control_code().0, buffer.len());
+        let request = Control { code, buffer: &mut buffer, input, output: 0 };
+        self.driver.control(Passive, reader, request).expect("there is memory");
+    }
+
     /// Reads until there is no more data or the section ends. Returns the number of bytes.
     fn read(&self, reader: Handle, buffer: &mut [u8]) -> usize {
         let mut total = 0;
@@ -223,13 +235,15 @@ fn main() {
     for (processes, connections) in [(300, 1000), (2000, 10_000), (MAX_PROCESSES, MAX_CONNECTIONS)] {
         let case = Case::new(processes, connections);
         println!("{processes} processes, {connections} connections");
-        let mut best = [(); 5].map(|()| Best(Duration::MAX));
-        let [opens, reads, marks, closes, full] = &mut best;
+        let mut best = [(); 7].map(|()| Best(Duration::MAX));
+        let [opens, reads, marks, one, many, closes, full] = &mut best;
         let mut from = 0;
         for _ in 0..RUNS {
             let reader = opens.of(|| case.open());
             reads.of(|| case.read(reader, &mut buffer));
             marks.of(|| case.mark(reader));
+            one.of(|| case.select(reader, 1));
+            many.of(|| case.select(reader, MANY));
             closes.of(|| case.driver.close(Passive, reader));
             let reader = case.open();
             case.replace(from);
@@ -240,6 +254,8 @@ fn main() {
             "a reader opens the device",
             "reads the beginning of its section",
             "marks a restart",
+            "selects by one name",
+            "selects by 64 names",
             "closes before it has read that",
             "closes with a full ring and all connections closed since",
         ]

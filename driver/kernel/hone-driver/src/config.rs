@@ -17,6 +17,9 @@ pub const MAX_BLOCK_BYTES: usize = 64 << 20;
 /// Most bytes of blocks that wait for one reader.
 pub(crate) const MAX_PINNED_BYTES: usize = 16 << 20;
 
+/// Most bytes of text of all readers' selections: two of the longest.
+pub(crate) const MAX_SELECTIONS_BYTES: usize = 2 * hone_api::limits::MAX_SELECTION_INPUT;
+
 /// How long a closed connection stays known, nanoseconds. Windows reports the closure when the program closes its
 /// socket. TCP goes on without the program, until the other end has acknowledged everything, and then for at most twice
 /// the maximum segment lifetime of 2 minutes (RFC 9293). If many connections close, the oldest leave

@@ -37,6 +37,7 @@ impl Host {
             },
             application: text(format_args!("Hone {}", env!("CARGO_PKG_VERSION")))?,
             host: HostIdentity::Guid(id),
+            boot: None,
             comment: Vec::new(),
             interface: text(format_args!("Windows Filtering Platform, transport layers"))?,
         })

@@ -27,7 +27,10 @@
 //! need PASSIVE_LEVEL). The work under the lock is bounded:
 //! * classify: copies and queues one packet. Its checksums are computed before the lock is taken.
 //! * read: copies at most [`READ_BYTES`] and [`hone_engine::READ_BLOCKS`] blocks. control: takes over one list of
-//!   bounded length.
+//!   bounded length. A selection is compared with the processes in steps of 2,048 comparisons; to list them, each is looked at
+//!   once.
+//! * the start of a process, and a packet: compares it with the words of all readers' selections, which together have at
+//!   most 32 KiB of text.
 //! * open and restart mark: note the time of the snapshot. The processes and connections in it are looked up later,
 //!   while the reader reads it, a bounded number of blocks per read.
 //! * close: discards what waits in the reader's ring buffer.

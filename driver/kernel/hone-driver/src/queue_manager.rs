@@ -1,4 +1,4 @@
-//! The queue manager: the engine together with its readers' events. All of [`State`] is protected by the driver's one
+//! The queue manager: the engine together with its readers. All of [`State`] is protected by the driver's one
 //! lock.
 
 use alloc::vec::Vec;
@@ -12,12 +12,24 @@ use crate::kernel::Signal;
 use crate::own::Own;
 use crate::{Host, MAX_BLOCK_BYTES, config};
 
-/// The event of one reader. It is set when there is new data to read.
-pub(crate) struct DataEvent<E>(pub(crate) Option<E>);
+/// What the driver knows of one reader.
+pub(crate) struct Attached<E> {
+    /// Its event. It is set when there is new data to read.
+    pub(crate) event: Option<E>,
+    /// How many bytes of text its selection has, or the one that it gets.
+    pub(crate) selection_bytes: usize,
+    /// Whether its selection is being set.
+    pub(crate) is_selecting: bool,
+}
 
-impl<E: Signal> Reader for DataEvent<E> {
+impl<E> Attached<E> {
+    /// A reader without an event and a selection.
+    pub(crate) const NEW: Self = Self { event: None, selection_bytes: 0, is_selecting: false };
+}
+
+impl<E: Signal> Reader for Attached<E> {
     fn wake(&self) {
-        if let Some(event) = &self.0 {
+        if let Some(event) = &self.event {
             event.set();
         }
     }
@@ -37,7 +49,7 @@ impl Capture for Wanted {
     }
 }
 
-pub(crate) type Readers<E> = Queue<DataEvent<E>, Wanted>;
+pub(crate) type Readers<E> = Queue<Attached<E>, Wanted>;
 
 /// Everything that the lock protects.
 pub(crate) struct State<E> {

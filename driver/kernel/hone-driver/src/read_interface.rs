@@ -10,10 +10,10 @@ use core::sync::atomic::Ordering::Relaxed;
 use hone_api::limits::{MAX_FILTER_IDS, MAX_RING_BYTES, MIN_RING_BYTES};
 use hone_api::{ControlCode, DataEvent, LogLevels, Mechanism, Operation, Request};
 use hone_engine::{Nanos, Read, ReaderId, RingBuffer, SnapLength};
-use hone_queue::{Answer, Service, Shell};
+use hone_queue::{Answer, Refused, Service, Shell};
 
 use crate::kernel::{Kernel, Purpose, Setting, Signal, log};
-use crate::queue_manager::{self, Readers};
+use crate::queue_manager::{Attached, Readers, Wanted};
 use crate::{Driver, MAX_BLOCK_BYTES, READ_BYTES, Status, config};
 
 /// Number of an open reader. It fits into the value that the I/O manager keeps for a driver with each open file. Never
@@ -81,13 +81,13 @@ impl<K: Kernel> Driver<K> {
             .map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         let attached = self.locked(Purpose::Reader, |state| {
             let queue = &mut state.queue;
-            let attached = queue.attach(queue_manager::DataEvent(None), ring, SnapLength::ALL, state.now);
+            let attached = queue.attach(Attached::NEW, ring, SnapLength::ALL, state.now);
             queue.wake();
             self.readers.store(queue.readers(), Relaxed);
             attached
         });
-        // A ring buffer or event that was not used is freed here, without the lock.
-        let number = attached.map_err(|(error, _ring, _event)| Status::from(error))?.get();
+        // A ring buffer that was not used is freed here, without the lock.
+        let number = attached.map_err(|(error, _ring, _reader)| Status::from(error))?.get();
         log!(self, Information, "reader {number} attaches");
         let number = usize::try_from(number).ok().and_then(|number| number.checked_add(1));
         number.map(Handle).ok_or(Status::INSUFFICIENT_RESOURCES)
@@ -102,7 +102,7 @@ impl<K: Kernel> Driver<K> {
         });
         log!(self, Information, "reader {} detaches", handle.reader().get());
         // The event and the ring buffer are freed here, without the lock.
-        let Some((_event, detached)) = closed else { return false };
+        let Some((_reader, detached)) = closed else { return false };
         if let Some(detached) = detached {
             hone_queue::release(&Locked(self), detached);
         }
@@ -158,8 +158,7 @@ impl<K: Kernel> Driver<K> {
             _ => {}
         }
         let answer = match request {
-            // To parse one takes more stack than there is, and to mark all processes holds the lock too long.
-            Request::SetSelection(_) => return Err(Status::NOT_SUPPORTED),
+            Request::SetSelection(text) => self.set_selection(handle, &request, text.len())?,
             Request::SetDataEvent(event) => self.set_event(passive, handle, event).map(|()| Answer::Done)?,
             request => hone_queue::carry_out(&Locked(self), Some(handle.reader()), &request)?,
         };
@@ -167,6 +166,45 @@ impl<K: Kernel> Driver<K> {
             log!(self, Information, "{listed} open connections listed, {known} of running processes");
         }
         answer.reply().encode(&mut buffer[..room]).map_err(|_| Status::BUFFER_TOO_SMALL)
+    }
+
+    /// Sets a reader's selection, of so many bytes of text, if those of all readers together are not too long. Its text
+    /// counts from the beginning, so that no two requests use the same room. Apart from the other requests, because to read
+    /// a text takes much of the stack.
+    #[inline(never)]
+    fn set_selection(&self, handle: Handle, request: &Request<'_>, bytes: usize) -> Result<Answer, Status> {
+        let former = self.locked(Purpose::IdLists, |state| {
+            let mut others = 0;
+            state.queue.for_each(|_, id, reader| {
+                others += if id == handle.reader() { 0 } else { reader.selection_bytes };
+            });
+            let reader = state.queue.reader(handle.reader()).ok_or(Status::INVALID_HANDLE)?;
+            if reader.is_selecting {
+                return Err(Status::DEVICE_BUSY);
+            }
+            if others + bytes > config::MAX_SELECTIONS_BYTES {
+                return Err(Status::QUOTA_EXCEEDED);
+            }
+            reader.is_selecting = true;
+            Ok(core::mem::replace(&mut reader.selection_bytes, bytes))
+        })?;
+        let shell = Locked(self);
+        let set = match hone_queue::prepared_selection(&shell, request).transpose() {
+            Ok(selection) => hone_queue::set_selection(&shell, handle.reader(), selection.flatten()),
+            Err(error) => Err(Refused::SelectionText(error)),
+        };
+        self.locked(Purpose::IdLists, |state| {
+            if let Some(reader) = state.queue.reader(handle.reader()) {
+                reader.is_selecting = false;
+                if set.is_err() {
+                    reader.selection_bytes = former;
+                }
+            }
+        });
+        set.map_err(|why| {
+            log!(self, Warning, "reader {}: the selection is refused: {why:?}", handle.reader().get());
+            why.into()
+        })
     }
 
     /// Sets a reader's event object. The new event is signalled at once, because data that is already waiting will not
@@ -178,7 +216,7 @@ impl<K: Kernel> Driver<K> {
             if let Some(event) = &event {
                 event.set();
             }
-            core::mem::swap(&mut reader.0, &mut event);
+            core::mem::swap(&mut reader.event, &mut event);
             Ok(())
         });
         // The former event, or the new one if there is no such reader, is released here, without the lock.
@@ -191,8 +229,8 @@ impl<K: Kernel> Driver<K> {
 struct Locked<'a, K: Kernel>(&'a Driver<K>);
 
 impl<K: Kernel> Shell for Locked<'_, K> {
-    type Reader = queue_manager::DataEvent<K::Event>;
-    type Capture = queue_manager::Wanted;
+    type Reader = Attached<K::Event>;
+    type Capture = Wanted;
     const MAX_FILTER_IDS: usize = MAX_FILTER_IDS;
 
     fn locked<T>(

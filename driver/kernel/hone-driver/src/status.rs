@@ -1,7 +1,9 @@
 //! Status values that the driver returns when it refuses a request. The numbers are the kernel's ([MS-ERREF], section
 //! 2.3).
 
-use hone_engine::{AttachError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError};
+use hone_engine::{
+    AttachError, FilterError, OpenListError, OutOfMemory, ReadError, RestartError, SelectionError,
+};
 use hone_queue::Refused;
 
 /// An `NTSTATUS`: why a request was refused.
@@ -23,6 +25,10 @@ impl Status {
     pub const DEVICE_BUSY: Self = Self(0x8000_0011);
     /// Win32: `ERROR_TOO_MANY_OPEN_FILES`.
     pub const TOO_MANY_OPENED_FILES: Self = Self(0xC000_011F);
+    /// Win32: `ERROR_NOT_ENOUGH_QUOTA`.
+    pub const QUOTA_EXCEEDED: Self = Self(0xC000_0044);
+    /// Win32: `ERROR_IMPLEMENTATION_LIMIT`.
+    pub const IMPLEMENTATION_LIMIT: Self = Self(0xC000_042B);
     /// Win32: `ERROR_NOT_SUPPORTED`.
     pub const NOT_SUPPORTED: Self = Self(0xC000_00BB);
 }
@@ -37,7 +43,7 @@ impl From<Refused> for Status {
             Refused::Filter(error) => error.into(),
             Refused::SelectionText(error) if error.is_out_of_memory() => Self::INSUFFICIENT_RESOURCES,
             Refused::SelectionText(_) => Self::INVALID_PARAMETER,
-            Refused::Selection(_) => Self::INSUFFICIENT_RESOURCES,
+            Refused::Selection(error) => error.into(),
             Refused::OpenList(error) => error.into(),
         }
     }
@@ -73,6 +79,18 @@ impl From<FilterError> for Status {
         match error {
             FilterError::UnknownReader => Self::INVALID_HANDLE,
             FilterError::TooMany { .. } => Self::INVALID_PARAMETER,
+            _ => Self::INSUFFICIENT_RESOURCES,
+        }
+    }
+}
+
+impl From<SelectionError> for Status {
+    fn from(error: SelectionError) -> Self {
+        match error {
+            SelectionError::UnknownReader => Self::INVALID_HANDLE,
+            SelectionError::TooMany => Self::QUOTA_EXCEEDED,
+            SelectionError::TooLong { .. } => Self::IMPLEMENTATION_LIMIT,
+            SelectionError::Busy => Self::DEVICE_BUSY,
             _ => Self::INSUFFICIENT_RESOURCES,
         }
     }

@@ -97,6 +97,10 @@ fn scenario(path: &[u16], out: &FakeIndication, connect: &FakeIndication, ids: &
         (Operation::FilterConnections, ids),
         (Operation::IncludeProcesses, ids),
         (Operation::SetOpenConnections, record),
+        (
+            Operation::SetSelection,
+            b"--name\0X.EXE\0--children\0--filter\0tcp port 443 and not net 10.0.0.0/8\0",
+        ),
         (Operation::MarkRestart, &[]),
         (Operation::GetStatistics2, &[]),
     ] {

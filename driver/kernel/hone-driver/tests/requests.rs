@@ -300,16 +300,6 @@ fn requests_of_every_size_and_code_are_answered() {
 }
 
 #[test]
-fn a_selection_is_refused_whatever_it_is() {
-    let driver = driver();
-    let reader = open(&driver);
-    for text in [&b""[..], b"--pid\x007\x00", &[b'('; 16_000], &[0xFF; 16_400]] {
-        let answer = control(&driver, reader, Operation::SetSelection, text, 0);
-        assert_eq!(answer, Err(Status::NOT_SUPPORTED));
-    }
-}
-
-#[test]
 fn an_input_longer_than_the_buffer_is_refused() {
     let driver = driver();
     let reader = open(&driver);

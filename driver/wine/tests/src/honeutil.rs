@@ -262,6 +262,18 @@ impl Honeutil {
         });
     }
 
+    /// Waits until the program has written these words and a number, in one line, to standard error. Returns the number.
+    ///
+    /// # Panics
+    /// It does not write that in time.
+    pub fn await_number(&self, words: &str) -> u32 {
+        wait(&format!("{words:?} of {}", self.arguments), || {
+            let text = text(&self.output[1]);
+            let (number, _) = text.split_once(words)?.1.split_once(|char: char| !char.is_ascii_digit())?;
+            number.parse().ok()
+        })
+    }
+
     /// Whether the program has ended.
     ///
     /// # Panics

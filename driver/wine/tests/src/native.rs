@@ -10,6 +10,7 @@ use hone_engine::{
 };
 use hone_packet::{Addresses, IpHeader, packet_checksums, transport_checksum};
 use hone_pcapng::{Block, HostId, Reader};
+use hone_select::Selection;
 
 use crate::{Packet, Step};
 
@@ -39,6 +40,7 @@ impl Native {
                         os: text(section.os),
                         application: text(section.application),
                         host: HostIdentity::Guid(host),
+                        boot: None,
                         comment: Vec::new(),
                         interface: b"Windows Filtering Platform, transport layers".to_vec(),
                     };
@@ -77,6 +79,15 @@ impl Native {
     /// There is not enough memory.
     pub fn set_filter(&mut self, reader: ReaderId, filter: Filter<'_>) {
         self.0.set_filter(reader, filter).expect("it is attached");
+    }
+
+    /// Sets a selection.
+    ///
+    /// # Panics
+    /// It is not sound, or there is not enough memory.
+    pub fn set_selection(&mut self, reader: ReaderId, text: &[u8], at: u64) {
+        let selection = Selection::parse(text).expect("it is sound");
+        self.0.set_selection(reader, &mut Some(selection), at).expect("there is room");
     }
 
     /// Ends a reader's section.

@@ -6,7 +6,6 @@ use hone_wine_tests::{Step, driver, hex};
 /// Windows' error numbers (winerror.h).
 const ERROR_INVALID_FUNCTION: u32 = 1;
 const ERROR_INVALID_HANDLE: u32 = 6;
-const ERROR_NOT_SUPPORTED: u32 = 50;
 const ERROR_INVALID_PARAMETER: u32 = 87;
 const ERROR_INSUFFICIENT_BUFFER: u32 = 122;
 const ERROR_BUSY: u32 = 170;
@@ -113,8 +112,6 @@ fn malformed_requests_of_every_size_are_refused_and_harm_nothing() {
                     Ok(bytes) => assert_eq!(bytes.len(), reply, "{operation} {input} {room}"),
                     Err(ERROR_INSUFFICIENT_BUFFER) => assert!(room < reply, "{operation} {input} {room}"),
                     Err(ERROR_INVALID_PARAMETER | ERROR_INVALID_HANDLE | ERROR_BUSY) => {}
-                    // The driver has no selections (docs/windows.md).
-                    Err(ERROR_NOT_SUPPORTED) => assert_eq!(operation, Operation::SetSelection),
                     Err(other) => panic!("{operation} {input} {room}: {other}"),
                 }
             }

@@ -1,6 +1,7 @@
 //! The stand-in is as strict as the documentation: each of its rules makes a test fail that breaks it. And the driver when
 //! WFP calls it on several processors at once.
 
+use hone_api::Operation;
 use hone_engine::Filter;
 use hone_pcapng::{Block, Reader};
 use hone_wine_tests::{NOW, driver, start_processes};
@@ -107,6 +108,16 @@ fn no_call_uses_much_of_the_kernels_stack() {
     let mut native = hone_wine_tests::Native::like(&probe.read(file));
     let reader = native.attach(0, NOW);
     native.set_filter(reader, Filter::ExcludeConnections(&[]));
+    let words = [
+        "--name\0C:/x/Y.exe\0--path\0C:\\x\\\0--user\0S-1-5-18\0--pid\x007\0--children\0--not-conn\x007\0",
+        "--host\x0010.0.0.0/8\0--direction\0in\0--port\x007\0",
+        "--not-filter\0tcp[tcpflags] & tcp-syn != 0 and (ip[2:2] * 4 > 7 or ip6) and dst portrange 5-7\0",
+    ]
+    .concat();
+    for wrong in ["--filter\0port or\0", "--filter\0net 10.0.0.1/8\0", "--pid\0x\0", "--x\0x\0"] {
+        probe.control(file, Operation::SetSelection, wrong.as_bytes()).expect_err("it is not sound");
+    }
+    probe.control(file, Operation::SetSelection, words.as_bytes()).expect("it is sound");
     hone_wine_tests::happen(&mut driver, &mut native, NOW + 1_000_000);
     probe.read(file);
     probe.statistics(file);

@@ -1,5 +1,6 @@
 //! Seeds: valid inputs, from which a fuzzer finds invalid ones.
 
+mod names;
 mod outside;
 
 use std::borrow::Cow;
@@ -12,10 +13,11 @@ use hone_api::{
 use hone_packet::{Addresses, IpHeader, protocol};
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, EventCounts, HostId, Interface, Method,
-    ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, RawOption, Resolution, Section, SimplePacket,
-    Statistics,
+    ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, ProcessThread, RawOption, Resolution, Section,
+    SimplePacket, Statistics,
 };
 
+pub use names::packet_names;
 pub use outside::{
     client_frames, configuration, filter_expression, kernel_records, local_files, option_values,
     selection_text, server_frames, server_session, show_compressed, show_stream,
@@ -51,6 +53,7 @@ fn blocks() -> Vec<Block<'static>> {
             original_length: 60,
             data: Cow::Borrowed(b"E packet"),
             flags: Some(1),
+            process_thread: ProcessThread::of_process(process),
             connection,
             process,
             how: Some(Ok(Method::Reader)),
@@ -63,6 +66,7 @@ fn blocks() -> Vec<Block<'static>> {
             os: text("os"),
             application: text("Hone"),
             host: Some(HostId::Guid([7; 16])),
+            boot: Some([8; 16]),
             section_length: None,
             other: comment(),
         }),
@@ -91,6 +95,7 @@ fn blocks() -> Vec<Block<'static>> {
             namespace_pid: Some(9),
             network_namespace: Some(4_026_531_840),
             unit: text("web.service"),
+            hash: Some(Ok([7; 32])),
             other: vec![],
         }),
         Block::Connection(ConnectionEvent { connection: 7, process: 42, timestamp: 2, ..Default::default() }),

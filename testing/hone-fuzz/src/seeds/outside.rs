@@ -16,8 +16,16 @@ const V6: &[u8] =
     b"\x60\0\0\0\0\x1d\0\x40\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\
     \x06\0\x01\x04\0\0\0\0\0\x50\x9c\x40\0\0\0\x01\0\0\0\x01\x50\x12\x01\0\0\0\0\0y";
 
+/// A PKTAP header with a process and the one that it acts for, before a packet of this link type.
+const fn pktap(link_type: u8) -> [u8; 108] {
+    let mut header = [0; 108];
+    (header[0], header[4], header[8], header[36]) = (108, 1, link_type, 2);
+    (header[12], header[52], header[56], header[84], header[88]) = (b'e', 7, b'a', 8, b'b');
+    header
+}
+
 /// Each supported link type, one unsupported, and the bytes before the IP header.
-const LINKS: [(u16, &[u8], &[u8]); 15] = [
+const LINKS: [(u16, &[u8], &[u8]); 17] = [
     (0, b"\x02\0\0\0", V4),
     (1, b"\0\0\0\0\0\0\0\0\0\0\0\0\x81\0\0\x01\x08\0", V4),
     (1, b"\0\0\0\0\0\0\0\0\0\0\0\0\x88\x64\x11\0\0\x01\0\x40\0\x57", V6),
@@ -32,6 +40,8 @@ const LINKS: [(u16, &[u8], &[u8]); 15] = [
     (113, b"\0\0\0\x01\0\x06\0\0\0\0\0\0\0\0\x86\xdd", V6),
     (228, b"", V4),
     (229, b"", V6),
+    (258, &pktap(101), V4),
+    (258, &pktap(255), V4),
     (276, b"\x86\xdd\0\0\0\0\0\x01\0\x01\0\x06\0\0\0\0\0\0\0\0", V6),
 ];
 
@@ -202,6 +212,10 @@ pub fn option_values() -> Vec<Vec<u8>> {
         "warning,information",
         "Lock Status",
         "all",
+        "listener",
+        "--name nc --not-user 'a b' --port=4444",
+        "tcp port 4444",
+        "# a list\n192.0.2.1\n2001:db8::/32 # a network\n",
     ];
     values.map(|value| value.as_bytes().to_vec()).to_vec()
 }
@@ -210,7 +224,7 @@ pub fn option_values() -> Vec<Vec<u8>> {
 #[must_use]
 pub fn configuration() -> Vec<Vec<u8>> {
     let every = "socket = '/run/hone/hone.sock'\nsocket_group = \"hone\"\nring_buffer_size = 1048576\n\
-        max_readers = 128\nblock_memory = 512\nsensor_buffer = 64\ncomment = \"\\u0041\"\n\
+        max_readers = 128\nblock_memory = 512\nsensor_buffer = 64\nhash_executables = true\ncomment = \"\\u0041\"\n\
         host_id = '{00112233-4455-6677-8899-aabbccddeeff}'\nlog_level = ['warning', 'verbose']\n";
     let packaged = include_str!("../../../../packaging/hone.toml");
     [every, "log_level = 0x1f\nhost_id = 'web-7'\n", "", packaged]
@@ -267,7 +281,9 @@ fn requests() -> Vec<Vec<u8>> {
         20,
         &1_u32.to_le_bytes().iter().copied().chain([0; 72]).collect::<Vec<_>>(),
     ));
-    for (extra, input) in [(Extra::GetMemory, &[][..]), (Extra::Detach, &[]), (Extra::Stop, &[0; 4])] {
+    for (extra, input) in
+        [(Extra::GetMemory, &[][..]), (Extra::Detach, &[]), (Extra::Save, &[]), (Extra::Stop, &[0; 4])]
+    {
         frames.push(frame(Kind::Request, extra.number(), 30, input));
     }
     frames
@@ -333,6 +349,8 @@ pub fn kernel_records() -> Vec<Vec<u8>> {
         let [path_length, arguments_length, cgroup_length] = lengths;
         let mut record = words(&[kind, 1, 77, 0, task[0], task[1], 1000, 100, path_length, arguments_length]);
         record.extend(words(&[flags, cgroup_length, 7, 4_026_531_840]));
+        // The file: inode, size, change time, device, kind of file system.
+        record.extend(words(&[40, 0, 5_000, 0, 9, 0, 77, 8, 0xEF53, 0]));
         record.extend([cgroup, path, arguments].concat());
         record
     };

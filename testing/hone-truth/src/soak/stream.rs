@@ -137,7 +137,7 @@ impl Stream {
                         self.strange.push(format!("process {} ended, but had not started", event.process));
                     }
                     self.traffic.ended += u64::from(self.marked.remove(&event.process));
-                } else {
+                } else if event.kind != ProcessEventKind::Hashed {
                     self.processes.insert(event.process);
                     if event.kind == ProcessEventKind::Started
                         && event.arguments.as_ref().is_some_and(|arguments| self.is_marked(arguments))

@@ -234,6 +234,12 @@ impl Reader {
         }
     }
 
+    /// Counts packets that were left out before they reached the engine.
+    pub(crate) const fn filter_unseen(&mut self, packets: u64) {
+        self.totals.received.packets += packets;
+        self.totals.filtered.packets += packets;
+    }
+
     /// Queues a packet of `bytes` bytes if it passes the filters. Returns whether the reader had nothing to read before
     /// and has something now.
     pub(crate) fn offer_packet(

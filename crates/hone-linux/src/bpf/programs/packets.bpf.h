@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../attribution.h"
+#include "../left_out.h"
 #include "../send.h"
 
 /* Where the kernel is, for kernels before 6.2, which do not let these programs ask themselves. */
@@ -55,27 +56,25 @@ static __always_inline struct socket_state *state_of(struct view *view, __u64 fl
 	return bpf_sk_storage_get(&sockets, view->socket, 0, flags);
 }
 
-static __always_inline bool look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
+/* What is needed to say whether the packet may leave unseen. */
+static __always_inline bool find_socket(struct __sk_buff *skb, struct view *view)
 {
 	struct bpf_sock *socket = skb->sk;
 	if (!socket)
 		return false;
 	socket = bpf_sk_fullsock(socket);
-	if (!socket)
+	view->last = last_packet();
+	if (!socket || !view->last)
 		return false;
 	view->socket = socket;
-	view->cookie = bpf_get_socket_cookie(skb);
 	view->datagrams = socket->type == SOCK_DGRAM || socket->type == SOCK_RAW;
 	view->tcp = socket->type == SOCK_STREAM && socket->protocol == IPPROTO_TCP;
-	bool partial = false;
+	view->listens = view->tcp && socket->state == TCP_LISTEN;
 	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
 		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
 		struct sock *sk = buffer->sk;
-		if (sk) {
+		if (sk)
 			view->kernel = BPF_CORE_READ_BITFIELD(sk, sk_kern_sock);
-			view->locked = sk->sk_lock.owned;
-		}
-		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
 		view->to_transport = buffer->transport_header - buffer->network_header;
 		view->sk = sk;
 		view->buffer = buffer;
@@ -87,13 +86,30 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 		struct sk_buff *buffer = current->buffer;
 		struct sock *sk = current->sk;
 		view->kernel = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
-		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
-		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
 		view->to_transport = BPF_CORE_READ(buffer, transport_header) - BPF_CORE_READ(buffer, network_header);
 		view->sk = sk;
 		view->buffer = buffer;
 	}
-	view->listens = view->tcp && socket->state == TCP_LISTEN;
+	return true;
+}
+
+/* What is needed to attribute the packet, and to send it off. */
+static __always_inline void look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
+{
+	bool partial;
+	view->cookie = bpf_get_socket_cookie(skb);
+	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
+		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
+		struct sock *sk = buffer->sk;
+		if (sk)
+			view->locked = sk->sk_lock.owned;
+		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
+	} else {
+		struct sk_buff *buffer = view->buffer;
+		struct sock *sk = view->sk;
+		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
+		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
+	}
 	if (view->kernel && view->tcp)
 		look_above(view);
 	if (partial)
@@ -101,10 +117,8 @@ static __always_inline bool look(struct __sk_buff *skb, struct view *view, struc
 	if (skb->gso_size)
 		head->offload |= OFFLOAD_SEGMENTS;
 	head->kind = RECORD_PACKET;
-	head->time = now();
 	head->length = skb->len;
 	head->connection = view->cookie;
-	return true;
 }
 
 /* A handshake's packet is not sent again before (RFC 6298, section 2: a second; sockets may be given less). */
@@ -119,8 +133,8 @@ static __always_inline bool passes_again(struct __sk_buff *skb, struct view *vie
 {
 	if (view->socket->type != SOCK_STREAM)
 		return false;
-	struct last_packet *last = last_packet();
-	if (!last || (!view->listens && !last->asked))
+	struct last_packet *last = view->last;
+	if (!view->listens && !last->asked)
 		return false;
 	union segment_head segment = {};
 	bpf_skb_load_bytes(skb, view->to_transport, segment.bytes, sizeof(segment));
@@ -136,20 +150,41 @@ static __always_inline bool passes_again(struct __sk_buff *skb, struct view *vie
 	return false;
 }
 
+/* Sends the packet off, if it is not left out. */
+static __always_inline void finish(struct __sk_buff *skb, struct packet_record *head, struct view *view,
+				   struct socket_state *state)
+{
+	/* An owner who may still change is not asked. */
+	if (view->left_out || (!view->asked && is_left_out_with(head->wait ? 0 : head->task))) {
+		note_left_out(view->last, view->buffer);
+		return;
+	}
+	/* Reading the clock is dear, and only now it is known to be needed. */
+	if (!head->time)
+		head->time = now();
+	send_packet(skb, head);
+	note_shown(view->last, view->buffer, head);
+	wait_on(head, view, state);
+}
+
 SEC("cgroup_skb/ingress")
 int packet_received(struct __sk_buff *skb)
 {
 	struct packet_record head = { .direction = DIRECTION_IN };
 	struct view view = {};
-	if (!look(skb, &view, &head))
+	if (!find_socket(skb, &view))
 		return 1;
 	if (passes_again(skb, &view)) {
-		struct last_packet *last = last_packet();
+		look(skb, &view, &head);
 		struct socket_state *child = state_of(&view, 0);
-		if (last && last->ticket && child && !view.listens)
-			note_opening(last, child, view.cookie);
+		if (view.last->ticket && child && !view.listens)
+			note_opening(view.last, child, view.cookie);
 		return 1;
 	}
+	view.left_out = is_left_out(skb, DIRECTION_IN);
+	if (view.left_out && comes_unseen(&view))
+		return 1;
+	look(skb, &view, &head);
 	if (view.datagrams && !is_udp(view.socket->type, view.socket->protocol))
 		note_received(view.buffer, skb->len);
 	struct socket_state *state = NULL;
@@ -159,9 +194,7 @@ int packet_received(struct __sk_buff *skb)
 		state = state_of(&view, 0);
 		receiver_of(skb, &view, &head, state);
 	}
-	send_packet(skb, &head);
-	note_shown(view.buffer, &head);
-	wait_on(&head, &view, state);
+	finish(skb, &head, &view, state);
 	return 1;
 }
 
@@ -170,15 +203,28 @@ int packet_sent(struct __sk_buff *skb)
 {
 	struct packet_record head = { .direction = DIRECTION_OUT };
 	struct view view = {};
-	if (!look(skb, &view, &head))
+	if (!find_socket(skb, &view))
 		return 1;
+	view.left_out = is_left_out(skb, DIRECTION_OUT);
+	if (view.left_out && leaves_unseen(&view))
+		return 1;
+	__u64 running = 0;
+	if (view.datagrams && !view.kernel) {
+		running = current_task_word();
+		view.asked = true;
+		if (is_left_out_with(running)) {
+			note_left_out(view.last, view.buffer);
+			return 1;
+		}
+	}
+	look(skb, &view, &head);
 	if (view.kernel) {
 		kernel_owns(&head, &view);
-		send_packet(skb, &head);
-		note_shown(view.buffer, &head);
+		finish(skb, &head, &view, NULL);
 		return 1;
 	}
-	__u64 running = view.datagrams || (view.locked && !view.listens) ? current_task_word() : 0;
+	if (!view.datagrams && view.locked && !view.listens)
+		running = current_task_word();
 	struct socket_state *state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 	if (view.datagrams || !state) {
 		head.task = running;
@@ -205,8 +251,6 @@ int packet_sent(struct __sk_buff *skb)
 		}
 	}
 	name_somebody(&head);
-	send_packet(skb, &head);
-	note_shown(view.buffer, &head);
-	wait_on(&head, &view, state);
+	finish(skb, &head, &view, state);
 	return 1;
 }

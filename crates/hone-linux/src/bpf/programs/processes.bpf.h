@@ -2,6 +2,7 @@
 /* Process monitor: fork, exec, exit, and the processes that run already. */
 #pragma once
 
+#include "../selection.h"
 #include "../state/holder.h"
 
 #define CGROUP_MAX 1024
@@ -9,6 +10,7 @@
 #define PATH_MAX 4096
 #define PATH_DEPTH 128
 #define NAME_MAX 256 /* with its NUL */
+#define CTIME_QUERIED (1u << 31) /* I_CTIME_QUERIED in include/linux/fs.h: a mark, from 6.13 on */
 #define ARGUMENTS_MAX 16384 /* an iterator's buffer, 32 KiB, must hold a whole record */
 
 struct process_buffer {
@@ -80,6 +82,49 @@ static __always_inline __u32 read_path(struct process_buffer *buffer, struct fil
 	};
 	bpf_loop(PATH_DEPTH, walk_up, &walk, 0);
 	return walk.length > CGROUP_MAX + PATH_MAX ? CGROUP_MAX + PATH_MAX : walk.length;
+}
+
+/*
+ * The inode in the upper layer of an inode of overlayfs; NULL: it is not there, so that nobody can write to it. It follows the
+ * inode in struct ovl_inode (fs/overlayfs/ovl_entry.h, since 4.13), a type that modules have, not the kernel.
+ */
+static __always_inline struct inode *upper_inode(struct inode *inode)
+{
+	struct dentry *upper = NULL;
+
+	bpf_probe_read_kernel(&upper, sizeof(upper), (void *)inode + bpf_core_type_size(struct inode));
+	return upper ? BPF_CORE_READ(upper, d_inode) : NULL;
+}
+
+/* Which file it is, and when it was changed last. */
+static __always_inline void identify_file(struct process_record *head, struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	if (!inode)
+		return;
+	head->inode = BPF_CORE_READ(inode, i_ino);
+	head->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	head->file_system = BPF_CORE_READ(inode, i_sb, s_magic);
+	if (head->file_system == OVERLAYFS_SUPER_MAGIC) {
+		/* Its own copy of the time can be an older one. */
+		struct inode *upper = upper_inode(inode);
+		inode = upper ?: inode;
+		head->file_system = BPF_CORE_READ(inode, i_sb, s_magic);
+	}
+	struct inode___hidden *hidden = (void *)inode;
+	struct inode___old *old = (void *)inode;
+	head->size = BPF_CORE_READ(inode, i_size);
+	if (bpf_core_field_exists(inode->i_ctime_sec)) {
+		head->changed = BPF_CORE_READ(inode, i_ctime_sec);
+		head->changed_nanos = BPF_CORE_READ(inode, i_ctime_nsec) & ~CTIME_QUERIED;
+	} else if (bpf_core_field_exists(hidden->__i_ctime)) {
+		head->changed = BPF_CORE_READ(hidden, __i_ctime.tv_sec);
+		head->changed_nanos = BPF_CORE_READ(hidden, __i_ctime.tv_nsec);
+	} else {
+		head->changed = BPF_CORE_READ(old, i_ctime.tv_sec);
+		head->changed_nanos = BPF_CORE_READ(old, i_ctime.tv_nsec);
+	}
 }
 
 struct cgroup_walk {
@@ -240,6 +285,8 @@ static __always_inline int process_executes(struct task_struct *task, struct lin
 {
 	if (!is_first_report(task_word(task), EVENT_EXEC, task->self_exec_id))
 		return 0;
+	/* Its packets are wanted until the sensor says otherwise of the new program. */
+	executed[task->tgid & (EXECUTED - 1)] = now();
 	/* The new program has the old one's descriptors. */
 	__sync_fetch_and_add(handed_on_by(task->tgid), HANDED_TO_PROGRAM);
 	struct process_buffer *buffer = process_buffer();
@@ -248,6 +295,7 @@ static __always_inline int process_executes(struct task_struct *task, struct lin
 	fill_process(buffer, RECORD_PROCESS_STARTED, task);
 	__u32 cgroup = place_process(buffer, task);
 	__u32 end = read_path(buffer, binprm->file, cgroup);
+	identify_file(&buffer->head, binprm->file);
 	__u64 start = BPF_CORE_READ(task, mm, arg_start);
 	__u64 length = BPF_CORE_READ(task, mm, arg_end) - start;
 	__u32 arguments = length > ARGUMENTS_MAX ? ARGUMENTS_MAX : length;
@@ -314,7 +362,9 @@ int running_processes(struct bpf_iter__task *context)
 	__u32 end = name_kernel_thread(buffer, task, cgroup);
 	struct mm_struct *mm = task->mm;
 	if (end == cgroup && mm) {
-		end = read_path(buffer, BPF_CORE_READ(mm, exe_file), cgroup);
+		struct file *file = BPF_CORE_READ(mm, exe_file);
+		end = read_path(buffer, file, cgroup);
+		identify_file(&buffer->head, file);
 		__u64 start = BPF_CORE_READ(mm, arg_start);
 		__u64 length = BPF_CORE_READ(mm, arg_end) - start;
 		arguments = length > ARGUMENTS_MAX ? ARGUMENTS_MAX : length;

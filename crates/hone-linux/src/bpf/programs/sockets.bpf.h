@@ -110,26 +110,17 @@ static __always_inline struct file *file_of(struct task_struct *task, unsigned l
 }
 
 /* The listener by which `holder` has just accepted; if nobody else has it, it is its sure holder from now on. */
-static __always_inline void note_listener(struct task_struct *task, __u64 listener, struct holder *holder)
+static __always_inline void note_listener(struct file *file, __u64 listener, struct holder *holder)
 {
-	/* The call's first argument: the listener's descriptor. */
-	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	struct file *file = file_of(task, PT_REGS_PARM1_SYSCALL_OF(registers));
 	struct socket *socket = file ? BPF_CORE_READ(file, private_data) : NULL;
 	struct sock *sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 	if (sk && BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) == listener && file_references(file) == 1)
 		bpf_map_update_elem(&listeners, &listener, holder, BPF_ANY);
 }
 
-/* accept() has returned descriptor `fd`: note who has the connection now. */
-static __always_inline int socket_accepted(long fd)
+/* accept() has made a file of a connection of this listener's: note who has the connection now. */
+static __always_inline int socket_accepted(struct task_struct *task, struct file *listens, struct file *file)
 {
-	if (fd < 0)
-		return 0;
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct file *file = file_of(task, fd);
-	if (!file)
-		return 0;
 	/* accept() has just made this file, so its private data is a socket (unless another thread closed it already). */
 	struct socket *socket = BPF_CORE_READ(file, private_data);
 	struct sock *sk = BPF_CORE_READ(socket, sk);
@@ -141,7 +132,7 @@ static __always_inline int socket_accepted(long fd)
 	struct holder holder = sole_holder(task_word(task));
 	__u64 listener = settle_handshake(sk, holder.task);
 	if (listener)
-		note_listener(task, listener, &holder);
+		note_listener(listens, listener, &holder);
 	if (file_references(file) > 1)
 		holder.handed_on |= NOT_SURE;
 	bpf_map_update_elem(&accepted, &cookie, &holder, BPF_ANY);
@@ -149,16 +140,41 @@ static __always_inline int socket_accepted(long fd)
 	return 0;
 }
 
+/* Before the file has a descriptor. Of accept(), accept4() and io_uring. */
+SEC("fexit/do_accept")
+int TRACING(connection_accepted, struct file *listens)
+{
+	__u64 made = 0;
+	/* Or an error's negative number. */
+	if (bpf_get_func_ret(ctx, &made) || !made || made >= (__u64)-4095)
+		return 0;
+	return socket_accepted((void *)bpf_get_current_task(), listens, (struct file *)made);
+}
+
+/* The same without trampolines: accept() has returned descriptor `fd`. While it is attached, every system call is slower. */
+static __always_inline int descriptor_accepted(long fd)
+{
+	if (fd < 0)
+		return 0;
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct file *file = file_of(task, fd);
+	if (!file)
+		return 0;
+	/* The call's first argument: the listener's descriptor. */
+	struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return socket_accepted(task, file_of(task, PT_REGS_PARM1_SYSCALL_OF(registers)), file);
+}
+
 SEC("tp/syscalls/sys_exit_accept")
 int accept_returned(struct trace_event_raw_sys_exit *context)
 {
-	return socket_accepted(context->ret);
+	return descriptor_accepted(context->ret);
 }
 
 SEC("tp/syscalls/sys_exit_accept4")
 int accept4_returned(struct trace_event_raw_sys_exit *context)
 {
-	return socket_accepted(context->ret);
+	return descriptor_accepted(context->ret);
 }
 
 /*

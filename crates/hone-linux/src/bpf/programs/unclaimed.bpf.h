@@ -110,8 +110,16 @@ static __always_inline int shown_is_filtered(struct sk_buff *buffer)
 	if (!last || last->shown != (__u64)buffer)
 		return 0;
 	last->shown = 0;
+	if (!last->shown_at)
+		return 0;
 	send_correction(last->shown_connection, 0, last->shown_direction, CORRECTS_TIME, METHOD_FILTERED, last->shown_at);
 	return 0;
+}
+
+/* What is left of a socket in the state TIME_WAIT keeps the number; 0 if nobody has asked for it before. */
+static __always_inline __u64 cookie_of(struct sock *ended)
+{
+	return BPF_CORE_READ(ended, __sk_common.skc_cookie.counter);
 }
 
 SEC("tp_btf/kfree_skb")
@@ -120,6 +128,7 @@ int TRACING(packet_dropped)
 	struct sk_buff *buffer = (struct sk_buff *)ctx[0];
 	__u32 reason = ctx[2];
 	__u8 method;
+	__u64 ended = 0;
 	settle_datagram((__u64)buffer, 0, false);
 	if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_SOCKET_FILTER) ||
 	    reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_BPF_CGROUP_EGRESS))
@@ -145,6 +154,7 @@ int TRACING(packet_dropped)
 		if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_TIME_WAIT)
 			return 0;
 		method = METHOD_TIME_WAIT;
+		ended = cookie_of(sk);
 	} else if (reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED)) {
 		/* Some kernels let go so of ICMPv6 that they have taken. */
 		return kernel_took(buffer);
@@ -154,15 +164,22 @@ int TRACING(packet_dropped)
 	struct place place;
 	if (!locate(buffer, &place) || was_received(buffer, place.length))
 		return 0;
-	struct packet_record head = { .direction = DIRECTION_IN };
+	struct packet_record head = { .direction = DIRECTION_IN, .connection = ended };
 	send_head(&head, &place, method);
 	send_linear(&head, &place);
 	return 0;
 }
 
+/*
+ * What most buffers let go of are is seen in their first line of the cache, which the kernel needs, too: a socket's; or one
+ * from which UDP has just read, which keeps other things in the place of the device (struct udp_dev_scratch of
+ * net/ipv4/udp.c): a pointer of the kernel has its highest bit set.
+ */
 SEC("tp_btf/consume_skb")
 int TRACING(packet_consumed, struct sk_buff *buffer)
 {
+	if (!control.capture || buffer->sk || (__s64)buffer->dev >= 0)
+		return 0;
 	return buffer->skb_iif ? kernel_took(buffer) : 0;
 }
 
@@ -251,12 +268,16 @@ static __always_inline bool is_hidden_reset(struct sk_buff *buffer, struct sock 
 SEC("tp_btf/net_dev_queue")
 int TRACING(packet_leaves, struct sk_buff *buffer)
 {
+	if (!control.capture)
+		return 0;
 	struct sock *sk = buffer->sk;
 	bool answer = is_hidden_answer(buffer, sk);
+	/* From 6.13 on, what the kernel sends for a connection that has ended carries what is left of its socket. */
+	bool late = sk && sk->__sk_common.skc_state == TCP_TIME_WAIT;
 	struct last_packet *last = last_packet();
 	if (!last)
 		return 0;
-	if (sk && !answer && sk->__sk_common.skc_state != TCP_TIME_WAIT && !is_hidden_reset(buffer, sk, last))
+	if (sk && !answer && !late && !is_hidden_reset(buffer, sk, last))
 		return 0;
 	struct place place;
 	if (!locate(buffer, &place) || (__s32)place.pulled > 0)
@@ -277,7 +298,9 @@ int TRACING(packet_leaves, struct sk_buff *buffer)
 	last->place = where;
 	last->ends = ends;
 	struct packet_record head = { .direction = DIRECTION_OUT };
-	send_head(&head, &place, received ? METHOD_FORWARDED : METHOD_KERNEL);
+	send_head(&head, &place, received ? METHOD_FORWARDED : late ? METHOD_TIME_WAIT : METHOD_KERNEL);
+	if (late)
+		head.connection = cookie_of(sk);
 	if (answer)
 		describe_answer(&head, buffer, sk);
 	send_whole(buffer, &head, &place);
@@ -286,12 +309,12 @@ int TRACING(packet_leaves, struct sk_buff *buffer)
 
 /* Packets to connections that have ended, on kernels before 6.11, where trampolines are permitted. */
 SEC("fentry/tcp_timewait_state_process")
-int TRACING(packet_comes_late, void *timewait, struct sk_buff *buffer)
+int TRACING(packet_comes_late, struct sock *timewait, struct sk_buff *buffer)
 {
 	struct place place;
 	if (!locate(buffer, &place))
 		return 0;
-	struct packet_record head = { .direction = DIRECTION_IN };
+	struct packet_record head = { .direction = DIRECTION_IN, .connection = cookie_of(timewait) };
 	send_head(&head, &place, METHOD_TIME_WAIT);
 	send_linear(&head, &place);
 	return 0;

@@ -17,7 +17,7 @@ static __always_inline struct socket_state *taken_by(struct sock *sk, __u64 task
 	struct socket_state *state = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!state)
 		return NULL;
-	__u64 cookie = bpf_get_socket_cookie(sk);
+	__u64 cookie = socket_cookie(sk);
 	if (!is_owned(state, cookie)) {
 		/* The first use of a socket that was not seen to be made or accepted, as through io_uring. */
 		if (state->cookie && is_tcp(sk))

@@ -132,11 +132,11 @@ static __always_inline bool is_owned(struct socket_state *state, __u64 cookie)
  */
 static __always_inline bool take_over(struct socket_state *state, struct sock *sk, __u64 task, bool connects)
 {
-	bool taken = false, changed = false;
+	bool taken = false, changed = false, other = false;
 	if (state->holder.task != task || !is_sure(&state->holder)) {
 		struct holder holder = holder_of(sk, task);
 		changed = true;
-		bool other = state->holder.task != task;
+		other = state->holder.task != task;
 		if (other)
 			state->flags &= ~SOCKET_RECEIVED;
 		taken = !connects && (other || has_executed(&state->holder));
@@ -150,11 +150,12 @@ static __always_inline bool take_over(struct socket_state *state, struct sock *s
 	}
 	if (changed)
 		memory_barrier();
-	if (state->waiting && is_sure(&state->holder)) {
+	/* A new holder is reported even if nothing waits: of packets that are left out, nothing does. */
+	if ((state->waiting || other) && is_sure(&state->holder)) {
+		if (state->waiting && !connects)
+			attribute_arrivals(sk);
 		state->waiting = 0;
 		state->waits_from = 0;
-		if (!connects)
-			attribute_arrivals(sk);
 		send_socket(RECORD_SOCKET_OPENED, state->cookie, task, OWNS_ALONE, 0);
 	}
 	return taken;

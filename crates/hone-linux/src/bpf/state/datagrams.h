@@ -34,10 +34,14 @@ static __always_inline __u64 oldest_waiting(struct sock *sk, __u64 cookie, bool 
 		return ~0ULL;
 	struct arrivals *came = bpf_sk_storage_get(&arrivals, sk, 0, 0);
 	__u32 count = came ? came->count : 0;
+	__u64 number = ~0ULL;
 	for (__u32 back = 1; came && back <= ARRIVALS; back++) {
 		struct arrival *latest = arrival(came, count - back);
+		/* One that was left out has no number: that of the next counts, before which all have been read, too. */
+		if (latest->time)
+			number = latest->time & ARRIVAL_WAITS ? latest->time & ~ARRIVAL_WAITS : 0;
 		if (latest->buffer == oldest)
-			return latest->time & ARRIVAL_WAITS ? latest->time & ~ARRIVAL_WAITS : 0;
+			return number;
 	}
 	/* More have come since than are noted there. */
 	struct waiting_datagram *datagram = bpf_map_lookup_elem(&waiting_datagrams, &oldest);

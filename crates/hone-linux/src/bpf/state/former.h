@@ -22,8 +22,11 @@
 
 struct arrival {
 	__u64 buffer; /* 0: it was dropped, or its reader is known */
-	__u64 time; /* it came with */
+	__u64 time; /* it came with; 0: it was left out, whoever reads it */
 };
+
+/* Instead of a time: it was left out, as its process is not wanted. If another one reads it, that is reported. */
+#define ARRIVAL_LEFT_OUT 1
 
 /* Beside a time: it waits for its reader anyway, and was attributed to nobody. */
 #define ARRIVAL_WAITS (1ULL << 63)
@@ -147,8 +150,12 @@ static __always_inline void former_bytes_read(struct socket_state *state, __u64 
 
 static __always_inline void correct_arrival(struct socket_state *state, __u64 task, struct arrival *arrival)
 {
-	if (!(arrival->time & ARRIVAL_WAITS))
-		send_correction(state->cookie, task, DIRECTION_IN, CORRECTS_TIME, METHOD_READER, arrival->time);
+	__u64 time = arrival->time;
+	/* Of a time at which no packet came. */
+	if (time == ARRIVAL_LEFT_OUT)
+		time = now();
+	if (time && !(time & ARRIVAL_WAITS))
+		send_correction(state->cookie, task, DIRECTION_IN, CORRECTS_TIME, METHOD_READER, time);
 	arrival->buffer = 0;
 }
 

@@ -26,7 +26,7 @@ struct last_packet {
 	__u64 place; /* its network header and its length */
 	__u64 ends; /* addresses, or a part of them */
 	__u64 shown; /* the buffer that a socket has sent or is to receive, */
-	__u64 shown_at; /* the time of its record, */
+	__u64 shown_at; /* the time of its record, 0: it was left out, */
 	__u64 shown_connection;
 	__u32 shown_direction;
 };
@@ -75,13 +75,17 @@ static __always_inline bool was_received(struct sk_buff *buffer, __u32 length)
 }
 
 /* If another program drops it, it will be right now, on this CPU. */
-static __always_inline void note_shown(struct sk_buff *buffer, struct packet_record *head)
+static __always_inline void note_shown(struct last_packet *last, struct sk_buff *buffer, struct packet_record *head)
 {
-	struct last_packet *last = last_packet();
-	if (last) {
-		last->shown = (__u64)buffer;
-		last->shown_at = head->time;
-		last->shown_connection = head->connection;
-		last->shown_direction = head->direction;
-	}
+	last->shown = (__u64)buffer;
+	last->shown_at = head->time;
+	last->shown_connection = head->connection;
+	last->shown_direction = head->direction;
+}
+
+/* There is no record that could be wrong. */
+static __always_inline void note_left_out(struct last_packet *last, struct sk_buff *buffer)
+{
+	last->shown = (__u64)buffer;
+	last->shown_at = 0;
 }

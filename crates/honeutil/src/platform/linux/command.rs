@@ -1,28 +1,34 @@
 //! A command that is started for a recording of it: made, but held back until the recording has begun.
 //!
-//! This program starts itself as the child (`honeutil begin-command`, hidden). The child stops itself and becomes the
-//! command when it is continued. So the process id that is selected is the command's, and nothing of the command is
-//! missed.
+//! This program starts itself as the child (`honeutil begin-command`, hidden). The child says over a socket that it is
+//! there, and becomes the command when it is told to. So the process id that is selected is the command's, and nothing of
+//! the command is missed. A signal to both, such as that of `fg`, does not begin it too early.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, anyhow, bail};
-use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
+pub use nix::unistd::User;
+use nix::unistd::{Gid, Uid, initgroups, setgid, setuid};
 use rustix::fs::{Access, access};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpgrp, getpid, getppid, kill_process, set_parent_process_death_signal,
-    waitpid,
+    Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, getpid, kill_process, waitpid,
 };
+use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use signal_hook::flag;
 
+use crate::output::{Output, Owner};
 use crate::record::companion::Ended;
 
 /// Exit status if a command is not found, and if it cannot be executed, as shells have it.
@@ -31,8 +37,8 @@ const NOT_EXECUTABLE: u8 = 126;
 /// The inode number of the initial process id namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// Signals that are passed on to the command. SIGINT and SIGQUIT only if no terminal has sent them to it already.
-const PASSED_ON: [Signal; 6] =
-    [Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::INT, Signal::QUIT];
+const PASSED_ON: [Signal; 7] =
+    [Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::CONT, Signal::INT, Signal::QUIT];
 
 /// Why a command cannot be started, with the exit status that a shell would have.
 #[derive(Debug, thiserror::Error)]
@@ -90,13 +96,27 @@ pub fn caller() -> anyhow::Result<Option<User>> {
     })
 }
 
+/// Gives files to that user.
+pub(crate) fn give(output: &mut Output, user: Option<&User>) {
+    if let Some(user) = user {
+        output.give_to(Owner { user: user.uid.as_raw(), group: user.gid.as_raw() });
+    }
+}
+
+/// Whether there is a process with this id.
+pub(crate) fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
 /// A command that is held back, or runs.
 #[derive(Debug)]
 pub struct Held {
     child: Child,
     pid: Pid,
+    /// How it is told to begin, until it is.
+    hold: Option<UnixStream>,
     raised: Vec<(Signal, Arc<AtomicBool>)>,
-    ended: Option<ExitStatus>,
+    ended: Option<Ended>,
 }
 
 impl Held {
@@ -108,32 +128,29 @@ impl Held {
         let namespace = std::fs::metadata("/proc/self/ns/pid").context("cannot look at /proc/self/ns/pid")?;
         if namespace.ino() != INITIAL_PID_NAMESPACE {
             bail!(
-                "a command can only be recorded in the host's own process id namespace: in a container, process ids have \
-                 another meaning for the recorder"
+                "in a container, a command cannot be recorded by itself, as its process id is another one for the recorder. \
+                 On the host, `honeutil read --container NAME` records the container"
             );
         }
+        let (mut hold, theirs) = UnixStream::pair().context("cannot make a socket")?;
+        fcntl_setfd(&theirs, FdFlags::empty()).context("cannot leave a socket open")?;
         let mut starter = Command::new("/proc/self/exe");
-        starter.arg("begin-command").arg("--parent").arg(getpid().as_raw_nonzero().to_string());
+        starter.arg("begin-command").arg("--hold").arg(theirs.as_raw_fd().to_string());
         if let Some(user) = user {
             starter.arg("--as-user").arg(user.uid.to_string());
         }
         let child = starter.arg("--").args(command).spawn().context("cannot start the command's process")?;
+        drop(theirs);
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
-        let mut raised = Vec::new();
-        for signal in PASSED_ON {
+        let (mut raised, ignored) = (Vec::new(), ignored_signals()?);
+        // Ignored stays ignored, by the command too: nohup(1).
+        for signal in PASSED_ON.into_iter().filter(|signal| ignored & (1 << (signal.as_raw() - 1)) == 0) {
             let flag = Arc::new(AtomicBool::new(false));
             flag::register(signal.as_raw(), Arc::clone(&flag)).context("cannot handle signals")?;
             raised.push((signal, flag));
         }
-        let held = Self { child, pid, raised, ended: None };
-        loop {
-            match waitpid(Some(pid), WaitOptions::UNTRACED) {
-                Ok(Some((_, status))) if status.stopped() => return Ok(held),
-                Ok(_) => bail!("the command's process has ended before it began"),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("cannot wait for the command's process"),
-            }
-        }
+        hold.read_exact(&mut [0]).context("the command's process has ended before it began")?;
+        Ok(Self { child, pid, hold: Some(hold), raised, ended: None })
     }
 
     /// Its process id.
@@ -147,7 +164,7 @@ impl Held {
     /// # Errors
     /// It is gone.
     pub fn go_on(&mut self) -> io::Result<()> {
-        Ok(kill_process(self.pid, Signal::CONT)?)
+        self.hold.take().map_or(Ok(()), |mut hold| hold.write_all(&[1]))
     }
 
     /// Passes on the signals that have come. Once the command has ended: whether one of them asks to stop.
@@ -168,64 +185,96 @@ impl Held {
         is_asked
     }
 
-    /// How the command ended, if it has.
+    /// How the command ended, if it has. If it has stopped, and a terminal waits for it, this program stops as well, so that
+    /// the shell goes on, and its `fg` continues both. Without a terminal the recording goes on.
     pub fn ended(&mut self) -> Option<Ended> {
-        if self.ended.is_none() {
-            self.ended = self.child.try_wait().ok().flatten();
+        while self.ended.is_none()
+            && let Ok(Some((_, status))) =
+                waitpid(Some(self.pid), WaitOptions::NOHANG | WaitOptions::UNTRACED)
+        {
+            self.ended = ended(status);
+            if status.stopped() {
+                self.stop_with_it();
+            }
         }
-        self.ended.map(|status| match (status.code(), status.signal()) {
-            (Some(code), _) => Ended::With(u8::try_from(code).unwrap_or(u8::MAX)),
-            (None, signal) => Ended::BySignal(signal.unwrap_or_default()),
-        })
+        self.ended
     }
+
+    /// Whether the command has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended().is_some()
+    }
+
+    /// The exit status of this program: the command's, or `recorded` if that is 0.
+    #[must_use]
+    pub fn exit_code(&self, recorded: ExitCode) -> ExitCode {
+        match self.ended.map_or(0, Ended::status) {
+            0 => recorded,
+            other => ExitCode::from(other),
+        }
+    }
+
+    fn stop_with_it(&self) {
+        let Ok(terminal) = File::open("/dev/tty") else { return };
+        let (Ok(foreground), Ok(group)) = (tcgetpgrp(&terminal), getpgid(Some(self.pid))) else { return };
+        if ![group, getpgrp()].contains(&foreground) {
+            return;
+        }
+        // As the terminal would do it: without a shell to continue it (an orphaned process group), nothing stops.
+        let _ = kill_process(getpid(), Signal::TSTP);
+        // A shell has a group of its own, and had the terminal. `fg` has given it to this program's group.
+        if foreground == group && tcgetpgrp(&terminal).is_ok_and(|now| now == getpgrp()) {
+            let _ = tcsetpgrp(&terminal, group);
+        }
+    }
+}
+
+fn ended(status: WaitStatus) -> Option<Ended> {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some(Ended::With(u8::try_from(code).unwrap_or(u8::MAX))),
+        (None, signal) => signal.map(Ended::BySignal),
+    }
+}
+
+/// The signals that are ignored, by number from the lowest bit on: `SigIgn` in proc_pid_status(5).
+fn ignored_signals() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).context("/proc/self/status has no SigIgn")
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A process that was never continued. What runs is left alone.
-        if self.ended().is_none() && is_stopped_starter(self.pid) {
+        // A process that never became the command. What runs is left alone.
+        if self.hold.is_some() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
 }
 
-/// Whether this process is still the starter.
-fn is_stopped_starter(pid: Pid) -> bool {
-    let same = |path: &str| std::fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
-    let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-    let is_stopped =
-        state.is_ok_and(|state| state.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")));
-    is_stopped && same(&format!("/proc/{}/exe", pid.as_raw_nonzero())) == same("/proc/self/exe")
-}
-
 /// Whether a terminal sends its signals to this program's process group, and so to the command too.
 fn is_in_foreground() -> bool {
-    let terminal = std::fs::File::open("/dev/tty");
-    terminal.is_ok_and(|terminal| rustix::termios::tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
+    let terminal = File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()))
 }
 
-/// Becomes the command, once it is continued. Returns only if this fails.
+/// Becomes the command, once it is told to, over the socket `hold`. Returns only if this fails.
 ///
 /// # Errors
 /// The recorder is gone, or the system refuses the user or the program.
-pub fn become_command(parent: u32, user: Option<u32>, command: &[OsString]) -> NotStarted {
+pub fn become_command(hold: i32, user: Option<u32>, command: &[OsString]) -> NotStarted {
     let failed = |what: &str, error: io::Error| NotStarted {
         text: format!("{what}: {error}"),
         status: if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE },
     };
-    // So that it does not stay stopped for ever if the recorder is killed.
-    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return failed("cannot ask for a signal", error.into());
-    }
-    if getppid().and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok()) != Some(parent) {
-        return failed("cannot start the command", io::Error::other("the recorder is gone"));
-    }
-    if let Err(error) = kill_process(getpid(), Signal::STOP) {
-        return failed("cannot wait", error.into());
-    }
-    if let Err(error) = set_parent_process_death_signal(None) {
-        return failed("cannot ask for no signal", error.into());
+    let hold = hone_linux::inherited(hold).map(UnixStream::from);
+    let told = hold.and_then(|mut hold| {
+        hold.write_all(&[1])?;
+        hold.read_exact(&mut [0]).map_err(|_| io::Error::other("the recorder is gone"))
+    });
+    if let Err(error) = told {
+        return failed("the command was not started", error);
     }
     let Some((program, arguments)) = command.split_first() else {
         return failed("cannot start the command", io::Error::other("there is none"));

@@ -2,14 +2,17 @@
 
 pub(crate) mod accounts;
 pub mod command;
+pub(crate) mod extcap;
 pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod host;
+pub(crate) mod listeners;
 pub mod manage;
 mod open_connections;
 mod open_source;
 pub mod own_traffic;
+mod pipe_readers;
 mod proc_net;
 pub mod ready;
 mod service;
@@ -17,6 +20,7 @@ mod service_feed;
 pub mod signals;
 pub mod terminal;
 
+pub(crate) use extcap::{access, open_control, processes, stop_with_parent, units, users};
 pub(crate) use hone_linux::utc_offset;
 
 pub use hone_client::ReaderError as ServiceError;

@@ -27,6 +27,18 @@ pub fn find() -> io::Result<OpenSockets> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot read /proc: {error}")))
 }
 
+/// The process that has the socket with this inode number, and its name, made safe for display. Of several, the one with the
+/// lowest id.
+pub(crate) fn holder(inode: u64) -> Option<(u32, String)> {
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has =
+        |pid: &u32| inodes(Path::new(&format!("/proc/{pid}/fd"))).is_ok_and(|inodes| inodes.contains(&inode));
+    let pid = pids.filter(has).min()?;
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some((pid, printable(String::from_utf8_lossy(&name).trim_end(), NAME_WIDTH)))
+}
+
 /// Looks at every process below `proc`, and at every network namespace of these processes. What cannot be read is
 /// counted.
 fn find_below(proc: &Path) -> io::Result<OpenSockets> {

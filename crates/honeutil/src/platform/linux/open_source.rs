@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use hone_engine::{Event, Nanos, SourceDrops};
+use hone_engine::{Event, Nanos, ProcessKey, SourceDrops};
 use hone_linux::{Sensor, SensorConfig};
+use hone_select::PacketTest;
 
 use super::service_feed::ServiceFeed;
-use crate::cli::read::SourceArgs;
+use crate::cli::source::SourceArgs;
 use crate::record::control::Control;
 use crate::record::feed::Feed;
 use crate::record::local::Local;
@@ -26,6 +27,9 @@ pub fn open_source(
     wanted: &Wanted,
     control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
+    if let Some(text) = wanted.where_applied() {
+        tracing::info!("{text}");
+    }
     let honed = ServiceFeed::attach(&args.service, args.follow, wanted, control)
         .map_err(|error| anyhow!("cannot record through honed: {error}. --local records without it"))?;
     if let Some(honed) = honed {
@@ -35,6 +39,9 @@ pub fn open_source(
         if args.mechanism.is_some() {
             tracing::warn!("--mechanism has no effect through honed: see honed --mechanism");
         }
+        if args.hash {
+            tracing::warn!("--hash has no effect through honed: see hash_executables in hone.toml");
+        }
         tracing::info!("recording through honed");
         return Ok(Box::new(honed));
     }
@@ -42,6 +49,7 @@ pub fn open_source(
         snap_length: Some(wanted.snap_length),
         ring_bytes: args.buffer_size.unwrap_or(DEFAULT_BUFFER_MIB) << 20,
         mechanism: args.mechanism,
+        hash_executables: args.hash,
     })?;
     tracing::info!("the kernel reports who uses a socket by {}", sensor.mechanism().words());
     for note in sensor.notes() {
@@ -68,6 +76,18 @@ impl Source for Sensor {
 
     fn drops(&mut self) -> Result<SourceDrops, SourceError> {
         Ok(Self::drops(self)?)
+    }
+
+    fn select(&mut self, tests: Option<&[PacketTest]>) -> Result<(), SourceError> {
+        Ok(self.capture().select(tests)?)
+    }
+
+    fn set_process(&mut self, process: ProcessKey, is_left_out: bool) {
+        self.capture().set_process(process, is_left_out);
+    }
+
+    fn left_out(&mut self) -> Result<u64, SourceError> {
+        Ok(self.capture().left_out()?)
     }
 
     fn now(&self) -> Nanos {

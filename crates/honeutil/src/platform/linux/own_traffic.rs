@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, Metadata};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use hone_packet::protocol::TCP;
@@ -14,16 +13,15 @@ use hone_select::{ConditionError, Selection, Word};
 use rustix::process::{Pid, getppid};
 
 use super::open_connections;
+use super::pipe_readers::{self, NAME_WIDTH};
 use crate::text::printable;
 
-/// Most programs behind one another: `honeutil | gzip | nc` has two.
-const MAX_CONSUMERS: usize = 16;
+/// Most programs of one that starts this one.
+const MAX_FAMILY: usize = 64;
 /// Most connections of these.
 const MAX_CONNECTIONS: usize = 32;
 /// How many parents are asked for SSH_CONNECTION: sudo does not pass it on.
 const MAX_PARENTS: usize = 16;
-/// Characters of a program's name.
-const NAME_WIDTH: usize = 24;
 
 /// What is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +38,23 @@ impl OwnTraffic {
     /// Looks for it. `pipe`: what this program writes to.
     #[must_use]
     pub fn of(pipe: &Metadata) -> Self {
-        let consumers = consumers(pipe);
+        Self::with(pipe_readers::find(pipe))
+    }
+
+    /// Looks for it where the program that has started this one is the reader's: also what that one and its children send.
+    /// `names`: of the programs that start this one.
+    #[must_use]
+    pub fn of_starter(pipe: &Metadata, names: &[&str]) -> Self {
+        let mut consumers = pipe_readers::find(pipe);
+        for (pid, name) in family(std::process::id(), names, &processes()) {
+            if consumers.len() < MAX_FAMILY && consumers.iter().all(|(known, _)| *known != pid) {
+                consumers.push((pid, name));
+            }
+        }
+        Self::with(consumers)
+    }
+
+    fn with(consumers: Vec<(u32, String)>) -> Self {
         let pids: HashSet<u32> = consumers.iter().map(|(pid, _)| *pid).collect();
         let mut connections = Vec::new();
         if let Ok(open) = open_connections::find() {
@@ -89,56 +103,44 @@ impl Display for OwnTraffic {
     }
 }
 
-/// The programs that read a pipe, those that read what they write, and so on. Parents of them are not meant, although a
-/// shell has the pipe for a moment, too: it sends nothing.
-fn consumers(pipe: &Metadata) -> Vec<(u32, String)> {
-    let mut found: Vec<(u32, String)> = Vec::new();
-    let mut looked = HashSet::new();
-    let mut pipes = vec![(pipe.dev(), pipe.ino())];
-    while let Some(pipe) = pipes.pop() {
-        if !looked.insert(pipe) {
-            continue;
-        }
-        for pid in readers(pipe) {
-            if found.len() < MAX_CONSUMERS && found.iter().all(|(known, _)| *known != pid) {
-                let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-                found.push((pid, printable(String::from_utf8_lossy(&name).trim_end(), NAME_WIDTH)));
-                pipes.extend(stdout_pipe(pid));
-            }
-        }
-    }
-    found
-}
+/// A process: its id, its parent's, and its name.
+type Process = (u32, u32, String);
 
-/// The pipe that is a process's standard output, if it is one.
-fn stdout_pipe(pid: u32) -> Option<(u64, u64)> {
-    use std::os::unix::fs::FileTypeExt as _;
-    let data = fs::metadata(format!("/proc/{pid}/fd/1")).ok()?;
-    data.file_type().is_fifo().then(|| (data.dev(), data.ino()))
-}
-
-/// The processes that have the reading end of a pipe.
-fn readers(pipe: (u64, u64)) -> Vec<u32> {
-    let own = std::process::id();
+/// All processes.
+fn processes() -> Vec<Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| *pid != own && reads(*pid, pipe)).collect()
+    pids.filter_map(|pid| process(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)).collect()
 }
 
-fn reads(pid: u32, pipe: (u64, u64)) -> bool {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    descriptors.into_iter().any(|descriptor| {
-        let is_pipe = fs::metadata(descriptor.path()).is_ok_and(|data| (data.dev(), data.ino()) == pipe);
-        is_pipe && can_read(&format!("/proc/{pid}/fdinfo/{}", descriptor.file_name().to_string_lossy()))
-    })
+/// A process by its stat (proc(5)): the id, the name in parentheses (it may have some itself), the state, the parent.
+fn process(pid: u32, stat: &[u8]) -> Option<Process> {
+    let stat = String::from_utf8_lossy(stat);
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+    Some((pid, rest.split_whitespace().nth(1)?.parse().ok()?, printable(name, NAME_WIDTH)))
 }
 
-/// Whether a descriptor is open for reading, by its flags in octal digits (proc(5)): the lowest two bits are 0 or 2.
-fn can_read(fdinfo: &str) -> bool {
-    let text = fs::read_to_string(fdinfo).unwrap_or_default();
-    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_some_and(|flags| matches!(flags & 3, 0 | 2))
+/// The nearest ancestors of a process that have these names, and all that descends from the farthest of these; without
+/// such ancestors, nothing.
+fn family(pid: u32, names: &[&str], processes: &[Process]) -> Vec<(u32, String)> {
+    let find = |pid: u32| processes.iter().find(|(other, ..)| *other == pid);
+    let mut top = None;
+    let mut parent = find(pid).map(|(_, parent, _)| *parent);
+    while let Some((pid, above, name)) = parent.and_then(find) {
+        if !names.contains(&name.as_str()) {
+            break;
+        }
+        top = Some((*pid, name.clone()));
+        parent = Some(*above);
+    }
+    let mut family: Vec<_> = top.into_iter().collect();
+    let mut next = 0;
+    while let Some((pid, _)) = family.get(next).cloned() {
+        let children = processes.iter().filter(|(_, parent, _)| *parent == pid);
+        family.extend(children.map(|(pid, _, name)| (*pid, name.clone())));
+        next += 1;
+    }
+    family
 }
 
 /// The connection of sshd(8) that this program or one of its parents was started through.
@@ -197,20 +199,20 @@ mod tests {
     }
 
     #[test]
-    fn the_reader_of_a_pipe_and_what_it_writes_to() {
-        use std::process::{Command, Stdio};
-        let (reader, writer) = std::io::pipe().unwrap();
-        let mut first = Command::new("cat").stdin(reader).stdout(Stdio::piped()).spawn().unwrap();
-        let between = first.stdout.take().unwrap();
-        let second = Command::new("cat").stdin(between).stdout(Stdio::null()).spawn().unwrap();
-        let file = fs::File::from(std::os::fd::OwnedFd::from(writer));
-        let found = consumers(&file.metadata().unwrap());
-        drop(file);
-        let expected = HashSet::from([first.id(), second.id()]);
-        for mut child in [first, second] {
-            child.wait().unwrap();
-        }
-        let pids: HashSet<u32> = found.iter().map(|(pid, _)| *pid).collect();
-        assert_eq!(pids, expected, "{found:?}");
+    fn the_family_of_the_program_that_starts_this_one() {
+        let stat = |pid, text: &str| process(pid, text.as_bytes()).unwrap();
+        let processes = [
+            stat(1, "1 (init) S 0 1"),
+            stat(20, "20 (bash) S 1 20"),
+            stat(30, "30 (wireshark) S 20 30"),
+            stat(31, "31 (dumpcap) S 30 30"),
+            stat(32, "32 (a) (b) R 30 30"),
+            stat(33, "33 (helper) S 32 30"),
+            stat(40, "40 (curl) S 20 40"),
+        ];
+        let pids: Vec<u32> =
+            family(32, &["wireshark", "tshark"], &processes).into_iter().map(|(pid, _)| pid).collect();
+        assert_eq!(pids, [30, 31, 32, 33]);
+        assert!(family(40, &["wireshark"], &processes).is_empty());
     }
 }

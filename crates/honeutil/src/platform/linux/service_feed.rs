@@ -215,6 +215,12 @@ impl Feed for ServiceFeed {
         self.failed.is_none() && self.statistics.holds_packets()
     }
 
+    fn set_selection(&mut self, text: &[u8]) -> Result<(), RecordError> {
+        self.connection.set_selection(text).map_err(RecordError::Service)?;
+        self.wanted.selection = text.to_vec();
+        Ok(())
+    }
+
     fn now(&self) -> Nanos {
         hone_linux::now()
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::record::control::{Control, FORCED_STATUS};
@@ -21,6 +21,14 @@ pub fn register(control: &Control) -> io::Result<()> {
     }
     flag::register(SIGHUP, control.restart_flag())?;
     ignore_file_size_signal()
+}
+
+/// Has SIGUSR1 ask for what is kept to be saved.
+///
+/// # Errors
+/// If the system refuses the handler.
+pub fn save_on_request(control: &Control) -> io::Result<()> {
+    flag::register(SIGUSR1, control.save_flag()).map(drop)
 }
 
 /// Makes a write over the file size limit fail with `EFBIG` instead of killing the process.

@@ -14,6 +14,7 @@ use hone_windows::service::{self, Start, State, Stop};
 use hone_windows::{filters, process};
 
 use super::service::{self as driver, DriverError};
+use super::wireshark;
 use crate::cli::install::InstallArgs;
 use crate::cli::start::StartArgs;
 use crate::cli::status::StatusArgs;
@@ -198,6 +199,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
         }
         say(format!("register {} as the service {NAME}, started {}", file.display(), starts(start)));
         say("add the provider, sublayer, callouts and filters of the filtering platform");
+        wireshark::install(true);
         return Ok(ExitCode::SUCCESS);
     }
     require_administrator("install")?;
@@ -220,6 +222,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     service::install(&driver).map_err(failed("install the driver's service"))?;
     filters::install()?;
     say("the driver is installed; `honeutil start` starts it");
+    wireshark::install(false);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -238,6 +241,7 @@ pub fn uninstall(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
         say("stop the driver");
         say("remove its provider, sublayer, callouts and filters of the filtering platform");
         say(format!("remove the service {NAME} and {}", file.display()));
+        wireshark::uninstall(true)?;
         return Ok(ExitCode::SUCCESS);
     }
     require_administrator("uninstall")?;
@@ -245,6 +249,7 @@ pub fn uninstall(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
     if installed.is_some_and(|status| status.state != State::Stopped) {
         end()?;
     }
+    wireshark::uninstall(false)?;
     filters::uninstall()?;
     service::remove(NAME).map_err(failed("remove the driver's service"))?;
     match fs::remove_file(&file) {

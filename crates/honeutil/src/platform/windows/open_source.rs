@@ -1,9 +1,8 @@
 //! Opens the source of a recording: the driver.
 
-use anyhow::bail;
-
+use super::accounts;
 use super::service_feed::ServiceFeed;
-use crate::cli::read::SourceArgs;
+use crate::cli::source::SourceArgs;
 use crate::record::control::Control;
 use crate::record::feed::Feed;
 use crate::record::wanted::Wanted;
@@ -17,12 +16,11 @@ pub fn open_source(
     wanted: &Wanted,
     _control: &mut Control,
 ) -> anyhow::Result<Box<dyn Feed>> {
-    if !wanted.selection.is_empty() {
-        bail!(
-            "the driver cannot select yet: record everything, and cut out what is wanted with `honeutil show -w OUT`"
-        );
+    let selection = accounts::by_identifiers(&wanted.selection)?;
+    if !selection.is_empty() {
+        tracing::info!("the driver applies the whole selection");
     }
-    let driver = ServiceFeed::attach(wanted)?;
+    let driver = ServiceFeed::attach(&Wanted { selection, ..wanted.clone() })?;
     tracing::info!("recording through the driver");
     Ok(Box::new(driver))
 }

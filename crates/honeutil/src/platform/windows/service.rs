@@ -15,6 +15,13 @@ const NOT_FOUND: i32 = 2;
 /// `ERROR_ACCESS_DENIED`.
 const DENIED: i32 = 5;
 
+/// `ERROR_NOT_SUPPORTED`: an older driver knows selections, but cannot select.
+const NOT_SUPPORTED: i32 = 50;
+/// `ERROR_IMPLEMENTATION_LIMIT`, of selections: words times processes.
+const TOO_MANY_WORDS: i32 = 1292;
+/// `ERROR_NOT_ENOUGH_QUOTA`, of selections: those of all readers.
+const NO_QUOTA: i32 = 1816;
+
 /// Why the driver cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,6 +35,18 @@ pub enum DriverError {
     /// It does not know the operation.
     #[error("the driver does not know {0}: it is older than this honeutil. Install the same version of both")]
     Older(&'static str),
+    /// A selection has too many words.
+    #[error(
+        "the driver refuses {0}: it has too many words for the processes that run. Use fewer, such as --children with \
+         the common parent"
+    )]
+    TooManyWords(&'static str),
+    /// All selections together are too long.
+    #[error(
+        "the driver refuses {0}: together with those of other programs that record, it is too long, or they are too \
+         many. Use fewer words, or end other recordings"
+    )]
+    SelectionsTooLong(&'static str),
     /// It refuses something.
     #[error("the driver refuses {what}: {source}")]
     Refused {
@@ -43,7 +62,9 @@ pub(super) fn refused(what: &'static str) -> impl Fn(io::Error) -> DriverError {
     move |source| match source.raw_os_error() {
         Some(NOT_FOUND) => DriverError::NotRunning,
         Some(DENIED) => DriverError::Denied,
-        Some(UNKNOWN_OPERATION) => DriverError::Older(what),
+        Some(UNKNOWN_OPERATION | NOT_SUPPORTED) => DriverError::Older(what),
+        Some(TOO_MANY_WORDS) => DriverError::TooManyWords(what),
+        Some(NO_QUOTA) => DriverError::SelectionsTooLong(what),
         _ => DriverError::Refused { what, source },
     }
 }

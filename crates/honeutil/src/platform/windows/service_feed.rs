@@ -6,6 +6,7 @@ use hone_api::Request;
 use hone_engine::{Nanos, Read};
 use hone_windows::device::{Device, Event};
 
+use super::accounts;
 use super::host::now;
 use super::service::{DriverError, open, refused, statistics};
 use crate::record::error::RecordError;
@@ -15,6 +16,8 @@ use crate::record::wanted::Wanted;
 
 /// Most bytes read in one round of the loop, so that it looks at signals and times in between.
 const ROUND_BYTES: usize = 4 << 20;
+/// Bytes read at once of what is not recorded: as much as the driver hands over.
+const READ_OVER_BYTES: usize = 512 << 10;
 
 /// A reader of the driver.
 #[derive(Debug)]
@@ -38,6 +41,11 @@ impl ServiceFeed {
         if !wanted.snap_length.is_all() {
             let set = device.request(&Request::SetSnapLength(wanted.snap_length));
             set.map_err(refused("the snap length"))?;
+        }
+        if !wanted.selection.is_empty() {
+            let set = device.request(&Request::SetSelection(&wanted.selection));
+            set.map_err(refused("the selection"))?;
+            discard_section(&device)?;
         }
         let event = Event::new().map_err(refused("an event"))?;
         device.set_event(Some(&event)).map_err(refused("an event"))?;
@@ -64,6 +72,16 @@ impl ServiceFeed {
         self.is_attached = false;
         RecordError::Service(error)
     }
+}
+
+/// Ends the section and reads over it. The device is opened before the reader can have a selection, so the beginning of its
+/// stream can have packets that nobody wants.
+fn discard_section(device: &Device) -> Result<(), DriverError> {
+    device.request(&Request::MarkRestart).map_err(refused("to end the section"))?;
+    let mut buffer = vec![0; READ_OVER_BYTES];
+    // All blocks before the mark are in the queue when it is set, so an empty read is the section's end.
+    while device.read(&mut buffer).map_err(refused("to be read"))? > 0 {}
+    Ok(())
 }
 
 impl Feed for ServiceFeed {
@@ -111,6 +129,13 @@ impl Feed for ServiceFeed {
     fn holds_back(&mut self) -> bool {
         self.count();
         self.statistics.holds_packets()
+    }
+
+    fn set_selection(&mut self, text: &[u8]) -> Result<(), RecordError> {
+        // It was found a moment ago.
+        let selection = accounts::by_identifiers(text).map_err(|_| RecordError::CannotSelect)?;
+        let set = self.device.request(&Request::SetSelection(&selection));
+        set.map(drop).map_err(refused("the selection")).map_err(RecordError::Service)
     }
 
     fn now(&self) -> Nanos {

@@ -4,9 +4,10 @@
 //! TCP sequence numbers repeat after 4 GiB, so one number can mean several bytes of a connection. A packet is corrected
 //! by the nearest later correction that contains its number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use hone_pcapng::How;
 
 use super::Place;

@@ -4,16 +4,19 @@
 
 mod flow;
 
-use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::rc::Rc;
 
+use hashbrown::HashMap;
 use hone_pcapng::{ConnectionId, Corrected, Direction};
+use hone_select::Selection;
 
 use self::flow::{Right, Rights};
 use super::event::{Event, Shown};
 use super::host::Host;
+use super::input::Input;
 use super::processes::Process;
+use super::stream::{Stream, StreamError};
 use crate::messages::Messages;
 
 /// Most bytes that the corrections may take, approximately.
@@ -42,12 +45,14 @@ pub(crate) struct Corrections {
     at: Place,
     /// The host of the present section.
     host: Option<Host>,
+    /// Its number, if it has corrections.
+    host_number: Option<usize>,
 }
 
 impl Corrections {
     /// Begins with the input at this position.
     pub(crate) fn begin(&mut self, input: usize) {
-        (self.at, self.host) = ((input, 0), None);
+        (self.at, self.host, self.host_number) = ((input, 0), None, None);
     }
 
     /// Goes on with the input at this position, of the same host.
@@ -76,7 +81,11 @@ impl Corrections {
     fn pass(&mut self, shown: &Shown<'_>) -> bool {
         self.at.1 = shown.number;
         match &shown.event {
-            Event::Section(section) => self.host = Some(Host::of(section, self.at.0)),
+            Event::Section(section) => {
+                let host = Host::of(section, self.at.0);
+                self.host_number = self.hosts.get(&host).copied();
+                self.host = Some(host);
+            }
             Event::Connection(event) => return event.correction.is_some(),
             _ => {}
         }
@@ -110,6 +119,40 @@ impl Corrections {
         self.bytes -= ENTRY_BYTES * before.saturating_sub(rights.len());
     }
 
+    /// Takes in those of all inputs that can be read twice. Read errors are left to the second pass.
+    pub(crate) fn collect_all(&mut self, inputs: &[Input], selection: &Rc<Selection>, chunk: &mut [u8]) {
+        for (index, input) in inputs.iter().enumerate() {
+            self.begin(index);
+            if input.is_file()
+                && let Ok(bytes) = input.open()
+            {
+                self.collect_from(bytes, selection, chunk);
+            }
+        }
+        self.report_left_out();
+        self.begin(0);
+    }
+
+    /// Takes in those of a whole file, as far as it is sound.
+    pub(crate) fn collect_from(&mut self, mut bytes: impl Read, selection: &Rc<Selection>, chunk: &mut [u8]) {
+        let mut stream = Stream::new(selection);
+        // A libpcap file has none.
+        while !matches!(stream, Stream::Classic(..)) {
+            match stream.fill(&mut bytes, chunk) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            stream.skip_packets();
+            let collected = stream.drain(|shown| {
+                self.collect(&shown);
+                Ok::<_, StreamError>(())
+            });
+            if collected.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The process, kept once.
     fn keep(&mut self, pid: u32, process: &Process) -> Rc<Process> {
         if let Some(kept) = self.processes.get(&pid)
@@ -130,7 +173,7 @@ impl Corrections {
         }
         if let Event::Packet(packet) = &mut shown.event
             && let (Some(connection), Some(direction)) = (packet.connection, packet.direction())
-            && let Some(&host) = self.host.as_ref().and_then(|host| self.hosts.get(host))
+            && let Some(host) = self.host_number
             && let Some(rights) = self.flows.get_mut(&(host, connection, direction))
             && let Some(Right { pid, process, how }) = rights.find(packet, self.at)
         {
@@ -159,7 +202,14 @@ mod tests {
             let connection = number / 100;
             let event = ConnectionEvent { connection, correction, ..ConnectionEvent::default() };
             let event = Event::Connection(&event);
-            corrections.collect(&Shown { nanos: None, event, number, process: None, packet_nanos: None });
+            corrections.collect(&Shown {
+                nanos: None,
+                event,
+                number,
+                process: None,
+                had_mark: None,
+                packet_nanos: None,
+            });
         }
         assert_eq!(corrections.left_out, count / 2);
         assert_eq!(corrections.flows.values().map(Rights::len).sum::<usize>() as u64, count / 2);

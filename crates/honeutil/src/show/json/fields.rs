@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use hone_pcapng::{Corrected, Correction, Direction, EventCounts, ProcessEvent, words};
 use serde::Serialize;
 
+use super::names::{Dns, Http, NameFields, Tls, TlsOffer, Url};
 use crate::show::processes::Process;
 
 #[derive(Debug, Default, Serialize)]
@@ -19,11 +20,19 @@ pub(super) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<Host<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) network: Option<Network>,
+    pub(super) network: Option<Network<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<Endpoint>,
+    pub(super) source: Option<Endpoint<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) destination: Option<Endpoint>,
+    pub(super) destination: Option<Endpoint<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dns: Option<Dns<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<Tls<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) http: Option<Http>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Url<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) process: Option<ProcessFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +60,15 @@ pub(super) struct Host<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) boot: Option<Boot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) os: Option<Os<'a>>,
+}
+
+/// The host's boot, within which connection ids are unique.
+#[derive(Debug, Serialize)]
+pub(super) struct Boot {
+    pub(super) id: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,26 +77,32 @@ pub(super) struct Os<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Network {
+pub(super) struct Network<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub(super) kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) transport: Option<&'static str>,
+    /// What the packet's message is of, if a name was looked for and found in it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) iana_number: Option<String>,
+    pub(super) protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iana_number: Option<Digits<u8>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) direction: Option<&'static str>,
     pub(super) bytes: u32,
     pub(super) packets: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) community_id: Option<String>,
+    pub(super) community_id: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Endpoint {
+pub(super) struct Endpoint<'a> {
     pub(super) ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) port: Option<u16>,
+    /// The name of this end, if the connection has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) domain: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +127,11 @@ pub(super) struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) command_line: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hash: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<Parent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thread: Option<Thread>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<Account<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +150,9 @@ impl<'a> ProcessFields<'a> {
                 let name = Some(&process.user_name[..]).filter(|name| !name.is_empty());
                 let sid = Some(&process.security_id).filter(|sid| !sid.is_empty());
                 match sid {
-                    Some(sid) => Some(Account { id: Some(sid.clone()), name: name.map(text) }),
+                    Some(sid) => {
+                        Some(Account { id: Some(AccountId::Text(sid.into())), name: name.map(text) })
+                    }
                     None => Account::new(process.user, name),
                 }
             }),
@@ -136,15 +165,44 @@ impl<'a> ProcessFields<'a> {
     }
 }
 
+/// The hash of the executable.
+#[derive(Debug, Serialize)]
+pub(super) struct Hash {
+    pub(super) sha256: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Thread {
+    pub(super) id: u32,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Parent {
     pub(super) pid: u32,
 }
 
+/// A number as a text of its digits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Digits<T>(pub(super) T);
+
+impl<T: itoa::Integer + Copy> Serialize for Digits<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(itoa::Buffer::new().format(self.0))
+    }
+}
+
+/// A number, or a security identifier of Windows.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum AccountId<'a> {
+    Number(Digits<u32>),
+    Text(Cow<'a, str>),
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Account<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) id: Option<String>,
+    pub(super) id: Option<AccountId<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<Cow<'a, str>>,
 }
@@ -152,7 +210,7 @@ pub(super) struct Account<'a> {
 impl<'a> Account<'a> {
     pub(super) fn new(id: Option<u32>, name: Option<&'a [u8]>) -> Option<Self> {
         (id.is_some() || name.is_some())
-            .then(|| Self { id: id.map(|id| id.to_string()), name: name.map(text) })
+            .then(|| Self { id: id.map(|id| AccountId::Number(Digits(id))), name: name.map(text) })
     }
 }
 
@@ -175,10 +233,31 @@ pub(super) struct Hone<'a> {
     pub(super) section: Option<SectionFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) statistics: Option<StatisticsFields>,
+    /// The other DNS messages of a packet that completes several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) more_dns: Vec<Dns<'a>>,
+    /// What a TLS client offers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<TlsOffer<'a>>,
+    /// Where the name of the connection is from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<NameFields>,
+    /// Whether the packet has a name that was not captured, or not all of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) name_cut_off: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) event_number: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network_namespace: Option<u32>,
+    /// The UUID of the program that the process runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) executable_uuid: Option<String>,
+    /// The process for which the packet's process sent or received it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effective_process: Option<EffectiveProcess<'a>>,
+    /// Why the executable has no hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) no_hash: Option<&'static str>,
     /// The systemd unit that the process is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<Cow<'a, str>>,
@@ -195,11 +274,25 @@ impl Hone<'_> {
             && self.correction.is_none()
             && self.section.is_none()
             && self.statistics.is_none()
+            && self.more_dns.is_empty()
+            && self.tls.is_none()
+            && self.name.is_none()
+            && !self.name_cut_off
             && self.event_number.is_none()
             && self.network_namespace.is_none()
             && self.unit.is_none()
+            && self.no_hash.is_none()
+            && self.executable_uuid.is_none()
+            && self.effective_process.is_none()
             && self.bytes.is_none()
     }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EffectiveProcess<'a> {
+    pub(super) pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize)]

@@ -2,17 +2,22 @@
 //! none. In a text field, bytes that are not UTF-8 are replaced; the complete bytes are in `hone.bytes`, in base64.
 
 mod fields;
+mod names;
 
 use std::borrow::Cow;
 use std::io;
 
-use hone_pcapng::{ConnectionEventKind, HostId, ProcessEvent, ProcessEventKind, Section, Statistics, words};
+use hone_names::Noted;
+use hone_pcapng::{
+    ConnectionEventKind, HostId, NoHash, ProcessEvent, ProcessEventKind, Section, Statistics, words,
+};
 
 use self::fields::{
-    Account, Bytes, Container, CorrectionFields, Counts, Document, Ecs, Endpoint, EventFields, Host, Icmp,
-    Id, Network, Os, PacketFields, Parent, ProcessFields, SectionFields, StatisticsFields, direction, text,
+    Account, AccountId, Boot, Bytes, Container, CorrectionFields, Counts, Digits, Document, Ecs,
+    EffectiveProcess, Endpoint, EventFields, Hash, Host, Icmp, Id, Network, Os, PacketFields, Parent,
+    ProcessFields, SectionFields, StatisticsFields, Thread, direction, text,
 };
-use super::community_id::Flow;
+use super::community_id::{CommunityIds, Flow};
 use super::event::{Event, Packet, Shown, filtered};
 use super::line::guid_text;
 use super::processes::Process;
@@ -28,11 +33,17 @@ const ECS_VERSION: &str = "8.17.0";
 pub(crate) struct Objects {
     times: Times,
     packet_times: Times,
+    community_ids: CommunityIds,
 }
 
 impl Objects {
     /// Appends the event's line.
-    pub(crate) fn write(&mut self, shown: &Shown<'_>, out: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn write(
+        &mut self,
+        shown: &Shown<'_>,
+        noted: &Noted<'_>,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
         let mut document = Document {
             timestamp: shown.nanos.map(|nanos| self.times.text(nanos)),
             ecs: Ecs { version: ECS_VERSION },
@@ -54,13 +65,17 @@ impl Objects {
                 let time = shown.packet_nanos.map(|nanos| self.packet_times.text(nanos));
                 document.hone.correction = event.correction.as_ref().map(|it| CorrectionFields::of(it, time));
             }
-            Event::Packet(packet) => document.packet(packet, shown.process),
+            Event::Packet(packet) => {
+                let flow = packet.headers.as_ref().and_then(Flow::of);
+                document.packet(packet, shown.process, flow.map(|flow| self.community_ids.of(flow)));
+            }
             Event::Statistics(statistics) => document.statistics(statistics),
         }
         let container = shown.process.map(|process| &process.container[..]).filter(|id| !id.is_empty());
         document.container = container.map(|id| Container { id: text(id) });
         let unit = shown.process.map(|process| &process.unit[..]).filter(|unit| !unit.is_empty());
         document.hone.unit = unit.map(text);
+        document.names(noted);
         let start = out.len();
         serde_json::to_writer(&mut *out, &document)?;
         escape_json(start, out);
@@ -78,6 +93,7 @@ impl<'a> Document<'a> {
                 HostId::Guid(guid) => Cow::Owned(guid_text(guid)),
                 HostId::Name(name) => Cow::Borrowed(&**name),
             }),
+            boot: section.boot.as_ref().map(|boot| Boot { id: guid_text(boot) }),
             os: section.os.as_deref().map(|os| Os { full: text(os) }),
         });
         self.hone.section = Some(SectionFields {
@@ -91,6 +107,7 @@ impl<'a> Document<'a> {
             ProcessEventKind::Started => ("exec", &["start"]),
             ProcessEventKind::Forked => ("fork", &["start"]),
             ProcessEventKind::KernelThread => ("kernel-thread", &["start"]),
+            ProcessEventKind::Hashed => ("executable-hashed", &["info"]),
             ProcessEventKind::Ended => ("end", &["end"]),
             ProcessEventKind::Other(number) => {
                 self.hone.event_number = Some(number);
@@ -110,14 +127,19 @@ impl<'a> Document<'a> {
         fields.group = Account::new(event.group, event.group_name.as_deref()).or(fields.group);
         if let Some(sid) = &event.security_id {
             let name = fields.user.and_then(|user| user.name);
-            fields.user = Some(Account { id: Some(text(sid).into_owned()), name });
+            fields.user = Some(Account { id: Some(AccountId::Text(text(sid))), name });
         }
+        // That of the process, if the event is about something else.
+        let hash = event.hash.or_else(|| process?.hash);
+        fields.hash = hash.and_then(Result::ok).map(|hash| Hash { sha256: crate::text::hexadecimal(&hash) });
+        self.hone.no_hash = hash.and_then(Result::err).map(NoHash::words);
         self.process = Some(fields);
+        self.hone.executable_uuid = process.and_then(|process| process.uuid.as_ref()).map(guid_text);
         self.hone.network_namespace = event.network_namespace;
         self.hone.bytes = Bytes::of(event);
     }
 
-    fn packet(&mut self, packet: &Packet<'_>, process: Option<&'a Process>) {
+    fn packet(&mut self, packet: &Packet<'a>, process: Option<&'a Process>, community_id: Option<&'a str>) {
         let headers = packet.headers.as_ref();
         self.event =
             EventFields { kind: "event", category: &["network"], types: &["info"], action: "packet" };
@@ -125,19 +147,29 @@ impl<'a> Document<'a> {
         self.network = Some(Network {
             kind: headers.map(|headers| if headers.source.is_ipv4() { "ipv4" } else { "ipv6" }),
             transport: protocol.and_then(ip::name),
-            iana_number: protocol.map(|protocol| protocol.to_string()),
+            protocol: None,
+            iana_number: protocol.map(Digits),
             direction: packet.direction().map(direction),
             bytes: packet.original_length,
             packets: 1,
-            community_id: headers.and_then(Flow::of).map(|flow| flow.id()),
+            community_id,
         });
         if let Some(headers) = headers {
             let ports = headers.ports();
-            self.source = Some(Endpoint { ip: headers.source, port: ports.map(|ports| ports[0]) });
-            self.destination = Some(Endpoint { ip: headers.destination, port: ports.map(|ports| ports[1]) });
+            self.source =
+                Some(Endpoint { ip: headers.source, port: ports.map(|ports| ports[0]), domain: None });
+            self.destination =
+                Some(Endpoint { ip: headers.destination, port: ports.map(|ports| ports[1]), domain: None });
         }
-        self.process = packet.process.map(|pid| ProcessFields::known(pid, process));
+        self.process = packet.process.map(|pid| ProcessFields {
+            thread: packet.thread.map(|id| Thread { id }),
+            ..ProcessFields::known(pid, process)
+        });
         self.hone.frame = Some(packet.frame);
+        self.hone.executable_uuid = process.and_then(|process| process.uuid.as_ref()).map(guid_text);
+        self.hone.effective_process = packet
+            .effective
+            .map(|(pid, name)| EffectiveProcess { pid, name: (!name.is_empty()).then(|| text(name)) });
         self.hone.connection = packet.connection.map(|id| Id { id });
         self.hone.corrected = packet.is_corrected.then_some(true);
         self.hone.packet = Some(PacketFields {

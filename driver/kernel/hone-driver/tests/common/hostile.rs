@@ -77,8 +77,15 @@ pub(crate) fn driver_requests(input: &[u8]) {
     });
 }
 
+/// Selections that are sound, of an even length, as a request has it here.
+const SELECTIONS: [&[u8]; 3] = [
+    b"--name\0x\0--children\0",
+    b"--pid\x00101\0--user\0S-1-5-18\0--not-path\0C:/xy/\0",
+    b"--filter\0tcp port 443 or not ip[2:2] * 2 > 7\0--port\x007\0",
+];
+
 /// The inputs that fuzzing starts from: each operation with inputs of several lengths, after some events and before a
-/// read.
+/// read; and selections, of which one follows another.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for operation in 0..=Operation::ALL.len() {
@@ -92,6 +99,18 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             seed.extend([3, 255, 4, 1, 1, 3, 255]);
             seeds.push(seed);
         }
+    }
+    let select = Operation::ALL.iter().position(|operation| *operation == Operation::SetSelection);
+    let select = select.and_then(|place| u8::try_from(place).ok()).expect("there are few");
+    for text in SELECTIONS {
+        let mut seed = vec![4, 1, 0, 4, 2, 0];
+        for text in [text, SELECTIONS[0]] {
+            assert_eq!(text.len() % 2, 0, "{}", text.escape_ascii());
+            seed.extend([0, select, u8::try_from(text.len() / 2).expect("it is short"), 0, 0]);
+            seed.extend(text);
+            seed.extend([4, 3, 0, 4, 1, 1]);
+        }
+        seeds.push(seed);
     }
     seeds
 }

@@ -5,6 +5,8 @@ mod pipes;
 mod readers;
 mod recording;
 mod rotation;
+mod run;
+mod selection;
 mod selftest;
 mod service;
 mod settings;

@@ -17,7 +17,7 @@ struct Top {
 }
 
 impl Top {
-    fn start(driver: &Driver) -> Self {
+    fn start(driver: &Driver, arguments: &[&str]) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
         grantpt(&controller).expect("it is ours");
         unlockpt(&controller).expect("it is ours");
@@ -25,7 +25,8 @@ impl Top {
         let terminal = ioctl_tiocgptpeer(&controller, flags).expect("it is ours");
         let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&terminal, size).expect("it is a terminal");
-        let honeutil = driver.honeutil_on(&["top", "--interval", "0.2"], &terminal);
+        let arguments = [&["top", "--interval", "0.2"], arguments].concat();
+        let honeutil = driver.honeutil_on(&arguments, &terminal);
         drop(terminal);
         let keys = File::from(controller);
         let mut output = keys.try_clone().expect("descriptors can be copied");
@@ -52,17 +53,35 @@ impl Top {
 fn top_draws_who_talks_and_ends_with_q() {
     let Some(mut driver) = driver() else { return };
     driver.stand_in.set_clock(NOW);
-    let mut top = Top::start(&driver);
+    let mut top = Top::start(&driver, &[]);
     top.await_drawn("PROCESS");
-    let command_line = "talker 1";
-    let start = Step::Start { pid: 5000, parent: 4, path: r"C:\talker.exe", command_line, arguments: &[] };
-    driver.stand_in.step(NOW + 1, &start);
-    driver.stand_in.step(NOW + 2, &Step::Open(0, 7, 5000));
-    driver.stand_in.step(NOW + 3, &packet(7, 1000));
+    talks(&mut driver, 5000, r"C:\talker.exe");
     top.await_drawn("talker.exe");
     top.keys.write_all(b"q").expect("the terminal takes keys");
     assert_eq!(top.honeutil.end().code, Some(0));
     assert!(driver.stop(), "no reader is left");
+}
+
+/// A program starts and sends a packet.
+fn talks(driver: &mut Driver, pid: u32, path: &'static str) {
+    let start = Step::Start { pid, parent: 4, path, command_line: "talk 1", arguments: &[] };
+    driver.stand_in.step(NOW + 1, &start);
+    driver.stand_in.step(NOW + 2, &Step::Open(0, pid.into(), pid));
+    driver.stand_in.step(NOW + 3, &packet(pid.into(), 1000));
+}
+
+#[test]
+fn top_draws_only_what_is_selected() {
+    let Some(mut driver) = driver() else { return };
+    driver.stand_in.set_clock(NOW);
+    let mut top = Top::start(&driver, &["--name", "TALKER.exe"]);
+    top.await_drawn("PROCESS");
+    talks(&mut driver, 5000, r"C:\other.exe");
+    talks(&mut driver, 5004, r"C:\talker.exe");
+    top.await_drawn("talker.exe");
+    assert!(!top.screen.lock().expect("nobody panics").contains("other.exe"), "it came before");
+    top.keys.write_all(b"q").expect("the terminal takes keys");
+    assert_eq!(top.honeutil.end().code, Some(0));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::instance::CONFIG;
 use super::manifest::below;
 use crate::cli::{completions, man};
+use crate::platform::wireshark::{FIELDS, PROFILE};
 
 /// Where the packages put honed, which is what the unit says.
 const PACKAGED_HONED: &str = "/usr/bin/honed";
@@ -74,25 +75,36 @@ pub(super) fn pieces(
             ),
         ]);
     }
-    pieces.extend(wireshark_directories(root).into_iter().map(|directory| Piece {
-        mode: 0o755,
-        ..Piece::new(directory.join("hone"), include_str!("../../../../../../packaging/hone.extcap"))
-    }));
+    pieces.extend(wireshark_directories(root, &["extcap", "extcap/wireshark"]).into_iter().map(
+        |directory| {
+            let content = include_str!("../../../../../../packaging/hone.extcap");
+            Piece { mode: 0o755, ..Piece::new(directory.join("hone"), content) }
+        },
+    ));
+    for directory in wireshark_directories(root, &["plugins"]) {
+        pieces.extend(FIELDS.map(|(name, content)| Piece::new(directory.join(name), content)));
+    }
+    let data = ["/usr/share/wireshark", "/usr/local/share/wireshark"].map(Path::new);
+    for data in data.into_iter().filter(|data| below(root, data).is_dir()) {
+        for (name, content) in PROFILE {
+            pieces.push(Piece::new(data.join("profiles/Hone").join(name), content));
+        }
+    }
     Ok(pieces)
 }
 
-/// Where the Wireshark that is installed below the root looks for interfaces; which of these directories it is depends
-/// on its version and its packager (`tshark -G folders` says). It looks nowhere in /usr/local unless it is there itself.
-fn wireshark_directories(root: &Path) -> Vec<PathBuf> {
+/// Those of these directories of Wireshark's libraries that are there below the root. Where Wireshark looks for interfaces and
+/// plugins depends on its version and its packager (`tshark -G folders` says). It looks nowhere in /usr/local unless it is
+/// there itself.
+fn wireshark_directories(root: &Path, names: &[&str]) -> Vec<PathBuf> {
     let multiarch = std::fs::read_dir(below(root, Path::new("/usr/lib"))).into_iter().flatten().flatten();
     let mut libraries: Vec<_> =
         multiarch.map(|entry| Path::new("/usr/lib").join(entry.file_name())).collect();
     libraries.sort();
     let others = ["/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/usr/local/libexec"];
     libraries.extend(others.map(PathBuf::from));
-    let directories = libraries.iter().flat_map(|library| {
-        ["wireshark/extcap", "wireshark/extcap/wireshark"].map(|directory| library.join(directory))
-    });
+    let directories =
+        libraries.iter().flat_map(|library| names.iter().map(|name| library.join("wireshark").join(name)));
     directories.filter(|directory| below(root, directory).is_dir()).collect()
 }
 

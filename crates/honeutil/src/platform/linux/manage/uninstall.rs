@@ -17,6 +17,8 @@ use crate::messages::say;
 
 /// Where the socket is unless the configuration says otherwise.
 const RUNTIME: &str = "/run/hone";
+/// What systemd makes for the flight recorder. It stays if something is in it.
+const STATE: &str = "/var/lib/hone";
 
 /// Stops honed, and removes everything.
 ///
@@ -65,7 +67,7 @@ pub fn uninstall(args: &UninstallArgs) -> anyhow::Result<ExitCode> {
     actions.act(format!("remove {}", path.display()), || Ok(std::fs::remove_file(&path)?))?;
     let mut directories: Vec<_> = manifest.directories.iter().map(|path| below(root, path)).collect();
     if here {
-        directories.push(RUNTIME.into());
+        directories.extend([RUNTIME.into(), STATE.into()]);
     }
     remove_directories(directories, &mut actions, args.keep_config)?;
     Ok(ExitCode::SUCCESS)
