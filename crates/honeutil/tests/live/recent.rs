@@ -250,25 +250,22 @@ fn on_a_full_disk_it_goes_on_and_keeps_less() {
     wait_for("some segments", || (segments(&file).len() >= 4).then_some(()));
     let first = segments(&file).remove(0);
 
-    // Something else takes all the rest.
+    // Something else takes all the rest, once: what the recording removes from now on is its own room. If that were taken
+    // too, the recording would rightly end.
     let ballast = disk.path().join("ballast");
     let mut rest = File::create(&ballast).expect("the disk is ours");
-    let mut fill = move || while rest.write_all(&[0; 65_536]).is_ok() {};
-    fill();
+    while rest.write_all(&[0; 65_536]).is_ok() {}
     let before = numbers.sent();
     wait_for("several rounds on the full disk", || {
         assert_eq!(recorder.ended(), None, "{}", said());
-        fill();
         (!first.exists() && numbers.sent() > before + 6000).then_some(())
     });
-    // There is no room to save, which does not end the recording. What it has just removed is taken, too.
-    fill();
+    // At most a file's room is free, and several files are kept: there is no room to save, which does not end the recording.
     recorder.signal(Signal::USR1);
     wait_for("the save is refused", || {
-        fill();
         said().contains("cannot save the newest part: the disk of").then_some(())
     });
-    drop((numbers, fill));
+    drop((numbers, rest));
     std::fs::remove_file(&ballast).expect("it is there");
     assert!(recorder.ended().is_none(), "{}", said());
     assert_eq!(said().matches("No space left").count(), 1, "{}", said());
