@@ -63,6 +63,16 @@ impl Condition {
         core::str::from_utf8(&self.text).unwrap_or_default()
     }
 
+    /// Whether names of the network are compared, which only recordings have.
+    #[must_use]
+    pub fn needs_names(&self) -> bool {
+        match &self.value {
+            Value::Domain(_) => true,
+            Value::Filter(expression) => expression.needs_names(),
+            _ => false,
+        }
+    }
+
     /// Whether a process has the value.
     pub(crate) fn is_of_process(&self, process: &ProcessView<'_>) -> bool {
         let text = match &self.value {

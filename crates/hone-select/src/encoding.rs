@@ -55,13 +55,13 @@ impl Selection {
             }
             let unknown = || arguments.error(Problem::UnknownWord(Excerpt::of(name)));
             let (word, is_negated) = name.strip_prefix(PREFIX).and_then(Word::read).ok_or_else(unknown)?;
-            if word == Word::Domain {
-                return Err(arguments.error(Problem::OnlyRecorded(word)));
-            }
             let Some(value) = arguments.next()? else { return Err(arguments.error(Problem::NoValue)) };
             selection
                 .add(word, is_negated, value)
                 .map_err(|error: ConditionError| arguments.error(Problem::Condition(error)))?;
+            if selection.needs_names() {
+                return Err(arguments.error(Problem::OnlyRecorded(word)));
+            }
         }
         Ok(selection)
     }

@@ -209,13 +209,11 @@ impl fmt::Display for ParseError {
             Problem::TooLong => ConditionError::TooLong.fmt(f),
             Problem::NotText => f.write_str("it is not text with a zero byte at its end"),
             Problem::UnknownWord(word) => write!(f, "{word:?} is not a word to select with"),
-            Problem::OnlyRecorded(word) => {
-                write!(
-                    f,
-                    "--{} selects in recordings only: names are found after packets were recorded",
-                    word.name()
-                )
-            }
+            Problem::OnlyRecorded(word) => write!(
+                f,
+                "{} selects in recordings only: names are found after packets were recorded",
+                if *word == Word::Domain { "--domain" } else { "domain in --filter" }
+            ),
             Problem::NoValue => f.write_str("its value is missing"),
             Problem::Condition(error) => error.fmt(f),
         }

@@ -119,6 +119,8 @@ impl Condition {
                     Instruction::Test(Test::Compare { comparison, left, right, end }) => {
                         Compared::new(expression, *comparison, *left, *right, *end).is_some()
                     }
+                    // The kernel knows no names.
+                    Instruction::Test(Test::Domain(_)) => false,
                     // Of other protocols, the kernel's part does not look into the packets.
                     Instruction::Test(Test::Port(.., Some(protocol))) => is_known(*protocol),
                     _ => true,
@@ -407,8 +409,10 @@ impl Row {
                 self.is(Fact::Destination, u32::MAX, yes, no)
             }
             Test::Way(direction) => self.direction(direction, yes, no),
+            // `is_testable` has found that there is none.
+            Test::Domain(_) => Err(NoTests::Everything),
             Test::Compare { comparison, left, right, end } => {
-                // `is_testable` has found that it can be.
+                // `is_testable` has found that it can be made.
                 let Some(compared) = Compared::new(expression, comparison, left, right, end) else {
                     return Err(NoTests::Everything);
                 };

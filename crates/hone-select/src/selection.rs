@@ -110,7 +110,7 @@ impl Selection {
     /// Whether names of the network are compared, which only recordings have.
     #[must_use]
     pub fn needs_names(&self) -> bool {
-        self.packets.iter().any(|condition| condition.word == Word::Domain)
+        self.packets.iter().any(Condition::needs_names)
     }
 
     /// Whether something without a process and a connection is never wanted.

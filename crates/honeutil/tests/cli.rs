@@ -105,6 +105,7 @@ fn names_select_only_in_what_was_recorded() {
         &["read", "-w", "x", "--domain", "a.example"][..],
         &["run", "--not-domain", "a.example", "--", "true"],
         &["top", "--domain", "a.example"],
+        &["top", "--not-filter", "domain a.example or port 53"],
         &["read", "-w", "x", "--last", "1m", "--save-when", "--domain a.example"],
     ] {
         let message = refused(arguments, 2);

@@ -3,7 +3,7 @@
 //!
 //! Supported are `host`, `net`, `port`, `portrange` and `proto` with `src`, `dst` and a protocol; protocols alone;
 //! `less`, `greater`, `len`, `multicast`, `inbound`, `outbound`; comparisons of `proto[offset:size]`; `and`, `or`,
-//! `not` and parentheses. Hosts and ports must be numbers. Link-layer conditions (`ether`, `vlan`) are refused, because
+//! `not` and parentheses. Hosts and ports must be numbers. `domain`, with a name behind it, is Hone's own. Link-layer conditions (`ether`, `vlan`) are refused, because
 //! Hone's packets begin at their IP header.
 //!
 //! As in libpcap, `and` and `or` have the same precedence, from left to right. A value without a keyword uses the
@@ -34,8 +34,7 @@ use crate::view::PacketView;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expression {
     instructions: Vec<Instruction>,
-    /// The values of all comparisons, each as a row of steps.
-    steps: Vec<Step>,
+    operands: program::Operands,
 }
 
 /// Why an expression is refused.
@@ -72,6 +71,8 @@ pub enum ExpressionProblem {
     },
     /// A condition of the link layer, which recordings do not contain.
     LinkLayer(Excerpt),
+    /// A name of the network that is none; what it must be.
+    Domain(&'static str),
     /// A network's address that is not the first one of the network.
     Network(NetworkError),
 }
@@ -98,6 +99,7 @@ impl fmt::Display for ExpressionProblem {
             Self::LinkLayer(word) => {
                 write!(f, "{word} is not supported: packets are looked at from their IP header on")
             }
+            Self::Domain(must) => write!(f, "the domain {must}"),
             Self::Network(error) => error.fmt(f),
         }
     }
@@ -115,7 +117,7 @@ impl Expression {
     /// Whether the packet meets the condition.
     #[must_use]
     pub fn matches(&self, packet: &PacketView<'_>) -> bool {
-        program::holds(&self.instructions, &self.steps, packet).unwrap_or(false)
+        program::holds(&self.instructions, &self.operands, packet).unwrap_or(false)
     }
 
     /// What it does, in order. Jumps lead to indices of this row, or to its end.
@@ -127,7 +129,13 @@ impl Expression {
     /// The steps that its comparisons refer to.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.operands.steps
+    }
+
+    /// Whether names of the network are compared, which only recordings have.
+    #[must_use]
+    pub fn needs_names(&self) -> bool {
+        !self.operands.domains.is_empty()
     }
 }
 

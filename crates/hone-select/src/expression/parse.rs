@@ -16,10 +16,11 @@ use hone_types::Direction;
 
 use super::arithmetic::{NUMBER, number};
 use super::names::{LINK_LAYER, protocol_number};
-use super::program::{Comparison, End, Instruction, Step, Test};
-use super::token::{Token, tokens};
+use super::program::{Comparison, End, Instruction, Operands, Step, Test};
+use super::token::{DOMAIN, Token, tokens};
 use super::{Expression, ExpressionError, ExpressionProblem};
-use crate::error::Excerpt;
+use crate::domain::Domain;
+use crate::error::{ConditionError, Excerpt};
 use crate::fallible::push;
 use crate::network::{Network, NetworkError};
 
@@ -79,10 +80,14 @@ pub(super) fn parse(text: &str) -> Result<Expression> {
         depth: 0,
         instructions: Vec::new(),
         steps: Vec::new(),
+        domains: Vec::new(),
     };
     parser.expression()?;
     match parser.tokens {
-        [] => Ok(Expression { instructions: parser.instructions, steps: parser.steps }),
+        [] => {
+            let operands = Operands { steps: parser.steps, domains: parser.domains };
+            Ok(Expression { instructions: parser.instructions, operands })
+        }
         _ => Err(parser.expected("and, or, or the end")),
     }
 }
@@ -101,6 +106,7 @@ pub(super) struct Parser<'t, 'a> {
     pub(super) depth: usize,
     pub(super) instructions: Vec<Instruction>,
     pub(super) steps: Vec<Step>,
+    domains: Vec<Domain>,
 }
 
 impl<'a> Parser<'_, 'a> {
@@ -289,7 +295,7 @@ impl<'a> Parser<'_, 'a> {
                 (None, false) => End::Destination,
             });
         }
-        if matches!(self.peek(), "host" | "net" | "port" | "portrange" | "proto") {
+        if matches!(self.peek(), "host" | "net" | "port" | "portrange" | "proto" | DOMAIN) {
             qualifiers.kind = self.word();
         }
         qualifiers
@@ -333,6 +339,17 @@ impl<'a> Parser<'_, 'a> {
                 }
                 self.of_version(qualifiers, Test::Protocol(protocol))
             }
+            DOMAIN => {
+                let domain = self.domain()?;
+                if qualifiers.end.is_some() {
+                    let what = Excerpt::of("src and dst");
+                    let problem = ExpressionProblem::Combination { what, with: DOMAIN };
+                    return Err(ExpressionError::At(qualifiers.at, problem));
+                }
+                let test = Test::Domain(index(self.domains.len()));
+                push(&mut self.domains, domain)?;
+                self.of_version(qualifiers, test)
+            }
             kind => {
                 let network = if kind == "net" { self.network()? } else { self.host()? };
                 if !matches!(qualifiers.protocol, None | Some("ip" | "ip6")) {
@@ -365,6 +382,15 @@ impl<'a> Parser<'_, 'a> {
             Network::new(address, if address.is_ipv4() { 32 } else { 128 })
         });
         network.filter(|_| self.peek() != "/").ok_or(error)
+    }
+
+    fn domain(&mut self) -> Result<Domain> {
+        let (at, error) = (self.at(), self.expected("a name such as example.com"));
+        let is_name = |word: &&str| !matches!(*word, "and" | "or" | "not");
+        Domain::new(self.word().filter(is_name).ok_or(error)?).map_err(|error| match error {
+            ConditionError::Value(must) => ExpressionError::At(at, ExpressionProblem::Domain(must)),
+            _ => ExpressionError::OutOfMemory,
+        })
     }
 
     /// `10.0.0.0/8`, `10.0.0.0 mask 255.0.0.0`, `192.168`, `2001:db8::/32`.
@@ -423,7 +449,7 @@ impl<'a> Parser<'_, 'a> {
             Some("ip") => self.both(Test::Version(4), test),
             Some("ip6") => self.both(Test::Version(6), test),
             Some(_) => {
-                let kinds = ["host", "net", "port", "portrange", "proto"];
+                let kinds = ["host", "net", "port", "portrange", "proto", DOMAIN];
                 let with = kinds.into_iter().find(|kind| qualifiers.kind == Some(kind)).unwrap_or("this");
                 Err(qualifiers.combination(with))
             }

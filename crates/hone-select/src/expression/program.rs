@@ -1,5 +1,6 @@
 //! What an expression does with a packet.
 
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::Range;
 
@@ -7,6 +8,7 @@ use hone_packet::protocol::{SCTP, TCP, UDP};
 use hone_types::Direction;
 
 use super::parse::MAX_DEPTH;
+use crate::domain::Domain;
 use crate::network::Network;
 use crate::view::PacketView;
 
@@ -43,6 +45,8 @@ pub enum Test {
     Broadcast,
     /// The way it goes.
     Way(Direction),
+    /// One of the packet's names, or of its connection's, is in the domain at this index.
+    Domain(u32),
     /// Two values, each computed by a row of steps.
     Compare {
         /// How they are compared.
@@ -131,13 +135,25 @@ pub enum Calculation {
     Right,
 }
 
+/// What the instructions refer to, by indices.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Operands {
+    /// The values of all comparisons, each as a row of steps.
+    pub(super) steps: Vec<Step>,
+    pub(super) domains: Vec<Domain>,
+}
+
 /// The result; `None` if the packet does not have a requested byte. Such a packet is not wanted.
-pub(super) fn holds(instructions: &[Instruction], steps: &[Step], packet: &PacketView<'_>) -> Option<bool> {
+pub(super) fn holds(
+    instructions: &[Instruction],
+    operands: &Operands,
+    packet: &PacketView<'_>,
+) -> Option<bool> {
     let (mut result, mut at) = (false, 0);
     while let Some(instruction) = instructions.get(at) {
         at += 1;
         match *instruction {
-            Instruction::Test(test) => result = test.holds(steps, packet)?,
+            Instruction::Test(test) => result = test.holds(operands, packet)?,
             Instruction::Not => result = !result,
             Instruction::Jump { when, to } => {
                 // Only forward, so that it ends.
@@ -155,7 +171,7 @@ fn index(at: u32) -> usize {
 }
 
 impl Test {
-    fn holds(self, steps: &[Step], packet: &PacketView<'_>) -> Option<bool> {
+    fn holds(self, operands: &Operands, packet: &PacketView<'_>) -> Option<bool> {
         let headers = packet.headers.as_ref();
         Some(match self {
             Self::Version(version) => version_of(packet) == Some(version),
@@ -175,9 +191,14 @@ impl Test {
             Self::Broadcast => headers
                 .is_some_and(|headers| matches!(headers.destination, IpAddr::V4(to) if to.is_broadcast())),
             Self::Way(direction) => packet.direction == Some(direction),
+            Self::Domain(at) => operands
+                .domains
+                .get(index(at))
+                .is_some_and(|domain| packet.names.iter().any(|name| domain.has(name))),
             Self::Compare { comparison, left, right, end } => {
-                let of =
-                    |range: Range<u32>| steps.get(index(range.start)..index(range.end)).unwrap_or_default();
+                let of = |range: Range<u32>| {
+                    operands.steps.get(index(range.start)..index(range.end)).unwrap_or_default()
+                };
                 // The packet has another protocol than the bytes, so the comparison is false.
                 if !of(left..end).iter().all(|step| step.applies(packet)) {
                     return Some(false);

@@ -184,6 +184,13 @@ fn what_is_wrong_is_said() {
         ("proto 256", "0 to 255"),
         ("less x", "a number"),
         ("port 80;", "';' has no meaning"),
+        ("domain", "expected a name such as example.com, found the end"),
+        ("domain and tcp", "expected a name such as example.com, found \"and\""),
+        ("domain *.a.example", "the domain must be a name without *"),
+        ("domain b\u{fc}cher.example", "xn--bcher-kva.example"),
+        ("tcp domain a.example", "tcp cannot be combined with domain"),
+        ("dst domain a.example", "src and dst cannot be combined with domain"),
+        ("host a.example", "names are not looked up"),
     ] {
         let message = text.parse::<Expression>().unwrap_err().to_string();
         assert!(message.contains(words), "{text}: {message}");
@@ -201,6 +208,8 @@ fn what_is_wrong_is_said() {
         ("udp or ether host 1", 8),
         ("tcp and net 10.0.0.1/8", 13),
         ("host 10.0.0.1 or 10.0.0.0/8", 18),
+        ("tcp and domain .a", 16),
+        ("domain \u{fc}.a or port x", 8),
     ] {
         let error = text.parse::<Expression>().unwrap_err();
         assert!(matches!(error, ExpressionError::At(found, _) if found == at), "{text}: {error}");
@@ -210,6 +219,31 @@ fn what_is_wrong_is_said() {
     }
     let long = vec!["tcp"; 900].join(" or ");
     assert!(long.parse::<Expression>().is_ok());
+}
+
+#[test]
+fn a_domain_is_a_condition_like_others() {
+    let packet = v4(TCP, [[10, 0, 0, 1], [192, 0, 2, 1]], &tcp(40_000, 443, 0x12));
+    let names = ["www.a-1.example", "host-1"];
+    let packet = PacketView { names: &names, ..view(&packet) };
+    for (text, expected) in [
+        ("domain a-1.example", true),
+        ("domain A-1.Example.", true),
+        ("domain 1.example", false),
+        ("ip domain a-1.example", true),
+        ("ip6 domain a-1.example", false),
+        ("domain host-1&&tcp", true),
+        ("domain b.example or a-1.example", true),
+        ("not domain (b.example or a-1.example)", false),
+        ("domain(host-1)and port 443", true),
+        ("port 443 and !domain c.example", true),
+        ("domain www.a-1.example and tcp[tcpflags] & tcp-syn != 0 and len-4 > 1", true),
+    ] {
+        let expression: Expression = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert!(expression.needs_names());
+        assert_eq!(expression.matches(&packet), expected, "{text}");
+    }
+    assert!(!"tcp port 443".parse::<Expression>().unwrap().needs_names());
 }
 
 /// The stack of a kernel has 12 KiB. Here, checks of a build for tests need some, too.
@@ -272,6 +306,8 @@ fn any_row_of_words_is_an_expression_or_an_error() {
         "multicast",
         "tcpflags",
         "mask",
+        "domain",
+        "a-1.example",
     ];
     let packet = v4(TCP, [[10, 0, 0, 1], [192, 0, 2, 1]], &tcp(40_000, 443, 0x12));
     let mut seed = 1_u32;

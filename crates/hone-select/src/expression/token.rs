@@ -23,6 +23,9 @@ pub(super) struct Token<'a> {
 const PAIRS: [&str; 8] = ["&&", "||", "!=", ">=", "<=", "==", "<<", ">>"];
 const SINGLES: &str = "()[]+-*/%&|^=<>!:";
 
+/// The keyword before a name.
+pub(super) const DOMAIN: &str = "domain";
+
 /// Splits the text into tokens.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
     let mut tokens = Vec::new();
@@ -39,7 +42,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
             at += 1;
             continue;
         }
-        let (length, is_word) = match word_length(rest, brackets == 0) {
+        // Behind the keyword, and behind a parenthesis behind it, is a name, whatever characters it has.
+        let opens = |token: &&Token<'_>| token.text != "(";
+        let is_domain = tokens.iter().rev().find(opens).is_some_and(|token: &Token<'_>| token.text == DOMAIN);
+        let length = if is_domain { name_length(rest) } else { word_length(rest, brackets == 0) };
+        let (length, is_word) = match length {
             0 if PAIRS.iter().any(|pair| rest.starts_with(pair)) => (2, false),
             0 if SINGLES.contains(first) => (1, false),
             0 => return Err(ExpressionError::At(at, ExpressionProblem::Character(first))),
@@ -52,11 +59,27 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ExpressionError> {
         }
         let (text, after) = rest.split_at(length);
         push(&mut tokens, Token { text, is_word, at })?;
-        // All of its characters are ASCII.
-        at = at.saturating_add(index(length));
+        at = at.saturating_add(index(text.chars().count()));
         rest = after;
     }
     Ok(tokens)
+}
+
+/// Length of the name at the beginning; 0 if there is none. Characters that no name has are part of it, so that the error is
+/// about the name.
+fn name_length(text: &str) -> usize {
+    let ends = |char: char| {
+        char.is_ascii_whitespace() || matches!(char, '(' | ')' | '&' | '|' | '!' | '=' | '<' | '>')
+    };
+    text.find(ends).unwrap_or(text.len())
+}
+
+/// Whether a word with a hyphen is a name, such as xn--bcher-kva.example. Nothing else with a hyphen has dots and letters.
+fn is_name(text: &str) -> bool {
+    let ends = |byte: &u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'.' | b'-' | b'_');
+    let bytes = text.as_bytes();
+    let word = bytes.iter().position(ends).and_then(|end| bytes.get(..end)).unwrap_or(bytes);
+    word.contains(&b'.') && word.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Length of the word at the beginning; 0 if there is none.
@@ -72,7 +95,9 @@ fn word_length(text: &str, colons: bool) -> usize {
             b'.' => length > 0,
             b':' => colons && (length > 0 || at(1) == b':'),
             // tcp-syn, but neither 1000-2000 nor len-4.
-            b'-' => at(0).is_ascii_alphabetic() && at(length + 1).is_ascii_alphabetic(),
+            b'-' if length > 0 => {
+                at(0).is_ascii_alphabetic() && at(length + 1).is_ascii_alphabetic() || is_name(text)
+            }
             _ => false,
         };
         if !part {
@@ -97,6 +122,9 @@ mod tests {
             ("ip[2:2]>len-4", "ip [ 2 : 2 ] > len - 4"),
             ("(a||!b)&&c", "( a || ! b ) && c"),
             ("proto \\tcp", "proto \\tcp"),
+            ("domain web-1&&tcp[0]=1", "domain web-1 && tcp [ 0 ] = 1"),
+            ("domain((web-1)or xn--b-1.example)", "domain ( ( web-1 ) or xn--b-1.example )"),
+            ("domain 9-to-5.example or len-4>1", "domain 9-to-5.example or len - 4 > 1"),
         ] {
             let found: Vec<_> = tokens(text).unwrap().into_iter().map(|token| token.text).collect();
             assert_eq!(found.join(" "), expected);

@@ -1,3 +1,4 @@
+use std::borrow::ToOwned as _;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -223,6 +224,8 @@ fn what_cannot_be_tested_is_left_to_the_selection() {
     assert_eq!(made(&[&["--name", "curl"]]), Err(NoTests::Everything));
     assert_eq!(made(&[&["--conn", "7"]]), Err(NoTests::Everything));
     assert_eq!(made(&[&["--filter", "udp[8] = 1"]]), Err(NoTests::Everything));
+    let named = parsed(&["filter=tcp and domain a.example".to_owned()]);
+    assert_eq!(packet_tests([named].iter()).map(|tests| tests.len()), Err(NoTests::Everything));
     assert_eq!(made(&[&["--port", "22"], &["--name", "curl"]]), Err(NoTests::Everything));
     // One value of a word that is not known makes the word unknown; another word stays.
     assert_eq!(made(&[&["--filter", "tcp", "--filter", "udp[8] = 1"]]), Err(NoTests::Everything));

@@ -172,6 +172,9 @@ fn a_domain_matches_any_name_of_a_packet_and_nothing_else() {
         assert!(!of(false, domain).packet_matches(&bare) && of(true, domain).packet_matches(&bare));
         assert!(!of(false, domain).connection_matches(Some(12)));
     }
+    let mut filter = Selection::default();
+    filter.add(Word::Filter, false, "udp and domain example.com").unwrap();
+    assert!(filter.needs_names() && filter.packet_matches(&packet) && !filter.packet_matches(&bare));
     let mut both = of(true, "example.com");
     both.add(Word::Domain, false, "www.example.com").unwrap();
     assert!(both.check().is_err(), "the names below are left out, too");
@@ -271,7 +274,11 @@ fn what_is_wrong_with_a_text_is_said_with_its_place() {
         (b"--port\x0065536\0", "must be a port, 0 to 65535"),
         (b"--host\0a\0", "ADDRESS/BITS"),
         (b"--direction\0up\0", "must be in or out"),
-        (b"--not-domain\0a.b\0", "argument 1 of the selection: --domain selects in recordings only"),
+        (b"--not-domain\0a.b\0", "argument 2 of the selection: --domain selects in recordings only"),
+        (
+            b"--port\x0080\0--filter\0tcp and domain a.b\0",
+            "argument 4 of the selection: domain in --filter selects in recordings only",
+        ),
         (b"--user\0\0", "must not be empty"),
         (b"--filter\0\0", "found the end"),
         (b"--path\0curl\0", "must be a whole path"),

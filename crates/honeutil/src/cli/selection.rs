@@ -57,8 +57,8 @@ pub(crate) fn problem_on_host(selection: &Selection) -> Option<String> {
 /// What is wrong if names are compared, which are only found in what was recorded.
 fn names(selection: &Selection) -> Option<String> {
     selection.needs_names().then(|| {
-        "--domain and --not-domain select in recordings only: names are found after packets were recorded. Record without \
-         them, and cut the packets out: honeutil show --domain NAME -w OUT FILE"
+        "--domain, --not-domain and domain in --filter select in recordings only: names are found after packets were recorded. \
+         Record without them, and cut the packets out: honeutil show --domain NAME -w OUT FILE"
             .to_owned()
     })
 }
@@ -182,7 +182,8 @@ fn help(word: Word) -> (&'static str, &'static str, &'static str) {
             "EXPRESSION",
             "Select packets that match a pcap-filter expression, as tcpdump takes it",
             "Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are \
-             numbers; expressions about the link layer (ether, vlan) are refused. At most 2,000 words and signs. An empty expression selects all.",
+             numbers; expressions about the link layer (ether, vlan) are refused. At most 2,000 words and signs. An empty expression selects all. domain NAME \
+             is Hone's own: as --domain, and only of recordings.",
         ),
     }
 }

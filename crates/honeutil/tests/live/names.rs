@@ -213,6 +213,9 @@ fn names_are_those_that_the_servers_received_with_the_processes_that_sent_them()
     let all = select(&["--port", &port.to_string(), "--port", "80"]);
     let of_connection: Vec<&str> = all.lines().filter(|line| line.contains(&format!(":{port} "))).collect();
     assert_eq!(others, of_connection);
+    let by_filter = |expression: &str| select(&["--filter", expression]);
+    assert_eq!(by_filter("domain Plain.names.test."), selected);
+    assert_eq!(by_filter("ip domain (plain.names.test) and not port 53").lines().collect::<Vec<_>>(), others);
     assert!(
         select(&["--domain", "test"]).lines().count()
             > select(&["--domain", "www.names.test"]).lines().count()
