@@ -23,10 +23,14 @@ pub fn thousands(number: u64) -> String {
 /// Bytes as lower-case hexadecimal digits.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hexadecimal(bytes, &mut text);
+    text
+}
+
+/// Appends bytes as lower-case hexadecimal digits.
+pub fn push_hexadecimal(bytes: &[u8], text: &mut String) {
+    bytes.iter().for_each(|byte| _ = write!(text, "{byte:02x}"));
 }
 
 /// `number` and what it counts, in singular or plural.

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn the_block_is_that_of_wiresharks_own_test_file() {
         let process = Process {
-            path: b"/usr/bin/curl".to_vec(),
+            path: b"/usr/bin/curl"[..].into(),
             user: Some(1000),
             user_name: b"alice".to_vec(),
             ..Process::default()
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn apples_block_is_in_the_order_of_its_section() {
-        let process = Process { path: b"/bin/sh".to_vec(), ..Process::default() };
+        let process = Process { path: b"/bin/sh"[..].into(), ..Process::default() };
         assert_eq!(
             apple(0x0102, &process, ByteOrder::Little).unwrap(),
             b"\x01\0\0\x80\x1c\0\0\0\x02\x01\0\0\x02\0\x02\0sh\0\0\0\0\0\0\x1c\0\0\0"

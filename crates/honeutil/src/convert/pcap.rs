@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_packet_has_its_process_in_front() {
-        let process = Process { path: "/bin/nineteen-bytes-ab\u{e9}".into(), ..Process::default() };
+        let process =
+            Process { path: "/bin/nineteen-bytes-ab\u{e9}".as_bytes().into(), ..Process::default() };
         let data = b"\x60\0\0\0";
         let shown = shown(data, &process);
         let Event::Packet(packet) = &shown.event else { unreachable!() };
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_longer_name_is_cut_between_characters_and_counted() {
-        let process = Process { path: "abcdefghijklmnopqr\u{e9}".into(), ..Process::default() };
+        let process = Process { path: "abcdefghijklmnopqr\u{e9}".as_bytes().into(), ..Process::default() };
         let shown = shown(b"", &process);
         let Event::Packet(packet) = &shown.event else { unreachable!() };
         let mut lost = Lost::default();

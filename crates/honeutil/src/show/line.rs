@@ -22,10 +22,13 @@ use hone_pcapng::{ProcessEventKind, Section, Statistics};
 use super::addresses::Addresses;
 use super::event::{Event, Packet, Shown, filtered};
 use super::names;
-use super::processes::Process;
+use super::processes::{Ancestor, Process};
 use super::time::Times;
-use crate::text::{escape, known};
+use crate::text::{base_name, escape, known, push_hexadecimal};
 use crate::traffic::ip;
+
+/// Most ancestors of a process in a line of text. JSON has all that are known.
+const MAX_ANCESTORS: usize = 16;
 
 /// The columns USER and NAME where nothing is known.
 const UNKNOWN: &str = "-        -              ";
@@ -90,7 +93,7 @@ impl Lines {
         match &shown.event {
             Event::Section(section) => self.section(section),
             Event::Process(event) => {
-                self.process(event, shown.process.and_then(|process| process.uuid.as_ref()));
+                self.process(event, shown.process);
             }
             Event::Connection(event) => self.connection(event, shown.packet_nanos),
             Event::Packet(packet) => self.packet(packet),
@@ -151,11 +154,14 @@ impl Lines {
         self.word("os", section.os.as_deref());
     }
 
-    fn process(&mut self, event: &ProcessEvent<'_>, uuid: Option<&[u8; 16]>) {
+    fn process(&mut self, event: &ProcessEvent<'_>, process: Option<&Process>) {
         if let ProcessEventKind::Other(number) = event.kind {
             self.number("event", Some(number));
         }
         self.number("ppid", event.parent);
+        if let (ProcessEventKind::Started | ProcessEventKind::Forked, Some(process)) = (event.kind, process) {
+            self.ancestors(&process.ancestors);
+        }
         self.number("uid", event.user);
         self.number("gid", event.group);
         self.word("group", event.group_name.as_deref());
@@ -168,12 +174,12 @@ impl Lines {
         match event.hash.filter(|_| event.kind != ProcessEventKind::Forked) {
             Some(Ok(hash)) => {
                 self.line.push_str(" sha256=");
-                hash.iter().for_each(|byte| _ = write!(self.line, "{byte:02x}"));
+                push_hexadecimal(&hash, &mut self.line);
             }
             Some(Err(reason)) => self.words("sha256", Some(reason.words())),
             None => {}
         }
-        self.number("uuid", uuid.map(guid_text));
+        self.number("uuid", process.and_then(|process| process.uuid.as_ref()).map(guid_text));
         self.word("path", event.path.as_deref());
         if let Some(arguments) = &event.arguments {
             self.line.push_str(" args=");
@@ -189,6 +195,20 @@ impl Lines {
             }
         } else {
             self.word("command", event.command_line.as_deref());
+        }
+    }
+
+    /// ` ancestors=` with the process id and the name of each. A comma in a name is escaped, so that no name looks like two.
+    fn ancestors(&mut self, ancestors: &[Ancestor]) {
+        for (index, ancestor) in ancestors.iter().take(MAX_ANCESTORS).enumerate() {
+            self.line.push_str(if index == 0 { " ancestors=" } else { "," });
+            let _ = write!(self.line, "{}:", ancestor.pid);
+            let mut name = String::new();
+            escape(base_name(&ancestor.path), &mut name);
+            self.line.push_str(&known(&name).replace(',', "\\x2c"));
+        }
+        if ancestors.len() > MAX_ANCESTORS {
+            self.line.push_str(",...");
         }
     }
 
@@ -314,7 +334,7 @@ pub(crate) fn guid_text(guid: &[u8; 16]) -> String {
         if matches!(index, 4 | 6 | 8 | 10) {
             out.push('-');
         }
-        let _ = write!(out, "{byte:02x}");
+        push_hexadecimal(&[*byte], &mut out);
     }
     out
 }

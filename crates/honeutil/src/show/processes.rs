@@ -12,20 +12,32 @@ use super::line;
 use crate::text::{base_name, escape};
 use crate::users;
 
-/// Most bytes of the table, approximately.
-const MAX_BYTES: usize = 32 << 20;
+/// Most bytes of the table, approximately: paths that ancestors share count for each of their descendants.
+const MAX_BYTES: usize = 48 << 20;
 /// Bytes of an entry besides its texts, approximately.
-const ENTRY_BYTES: usize = 344;
+const ENTRY_BYTES: usize = 376;
+/// Ancestors that are known of a process, at most.
+const MAX_ANCESTORS: usize = 64;
 /// Most bytes that are kept of a path, of a user's or group's name, and of the name of a container or a unit.
 const MAX_PATH: usize = 4096;
 const MAX_USER: usize = 256;
 const MAX_CONTAINER: usize = 256;
 
+/// A process from which another one descends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    pub(crate) pid: u32,
+    /// The path of its executable, when the line of descent went on; empty if unknown.
+    pub(crate) path: Rc<[u8]>,
+}
+
 /// What is known of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Process {
     /// The executable's path; empty if unknown.
-    pub(crate) path: Vec<u8>,
+    pub(crate) path: Rc<[u8]>,
+    /// Its parent, the parent of this one, and so on, as far as events have described them.
+    pub(crate) ancestors: Rc<[Ancestor]>,
     /// When it began its program, nanoseconds since 1970-01-01 UTC, if that is known.
     pub(crate) start: Option<u64>,
     /// The user's number.
@@ -72,7 +84,9 @@ impl Process {
             + self.unit.len()
             + self.shown_name.len()
             + self.columns.len();
-        ENTRY_BYTES + texts
+        let ancestors: usize =
+            self.ancestors.iter().map(|ancestor| size_of::<Ancestor>() + ancestor.path.len()).sum();
+        ENTRY_BYTES + texts + ancestors
     }
 
     /// Whether it is as an event of a comment describes it.
@@ -84,6 +98,13 @@ impl Process {
         is(&self.path, &event.path, MAX_PATH)
             && is(&self.container, &event.container, MAX_CONTAINER)
             && (self.user, self.group) == (event.user, event.group)
+    }
+
+    /// The ancestors of a child that it has with this process id.
+    fn ancestors_of_child(&self, pid: u32) -> Rc<[Ancestor]> {
+        let parent = Ancestor { pid, path: Rc::clone(&self.path) };
+        let others = self.ancestors.iter().take(MAX_ANCESTORS - 1).cloned();
+        std::iter::once(parent).chain(others).collect()
     }
 
     /// The process as a selection sees it.
@@ -145,6 +166,8 @@ impl Processes {
         let before = self.by_pid.remove(&pid);
         self.bytes -= before.as_ref().map_or(0, Process::bytes);
         let parent = event.parent.and_then(|parent| self.by_pid.get(&parent));
+        let ancestors =
+            event.parent.map(|pid| parent.map(|parent| parent.ancestors_of_child(pid)).unwrap_or_default());
         let mut process = match event.kind {
             // A child has its parent's program and user until an event reports others.
             ProcessEventKind::Forked => parent.cloned(),
@@ -156,8 +179,11 @@ impl Processes {
         .unwrap_or_default();
         process.ended = event.kind == ProcessEventKind::Ended;
         process.start = nanos.filter(|_| !process.ended);
+        if let Some(ancestors) = ancestors {
+            process.ancestors = ancestors;
+        }
         if let Some(path) = &event.path {
-            process.path = path[..path.len().min(MAX_PATH)].to_vec();
+            process.path = path[..path.len().min(MAX_PATH)].into();
             process.shown_name.clear();
             escape(base_name(&process.path), &mut process.shown_name);
         }
@@ -252,6 +278,36 @@ mod tests {
         assert_eq!(name(&processes, 6).unwrap(), "", "another process, of which nothing is known");
         processes.clear();
         assert_eq!(processes.get(5), None);
+    }
+
+    #[test]
+    fn ancestors_are_those_of_the_time_of_the_fork() {
+        let mut processes = Processes::default();
+        let of = |processes: &Processes, pid| -> Vec<(u32, String)> {
+            let ancestors = processes.get(pid).unwrap().ancestors.iter();
+            ancestors.map(|it| (it.pid, String::from_utf8_lossy(&it.path).into_owned())).collect()
+        };
+        let is = |pid, path: &str| (pid, path.to_owned());
+        processes.note(&event(1, ProcessEventKind::Started, Some(b"/sbin/init"), 0), None);
+        processes.note(&event(5, ProcessEventKind::Started, Some(b"/bin/sh"), 1), None);
+        processes.note(&event(6, ProcessEventKind::Forked, None, 5), None);
+        assert_eq!(of(&processes, 6), [is(5, "/bin/sh"), is(1, "/sbin/init")]);
+        processes.note(&event(6, ProcessEventKind::Started, Some(b"/bin/make"), 5), None);
+        processes.note(&event(7, ProcessEventKind::Forked, None, 6), None);
+        // The grandparent ends, and another process gets its id.
+        processes.note(&event(5, ProcessEventKind::Ended, None, 1), None);
+        processes.note(&event(5, ProcessEventKind::Forked, None, 1), None);
+        processes.note(&event(7, ProcessEventKind::Started, Some(b"/bin/cc"), 6), None);
+        assert_eq!(of(&processes, 7), [is(6, "/bin/make"), is(5, "/bin/sh"), is(1, "/sbin/init")]);
+        assert_eq!(of(&processes, 5), [is(1, "/sbin/init")]);
+        // What is not known ends the line.
+        processes.note(&event(8, ProcessEventKind::Started, Some(b"/bin/cc"), 99), None);
+        assert_eq!(of(&processes, 8), []);
+        let deep = 1000_u32;
+        for pid in deep..deep + 200 {
+            processes.note(&event(pid, ProcessEventKind::Forked, None, pid - 1), None);
+        }
+        assert_eq!(of(&processes, deep + 199).len(), MAX_ANCESTORS);
     }
 
     #[test]

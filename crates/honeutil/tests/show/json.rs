@@ -53,10 +53,11 @@ fn field_by_field() {
                 "executable": "/usr/bin/curl",
                 "args": ["curl", "-s", "", "http://192.0.2.1/a b"],
                 "args_count": 4,
-                "parent": {"pid": 7},
+                "parent": {"pid": 7, "name": "bash", "executable": "/usr/bin/bash"},
                 "user": {"id": "1000", "name": "alice"},
                 "group": {"id": "100", "name": "users"},
             },
+            "hone": {"ancestors": [{"pid": 7, "name": "bash", "executable": "/usr/bin/bash"}]},
         })
     );
     let contained = action("exec")[2];

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::names::{Dns, Http, NameFields, Tls, TlsOffer, Url};
 use crate::show::processes::Process;
+use crate::text::base_name;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Document<'a> {
@@ -129,7 +130,7 @@ pub(super) struct ProcessFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) hash: Option<Hash>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parent: Option<Parent>,
+    pub(super) parent: Option<Ancestor<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) thread: Option<Thread>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,9 +177,22 @@ pub(super) struct Thread {
     pub(super) id: u32,
 }
 
+/// A process from which another one descends.
 #[derive(Debug, Serialize)]
-pub(super) struct Parent {
+pub(super) struct Ancestor<'a> {
     pub(super) pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) executable: Option<Cow<'a, str>>,
+}
+
+impl<'a> Ancestor<'a> {
+    /// With the path of its executable, which is empty if it is unknown.
+    pub(super) fn new(pid: u32, path: &'a [u8]) -> Self {
+        let path = Some(path).filter(|path| !path.is_empty());
+        Self { pid, name: path.map(|path| text(base_name(path))), executable: path.map(text) }
+    }
 }
 
 /// A number as a text of its digits.
@@ -258,6 +272,9 @@ pub(super) struct Hone<'a> {
     /// Why the executable has no hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) no_hash: Option<&'static str>,
+    /// The process's parent, the parent of this one, and so on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) ancestors: Vec<Ancestor<'a>>,
     /// The systemd unit that the process is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<Cow<'a, str>>,
@@ -280,6 +297,7 @@ impl Hone<'_> {
             && !self.name_cut_off
             && self.event_number.is_none()
             && self.network_namespace.is_none()
+            && self.ancestors.is_empty()
             && self.unit.is_none()
             && self.no_hash.is_none()
             && self.executable_uuid.is_none()

@@ -13,9 +13,9 @@ use hone_pcapng::{
 };
 
 use self::fields::{
-    Account, AccountId, Boot, Bytes, Container, CorrectionFields, Counts, Digits, Document, Ecs,
-    EffectiveProcess, Endpoint, EventFields, Hash, Host, Icmp, Id, Network, Os, PacketFields, Parent,
-    ProcessFields, SectionFields, StatisticsFields, Thread, direction, text,
+    Account, AccountId, Ancestor, Boot, Bytes, Container, CorrectionFields, Counts, Digits, Document, Ecs,
+    EffectiveProcess, Endpoint, EventFields, Hash, Host, Icmp, Id, Network, Os, PacketFields, ProcessFields,
+    SectionFields, StatisticsFields, Thread, direction, text,
 };
 use super::community_id::{CommunityIds, Flow};
 use super::event::{Event, Packet, Shown, filtered};
@@ -123,7 +123,11 @@ impl<'a> Document<'a> {
         fields.args_count = fields.args.as_ref().map(Vec::len);
         fields.command_line = event.command_line.as_deref().map(text);
         fields.vpid = event.namespace_pid;
-        fields.parent = event.parent.map(|pid| Parent { pid });
+        let ancestors = process.map(|process| &process.ancestors[..]).unwrap_or_default();
+        fields.parent = event.parent.map(|pid| match ancestors.first() {
+            Some(parent) if parent.pid == pid => Ancestor::new(pid, &parent.path),
+            _ => Ancestor::new(pid, b""),
+        });
         fields.group = Account::new(event.group, event.group_name.as_deref()).or(fields.group);
         if let Some(sid) = &event.security_id {
             let name = fields.user.and_then(|user| user.name);
@@ -134,6 +138,8 @@ impl<'a> Document<'a> {
         fields.hash = hash.and_then(Result::ok).map(|hash| Hash { sha256: crate::text::hexadecimal(&hash) });
         self.hone.no_hash = hash.and_then(Result::err).map(NoHash::words);
         self.process = Some(fields);
+        self.hone.ancestors =
+            ancestors.iter().map(|ancestor| Ancestor::new(ancestor.pid, &ancestor.path)).collect();
         self.hone.executable_uuid = process.and_then(|process| process.uuid.as_ref()).map(guid_text);
         self.hone.network_namespace = event.network_namespace;
         self.hone.bytes = Bytes::of(event);
