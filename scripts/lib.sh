@@ -28,6 +28,16 @@ need_packages() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
+# A place for packages of Python in the target directory: $venv. `need_venv NAME IMPORTS PACKAGE...`
+need_venv() {
+	need_packages python3-venv || return
+	venv=${CARGO_TARGET_DIR:-$(pwd)/target}/$1-venv
+	venv_imports=$2
+	shift 2
+	[ -x "$venv/bin/python" ] || python3 -m venv "$venv" || return
+	"$venv/bin/python" -c "$venv_imports" 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+}
+
 # Whether there is a cargo that can build this: in the folder of Cargo.toml, for it says which.
 need_cargo() {
 	needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)

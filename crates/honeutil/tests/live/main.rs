@@ -38,6 +38,7 @@ mod order;
 mod over_ssh;
 mod own_traffic;
 mod programs;
+mod quic;
 mod ready;
 mod recent;
 mod run;

@@ -8,7 +8,7 @@ import struct
 import sys
 import threading
 
-address, certificate = sys.argv[1:]
+address, key, certificate = sys.argv[1:]
 lock = threading.Lock()
 
 
@@ -71,7 +71,7 @@ class Web(socketserver.StreamRequestHandler):
 class SecureWeb(socketserver.StreamRequestHandler):
     def setup(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(certificate, key)
         context.set_alpn_protocols(["http/1.1"])
         port = self.client_address[1]
         context.sni_callback = lambda connection, name, context: log("tls", name, port)

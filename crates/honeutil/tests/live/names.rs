@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use hone_testing::{Guarded, PATIENCE, run};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::guard::ready;
@@ -18,37 +19,14 @@ const SERVERS: &str = include_str!("names.py");
 /// What a client has sent: what it is, the name, the client's port and process.
 type Sent = (String, String, u64, u64);
 
-/// The servers, in one end of a network.
-struct Servers {
+/// Servers that print a line of JSON for each client, and an empty array before all.
+pub(crate) struct Servers {
     process: Guarded,
     lines: Receiver<String>,
 }
 
 impl Servers {
-    fn start(network: &Network, place: &Path) -> Self {
-        let certificate = place.join("certificate");
-        run(Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-subj",
-                "/CN=names.test",
-                "-days",
-                "1",
-                "-keyout",
-            ])
-            .arg(&certificate)
-            .arg("-out")
-            .arg(place.join("public"))
-            .stderr(Stdio::null()));
-        let both =
-            ["certificate", "public"].map(|name| std::fs::read(place.join(name)).expect("openssl wrote it"));
-        std::fs::write(&certificate, both.concat()).expect("it is ours");
-        let mut command = network.command(End::B, "python3");
-        command.args(["-c", SERVERS, &network.v4(End::B).to_string()]).arg(&certificate);
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut process = Guarded::spawn(command.stdout(Stdio::piped()));
         let stdout = process.child().stdout.take().expect("it is piped");
         let (sender, lines) = channel();
@@ -59,15 +37,41 @@ impl Servers {
         Self { process, lines }
     }
 
-    /// Ends them; what each client sent: what it is, the name and the client's port.
-    fn finish(self) -> BTreeSet<(String, String, u64)> {
+    /// Ends them; what they have printed.
+    pub(crate) fn finish<T: DeserializeOwned>(self) -> Vec<T> {
         drop(self.process);
-        let told = self.lines.iter().map(|line| {
-            let (kind, name, port) = serde_json::from_str(&line).expect("the servers print JSON");
-            (kind, name, port)
-        });
-        told.collect()
+        self.lines.iter().map(|line| serde_json::from_str(&line).expect("the servers print JSON")).collect()
     }
+}
+
+/// A key, and a certificate that it has signed itself.
+pub(crate) fn certificate(place: &Path) -> [PathBuf; 2] {
+    let [key, certificate] = ["key", "certificate"].map(|name| place.join(name));
+    run(Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=names.test",
+            "-days",
+            "1",
+            "-keyout",
+        ])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .stderr(Stdio::null()));
+    [key, certificate]
+}
+
+/// The servers of [`SERVERS`], in one end of a network.
+fn start(network: &Network, place: &Path) -> Servers {
+    let mut command = network.command(End::B, "python3");
+    command.args(["-c", SERVERS, &network.v4(End::B).to_string()]).args(certificate(place));
+    Servers::start(command)
 }
 
 /// A client in the other end, whose resolver asks the servers with these options. Returns its process id.
@@ -84,11 +88,11 @@ fn client(network: &Network, place: &Path, options: &str, command: &str) -> u64 
     pid
 }
 
-fn show(file: &Path, arguments: &[&str]) -> String {
+pub(crate) fn show(file: &Path, arguments: &[&str]) -> String {
     run(Command::new(HONEUTIL).arg("show").args(arguments).arg(file))
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub(crate) fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect()
 }
 
@@ -101,7 +105,7 @@ fn names_are_those_that_the_servers_received_with_the_processes_that_sent_them()
     let (network, place) = (Network::new(), directory());
     let mut recorder = Recorder::start(&["-s", "0"]);
     recorder.await_text("Recording");
-    let servers = Servers::start(&network, place.path());
+    let servers = start(&network, place.path());
     let server = network.v4(End::B).to_string();
     let open = format!("openssl s_client -connect {server}:443");
     let curl = "curl --silent --insecure --max-time 20";
@@ -132,7 +136,7 @@ fn names_are_those_that_the_servers_received_with_the_processes_that_sent_them()
         let pid = client(&network, place.path(), options, &command);
         clients.extend(names.iter().map(|name| (pid, *name)));
     }
-    let truth = servers.finish();
+    let truth: Vec<(String, String, u64)> = servers.finish();
     recorder.signal(rustix::process::Signal::INT);
     let ended = recorder.wait();
     ended.assert_success();
