@@ -72,6 +72,8 @@ table! {
         remote_address: u32,
         remote_port: u16,
         remote_name: u32,
+        /// What a client of this host asked for.
+        local_name: u32,
         /// When it was opened, or its first packet.
         open: f64,
         /// When it was closed, or its last packet.
@@ -278,6 +280,7 @@ impl Rows for Collected {
         // What a client asked for names the server. If that is this host, the other side has no name.
         let is_of_remote = row.is_local_initiated != Some(false) || row.name_source == Some("dns");
         let remote_name = self.texts.maybe(row.name.filter(|_| is_of_remote));
+        let local_name = self.texts.maybe(row.name.filter(|_| !is_of_remote));
         let id = row.connection_id.unwrap_or(u64::MAX);
         self.connections.push(Connection {
             host,
@@ -291,6 +294,7 @@ impl Rows for Collected {
             remote_address,
             remote_port,
             remote_name,
+            local_name,
             open: maybe_micros(row.opened.or(row.first)),
             close: maybe_micros(row.closed.or(row.last)),
             packets_out: row.packets_out as f64,

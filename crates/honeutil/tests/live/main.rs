@@ -41,6 +41,7 @@ mod programs;
 mod quic;
 mod ready;
 mod recent;
+mod report;
 mod run;
 mod save_when;
 mod selection;

@@ -266,4 +266,6 @@ fn names_are_those_that_the_servers_received_with_the_processes_that_sent_them()
     let names: BTreeSet<_> =
         rows("names").iter().map(|row| text(row, "/name").expect("each has one")).collect();
     assert_eq!(names, ["plain.names.test".to_owned()].into());
+
+    crate::report::is_as_shown(file, place.path(), &["--host", &own]);
 }

@@ -141,6 +141,8 @@ fn the_command_that_the_page_shows_selects_the_same() {
         "{remote: honeReport.remote(3)}".to_owned(),
         "{words: 'name:nginx port:5432 -proto:udp'}".to_owned(),
         "{words: 'port:443 host:203.0.113.77 user:www-data'}".to_owned(),
+        "{words: 'domain:Example.com. -port:22'}".to_owned(),
+        "{words: 'domain:example.com domain:cdn-update.example.com'}".to_owned(),
         format!("{{words: 'proto:udp', from: {}, to: {}}}", at(0), at(7300)),
     ];
     for selection in &selections {
@@ -151,8 +153,12 @@ fn the_command_that_the_page_shows_selects_the_same() {
             .value("Array.from(honeReport.selected()).reduce((sum, row) => sum + honeReport.bytes(row), 0)");
         let words = shell_words(&line);
         assert_eq!((&*words[0], &*words[1]), ("honeutil", "show"));
-        let words: Vec<_> =
+        let mut words: Vec<_> =
             words[2..].iter().map(String::as_str).filter(|word| !word.ends_with(".pcapng")).collect();
+        if selection.contains("domain:") {
+            assert!(page.text("#filter-notes").contains("also shows the DNS messages about"));
+            words.extend(["--not-port", "53"]);
+        }
         let bytes: u64 = sums(&made.packets(&words), |_| Some(String::new())).values().sum();
         assert!(bytes > 0);
         assert_eq!(shown.as_f64().unwrap() as u64, bytes, "{line}");
@@ -234,6 +240,17 @@ fn clicks_and_keys_select_sort_and_search() {
     assert_eq!(page.value("honeReport.selection.words"), "domain:\"cdn-update.example.com\"");
     assert_eq!(page.value("honeReport.selected().length"), 90);
     page.key("Escape");
+
+    // A connection without a name counts with the name that others to its address have, if it is one.
+    let renamed = |names: &str| {
+        format!(
+            "(() => {{ const {{ connections: all }} = honeReport, rows = honeReport.selected().filter((row) => honeReport.text(all.remote_name[row]).startsWith('cdn-')), \
+             before = all.remote_name.slice(); [{names}].forEach((name, at) => {{ all.remote_name[rows[at]] = name; }}); honeReport.nameRemotes(); \
+             const one = honeReport.text(honeReport.remote(rows[0])); all.remote_name.set(before); honeReport.nameRemotes(); return one; }})()"
+        )
+    };
+    assert_eq!(page.value(&renamed("0")), "cdn-update.example.com");
+    assert_eq!(page.value(&renamed("0, all.remote_address[0]")), "203.0.113.77", "it is either of two names");
 
     // What calls home, and what listens.
     page.key("6");

@@ -18,9 +18,11 @@ class Filters {
   add(word, values) {
     const isOpposite = word.startsWith("--not-");
     if (!isOpposite && this.words.some(([other]) => other === word)) {
-      if (word === "--host") this.expressions.push(values.map((value) => `host ${value}`).join(" or "));
-      else this.notes.add(`The command shows what matches any of its ${word}; this page, what matches all.`);
-      if (word === "--host") return;
+      if (word === "--host" || word === "--domain") {
+        this.expressions.push(values.map((value) => `${word.slice(2)} ${value}`).join(" or "));
+        return;
+      }
+      this.notes.add(`The command shows what matches any of its ${word}; this page, what matches all.`);
     }
     for (const value of values) this.words.push([word, value]);
   }
@@ -61,7 +63,7 @@ function filtersOf(model) {
   if (selection.connection >= 0) addConnection(model, selection.connection, filters);
   else if (selection.remote >= 0) addRemote(model, filters);
   for (const word of parseWords(selection.words)) {
-    if (!addWord(word, filters)) filters.notes.add("Words without a colon, domain: and direction: are searched only on this page.");
+    if (!addWord(word, filters)) filters.notes.add("Words without a colon, direction:, and values that the command does not take, are searched only on this page.");
   }
   if (!Number.isNaN(from)) {
     filters.add("--from", [timeOption(from)]);
@@ -132,8 +134,17 @@ function addRemote(model, filters) {
   filters.wireshark.push(some.map(wiresharkHost).join(" || "));
 }
 
+/** Adds a name of the search field; whether that was possible. */
+function addDomain(name, not, filters) {
+  if (!/^[\w\\-]+(\.[\w\\-]+)*$/.test(name)) return false;
+  filters.add(not ? "--not-domain" : "--domain", [name]);
+  filters.notes.add(`The command also ${not ? "leaves out" : "shows"} the DNS messages about ${name}. The filter of Wireshark does not have the name.`);
+  return true;
+}
+
 /** Adds a word of the search field; whether that was possible. */
 function addWord({ not, key, value }, filters) {
+  if (key === "domain") return addDomain(domainOf(value), not, filters);
   const protocol = value.toLowerCase();
   const fields = {
     name: `hone.name == ${wiresharkText(value)}`, path: `hone.path == ${wiresharkText(value)}`,

@@ -18,6 +18,7 @@ class Model {
     this.connections.count = this.connections.open.length;
     this.processes.count = this.processes.pid.length;
     this.names.count = this.names.time.length;
+    this.nameRemotes();
     this.clear();
     this.listeners = [];
     this.linkProcesses();
@@ -44,6 +45,22 @@ class Model {
       else if (this.children.has(above)) this.children.get(above).push(process);
       else this.children.set(above, [process]);
     }
+  }
+
+  /**
+   * The other side of each connection: its name, or its address. A connection without a name counts with the name that the others of
+   * its host to this address have, if that is one name.
+   */
+  nameRemotes() {
+    const { host, remote_address, remote_name } = this.connections;
+    const names = new Map();
+    const key = (row) => host[row] * 2 ** 32 + remote_address[row];
+    remote_name.forEach((name, row) => {
+      if (!name) return;
+      const known = names.get(key(row)) ?? name;
+      names.set(key(row), known === name ? name : 0);
+    });
+    this.remotes = remote_name.map((name, row) => name || names.get(key(row)) || remote_address[row]);
   }
 
   clear() {
@@ -82,7 +99,7 @@ class Model {
   }
 
   /** The other side of a connection, as a text's number: its name, or its address. */
-  remote(connection) { return this.connections.remote_name[connection] || this.connections.remote_address[connection]; }
+  remote(connection) { return this.remotes[connection]; }
 
   remoteText(remote) { return remote ? this.text(remote) : "not IP"; }
 
@@ -119,14 +136,15 @@ class Model {
   wordsMatch(words) {
     const { connections, processes } = this;
     const tests = words.map(({ not, key, value }) => {
-      const folded = value.toLowerCase();
+      const folded = key === "domain" ? domainOf(value) : value.toLowerCase();
       const memory = new Map();
       // Each text is compared once, however many rows name it.
       const has = (number) => {
         let known = memory.get(number);
         if (known === undefined) {
           const text = this.text(number);
-          known = key ? text === value : text.toLowerCase().includes(folded);
+          if (key === "domain") known = text === folded || text.endsWith(`.${folded}`);
+          else known = key ? text === value : text.toLowerCase().includes(folded);
           memory.set(number, known);
         }
         return known;
@@ -140,7 +158,7 @@ class Model {
         container: ofProcess(processes.container), unit: ofProcess(processes.unit),
         pid: (row) => connections.process[row] !== NONE && String(processes.pid[connections.process[row]]) === value,
         host: (row) => has(connections.remote_address[row]) || has(connections.local_address[row]),
-        domain: (row) => connections.remote_name[row] !== 0 && has(connections.remote_name[row]),
+        domain: (row) => ["remote_name", "local_name"].some((side) => connections[side][row] !== 0 && has(connections[side][row])),
         port: (row) => String(connections.remote_port[row]) === value || String(connections.local_port[row]) === value,
         proto: (row) => this.protocol(connections.protocol[row]) === folded,
         conn: (row) => this.connectionId(row) === value,
@@ -179,6 +197,9 @@ class Model {
     return [...sums.values()].sort((a, b) => b.bytes - a.bytes);
   }
 }
+
+/** A name as the data has it. */
+const domainOf = (value) => value.toLowerCase().replace(/\.$/, "");
 
 const WORD_KEYS = ["name", "path", "user", "container", "unit", "pid", "host", "domain", "port", "proto", "conn", "direction"];
 

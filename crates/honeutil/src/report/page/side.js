@@ -54,7 +54,7 @@ class Side {
     const { model } = this, { connections } = model;
     const side = (name) => endText(model.text(connections[`${name}_address`][row]), connections[`${name}_port`][row]);
     return [["Id", model.connectionId(row) || "none"], ["Protocol", model.protocol(connections.protocol[row])], ["Local", side("local")], ["Remote", side("remote")],
-      ["Name", model.text(connections.remote_name[row])], ["Began", ["not known", "this host", "the other side"][connections.initiated[row]]],
+      ["Name", model.text(connections.remote_name[row])], ["Local name", model.text(connections.local_name[row])], ["Began", ["not known", "this host", "the other side"][connections.initiated[row]]],
       ["Begin", timeText(connections.open[row], true)], ["End", timeText(connections.close[row], true)], ["State", model.text(connections.state[row])],
       ["Sent", `${counted(connections.packets_out[row], "packet")}, ${thousands(connections.bytes_out[row])} B`],
       ["Received", `${counted(connections.packets_in[row], "packet")}, ${thousands(connections.bytes_in[row])} B`],
