@@ -148,6 +148,8 @@ fn refusal(command: &str, message: &str) -> clap::Error {
 /// # Errors
 /// What went wrong, as text for whoever gave the command.
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    #[cfg(windows)]
+    hone_rows::accounts::set_look_up(platform::accounts::name);
     match command {
         Command::Read(args) => read::run(args),
         Command::Run(args) => run::record_command(args),

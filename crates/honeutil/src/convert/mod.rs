@@ -24,7 +24,7 @@ use self::libpcap::Libpcap;
 use self::live::{Live, LiveError};
 pub use self::lost::Lost;
 use crate::cut::{CutFile, FileError};
-use crate::show::corrections::Corrections;
+use crate::show::corrections::{self, Corrections};
 use crate::show::input::Input;
 use crate::show::stream::{FillError, Source, Stream, StreamError};
 use crate::show::{CHUNK_BYTES, OUT_BYTES, ShowError};
@@ -70,7 +70,7 @@ pub fn convert(input: &Input, form: Form, mut file: CutFile) -> Result<Converted
     {
         corrections.begin(0);
         corrections.collect_from(bytes, &Rc::default(), &mut vec![0; CHUNK_BYTES]);
-        corrections.report_left_out();
+        corrections::report_left_out(&corrections);
     }
     corrections.begin(0);
     let mut conversion = Conversion {

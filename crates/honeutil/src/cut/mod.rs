@@ -27,10 +27,10 @@ use crate::messages::Messages;
 use crate::platform::file::FileId;
 pub use crate::reduce::Counts;
 use crate::reduce::{Lane, Reduce};
-use crate::show::corrections::Corrections;
+use crate::show::corrections::{self, Corrections};
 use crate::show::event::Shown;
 use crate::show::input::Input;
-use crate::show::names::{PacketNames, Said};
+use crate::show::names::{self, PacketNames, Said};
 use crate::show::stream::Source;
 use crate::show::time::Span;
 use crate::show::{Notes, OUT_BYTES, ShowError};
@@ -198,8 +198,9 @@ impl<'a> Cut<'a> {
             }
             first += group.parts.len();
         }
-        self.wanted.corrections.report_left_out();
+        corrections::report_left_out(&self.wanted.corrections);
         self.wanted.names.end_of_first_pass();
+        names::report_left_out(&self.wanted.names);
     }
 
     /// Writes the parts of a group: one after the other, or merged by time if they are of several inputs.

@@ -18,6 +18,9 @@ use hone_pcapng::{
     ConnectionEvent, ConnectionEventKind, Corrected, Direction, EventCounts, HostId, ProcessEvent, words,
 };
 use hone_pcapng::{ProcessEventKind, Section, Statistics};
+use hone_rows::ip;
+use hone_rows::processes::{UNKNOWN, column};
+use hone_rows::text::guid_text;
 
 use super::addresses::Addresses;
 use super::event::{Event, Packet, Shown, filtered};
@@ -25,35 +28,9 @@ use super::names;
 use super::processes::{Ancestor, Process};
 use super::time::Times;
 use crate::text::{base_name, escape, known, push_hexadecimal};
-use crate::traffic::ip;
 
 /// Most ancestors of a process in a line of text. JSON has all that are known.
 const MAX_ANCESTORS: usize = 16;
-
-/// The columns USER and NAME where nothing is known.
-const UNKNOWN: &str = "-        -              ";
-
-/// The columns USER and NAME of a process.
-pub(super) fn columns(process: &Process) -> String {
-    let mut word = String::new();
-    match process {
-        _ if !process.user_name.is_empty() => escape(&process.user_name, &mut word),
-        Process { user: Some(user), .. } => _ = write!(word, "{user}"),
-        _ => escape(process.security_id.as_bytes(), &mut word),
-    }
-    let mut columns = String::with_capacity(UNKNOWN.len());
-    column(known(&word), 8, &mut columns);
-    columns.push(' ');
-    column(known(&process.shown_name), 15, &mut columns);
-    columns
-}
-
-fn column(text: &str, width: usize, line: &mut String) {
-    line.push_str(text);
-    for _ in text.chars().count()..width {
-        line.push(' ');
-    }
-}
 
 /// Writes lines; keeps its buffers from one to the next.
 #[derive(Debug, Default)]
@@ -183,7 +160,7 @@ impl Lines {
         self.word("path", event.path.as_deref());
         if let Some(arguments) = &event.arguments {
             self.line.push_str(" args=");
-            for (index, argument) in super::arguments(arguments).enumerate() {
+            for (index, argument) in hone_rows::event::arguments(arguments).enumerate() {
                 if index > 0 {
                     self.line.push(' ');
                 }
@@ -325,16 +302,4 @@ fn kind(event: &Event<'_>) -> &'static str {
         Event::Packet { .. } => "PAKT",
         Event::Statistics(_) => "STAT",
     }
-}
-
-/// A machine's identity in the usual form of a GUID, in the order of its bytes.
-pub(crate) fn guid_text(guid: &[u8; 16]) -> String {
-    let mut out = String::with_capacity(36);
-    for (index, byte) in guid.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            out.push('-');
-        }
-        push_hexadecimal(&[*byte], &mut out);
-    }
-    out
 }

@@ -9,31 +9,22 @@
 
 mod addresses;
 mod ahead;
-pub mod classic_pcap;
-pub(crate) mod community_id;
 pub(crate) mod corrections;
-mod ended;
 pub(crate) mod error;
-pub(crate) mod event;
-mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
-pub(crate) mod host;
 pub mod input;
 mod json;
 pub(crate) mod line;
-mod link;
 pub(crate) mod names;
-pub(crate) mod pktap;
-pub(crate) mod processes;
-pub(crate) mod section;
-pub mod stream;
 pub mod time;
 
 use std::io::{Read, Write};
 use std::rc::Rc;
 
 use hone_names::{Found, Noted};
+pub use hone_rows::{classic_pcap, stream};
+pub(crate) use hone_rows::{community_id, event, host, pktap, processes, section};
 use hone_select::Selection;
 
 use self::corrections::Corrections;
@@ -111,8 +102,8 @@ impl<W: Write> Show<W> {
     /// Collects the corrections of the inputs that will be shown in the same order, as far as they can be read twice.
     /// Read errors are reported later, when the inputs are shown.
     pub fn collect(&mut self, inputs: &[Input]) {
-        self.corrections.collect_all(inputs, &self.selection, &mut self.chunk);
-        self.names.collect_all(inputs, &self.selection, &mut self.chunk);
+        corrections::collect_all(&mut self.corrections, inputs, &self.selection, &mut self.chunk);
+        names::collect_all(&mut self.names, inputs, &self.selection, &mut self.chunk);
     }
 
     /// Shows an input to its end, or to the first invalid place.
@@ -271,11 +262,4 @@ impl Notes {
             );
         }
     }
-}
-
-/// The arguments in an option's value: each is followed by a zero byte, the last one perhaps not.
-pub(crate) fn arguments(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let value = value.strip_suffix(&[0]).unwrap_or(value);
-    let none = value.is_empty();
-    value.split(|byte| *byte == 0).skip(usize::from(none))
 }

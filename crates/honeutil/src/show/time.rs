@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+pub use hone_rows::Span;
+
 use crate::output::file_names::date;
 use crate::platform;
 
@@ -82,25 +84,6 @@ impl Times {
             let _ = write!(self.zone, "{sign}{:02}:{:02}", minutes / 60, minutes % 60);
         }
         seconds.saturating_add_signed(offset)
-    }
-}
-
-/// A span of time: what is shown.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
-    /// The first nanosecond that belongs to it, since 1970-01-01 UTC.
-    pub from: Option<u64>,
-    /// The first nanosecond that no longer belongs to it.
-    pub to: Option<u64>,
-}
-
-impl Span {
-    /// Whether an event of this time belongs to it. One without a time belongs only to all of time.
-    pub(crate) fn contains(&self, nanos: Option<u64>) -> bool {
-        match nanos {
-            Some(nanos) => self.from.is_none_or(|from| from <= nanos) && self.to.is_none_or(|to| nanos < to),
-            None => *self == Self::default(),
-        }
     }
 }
 
@@ -237,14 +220,5 @@ mod tests {
         ] {
             assert!(parse(text).unwrap_err().contains("offset from UTC"), "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_span_has_its_beginning_but_not_its_end() {
-        let span = Span { from: Some(5), to: Some(7) };
-        assert_eq!([4, 5, 6, 7].map(|nanos| span.contains(Some(nanos))), [false, true, true, false]);
-        assert!(!span.contains(None) && Span::default().contains(None));
-        assert!(Span { from: Some(5), to: None }.contains(Some(u64::MAX)));
-        assert!(Span { from: None, to: Some(7) }.contains(Some(0)));
     }
 }

@@ -1,32 +1,20 @@
 //! Rows of tables from recordings: for `export`, `report`, and whatever else asks about whole recordings.
 //!
-//! [`read`] gets events from [`show`](crate::show), selected and corrected as `show` shows them. `maker` makes rows of
-//! them: `programs` has the processes, `connections` and `flow` the connections. Memory is limited, whatever a recording
-//! contains: what there is no room for becomes a row early.
-
-mod connections;
-mod flow;
-mod host;
-mod maker;
-mod names;
-mod programs;
+//! [`read`] gets events from [`show`](crate::show), selected and corrected as `show` shows them. `hone-rows` makes rows of
+//! them.
 
 use std::io::Read;
 use std::rc::Rc;
 
+use hone_rows::rows::Maker;
 use hone_select::Selection;
 use hone_tables::Rows;
 
-use self::maker::Maker;
-use crate::show::corrections::Corrections;
+use crate::show::corrections::{self, Corrections};
 use crate::show::input::Input;
 use crate::show::stream::{FillError, Stream, StreamError};
 use crate::show::time::Span;
-use crate::show::{CHUNK_BYTES, Notes, ShowError};
-
-/// How long closed connections and ended processes are kept for their last packets, nanoseconds: a recording has them for
-/// ten seconds.
-const LINGER: u64 = 15_000_000_000;
+use crate::show::{CHUNK_BYTES, Notes, ShowError, names};
 
 /// Reads the inputs, in their order, and gives `rows` what the selection and the span admit. `failed` gets the error of
 /// an input that cannot be read to its end: what comes before is given, and the other inputs too.
@@ -44,9 +32,9 @@ pub fn read<R: Rows>(
 ) -> Result<(), R::Error> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut corrections = Corrections::default();
-    corrections.collect_all(inputs, selection, &mut chunk);
+    corrections::collect_all(&mut corrections, inputs, selection, &mut chunk);
     let mut maker = Maker::new(selection, span);
-    maker.collect_names(inputs, selection, &mut chunk);
+    names::collect_all(maker.names(), inputs, selection, &mut chunk);
     for input in inputs {
         let name = input.name();
         rows.input(&name)?;

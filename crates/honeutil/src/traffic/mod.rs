@@ -1,6 +1,5 @@
 //! Traffic by process and peer, counted from the blocks of a stream.
 
-pub(crate) mod ip;
 mod names;
 pub mod peers;
 mod processes;

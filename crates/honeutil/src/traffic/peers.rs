@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::traffic::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
+use hone_rows::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
 
 /// Peers kept for each process.
 const MAX_PEERS: usize = 16;

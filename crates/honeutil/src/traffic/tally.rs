@@ -9,11 +9,11 @@ use hone_pcapng::view::{self, PacketView};
 use hone_pcapng::{ConnectionEvent, ConnectionId, Correction, NoOwner, ProcessEvent};
 
 use crate::traffic::Traffic;
-use crate::traffic::ip::Headers;
 use crate::traffic::peers::{Peer, Peers};
 pub use crate::traffic::processes::Process;
 use crate::traffic::processes::Processes;
 use crate::traffic::recent_packets::{self, Counted, Owner, Recent};
+use hone_rows::ip::Headers;
 
 /// The counts.
 #[derive(Debug, Default)]

@@ -19,11 +19,11 @@ use self::fields::{
 };
 use super::community_id::{CommunityIds, Flow};
 use super::event::{Event, Packet, Shown, filtered};
-use super::line::guid_text;
 use super::processes::Process;
 use super::time::Times;
 use crate::text::escape_json;
-use crate::traffic::ip::{self, Headers};
+use hone_rows::ip::{self, Headers};
+use hone_rows::text::guid_text;
 
 /// The version of the Elastic Common Schema from which the names are.
 const ECS_VERSION: &str = "8.17.0";
@@ -118,8 +118,10 @@ impl<'a> Document<'a> {
         let mut fields = ProcessFields::known(event.process, process);
         // Complete here, although what is kept of a process is limited.
         fields.executable = event.path.as_deref().map(text).or(fields.executable);
-        fields.args =
-            event.arguments.as_deref().map(|arguments| super::arguments(arguments).map(text).collect());
+        fields.args = event
+            .arguments
+            .as_deref()
+            .map(|arguments| hone_rows::event::arguments(arguments).map(text).collect());
         fields.args_count = fields.args.as_ref().map(Vec::len);
         fields.command_line = event.command_line.as_deref().map(text);
         fields.vpid = event.namespace_pid;

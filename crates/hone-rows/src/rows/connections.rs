@@ -10,8 +10,8 @@ use hone_tables::{Endpoint, Rows, State, uid};
 
 use super::LINGER;
 use super::flow::{Counted, Ends, Flow, empty_row};
-use super::host::{Owner, Scope};
-use crate::show::event::Packet;
+use super::scope::{Owner, Scope};
+use crate::event::Packet;
 
 /// Most flows, and most connections, that are kept.
 const MAX_KEPT: usize = 1 << 17;
@@ -350,7 +350,7 @@ mod tests {
     use hone_tables::{ConnectionRow, Table};
 
     use super::*;
-    use crate::tables::flow::endpoints;
+    use crate::rows::flow::endpoints;
 
     /// Packets by the state of their rows.
     #[derive(Default)]

@@ -7,8 +7,8 @@ use hone_names::{
 };
 use hone_tables::{NameKind, NameRow, Rows};
 
-use super::host::Scope;
-use crate::show::names::kind;
+use super::scope::Scope;
+use crate::names::kind;
 
 /// What the rows of a packet have in common.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ pub enum StreamError {
 
 /// Why a stream does not get its next bytes.
 #[derive(Debug)]
-pub(crate) enum FillError {
+pub enum FillError {
     /// They cannot be read.
     Input(io::Error),
     /// They were read, but the stream cannot be.
@@ -77,22 +77,27 @@ impl std::error::Error for Foreign {}
 
 /// What an event was made of.
 #[derive(Debug)]
-pub(crate) enum Source<'a> {
+pub enum Source<'a> {
+    /// A block of PCAP-NG.
     Block(&'a Item<'a>),
+    /// A packet of a libpcap file.
     Record(classic_pcap::Record<'a>),
 }
 
 /// A stream in one of the formats, or in none yet: its first four bytes say which.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Fewer than four bytes so far.
     Undecided(Vec<u8>, Rc<Selection>),
+    /// PCAP-NG.
     Blocks(Box<hone_pcapng::Reader>, Box<SectionState>),
+    /// A libpcap file.
     Classic(Box<Classic>),
 }
 
 /// A libpcap file.
 #[derive(Debug)]
-pub(crate) struct Classic {
+pub struct Classic {
     reader: classic_pcap::Reader,
     /// Packets so far.
     frames: u64,
@@ -102,12 +107,12 @@ pub(crate) struct Classic {
 
 impl Stream {
     /// A stream whose processes get the marks of this selection.
-    pub(crate) fn new(selection: &Rc<Selection>) -> Self {
+    pub fn new(selection: &Rc<Selection>) -> Self {
         Self::Undecided(Vec::new(), Rc::clone(selection))
     }
 
     /// Leaves out packets from here on.
-    pub(crate) fn skip_packets(&mut self) {
+    pub fn skip_packets(&mut self) {
         if let Self::Blocks(_, section) = self {
             section.skip_packets();
         }
@@ -115,7 +120,7 @@ impl Stream {
 
     /// Adds what one read of `bytes` gives, and returns how much that is; 0 at the end. Blocks are read to where they
     /// are parsed, anything else by way of the chunk.
-    pub(crate) fn fill(&mut self, bytes: &mut impl Read, chunk: &mut [u8]) -> Result<usize, FillError> {
+    pub fn fill(&mut self, bytes: &mut impl Read, chunk: &mut [u8]) -> Result<usize, FillError> {
         let mut read = |room: &mut [u8]| loop {
             match bytes.read(room) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -133,7 +138,7 @@ impl Stream {
     }
 
     /// Adds the next bytes.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), StreamError> {
         match self {
             Self::Undecided(begin, selection) => {
                 begin.extend_from_slice(chunk);
@@ -166,7 +171,7 @@ impl Stream {
     }
 
     /// Hands every event that is whole to `sink`.
-    pub(crate) fn drain<E: From<StreamError>>(
+    pub fn drain<E: From<StreamError>>(
         &mut self,
         mut sink: impl FnMut(Shown<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -177,7 +182,7 @@ impl Stream {
     }
 
     /// Hands the next block, and the event that it is, to `sink`; `None` until more bytes are fed.
-    pub(crate) fn step<R>(
+    pub fn step<R>(
         &mut self,
         sink: impl FnOnce(Source<'_>, Option<Shown<'_>>) -> R,
     ) -> Result<Option<R>, StreamError> {
@@ -208,7 +213,7 @@ impl Stream {
     }
 
     /// A process block of another program that cannot be read, the first since the last call.
-    pub(crate) fn take_unread(&mut self) -> Option<Unread> {
+    pub fn take_unread(&mut self) -> Option<Unread> {
         match self {
             Self::Blocks(_, section) => section.take_unread(),
             _ => None,
@@ -216,7 +221,7 @@ impl Stream {
     }
 
     /// The link type of a libpcap file, once its header was read.
-    pub(crate) fn classic_link_type(&self) -> Option<u32> {
+    pub fn classic_link_type(&self) -> Option<u32> {
         match self {
             Self::Classic(classic) => classic.reader.link_type(),
             _ => None,
@@ -224,7 +229,7 @@ impl Stream {
     }
 
     /// Ends the stream.
-    pub(crate) fn finish(self) -> Result<(), StreamError> {
+    pub fn finish(self) -> Result<(), StreamError> {
         match self {
             // Nothing at all is the end of a recording that never began.
             Self::Undecided(begin, _) => {
@@ -234,109 +239,6 @@ impl Stream {
             }
             Self::Blocks(reader, _) => Ok(reader.finish()?),
             Self::Classic(classic) => Ok(classic.reader.finish()?),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-
-    use hone_pcapng::{Block, ByteOrder, Interface, ObsoletePacket, Resolution, Section, SimplePacket};
-
-    use super::*;
-    use crate::show::fuzzing::{Told, show};
-
-    /// Files with a packet of each kind, of many link types.
-    fn seeds() -> Vec<Vec<u8>> {
-        let ip = b"\x45\0\0\x20\0\x01\0\0\x40\x11\0\0\x0a\0\0\x01\x0a\0\0\x02\x04\xd2\0\x35\0\x0c\0\0xxxx";
-        let six = [
-            &b"\x60\0\0\0\0\x14\0\x40"[..],
-            &[0; 31],
-            b"\x01\x2c\0\0\0\0\0\0\0\x11\0\0\x01\0\0\0\0",
-            &ip[20..],
-        ]
-        .concat();
-        let mut pktap = [0; 108];
-        (pktap[0], pktap[4], pktap[8], pktap[52], pktap[56]) = (108, 1, 101, 7, b'a');
-        let mut seeds = Vec::new();
-        for (link_type, header) in [
-            (0, &b"\x02\0\0\0"[..]),
-            (1, b"\0\0\0\0\0\0\0\0\0\0\0\0\x81\0\0\x01\x08\0"),
-            (9, b"\xff\x03\0\x21"),
-            (101, b""),
-            (113, b"\0\0\0\x01\0\x06\0\0\0\0\0\0\0\0\x86\xdd"),
-            (229, b""),
-            (258, &pktap),
-            (276, b"\x86\xdd\0\0\0\0\0\x01\0\x01\0\x06\0\0\0\0\0\0\0\0"),
-        ] {
-            let data =
-                [header, if header.contains(&0xDD) || link_type == 229 { &six } else { &ip[..] }].concat();
-            let original_length = u32::try_from(data.len()).unwrap();
-            let mut blocks = Vec::new();
-            let interface = Interface {
-                link_type,
-                snap_length: 0,
-                description: None,
-                resolution: Resolution::MICROS,
-                offset_seconds: 0,
-                other: Vec::new(),
-            };
-            let (simple, obsolete, packet) =
-                (Cow::Borrowed(&data[..]), Cow::Borrowed(&data[..]), Cow::Borrowed(&data[..]));
-            for block in [
-                Block::Section(Section::default()),
-                Block::Interface(interface),
-                Block::SimplePacket(SimplePacket { original_length, data: simple }),
-                Block::ObsoletePacket(ObsoletePacket {
-                    original_length,
-                    data: obsolete,
-                    ..Default::default()
-                }),
-                Block::Packet(hone_pcapng::Packet { original_length, data: packet, ..Default::default() }),
-            ] {
-                block.emit(ByteOrder::Little, &mut blocks).unwrap();
-            }
-            seeds.push(blocks);
-            let mut classic = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0".to_vec();
-            classic.extend(u32::from(link_type).to_le_bytes());
-            for _ in 0..2 {
-                classic.extend([1, 2, original_length, original_length].map(u32::to_le_bytes).concat());
-                classic.extend(&data);
-            }
-            seeds.push(classic);
-        }
-        seeds
-    }
-
-    /// What it is shown as, in chunks of this length.
-    fn shown(bytes: &[u8], chunk: usize) -> Told {
-        show(bytes, chunk, &Rc::default())
-    }
-
-    #[test]
-    fn any_bytes_are_events_or_an_error_in_whatever_chunks_they_come() {
-        let seeds = seeds();
-        for seed in &seeds {
-            let told = shown(seed, usize::MAX);
-            assert!(told.end.is_empty() && told.events >= 2, "{}", told.end);
-        }
-        let mut state = 1_u32;
-        let mut random = |below: usize| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as usize % below
-        };
-        for _ in 0..5_000 {
-            let mut bytes = seeds[random(seeds.len())].clone();
-            for _ in 0..1 + random(4) {
-                let at = random(bytes.len());
-                match random(3) {
-                    0 => bytes[at] = u8::try_from(random(256)).unwrap(),
-                    1 => bytes[at] ^= 1 << random(8),
-                    _ => bytes.truncate(at + 1),
-                }
-            }
-            assert_eq!(shown(&bytes, usize::MAX), shown(&bytes, 1 + random(60)));
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use hone_packet::PacketError;
 
-pub(crate) use hone_packet::Headers;
-pub(crate) use hone_packet::protocol::{DCCP, ICMP, ICMPV6 as ICMP6, SCTP, TCP, UDP, UDP_LITE};
+pub use hone_packet::Headers;
+pub use hone_packet::protocol::{DCCP, ICMP, ICMPV6 as ICMP6, SCTP, TCP, UDP, UDP_LITE};
 
 /// What people call a transport protocol, for those met every day.
 #[must_use]
-pub(crate) fn name(protocol: u8) -> Option<&'static str> {
+pub fn name(protocol: u8) -> Option<&'static str> {
     Some(match protocol {
         ICMP => "icmp",
         2 => "igmp",
@@ -26,7 +26,7 @@ pub(crate) fn name(protocol: u8) -> Option<&'static str> {
 
 /// What is malformed in a packet, in two words; `None` if it is only cut off too early.
 #[must_use]
-pub(crate) fn malformed(error: &PacketError) -> Option<&'static str> {
+pub fn malformed(error: &PacketError) -> Option<&'static str> {
     match error {
         PacketError::TooShort { .. } => None,
         PacketError::Version(_) => Some("ip version"),

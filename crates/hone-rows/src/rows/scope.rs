@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hone_pcapng::{HostId, Section};
 use hone_tables::uid;
 
-use crate::show::line::guid_text;
-use crate::show::processes::Process;
+use crate::processes::Process;
+use crate::text::guid_text;
 
 /// Most owners that are kept. All are made again when there are more.
 const MAX_OWNERS: usize = 1 << 16;

@@ -17,7 +17,7 @@ const MAX_INTERFACES: usize = 1 << 16;
 
 /// What earlier blocks of a section say about later ones.
 #[derive(Debug)]
-pub(crate) struct SectionState {
+pub struct SectionState {
     processes: Processes,
     /// Processes that other programs describe.
     foreign: ForeignProcesses,
@@ -194,7 +194,7 @@ impl SectionState {
 }
 
 /// Whether Hone says which process a packet has, or that it has none.
-pub(crate) fn is_of_hone(packet: &hone_pcapng::Packet<'_>) -> bool {
+pub fn is_of_hone(packet: &hone_pcapng::Packet<'_>) -> bool {
     packet.process.is_some() || packet.connection.is_some() || packet.how.is_some()
 }
 

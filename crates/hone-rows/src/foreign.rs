@@ -16,7 +16,7 @@ const COMMENT: u16 = 1;
 
 /// A process block that cannot be read.
 #[derive(Debug)]
-pub(crate) struct Unread {
+pub struct Unread {
     /// Its number in the input.
     number: u64,
     kind: u32,

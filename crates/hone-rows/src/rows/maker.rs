@@ -1,7 +1,6 @@
 //! Rows of the events of one input. Owned by the loop in [`super`].
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use hone_pcapng::{ConnectionEventKind, Direction, Section, Statistics, words};
 use hone_select::Selection;
@@ -9,17 +8,16 @@ use hone_tables::{PacketRow, Rows, SectionRow, Table};
 
 use super::connections::Connections;
 use super::flow::{Counted, Ends, endpoints, tcp_flags};
-use super::host::{Owner, Scope};
 use super::names::{self, Asked};
 use super::programs::Programs;
-use crate::show::event::{Event, Packet, Shown};
-use crate::show::input::Input;
-use crate::show::names::{NOTHING, PacketNames, Said};
-use crate::show::time::Span;
+use super::scope::{Owner, Scope};
+use crate::event::{Event, Packet, Shown};
+use crate::names::{NOTHING, PacketNames, Said};
+use crate::span::Span;
 
 /// Makes rows of events, one section after the other.
 #[derive(Debug)]
-pub(super) struct Maker<'a> {
+pub struct Maker<'a> {
     selection: &'a Selection,
     span: Span,
     input: String,
@@ -52,7 +50,7 @@ struct Facts {
 
 impl<'a> Maker<'a> {
     /// Makes rows of what is selected.
-    pub(super) fn new(selection: &'a Selection, span: Span) -> Self {
+    pub fn new(selection: &'a Selection, span: Span) -> Self {
         Self {
             selection,
             span,
@@ -68,19 +66,19 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Collects the names that come later than the first packets of their connections, if the selection needs them.
-    pub(super) fn collect_names(&mut self, inputs: &[Input], selection: &Rc<Selection>, chunk: &mut [u8]) {
-        self.names.collect_all(inputs, selection, chunk);
+    /// The names of connections, which a selection may need before the first input begins.
+    pub fn names(&mut self) -> &mut PacketNames {
+        &mut self.names
     }
 
     /// An input of this name begins; `stem`: the name of its file.
-    pub(super) fn begin(&mut self, input: String, stem: String) {
+    pub fn begin(&mut self, input: String, stem: String) {
         self.scope = Scope::of(None, &stem);
         (self.input, self.stem, self.now) = (input, stem, None);
     }
 
     /// Handles an event.
-    pub(super) fn event<R: Rows>(&mut self, shown: &Shown<'_>, rows: &mut R) -> Result<(), R::Error> {
+    pub fn event<R: Rows>(&mut self, shown: &Shown<'_>, rows: &mut R) -> Result<(), R::Error> {
         if shown.nanos > self.now {
             self.now = shown.nanos;
         }
@@ -148,7 +146,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Ends the input: makes the rows that are left.
-    pub(super) fn end<R: Rows>(&mut self, rows: &mut R) -> Result<(), R::Error> {
+    pub fn end<R: Rows>(&mut self, rows: &mut R) -> Result<(), R::Error> {
         self.finish(rows)?;
         self.names.next_input();
         Ok(())

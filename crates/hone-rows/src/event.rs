@@ -9,7 +9,7 @@ use hone_select::{Mark, PacketView, ProcessView, Selection};
 use super::link::{Carries, Link};
 use super::pktap::Pktap;
 use super::processes::Process;
-use crate::traffic::ip::{self, Headers};
+use crate::ip::{self, Headers};
 
 /// What happened.
 #[derive(Debug)]
@@ -17,33 +17,39 @@ use crate::traffic::ip::{self, Headers};
     clippy::large_enum_variant,
     reason = "it is used where it was made, and a box would be an allocation a packet"
 )]
-pub(crate) enum Event<'a> {
+pub enum Event<'a> {
+    /// A section begins.
     Section(&'a Section<'a>),
+    /// A process begins, ends, or is restated.
     Process(&'a ProcessEvent<'a>),
+    /// A connection is opened, closed or restated; or a correction of packets.
     Connection(&'a ConnectionEvent<'a>),
+    /// A packet.
     Packet(Packet<'a>),
+    /// The counts of an interface.
     Statistics(&'a Statistics<'a>),
 }
 
 /// An event and what is known about it.
 #[derive(Debug)]
-pub(crate) struct Shown<'a> {
+pub struct Shown<'a> {
     /// Its time, since 1970-01-01 UTC.
-    pub(crate) nanos: Option<u64>,
-    pub(crate) event: Event<'a>,
+    pub nanos: Option<u64>,
+    /// What happened.
+    pub event: Event<'a>,
     /// The number of its block in the input.
-    pub(crate) number: u64,
+    pub number: u64,
     /// Its process, as described by the events up to this one.
-    pub(crate) process: Option<&'a Process>,
+    pub process: Option<&'a Process>,
     /// The mark of the process that had the packet's connection, if that has ended and the packet is of the kernel.
-    pub(crate) had_mark: Option<Mark>,
+    pub had_mark: Option<Mark>,
     /// The time of the corrected packet, if the correction identifies it by its time.
-    pub(crate) packet_nanos: Option<u64>,
+    pub packet_nanos: Option<u64>,
 }
 
 impl Shown<'_> {
     /// The process id, if there is one.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    pub fn pid(&self) -> Option<u32> {
         match &self.event {
             Event::Process(event) => Some(event.process),
             Event::Connection(event) => {
@@ -55,7 +61,7 @@ impl Shown<'_> {
     }
 
     /// Whether it is selected. `names`: those of the packet and its connection, if the selection needs them.
-    pub(crate) fn is_selected(&self, selection: &Selection, names: &[&str]) -> bool {
+    pub fn is_selected(&self, selection: &Selection, names: &[&str]) -> bool {
         let of_process = match (self.process, self.pid()) {
             (Some(process), Some(_)) => selection.admits(Some(process.mark)),
             (None, Some(pid)) => {
@@ -71,7 +77,7 @@ impl Shown<'_> {
     }
 
     /// The connection id, if there is one.
-    pub(crate) fn connection(&self) -> Option<ConnectionId> {
+    pub fn connection(&self) -> Option<ConnectionId> {
         match &self.event {
             Event::Connection(event) => Some(event.connection),
             Event::Packet(packet) => packet.connection,
@@ -81,7 +87,7 @@ impl Shown<'_> {
 }
 
 /// How many packets were left out by a filter or a cut, if any.
-pub(crate) fn filtered(statistics: &Statistics<'_>) -> Option<u64> {
+pub fn filtered(statistics: &Statistics<'_>) -> Option<u64> {
     let (received, accepted) = (statistics.received?, statistics.accepted?);
     // The original sensor counts there what it filtered out: less than it delivered, unless it filtered out most.
     let is_sound = accepted >= statistics.delivered.unwrap_or(0);
@@ -90,47 +96,52 @@ pub(crate) fn filtered(statistics: &Statistics<'_>) -> Option<u64> {
 
 /// A packet, from any type of block or file.
 #[derive(Debug)]
-pub(crate) struct Packet<'a> {
+pub struct Packet<'a> {
     /// Its number among the packets of its file or stream, from 1 on.
-    pub(crate) frame: u64,
+    pub frame: u64,
     /// The interface, by its position in the section.
-    pub(crate) interface: u32,
+    pub interface: u32,
     /// The PKTAP header in front of it; empty if it has none. It is not in the data and the lengths.
-    pub(crate) header: &'a [u8],
+    pub header: &'a [u8],
     /// The link layer's header that it begins with.
-    pub(crate) link_type: u32,
+    pub link_type: u32,
     /// Whether its link type is not decoded, so that nothing is known of its content.
-    pub(crate) undecoded: bool,
+    pub undecoded: bool,
     /// What was captured.
-    pub(crate) data: &'a [u8],
+    pub data: &'a [u8],
     /// Length on the wire.
-    pub(crate) original_length: u32,
-    pub(crate) flags: Option<u32>,
-    pub(crate) connection: Option<ConnectionId>,
-    pub(crate) process: Option<u32>,
+    pub original_length: u32,
+    /// The flags of its block.
+    pub flags: Option<u32>,
+    /// Its connection.
+    pub connection: Option<ConnectionId>,
+    /// Its process.
+    pub process: Option<u32>,
     /// The thread of the process.
-    pub(crate) thread: Option<u32>,
+    pub thread: Option<u32>,
     /// The process for which that one sent or received it, in recordings of macOS: its id, and its name, which may be empty.
-    pub(crate) effective: Option<(u32, &'a [u8])>,
-    pub(crate) how: Option<How>,
+    pub effective: Option<(u32, &'a [u8])>,
+    /// How its process is known, or why it has none.
+    pub how: Option<How>,
     /// Whether the process and `how` were changed by a correction.
-    pub(crate) is_corrected: bool,
+    pub is_corrected: bool,
     /// The time, in units of its interface.
-    pub(crate) timestamp: Option<u64>,
+    pub timestamp: Option<u64>,
     /// Bytes of the link layer's header.
-    pub(crate) link_length: usize,
+    pub link_length: usize,
     /// From the IP header on; empty if there is none.
-    pub(crate) ip: &'a [u8],
-    pub(crate) headers: Option<Headers<'a>>,
+    pub ip: &'a [u8],
+    /// Its IP headers, if they are there and sound.
+    pub headers: Option<Headers<'a>>,
     /// The error in its IP headers, if they are malformed. Then there are no `headers`.
-    pub(crate) malformed: Option<&'static str>,
+    pub malformed: Option<&'static str>,
     /// The direction, according to its link layer.
-    pub(crate) link_direction: Option<Direction>,
+    pub link_direction: Option<Direction>,
 }
 
 impl<'a> Packet<'a> {
     /// A packet of which only this is known.
-    pub(crate) fn new(link_type: u32, data: &'a [u8], original_length: u32) -> Self {
+    pub fn new(link_type: u32, data: &'a [u8], original_length: u32) -> Self {
         let pktap = Pktap::parse(link_type, data);
         let (header, link_type, data) = match pktap {
             None => (&[][..], link_type, data),
@@ -173,13 +184,13 @@ impl<'a> Packet<'a> {
     }
 
     /// The sequence number of its first byte of TCP payload, if it has one.
-    pub(crate) fn first_byte(&self) -> Option<u32> {
+    pub fn first_byte(&self) -> Option<u32> {
         let length = self.original_length.checked_sub(u32::try_from(self.link_length).ok()?)?;
         self.headers?.tcp_payload(length).map(|(first, _)| first)
     }
 
     /// The packet as a selection sees it.
-    pub(crate) fn view(&self) -> PacketView<'_> {
+    pub fn view(&self) -> PacketView<'_> {
         let link = u32::try_from(self.link_length).unwrap_or(u32::MAX);
         PacketView {
             ip: self.ip,
@@ -193,7 +204,14 @@ impl<'a> Packet<'a> {
     }
 
     /// The direction, according to its flags or else to its link layer.
-    pub(crate) fn direction(&self) -> Option<Direction> {
+    pub fn direction(&self) -> Option<Direction> {
         self.flags.and_then(packet::direction).or(self.link_direction)
     }
+}
+
+/// The arguments in an option's value: each is followed by a zero byte, the last one perhaps not.
+pub fn arguments(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let value = value.strip_suffix(&[0]).unwrap_or(value);
+    let none = value.is_empty();
+    value.split(|byte| *byte == 0).skip(usize::from(none))
 }

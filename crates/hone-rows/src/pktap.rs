@@ -17,15 +17,16 @@ use hone_pcapng::{Direction, ProcessEvent};
 use super::processes::Processes;
 
 /// The link type of packets with this header.
-pub(crate) const LINK_TYPE: u32 = 258;
+pub const LINK_TYPE: u32 = 258;
 /// Bytes of the shortest header.
-pub(crate) const LENGTH: u32 = 108;
+pub const LENGTH: u32 = 108;
 /// Bytes of a name, with the NUL at its end.
-pub(crate) const NAME_LENGTH: usize = 20;
+pub const NAME_LENGTH: usize = 20;
 /// Packets that begin with their IP header: the numbers that systems have for it, and the one of files.
-pub(crate) const DLT_RAW: u32 = 12;
+pub const DLT_RAW: u32 = 12;
 const DLT_RAW_OPENBSD: u32 = 14;
-pub(crate) const LINKTYPE_RAW: u32 = 101;
+/// The number of files.
+pub const LINKTYPE_RAW: u32 = 101;
 /// The type of a header that a packet follows.
 const PACKET: u32 = 1;
 const RECEIVED: u32 = 1;
@@ -34,26 +35,27 @@ const NO_PROCESS: u32 = u32::MAX;
 
 /// A packet, and what its header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pktap<'a> {
+pub struct Pktap<'a> {
     /// The link type of the packet, as files number it.
-    pub(crate) link_type: u32,
+    pub link_type: u32,
     /// The name of the interface; empty if it has none.
-    pub(crate) interface: &'a [u8],
-    pub(crate) direction: Option<Direction>,
+    pub interface: &'a [u8],
+    /// Whether it was received or sent.
+    pub direction: Option<Direction>,
     /// The process that sent or received it: its id, and its name, which may be empty.
-    pub(crate) process: Option<(u32, &'a [u8])>,
+    pub process: Option<(u32, &'a [u8])>,
     /// The process for which that one did it, likewise.
-    pub(crate) effective: Option<(u32, &'a [u8])>,
+    pub effective: Option<(u32, &'a [u8])>,
     /// The UUID of the program of the process.
-    pub(crate) uuid: Option<[u8; 16]>,
+    pub uuid: Option<[u8; 16]>,
     /// The packet.
-    pub(crate) data: &'a [u8],
+    pub data: &'a [u8],
 }
 
 impl<'a> Pktap<'a> {
     /// Parses the header of a packet of this link type; `None` if it is another type, or the header is not whole or not
     /// in front of a packet.
-    pub(crate) fn parse(link_type: u32, bytes: &'a [u8]) -> Option<Self> {
+    pub fn parse(link_type: u32, bytes: &'a [u8]) -> Option<Self> {
         if link_type != LINK_TYPE {
             return None;
         }
@@ -87,7 +89,7 @@ impl<'a> Pktap<'a> {
     }
 
     /// The event that describes the process; `None` if there is no process.
-    pub(crate) fn event(&self) -> Option<ProcessEvent<'a>> {
+    pub fn event(&self) -> Option<ProcessEvent<'a>> {
         let (process, name) = self.process?;
         let path = (!name.is_empty()).then_some(name.into());
         Some(ProcessEvent { process, path, ..ProcessEvent::default() })

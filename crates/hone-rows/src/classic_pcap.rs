@@ -68,13 +68,15 @@ impl std::error::Error for ClassicError {}
 
 /// A packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Record<'a> {
-    pub(crate) link_type: u32,
+pub struct Record<'a> {
+    /// The link type of the packet.
+    pub link_type: u32,
     /// Nanoseconds since 1970-01-01 UTC.
-    pub(crate) nanos: u64,
+    pub nanos: u64,
     /// Length on the wire.
-    pub(crate) original_length: u32,
-    pub(crate) data: &'a [u8],
+    pub original_length: u32,
+    /// What was captured.
+    pub data: &'a [u8],
 }
 
 /// The values in the file's header.
@@ -87,7 +89,7 @@ struct Header {
 
 /// Takes a file in chunks of any size and returns its packets.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub struct Reader {
     buffer: Vec<u8>,
     /// How many bytes of the buffer have been returned.
     consumed: usize,
@@ -97,7 +99,7 @@ pub(crate) struct Reader {
 }
 
 /// Whether a file that begins with these bytes has the classic format.
-pub(crate) fn is_magic(begin: [u8; 4]) -> bool {
+pub fn is_magic(begin: [u8; 4]) -> bool {
     magic(begin).is_some()
 }
 
@@ -112,7 +114,7 @@ fn magic(begin: [u8; 4]) -> Option<(bool, u64)> {
 
 impl Reader {
     /// Adds the next bytes of the file.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) {
+    pub fn feed(&mut self, chunk: &[u8]) {
         // Moves the rest only when half of the buffer is used up, so each byte that is read is moved once at most.
         if self.consumed >= self.buffer.len() - self.consumed {
             self.buffer.drain(..self.consumed);
@@ -122,12 +124,12 @@ impl Reader {
     }
 
     /// The file's link type, once its header was read.
-    pub(crate) fn link_type(&self) -> Option<u32> {
+    pub fn link_type(&self) -> Option<u32> {
         self.header.map(|header| header.link_type)
     }
 
     /// The next complete packet; `None` until more bytes are fed.
-    pub(crate) fn next_packet(&mut self) -> Result<Option<Record<'_>>, ClassicError> {
+    pub fn next_packet(&mut self) -> Result<Option<Record<'_>>, ClassicError> {
         let Some(header) = self.header()? else { return Ok(None) };
         let unread = &self.buffer[self.consumed..];
         let words = unread.first_chunk::<RECORD_LENGTH>().and_then(|fixed| fixed.as_chunks().0.first_chunk());
@@ -146,7 +148,7 @@ impl Reader {
     }
 
     /// Ends the file.
-    pub(crate) fn finish(&self) -> Result<(), ClassicError> {
+    pub fn finish(&self) -> Result<(), ClassicError> {
         if self.header.is_some() && self.consumed == self.buffer.len() {
             Ok(())
         } else {

@@ -8,10 +8,10 @@ use hone_pcapng::{How, words};
 use hone_tables::{ConnectionRow, Endpoint, Evidence, State};
 
 use super::connections::Connection;
-use super::host::{Owner, Scope};
-use crate::show::community_id;
-use crate::show::event::Packet;
-use crate::traffic::ip::{Headers, TCP};
+use super::scope::{Owner, Scope};
+use crate::community_id;
+use crate::event::Packet;
+use crate::ip::{Headers, TCP};
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;

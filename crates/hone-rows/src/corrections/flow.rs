@@ -11,8 +11,8 @@ use hashbrown::HashMap;
 use hone_pcapng::How;
 
 use super::Place;
-use crate::show::event::Packet;
-use crate::show::processes::Process;
+use crate::event::Packet;
+use crate::processes::Process;
 
 /// How many times one number is searched in a connection: once for each 4 GiB.
 const MAX_LAPS: usize = 64;

@@ -21,11 +21,11 @@ const SENT: u8 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link<'a> {
     /// The payload's type, according to the link layer.
-    pub(crate) carries: Carries,
+    pub carries: Carries,
     /// The bytes after the link layer's header; empty if they were cut off.
-    pub(crate) payload: &'a [u8],
+    pub payload: &'a [u8],
     /// The direction, if the link layer's header contains it.
-    pub(crate) direction: Option<Direction>,
+    pub direction: Option<Direction>,
 }
 
 /// The type of a payload.

@@ -1,16 +1,16 @@
-//! The process of each process id, according to the events of the stream. Owned by the loop in [`super`]. Each section
+//! The process of each process id, according to the events of the stream. Each section
 //! begins with an empty table. Memory is limited, whatever a stream contains.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 use hone_pcapng::{ExecutableHash, ProcessEvent, ProcessEventKind};
-use hone_select::{Mark, ProcessView, Selection};
+use hone_select::{Mark, ProcessView, Selection, base_name};
 
-use super::line;
-use crate::text::{base_name, escape};
-use crate::users;
+use crate::accounts;
+use crate::text::{escape, known};
 
 /// Most bytes of the table, approximately: paths that ancestors share count for each of their descendants.
 const MAX_BYTES: usize = 48 << 20;
@@ -25,57 +25,58 @@ const MAX_CONTAINER: usize = 256;
 
 /// A process from which another one descends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ancestor {
-    pub(crate) pid: u32,
+pub struct Ancestor {
+    /// Its process id.
+    pub pid: u32,
     /// The path of its executable, when the line of descent went on; empty if unknown.
-    pub(crate) path: Rc<[u8]>,
+    pub path: Rc<[u8]>,
 }
 
 /// What is known of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Process {
+pub struct Process {
     /// The executable's path; empty if unknown.
-    pub(crate) path: Rc<[u8]>,
+    pub path: Rc<[u8]>,
     /// Its parent, the parent of this one, and so on, as far as events have described them.
-    pub(crate) ancestors: Rc<[Ancestor]>,
+    pub ancestors: Rc<[Ancestor]>,
     /// When it began its program, nanoseconds since 1970-01-01 UTC, if that is known.
-    pub(crate) start: Option<u64>,
+    pub start: Option<u64>,
     /// The user's number.
-    pub(crate) user: Option<u32>,
+    pub user: Option<u32>,
     /// The user's name; empty if unknown.
-    pub(crate) user_name: Vec<u8>,
+    pub user_name: Vec<u8>,
     /// The user's security identifier, of Windows; empty if unknown.
-    pub(crate) security_id: String,
+    pub security_id: String,
     /// The group's number.
-    pub(crate) group: Option<u32>,
+    pub group: Option<u32>,
     /// The group's name; empty if unknown.
-    pub(crate) group_name: Vec<u8>,
+    pub group_name: Vec<u8>,
     /// The container that it is in; empty if none.
-    pub(crate) container: Vec<u8>,
+    pub container: Vec<u8>,
     /// The systemd unit that it is in; empty if none.
-    pub(crate) unit: Vec<u8>,
+    pub unit: Vec<u8>,
     /// The SHA-256 of the executable, or why it is not known; `None`: executables were not hashed.
-    pub(crate) hash: Option<ExecutableHash>,
+    pub hash: Option<ExecutableHash>,
     /// The last part of the path, made safe for display; empty if unknown.
-    pub(crate) shown_name: String,
+    pub shown_name: String,
     /// Its user and name as columns of a line of text.
-    pub(crate) columns: String,
+    pub columns: String,
     /// The UUID of the executable, which only other programs' recordings have.
-    pub(crate) uuid: Option<[u8; 16]>,
+    pub uuid: Option<[u8; 16]>,
     /// Whether it is selected, and whether its children are.
-    pub(crate) mark: Mark,
+    pub mark: Mark,
     /// Whether it has ended.
-    pub(crate) ended: bool,
+    pub ended: bool,
 }
 
 impl Process {
     /// The path's last part; empty if unknown.
-    pub(crate) fn name(&self) -> &[u8] {
+    pub fn name(&self) -> &[u8] {
         base_name(&self.path)
     }
 
     /// Bytes that the entry takes, approximately.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let texts = self.path.len()
             + self.user_name.len()
             + self.security_id.len()
@@ -125,7 +126,7 @@ impl Process {
 
 /// The table.
 #[derive(Debug, Default)]
-pub(crate) struct Processes {
+pub struct Processes {
     selection: Rc<Selection>,
     by_pid: HashMap<u32, Process>,
     bytes: usize,
@@ -133,23 +134,23 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// An empty table, whose processes get the marks of this selection.
-    pub(crate) fn new(selection: &Rc<Selection>) -> Self {
+    pub fn new(selection: &Rc<Selection>) -> Self {
         Self { selection: Rc::clone(selection), ..Self::default() }
     }
 
     /// The process of this id, if an event has described it.
-    pub(crate) fn get(&self, pid: u32) -> Option<&Process> {
+    pub fn get(&self, pid: u32) -> Option<&Process> {
         self.by_pid.get(&pid)
     }
 
     /// Removes all processes, because another section begins.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.by_pid.clear();
         self.bytes = 0;
     }
 
     /// Updates the table with an event of this time, nanoseconds since 1970-01-01 UTC.
-    pub(crate) fn note(&mut self, event: &ProcessEvent<'_>, nanos: Option<u64>) {
+    pub fn note(&mut self, event: &ProcessEvent<'_>, nanos: Option<u64>) {
         let pid = event.process;
         if event.kind == ProcessEventKind::Ended
             && let Some(process) = self.by_pid.get_mut(&pid)
@@ -193,7 +194,7 @@ impl Processes {
         }
         if let Some(sid) = &event.security_id {
             process.security_id = String::from_utf8_lossy(&sid[..sid.len().min(MAX_USER)]).into_owned();
-            process.user_name = users::name(&process.security_id).unwrap_or_default().into_bytes();
+            process.user_name = accounts::name(&process.security_id).unwrap_or_default().into_bytes();
         }
         if let Some(name) = &event.user_name {
             process.user_name = name[..name.len().min(MAX_USER)].to_vec();
@@ -212,7 +213,7 @@ impl Processes {
         };
         process.container = reported(&event.container);
         process.unit = reported(&event.unit);
-        process.columns = line::columns(&process);
+        process.columns = columns(&process);
         process.hash = event.hash;
         process.mark = self.selection.mark(&process.view(pid), process.mark);
         self.bytes += process.bytes();
@@ -239,6 +240,32 @@ impl Processes {
         if self.bytes > MAX_BYTES / 2 {
             self.clear();
         }
+    }
+}
+
+/// The columns USER and NAME where nothing is known.
+pub const UNKNOWN: &str = "-        -              ";
+
+/// The columns USER and NAME of a process.
+fn columns(process: &Process) -> String {
+    let mut word = String::new();
+    match process {
+        _ if !process.user_name.is_empty() => escape(&process.user_name, &mut word),
+        Process { user: Some(user), .. } => _ = write!(word, "{user}"),
+        _ => escape(process.security_id.as_bytes(), &mut word),
+    }
+    let mut columns = String::with_capacity(UNKNOWN.len());
+    column(known(&word), 8, &mut columns);
+    columns.push(' ');
+    column(known(&process.shown_name), 15, &mut columns);
+    columns
+}
+
+/// Appends a column of a line of text, at least so many characters wide.
+pub fn column(text: &str, width: usize, line: &mut String) {
+    line.push_str(text);
+    for _ in text.chars().count()..width {
+        line.push(' ');
     }
 }
 

@@ -9,9 +9,9 @@ use hone_pcapng::{NoHash, ProcessEvent, ProcessEventKind};
 use hone_tables::{End, ProcessRow, Rows};
 
 use super::LINGER;
-use super::host::Scope;
-use crate::show::arguments;
-use crate::show::processes::Process;
+use super::scope::Scope;
+use crate::event::arguments;
+use crate::processes::Process;
 use crate::text;
 
 /// Most bytes of the table, approximately.

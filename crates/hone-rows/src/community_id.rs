@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha1::{Digest as _, Sha1};
 
-use crate::traffic::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
+use crate::ip::{Headers, ICMP, ICMP6, SCTP, TCP, UDP};
 
 /// Pairs of request and reply types in ICMP and ICMPv6, as in the specification.
 const ICMP_PAIRS: [(u8, u8); 5] = [(8, 0), (13, 14), (15, 16), (17, 18), (10, 9)];
@@ -20,7 +20,7 @@ const ICMP6_PAIRS: [(u8, u8); 6] = [(128, 129), (130, 131), (133, 134), (135, 13
 
 /// The addresses and, if the protocol has them, the ports, from which the name is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flow {
+pub struct Flow {
     source: IpAddr,
     destination: IpAddr,
     protocol: u8,
@@ -30,7 +30,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// The flow of a packet; `None` if its protocol has ports but this packet does not contain them.
-    pub(crate) fn of(headers: &Headers<'_>) -> Option<Self> {
+    pub fn of(headers: &Headers<'_>) -> Option<Self> {
         let (ports, one_way) = match headers.protocol {
             TCP | UDP | SCTP => (Some(headers.ports()?), false),
             ICMP => icmp(headers.icmp()?, &ICMP_PAIRS),
@@ -42,7 +42,7 @@ impl Flow {
     }
 
     /// The flow's Community ID.
-    pub(crate) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         let mut ends =
             [(self.source, self.ports.map(|ports| ports[0])), (self.destination, self.ports.map(|p| p[1]))];
         if !self.one_way && ends[0] > ends[1] {
@@ -68,7 +68,7 @@ impl Flow {
 
 /// The Community IDs of the last flows: the packets of one come together.
 #[derive(Debug, Default)]
-pub(crate) struct CommunityIds {
+pub struct CommunityIds {
     /// Each at the place that its addresses and ports say.
     kept: Vec<Option<(Flow, String)>>,
 }
@@ -78,7 +78,7 @@ impl CommunityIds {
     const KEPT: usize = 256;
 
     /// The Community ID of a flow.
-    pub(crate) fn of(&mut self, flow: Flow) -> &str {
+    pub fn of(&mut self, flow: Flow) -> &str {
         if self.kept.is_empty() {
             self.kept.resize_with(Self::KEPT, || None);
         }

@@ -4,7 +4,7 @@
 
 mod flow;
 
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
@@ -14,10 +14,8 @@ use hone_select::Selection;
 use self::flow::{Right, Rights};
 use super::event::{Event, Shown};
 use super::host::Host;
-use super::input::Input;
 use super::processes::Process;
 use super::stream::{Stream, StreamError};
-use crate::messages::Messages;
 
 /// Most bytes that the corrections may take, approximately.
 const MAX_BYTES: usize = 64 << 20;
@@ -32,7 +30,7 @@ type Flow = (usize, ConnectionId, Direction);
 
 /// The corrections of all inputs.
 #[derive(Debug, Default)]
-pub(crate) struct Corrections {
+pub struct Corrections {
     flows: HashMap<Flow, Rights>,
     /// The hosts that have corrections, and their numbers.
     hosts: HashMap<Host, usize>,
@@ -51,30 +49,24 @@ pub(crate) struct Corrections {
 
 impl Corrections {
     /// Begins with the input at this position.
-    pub(crate) fn begin(&mut self, input: usize) {
+    pub fn begin(&mut self, input: usize) {
         (self.at, self.host, self.host_number) = ((input, 0), None, None);
     }
 
     /// Goes on with the input at this position, of the same host.
-    pub(crate) fn go_on(&mut self, input: usize) {
+    pub fn go_on(&mut self, input: usize) {
         self.at.0 = input;
     }
 
     /// Goes on to the next input.
-    pub(crate) fn next_input(&mut self) {
+    pub fn next_input(&mut self) {
         self.begin(self.at.0 + 1);
     }
 
-    /// Reports that there was no room for some.
-    pub(crate) fn report_left_out(&self) {
-        if self.left_out > 0 {
-            let _ = writeln!(
-                Messages,
-                "honeutil: there is no room for {} of the corrections: their packets are shown as they were recorded; \
-                 show fewer files at once",
-                self.left_out
-            );
-        }
+    /// How many there was no room for: their packets stay as they were recorded.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Moves on to an event. Returns whether it is a correction.
@@ -93,7 +85,7 @@ impl Corrections {
     }
 
     /// Handles an event in the first pass.
-    pub(crate) fn collect(&mut self, shown: &Shown<'_>) {
+    pub fn collect(&mut self, shown: &Shown<'_>) {
         if !self.pass(shown) {
             return;
         }
@@ -119,22 +111,25 @@ impl Corrections {
         self.bytes -= ENTRY_BYTES * before.saturating_sub(rights.len());
     }
 
-    /// Takes in those of all inputs that can be read twice. Read errors are left to the second pass.
-    pub(crate) fn collect_all(&mut self, inputs: &[Input], selection: &Rc<Selection>, chunk: &mut [u8]) {
-        for (index, input) in inputs.iter().enumerate() {
+    /// Takes in those of all inputs; each is opened when it is its turn, and `None` if it cannot be, or cannot be read twice. Read
+    /// errors are left to the second pass.
+    pub fn collect_all<B: Read>(
+        &mut self,
+        inputs: impl IntoIterator<Item = Option<B>>,
+        selection: &Rc<Selection>,
+        chunk: &mut [u8],
+    ) {
+        for (index, bytes) in inputs.into_iter().enumerate() {
             self.begin(index);
-            if input.is_file()
-                && let Ok(bytes) = input.open()
-            {
+            if let Some(bytes) = bytes {
                 self.collect_from(bytes, selection, chunk);
             }
         }
-        self.report_left_out();
         self.begin(0);
     }
 
     /// Takes in those of a whole file, as far as it is sound.
-    pub(crate) fn collect_from(&mut self, mut bytes: impl Read, selection: &Rc<Selection>, chunk: &mut [u8]) {
+    pub fn collect_from(&mut self, mut bytes: impl Read, selection: &Rc<Selection>, chunk: &mut [u8]) {
         let mut stream = Stream::new(selection);
         // A libpcap file has none.
         while !matches!(stream, Stream::Classic(..)) {
@@ -167,7 +162,7 @@ impl Corrections {
     }
 
     /// Handles an event in the second pass: gives a packet its corrected process.
-    pub(crate) fn apply<'a>(&'a mut self, mut shown: Shown<'a>) -> Shown<'a> {
+    pub fn apply<'a>(&'a mut self, mut shown: Shown<'a>) -> Shown<'a> {
         if self.pass(&shown) || self.flows.is_empty() {
             return shown;
         }
