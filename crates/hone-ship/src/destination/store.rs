@@ -1,0 +1,276 @@
+//! A directory, or an object store: Parquet files in folders by table, host and date, and a manifest for each batch.
+//!
+//! ```text
+//! connections/host=HOST/date=2026-07-31/BATCH-0.parquet
+//! _manifests/host=HOST/date=2026-07-31/BATCH.json     written last: all files of the batch are there
+//! ```
+//!
+//! An object is visible when it is whole. Its name is unique and its content never changes, so it is written only if it is not
+//! there; if it is, it is compared. Names that begin with `_` are passed over by programs that read tables.
+
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    Certificate, ClientConfigKey, ClientOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutOptions, PutPayload, RetryConfig,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Runtime;
+
+use super::{DeliveryError, Destination, Stop};
+use crate::batch::{Batch, Format};
+use crate::config::{ConfigError, Settings};
+
+/// Tries of one request, before the batch waits for its next turn.
+const RETRIES: usize = 2;
+/// How often a request looks whether the program is to end.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// The destination.
+pub(super) struct Store {
+    settings: Settings,
+    /// Requests run in it, one after the other. It has no thread of its own.
+    runtime: Runtime,
+    client: Client,
+    /// Whether the client must be made anew: the credentials may have been replaced.
+    is_stale: bool,
+}
+
+/// What is spoken to, and where in it the tables are.
+struct Client {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+impl Store {
+    pub(super) fn open(settings: &Settings) -> Result<Self, ConfigError> {
+        // Another library of this process may have set one; they are all the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| settings.wrong("url", &settings.url, &error.to_string()))?;
+        let client = Client::open(settings)?;
+        Ok(Self { settings: settings.clone(), runtime, client, is_stale: false })
+    }
+
+    /// Runs a request to its end, unless the program is to end or it takes too long.
+    fn run<T>(
+        runtime: &Runtime,
+        settings: &Settings,
+        stop: &Stop,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<object_store::Result<T>, DeliveryError> {
+        runtime.block_on(async {
+            let stopped = async {
+                while !stop.is_set() {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = tokio::time::timeout(settings.timeout(), request) => answer.map_err(|_| {
+                    DeliveryError::Away(format!("{} has not answered for {} s", settings.url, settings.timeout))
+                }),
+                () = stopped => Err(DeliveryError::Stopped),
+            }
+        })
+    }
+
+    /// Writes an object that does not exist yet, or makes sure that it is the same.
+    fn put(&self, name: &str, bytes: Vec<u8>, stop: &Stop) -> Result<(), DeliveryError> {
+        let path = Path::parse(format!("{}/{name}", self.client.prefix))
+            .map_err(|error| DeliveryError::Damaged(format!("{name}: {error}")))?;
+        let store = &*self.client.store;
+        let run = |mode: PutMode| {
+            let payload = PutPayload::from(bytes.clone());
+            let request = store.put_opts(&path, payload, PutOptions::from(mode));
+            Self::run(&self.runtime, &self.settings, stop, request)
+        };
+        match run(PutMode::Create)? {
+            Ok(_) => return Ok(()),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
+                if self.is_same(&path, &bytes, stop)? {
+                    return Ok(());
+                }
+            }
+            // Servers without conditions, and file systems without links.
+            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
+                match self.is_same(&path, &bytes, stop) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(DeliveryError::Damaged(_)) => {
+                        return run(PutMode::Overwrite)?.map(drop).map_err(|error| self.failed(&error));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(self.failed(&error)),
+        }
+        Err(DeliveryError::Conflict(format!("{} has something else as {path}", self.settings.url)))
+    }
+
+    /// Whether an object has this content. If it does not exist, that is [`DeliveryError::Damaged`].
+    fn is_same(&self, path: &Path, bytes: &[u8], stop: &Stop) -> Result<bool, DeliveryError> {
+        let store = &*self.client.store;
+        let found = Self::run(&self.runtime, &self.settings, stop, async {
+            if store.head(path).await?.size != bytes.len() as u64 {
+                return Ok(None);
+            }
+            store.get(path).await?.bytes().await.map(Some)
+        })?;
+        match found {
+            Ok(found) => Ok(found.is_some_and(|found| found == bytes)),
+            Err(Error::NotFound { .. }) => Err(DeliveryError::Damaged(format!("{path} is not there"))),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&self, error: &Error) -> DeliveryError {
+        let text = format!("{}: {}", self.settings.url, chain(error));
+        let is_denied = matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
+            || text.contains("certificate");
+        if is_denied { DeliveryError::Denied(text) } else { DeliveryError::Away(text) }
+    }
+}
+
+impl Destination for Store {
+    fn format(&self) -> Format {
+        Format::Parquet
+    }
+
+    fn deliver(&mut self, batch: &Batch, stop: &Stop) -> Result<(), DeliveryError> {
+        if std::mem::take(&mut self.is_stale) {
+            self.client = Client::open(&self.settings).map_err(|error| {
+                self.is_stale = true;
+                DeliveryError::Denied(error.to_string())
+            })?;
+        }
+        let delivered = self.deliver_all(batch, stop);
+        self.is_stale = matches!(delivered, Err(DeliveryError::Denied(_)));
+        delivered
+    }
+}
+
+impl Store {
+    fn deliver_all(&self, batch: &Batch, stop: &Stop) -> Result<(), DeliveryError> {
+        let description = &batch.description;
+        let mut names = Vec::new();
+        for (number, file) in description.files.iter().enumerate() {
+            let path = batch.path(file);
+            let damaged = |why: String| DeliveryError::Damaged(format!("{}: {why}", path.display()));
+            let bytes = std::fs::read(&path).map_err(|error| damaged(error.to_string()))?;
+            if hone_rows::text::hexadecimal(&Sha256::digest(&bytes)) != file.sha256 {
+                return Err(damaged("it is not what was written: its SHA-256 is another one".to_owned()));
+            }
+            let folder = folder(&file.table, &file.host, file.date.as_deref());
+            let name = format!("{folder}/{}-{number}.{}", description.id, description.format.extension());
+            self.put(&name, bytes, stop)?;
+            names.push(name);
+        }
+        let manifest = serde_json::json!({
+            "batch": description.id,
+            "number": description.number,
+            "host": description.host,
+            "from_ns": description.from,
+            "to_ns": description.to,
+            "schema_version": description.schema_version,
+            "files": description.files.iter().zip(&names).map(|(file, name)| serde_json::json!({
+                "name": name, "table": file.table, "rows": file.rows, "bytes": file.bytes, "sha256": file.sha256,
+            })).collect::<Vec<_>>(),
+        });
+        let date = description.to.map(|nanos| hone_tables::day::text(hone_tables::day::of(nanos)));
+        let name =
+            format!("{}/{}.json", folder("_manifests", &description.host, date.as_deref()), description.id);
+        self.put(&name, format!("{manifest:#}\n").into_bytes(), stop)
+    }
+}
+
+impl Client {
+    fn open(settings: &Settings) -> Result<Self, ConfigError> {
+        let wrong =
+            |error: &Error| settings.wrong("url", &settings.url, &format!("an address: {}", chain(error)));
+        let url = settings.url.clone();
+        if settings.scheme() == "file" {
+            let folder = url.strip_prefix("file://").filter(|folder| folder.starts_with('/'));
+            let folder =
+                folder.ok_or_else(|| settings.wrong("url", &url, "file:///, and an absolute path"))?;
+            std::fs::create_dir_all(folder)
+                .map_err(|error| ConfigError::Read { file: folder.into(), error })?;
+            let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(&error))?;
+            return Ok(Self { store: Arc::new(store.with_fsync(true)), prefix: Path::default() });
+        }
+        let mut client = ClientOptions::new().with_timeout(settings.timeout());
+        client =
+            client.with_config(ClientConfigKey::UserAgent, concat!("hone-ship/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = settings.certificates()? {
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| {
+                settings.wrong("ca_certificates", &format!("{:?}", settings.ca_certificates), &chain(&error))
+            })?;
+            for certificate in certificates {
+                client = client.with_root_certificate(certificate);
+            }
+        }
+        let retry =
+            RetryConfig { max_retries: RETRIES, retry_timeout: settings.timeout(), ..RetryConfig::default() };
+        let options = settings.all_options()?;
+        // The three builders have the same methods, and no common trait.
+        macro_rules! build {
+            ($builder:ty) => {{
+                let mut builder =
+                    <$builder>::new().with_url(&url).with_client_options(client).with_retry(retry);
+                for (key, value) in &options {
+                    let known = key.parse().map_err(|_| {
+                        settings.wrong("options", key, "an option of this kind of object store")
+                    })?;
+                    builder = builder.with_config(known, value);
+                }
+                Arc::new(builder.build().map_err(|error| wrong(&error))?)
+            }};
+        }
+        let store: Arc<dyn ObjectStore> = match settings.scheme() {
+            "s3" => build!(AmazonS3Builder),
+            "gs" => build!(GoogleCloudStorageBuilder),
+            _ => build!(MicrosoftAzureBuilder),
+        };
+        // The address is of a bucket; what follows is a folder in it.
+        let folder =
+            url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, folder)| folder);
+        let prefix = Path::parse(folder.trim_matches('/'))
+            .map_err(|error| settings.wrong("url", &url, &error.to_string()))?;
+        Ok(Self { store, prefix })
+    }
+}
+
+/// The folder of a partition, as Hive writes it.
+fn folder(table: &str, host: &str, date: Option<&str>) -> String {
+    use std::fmt::Write as _;
+    let mut folder = format!("{table}/host=");
+    for byte in host.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            folder.push(byte.into());
+        } else {
+            let _ = write!(folder, "%{byte:02X}");
+        }
+    }
+    let _ = write!(folder, "/date={}", date.unwrap_or("__HIVE_DEFAULT_PARTITION__"));
+    folder
+}
+
+/// An error and its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
