@@ -66,7 +66,7 @@ build_packages="clang gcc libc6-dev libelf-dev make pkg-config zlib1g-dev"
 # Has cargo build for arm64, from here on: `--target "$target"`. Debian's libraries for it are unpacked, not installed.
 cross_to_arm64() {
 	need_target aarch64-unknown-linux-gnu || return
-	need_packages binutils-aarch64-linux-gnu debian-archive-keyring gcc-aarch64-linux-gnu python3 || return
+	need_packages binutils-aarch64-linux-gnu debian-archive-keyring gcc-aarch64-linux-gnu libc6-dev-arm64-cross python3 || return
 	target=aarch64-unknown-linux-gnu
 	sysroot=$(python3 -B scripts/vm/sysroot.py arm64) || return
 	export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc

@@ -1,4 +1,4 @@
-"""Boots a kernel with an initramfs of one's own: boot.py SERIES INITRAMFS DISK CONSOLE. Status 1: it did not come to its end."""
+"""Boots a kernel with an initramfs of one's own: boot.py SERIES ARCH INITRAMFS DISK CONSOLE. Status 1: it did not come to its end."""
 
 import pathlib
 import sys
@@ -6,9 +6,9 @@ import sys
 import kernels
 import run
 
-series, *files = sys.argv[1:]
+series, arch, *files = sys.argv[1:]
 try:
-    kernel = kernels.get(series)
+    kernel = kernels.get(series, arch)
 except kernels.Unavailable as error:
     print(f"skipped: kernel {series}: {error}")
     sys.exit(0)

@@ -1,4 +1,5 @@
-"""Debian's cloud kernels: found by series, downloaded by package name into a cache, unpacked, never installed.
+"""Debian's kernels for clouds: found by series, downloaded by package name into a cache, unpacked, never installed. For arm64, those
+with pages of 16 KiB, too.
 
 For another architecture than this machine's, the programs that the bench needs come the same way.
 """
@@ -12,6 +13,10 @@ import time
 
 # The releases that have them: 6.1, 6.12, and the newest.
 SUITES = ["bookworm", "trixie", "trixie-backports"]
+# The release that has what the sensor cannot run on, as long as mirrors keep it.
+OLD, OLD_SUITES = "5.10", ["bullseye"]
+# What is added to a series for pages of 16 KiB, and the kernel's flavour then. Those are not made for clouds.
+PAGES, PAGES_FLAVOUR = "-16k", "arm64-16k"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # Lists of packages are fetched again after so many seconds.
 FRESH = 7 * 24 * 3600
@@ -95,11 +100,11 @@ class Apt:
         """Has the lists fetched again next time."""
         self.stamp.unlink(missing_ok=True)
 
-    def releases(self):
-        """Releases of kernels, as `uname -r` says, oldest first."""
+    def releases(self, flavour):
+        """Releases of kernels of a flavour, as `uname -r` says, oldest first."""
         text = run(["apt-cache", *self.options, "pkgnames", "linux-image-"])
-        # Of 6.1 and 6.12 the cloud kernels are signed ones as well, whose packages need others to be installed.
-        names = re.findall(rf"^linux-image-(\d[\w.+-]*-cloud-{self.arch})(?:-unsigned)?$", text, re.MULTILINE)
+        # Some kernels are signed ones as well, whose packages need others to be installed.
+        names = re.findall(rf"^linux-image-(\d[\w.+-]*-{flavour})(?:-unsigned)?$", text, re.MULTILINE)
         return sorted(set(names), key=version)
 
     def download(self, release, into):
@@ -134,17 +139,23 @@ def unpack(apt, release, into):
 
 
 def get(series, arch="amd64"):
-    """The newest kernel of a series (`6.1`, or `newest` of all), from the cache if this version is there. `arch`: Debian's name."""
+    """The newest kernel of a series (`6.1`, or `newest` of all; `6.12-16k` has such pages), from the cache if this version is there.
+
+    `arch`: Debian's name.
+    """
     place = cache()
+    flavour = f"cloud-{arch}"
+    if series.endswith(PAGES) and arch == "arm64":
+        series, flavour = series.removesuffix(PAGES), PAGES_FLAVOUR
     with open(place / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            apt = Apt(place, arch, SUITES)
-            found = [release for release in apt.releases() if series == "newest" or matches(release, series)]
+            apt = Apt(place, arch, OLD_SUITES if series == OLD else SUITES)
+            found = [release for release in apt.releases(flavour) if series == "newest" or matches(release, series)]
         except (Unavailable, OSError, subprocess.SubprocessError) as error:
-            return cached(place, series, arch, error)
+            return cached(place, series, flavour, error)
         if not found:
-            raise Unavailable(f"Debian ({', '.join(SUITES)}) has no cloud kernel {series}")
+            raise Unavailable(f"Debian has no kernel {series} ({flavour})")
         release = found[-1]
         root = place / release
         if root.exists():
@@ -161,9 +172,9 @@ def get(series, arch="amd64"):
         return Kernel(release, root)
 
 
-def cached(place, series, arch, error):
+def cached(place, series, flavour, error):
     """What there is without a network."""
-    names = [path.name for path in place.iterdir() if path.name.endswith(f"-cloud-{arch}")]
+    names = [path.name for path in place.iterdir() if path.name.endswith(f"-{flavour}")]
     names = [name for name in names if series == "newest" or matches(name, series)]
     if not names:
         raise Unavailable(str(error)) from error

@@ -93,12 +93,21 @@ fn once(socket: &Path, namespaces: &[&Namespace]) -> Result<Differences> {
     let unknown = unknown.filter(|process| !is_hidden(**process));
     let closed = state.connections.iter();
     let closed = closed.filter(|(id, _)| !before.1.contains(id) && !after.1.contains(id));
-    // sock_diag does not show sockets that are neither bound nor connected.
+    // sock_diag does not show sockets that are neither bound nor connected. Until such a socket is used, honed names the process
+    // that made it, which may have ended; another one may have it open.
     let closed = closed.filter(|(id, process)| !netlink::descriptor_cookies(**process).contains(id));
+    let mut closed: HashMap<_, _> = closed.map(|(id, process)| (*id, *process)).collect();
+    if !closed.is_empty() {
+        for process in &after.0 {
+            for cookie in netlink::descriptor_cookies(*process) {
+                closed.remove(&cookie);
+            }
+        }
+    }
     Ok(Differences {
         ended: ended.copied().collect(),
         unknown: unknown.copied().collect(),
-        closed: closed.map(|(id, process)| (*id, *process)).collect(),
+        closed,
         had: [state.processes.len(), state.connections.len()],
     })
 }
