@@ -12,14 +12,14 @@ const MOST: usize = 1 << 16;
 
 /// The marks of the processes that had the connections.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub struct Ended {
     marks: HashMap<ConnectionId, Mark>,
     order: VecDeque<ConnectionId>,
 }
 
 impl Ended {
     /// Remembers a connection that is closed.
-    pub(super) fn note(&mut self, connection: ConnectionId, mark: Mark) {
+    pub fn note(&mut self, connection: ConnectionId, mark: Mark) {
         if self.marks.insert(connection, mark).is_some() {
             return;
         }
@@ -32,7 +32,7 @@ impl Ended {
     }
 
     /// The mark of the process that had this connection.
-    pub(super) fn mark(&self, connection: ConnectionId) -> Option<Mark> {
+    pub fn mark(&self, connection: ConnectionId) -> Option<Mark> {
         self.marks.get(&connection).copied()
     }
 

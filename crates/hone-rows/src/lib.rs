@@ -10,7 +10,7 @@ pub mod accounts;
 pub mod classic_pcap;
 pub mod community_id;
 pub mod corrections;
-mod ended;
+pub mod ended;
 pub mod event;
 mod foreign;
 pub mod host;

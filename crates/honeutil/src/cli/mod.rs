@@ -109,7 +109,7 @@ impl Cli {
         let checked = match &cli.command {
             Command::Read(args) => args.check().and_then(|()| args.selection.check_on_host("read")),
             Command::Run(args) => run::check(args).and_then(|()| args.selection.check_on_host("run")),
-            Command::Top(args) => args.selection.check_on_host("top"),
+            Command::Top(args) => args.selection.check_on_host_with_names("top"),
             Command::Report(args) => args.check().and_then(|()| args.selection.check("report")),
             Command::Show(args) => args.check().and_then(|()| args.selection.check("show")),
             Command::Export(args) => args.selection.check("export"),

@@ -47,17 +47,29 @@ impl SelectionArgs {
         let problem = problem_on_host(&self.selection);
         problem.map_or(Ok(()), |problem| Err(refusal(command, &problem)))
     }
+
+    /// The same for a command that finds names itself.
+    pub(super) fn check_on_host_with_names(&self, command: &str) -> Result<(), Error> {
+        self.check(command)?;
+        let problem = account(&self.selection);
+        problem.map_or(Ok(()), |problem| Err(refusal(command, &problem)))
+    }
 }
 
 /// What is wrong with a selection on this host: see [`SelectionArgs::check_on_host`].
 pub(crate) fn problem_on_host(selection: &Selection) -> Option<String> {
-    names(selection).or_else(|| unknown_account(selection)).or_else(|| same_account(selection))
+    names(selection).or_else(|| account(selection))
+}
+
+/// What is wrong with a user or a group.
+fn account(selection: &Selection) -> Option<String> {
+    unknown_account(selection).or_else(|| same_account(selection))
 }
 
 /// What is wrong if names are compared, which are only found in what was recorded.
 fn names(selection: &Selection) -> Option<String> {
     selection.needs_names().then(|| {
-        "--domain, --not-domain and domain in --filter select in recordings only: names are found after packets were recorded. \
+        "--domain, --not-domain and domain in --filter select in recordings, and in top: names are found after packets were recorded. \
          Record without them, and cut the packets out: honeutil show --domain NAME -w OUT FILE"
             .to_owned()
     })
@@ -170,10 +182,10 @@ fn help(word: Word) -> (&'static str, &'static str, &'static str) {
         Word::Host => ("HOST", "Select packets from or to this address or network (ADDRESS/BITS)", ""),
         Word::Domain => (
             "NAME",
-            "Select packets that have this name or one below it, and packets of connections with such a name (only of recordings: in show, report and export)",
+            "Select packets that have this name or one below it, and packets of connections with such a name (not in read and run)",
             "Such as example.com: names of DNS, TLS, QUIC and HTTP; and by DNS, addresses that were looked up. Names are found in \
-             recorded packets. So commands that record refuse this: record without it, and let show -w cut out what is wanted. Of a \
-             file, all packets of the connection are selected; of a pipe, those from the one on that has the name.",
+             recorded packets. So read and run refuse this: record without it, and let show -w cut out what is wanted. Of a \
+             file, all packets of the connection are selected; of a pipe, and in top, those from the one on that has the name.",
         ),
         Word::Direction => {
             ("DIRECTION", "Select packets that this host receives, or those that it sends", "")
@@ -183,7 +195,7 @@ fn help(word: Word) -> (&'static str, &'static str, &'static str) {
             "Select packets that match a pcap-filter expression, as tcpdump takes it",
             "Such as 'tcp port 443 and not net 10.0.0.0/8' or 'tcp[tcpflags] & tcp-syn != 0'. Hosts and ports are \
              numbers; expressions about the link layer (ether, vlan) are refused. At most 2,000 words and signs. An empty expression selects all. domain NAME \
-             is Hone's own: as --domain, and only of recordings.",
+             is Hone's own: as --domain, so not in read and run.",
         ),
     }
 }

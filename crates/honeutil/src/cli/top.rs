@@ -11,12 +11,11 @@ use super::service_choice::ServiceChoice;
 use super::source::SourceArgs;
 use crate::platform::open_source;
 use crate::record::control::Control;
-use crate::record::wanted::Wanted;
-use crate::top;
+use crate::top::{self, keys};
 
 /// Show live who sends and receives how much
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = format!("{}\n\n{NOTES}", selection::NOTES))]
+#[command(after_long_help = format!("{}\n\n{NAMES}\n\nKeys:\n{}\n{NOTES}", selection::NOTES, keys::list()))]
 pub struct TopArgs {
     /// Whether to read through the service.
     #[command(flatten)]
@@ -31,18 +30,21 @@ pub struct TopArgs {
     pub selection: SelectionArgs,
 }
 
+/// Below the help, about names.
+const NAMES: &str = "\
+Names:
+  Those in packets: of DNS, TLS, QUIC and HTTP, as `honeutil show` finds them. A
+  name is known from the packet on that has it. With --domain, all packets are
+  looked at, so that names are known which others have asked for; with other words
+  only, names are found in the packets that are selected.";
+
 /// Below the help.
 const NOTES: &str = "\
-Keys:
-  p, c     processes, connections
-  i, o     sort by bytes in, out
-  t        sort by bytes both ways
-  a        sort by all bytes since the start
-  n        sort by name
-  q, Esc   quit (and Ctrl-C)
-
 Environment:
   NO_COLOR  no color
+  LC_ALL, LC_CTYPE, LANG, TERM
+            without UTF-8, and on the console of Linux, RECENT is drawn with
+            characters of ASCII
 
 Exit status:
   0  it was quit
@@ -52,10 +54,10 @@ Exit status:
 pub(super) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     top::check_terminal()?;
     let mut control = Control::with_signals().context("cannot handle signals")?;
-    let selection = &args.selection.selection;
+    let (wanted, selected) = top::wanted(&args.selection.selection);
     let mut source = SourceArgs::default();
     source.service.clone_from(&args.service);
-    let feed = open_source(&source, &Wanted::new(top::snap_length(selection), selection), &mut control)?;
-    top::run(feed, &mut control, args.interval)?;
+    let feed = open_source(&source, &wanted, &mut control)?;
+    top::run(feed, selected, &mut control, args.interval)?;
     Ok(ExitCode::SUCCESS)
 }

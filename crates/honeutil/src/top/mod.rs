@@ -1,25 +1,44 @@
-//! `top`: a live table of the traffic of processes or connections. One thread reads the feed into the [`model`],
+//! `top`: live tables of the traffic of processes, connections, units and so on. One thread reads the feed into the [`model`],
 //! handles keys and signals, and draws what [`view`] makes of it. Owns the terminal, and always restores it.
 
+pub mod columns;
+pub mod details;
+pub mod flow;
+pub mod keys;
 pub mod model;
+pub mod picture;
+pub mod programs;
+pub mod rows;
+pub mod selected;
 pub mod view;
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use hone_engine::{BYTE_ORDER, Read, SnapLength};
 use hone_select::{Selection, Word};
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{self, Event, KeyEventKind, KeyModifiers};
+use ratatui::layout::Rect;
 
+use crate::platform::{accounts, terminal};
 use crate::record::control::Control;
 use crate::record::feed::Feed;
-use model::Model;
-use view::{Sort, Table, View};
+use crate::record::wanted::Wanted;
+use crate::text::shown_path;
+use columns::Shapes;
+use keys::After;
+use model::{Model, Snapshot};
+use selected::Selected;
+use view::View;
 
-/// Bytes kept of each packet: enough for its headers, also for IPv6 with some extensions.
-const HEADERS: SnapLength = SnapLength::lenient(128);
+/// Bytes kept of each packet: enough for names, also if several segments were put together: a client's first message in
+/// TLS has some 1,800 bytes with the keys of today, an answer of DNS over UDP seldom more than 1,232.
+const NAMES: SnapLength = SnapLength::lenient(4096);
 /// Longest wait for the feed. A key is handled at most this much later.
 const WAIT: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 1 << 20;
@@ -39,11 +58,19 @@ impl Drop for Screen {
     }
 }
 
-/// Bytes wanted of each packet: its headers, but all of it where an expression can look at any byte.
+/// What is asked of the feed, and what is selected here. Names are only known here, and many of them from packets that the
+/// other words leave out, such as answers of DNS: with a word about names, the feed brings all packets.
 #[must_use]
-pub fn snap_length(selection: &Selection) -> SnapLength {
+pub fn wanted(selection: &Rc<Selection>) -> (Wanted, Option<Selected>) {
     let has_filter = selection.conditions().any(|condition| condition.word == Word::Filter);
-    if has_filter { SnapLength::ALL } else { HEADERS }
+    let snap_length = if has_filter { SnapLength::ALL } else { NAMES };
+    if selection.needs_names() {
+        return (
+            Wanted::new(snap_length, &Selection::default()),
+            Some(Selected::new(&accounts::for_recordings(selection))),
+        );
+    }
+    (Wanted::new(snap_length, selection), None)
 }
 
 /// Whether there is a terminal to draw on and to read keys from.
@@ -57,15 +84,23 @@ pub fn check_terminal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows the feed's traffic until the user quits.
+/// Shows the feed's traffic until the user quits. `selected`: which packets count; `None`: all.
 ///
 /// # Errors
 /// The feed fails or ends, or the terminal does.
-pub fn run(mut feed: Box<dyn Feed>, control: &mut Control, interval: Duration) -> anyhow::Result<()> {
+pub fn run(
+    mut feed: Box<dyn Feed>,
+    selected: Option<Selected>,
+    control: &mut Control,
+    interval: Duration,
+) -> anyhow::Result<()> {
     let mut screen = Screen::open().map_err(|error| anyhow!("cannot set up the terminal: {error}"))?;
-    let mut model = Model::new();
+    let mut model = Model::new(selected);
     model.of_service = feed.losses().of_service;
-    let mut view = View::new(std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let shapes = if terminal::has_block_elements() { Shapes::Blocks } else { Shapes::Ascii };
+    let mut view = View::new(plain, shapes);
+    let mut snapshot = Snapshot { of_service: model.of_service, now: feed.now(), ..Snapshot::default() };
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut filled = 0;
     let mut ticked = Instant::now();
@@ -78,11 +113,22 @@ pub fn run(mut feed: Box<dyn Feed>, control: &mut Control, interval: Duration) -
         while event::poll(Duration::ZERO)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
-                    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-                    if !press(&mut view, key.code, is_control) {
-                        return Ok(());
+                    // AltGr is both.
+                    let is_control = key.modifiers.contains(KeyModifiers::CONTROL)
+                        && !key.modifiers.contains(KeyModifiers::ALT);
+                    match keys::press(&mut view, &snapshot, key.code, is_control) {
+                        After::Nothing => {}
+                        After::Quit => return Ok(()),
+                        After::Save(path) => {
+                            let area = Rect::from((ratatui::layout::Position::ORIGIN, screen.0.size()?));
+                            let mut picture = Buffer::empty(area);
+                            view.draw_picture(&snapshot, &model.programs, area, &mut picture);
+                            view.message = Some(saved(&path, &picture));
+                        }
                     }
                     stale = true;
+                    // The next key may be meant for what this one changes.
+                    draw(&mut screen, &mut view, &snapshot, &model)?;
                 }
                 Event::Resize(..) => stale = true,
                 _ => {}
@@ -91,13 +137,29 @@ pub fn run(mut feed: Box<dyn Feed>, control: &mut Control, interval: Duration) -
         let passed = ticked.elapsed();
         if passed >= interval {
             ticked = Instant::now();
-            model.tick(passed, feed.dropped_packets());
-            stale = true;
+            let latest = model.tick(passed, feed.dropped_packets(), feed.now());
+            if !view.is_paused {
+                snapshot = latest;
+                stale = true;
+            }
         }
         if stale {
-            screen.0.draw(|frame| view.render(&model, frame))?;
+            draw(&mut screen, &mut view, &snapshot, &model)?;
             stale = false;
         }
+    }
+}
+
+fn draw(screen: &mut Screen, view: &mut View, snapshot: &Snapshot, model: &Model) -> io::Result<()> {
+    screen.0.draw(|frame| view.draw(snapshot, &model.programs, frame.area(), frame.buffer_mut()))?;
+    Ok(())
+}
+
+/// Writes a picture; returns what to say about it.
+fn saved(path: &Path, picture: &Buffer) -> String {
+    match picture::write(path, picture) {
+        Ok(()) => format!("Written to {}", shown_path(path)),
+        Err(error) => format!("Not written to {}: {error}", shown_path(path)),
     }
 }
 
@@ -125,52 +187,25 @@ fn take(
     }
 }
 
-/// Handles a key. Returns false to quit.
-fn press(view: &mut View, key: KeyCode, is_control: bool) -> bool {
-    match key {
-        KeyCode::Char('c' | 'C') if is_control => return false,
-        _ if is_control => {}
-        KeyCode::Char('q' | 'Q') | KeyCode::Esc => return false,
-        KeyCode::Char('p') => view.show(Table::Processes),
-        KeyCode::Char('c') => view.show(Table::Connections),
-        KeyCode::Char('i') => view.sort = Sort::In,
-        KeyCode::Char('o') => view.sort = Sort::Out,
-        KeyCode::Char('t') => view.sort = Sort::Both,
-        KeyCode::Char('a') => view.sort = Sort::Total,
-        KeyCode::Char('n') => view.sort = Sort::Name,
-        KeyCode::Down | KeyCode::Char('j') => view.scroll(1),
-        KeyCode::Up | KeyCode::Char('k') => view.scroll(-1),
-        KeyCode::PageDown => view.scroll(10),
-        KeyCode::PageUp => view.scroll(-10),
-        KeyCode::Home => view.scroll(isize::MIN),
-        _ => {}
-    }
-    true
-}
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
-mod tests {
+mod wanted_tests {
     use super::*;
 
     #[test]
-    fn an_expression_can_look_at_any_byte() {
-        let of = |text: &[u8]| snap_length(&Selection::parse(text).unwrap());
-        assert_eq!(of(b"--port\x0053\0--name\0curl\0"), HEADERS);
-        assert_eq!(of(b"--not-filter\0udp[200] = 1\0"), SnapLength::ALL);
-    }
-
-    #[test]
-    fn keys() {
-        let mut view = View::new(true);
-        assert!(press(&mut view, KeyCode::Char('c'), false));
-        assert_eq!(view.table, Table::Connections);
-        assert!(press(&mut view, KeyCode::Char('o'), false));
-        assert_eq!(view.sort, Sort::Out);
-        for _ in 0..3 {
-            assert!(press(&mut view, KeyCode::Up, false), "beyond the first row there is none");
-        }
-        assert!(!press(&mut view, KeyCode::Char('c'), true), "Ctrl-C");
-        assert!(!press(&mut view, KeyCode::Char('q'), false) && !press(&mut view, KeyCode::Esc, false));
-        assert!(press(&mut view, KeyCode::Char('x'), false));
+    fn a_feed_brings_what_words_need() {
+        let of = |words: &[(Word, &str)]| {
+            let mut selection = Selection::default();
+            words.iter().for_each(|(word, value)| selection.add(*word, false, value).unwrap());
+            let (wanted, selected) = wanted(&Rc::new(selection));
+            (wanted.snap_length, String::from_utf8(wanted.selection).unwrap(), selected.is_some())
+        };
+        let words = [(Word::Name, "curl"), (Word::Port, "53")];
+        assert_eq!(of(&words), (NAMES, "--name\0curl\0--port\x0053\0".to_owned(), false));
+        assert_eq!(of(&[(Word::Filter, "udp[200] = 1")]).0, SnapLength::ALL, "it can look at any byte");
+        let words = [(Word::Name, "curl"), (Word::Domain, "example.com")];
+        assert_eq!(of(&words), (NAMES, String::new(), true), "others may have asked for the name");
     }
 }

@@ -1,97 +1,91 @@
-//! The data of `top`: traffic of processes, which the [`Tally`] counts, traffic of connections, and the rates of both
+//! The data of `top`: traffic of processes, which the [`Tally`] counts, traffic of connections, the names of both, and the rates
 //! since the last tick. Memory is limited.
 
 use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hone_engine::BYTE_ORDER;
+use hone_engine::{BYTE_ORDER, Nanos};
+use hone_names::{Found, Named, Names as Finder, Noted};
 use hone_pcapng::view::{self, PacketView};
-use hone_pcapng::{ConnectionEvent, Correction, block};
+use hone_pcapng::{Direction, ProcessEvent, block};
 
+use super::flow::{FlowKey, Flows, Gone, User};
+use super::programs::Programs;
+use super::rows::{Key, Owner, Row};
+use super::selected::Selected;
+use hone_rows::names::NOTHING;
 use crate::text::escaped;
-use crate::traffic::peers::Peer;
+use hone_rows::ip::Headers;
 use crate::traffic::tally::Tally;
 use crate::traffic::{Names, Traffic};
 use crate::users;
 
-/// Most connections that are counted separately.
-const MAX_CONNECTIONS: usize = 16_384;
-/// How many ticks a connection without traffic is kept.
-const IDLE_TICKS: u32 = 30;
-/// Characters of a name.
-const NAME_WIDTH: usize = 24;
+/// Most characters of a program's name, and of a user, a unit or a container: their tables are not as wide.
+const MAX_PROGRAM: usize = 64;
+const MAX_NAME: usize = 256;
+/// Most addresses of which names are kept, for the processes that use them.
+const MAX_NAMED: usize = 1 << 14;
 
-/// A row of either table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
-    /// The connection's id, in the table of connections.
-    pub connection: Option<u64>,
-    /// The process's id; `None`: no process.
-    pub pid: Option<u32>,
-    /// The process's name.
-    pub name: String,
-    /// The process's user.
-    pub user: String,
-    /// Its peers.
-    pub with: String,
-    /// Its traffic since the start.
-    pub total: Traffic,
-    /// Its traffic per second.
-    pub rate: Traffic,
-}
-
-/// One connection.
-#[derive(Debug)]
-struct Flow {
-    pid: Option<u32>,
-    /// The process's name and user, once known.
-    owner: (String, String),
-    peer: Option<Peer>,
-    total: Traffic,
-    before: Traffic,
-    rate: Traffic,
-    idle: u32,
-}
-
-impl Flow {
-    fn set_process(&mut self, pid: u32) {
-        if self.pid != Some(pid) {
-            self.pid = Some(pid);
-            // Found at the next tick.
-            self.owner = Default::default();
-        }
-    }
-}
-
-/// Everything that is shown.
+/// What is shown: as it was at a tick.
 #[derive(Debug, Default)]
-pub struct Model {
-    tally: Tally,
-    flows: HashMap<u64, Flow>,
-    /// Processes with their rates, as of the last tick.
-    processes: Vec<Row>,
-    total_before: Traffic,
-    nobody_before: Traffic,
+pub struct Snapshot {
+    /// The programs of processes, also those that have ended, and what has no process.
+    pub processes: Vec<Row>,
+    /// The connections that have traffic, and what has no connection.
+    pub connections: Vec<Row>,
+    /// What connections have had that are forgotten.
+    pub gone: Rc<Gone>,
+    /// The number of the program that a process runs.
+    pub by_pid: HashMap<u32, u64>,
     /// All packets, per second.
     pub rate: Traffic,
     /// Packets lost so far.
     pub dropped: u64,
     /// How long it has run.
     pub elapsed: Duration,
+    /// When this was.
+    pub now: Nanos,
     /// Whether the packets come from the service.
     pub of_service: bool,
 }
 
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Model {
+    tally: Tally,
+    flows: Flows,
+    finder: Finder,
+    /// What the addresses are called that processes use.
+    named: HashMap<User, Arc<Named>>,
+    /// What processes run.
+    pub programs: Programs,
+    /// If packets are selected here.
+    selected: Option<Selected>,
+    total_before: Traffic,
+    nobody_before: Traffic,
+    nobody: Row,
+    elapsed: Duration,
+    /// Whether the packets come from the service.
+    pub of_service: bool,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self::new(Key::None, "(no process)".into())
+    }
+}
+
 impl Model {
-    /// Nothing seen yet.
+    /// Nothing seen yet. `selected`: which packets count; `None`: all.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(selected: Option<Selected>) -> Self {
+        Self { selected, ..Self::default() }
     }
 
     /// Counts whole blocks.
     pub fn add(&mut self, stream: &[u8]) {
-        self.tally.add(stream);
         for block in view::blocks(stream, BYTE_ORDER) {
             match block.kind() {
                 block::PACKET => {
@@ -99,122 +93,170 @@ impl Model {
                         self.packet(&packet);
                     }
                 }
-                block::CONNECTION => {
-                    if let Some((event, correction)) = block.correction() {
-                        self.correct(&event, &correction);
+                block::PROCESS => {
+                    if let Ok(event) = ProcessEvent::parse(block.body(), BYTE_ORDER) {
+                        self.tally.process(&event);
+                        self.programs.note(&event);
+                        self.selected.iter_mut().for_each(|selected| selected.process(&event));
                     }
+                }
+                block::CONNECTION => {
+                    let Some(event) = block.connection() else { continue };
+                    if let Some(correction) = &event.correction {
+                        self.tally.correct(&event, correction);
+                        if correction.has_process() {
+                            self.flows.set_process(event.connection, event.process);
+                        }
+                    }
+                    self.flows.event(&event);
+                    self.selected.iter_mut().for_each(|selected| selected.connection(&event));
                 }
                 _ => {}
             }
         }
     }
 
-    /// A connection belongs to the process that read from it last.
-    fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
-        if let Some(flow) = self.flows.get_mut(&event.connection).filter(|_| correction.has_process()) {
-            flow.set_process(event.process);
-        }
-    }
-
     fn packet(&mut self, packet: &PacketView<'_>) {
-        let Some(connection) = packet.connection else { return };
-        if self.flows.len() >= MAX_CONNECTIONS && !self.flows.contains_key(&connection) {
+        let headers = Headers::parse(packet.data).ok();
+        let direction = if packet.is_outbound() { Direction::Outbound } else { Direction::Inbound };
+        let noted = match headers {
+            Some(headers) => self.finder.note(&hone_names::Packet {
+                nanos: packet.timestamp,
+                direction: Some(direction),
+                process: packet.process,
+                connection: packet.connection,
+                headers,
+                length: packet.original_length,
+            }),
+            None => NOTHING,
+        };
+        let headers = headers.as_ref();
+        if let Some(selected) = &self.selected
+            && !selected.admits(packet, headers, &names(&noted))
+        {
             return;
         }
-        let flow = self.flows.entry(connection).or_insert_with(|| Flow {
-            pid: None,
-            owner: Default::default(),
-            peer: None,
-            total: Traffic::default(),
-            before: Traffic::default(),
-            rate: Traffic::default(),
-            idle: 0,
-        });
-        flow.total.count(packet.is_outbound(), packet.original_length.into());
-        if let Some(pid) = packet.process {
-            flow.set_process(pid);
-        }
-        if let Some(peer) = Peer::of(packet.data, packet.is_outbound()) {
-            flow.peer = Some(peer);
+        self.tally.packet(packet, headers);
+        if let Some((address, named)) = self.flows.packet(packet, headers, &noted) {
+            if self.named.len() >= MAX_NAMED {
+                self.named.clear();
+            }
+            self.named.insert(address, named);
         }
     }
 
-    /// Computes rates from the traffic since the last tick.
-    pub fn tick(&mut self, passed: Duration, dropped: u64) {
-        self.dropped = dropped;
+    /// Computes rates from the traffic since the last tick. `now`: the time by the clock of the blocks.
+    pub fn tick(&mut self, passed: Duration, dropped: u64, now: Nanos) -> Snapshot {
         self.elapsed += passed;
         let rate = |now: &Traffic, before: &Traffic| per_second(now, before, passed);
-        self.rate = rate(&self.tally.total, &self.total_before);
+        let total_rate = rate(&self.tally.total, &self.total_before);
         self.total_before = self.tally.total;
-        self.flows.retain(|_, flow| {
-            flow.rate = rate(&flow.total, &flow.before);
-            flow.before = flow.total;
-            flow.idle = if flow.rate.packets() == 0 { flow.idle + 1 } else { 0 };
-            flow.idle <= IDLE_TICKS
-        });
-        let mut rows = Vec::new();
-        let mut names = HashMap::new();
+        let (mut processes, mut by_pid) = (Vec::new(), HashMap::new());
+        let mut owners: HashMap<u32, Rc<Owner>> = HashMap::new();
         let programs = Names::of(self.tally.with_traffic().map(|process| &process.path[..]));
         for process in self.tally.with_traffic() {
-            let row = Row {
-                connection: None,
-                pid: Some(process.pid),
-                name: escaped(programs.name(&process.path), NAME_WIDTH),
-                user: escaped(users::shown(&process.user).as_bytes(), NAME_WIDTH),
-                with: process.peers.busiest(1).first().map(ToString::to_string).unwrap_or_default(),
-                total: process.traffic,
-                rate: rate(&process.traffic, &process.seen),
-            };
-            process.seen = process.traffic;
-            // An id may have several: of the programs that a process ran before, or of processes that have ended.
-            if !process.is_ended() || !names.contains_key(&process.pid) {
-                names.insert(process.pid, (row.name.clone(), row.user.clone()));
-            }
-            if !process.is_ended() || row.rate.packets() > 0 {
-                rows.push(row);
-            }
-        }
-        let nobody = self.tally.nobody;
-        if nobody.packets() > 0 {
-            rows.push(Row {
-                name: "(no process)".to_owned(),
-                with: self.tally.nobody_peers.busiest(1).first().map(ToString::to_string).unwrap_or_default(),
-                total: nobody,
-                rate: rate(&nobody, &self.nobody_before),
-                ..Row::default()
+            let shown = |text: &str| -> Arc<str> { escaped(text.as_bytes(), MAX_NAME).into() };
+            let owner = Rc::new(Owner {
+                name: escaped(programs.name(&process.path), MAX_PROGRAM),
+                user: shown(&users::shown(&process.user)),
+                unit: shown(&process.unit),
+                container: shown(&process.container),
             });
-            self.nobody_before = nobody;
-        }
-        self.processes = rows;
-        for flow in self.flows.values_mut().filter(|flow| flow.owner.0.is_empty()) {
-            if let Some(owner) = flow.pid.and_then(|pid| names.get(&pid)) {
-                flow.owner = owner.clone();
+            let rate = rate(&process.traffic, &process.seen);
+            process.seen = process.traffic;
+            process.history.push(rate.bytes());
+            // An id may have several: of the programs that a process ran before, or of processes that have ended.
+            if !process.is_ended() || !owners.contains_key(&process.pid) {
+                owners.insert(process.pid, Rc::clone(&owner));
+                by_pid.insert(process.pid, process.number);
             }
+            let peer = process.peers.busiest(1).first().copied();
+            let name = if owner.name.is_empty() { "?" } else { &owner.name };
+            processes.push(Row {
+                pid: Some(process.pid),
+                peer,
+                peer_name: peer
+                    .and_then(|peer| self.named.get(&(Some(process.pid), peer.address())).cloned()),
+                total: process.traffic,
+                rate,
+                history: process.history.clone(),
+                is_over: process.is_ended(),
+                ..Row::new(Key::Process(process.number), name.into()).of(&owner)
+            });
+        }
+        if self.tally.nobody.packets() > 0 {
+            let nobody = &mut self.nobody;
+            nobody.total = self.tally.nobody;
+            nobody.rate = rate(&nobody.total, &self.nobody_before);
+            nobody.history.push(nobody.rate.bytes());
+            nobody.peer = self.tally.nobody_peers.busiest(1).first().copied();
+            nobody.peer_name = nobody.peer.and_then(|peer| self.named.get(&(None, peer.address())).cloned());
+            self.nobody_before = self.tally.nobody;
+            processes.push(nobody.clone());
+        }
+        let others = *self.tally.others();
+        if others.packets() > 0 {
+            let row = Row::new(Key::Others, "(others, ended)".into());
+            // When processes are no longer kept apart, that is not traffic of this moment.
+            processes.push(Row { total: others, is_over: true, ..row });
+        }
+        self.flows.tick(rate);
+        let mut connections = Vec::new();
+        for (key, flow) in self.flows.iter_mut() {
+            let facts = &flow.facts;
+            if flow.owner.is_none() {
+                flow.owner = facts.pid.and_then(|pid| owners.get(&pid)).cloned();
+            }
+            let key = match key {
+                FlowKey::Connection(connection) => Key::Connection(*connection),
+                FlowKey::Loose(..) => Key::None,
+            };
+            let owner = flow.owner.clone().unwrap_or_default();
+            let name = match (&*owner.name, facts.pid) {
+                ("", Some(_)) => "?",
+                ("", None) => "(no process)",
+                (name, _) => name,
+            };
+            connections.push(Row {
+                pid: facts.pid,
+                peer: facts.peer,
+                peer_name: facts
+                    .named
+                    .as_ref()
+                    .filter(|(_, is_remote)| *is_remote)
+                    .map(|(name, _)| Arc::clone(name)),
+                facts: Some(Rc::clone(facts)),
+                total: facts.total,
+                rate: flow.rate,
+                history: flow.history.clone(),
+                is_over: facts.closed.is_some(),
+                ..Row::new(key, name.into()).of(&owner)
+            });
+        }
+        Snapshot {
+            processes,
+            connections,
+            gone: Rc::clone(&self.flows.gone),
+            by_pid,
+            rate: total_rate,
+            dropped,
+            elapsed: self.elapsed,
+            now,
+            of_service: self.of_service,
         }
     }
+}
 
-    /// The processes.
-    #[must_use]
-    pub fn processes(&self) -> Vec<Row> {
-        self.processes.clone()
+impl Row {
+    fn of(self, owner: &Rc<Owner>) -> Self {
+        Self { owner: Rc::clone(owner), ..self }
     }
+}
 
-    /// The connections.
-    #[must_use]
-    pub fn connections(&self) -> Vec<Row> {
-        self.flows
-            .iter()
-            .map(|(connection, flow)| Row {
-                connection: Some(*connection),
-                pid: flow.pid,
-                name: flow.owner.0.clone(),
-                user: flow.owner.1.clone(),
-                with: flow.peer.map(|peer| peer.to_string()).unwrap_or_default(),
-                total: flow.total,
-                rate: flow.rate,
-            })
-            .collect()
-    }
+/// All names of a packet and its connection.
+fn names<'a>(noted: &Noted<'a>) -> Vec<&'a str> {
+    let found = noted.found.iter().flat_map(Found::names);
+    found.chain(noted.name.map(|(named, _)| &*named.name)).collect()
 }
 
 fn per_second(now: &Traffic, before: &Traffic, passed: Duration) -> Traffic {

@@ -1,5 +1,6 @@
 //! Traffic by process and peer, counted from the blocks of a stream.
 
+pub(crate) mod history;
 mod names;
 pub mod peers;
 mod processes;

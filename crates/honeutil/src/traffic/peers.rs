@@ -39,20 +39,51 @@ impl Peer {
         let served = remote >= FIRST_EPHEMERAL && (1..FIRST_EPHEMERAL).contains(&local);
         Self { address, protocol: headers.protocol, port: if served { local } else { remote }, served }
     }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// As it is displayed, with a name for its address.
+    pub(crate) fn named(&self, name: &str) -> String {
+        Named { peer: self, name: Some(name), local: None }.to_string()
+    }
+
+    /// As it is displayed, with the name by which it knows this host.
+    pub(crate) fn calling(&self, local: &str) -> String {
+        Named { peer: self, name: None, local: Some(local) }.to_string()
+    }
+}
+
+/// A peer, and what its address and this host are called.
+struct Named<'a> {
+    peer: &'a Peer,
+    name: Option<&'a str>,
+    local: Option<&'a str>,
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.served {
-            write!(f, "{} to local port {}", self.address, self.port)?;
-        } else {
-            match (self.address, self.port) {
-                (address, 0) => write!(f, "{address}")?,
-                (IpAddr::V4(address), port) => write!(f, "{address}:{port}")?,
-                (IpAddr::V6(address), port) => write!(f, "[{address}]:{port}")?,
-            }
+        Named { peer: self, name: None, local: None }.fmt(f)
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = self.peer;
+        match (self.name, peer.address) {
+            (Some(name), _) => f.write_str(name)?,
+            (None, IpAddr::V6(address)) if peer.port > 0 && !peer.served => write!(f, "[{address}]")?,
+            (None, address) => write!(f, "{address}")?,
         }
-        match self.protocol {
+        match (peer.port, self.local) {
+            (port, Some(name)) if peer.served => write!(f, " to {name}:{port}")?,
+            (port, None) if peer.served => write!(f, " to local port {port}")?,
+            (0, _) => {}
+            (port, _) => write!(f, ":{port}")?,
+        }
+        match peer.protocol {
             TCP => f.write_str(" tcp"),
             UDP => f.write_str(" udp"),
             ICMP | ICMP6 => f.write_str(" icmp"),
@@ -152,6 +183,10 @@ mod tests {
         assert_eq!(shown(&v4(UDP, [50_000, 60_000], 0), true), "192.0.2.2:60000 udp");
         assert_eq!(shown(&v4(ICMP, [0x800, 0], 0), true), "192.0.2.2 icmp");
         assert_eq!(shown(&v4(47, [0, 0], 0), true), "192.0.2.2 protocol 47");
+        let (server, client) = (Peer::of(&request, true).unwrap(), Peer::of(&request, false).unwrap());
+        assert_eq!(server.named("a.test"), "a.test:443 tcp");
+        assert_eq!(client.named("b.test"), "b.test to local port 443 tcp");
+        assert_eq!(client.calling("a.test"), "192.0.2.1 to a.test:443 tcp");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use hone_pcapng::{ProcessEvent, ProcessEventKind};
 
 use super::Traffic;
+use super::history::History;
 use super::peers::Peers;
 use super::recent_packets::{Owner, Recent};
 use crate::text::base_name;
@@ -13,7 +14,7 @@ use crate::users;
 
 /// Most processes kept apart; when they are more, the half with least traffic is added up as others.
 pub(super) const MAX_PROCESSES: usize = 8192;
-/// Longest user name kept, in bytes.
+/// Longest name kept of a user, a unit or a container, in bytes.
 const MAX_NAME: usize = 256;
 /// Most bytes of a path that are kept: its end.
 const MAX_PATH: usize = 1024;
@@ -28,12 +29,20 @@ pub struct Process {
     pub path: Vec<u8>,
     /// The user's name, number where it has none, or security identifier; empty if unknown.
     pub user: String,
+    /// The systemd unit that it is in; empty if none.
+    pub unit: String,
+    /// The container that it is in; empty if none.
+    pub container: String,
     /// Its packets.
     pub traffic: Traffic,
     /// With whom.
     pub peers: Peers,
     /// Its packets when `top` looked at them last, for rates.
     pub(crate) seen: Traffic,
+    /// Its latest rates, as `top` has found them.
+    pub(crate) history: History,
+    /// A number that no other entry has.
+    pub(crate) number: u64,
     /// Its index before the processes were put in another order.
     place: usize,
     /// Whether the process has ended, or runs another program, which is another entry.
@@ -65,6 +74,8 @@ pub(super) struct Processes {
     pub(super) others: Traffic,
     /// How many those are.
     pub(super) others_count: u64,
+    /// The number of the last entry.
+    last_number: u64,
 }
 
 impl Processes {
@@ -88,7 +99,8 @@ impl Processes {
                 self.by_pid.remove(&pid);
                 self.last = None;
             } else {
-                self.list[index] = Process { pid, ..Process::default() };
+                self.last_number += 1;
+                self.list[index] = Process { pid, number: self.last_number, ..Process::default() };
             }
         }
         let parent = event.parent.and_then(|parent| self.by_pid.get(&parent)).map(|&index| &self.list[index]);
@@ -117,6 +129,9 @@ impl Processes {
             }
             (None, None, None) => {}
         }
+        // Every start reports both again, because a child may be in others than its parent.
+        process.unit = event.unit.as_deref().map(lossy).unwrap_or_default();
+        process.container = event.container.as_deref().map(lossy).unwrap_or_default();
     }
 
     /// If the process runs another program from now on: what it had before stays with the program before.
@@ -128,7 +143,8 @@ impl Processes {
             return;
         }
         before.ended = true;
-        let process = Process { pid, user: before.user.clone(), ..Process::default() };
+        let (user, unit, container) = (before.user.clone(), before.unit.clone(), before.container.clone());
+        let process = Process { pid, user, unit, container, ..Process::default() };
         self.add(process, recent);
     }
 
@@ -153,11 +169,13 @@ impl Processes {
     }
 
     /// Adds an entry, which is the one of its id from now on. Returns its index.
-    fn add(&mut self, process: Process, recent: &mut Recent) -> usize {
+    fn add(&mut self, mut process: Process, recent: &mut Recent) -> usize {
         if self.list.len() == MAX_PROCESSES {
             self.compact(recent);
         }
         let index = self.list.len();
+        self.last_number += 1;
+        process.number = self.last_number;
         self.by_pid.insert(process.pid, index);
         self.last = None;
         self.list.push(process);

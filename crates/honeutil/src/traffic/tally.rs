@@ -46,12 +46,12 @@ impl Tally {
             match block.kind() {
                 block::PACKET => {
                     if let Some(packet) = block.packet() {
-                        self.packet(&packet);
+                        self.packet(&packet, Headers::parse(packet.data).ok().as_ref());
                     }
                 }
                 block::PROCESS => {
                     if let Ok(event) = ProcessEvent::parse(block.body(), BYTE_ORDER) {
-                        self.processes.note(&event, &mut self.recent);
+                        self.process(&event);
                     }
                 }
                 block::CONNECTION => {
@@ -85,15 +85,25 @@ impl Tally {
             + self.processes.list.iter().filter(|p| p.traffic.packets() > 0).count() as u64
     }
 
-    fn packet(&mut self, packet: &PacketView<'_>) {
+    /// The traffic of the processes that are no longer kept apart.
+    pub(crate) fn others(&self) -> &Traffic {
+        &self.processes.others
+    }
+
+    /// Takes note of an event of a process.
+    pub(crate) fn process(&mut self, event: &ProcessEvent<'_>) {
+        self.processes.note(event, &mut self.recent);
+    }
+
+    /// Counts a packet. `headers`: what is in it, if it is sound.
+    pub(crate) fn packet(&mut self, packet: &PacketView<'_>, headers: Option<&Headers<'_>>) {
         self.total.count(packet.is_outbound(), packet.original_length.into());
-        let headers = Headers::parse(packet.data).ok();
         let counted = Counted {
             owner: packet.process.map_or(Owner::Nobody, |pid| self.processes.owner_of(pid, &mut self.recent)),
             reason: recent_packets::reason(packet.how),
             outbound: packet.is_outbound(),
             bytes: packet.original_length,
-            peer: headers.as_ref().map(|headers| Peer::of_headers(headers, packet.is_outbound())),
+            peer: headers.map(|headers| Peer::of_headers(headers, packet.is_outbound())),
         };
         self.count(&counted);
         if let Some(connection) = packet.connection {
@@ -103,7 +113,7 @@ impl Tally {
     }
 
     /// Moves the counts of corrected packets, as far as they are still remembered.
-    fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
+    pub(crate) fn correct(&mut self, event: &ConnectionEvent<'_>, correction: &Correction) {
         let owner = if correction.has_process() {
             self.processes.owner_of(event.process, &mut self.recent)
         } else {

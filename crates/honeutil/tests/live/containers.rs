@@ -65,15 +65,15 @@ fn a_process_with_namespaces_of_its_own() {
 }
 
 /// A cgroup named as Docker names a container's; removed when dropped, once nobody is in it.
-struct Container {
-    id: String,
+pub(crate) struct Container {
+    pub(crate) id: String,
     outer: PathBuf,
-    inner: PathBuf,
+    pub(crate) inner: PathBuf,
 }
 
 impl Container {
     /// `None`, and says why, where no cgroup can be made.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
         let mount = mounts.lines().find(|line| line.contains(" - cgroup2 ")).expect("it was there");
         let root = PathBuf::from(mount.split(' ').nth(4).expect("a mount has a place"));

@@ -68,7 +68,7 @@ pub(crate) fn certificate(place: &Path) -> [PathBuf; 2] {
 }
 
 /// The servers of [`SERVERS`], in one end of a network.
-fn start(network: &Network, place: &Path) -> Servers {
+pub(crate) fn start(network: &Network, place: &Path) -> Servers {
     let mut command = network.command(End::B, "python3");
     command.args(["-c", SERVERS, &network.v4(End::B).to_string()]).args(certificate(place));
     Servers::start(command)

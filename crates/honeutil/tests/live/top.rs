@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use hone_testing::{Guarded, wait_for};
@@ -11,10 +12,12 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
+use crate::containers::Container;
 use crate::files::{await_more, endless_datagrams};
 use crate::guard::ready;
-use crate::network::Network;
-use crate::recorder::HONEUTIL;
+use crate::names;
+use crate::network::{End, Network};
+use crate::recorder::{HONEUTIL, directory};
 use crate::service::Service;
 
 /// The escape sequences that switch a terminal to another screen and back.
@@ -79,6 +82,28 @@ impl Top {
         self.keys.write_all(key.as_bytes()).expect("the terminal takes keys");
     }
 
+    /// What is on the screen, in a file of this name, which it writes.
+    fn picture(&mut self, file: &Path) -> String {
+        // What is there of the proposed name is removed first.
+        self.press(&format!("w\x15{}\r", file.display()));
+        wait_for(file.display().to_string(), || {
+            std::fs::read_to_string(file).ok().filter(|text| text.ends_with('\n'))
+        })
+    }
+
+    /// Waits until a line of the screen has all of these; returns the screen.
+    fn await_line(&mut self, place: &Path, parts: &[&str]) -> String {
+        let mut number = 0;
+        wait_for(format!("{parts:?}"), || {
+            number += 1;
+            let file = place.join(format!("{number}.txt"));
+            let text = self.picture(&file);
+            std::fs::remove_file(&file).expect("it is ours");
+            let is_there = text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+            is_there.then_some(text)
+        })
+    }
+
     /// Waits for its end; the terminal must be as it was.
     fn ends(mut self) -> Option<i32> {
         let status = self.honeutil.wait("top ends");
@@ -115,6 +140,75 @@ fn top_draws_what_talks_and_obeys_keys() {
     top.press("q");
     assert_eq!(top.ends(), Some(0));
     traffic[0].go_on();
+}
+
+/// A client of TLS in a container, with a name that it asks DNS for, and a connection that stays.
+fn client(network: &Network, container: &Container, place: &Path) -> Guarded {
+    let resolver = place.join("resolv.conf");
+    std::fs::write(&resolver, format!("nameserver {}\n", network.v4(End::B))).expect("it is ours");
+    let script = format!(
+        "echo 0 > {}/cgroup.procs && mount --bind {} /etc/resolv.conf
+        while sleep 0.1; do printf 'GET / HTTP/1.1\\n\\n'; done |
+            openssl s_client -quiet -connect www.names.test:443 -servername www.names.test",
+        container.inner.display(),
+        resolver.display()
+    );
+    let mut command = network.command(End::A, "unshare");
+    command.args(["--mount", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null());
+    Guarded::spawn(&mut command)
+}
+
+#[test]
+fn top_shows_names_units_and_containers_and_all_that_is_known_of_a_connection() {
+    if !ready(&["python3", "openssl", "unshare", "mount"]) {
+        return;
+    }
+    let Some(container) = Container::new() else { return };
+    let (service, network, place) = (Service::start(), Network::new(), directory());
+    let place = place.path();
+    let _servers = names::start(&network, place);
+    let socket = service.socket();
+    for way in [&["--socket", &*socket][..], &["--local"]] {
+        let mut top = Top::start(&[way, &["--domain", "names.test"]].concat());
+        resize(&top.terminal, 170, 40);
+        let _client = client(&network, &container, place);
+        let peer = "www.names.test:443 tcp";
+        let unit = format!("docker-{}", &container.id[..8]);
+        let screen = top.await_line(place, &["openssl", &unit, &container.id[..8], peer]);
+        assert!(screen.contains(if way.len() > 1 { "through" } else { "without" }), "{screen}");
+        // The units, by their number; then the connections.
+        top.press("3");
+        top.await_line(place, &[&unit]);
+        top.press("2");
+        top.await_line(place, &["openssl", peer]);
+        // Whatever else asks for the name: its connection is not to port 443.
+        top.press("/:443 tcp\r");
+        top.await_line(place, &["openssl", peer]);
+        top.press("\r");
+        let server = format!("www.names.test ({}:443) tcp", network.v4(End::B));
+        let screen = top.await_line(place, &["Other end", &server]);
+        for line in [
+            &["Connection", ", open"][..],
+            &["Local end", &network.v4(End::A).to_string()],
+            &["Name", "www.names.test, from its client's first message (TLS)"],
+            &["TLS", "offers version 1.3", "JA4 t13"],
+            &["> openssl "],
+            &["Command", "openssl s_client -quiet -connect www.names.test:443"],
+            &["unit docker-", &container.id],
+            &["Opened", " UTC, ", " ago"],
+            &["Sent", " packets; now "],
+            &["Attributed", "current task ("],
+        ] {
+            let is_there = |text: &str| line.iter().all(|part| text.contains(part));
+            assert!(screen.lines().any(is_there), "{line:?} in {screen}");
+        }
+        let picture = top.picture(&place.join(format!("{}.svg", way.len())));
+        assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"), "{picture}");
+        assert!(picture.contains(&server), "{picture}");
+        top.press("q");
+        assert_eq!(top.ends(), Some(0));
+        std::fs::write(container.inner.join("cgroup.kill"), "1").expect("it is ours");
+    }
 }
 
 #[test]

@@ -26,6 +26,20 @@ pub fn has_hung_up() -> bool {
     writable(&io::stderr(), Duration::ZERO).is_ok_and(|state| state.contains(PollFlags::HUP))
 }
 
+/// Whether it is said to draw block elements, such as the ones of sparklines. The console of Linux has few characters, and a locale
+/// that is given may have none of these.
+#[must_use]
+pub fn has_block_elements() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let is_utf8 = locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    is_utf8 && std::env::var_os("TERM").is_none_or(|terminal| terminal != "linux")
+}
+
 /// Waits for Enter; any signal will do as well.
 pub fn wait_for_enter() {
     let stdin = io::stdin();

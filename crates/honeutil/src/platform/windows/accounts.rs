@@ -110,8 +110,13 @@ pub(crate) fn by_identifiers(text: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// account's identifier.
 pub(crate) fn for_recordings(selection: &Rc<Selection>) -> Rc<Selection> {
     let with_domain = |text: &str| text.contains('\\') && !text.starts_with('\\');
-    let text = Wanted::new(Default::default(), selection).selection;
-    let Ok(mut all) = Selection::parse(&text) else { return Rc::clone(selection) };
+    let mut all = Selection::default();
+    for condition in selection.conditions() {
+        if all.add(condition.word, condition.is_negated, condition.text()).is_err() {
+            return Rc::clone(selection);
+        }
+    }
+    all.set_children(selection.children());
     for condition in selection.conditions().filter(|condition| condition.word == Word::User) {
         let name = condition.text();
         let identifier = if with_domain(name) { identifier(name) } else { continue };

@@ -20,6 +20,13 @@ pub const fn has_hung_up() -> bool {
     false
 }
 
+/// Whether it is said to draw block elements, such as the ones of sparklines. Windows Terminal does; the fonts of the older console
+/// lack some.
+#[must_use]
+pub fn has_block_elements() -> bool {
+    std::env::var_os("WT_SESSION").is_some()
+}
+
 /// Waits for Enter.
 pub fn wait_for_enter() {
     let _ = std::io::stdin().read_line(&mut String::new());
