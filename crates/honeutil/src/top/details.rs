@@ -209,13 +209,18 @@ fn since(time: Nanos, now: Nanos) -> String {
     format!("{}, {} ago", utc(time), duration(Duration::from_nanos(now.saturating_sub(time))))
 }
 
-/// The lines of facts in so many columns: each heading, and what belongs to it.
+/// The lines of facts in so many columns: each heading, and what belongs to it, in `most` lines at most.
 #[must_use]
-pub fn lines(facts: &[Fact], width: usize) -> Vec<(&'static str, String)> {
+pub fn lines(facts: &[Fact], width: usize, most: usize) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     for (heading, text) in facts {
         let mut heading = *heading;
-        for part in wrapped(text, width.saturating_sub(HEADING)) {
+        let mut parts = wrapped(text, width.saturating_sub(HEADING));
+        if parts.len() > most {
+            parts.truncate(most);
+            parts.iter_mut().skip(most - 1).for_each(|last| last.push_str(".."));
+        }
+        for part in parts {
             lines.push((heading, part));
             heading = "";
         }
@@ -260,7 +265,7 @@ mod tests {
             ("Sent", "1 B".to_owned()),
         ];
         assert_eq!(
-            lines(&facts, 32),
+            lines(&facts, 32, 9),
             [
                 ("Command", "curl --silent".to_owned()),
                 ("", "https://example.co".to_owned()),
@@ -269,6 +274,8 @@ mod tests {
                 ("Sent", "1 B".to_owned()),
             ]
         );
+        let short = lines(&facts, 32, 2);
+        assert_eq!(short[1..], [("", "https://example.co..".to_owned()), ("Sent", "1 B".to_owned())]);
         assert_eq!(wrapped("", 20), [""]);
         assert_eq!(
             wrapped("\u{6f22}\u{6f22}\u{6f22}\u{6f22}\u{6f22}", 8),

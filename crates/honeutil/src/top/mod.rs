@@ -110,6 +110,10 @@ pub fn run(
             return Ok(());
         }
         take(&mut *feed, &mut model, &mut buffer, &mut filled)?;
+        // crossterm would read the end of the input again and again.
+        if terminal::has_input_hung_up() {
+            return Ok(());
+        }
         while event::poll(Duration::ZERO)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {

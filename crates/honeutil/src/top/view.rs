@@ -308,7 +308,7 @@ impl View {
                 *row = now.clone();
             }
             let known = details::facts(*table, row, snapshot, programs);
-            let lines = details::lines(&known, area.width.into());
+            let lines = details::lines(&known, area.width.into(), LINES_IN_PANEL);
             let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.height / 2);
             let (above, below) = split(area, height);
             facts(out, above, &lines, details::HEADING);
@@ -389,7 +389,7 @@ impl View {
         }
         let recent = Column::Recent.text(row, true, TICKS, self.shapes);
         known.push(("Recent", recent));
-        let lines = details::lines(&known, area.width.into());
+        let lines = details::lines(&known, area.width.into(), usize::MAX);
         self.first = self.first.min(lines.len().saturating_sub(area.height.into()));
         facts(out, area, &lines[self.first..], details::HEADING);
     }
@@ -409,6 +409,8 @@ impl View {
     }
 }
 
+/// Lines of a fact above a table.
+const LINES_IN_PANEL: usize = 2;
 /// Between parts of a line.
 const GAP: &str = "  ";
 /// Columns of a key in the help.

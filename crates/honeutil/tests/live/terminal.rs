@@ -12,6 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use crate::guard::ready;
 use crate::recorder::{HONEUTIL, directory, recorded};
 use crate::recording::Recording;
+use crate::service::Service;
 
 const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
@@ -142,6 +143,29 @@ fn a_closed_terminal_ends_the_command_unless_nohup_was_asked_for() {
         let [file] = recorded(place.path()).try_into().expect("one file");
         Recording::read(&file);
     }
+}
+
+#[test]
+fn top_ends_with_its_terminal() {
+    if !ready(&["setsid", "bash"]) {
+        return;
+    }
+    let (place, service) = (directory(), Service::start());
+    let mut terminal = Terminal::open(place.path());
+    terminal.keys(&format!("echo $$ >pid; exec {HONEUTIL} top --socket {}\n", service.socket()));
+    // It draws on another screen.
+    terminal.sees("\x1b[?1049h");
+    let pid = std::fs::read_to_string(place.path().join("pid")).expect("the shell wrote it");
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    assert!(state().contains("(honeutil)"), "{}", state());
+    let Terminal { controller, shell, .. } = terminal;
+    drop(controller);
+    // The process that takes in orphans may do so late.
+    wait_for("top ends", || {
+        matches!(state().rsplit(") ").next().unwrap_or_default().chars().next(), None | Some('Z'))
+            .then_some(())
+    });
+    drop(shell);
 }
 
 #[test]

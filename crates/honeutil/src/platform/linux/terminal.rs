@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
 use super::file::writable;
@@ -24,6 +24,15 @@ pub fn is_ready() -> bool {
 #[must_use]
 pub fn has_hung_up() -> bool {
     writable(&io::stderr(), Duration::ZERO).is_ok_and(|state| state.contains(PollFlags::HUP))
+}
+
+/// Whether the terminal on standard input has hung up: nothing can be read from it any more.
+#[must_use]
+pub fn has_input_hung_up() -> bool {
+    let stdin = io::stdin();
+    let mut inputs = [PollFd::new(&stdin, PollFlags::IN)];
+    poll(&mut inputs, Some(&Timespec::default())).is_ok()
+        && inputs[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 /// Whether it is said to draw block elements, such as the ones of sparklines. The console of Linux has few characters, and a locale

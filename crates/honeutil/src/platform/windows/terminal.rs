@@ -20,6 +20,12 @@ pub const fn has_hung_up() -> bool {
     false
 }
 
+/// Whether nothing can be read from it any more; a console does not hang up, its end is a signal.
+#[must_use]
+pub const fn has_input_hung_up() -> bool {
+    false
+}
+
 /// Whether it is said to draw block elements, such as the ones of sparklines. Windows Terminal does; the fonts of the older console
 /// lack some.
 #[must_use]
