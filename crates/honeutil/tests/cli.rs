@@ -100,17 +100,18 @@ fn combinations_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn names_select_only_in_what_was_recorded() {
+fn what_records_does_not_select_by_names() {
     for arguments in [
         &["read", "-w", "x", "--domain", "a.example"][..],
         &["run", "--not-domain", "a.example", "--", "true"],
-        &["top", "--domain", "a.example"],
-        &["top", "--not-filter", "domain a.example or port 53"],
+        &["read", "-w", "x", "--not-filter", "domain a.example or port 53"],
         &["read", "-w", "x", "--last", "1m", "--save-when", "--domain a.example"],
     ] {
         let message = refused(arguments, 2);
         assert!(message.contains("honeutil show --domain NAME -w OUT FILE"), "{arguments:?}: {message}");
     }
+    // It is only the terminal that is missing.
+    assert!(refused(&["top", "--domain", "a.example"], 1).contains("draws on a terminal"));
     for (value, message) in [
         ("*.a.example", "names below it match, too"),
         ("https://a.example/", "without a scheme, port or path"),

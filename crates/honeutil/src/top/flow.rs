@@ -15,8 +15,8 @@ use hone_pcapng::{ConnectionEvent, ConnectionEventKind, ConnectionId, How};
 
 use crate::traffic::Traffic;
 use crate::traffic::history::History;
-use hone_rows::ip::{Headers, TCP};
 use crate::traffic::peers::Peer;
+use hone_rows::ip::{Headers, TCP};
 
 /// Most connections that are counted separately.
 const MAX_FLOWS: usize = 16_384;

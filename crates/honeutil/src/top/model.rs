@@ -15,12 +15,12 @@ use super::flow::{FlowKey, Flows, Gone, User};
 use super::programs::Programs;
 use super::rows::{Key, Owner, Row};
 use super::selected::Selected;
-use hone_rows::names::NOTHING;
 use crate::text::escaped;
-use hone_rows::ip::Headers;
 use crate::traffic::tally::Tally;
 use crate::traffic::{Names, Traffic};
 use crate::users;
+use hone_rows::ip::Headers;
+use hone_rows::names::NOTHING;
 
 /// Most characters of a program's name, and of a user, a unit or a container: their tables are not as wide.
 const MAX_PROGRAM: usize = 64;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use hone_engine::Nanos;
 use hone_pcapng::{ExecutableHash, NoHash, ProcessEvent, ProcessEventKind};
 
-use hone_rows::event::arguments;
 use crate::text::{base_name, escape, escaped};
+use hone_rows::event::arguments;
 
 /// Most bytes of all, approximately.
 const MAX_BYTES: usize = 32 << 20;

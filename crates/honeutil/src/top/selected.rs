@@ -7,8 +7,8 @@ use hone_pcapng::{ConnectionEvent, ConnectionEventKind, Direction, NoOwner, Proc
 use hone_select::{ProcessView, Selection};
 
 use hone_rows::ended::Ended;
-use hone_rows::processes::Processes;
 use hone_rows::ip::Headers;
+use hone_rows::processes::Processes;
 
 /// A selection, and what it has to know of the stream.
 #[derive(Debug)]
