@@ -18,6 +18,8 @@ use hone_engine::{
 const BATCH: u64 = 256;
 /// The same for packets of the full size: as many packets as fit into a processor's cache.
 const LARGE_BATCH: u64 = 16;
+/// Packets that a sensor looks ahead.
+const AHEAD: usize = 32;
 const FULL_SIZE: usize = 65_535;
 const SNAP: u32 = 96;
 
@@ -58,12 +60,27 @@ struct Traffic<'a> {
     data: &'a [u8],
     /// Whether the packets have [`Owner::Ask`], so that the engine looks up the process.
     ask: bool,
+    /// Whether the engine learns of [`AHEAD`] packets before it handles them.
+    expect: bool,
+    /// The connections of the next packets.
+    ahead: [u64; AHEAD],
 }
 
 impl<'a> Traffic<'a> {
+    const fn new(known: u64, data: &'a [u8]) -> Self {
+        Self { known, number: 0, data, ask: false, expect: false, ahead: [0; AHEAD] }
+    }
+
+    fn look_ahead(&mut self) {
+        for (ahead, number) in self.ahead.iter_mut().zip(self.number..) {
+            *ahead = (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % self.known + 1;
+        }
+    }
+
     fn next(&mut self) -> Event<'a> {
+        let place = usize::try_from(self.number).expect("a small number") % AHEAD;
+        let connection = self.ahead[place];
         self.number += 1;
-        let connection = (self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20) % self.known + 1;
         Event::Packet(Packet {
             at: self.number,
             connection: Some(connection),
@@ -96,7 +113,14 @@ fn run(
     }
     group.bench_function(id, |bencher| {
         bencher.iter(|| {
-            for _ in 0..batch {
+            for packet in 0..batch {
+                if packet % AHEAD as u64 == 0 {
+                    traffic.look_ahead();
+                    if traffic.expect {
+                        let hint = Event::Expected(black_box(&traffic.ahead));
+                        engine.handle(&hint).expect("a hint is only taken");
+                    }
+                }
                 engine.handle(black_box(&traffic.next())).expect("there is memory");
             }
             for &reader in readers {
@@ -123,14 +147,19 @@ fn packets(criterion: &mut Criterion) {
     for readers in [1, 8, 64] {
         let mut engine = engine(10);
         let ids = attach(&mut engine, readers, SNAP);
-        let traffic = Traffic { known: 10, number: 0, data: small, ask: false };
+        let traffic = Traffic::new(10, small);
         run(&mut group, BenchmarkId::new("readers", readers), &mut engine, &ids, traffic, BATCH);
     }
     for known in [10, 10_000, 1_000_000] {
         let mut engine = engine(known);
         let ids = attach(&mut engine, 1, SNAP);
-        for (name, ask) in [("tables", false), ("tables, asked", true)] {
-            let traffic = Traffic { known, number: 0, data: small, ask };
+        for (name, ask, expect) in [
+            ("tables", false, false),
+            ("tables, asked", true, false),
+            ("tables, expected", false, true),
+            ("tables, asked, expected", true, true),
+        ] {
+            let traffic = Traffic { ask, expect, ..Traffic::new(known, small) };
             run(&mut group, BenchmarkId::new(name, known), &mut engine, &ids, traffic, BATCH);
         }
     }
@@ -141,10 +170,10 @@ fn packets(criterion: &mut Criterion) {
         for filter in [Filter::ExcludeConnections(&connections), Filter::ExcludeProcesses(&processes)] {
             engine.set_filter(readers[0], filter).expect("there is memory");
         }
-        let traffic = Traffic { known: 10_000, number: 0, data: small, ask: false };
+        let traffic = Traffic::new(10_000, small);
         run(&mut group, BenchmarkId::new("filtered, passed", ids), &mut engine, &readers, traffic, BATCH);
         engine.set_filter(readers[0], Filter::IncludeProcesses(&processes)).expect("there is memory");
-        let traffic = Traffic { known: 10_000, number: 0, data: small, ask: false };
+        let traffic = Traffic::new(10_000, small);
         run(&mut group, BenchmarkId::new("filtered, left out", ids), &mut engine, &readers, traffic, BATCH);
     }
 
@@ -153,7 +182,7 @@ fn packets(criterion: &mut Criterion) {
         for readers in [1, 8] {
             let mut engine = engine(10);
             let ids = attach(&mut engine, readers, 0);
-            let traffic = Traffic { known: 10, number: 0, data: &data, ask: false };
+            let traffic = Traffic::new(10, &data);
             run(&mut group, BenchmarkId::new(name, readers), &mut engine, &ids, traffic, batch);
         }
     }

@@ -48,6 +48,25 @@ fn a_section_is_header_interface_state_events_statistics() {
 }
 
 #[test]
+fn a_hint_changes_nothing() {
+    let (mut engine, mut twin) = (engine(), engine());
+    let readers = [&mut engine, &mut twin].map(attach);
+    let owner = Owner::Process(PROCESS, Method::CurrentTask);
+    // More connections than those whose entries are loaded only when they are needed.
+    for connection in 1..20_000 {
+        let events =
+            [opened(connection, None, connection), packet(Some(connection), owner, connection, &[9])];
+        handle(&mut engine, &[Event::Expected(&[connection, connection + 1, 1, u64::MAX])]);
+        handle(&mut engine, &events);
+        handle(&mut twin, &events);
+        assert_eq!(engine.statistics(), twin.statistics());
+        if connection % 100 == 0 {
+            assert!(bytes(&mut engine, readers[0]) == bytes(&mut twin, readers[1]), "they read the same");
+        }
+    }
+}
+
+#[test]
 fn a_packet_opens_its_unknown_connection() {
     let owner = Owner::Process(PROCESS, Method::CurrentTask);
     let events = [packet(Some(5), owner, 1, &[0; 20]), packet(Some(5), Owner::Ask, 2, &[])];

@@ -85,6 +85,17 @@ const PACKET_HEAD: usize = size_of::<packet_record>();
 const SOCKET_RECORD: usize = size_of::<socket_record>();
 const PROCESS_HEAD: usize = size_of::<process_record>();
 
+/// Bytes of a record's beginning that [`expected`] needs.
+pub(crate) const EXPECTED: usize = offset_of!(packet_record, connection) + size_of::<u64>();
+
+/// The connection of the packet whose record begins so; `None`: it is no packet, or of no connection.
+pub(crate) fn expected(beginning: &[u8; EXPECTED]) -> Option<u64> {
+    const CONNECTION: usize = offset_of!(packet_record, connection);
+    let (kind, connection) = (beginning.first_chunk()?, beginning[CONNECTION..].first_chunk()?);
+    let is_packet = record_kind(u32::from_ne_bytes(*kind)) == record_kind::RECORD_PACKET;
+    Some(u64::from_ne_bytes(*connection)).filter(|connection| is_packet && *connection != 0)
+}
+
 fn task(word: u64) -> Option<ProcessKey> {
     let pid = u32::try_from(word & ((1 << abi::part::PART_START.0) - 1)).ok()?;
     (word != 0).then_some(ProcessKey { pid, start: word >> abi::part::PART_START.0 })

@@ -19,7 +19,8 @@ use crate::decoder::Decoder;
 use crate::error::SensorError;
 use crate::hashing::Hashing;
 use crate::programs::{self, Programs};
-use crate::ring::Lender;
+use crate::record;
+use crate::ring::{Lender, ahead};
 
 /// Sizes that the ring buffer to the kernel may have, in bytes; a power of two.
 pub const RING_BYTES: std::ops::RangeInclusive<u32> = (1 << 20)..=(1 << 30);
@@ -29,6 +30,9 @@ pub const DEFAULT_RING_BYTES: u32 = 64 << 20;
 
 /// How often in a row the loss counters may be unreadable: some seconds, as often as they are asked for.
 const MAX_UNREAD: u32 = 50;
+
+/// Records whose connections are named to the engine at a time, before they are handed to it.
+const AHEAD: usize = 32;
 
 /// How to start the sensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +183,13 @@ impl Sensor {
         let before = clock::now();
         let mut seen = 0;
         let mut fault = None;
+        let mut expected = Vec::with_capacity(AHEAD);
         let mut handler = |bytes: &[u8]| {
+            if seen % AHEAD == 0 {
+                expected.clear();
+                ahead(ring, bytes, AHEAD, |beginning| expected.extend(record::expected(&beginning)));
+                sink(Event::Expected(&expected));
+            }
             let mut sink = |event: Event<'_>| {
                 *latest = event.at().max(*latest);
                 sink(event);

@@ -54,8 +54,13 @@ impl Engine {
     /// The event could not be recorded, and is counted as lost. The tables still agree with the events that readers
     /// read.
     pub fn handle(&mut self, event: &Event<'_>) -> Result<(), EventError> {
+        if let Event::Expected(connections) = *event {
+            self.tables.expect(connections);
+            return Ok(());
+        }
         self.expire(event.at());
         let (kind, result) = match *event {
+            Event::Expected(_) => return Ok(()),
             Event::Packet(ref packet) => {
                 self.queues.counts.received.packets += 1;
                 (Kind::Packet, self.packet(packet))

@@ -16,6 +16,10 @@ use open_list::OpenList;
 use table::{Entry, Table};
 use timeline::Timeline;
 
+/// How many connections are known before it pays to load expected ones early. The entries of fewer stay in a processor's
+/// second cache (72 bytes each).
+const EXPECT_FROM: usize = 16_384;
+
 /// Distinguishes a process from others with the same process id, and what else the table knows of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Running {
@@ -116,6 +120,13 @@ impl Tables {
         at: Nanos,
     ) -> Option<&Entry<ConnectionId, Option<ProcessKey>>> {
         self.connections.hear(connection, at)
+    }
+
+    /// See [`Event::Expected`](crate::Event::Expected).
+    pub(crate) fn expect(&self, connections: &[ConnectionId]) {
+        if self.connections.known() >= EXPECT_FROM {
+            connections.iter().for_each(|connection| self.connections.touch(*connection));
+        }
     }
 
     pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {

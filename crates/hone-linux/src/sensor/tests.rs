@@ -121,6 +121,45 @@ fn a_record_that_cannot_be_read_is_lost_alone_and_recording_goes_on() {
     assert!(matches!(ended, Some(SensorError::Records { .. })), "a stream of them is an error: {ended:?}");
 }
 
+/// Each packet's connection is named before it, with those of the packets behind it: what was in the ring buffer at that
+/// moment, whatever was skipped there, and round its end.
+#[test]
+fn connections_are_named_before_their_packets() {
+    let Some(mut sensor) = start() else { return };
+    let sockets: Vec<_> = (0..40).map(|_| UdpSocket::bind("127.0.0.1:0").expect("there are ports")).collect();
+    let receiver = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+    let address = receiver.local_addr().expect("it is bound");
+    let injector = injector(&map(&sensor, "events"), &[5; 16]);
+    let (mut packets, mut named, mut most) = (0, Vec::new(), 0);
+    // More than the ring buffer has room for, so that it comes round.
+    for round in 0..15 {
+        for socket in sockets.iter().cycle().take(200) {
+            socket.send_to(&[0; 1200], address).expect("it is sent");
+        }
+        inject(&injector);
+        let begun = Instant::now();
+        let target = (round + 1) * 200;
+        while packets < target && begun.elapsed() < Duration::from_secs(20) {
+            let polled = sensor.poll(Duration::from_millis(20), 256, &mut |event| match event {
+                Event::Expected(connections) => {
+                    named.clear();
+                    named.extend_from_slice(connections);
+                    most = most.max(named.len());
+                }
+                Event::Packet(packet) => {
+                    let is_named = packet.connection.is_none_or(|connection| named.contains(&connection));
+                    assert!(is_named, "{packet:?}");
+                    packets += usize::from(packet.direction == hone_engine::Direction::Outbound);
+                }
+                _ => {}
+            });
+            polled.expect("recording goes on");
+        }
+        assert!(packets >= target, "all are recorded: {packets} of {target}");
+    }
+    assert!(most > 1, "several are named at once");
+}
+
 /// What another processor sees of a socket while this one makes its state and has not filled it in yet: nobody holds it, and
 /// it is not known to be the socket's own. Before, the packet had a listener's owner who was nobody, and could not be read.
 #[test]
