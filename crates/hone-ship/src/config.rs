@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hone_client::api::SnapLength;
 use hone_client::protocol;
 use hone_tables::Table;
 use serde::Deserialize;
@@ -242,9 +243,10 @@ impl Config {
                 return Err(value(key, path.display(), "an absolute path".to_owned()));
             }
         }
-        if config.tables.contains(&TableName::Packets) && config.snap_length == Some(0) {
-            // It is allowed, and what it means is documented: rows of packets have no contents.
-            tracing::debug!("rows of packets have no contents, so snap_length = 0 only costs time");
+        if let Some(length) = config.snap_length
+            && SnapLength::new(length).is_none()
+        {
+            return Err(value("snap_length", length, "0 (all of each packet) to 262144 bytes".to_owned()));
         }
         Ok(config)
     }
@@ -258,9 +260,9 @@ impl Config {
 
     /// How many bytes of each packet honed sends; 0: all. Names are further back than headers.
     #[must_use]
-    pub fn snap_length(&self) -> u32 {
+    pub fn snap_length(&self) -> SnapLength {
         let default = if self.wants(Table::Names) { WITH_NAMES } else { HEADERS };
-        self.snap_length.unwrap_or(default)
+        SnapLength::new(self.snap_length.unwrap_or(default)).unwrap_or_default()
     }
 }
 
@@ -360,10 +362,10 @@ mod tests {
         let config = of("").unwrap();
         let wanted: Vec<_> = Table::ALL.into_iter().filter(|table| config.wants(*table)).collect();
         assert_eq!(wanted, [Table::Processes, Table::Connections, Table::Sections]);
-        assert_eq!(config.snap_length(), HEADERS);
+        assert_eq!(Some(config.snap_length()), SnapLength::new(HEADERS));
         let config = of("tables = ['names']").unwrap();
         assert!(config.wants(Table::Processes) && config.wants(Table::Names));
-        assert_eq!(config.snap_length(), WITH_NAMES);
+        assert_eq!(Some(config.snap_length()), SnapLength::new(WITH_NAMES));
     }
 
     #[test]

@@ -15,4 +15,170 @@
 
 pub mod batch;
 pub mod config;
+pub mod counters;
 pub mod destination;
+pub mod maker;
+pub mod metrics;
+pub mod reader;
+pub mod sender;
+pub mod spool;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use config::Config;
+use counters::{Counters, Part};
+use destination::Stop;
+use reader::Reader;
+use spool::Spool;
+
+/// How long what is left may be delivered after the end was asked for. What is not delivered then stays in the spool.
+const END: Duration = Duration::from_secs(10);
+
+/// Delivers what honed records to an object store or a directory
+#[derive(Debug, clap::Parser)]
+#[command(name = "hone-ship", version, after_long_help = NOTES)]
+struct Arguments {
+    /// Read FILE instead of /etc/hone/ship.toml
+    #[arg(long, value_name = "FILE", default_value = config::FILE, hide_default_value = true, global = true)]
+    config: PathBuf,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show what was delivered, what waits, and what does not work
+    Status,
+    /// Check the configuration, say what is wrong with it, and end
+    CheckConfig,
+}
+
+/// Below the help.
+const NOTES: &str = "\
+Without a command, it delivers until SIGTERM. honed must run, and the user must
+be in its group: hone.
+
+Processes and connections are delivered, with bytes and packets of each
+connection; names and packets only if the configuration says so. Contents of
+packets never are.
+
+Exit status:
+  0  done; `status`: all is well
+  1  it cannot begin; `status`: something does not work, or it does not run
+  2  the command line is wrong
+
+Examples:
+  hone-ship check-config
+  hone-ship status
+  hone-ship --config /etc/hone/ship-test.toml";
+
+/// What the program does.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(tracing::Level::INFO)
+        .without_time()
+        .with_level(!is_terminal)
+        .init();
+    match run(&arguments) {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = Config::read(&arguments.config)?;
+    match arguments.command {
+        Some(Command::Status) => {
+            let file = &config.metrics.file;
+            let (text, is_well) = metrics::status(file)
+                .with_context(|| format!("hone-ship does not run: cannot read {}", file.display()))?;
+            print!("{text}");
+            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Some(Command::CheckConfig) => {
+            destination::open(&config.destination)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => ship(&config).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Delivers until the end is asked for.
+fn ship(config: &Config) -> anyhow::Result<()> {
+    // `stop`: nothing more is received, and what is there is delivered. `end`: at once.
+    let (stop, end) = (Stop::default(), Stop::default());
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
+    let asked = (stop.clone(), end.clone());
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            if asked.0.is_set() {
+                asked.1.set();
+            }
+            asked.0.set();
+        }
+    });
+    let mut destination = destination::open(&config.destination)?;
+    let format = destination.format();
+    let spool = Spool::open(&config.spool)
+        .with_context(|| format!("cannot use the spool {}", config.spool.folder.display()))?;
+    let counters = Counters::default();
+    let url = &config.destination.url;
+    let count = || metrics::write(&config.metrics.file, &counters, spool.fill(), url);
+    count().with_context(|| format!("cannot write {}: metrics.file", config.metrics.file.display()))?;
+    if let Err(error) = hone_client::notify::notify("READY=1") {
+        tracing::warn!("{error}");
+    }
+    tracing::info!("delivering to {url}; what waits for that is in {}", config.spool.folder.display());
+    thread::scope(|scope| {
+        let making = scope.spawn(|| maker::run(config, format, &spool, &counters, &stop, &end));
+        let sending = scope.spawn(|| sender::run(&mut *destination, &spool, &counters, &stop, &end));
+        let mut last = Instant::now();
+        let mut tick = || {
+            if last.elapsed() >= metrics::EVERY {
+                last = Instant::now();
+                if let Err(error) = count() {
+                    counters.problem(
+                        Part::Spool,
+                        &format!("cannot write {}: {error}", config.metrics.file.display()),
+                    );
+                }
+            }
+        };
+        Reader::new(config, &spool, &counters, &stop).run(&mut tick);
+        let since = Instant::now();
+        while !(making.is_finished() && sending.is_finished()) {
+            if since.elapsed() > END {
+                end.set();
+            }
+            tick();
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let _ = count();
+    let fill = spool.fill();
+    tracing::info!(
+        "ended: {} segments and {} batches are kept for the next start",
+        fill.segments,
+        fill.batches
+    );
+    Ok(())
+}
