@@ -85,10 +85,13 @@ impl Counters {
     pub fn problem(&self, part: Part, text: &str) {
         let mut problems = self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut problems[part as usize];
-        if known.as_deref() != Some(text) {
+        // Times, numbers of batches and the like differ from one try to the next.
+        let same =
+            |text: &str| text.split(|char: char| char.is_ascii_digit() || char == '.').collect::<String>();
+        if known.as_deref().map(same) != Some(same(text)) {
             tracing::warn!("{text}");
-            *known = Some(text.to_owned());
         }
+        *known = Some(text.to_owned());
     }
 
     /// The problem has passed.

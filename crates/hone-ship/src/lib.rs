@@ -23,7 +23,6 @@ pub mod reader;
 pub mod sender;
 pub mod spool;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -32,6 +31,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use config::Config;
 use counters::{Counters, Part};
@@ -85,15 +88,16 @@ Examples:
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let is_terminal = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
+    // The journal has the time. What the client of an object store says of its own tries is not for users.
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
-        .with_max_level(tracing::Level::INFO)
         .without_time()
-        .with_level(!is_terminal)
-        .init();
+        .with_filter(
+            Targets::new().with_default(LevelFilter::WARN).with_target("hone_ship", LevelFilter::INFO),
+        );
+    tracing_subscriber::registry().with(layer).init();
     match run(&arguments) {
         Ok(status) => status,
         Err(error) => {

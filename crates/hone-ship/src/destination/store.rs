@@ -8,6 +8,7 @@
 //! An object is visible when it is whole. Its name is unique and its content never changes, so it is written only if it is not
 //! there; if it is, it is compared. Names that begin with `_` are passed over by programs that read tables.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
@@ -45,6 +46,8 @@ pub(super) struct Store {
 struct Client {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Where it is, if it is a directory.
+    folder: Option<PathBuf>,
 }
 
 impl Store {
@@ -84,6 +87,7 @@ impl Store {
     fn put(&self, name: &str, bytes: Vec<u8>, stop: &Stop) -> Result<(), DeliveryError> {
         let path = Path::parse(format!("{}/{name}", self.client.prefix))
             .map_err(|error| DeliveryError::Damaged(format!("{name}: {error}")))?;
+        self.client.remove_begun(name);
         let store = &*self.client.store;
         let run = |mode: PutMode| {
             let payload = PutPayload::from(bytes.clone());
@@ -201,7 +205,8 @@ impl Client {
             std::fs::create_dir_all(folder)
                 .map_err(|error| ConfigError::Read { file: folder.into(), error })?;
             let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(&error))?;
-            return Ok(Self { store: Arc::new(store.with_fsync(true)), prefix: Path::default() });
+            let store = Arc::new(store.with_fsync(true));
+            return Ok(Self { store, prefix: Path::default(), folder: Some(folder.into()) });
         }
         let mut client = ClientOptions::new().with_timeout(settings.timeout());
         client =
@@ -241,7 +246,14 @@ impl Client {
             url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, folder)| folder);
         let prefix = Path::parse(folder.trim_matches('/'))
             .map_err(|error| settings.wrong("url", &url, &error.to_string()))?;
-        Ok(Self { store, prefix })
+        Ok(Self { store, prefix, folder: None })
+    }
+
+    /// Removes what a program that was killed has left of a file in a directory: until it is whole, its name ends with `#1`.
+    fn remove_begun(&self, name: &str) {
+        let Some(folder) = &self.folder else { return };
+        let begun = |number: u32| std::fs::remove_file(folder.join(format!("{name}#{number}")));
+        (1..).take_while(|number| begun(*number).is_ok()).for_each(drop);
     }
 }
 
