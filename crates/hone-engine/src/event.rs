@@ -104,7 +104,8 @@ pub struct ProcessStart<'a> {
     /// A start, a fork, a kernel thread, or more about a process that was reported before.
     pub kind: StartKind,
     /// The parent's process id. For a [`StartKind::Forked`] process, the engine copies fields below that are `None`
-    /// from its parent, except the container, the unit and the namespaces.
+    /// from its parent, except the container, the unit, the namespaces and what says which
+    /// program of the boot it is.
     pub parent: Option<u32>,
     /// Full path of the executable, UTF-8.
     pub path: Option<&'a [u8]>,
@@ -130,6 +131,10 @@ pub struct ProcessStart<'a> {
     pub network_namespace: Option<u32>,
     /// The systemd unit that it is in (Linux), UTF-8.
     pub unit: Option<&'a [u8]>,
+    /// When it was forked, nanoseconds since the boot (Linux). An exec keeps it.
+    pub born: Option<Nanos>,
+    /// How many programs it, and before its fork its ancestors, have executed, as the kernel counts (Linux).
+    pub executions: Option<u32>,
     /// The SHA-256 of the executable, or why it is not known; `None`: executables are not hashed.
     pub hash: Option<ExecutableHash>,
 }
@@ -155,6 +160,8 @@ impl ProcessStart<'_> {
             namespace_pid: None,
             network_namespace: None,
             unit: None,
+            born: None,
+            executions: None,
             hash: None,
         }
     }

@@ -192,6 +192,7 @@ fn a_fork_is_where_it_says_not_where_its_parent_is() {
     parent.unit = Some(b"web.service");
     parent.namespace_pid = Some(5);
     parent.network_namespace = Some(4_026_531_840);
+    (parent.born, parent.executions) = (Some(1), Some(2));
     let mut child = ProcessStart::new(OTHER, 2, StartKind::Forked);
     (child.parent, child.network_namespace) = (Some(PROCESS.pid), Some(4_026_532_000));
     handle(&mut engine, &[Event::ProcessStarted(parent), Event::ProcessStarted(child)]);
@@ -204,11 +205,18 @@ fn a_fork_is_where_it_says_not_where_its_parent_is() {
         if let hone_pcapng::Block::Process(event) = item.block {
             let container = event.container.map(std::borrow::Cow::into_owned);
             let unit = event.unit.map(std::borrow::Cow::into_owned);
-            places.push((container, unit, event.namespace_pid, event.network_namespace));
+            let run = (event.born, event.executions);
+            places.push((container, unit, event.namespace_pid, event.network_namespace, run));
         }
     }
-    let parents = (Some(b"web".to_vec()), Some(b"web.service".to_vec()), Some(5), Some(4_026_531_840));
-    assert_eq!(places, [parents, (None, None, None, Some(4_026_532_000))]);
+    let parents = (
+        Some(b"web".to_vec()),
+        Some(b"web.service".to_vec()),
+        Some(5),
+        Some(4_026_531_840),
+        (Some(1), Some(2)),
+    );
+    assert_eq!(places, [parents, (None, None, None, Some(4_026_532_000), (None, None))]);
 }
 
 /// The hash of a process's executable comes later: as an event of its own, and in the next sections as a part of the start.

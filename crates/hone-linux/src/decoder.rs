@@ -154,6 +154,8 @@ impl Decoder {
         start.container = container.as_deref();
         start.namespace_pid = process.namespace_pid;
         start.network_namespace = process.network;
+        start.born = Some(process.born);
+        start.executions = Some(process.executions);
         start.unit = unit::of(process.cgroup);
         if let Some(hashing) = &mut self.hashing {
             match kind {

@@ -77,6 +77,9 @@ pub(crate) struct Process<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) arguments: &'a [u8],
     pub(crate) kernel_thread: bool,
+    /// When it was forked, by the boot clock, and how many programs it and its ancestors have executed.
+    pub(crate) born: u64,
+    pub(crate) executions: u32,
     /// The file that it executes.
     pub(crate) file: Option<FileId>,
 }
@@ -364,6 +367,8 @@ fn process<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
         path,
         arguments,
         kernel_thread: flags & abi::process_flags::PROCESS_KERNEL_THREAD.0 != 0,
+        born: fields.u64(offset_of!(process_record, born))?,
+        executions: number(offset_of!(process_record, executions))?,
         file: file(fields),
     };
     Some(if kind == record_kind::RECORD_PROCESS_FORKED {
@@ -500,12 +505,15 @@ mod tests {
         for (at, value) in [(32, 3u32), (36, 4), (44, 2), (48, 9), (52, 4_026_531_840)] {
             bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
         }
+        bytes[offset_of!(process_record, born)] = 6;
+        bytes[offset_of!(process_record, executions)] = 7;
         bytes.extend_from_slice(b"c\0pp\0aaa\0next");
         let (Record::ProcessStarted(process), length) = Record::parse(&bytes).unwrap() else { panic!() };
         assert_eq!(length, PROCESS_HEAD + 9);
         let parts: [&[u8]; 3] = [b"c\0", b"pp\0", b"aaa\0"];
         assert_eq!([process.cgroup, process.path, process.arguments], parts);
         assert_eq!((process.namespace_pid, process.network), (Some(9), Some(4_026_531_840)));
+        assert_eq!((process.born, process.executions), (6, 7));
         assert!(Record::parse(&bytes[..length - 1]).is_err());
     }
 

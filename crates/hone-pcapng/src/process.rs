@@ -26,6 +26,8 @@ const NAMESPACE_PID: u16 = 13;
 const NETWORK_NAMESPACE: u16 = 14;
 const UNIT: u16 = 15;
 const HASH: u16 = 16;
+const BORN: u16 = 17;
+const EXECUTIONS: u16 = 18;
 
 /// What happened to a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,10 +83,11 @@ impl From<ProcessEventKind> for u32 {
 ///   2 kind (u32, 0 if absent)   3 path *   4 arguments *   5 parent (u32)   6 user (u32)   7 group (u32)
 ///   8 user name   9 group name   10 security id   11 command line   12 container   13 process id in its own namespace (u32)
 ///   14 network namespace (u32)   15 systemd unit   16 hash of the executable (32 bytes, or 1: why it is not known)
+///   17 when it was forked, ns since the boot (u64)   18 executions (u32)
 ///                                                                      * may be repeated: the parts of one value
 /// ```
 ///
-/// From the Hone format description; 12 to 16 and kind 3 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
+/// From the Hone format description; 12 to 18 and kind 3 are this project's own. Texts are bytes as the operating system gave them, UTF-8 as a rule.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ProcessEvent<'a> {
     /// The process id.
@@ -121,6 +124,10 @@ pub struct ProcessEvent<'a> {
     pub unit: Option<Cow<'a, [u8]>>,
     /// The SHA-256 of the executable, or why it is not known.
     pub hash: Option<ExecutableHash>,
+    /// (Linux) When it was forked, nanoseconds since the boot. An exec keeps it, and no setting of the clock changes it.
+    pub born: Option<u64>,
+    /// (Linux) How many programs it, and before its fork its ancestors, have executed, as the kernel counts.
+    pub executions: Option<u32>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -153,6 +160,8 @@ impl<'a> ProcessEvent<'a> {
                     event.network_namespace = Some(option.u32()?);
                 }
                 UNIT if event.unit.is_none() => event.unit = Some(option.bytes()),
+                BORN if event.born.is_none() => event.born = Some(option.u64()?),
+                EXECUTIONS if event.executions.is_none() => event.executions = Some(option.u32()?),
                 HASH if event.hash.is_none() => match executable_hash::parse(option.value) {
                     Some(hash) => event.hash = Some(hash),
                     // Of a later version.
@@ -196,6 +205,8 @@ impl Layout for ProcessEvent<'_> {
             Some(Err(reason)) => options.u8(HASH, Some(executable_hash::code(reason))),
             None => {}
         }
+        options.u64(BORN, self.born);
+        options.u32(EXECUTIONS, self.executions);
         options.finish(&self.other);
     }
 }

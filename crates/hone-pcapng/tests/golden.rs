@@ -67,7 +67,7 @@ const SIMPLE_PACKET: &str = "
     18000000";
 
 const PROCESS: &str = "
-    01010000 B4000000         ; type, length 180
+    01010000 C8000000         ; type, length 200
     2A000000                  ; process 42
     04030201 08070605         ; time
     0200 0400 01000000        ; forked
@@ -85,9 +85,11 @@ const PROCESS: &str = "
     0E00 0400 000000F0        ; network namespace 4026531840
     0F00 0500 612E6D6E74 000000 ; unit a.mnt
     1000 0100 02 000000       ; no hash: the file changed
+    1100 0800 04000000 03000000 ; forked 3 * 2^32 + 4 ns after the boot
+    1200 0400 05000000        ; 5 executions
     3412 0100 FF 000000       ; option 0x1234, which nobody knows
     0000 0000
-    B4000000";
+    C8000000";
 
 const CONNECTION_CLOSED: &str = "
     02010000 28000000         ; type, length 40
@@ -258,6 +260,8 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 network_namespace: Some(4_026_531_840),
                 unit: text("a.mnt"),
                 hash: Some(Err(NoHash::Changed)),
+                born: Some(0x3_0000_0004),
+                executions: Some(5),
                 other: vec![RawOption { code: 0x1234, value: Cow::Borrowed(&[0xFF]) }],
             }),
         ),

@@ -213,6 +213,8 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
     let parent = start.parent.or_else(|| itself?.parent);
     let namespace_pid = start.namespace_pid.or_else(|| itself?.namespace_pid);
     let network_namespace = start.network_namespace.or_else(|| itself?.network_namespace);
+    let born = start.born.or_else(|| itself?.born);
+    let executions = start.executions.or_else(|| itself?.executions);
     let (container, unit) = match start.kind {
         StartKind::Supplemented => (base.container, base.unit),
         _ => (None, None),
@@ -235,6 +237,8 @@ fn started<'a>(start: &ProcessStart<'a>, base: ProcessEvent<'a>) -> ProcessEvent
         namespace_pid,
         network_namespace,
         unit: text(start.unit, unit),
+        born,
+        executions,
         // A fork runs its parent's executable. Another program's hash is not that of the former.
         hash: start.hash.or(base.hash),
         other: Vec::new(),

@@ -144,7 +144,8 @@ struct process_record {
 	__u32 changed_nanos;
 	__u32 device;
 	__u32 file_system; /* its magic number */
-	__u32 unused;
+	__u32 executions; /* of this process and, before it was forked, of its ancestors: each exec counts one */
+	__u64 born; /* when it was forked; an exec keeps it */
 };
 
 enum process_flags {

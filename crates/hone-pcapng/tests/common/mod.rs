@@ -164,13 +164,14 @@ prop_compose! {
         (parent, user, group) in (of(any::<u32>()), of(any::<u32>()), of(any::<u32>())),
         (user_name, group_name, security_id) in (of(bytes(20)), of(bytes(20)), of(bytes(20))),
         (container, namespace_pid, network_namespace) in (of(bytes(20)), of(any::<u32>()), of(any::<u32>())),
+        (born, executions) in (of(any::<u64>()), of(any::<u32>())),
         (unit, hash) in (of(bytes(20)), of(prop_oneof![
             any::<[u8; 32]>().prop_map(Ok), (0..NoHash::ALL.len()).prop_map(|index| Err(NoHash::ALL[index]))])),
-        other in other(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]),
+        other in other(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]),
     ) -> ProcessEvent<'static> {
         ProcessEvent {
             process, timestamp, kind: ProcessEventKind::from(kind), path, arguments, parent, user, group, user_name,
-            group_name, security_id, command_line, container, namespace_pid, network_namespace, unit, hash, other,
+            group_name, security_id, command_line, container, namespace_pid, network_namespace, unit, hash, born, executions, other,
         }
     }
 }

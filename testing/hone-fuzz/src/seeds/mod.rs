@@ -96,6 +96,8 @@ fn blocks() -> Vec<Block<'static>> {
             network_namespace: Some(4_026_531_840),
             unit: text("web.service"),
             hash: Some(Ok([7; 32])),
+            born: Some(5),
+            executions: Some(3),
             other: vec![],
         }),
         Block::Connection(ConnectionEvent { connection: 7, process: 42, timestamp: 2, ..Default::default() }),

@@ -193,7 +193,7 @@ static __always_inline void fill_process(struct process_buffer *buffer, __u32 ki
 	head->group = BPF_CORE_READ(task, cred, egid.val);
 }
 
-/* What a process that starts has besides: its namespaces and its cgroup; returns the bytes of the latter. */
+/* What a process that starts has besides: which program of the boot it is, its namespaces and its cgroup; returns the bytes of the latter. */
 static __always_inline __u32 place_process(struct process_buffer *buffer, struct task_struct *task)
 {
 	struct process_record *head = &buffer->head;
@@ -202,6 +202,8 @@ static __always_inline __u32 place_process(struct process_buffer *buffer, struct
 	head->cgroup = cgroup;
 	head->namespace_pid = namespace_pid(task);
 	head->network = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	head->born = BPF_CORE_READ(task, group_leader, start_boottime);
+	head->executions = BPF_CORE_READ(task, self_exec_id);
 	return cgroup;
 }
 
