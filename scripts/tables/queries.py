@@ -2,37 +2,19 @@
 folders parquet, csv and jsonl."""
 import os
 import pathlib
-import re
 import sys
 
 import duckdb
 import polars
 
+from page import QUERY, table, written
+
 PAGE = pathlib.Path("docs/analysis.md").resolve()
 SQL = pathlib.Path("packaging/sql").resolve()
 TABLES = ["connections", "names", "packets", "processes", "sections"]
-QUERY = re.compile(r"(?P<before>[^\n]*\n\n)?```sql\n(?P<sql>.*?)```\n(\n```\n(?P<answer>.*?)```\n)?", re.S)
 # Also --write fails if a query has no answer at all.
 folder = pathlib.Path(sys.argv[1]).resolve()
 page = PAGE.read_text()
-
-
-def text(value):
-    """A value as it stands on the page."""
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(text, value)) + "]"
-    return str(value)
-
-
-def table(names, rows):
-    """Rows as aligned text."""
-    lines = [names] + [[text(value) for value in row] for row in rows]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
-    return "".join("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths)).rstrip() + "\n" for line in lines)
-
-
 os.chdir(folder / "parquet")
 duck = duckdb.connect()
 for name in ("hone", "ocsf", "ecs"):
@@ -69,12 +51,12 @@ def answered(match):
     if match["answer"] != answer and "--write" not in sys.argv:
         failed += 1
         print(f"docs/analysis.md has another answer than this (scripts/test-tables --write):\n{answer}{sql}", file=sys.stderr)
-    return f"{match['before'] or ''}```sql\n{sql}```\n\n```\n{answer}```\n"
+    return written(match["before"], sql, answer)
 
 
-written = QUERY.sub(answered, page)
+page = QUERY.sub(answered, page)
 if "--write" in sys.argv:
-    PAGE.write_text(written)
+    PAGE.write_text(page)
 for view in ("ocsf_network_activity", "ocsf_process_activity", "ecs_network", "ecs_process"):
     (rows,) = duck.execute(f"SELECT count(*) FROM {view}").fetchone()
     (expected,) = duck.execute(f"SELECT count(*) FROM {'connections' if 'network' in view else 'processes'}").fetchone()
@@ -83,8 +65,9 @@ for view in ("ocsf_network_activity", "ocsf_process_activity", "ecs_network", "e
         print(f"{view} has {rows} rows of {expected}", file=sys.stderr)
 # The ids are what a database computes; each connection has its process; sums agree over the tables.
 for what, sql in {
-    "processes with another id": "SELECT count(*) FROM processes WHERE process_uid <> "
-    "left(sha256('process|' || host || '|' || pid || '|' || coalesce(started_ns::VARCHAR, '')), 32)",
+    "processes with another id": "SELECT count(*) FROM processes WHERE process_uid <> left(sha256(coalesce("
+    "'process|' || host || '|' || boot || '|' || pid || '|' || born_ns || '|' || executions, "
+    "'process|' || host || '|' || pid || '|' || coalesce(started_ns::VARCHAR, ''))), 32)",
     "connections with another id": "SELECT count(*) FROM connections WHERE connection_id IS NOT NULL AND connection_uid <> "
     "left(sha256('connection|' || host || '|' || boot || '|' || connection_id), 32)",
     "connections without their process": "SELECT count(*) FROM connections ANTI JOIN processes USING (process_uid) "

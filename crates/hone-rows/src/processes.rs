@@ -8,6 +8,7 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use hone_pcapng::{ExecutableHash, ProcessEvent, ProcessEventKind};
 use hone_select::{Mark, ProcessView, Selection, base_name};
+use hone_tables::uid::Run;
 
 use crate::accounts;
 use crate::text::{escape, known};
@@ -15,7 +16,7 @@ use crate::text::{escape, known};
 /// Most bytes of the table, approximately: paths that ancestors share count for each of their descendants.
 const MAX_BYTES: usize = 48 << 20;
 /// Bytes of an entry besides its texts, approximately.
-const ENTRY_BYTES: usize = 376;
+const ENTRY_BYTES: usize = 400;
 /// Ancestors that are known of a process, at most.
 const MAX_ANCESTORS: usize = 64;
 /// Most bytes that are kept of a path, of a user's or group's name, and of the name of a container or a unit.
@@ -41,6 +42,8 @@ pub struct Process {
     pub ancestors: Rc<[Ancestor]>,
     /// When it began its program, nanoseconds since 1970-01-01 UTC, if that is known.
     pub start: Option<u64>,
+    /// Which program of the boot it is, if the recording has it.
+    pub run: Option<Run>,
     /// The user's number.
     pub user: Option<u32>,
     /// The user's name; empty if unknown.
@@ -180,6 +183,8 @@ impl Processes {
         .unwrap_or_default();
         process.ended = event.kind == ProcessEventKind::Ended;
         process.start = nanos.filter(|_| !process.ended);
+        let run = event.born.zip(event.executions);
+        process.run = run.map(|(born, executions)| Run { born, executions });
         if let Some(ancestors) = ancestors {
             process.ancestors = ancestors;
         }

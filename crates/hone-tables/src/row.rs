@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use hone_types::Direction;
 
+use crate::uid::Run;
+
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -26,7 +28,8 @@ pub enum Table {
 /// on in a later section has a row in each, with the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessRow<'a> {
-    /// Unique over hosts and time: [`uid::process`](crate::uid::process).
+    /// Unique over hosts and time: [`uid::run`](crate::uid::run), or [`uid::process`](crate::uid::process) without a boot or a
+    /// `run`.
     pub process_uid: &'a str,
     /// The program that the parent ran when this one began; none if no event describes the parent.
     pub parent_uid: Option<&'a str>,
@@ -79,6 +82,9 @@ pub struct ProcessRow<'a> {
     pub sha256: Option<&'a str>,
     /// Why the hash is not known, as words; none if executables were not hashed.
     pub no_hash: Option<&'static str>,
+    /// Which program of the boot it is, as the kernel knows it; none of Windows, and in recordings that do not have it.
+    /// Columns `born_ns`, `executions`.
+    pub run: Option<Run>,
 }
 
 /// How a [`ProcessRow`] ended.

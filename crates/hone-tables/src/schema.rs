@@ -187,6 +187,7 @@ impl Row for ProcessRow<'_> {
         "name": Text, "path": Text, "args": Text, "command_line": Text, "user_id": Int, "user_name": Text,
         "security_id": Text, "group_id": Int, "group_name": Text, "container": Text, "unit": Text,
         "network_namespace": Int, "namespace_pid": Int, "sha256": Text, "no_hash": Text,
+        "born_ns": Int, "executions": Int,
     ];
 
     fn host(&self) -> &str {
@@ -224,6 +225,8 @@ impl Row for ProcessRow<'_> {
         values.int(self.namespace_pid.map(Into::into));
         values.text(self.sha256);
         values.text(self.no_hash);
+        values.unsigned(self.run.map(|run| run.born));
+        values.int(self.run.map(|run| run.executions.into()));
     }
 }
 

@@ -9,7 +9,24 @@ use sha2::{Digest as _, Sha256};
 /// Bytes of the hash that an id shows.
 const BYTES: usize = 16;
 
-/// The id of a program that a process runs: `process|HOST|PID|START`.
+/// What a process runs, as the kernel distinguishes it within a boot: the same in every recording, whenever it began and
+/// whatever the clock was set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// When the process was forked, nanoseconds since the boot.
+    pub born: u64,
+    /// How many programs it, and before its fork its ancestors, have executed.
+    pub executions: u32,
+}
+
+/// The id of a program that a process runs: `process|HOST|BOOT|PID|BORN|EXECUTIONS`.
+#[must_use]
+pub fn run(host: &str, boot: &str, pid: u32, run: Run) -> Arc<str> {
+    let Run { born, executions } = run;
+    hash(format_args!("process|{host}|{boot}|{pid}|{born}|{executions}"))
+}
+
+/// The id of a program that a process runs, where the boot or the [`Run`] is not recorded: `process|HOST|PID|START`.
 ///
 /// `start`: nanoseconds since 1970-01-01 UTC at which the process began this program, by a fork or an exec. If it is
 /// not known, the text has nothing in its place.
@@ -76,6 +93,8 @@ mod tests {
     fn ids_are_what_a_database_computes() {
         assert_eq!(&*process("web", 7, Some(12)), "3751fd3e0abdb344bdfe401117f41308");
         assert_eq!(&*process("web", 7, None), "900f9600a60ff8f061c7ef2a84f248e8");
+        let once = Run { born: 12, executions: 3 };
+        assert_eq!(&*run("web", "b", 7, once), "0111ab65f50e60894621640be6012718");
         assert_eq!(&*connection("web", Some("b"), Some(3), 9), "8ce20132d18062c057e6c81a2d269705");
         assert_eq!(&*connection("web", None, Some(3), 9), "c6c19c114024a51b0c48f1edb8a20983");
         assert_eq!(

@@ -36,7 +36,7 @@ impl Recording {
         let mut recording = Self { bytes: Vec::new(), at: EVENING - DAY, packets: 0 };
         recording.block(&Block::Section(Section {
             hardware: Some(Cow::Borrowed(b"x86_64")),
-            os: Some(Cow::Borrowed(b"Linux 6.18")),
+            os: Some(Cow::Owned(format!("Linux {name} 6.18").into_bytes())),
             application: Some(Cow::Borrowed(b"Hone 0.1.0")),
             host: Some(HostId::Name(Cow::Borrowed(name))),
             boot: Some([boot; 16]),
@@ -87,6 +87,12 @@ impl Recording {
             user: (kind != ProcessEventKind::Ended).then_some(user.0),
             user_name: (kind != ProcessEventKind::Ended).then_some(Cow::Borrowed(user.1.as_bytes())),
             unit: text(unit),
+            born: (kind != ProcessEventKind::Ended).then_some(u64::from(process) * SECOND),
+            executions: match kind {
+                ProcessEventKind::Started => Some(2),
+                ProcessEventKind::Forked => Some(1),
+                _ => None,
+            },
             ..ProcessEvent::default()
         }));
     }

@@ -281,6 +281,7 @@ fn row<R: Rows>(
         namespace_pid: program.namespace_pid,
         sha256: sha256.as_deref(),
         no_hash: process.hash.and_then(Result::err).map(NoHash::words),
+        run: process.run,
     })
 }
 

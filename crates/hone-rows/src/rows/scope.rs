@@ -49,9 +49,13 @@ impl Scope {
             self.owners.clear();
         }
         let start = process.and_then(|process| process.start);
+        let run = process.and_then(|process| process.run).zip(self.boot.as_deref());
         self.owners.entry((pid, start)).or_insert_with(|| Owner {
             pid,
-            uid: uid::process(&self.host, pid, start),
+            uid: match run {
+                Some((run, boot)) => uid::run(&self.host, boot, pid, run),
+                None => uid::process(&self.host, pid, start),
+            },
             name: String::from_utf8_lossy(process.map_or(&[], Process::name)).into(),
         })
     }

@@ -46,6 +46,7 @@ fn process<'a>(uid: &'a str, parent: Option<&'a str>, pid: u32, name: &'a str, s
         namespace_pid: None,
         sha256: None,
         no_hash: None,
+        run: None,
     }
 }
 
