@@ -310,7 +310,9 @@ impl Connection {
             indexed.into_iter().find(|at| self.flows.get(*at).is_some_and(is_it))
         };
         let at = found.unwrap_or_else(|| {
-            self.flows.push(Flow::new(packet));
+            let others = self.flows.iter().take(FEW_FLOWS).filter(|flow| flow.ends == ends);
+            let flow = Flow::new(packet).of_same_ends(others);
+            self.flows.push(flow);
             self.flows.len() - 1
         });
         if self.flows.len() > FEW_FLOWS {

@@ -94,6 +94,14 @@ impl Flow {
         }
     }
 
+    /// The flow of another process, with these others of the same ends: if one of them has the handshake, that says which side began.
+    pub(super) fn of_same_ends<'a>(mut self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        if let Some(known) = others.into_iter().find(|flow| flow.initiated.1 == Evidence::Syn) {
+            self.initiated = known.initiated;
+        }
+        self
+    }
+
     /// Counts a packet.
     pub(super) fn count(&mut self, counted: &Counted<'_>) {
         let Counted { packet, nanos, is_outbound, .. } = *counted;
