@@ -85,6 +85,11 @@ def live(engine):
     back = engine.query("SELECT DISTINCT other_host, other_pid, host, pid FROM both_ends")[1]
     expect("ends that are not seen from the other side", sorted(ends - set(back)), [])
 
+    # The process that accepts has a part of the connection, too: the handshake, or only the end of it.
+    found = engine.query("SELECT process_name FROM both_ends WHERE initiated = 'local' AND process_name IN "
+                         "('webserver', 'database', 'resolver', 'metrics')")[1]
+    expect("servers that began a connection", found, [])
+
     # Behind a translator there is only a guess, and it is right.
     expect("pairs through a translator", engine.query("SELECT * FROM both_ends WHERE process_name = 'backup'")[1], [])
     guessed = engine.query("SELECT DISTINCT client_host, client_pid, host, pid, candidates FROM behind_nat")[1]
