@@ -1,5 +1,5 @@
 //! `top`: live tables of the traffic of processes, connections, units and so on. One thread reads the feed into the [`model`],
-//! handles keys and signals, and draws what [`view`] makes of it. Owns the terminal, and always restores it.
+//! handles keys and signals, and draws what [`view`] makes of it; another one waits for keys. Owns the terminal, and always restores it.
 
 pub mod columns;
 pub mod details;
@@ -15,6 +15,8 @@ pub mod view;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
@@ -48,13 +50,14 @@ struct Screen(DefaultTerminal);
 
 impl Screen {
     fn open() -> io::Result<Self> {
-        ratatui::try_init().map(Self).inspect_err(|_| ratatui::restore())
+        ratatui::try_init().map(Self).inspect_err(|_| _ = ratatui::try_restore())
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // `restore` would say so on standard error, which is gone with the terminal, and panic.
+        let _ = ratatui::try_restore();
     }
 }
 
@@ -101,6 +104,7 @@ pub fn run(
     let shapes = if terminal::has_block_elements() { Shapes::Blocks } else { Shapes::Ascii };
     let mut view = View::new(plain, shapes);
     let mut snapshot = Snapshot { of_service: model.of_service, now: feed.now(), ..Snapshot::default() };
+    let events = events();
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut filled = 0;
     let mut ticked = Instant::now();
@@ -110,12 +114,11 @@ pub fn run(
             return Ok(());
         }
         take(&mut *feed, &mut model, &mut buffer, &mut filled)?;
-        // crossterm would read the end of the input again and again.
         if terminal::has_input_hung_up() {
             return Ok(());
         }
-        while event::poll(Duration::ZERO)? {
-            match event::read()? {
+        while let Ok(event) = events.try_recv() {
+            match event? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
                     // AltGr is both.
                     let is_control = key.modifiers.contains(KeyModifiers::CONTROL)
@@ -152,6 +155,22 @@ pub fn run(
             stale = false;
         }
     }
+}
+
+/// What comes from the terminal. A thread reads it: when the terminal is closed, crossterm reads the end of the input again and
+/// again, and never returns. The thread ends with the program.
+fn events() -> Receiver<io::Result<Event>> {
+    let (sender, events) = channel();
+    thread::spawn(move || {
+        loop {
+            let event = event::read();
+            let is_last = event.is_err();
+            if sender.send(event).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    events
 }
 
 fn draw(screen: &mut Screen, view: &mut View, snapshot: &Snapshot, model: &Model) -> io::Result<()> {
