@@ -369,6 +369,26 @@ mod tests {
     }
 
     #[test]
+    fn the_packaged_file_says_what_holds_without_it() {
+        let packaged = include_str!("../../../packaging/ship.toml");
+        let shown = |config: &Config| {
+            let Config { socket, batch, spool, metrics, .. } = config;
+            let (snap_length, timeout) = (config.snap_length(), config.destination.timeout);
+            let wanted = Table::ALL.map(|table| config.wants(table));
+            format!("{socket:?} {wanted:?} {batch:?} {spool:?} {metrics:?} {snap_length:?} {timeout}")
+        };
+        let parse = |text: &str| Config::parse(Path::new("ship.toml"), text).unwrap();
+        let uncommented: String = packaged
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let expected = shown(&of("").unwrap());
+        assert_eq!(shown(&parse(packaged)), expected);
+        assert_eq!(shown(&parse(&uncommented)), expected);
+    }
+
+    #[test]
     fn errors_name_key_and_range() {
         for (text, expected) in [
             ("[batch]\nseconds = 0", "batch.seconds = 0; allowed: 1 to 86400 seconds"),

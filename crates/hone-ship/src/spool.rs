@@ -1,4 +1,4 @@
-//! The spool: what was received and is not delivered yet. Its folder is the truth; [`Ledger`] is what is known of it.
+//! The spool: what was received and is not delivered yet. Its folder is the truth; `Ledger` is what is known of it.
 //!
 //! ```text
 //! id                       the spool's id
@@ -430,7 +430,7 @@ mod tests {
         assert_eq!(counters.dropped_segments.get(), 1);
         assert_eq!(spool.next_segment().unwrap().0, 2);
         // What is being made is not dropped.
-        assert!(spool.make_room(800_000, &counters));
+        assert!(spool.make_room(790_000, &counters));
         assert_eq!(counters.dropped_segments.get(), 3);
         assert!(!spool.make_room(900_000, &counters), "only what is being made is left");
         drop(spool);

@@ -1,6 +1,6 @@
 //! Corrections of earlier packets ([`hone_pcapng::Correction`]). A first pass over the inputs collects them. The second
 //! pass, which shows the packets, applies them. Owned by the loop in [`super`]. Memory is limited; corrections for
-//! which there is no room are only counted. [`flow`] contains those of one connection.
+//! which there is no room are only counted. `flow` contains those of one connection.
 
 mod flow;
 

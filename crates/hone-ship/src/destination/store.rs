@@ -202,11 +202,11 @@ impl Client {
             let folder = url.strip_prefix("file://").filter(|folder| folder.starts_with('/'));
             let folder =
                 folder.ok_or_else(|| settings.wrong("url", &url, "file:///, and an absolute path"))?;
-            std::fs::create_dir_all(folder)
-                .map_err(|error| ConfigError::Read { file: folder.into(), error })?;
-            let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| wrong(&error))?;
-            let store = Arc::new(store.with_fsync(true));
-            return Ok(Self { store, prefix: Path::default(), folder: Some(folder.into()) });
+            // It is made by the first delivery, and so belongs to whoever delivers.
+            let prefix = Path::parse(folder.trim_matches('/'))
+                .map_err(|error| settings.wrong("url", &url, &error.to_string()))?;
+            let store = Arc::new(LocalFileSystem::new().with_fsync(true));
+            return Ok(Self { store, prefix, folder: Some(folder.into()) });
         }
         let mut client = ClientOptions::new().with_timeout(settings.timeout());
         client =
