@@ -3,13 +3,13 @@
 
     sudo bench/busy.py [--rounds 3] [--seconds 10] [--hogs 8] [--buffer 64] [--cgroup] [--honeutil FILE] [--honed FILE]
 
-In each round two honeds with one reader each record the same datagrams (iperf3, 64 bytes, as many as it can) at the same time,
+In each round two honeds with one reader each record the same datagrams (load.rs, 64 bytes, as many as it can) at the same time,
 while the busy loops run: one honed as it is, and one that may not raise its sensor's priority. All run in one session, so that nice
-values count; with --cgroup, each honed with its reader, each loop and iperf3 have cgroups of their own, as services of systemd have:
+values count; with --cgroup, each honed with its reader, each loop and the load have cgroups of their own, as services of systemd have:
 the one honed's has the weight that CPUWeight=500 gives, all others 100.
 
 Prints for each: packets recorded, packets lost before the sensor, what the reader says it lost, and how long the sensor's
-thread could have run and did not (/proc/PID/task/TID/schedstat). Needs iperf3, setpriv and root.
+thread could have run and did not (/proc/PID/task/TID/schedstat). Needs setpriv, rustc and root.
 """
 
 import argparse
@@ -18,10 +18,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from compare import iperf
+from lab import Lab, stop
 
 CASES = {"precedence": [], "none": ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]}
 
@@ -88,14 +87,8 @@ def await_service(log):
     sys.exit("honed does not serve")
 
 
-def stop(process, how=signal.SIGKILL):
-    if process.poll() is None:
-        process.send_signal(how)
-    process.wait(timeout=60)
-
-
-def round_of(arguments, namespace, groups, order):
-    directory = tempfile.mkdtemp(prefix="hone-busy-")
+def round_of(arguments, lab, groups, order):
+    directory = lab.directory
     config = f"{directory}/hone.toml"
     with open(config, "w", encoding="utf-8") as file:
         file.write(f"sensor_buffer = {arguments.buffer}\nring_buffer_size = 16777216\n")
@@ -124,10 +117,10 @@ def round_of(arguments, namespace, groups, order):
             others()
         # Network cards deliver whatever else runs, so the load comes before the loops, too.
         os.setpriority(os.PRIO_PROCESS, 0, -10)
-        iperf(namespace, arguments.seconds, True)
+        lab.load("udp", arguments.seconds)
         os.setpriority(os.PRIO_PROCESS, 0, 0)
         for process in running[len(services) * 2 :]:
-            stop(process)
+            stop(process, signal.SIGKILL)
         time.sleep(3)  # What waits in the kernel's buffers is recorded now.
         for case, (service, socket, reader) in services.items():
             ask = [arguments.honeutil, "get-stats", "--json", "--socket", socket]
@@ -157,18 +150,14 @@ def main():
     parser.add_argument("--honeutil", default="target/release/honeutil")
     parser.add_argument("--honed", default="target/release/honed")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     groups = Groups() if arguments.cgroup else None
-    namespace = f"hone-busy-{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", namespace], check=True)
     try:
-        subprocess.run(["ip", "-n", namespace, "link", "set", "lo", "up"], check=True)
-        for number in range(arguments.rounds):
-            order = list(CASES) if number % 2 == 0 else list(reversed(CASES))
-            for case, (packets, lost, wait, missing) in sorted(round_of(arguments, namespace, groups, order).items()):
-                print(f"round {number + 1} {case:12} {packets:10} packets, {lost:9} lost, waited {wait:6.2f} s; reader: {missing}", flush=True)
+        with Lab() as lab:
+            for number in range(arguments.rounds):
+                order = list(CASES) if number % 2 == 0 else list(reversed(CASES))
+                for case, (packets, lost, wait, missing) in sorted(round_of(arguments, lab, groups, order).items()):
+                    print(f"round {number + 1} {case:12} {packets:10} packets, {lost:9} lost, waited {wait:6.2f} s; reader: {missing}", flush=True)
     finally:
-        subprocess.run(["ip", "netns", "delete", namespace], check=False)
         if groups:
             with open(f"{groups.root}/cgroup.procs", "w", encoding="ascii") as out:
                 out.write(str(os.getpid()))
