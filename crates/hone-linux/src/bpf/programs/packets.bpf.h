@@ -97,12 +97,13 @@ static __always_inline bool find_socket(struct __sk_buff *skb, struct view *view
 static __always_inline void look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
 {
 	bool partial;
-	view->cookie = bpf_get_socket_cookie(skb);
 	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
 		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
 		struct sock *sk = buffer->sk;
-		if (sk)
+		if (sk) {
 			view->locked = sk->sk_lock.owned;
+			view->cookie = sk->__sk_common.skc_cookie.counter;
+		}
 		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
 	} else {
 		struct sk_buff *buffer = view->buffer;
@@ -110,6 +111,9 @@ static __always_inline void look(struct __sk_buff *skb, struct view *view, struc
 		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
 		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
 	}
+	/* Mostly somebody has asked for it before, which spares a call. */
+	if (!view->cookie)
+		view->cookie = bpf_get_socket_cookie(skb);
 	if (view->kernel && view->tcp)
 		look_above(view);
 	if (partial)
@@ -198,12 +202,26 @@ int packet_received(struct __sk_buff *skb)
 	return 1;
 }
 
+/* Whether nobody reads, and the packet changes nothing for later ones, as in leaves_unseen: most of what an idle honed sees. */
+static __always_inline bool leaves_unread(struct __sk_buff *skb)
+{
+	struct bpf_sock *socket = skb->sk;
+	if (control.capture || !socket)
+		return false;
+	socket = bpf_sk_fullsock(socket);
+	if (!socket)
+		return false;
+	if (socket->type == SOCK_STREAM && socket->protocol == IPPROTO_TCP)
+		return socket->state != TCP_LISTEN && socket->state != TCP_SYN_SENT;
+	return socket->type == SOCK_DGRAM || socket->type == SOCK_RAW;
+}
+
 SEC("cgroup_skb/egress")
 int packet_sent(struct __sk_buff *skb)
 {
 	struct packet_record head = { .direction = DIRECTION_OUT };
 	struct view view = {};
-	if (!find_socket(skb, &view))
+	if (leaves_unread(skb) || !find_socket(skb, &view))
 		return 1;
 	view.left_out = is_left_out(skb, DIRECTION_OUT);
 	if (view.left_out && leaves_unseen(&view))
@@ -225,8 +243,10 @@ int packet_sent(struct __sk_buff *skb)
 	}
 	if (!view.datagrams && view.locked && !view.listens)
 		running = current_task_word();
-	struct socket_state *state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (view.datagrams || !state) {
+	struct socket_state *state = NULL;
+	if (!view.datagrams)
+		state = state_of(&view, running ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (!state) {
 		head.task = running;
 		head.method = running ? METHOD_CURRENT : METHOD_UNKNOWN;
 	} else {

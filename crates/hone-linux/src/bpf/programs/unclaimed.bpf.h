@@ -107,7 +107,8 @@ static __always_inline int kernel_took(struct sk_buff *buffer)
 static __always_inline int shown_is_filtered(struct sk_buff *buffer)
 {
 	struct last_packet *last = last_packet();
-	if (!last || last->shown != (__u64)buffer)
+	/* While nobody reads, the note may be of an earlier packet in the same memory. */
+	if (!control.capture || !last || last->shown != (__u64)buffer)
 		return 0;
 	last->shown = 0;
 	if (!last->shown_at)
