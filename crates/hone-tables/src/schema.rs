@@ -66,11 +66,15 @@ pub trait Values {
         self.int(value.map(u64::cast_signed));
     }
 
-    /// Both columns of a time in nanoseconds.
+    /// A time in nanoseconds, as a time.
     fn time(&mut self, value: Option<u64>) {
         let nanos = value.and_then(|value| i64::try_from(value).ok());
         self.micros(nanos.map(|nanos| nanos / 1000));
-        self.int(nanos);
+    }
+
+    /// A time in nanoseconds, as a number.
+    fn nanos(&mut self, value: Option<u64>) {
+        self.unsigned(value);
     }
 }
 
@@ -173,231 +177,188 @@ pub const fn transport(protocol: u8) -> Option<&'static str> {
     })
 }
 
-macro_rules! columns {
-    ($($name:literal: $kind:ident),* $(,)?) => {
-        &[$(Column { name: $name, kind: Kind::$kind }),*]
+/// What a column of each method of [`Values`] contains.
+mod kind {
+    #![allow(non_upper_case_globals, reason = "they are called as the methods are")]
+    use super::Kind;
+
+    pub(super) const text: Kind = Kind::Text;
+    pub(super) const int: Kind = Kind::Int;
+    pub(super) const unsigned: Kind = Kind::Int;
+    pub(super) const id: Kind = Kind::Int;
+    pub(super) const nanos: Kind = Kind::Int;
+    pub(super) const bool: Kind = Kind::Bool;
+    pub(super) const time: Kind = Kind::Time;
+}
+
+/// The columns of a table, each with the method of [`Values`] that takes its value, and the value.
+macro_rules! table {
+    ($row:ident: $table:ident, of $host:expr, $partition:expr; |$self:ident, $texts:ident| $($method:ident $name:literal = $value:expr;)*) => {
+        impl Row for $row<'_> {
+            const TABLE: Table = Table::$table;
+            const COLUMNS: &'static [Column] = &[$(Column { name: $name, kind: kind::$method }),*];
+
+            fn host(&$self) -> &str {
+                $host
+            }
+
+            fn partition_time(&$self) -> Option<u64> {
+                $partition
+            }
+
+            fn values(&$self, values: &mut impl Values, $texts: &mut Texts) {
+                $(values.$method($value);)*
+            }
+        }
     };
 }
 
-impl Row for ProcessRow<'_> {
-    const TABLE: Table = Table::Processes;
-    const COLUMNS: &'static [Column] = columns![
-        "process_uid": Text, "parent_uid": Text, "host": Text, "boot": Text, "pid": Int, "parent_pid": Int,
-        "started": Time, "started_ns": Int, "ended": Time, "ended_ns": Int, "ended_by": Text, "seen": Time, "seen_ns": Int,
-        "name": Text, "path": Text, "args": Text, "command_line": Text, "user_id": Int, "user_name": Text,
-        "security_id": Text, "group_id": Int, "group_name": Text, "container": Text, "unit": Text,
-        "network_namespace": Int, "namespace_pid": Int, "sha256": Text, "no_hash": Text,
-        "born_ns": Int, "executions": Int,
-    ];
-
-    fn host(&self) -> &str {
-        self.host
-    }
-
-    fn partition_time(&self) -> Option<u64> {
-        self.seen.or(self.end).or(self.start)
-    }
-
-    fn values(&self, values: &mut impl Values, texts: &mut Texts) {
-        let some = |text| Some(text).filter(|text: &&str| !text.is_empty());
-        values.text(Some(self.process_uid));
-        values.text(self.parent_uid);
-        values.text(Some(self.host));
-        values.text(self.boot);
-        values.int(Some(self.pid.into()));
-        values.int(self.parent_pid.map(Into::into));
-        values.time(self.start);
-        values.time(self.end);
-        values.text(self.ended_by.map(crate::End::word));
-        values.time(self.seen);
-        values.text(some(&self.name));
-        values.text(some(&self.path));
-        values.text(self.args.map(|args| texts.array(args)));
-        values.text(self.command_line);
-        values.int(self.user_id.map(Into::into));
-        values.text(self.user_name.as_deref());
-        values.text(self.security_id);
-        values.int(self.group_id.map(Into::into));
-        values.text(self.group_name.as_deref());
-        values.text(self.container.as_deref());
-        values.text(self.unit.as_deref());
-        values.int(self.network_namespace.map(Into::into));
-        values.int(self.namespace_pid.map(Into::into));
-        values.text(self.sha256);
-        values.text(self.no_hash);
-        values.unsigned(self.run.map(|run| run.born));
-        values.int(self.run.map(|run| run.executions.into()));
-    }
+table! {
+    ProcessRow: Processes, of self.host, self.seen.or(self.end).or(self.start); |self, texts|
+    text "process_uid" = Some(self.process_uid);
+    text "parent_uid" = self.parent_uid;
+    text "host" = Some(self.host);
+    text "boot" = self.boot;
+    int "pid" = Some(self.pid.into());
+    int "parent_pid" = self.parent_pid.map(Into::into);
+    time "started" = self.start;
+    nanos "started_ns" = self.start;
+    time "ended" = self.end;
+    nanos "ended_ns" = self.end;
+    text "ended_by" = self.ended_by.map(crate::End::word);
+    time "seen" = self.seen;
+    nanos "seen_ns" = self.seen;
+    text "name" = filled(&self.name);
+    text "path" = filled(&self.path);
+    text "args" = self.args.map(|args| texts.array(args));
+    text "command_line" = self.command_line;
+    int "user_id" = self.user_id.map(Into::into);
+    text "user_name" = self.user_name.as_deref();
+    text "security_id" = self.security_id;
+    int "group_id" = self.group_id.map(Into::into);
+    text "group_name" = self.group_name.as_deref();
+    text "container" = self.container.as_deref();
+    text "unit" = self.unit.as_deref();
+    int "network_namespace" = self.network_namespace.map(Into::into);
+    int "namespace_pid" = self.namespace_pid.map(Into::into);
+    text "sha256" = self.sha256;
+    text "no_hash" = self.no_hash;
+    unsigned "born_ns" = self.run.map(|run| run.born);
+    int "executions" = self.run.map(|run| run.executions.into());
 }
 
-impl Row for ConnectionRow<'_> {
-    const TABLE: Table = Table::Connections;
-    const COLUMNS: &'static [Column] = columns![
-        "connection_uid": Text, "host": Text, "boot": Text, "connection_id": Int, "process_uid": Text, "pid": Int,
-        "process_name": Text, "opened": Time, "opened_ns": Int, "closed": Time, "closed_ns": Int, "first_packet": Time, "first_packet_ns": Int, "last_packet": Time, "last_packet_ns": Int, "protocol": Int, "transport": Text, "local_address": Text,
-        "local_port": Int, "remote_address": Text, "remote_port": Int, "initiated": Text, "initiated_by": Text,
-        "packets_out": Int, "packets_in": Int, "bytes_out": Int, "bytes_in": Int, "packets_unowned": Int,
-        "bytes_unowned": Int, "name": Text, "name_source": Text, "community_id": Text, "how": Text, "no_process": Text, "state": Text,
-    ];
-
-    fn host(&self) -> &str {
-        self.host
-    }
-
-    fn partition_time(&self) -> Option<u64> {
-        self.last.or(self.closed).or(self.opened)
-    }
-
-    fn values(&self, values: &mut impl Values, texts: &mut Texts) {
-        values.text(Some(self.connection_uid));
-        values.text(Some(self.host));
-        values.text(self.boot);
-        values.id(self.connection_id);
-        values.text(self.process_uid);
-        values.int(self.pid.map(Into::into));
-        values.text(self.process_name.as_deref());
-        values.time(self.opened);
-        values.time(self.closed);
-        values.time(self.first);
-        values.time(self.last);
-        values.int(self.protocol.map(Into::into));
-        values.text(self.protocol.and_then(transport));
-        for end in [self.local, self.remote] {
-            values.text(texts.address(end));
-            values.int(end.and_then(|end| end.port).map(Into::into));
-        }
-        values.text(self.is_local_initiated.map(|is_local| if is_local { "local" } else { "remote" }));
-        values.text(self.initiated_by.map(crate::Evidence::word));
-        for count in [
-            self.packets_out,
-            self.packets_in,
-            self.bytes_out,
-            self.bytes_in,
-            self.packets_unowned,
-            self.bytes_unowned,
-        ] {
-            values.unsigned(Some(count));
-        }
-        values.text(self.name);
-        values.text(self.name_source);
-        values.text(self.community_id);
-        values.text(self.how);
-        values.text(self.no_process);
-        values.text(Some(self.state.word()));
-    }
+table! {
+    ConnectionRow: Connections, of self.host, self.last.or(self.closed).or(self.opened); |self, texts|
+    text "connection_uid" = Some(self.connection_uid);
+    text "host" = Some(self.host);
+    text "boot" = self.boot;
+    id "connection_id" = self.connection_id;
+    text "process_uid" = self.process_uid;
+    int "pid" = self.pid.map(Into::into);
+    text "process_name" = self.process_name.as_deref();
+    time "opened" = self.opened;
+    nanos "opened_ns" = self.opened;
+    time "closed" = self.closed;
+    nanos "closed_ns" = self.closed;
+    time "first_packet" = self.first;
+    nanos "first_packet_ns" = self.first;
+    time "last_packet" = self.last;
+    nanos "last_packet_ns" = self.last;
+    int "protocol" = self.protocol.map(Into::into);
+    text "transport" = self.protocol.and_then(transport);
+    text "local_address" = texts.address(self.local);
+    int "local_port" = port(self.local);
+    text "remote_address" = texts.address(self.remote);
+    int "remote_port" = port(self.remote);
+    text "initiated" = self.is_local_initiated.map(|is_local| if is_local { "local" } else { "remote" });
+    text "initiated_by" = self.initiated_by.map(crate::Evidence::word);
+    unsigned "packets_out" = Some(self.packets_out);
+    unsigned "packets_in" = Some(self.packets_in);
+    unsigned "bytes_out" = Some(self.bytes_out);
+    unsigned "bytes_in" = Some(self.bytes_in);
+    unsigned "packets_unowned" = Some(self.packets_unowned);
+    unsigned "bytes_unowned" = Some(self.bytes_unowned);
+    text "name" = self.name;
+    text "name_source" = self.name_source;
+    text "community_id" = self.community_id;
+    text "how" = self.how;
+    text "no_process" = self.no_process;
+    text "state" = Some(self.state.word());
 }
 
-impl Row for PacketRow<'_> {
-    const TABLE: Table = Table::Packets;
-    const COLUMNS: &'static [Column] = columns![
-        "time": Time, "time_ns": Int, "host": Text, "boot": Text, "connection_uid": Text, "process_uid": Text,
-        "pid": Int, "thread": Int, "frame": Int, "interface": Int, "direction": Text, "protocol": Int,
-        "transport": Text, "source_address": Text, "source_port": Int, "destination_address": Text,
-        "destination_port": Int, "length": Int, "captured": Int, "tcp_flags": Int, "how": Text, "is_corrected": Bool,
-    ];
-
-    fn host(&self) -> &str {
-        self.host
-    }
-
-    fn partition_time(&self) -> Option<u64> {
-        self.time
-    }
-
-    fn values(&self, values: &mut impl Values, texts: &mut Texts) {
-        values.time(self.time);
-        values.text(Some(self.host));
-        values.text(self.boot);
-        values.text(self.connection_uid);
-        values.text(self.process_uid);
-        values.int(self.pid.map(Into::into));
-        values.int(self.thread.map(Into::into));
-        values.unsigned(Some(self.frame));
-        values.int(Some(self.interface.into()));
-        values.text(
-            self.direction.map(|direction| if direction == Direction::Outbound { "out" } else { "in" }),
-        );
-        values.int(self.protocol.map(Into::into));
-        values.text(self.protocol.and_then(transport));
-        for end in [self.source, self.destination] {
-            values.text(texts.address(end));
-            values.int(end.and_then(|end| end.port).map(Into::into));
-        }
-        values.int(Some(self.length.into()));
-        values.int(Some(self.captured.into()));
-        values.int(self.tcp_flags.map(Into::into));
-        values.text(self.how);
-        values.bool(Some(self.is_corrected));
-    }
+table! {
+    PacketRow: Packets, of self.host, self.time; |self, texts|
+    time "time" = self.time;
+    nanos "time_ns" = self.time;
+    text "host" = Some(self.host);
+    text "boot" = self.boot;
+    text "connection_uid" = self.connection_uid;
+    text "process_uid" = self.process_uid;
+    int "pid" = self.pid.map(Into::into);
+    int "thread" = self.thread.map(Into::into);
+    unsigned "frame" = Some(self.frame);
+    int "interface" = Some(self.interface.into());
+    text "direction" = self.direction.map(|direction| if direction == Direction::Outbound { "out" } else { "in" });
+    int "protocol" = self.protocol.map(Into::into);
+    text "transport" = self.protocol.and_then(transport);
+    text "source_address" = texts.address(self.source);
+    int "source_port" = port(self.source);
+    text "destination_address" = texts.address(self.destination);
+    int "destination_port" = port(self.destination);
+    int "length" = Some(self.length.into());
+    int "captured" = Some(self.captured.into());
+    int "tcp_flags" = self.tcp_flags.map(Into::into);
+    text "how" = self.how;
+    bool "is_corrected" = Some(self.is_corrected);
 }
 
-impl Row for NameRow<'_> {
-    const TABLE: Table = Table::Names;
-    const COLUMNS: &'static [Column] = columns![
-        "time": Time, "time_ns": Int, "host": Text, "boot": Text, "process_uid": Text, "pid": Int,
-        "connection_uid": Text, "kind": Text, "name": Text, "question_type": Text, "response_code": Text,
-        "answers": Text, "ttl": Int, "alpn": Text, "version": Text, "ja4": Text, "is_encrypted": Bool, "is_cut": Bool,
-    ];
-
-    fn host(&self) -> &str {
-        self.host
-    }
-
-    fn partition_time(&self) -> Option<u64> {
-        self.time
-    }
-
-    fn values(&self, values: &mut impl Values, texts: &mut Texts) {
-        values.time(self.time);
-        values.text(Some(self.host));
-        values.text(self.boot);
-        values.text(self.process_uid);
-        values.int(self.pid.map(Into::into));
-        values.text(self.connection_uid);
-        values.text(Some(self.kind.word()));
-        values.text(self.name);
-        values.text(self.question_type);
-        values.text(self.response_code);
-        values.text(Some(texts.array(self.answers)));
-        values.int(self.ttl.map(Into::into));
-        values.text(self.alpn);
-        values.text(self.version);
-        values.text(self.ja4);
-        values.bool(Some(self.is_encrypted));
-        values.bool(Some(self.is_cut));
-    }
+table! {
+    NameRow: Names, of self.host, self.time; |self, texts|
+    time "time" = self.time;
+    nanos "time_ns" = self.time;
+    text "host" = Some(self.host);
+    text "boot" = self.boot;
+    text "process_uid" = self.process_uid;
+    int "pid" = self.pid.map(Into::into);
+    text "connection_uid" = self.connection_uid;
+    text "kind" = Some(self.kind.word());
+    text "name" = self.name;
+    text "question_type" = self.question_type;
+    text "response_code" = self.response_code;
+    text "answers" = Some(texts.array(self.answers));
+    int "ttl" = self.ttl.map(Into::into);
+    text "alpn" = self.alpn;
+    text "version" = self.version;
+    text "ja4" = self.ja4;
+    bool "is_encrypted" = Some(self.is_encrypted);
+    bool "is_cut" = Some(self.is_cut);
 }
 
-impl Row for SectionRow<'_> {
-    const TABLE: Table = Table::Sections;
-    const COLUMNS: &'static [Column] = columns![
-        "host": Text, "boot": Text, "input": Text, "application": Text, "os": Text, "hardware": Text, "first_packet": Time, "first_packet_ns": Int, "last_packet": Time, "last_packet_ns": Int, "packets": Int, "bytes": Int, "dropped": Int, "unowned": Int,
-        "unowned_reasons": Text,
-    ];
+table! {
+    SectionRow: Sections, of self.host, self.last; |self, texts|
+    text "host" = Some(self.host);
+    text "boot" = self.boot;
+    text "input" = Some(self.input);
+    text "application" = self.application.as_deref();
+    text "os" = self.os.as_deref();
+    text "hardware" = self.hardware.as_deref();
+    time "first_packet" = self.first;
+    nanos "first_packet_ns" = self.first;
+    time "last_packet" = self.last;
+    nanos "last_packet_ns" = self.last;
+    unsigned "packets" = Some(self.packets);
+    unsigned "bytes" = Some(self.bytes);
+    unsigned "dropped" = self.dropped;
+    unsigned "unowned" = Some(self.unowned);
+    text "unowned_reasons" = Some(texts.object(self.unowned_reasons));
+}
 
-    fn host(&self) -> &str {
-        self.host
-    }
+fn filled(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
 
-    fn partition_time(&self) -> Option<u64> {
-        self.last
-    }
-
-    fn values(&self, values: &mut impl Values, texts: &mut Texts) {
-        values.text(Some(self.host));
-        values.text(self.boot);
-        values.text(Some(self.input));
-        values.text(self.application.as_deref());
-        values.text(self.os.as_deref());
-        values.text(self.hardware.as_deref());
-        values.time(self.first);
-        values.time(self.last);
-        values.unsigned(Some(self.packets));
-        values.unsigned(Some(self.bytes));
-        values.unsigned(self.dropped);
-        values.unsigned(Some(self.unowned));
-        values.text(Some(texts.object(self.unowned_reasons)));
-    }
+fn port(end: Option<Endpoint>) -> Option<i64> {
+    end?.port.map(Into::into)
 }
 
 impl Table {
