@@ -1,15 +1,18 @@
 //! Apache Parquet. Rows are collected by columns and written as row groups of limited size.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
-use parquet::basic::{Compression, ZstdLevel};
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use parquet::schema::types::ColumnPath;
 
 use crate::row::Table;
 use crate::schema::{Column, Kind, Row, SCHEMA_VERSION, Texts, Values};
@@ -39,9 +42,39 @@ struct Collected {
 }
 
 enum Collection {
-    Texts(Vec<ByteArray>),
+    Texts(CollectedTexts),
     Numbers(Vec<i64>),
     Bools(Vec<bool>),
+}
+
+/// Texts one after the other: one piece of memory for all.
+#[derive(Default)]
+struct CollectedTexts {
+    text: String,
+    /// Where each value begins and ends.
+    places: Vec<Range<usize>>,
+}
+
+impl CollectedTexts {
+    /// Returns how many bytes more are in use.
+    fn push(&mut self, value: &str) -> usize {
+        // Rows that follow each other have many texts in common.
+        let last = self.places.last().filter(|last| self.text.get((*last).clone()) == Some(value)).cloned();
+        let bytes = if last.is_some() { 0 } else { value.len() };
+        let place = last.unwrap_or_else(|| {
+            let begin = self.text.len();
+            self.text.push_str(value);
+            begin..self.text.len()
+        });
+        self.places.push(place);
+        bytes + size_of::<Range<usize>>()
+    }
+
+    /// Takes them all.
+    fn take(&mut self) -> Vec<ByteArray> {
+        let text = Bytes::from(std::mem::take(&mut self.text).into_bytes());
+        self.places.drain(..).map(|place| text.slice(place).into()).collect()
+    }
 }
 
 impl<W: Write + Send> Parquet<W> {
@@ -51,13 +84,19 @@ impl<W: Write + Send> Parquet<W> {
         let metadata =
             [("hone.schema_version", SCHEMA_VERSION.to_string()), ("hone.table", table.name().to_owned())];
         let metadata = metadata.map(|(key, value)| KeyValue::new(key.to_owned(), value));
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_writer_version(WriterVersion::PARQUET_1_0)
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(failed)?))
             .set_created_by(concat!("Hone ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_key_value_metadata(Some(metadata.into()))
-            .build();
-        let writer = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(failed)?;
+            .set_key_value_metadata(Some(metadata.into()));
+        for column in columns.iter().filter(|column| is_ascending(column)) {
+            let path = ColumnPath::from(column.name);
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+        }
+        let properties = Arc::new(properties.build());
+        let writer = SerializedFileWriter::new(out, schema, properties).map_err(failed)?;
         let columns = columns.iter().map(Collected::of).collect();
         Ok(Self { writer, columns, rows: 0, most_rows: MAX_ROWS, bytes: 0 })
     }
@@ -89,6 +128,11 @@ impl<W: Write + Send> Parquet<W> {
     }
 }
 
+/// Whether its numbers are nearly all different, and come nearly in order: then differences are short, and a dictionary is not.
+fn is_ascending(column: &Column) -> bool {
+    column.kind == Kind::Time || column.name.ends_with("_ns") || column.name == "frame"
+}
+
 /// The schema in the language of the format.
 fn message(table: Table, columns: &[Column]) -> String {
     let mut message = format!("message {} {{", table.name());
@@ -107,7 +151,7 @@ fn message(table: Table, columns: &[Column]) -> String {
 impl Collected {
     fn of(column: &Column) -> Self {
         let values = match column.kind {
-            Kind::Text => Collection::Texts(Vec::new()),
+            Kind::Text => Collection::Texts(CollectedTexts::default()),
             Kind::Int | Kind::Time => Collection::Numbers(Vec::new()),
             Kind::Bool => Collection::Bools(Vec::new()),
         };
@@ -120,9 +164,15 @@ impl Collected {
     ) -> Result<(), ParquetError> {
         let levels = &self.levels;
         match &mut self.values {
-            Collection::Texts(values) => write::<ByteArrayType, W>(values, levels, group)?,
-            Collection::Numbers(values) => write::<Int64Type, W>(values, levels, group)?,
-            Collection::Bools(values) => write::<BoolType, W>(values, levels, group)?,
+            Collection::Texts(values) => write::<ByteArrayType, W>(&values.take(), levels, group)?,
+            Collection::Numbers(values) => {
+                write::<Int64Type, W>(values, levels, group)?;
+                values.clear();
+            }
+            Collection::Bools(values) => {
+                write::<BoolType, W>(values, levels, group)?;
+                values.clear();
+            }
         }
         self.levels.clear();
         Ok(())
@@ -130,7 +180,7 @@ impl Collected {
 }
 
 fn write<T: DataType, W: Write + Send>(
-    values: &mut Vec<T::T>,
+    values: &[T::T],
     levels: &[i16],
     group: &mut SerializedRowGroupWriter<'_, W>,
 ) -> Result<(), ParquetError> {
@@ -138,7 +188,6 @@ fn write<T: DataType, W: Write + Send>(
         column.typed::<T>().write_batch(values, Some(levels), None)?;
         column.close()?;
     }
-    values.clear();
     Ok(())
 }
 
@@ -153,16 +202,7 @@ impl Values for Cells<'_> {
         let Some(column) = self.columns.next() else { return };
         column.levels.push(value.is_some().into());
         if let (Some(value), Collection::Texts(values)) = (value, &mut column.values) {
-            // Rows that follow each other have many texts in common.
-            let text = match values.last() {
-                Some(last) if last.data() == value.as_bytes() => last.clone(),
-                _ => {
-                    self.bytes += value.len();
-                    ByteArray::from(value)
-                }
-            };
-            values.push(text);
-            self.bytes += size_of::<ByteArray>();
+            self.bytes += values.push(value);
         }
     }
 
