@@ -3,6 +3,7 @@
 
 mod fields;
 mod names;
+mod write;
 
 use std::borrow::Cow;
 use std::io;
@@ -77,7 +78,7 @@ impl Objects {
         document.hone.unit = unit.map(text);
         document.names(noted);
         let start = out.len();
-        serde_json::to_writer(&mut *out, &document)?;
+        write::write(&document, out).map_err(io::Error::other)?;
         escape_json(start, out);
         out.push(b'\n');
         Ok(())
