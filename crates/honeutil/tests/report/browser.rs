@@ -98,7 +98,7 @@ impl Page {
     /// Opens another report.
     pub(crate) fn go(&mut self, report: &Path) {
         self.call("Page.navigate", json!({"url": format!("file://{}", report.display())}));
-        self.until("document.documentElement.dataset.ready !== undefined || !document.getElementById('problem')?.hidden");
+        self.until("document.documentElement.dataset.ready !== undefined || document.getElementById('problem')?.hidden === false");
         assert_eq!(self.value("document.getElementById('problem').textContent"), "");
     }
 
