@@ -2,7 +2,7 @@
 """What it costs to read a recording: honeutil, and tshark for the same fields.
 
     cargo build --release -p honeutil
-    bench/offline.py [--bytes 2G] [--snap 0] [--rounds 3] [--honeutil FILE]... [--only text]...
+    bench/offline.py [--bytes 2G] [--snap 0] [--processes 200] [--connections 20000] [--rounds 3] [--honeutil FILE]... [--only text]...
 
 Makes a recording of a busy web server: TCP of full size and acknowledgements, DNS, some of it IPv6, with its processes,
 connections and corrections. Each program reads it once, so that it is in the page cache. Then the programs take turns,
@@ -54,7 +54,6 @@ CASES = {
     "report": (["report", "{file}", "-o", "{out}"], {}),
     "zstd": (["show", "{zst}"], {"zstdcat": ["zstd", "-dcq", "{zst}"]}),
 }
-PROCESSES, CONNECTIONS = 200, 20_000
 # Whether it is sent by this host, and the bytes of its payload.
 TCP = [(0, 420), (1, 0), (1, 1448), (1, 1448), (0, 0), (1, 1448), (1, 1448), (0, 0), (1, 300), (0, 0)]
 UDP = [(0, 60), (1, 120), (0, 60), (1, 180)]
@@ -84,16 +83,16 @@ def process(number, nanos):
     return block(0x101, body + bytes(4))
 
 
-def connection(number, nanos, more=b""):
-    body = struct.pack("<II", number, 1000 + number % PROCESSES) + stamp(nanos)
+def connection(number, processes, nanos, more=b""):
+    body = struct.pack("<II", number, 1000 + number % processes) + stamp(nanos)
     return block(0x102, body + (more + bytes(4) if more else b""))
 
 
 class Flow:
     """A connection's packets, but for their times and numbers."""
 
-    def __init__(self, number, chance, pool, snap):
-        self.number, self.sequences = number, [chance.getrandbits(32), chance.getrandbits(32)]
+    def __init__(self, number, chance, pool, snap, processes):
+        self.number, self.pid, self.sequences = number, 1000 + number % processes, [chance.getrandbits(32), chance.getrandbits(32)]
         self.protocol = 17 if number % 8 == 0 else 6
         peer, port = chance.getrandbits(32), chance.randrange(32768, 61000)
         service = 53 if self.protocol == 17 else 443 if number % 3 else 8080
@@ -128,7 +127,7 @@ class Flow:
         captured = data[:snap] if snap else data
         sequence_at = 20 + len(header) + 4 if self.protocol == 6 else None
         options = option(2, struct.pack("<I", 2 if outbound else 1)) + option(257, struct.pack("<I", number))
-        options += option(258, struct.pack("<I", 1000 + number % PROCESSES)) + option(259, b"\x02") + bytes(4)
+        options += option(258, struct.pack("<I", self.pid)) + option(259, b"\x02") + bytes(4)
         body = captured + bytes(-len(captured) % 4) + options
         length = 32 + len(body)
         begin = struct.pack("<III", 6, length, 0)
@@ -148,7 +147,8 @@ class Flow:
         return begin + stamp(nanos) + first + struct.pack(">II", sequence, self.sequences[not outbound]) + second
 
 
-def make(path, size, snap):
+def make(path, options):
+    snap, processes = options.snap, options.processes
     chance = random.Random(7)
     pool = chance.randbytes(1 << 20)
     packets = 0
@@ -156,14 +156,14 @@ def make(path, size, snap):
         head = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + option(2, b"x86_64") + option(3, b"Linux 6.18") + option(4, b"bench")
         file.write(block(0x0A0D0D0A, head + option(257, struct.pack("<I", 1)[:4] + bytes(range(16))) + bytes(4)))
         file.write(block(1, struct.pack("<HHI", 101, 0, snap) + option(9, b"\x09") + bytes(4)))
-        for number in range(PROCESSES):
+        for number in range(processes):
             file.write(process(number, START))
-        flows = [Flow(number, chance, pool, snap) for number in range(CONNECTIONS)]
-        for number in range(CONNECTIONS):
-            file.write(connection(number, START))
+        flows = [Flow(number, chance, pool, snap, processes) for number in range(options.connections)]
+        for number in range(options.connections):
+            file.write(connection(number, processes, START))
         nanos = START
-        while file.tell() < size:
-            flow = flows[chance.randrange(CONNECTIONS)]
+        while file.tell() < options.size:
+            flow = flows[chance.randrange(options.connections)]
             # A connection is busy for some packets, then another one is.
             for kind in range(chance.randrange(1, 24)):
                 nanos += 1 + (kind * 7919 & 0x3FFF)
@@ -173,7 +173,7 @@ def make(path, size, snap):
                 end = flow.sequences[False]
                 words = struct.pack("<II", (end - 1000) & 0xFFFFFFFF, end)
                 kind = option(2, struct.pack("<I", 0xFFFFFFFE)) + option(3, struct.pack("<I", 1))
-                file.write(connection(flow.number, nanos, kind + option(4, words) + option(6, b"\x02")))
+                file.write(connection(flow.number, processes, nanos, kind + option(4, words) + option(6, b"\x02")))
     return packets
 
 
@@ -193,7 +193,8 @@ def run(words):
 def measure(options, folder):
     path, out, zst = (os.path.join(folder, name) for name in ("busy.pcapng", "out.pcapng", "busy.pcapng.zst"))
     # By a process of its own: the memory of this one counts as that of each program that it starts.
-    subprocess.run([__file__, "--make", path, "--bytes", str(options.size), "--snap", str(options.snap)], check=True)
+    shape = ["--processes", str(options.processes), "--connections", str(options.connections)]
+    subprocess.run([__file__, "--make", path, "--bytes", str(options.size), "--snap", str(options.snap), *shape], check=True)
     cases = {name: case for name, case in CASES.items() if not options.only or name in options.only}
     if any("{zst}" in word for words, _ in cases.values() for word in words):
         subprocess.run(["zstd", "-q", "-3", path, "-o", zst], check=True)
@@ -230,6 +231,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bytes", dest="size", type=size_of, default=2 << 30)
     parser.add_argument("--snap", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=200)
+    parser.add_argument("--connections", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--honeutil", action="append")
     parser.add_argument("--only", action="append", metavar="CASE", choices=CASES)
@@ -239,7 +242,7 @@ def main():
     options = parser.parse_args()
     options.honeutil = options.honeutil or ["target/release/honeutil"]
     if options.make:
-        packets = make(options.make, options.size, options.snap)
+        packets = make(options.make, options)
         print(f"{os.path.getsize(options.make) / 2**30:.2f} GiB, {packets} packets\n", flush=True)
         return
     if not options.no_others and not shutil.which("tshark"):
