@@ -17,6 +17,7 @@ pub mod batch;
 pub mod config;
 pub mod counters;
 pub mod destination;
+mod ecs;
 pub mod maker;
 pub mod metrics;
 pub mod reader;

@@ -8,7 +8,12 @@
 //! | address | destination |
 //! |---|---|
 //! | `file:///folder`, `s3://bucket/folder`, `gs://`, `az://` | `store`: Parquet files in folders by table, host and date |
+//! | `nats://host:4222/prefix` | `nats`: a message for each row, into a stream of JetStream |
+//! | `kafka://host:9092/topic` | `kafka`: a record for each row |
 
+mod kafka;
+mod log;
+mod nats;
 mod store;
 
 use std::sync::Arc;
@@ -73,6 +78,12 @@ pub trait Destination: Send {
 pub fn open(settings: &Settings) -> Result<Box<dyn Destination>, ConfigError> {
     match settings.scheme() {
         "file" | "s3" | "gs" | "az" => Ok(Box::new(store::Store::open(settings)?)),
-        scheme => Err(settings.wrong("url", scheme, "an address that begins with file:, s3:, gs: or az:")),
+        "nats" => Ok(Box::new(nats::Nats::open(settings)?)),
+        "kafka" => Ok(Box::new(kafka::Kafka::open(settings)?)),
+        scheme => Err(settings.wrong(
+            "url",
+            scheme,
+            "an address that begins with file:, s3:, gs:, az:, nats: or kafka:",
+        )),
     }
 }

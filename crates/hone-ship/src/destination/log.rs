@@ -1,0 +1,202 @@
+//! What the destinations that are logs have in common: a row is a message. Its id is that of its batch with the numbers of the file and
+//! of the line, so a message that is delivered twice has the same id, and the same content.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Runtime;
+
+use super::{DeliveryError, Stop};
+use crate::batch::Batch;
+use crate::config::{ConfigError, Settings};
+use crate::ecs;
+
+/// How often a request looks whether the program is to end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A message.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// Unique over hosts and time.
+    pub(super) id: String,
+    /// The host: the key.
+    pub(super) host: String,
+    /// The name of the table.
+    pub(super) table: String,
+    /// A JSON object with ECS names.
+    pub(super) json: Vec<u8>,
+}
+
+/// Hands over the messages of a batch, in groups of at most this many messages and bytes (or one message).
+pub(super) fn groups(
+    batch: &Batch,
+    (most, most_bytes): (usize, usize),
+    mut take: impl FnMut(Vec<Message>) -> Result<(), DeliveryError>,
+) -> Result<(), DeliveryError> {
+    let mut group = Vec::new();
+    let mut bytes = 0;
+    for (number, file) in batch.description.files.iter().enumerate() {
+        let path = batch.path(file);
+        let damaged = |why: &dyn Display| DeliveryError::Damaged(format!("{}: {why}", path.display()));
+        let content = fs::read(&path).map_err(|error| damaged(&error))?;
+        if hone_rows::text::hexadecimal(&Sha256::digest(&content)) != file.sha256 {
+            return Err(damaged(&"it is not what was written: its SHA-256 is another one"));
+        }
+        drop(content);
+        let table =
+            file.table().ok_or_else(|| damaged(&format_args!("no table is called {:?}", file.table)))?;
+        for (line, row) in batch.lines(file).map_err(|error| damaged(&error))?.enumerate() {
+            let row = row.map_err(|error| damaged(&error))?;
+            let row = serde_json::from_str(&row).map_err(|error| damaged(&error))?;
+            let id = format!("{}-{number}-{line}", batch.description.id);
+            let json = serde_json::to_vec(&ecs::event(table, &row, &id)).map_err(|error| damaged(&error))?;
+            if !group.is_empty() && (group.len() >= most || bytes + json.len() > most_bytes) {
+                take(std::mem::take(&mut group))?;
+                bytes = 0;
+            }
+            bytes += json.len();
+            group.push(Message { id, host: file.host.clone(), table: file.table.clone(), json });
+        }
+    }
+    if group.is_empty() { Ok(()) } else { take(group) }
+}
+
+/// A runtime without a thread of its own.
+pub(super) fn runtime(settings: &Settings) -> Result<Runtime, DeliveryError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| DeliveryError::Away(format!("{}: {error}", settings.url)))
+}
+
+/// Runs a request to its end, unless the program is to end or it takes too long.
+pub(super) fn run<T>(
+    runtime: &Runtime,
+    settings: &Settings,
+    stop: &Stop,
+    request: impl Future<Output = Result<T, DeliveryError>>,
+) -> Result<T, DeliveryError> {
+    runtime.block_on(async {
+        let stopped = async {
+            while !stop.is_set() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(settings.timeout(), request) => answer.unwrap_or_else(|_| {
+                Err(DeliveryError::Away(format!("{} has not answered for {} s", settings.url, settings.timeout)))
+            }),
+            () = stopped => Err(DeliveryError::Stopped),
+        }
+    })
+}
+
+/// The hosts with their ports, and what follows the slash.
+pub(super) fn address(settings: &Settings) -> Option<(Vec<&str>, &str)> {
+    let (hosts, rest) = settings.url.split_once("://")?.1.split_once('/')?;
+    let has_port = |host: &&str| {
+        host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok())
+    };
+    let hosts: Vec<_> = hosts.split(',').collect();
+    (hosts.iter().all(has_port) && !rest.is_empty()).then_some((hosts, rest))
+}
+
+/// The options, with those of the file of credentials, if all of them are of these names.
+pub(super) fn options(settings: &Settings, known: &[&str]) -> Result<BTreeMap<String, String>, ConfigError> {
+    let options = settings.all_options()?;
+    match options.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => Err(settings.wrong("options", key, &known.join(", "))),
+        None => Ok(options),
+    }
+}
+
+/// A host's id as a part of a subject.
+pub(super) fn token(host: &str) -> String {
+    use std::fmt::Write as _;
+    host.bytes().fold(String::with_capacity(host.len()), |mut token, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            token.push(byte.into());
+        } else {
+            let _ = write!(token, "%{byte:02X}");
+        }
+        token
+    })
+}
+
+/// TLS as the settings have it; none if they do not ask for it. The system's certificates and `ca_certificates` are trusted.
+pub(super) fn tls(
+    settings: &Settings,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<rustls::ClientConfig>, ConfigError> {
+    let is_wanted = match options.get("tls").map(String::as_str) {
+        Some("true") => true,
+        Some("false") => false,
+        None => settings.ca_certificates.is_some() || options.contains_key("client_certificate"),
+        Some(other) => return Err(settings.wrong("options", other, "tls of true or false")),
+    };
+    if !is_wanted {
+        return Ok(None);
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(pem) = settings.certificates()? {
+        let path = format!("{:?}", settings.ca_certificates);
+        let wrong = |error: &dyn Display| {
+            settings.wrong("ca_certificates", &path, &format!("certificates as PEM: {error}"))
+        };
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+            count += 1;
+        }
+        if count == 0 {
+            return Err(wrong(&"there is none"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| settings.wrong("url", &settings.url, &error.to_string()))?
+        .with_root_certificates(roots);
+    let Some(certificate) = options.get("client_certificate") else {
+        return Ok(Some(config.with_no_client_auth()));
+    };
+    let wrong =
+        |file: &str, error: &dyn Display| settings.wrong("options", file, &format!("a file of PEM: {error}"));
+    let key = options.get("client_key").ok_or_else(|| wrong(certificate, &"client_key is missing"))?;
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong(certificate, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+    config.with_client_auth_cert(chain, private).map(Some).map_err(|error| wrong(certificate, &error))
+}
+
+/// Why a request failed. `is_denied`: it does not pass by itself; neither does what is wrong with a certificate.
+pub(super) fn failed(settings: &Settings, error: &dyn std::error::Error, is_denied: bool) -> DeliveryError {
+    let text = format!("{}: {}", settings.url, chain(error));
+    if is_denied || text.contains("certificate") {
+        DeliveryError::Denied(text)
+    } else {
+        DeliveryError::Away(text)
+    }
+}
+
+/// An error and its causes, each once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
