@@ -32,9 +32,9 @@ DISK = 1 << 30
 TRACEPOINTS = [6, 3]
 # With --quick each kernel is played with one mechanism: with tracepoints these, with trampolines the others.
 QUICK_TRACEPOINTS = [[6, 12]]
-# With --quick these scenarios are played on arm64, which is emulated in twice the time: what depends on the order of memory between
+# And those, as well as arm64, which is emulated in twice the time, with these scenarios: what depends on the order of memory between
 # processors, and each way to find an owner.
-QUICK_ARM64 = ["tcp", "udp-*", "ping-*", "tcp-accept-fork", "tcp-passed", "tcp-shared-*", "tcp-two-cpus", "handed-*", "threads", "io-uring", "crowd-*"]
+QUICK_SCENARIOS = ["tcp", "udp-*", "ping-*", "tcp-accept-fork", "tcp-passed", "tcp-shared-*", "tcp-two-cpus", "handed-*", "threads", "io-uring", "crowd-*"]
 # From this one on the kernel can leave a program out for a moment (docs/compatibility.md). What is not right there is played
 # once more, on a machine of its own: what Hone does wrong is wrong again.
 PREEMPTS = [7]
@@ -81,14 +81,17 @@ def boot(kernel, archive, disk, mechanisms, scenarios, console):
     return "vm: done" in console.read_text(errors="replace")
 
 
-def mechanisms_of(kernel, is_quick):
-    """The mechanisms that a kernel is played with."""
+def plan(kernel, is_quick, scenarios):
+    """The mechanisms and the scenarios that a kernel is played with; no scenario: all."""
     if kernels.version(kernel.release) < TRACEPOINTS:
-        return ["trampolines"]
+        return ["trampolines"], scenarios
     if not is_quick:
-        return ["trampolines", "tracepoints"]
-    # The live tests play a newer kernel's tracepoints, which tell more than these.
-    return ["tracepoints" if kernels.version(kernel.release)[:2] in QUICK_TRACEPOINTS and "arm64" not in kernel.release else "trampolines"]
+        return ["trampolines", "tracepoints"], scenarios
+    if "arm64" in kernel.release:
+        return ["trampolines"], scenarios or QUICK_SCENARIOS
+    if kernels.version(kernel.release)[:2] in QUICK_TRACEPOINTS:
+        return ["tracepoints"], scenarios or QUICK_SCENARIOS
+    return ["trampolines"], scenarios
 
 
 def test(kernel, foreign, programs, mechanisms, scenarios, job):
@@ -222,12 +225,9 @@ def main():
     programs = [*(built / name for name in ("honeutil", "honed", "hone-truth")), *others]
     found = {}
     series = ["6.1", "6.12", "newest"]
-    scenarios = arguments.scenario
     if arguments.arch == "arm64":
         # 6.1 has nothing there that suffices.
-        series = ["6.12", "newest", "newest-16k"]
-        if arguments.quick:
-            series, scenarios = ["newest"], scenarios or QUICK_ARM64
+        series = ["newest"] if arguments.quick else ["6.12", "newest", "newest-16k"]
     for series in arguments.kernel or series:
         try:
             kernel = kernels.get(series, arguments.arch)
@@ -239,7 +239,8 @@ def main():
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
         def play_one(kernel):
-            return test(kernel, foreign, programs, mechanisms_of(kernel, arguments.quick), scenarios, arguments.job)
+            mechanisms, scenarios = plan(kernel, arguments.quick, arguments.scenario)
+            return test(kernel, foreign, programs, mechanisms, scenarios, arguments.job)
 
         for bad, said in pool.map(play_one, found.values()):
             print("\n".join(said), flush=True)
