@@ -388,6 +388,8 @@ mod tests {
             let error = write(&directory.path().join(name), &screen()).unwrap_err();
             assert!(error.contains(".svg"), "{name}: {error}");
         }
-        assert!(write(&directory.path().join("no/such.txt"), &screen()).unwrap_err().contains("o such file"));
+        let missing = directory.path().join("no/such.txt");
+        let reason = std::fs::File::create(&missing).unwrap_err().to_string();
+        assert_eq!(write(&missing, &screen()).unwrap_err(), reason);
     }
 }
