@@ -16,6 +16,7 @@ use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 use rskafka::record::Record;
 
 use super::log::{self, Message};
+use super::request;
 use super::{DeliveryError, Destination, Stop};
 use crate::batch::{Batch, Format};
 use crate::config::{ConfigError, Settings};
@@ -100,8 +101,8 @@ impl Destination for Kafka {
     fn deliver(&mut self, batch: &Batch, stop: &Stop) -> Result<(), DeliveryError> {
         let settings = &self.settings;
         let builder = self.builder().map_err(|error| DeliveryError::Denied(error.to_string()))?;
-        let runtime = log::runtime(settings)?;
-        let (client, partitions) = log::run(&runtime, settings, stop, async {
+        let runtime = request::runtime().map_err(|error| log::failed(settings, &error, false))?;
+        let (client, partitions) = request::run(&runtime, settings, stop, async {
             let client = builder.build().await.map_err(|error| self.failed(&error))?;
             let topics = client.list_topics().await.map_err(|error| self.failed(&error))?;
             let topic =
@@ -121,7 +122,7 @@ impl Destination for Kafka {
                 let partition = partitions[partition(&message.host, partitions.len())];
                 of_partition.entry(partition).or_default().push(record(message));
             }
-            log::run(&runtime, settings, stop, async {
+            request::run(&runtime, settings, stop, async {
                 for (number, records) in of_partition {
                     let partition = match open.entry(number) {
                         Entry::Occupied(known) => known.into_mut(),

@@ -5,20 +5,16 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
-use tokio::runtime::Runtime;
 
-use super::{DeliveryError, Stop};
+use super::DeliveryError;
+use super::request::chain;
 use crate::batch::Batch;
 use crate::config::{ConfigError, Settings};
 use crate::ecs;
-
-/// How often a request looks whether the program is to end.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A message.
 #[derive(Debug)]
@@ -65,35 +61,6 @@ pub(super) fn groups(
         }
     }
     if group.is_empty() { Ok(()) } else { take(group) }
-}
-
-/// A runtime without a thread of its own.
-pub(super) fn runtime(settings: &Settings) -> Result<Runtime, DeliveryError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| DeliveryError::Away(format!("{}: {error}", settings.url)))
-}
-
-/// Runs a request to its end, unless the program is to end or it takes too long.
-pub(super) fn run<T>(
-    runtime: &Runtime,
-    settings: &Settings,
-    stop: &Stop,
-    request: impl Future<Output = Result<T, DeliveryError>>,
-) -> Result<T, DeliveryError> {
-    runtime.block_on(async {
-        let stopped = async {
-            while !stop.is_set() {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            answer = tokio::time::timeout(settings.timeout(), request) => answer.unwrap_or_else(|_| {
-                Err(DeliveryError::Away(format!("{} has not answered for {} s", settings.url, settings.timeout)))
-            }),
-            () = stopped => Err(DeliveryError::Stopped),
-        }
-    })
 }
 
 /// The hosts with their ports, and what follows the slash.
@@ -184,19 +151,4 @@ pub(super) fn failed(settings: &Settings, error: &dyn std::error::Error, is_deni
     } else {
         DeliveryError::Away(text)
     }
-}
-
-/// An error and its causes, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }

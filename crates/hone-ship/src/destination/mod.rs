@@ -14,6 +14,7 @@
 mod kafka;
 mod log;
 mod nats;
+mod request;
 mod store;
 
 use std::sync::Arc;

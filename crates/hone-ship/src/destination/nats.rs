@@ -10,6 +10,7 @@ use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
 use async_nats::{ConnectErrorKind, ConnectOptions, Event, HeaderMap, ServerAddr};
 
 use super::log::{self, Message};
+use super::request;
 use super::{DeliveryError, Destination, Stop};
 use crate::batch::{Batch, Format};
 use crate::config::{ConfigError, Settings};
@@ -93,8 +94,8 @@ impl Destination for Nats {
         let complaint = Arc::<Mutex<String>>::default();
         let options = self.options(&complaint).map_err(|error| DeliveryError::Denied(error.to_string()))?;
         // The connection ends with the runtime: nothing would answer the server between two batches.
-        let runtime = log::runtime(settings)?;
-        let client = log::run(&runtime, settings, stop, async {
+        let runtime = request::runtime().map_err(|error| log::failed(settings, &error, false))?;
+        let client = request::run(&runtime, settings, stop, async {
             options.connect(&self.addresses[..]).await.map_err(|error| {
                 let is_denied = matches!(
                     error.kind(),
@@ -110,7 +111,7 @@ impl Destination for Nats {
             ContextBuilder::new().timeout(settings.timeout()).build(client)
         };
         log::groups(batch, GROUP, |group| {
-            log::run(&runtime, settings, stop, async {
+            request::run(&runtime, settings, stop, async {
                 let mut waiting = Vec::with_capacity(group.len());
                 for message in group {
                     let mut headers = HeaderMap::new();

@@ -23,15 +23,13 @@ use object_store::{
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
+use super::request::{self, chain, run as run_request};
 use super::{DeliveryError, Destination, Stop};
 use crate::batch::{Batch, Format};
 use crate::config::{ConfigError, Settings};
 
 /// Tries of one request, before the batch waits for its next turn.
 const RETRIES: usize = 2;
-/// How often a request looks whether the program is to end.
-const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
-
 /// The destination.
 pub(super) struct Store {
     settings: Settings,
@@ -54,33 +52,10 @@ impl Store {
     pub(super) fn open(settings: &Settings) -> Result<Self, ConfigError> {
         // Another library of this process may have set one; they are all the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| settings.wrong("url", &settings.url, &error.to_string()))?;
+        let runtime =
+            request::runtime().map_err(|error| settings.wrong("url", &settings.url, &error.to_string()))?;
         let client = Client::open(settings)?;
         Ok(Self { settings: settings.clone(), runtime, client, is_stale: false })
-    }
-
-    /// Runs a request to its end, unless the program is to end or it takes too long.
-    fn run<T>(
-        runtime: &Runtime,
-        settings: &Settings,
-        stop: &Stop,
-        request: impl Future<Output = object_store::Result<T>>,
-    ) -> Result<object_store::Result<T>, DeliveryError> {
-        runtime.block_on(async {
-            let stopped = async {
-                while !stop.is_set() {
-                    tokio::time::sleep(LOOK_EVERY).await;
-                }
-            };
-            tokio::select! {
-                biased;
-                answer = tokio::time::timeout(settings.timeout(), request) => answer.map_err(|_| {
-                    DeliveryError::Away(format!("{} has not answered for {} s", settings.url, settings.timeout))
-                }),
-                () = stopped => Err(DeliveryError::Stopped),
-            }
-        })
     }
 
     /// Writes an object that does not exist yet, or makes sure that it is the same.
@@ -92,7 +67,7 @@ impl Store {
         let run = |mode: PutMode| {
             let payload = PutPayload::from(bytes.clone());
             let request = store.put_opts(&path, payload, PutOptions::from(mode));
-            Self::run(&self.runtime, &self.settings, stop, request)
+            run_request(&self.runtime, &self.settings, stop, async { Ok(request.await) })
         };
         match run(PutMode::Create)? {
             Ok(_) => return Ok(()),
@@ -120,12 +95,13 @@ impl Store {
     /// Whether an object has this content. If it does not exist, that is [`DeliveryError::Damaged`].
     fn is_same(&self, path: &Path, bytes: &[u8], stop: &Stop) -> Result<bool, DeliveryError> {
         let store = &*self.client.store;
-        let found = Self::run(&self.runtime, &self.settings, stop, async {
+        let request = async {
             if store.head(path).await?.size != bytes.len() as u64 {
                 return Ok(None);
             }
             store.get(path).await?.bytes().await.map(Some)
-        })?;
+        };
+        let found = run_request(&self.runtime, &self.settings, stop, async { Ok(request.await) })?;
         match found {
             Ok(found) => Ok(found.is_some_and(|found| found == bytes)),
             Err(Error::NotFound { .. }) => Err(DeliveryError::Damaged(format!("{path} is not there"))),
@@ -270,19 +246,4 @@ fn folder(table: &str, host: &str, date: Option<&str>) -> String {
     }
     let _ = write!(folder, "/date={}", date.unwrap_or("__HIVE_DEFAULT_PARTITION__"));
     folder
-}
-
-/// An error and its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }
