@@ -282,8 +282,13 @@ impl Rows for Making<'_> {
     }
 
     fn process(&mut self, row: &ProcessRow<'_>) -> io::Result<()> {
-        // Up to when it is known changes with each segment; the day of that is its partition.
-        let same = ProcessRow { seen: row.seen.map(|seen| seen - seen % NANOS_PER_DAY), ..row.clone() };
+        // Up to when it is known changes with each segment; the day of that is its partition. Its beginning is another one after
+        // honed was restarted: of a process that is found running, only the fork is known. Its id says which program it is.
+        let same = ProcessRow {
+            seen: row.seen.map(|seen| seen - seen % NANOS_PER_DAY),
+            start: row.start.filter(|_| row.run.is_none()),
+            ..row.clone()
+        };
         if self.known.is_new(row.process_uid, &same) { self.row(row) } else { Ok(()) }
     }
 
