@@ -371,6 +371,14 @@ mod tests {
         }
     }
 
+    /// A datagram without a process, as it leaves.
+    fn sent<'a>(packet: &'a Packet<'a>, nanos: u64) -> Counted<'a> {
+        let headers = packet.headers.as_ref().unwrap();
+        let [local, remote] = endpoints(headers);
+        let ends = Ends { protocol: 17, local, remote };
+        Counted { packet, headers, nanos: Some(nanos), ends, owner: None, is_outbound: true, named: None }
+    }
+
     #[test]
     fn memory_is_bounded_and_nothing_is_lost_by_that() {
         for ids in [0, 1, 100] {
@@ -381,19 +389,7 @@ mod tests {
                 (data[0], data[3], data[9]) = (0x45, 28, 17);
                 data[16..20].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
                 let packet = Packet { connection: number.checked_rem(ids), ..Packet::new(101, &data, 28) };
-                let headers = packet.headers.as_ref().unwrap();
-                let [local, remote] = endpoints(headers);
-                let ends = Ends { protocol: 17, local, remote };
-                let nanos = Some(number * 1_000_000_000);
-                let counted = Counted {
-                    packet: &packet,
-                    headers,
-                    nanos,
-                    ends,
-                    owner: None,
-                    is_outbound: true,
-                    named: None,
-                };
+                let counted = sent(&packet, number * 1_000_000_000);
                 let Ok(_) = connections.packet(&counted, &scope, &mut rows);
                 assert!(connections.flows <= 64 && connections.by_key.len() <= 64);
                 assert!(connections.order.len() <= 4 * 64 + 1, "{}", connections.order.len());
@@ -411,21 +407,8 @@ mod tests {
         let mut data = [0; 28];
         (data[0], data[3], data[9]) = (0x45, 28, 17);
         let packet = Packet::new(101, &data, 28);
-        let headers = packet.headers.as_ref().unwrap();
-        let [local, remote] = endpoints(headers);
-        let ends = Ends { protocol: 17, local, remote };
         for nanos in [0, SILENCE, 2 * SILENCE + 1] {
-            let nanos = Some(nanos);
-            let counted = Counted {
-                packet: &packet,
-                headers,
-                nanos,
-                ends,
-                owner: None,
-                is_outbound: true,
-                named: None,
-            };
-            let Ok(_) = connections.packet(&counted, &scope, &mut rows);
+            let Ok(_) = connections.packet(&sent(&packet, nanos), &scope, &mut rows);
         }
         let Ok(()) = connections.finish_all(&scope, &mut rows);
         assert_eq!(rows.0, [("silent", 2), ("section end", 1)].into());

@@ -94,11 +94,19 @@ impl Flow {
         }
     }
 
-    /// The flow of another process, with these others of the same ends: if one of them has the handshake, that says which side began.
-    pub(super) fn of_same_ends<'a>(mut self, others: impl IntoIterator<Item = &'a Self>) -> Self {
-        if let Some(known) = others.into_iter().find(|flow| flow.initiated.1 == Evidence::Syn) {
-            self.initiated = known.initiated;
+    /// The flow of another process, with these others of the same ends: which side began is the same for all of them. The handshake
+    /// says it, or else the first packet of the first of them.
+    pub(super) fn of_same_ends<'a>(mut self, others: impl Iterator<Item = &'a Self>) -> Self {
+        if self.initiated.1 == Evidence::Syn {
+            return self;
         }
+        let said = others.map(|flow| flow.initiated);
+        let known = said.reduce(
+            |one, next| {
+                if one.1 != Evidence::Syn && next.1 == Evidence::Syn { next } else { one }
+            },
+        );
+        self.initiated = known.unwrap_or(self.initiated);
         self
     }
 
@@ -193,5 +201,41 @@ pub(super) fn empty_row<'a>(
         how: None,
         no_process: None,
         state: if connection.closed.is_some() { State::Closed } else { state },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_side_began_is_the_same_for_each_process_of_a_connection() {
+        // A TCP segment with these flags, and the flow that it begins.
+        let begin = |flags: u8, is_outbound| {
+            let mut data = [0; 40];
+            (data[0], data[3], data[9], data[32], data[33]) = (0x45, 40, 6, 0x50, flags);
+            let packet = Packet::new(101, &data, 40);
+            let headers = packet.headers.as_ref().unwrap();
+            let [local, remote] = endpoints(headers);
+            let ends = Ends { protocol: TCP, local, remote };
+            Flow::new(&Counted {
+                packet: &packet,
+                headers,
+                nanos: None,
+                ends,
+                owner: None,
+                is_outbound,
+                named: None,
+            })
+        };
+        let is_local = |flow: Flow| flow.initiated.0;
+        // The child of a server receives a request; the server's own process sends no more than an acknowledgement.
+        let child = || begin(ACK, false);
+        assert!(!is_local(begin(ACK, true).of_same_ends([&child()].into_iter())));
+        // The handshake says more than the first packet, wherever it is.
+        let opened = || begin(SYN, true);
+        assert!(is_local(begin(ACK, false).of_same_ends([&child(), &opened()].into_iter())));
+        assert!(is_local(opened().of_same_ends([&child()].into_iter())));
+        assert!(is_local(begin(ACK, true).of_same_ends([].into_iter())));
     }
 }
