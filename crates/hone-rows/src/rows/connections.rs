@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hone_tables::{Endpoint, Rows, State, uid};
 
 use super::LINGER;
-use super::flow::{Counted, Ends, Flow, empty_row};
+use super::flow::{Began, Counted, Ends, Flow, empty_row};
 use super::scope::{Owner, Scope};
 use crate::event::Packet;
 
@@ -263,8 +263,15 @@ impl Connections {
         connection.latest = 0;
         connection.has_row |= !flows.is_empty();
         self.flows -= flows.len();
+        let mut began = HashMap::new();
         for flow in &flows {
-            flow.row(connection, scope, state, |row| rows.connection(row))?;
+            began
+                .entry(flow.ends)
+                .and_modify(|known: &mut Began| *known = known.or(flow.began))
+                .or_insert(flow.began);
+        }
+        for flow in &flows {
+            flow.row(began[&flow.ends], connection, scope, state, |row| rows.connection(row))?;
         }
         Ok(())
     }
@@ -310,9 +317,7 @@ impl Connection {
             indexed.into_iter().find(|at| self.flows.get(*at).is_some_and(is_it))
         };
         let at = found.unwrap_or_else(|| {
-            let others = self.flows.iter().take(FEW_FLOWS).filter(|flow| flow.ends == ends);
-            let flow = Flow::new(packet).of_same_ends(others);
-            self.flows.push(flow);
+            self.flows.push(Flow::new(packet));
             self.flows.len() - 1
         });
         if self.flows.len() > FEW_FLOWS {

@@ -52,6 +52,32 @@ pub(super) struct Counted<'a> {
     pub(super) named: Option<&'a Arc<Named>>,
 }
 
+/// Which side began a connection, as one of its packets says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Began {
+    is_local: bool,
+    evidence: Evidence,
+    at: Option<u64>,
+}
+
+impl Began {
+    fn of(packet: &Counted<'_>) -> Self {
+        let Counted { headers, nanos, is_outbound, .. } = *packet;
+        let (is_local, evidence) = match tcp_flags(headers).map(|flags| flags & (SYN | ACK)) {
+            Some(SYN) => (is_outbound, Evidence::Syn),
+            Some(flags) if flags == SYN | ACK => (!is_outbound, Evidence::Syn),
+            _ => (is_outbound, Evidence::FirstPacket),
+        };
+        Self { is_local, evidence, at: nanos }
+    }
+
+    /// What says more of two: the handshake, or else the earlier packet. Packets whose reader was waited for come late.
+    pub(super) fn or(self, other: Self) -> Self {
+        let order = |it: &Self| (it.evidence != Evidence::Syn, it.at.unwrap_or(u64::MAX));
+        if order(&other) < order(&self) { other } else { self }
+    }
+}
+
 /// The counts.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -59,7 +85,7 @@ pub(super) struct Flow {
     pub(super) owner: Option<Owner>,
     pub(super) first: Option<u64>,
     pub(super) last: Option<u64>,
-    initiated: (bool, Evidence),
+    pub(super) began: Began,
     packets: [u64; 2],
     bytes: [u64; 2],
     unowned: (u64, u64),
@@ -72,18 +98,13 @@ pub(super) struct Flow {
 impl Flow {
     /// A flow that begins with this packet, which is not counted yet.
     pub(super) fn new(packet: &Counted<'_>) -> Self {
-        let Counted { headers, ends, is_outbound, .. } = *packet;
-        let initiated = match tcp_flags(headers).map(|flags| flags & (SYN | ACK)) {
-            Some(SYN) => (is_outbound, Evidence::Syn),
-            Some(flags) if flags == SYN | ACK => (!is_outbound, Evidence::Syn),
-            _ => (is_outbound, Evidence::FirstPacket),
-        };
+        let Counted { headers, ends, .. } = *packet;
         Self {
             ends,
             owner: None,
             first: None,
             last: None,
-            initiated,
+            began: Began::of(packet),
             packets: [0; 2],
             bytes: [0; 2],
             unowned: (0, 0),
@@ -94,22 +115,6 @@ impl Flow {
         }
     }
 
-    /// The flow of another process, with these others of the same ends: which side began is the same for all of them. The handshake
-    /// says it, or else the first packet of the first of them.
-    pub(super) fn of_same_ends<'a>(mut self, others: impl Iterator<Item = &'a Self>) -> Self {
-        if self.initiated.1 == Evidence::Syn {
-            return self;
-        }
-        let said = others.map(|flow| flow.initiated);
-        let known = said.reduce(
-            |one, next| {
-                if one.1 != Evidence::Syn && next.1 == Evidence::Syn { next } else { one }
-            },
-        );
-        self.initiated = known.unwrap_or(self.initiated);
-        self
-    }
-
     /// Counts a packet.
     pub(super) fn count(&mut self, counted: &Counted<'_>) {
         let Counted { packet, nanos, is_outbound, .. } = *counted;
@@ -118,6 +123,7 @@ impl Flow {
         {
             self.named = Some(Arc::clone(named));
         }
+        self.began = self.began.or(Began::of(counted));
         self.first = self.first.or(nanos);
         self.last = self.last.max(nanos);
         self.packets[usize::from(is_outbound)] += 1;
@@ -131,9 +137,10 @@ impl Flow {
         }
     }
 
-    /// Its row.
+    /// Its row. `began`: which side began, by all flows of these ends.
     pub(super) fn row<T>(
         &self,
+        began: Began,
         connection: &Connection,
         scope: &Scope,
         state: State,
@@ -147,8 +154,8 @@ impl Flow {
             protocol: Some(self.ends.protocol),
             local: Some(self.ends.local),
             remote: Some(self.ends.remote),
-            is_local_initiated: Some(self.initiated.0),
-            initiated_by: Some(self.initiated.1),
+            is_local_initiated: Some(began.is_local),
+            initiated_by: Some(began.evidence),
             packets_out: self.packets[1],
             packets_in: self.packets[0],
             bytes_out: self.bytes[1],
@@ -209,33 +216,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_side_began_is_the_same_for_each_process_of_a_connection() {
-        // A TCP segment with these flags, and the flow that it begins.
-        let begin = |flags: u8, is_outbound| {
+    fn the_handshake_says_who_began_or_else_the_earliest_packet() {
+        let began = |flags: u8, nanos, is_outbound| {
             let mut data = [0; 40];
             (data[0], data[3], data[9], data[32], data[33]) = (0x45, 40, 6, 0x50, flags);
             let packet = Packet::new(101, &data, 40);
             let headers = packet.headers.as_ref().unwrap();
             let [local, remote] = endpoints(headers);
             let ends = Ends { protocol: TCP, local, remote };
-            Flow::new(&Counted {
-                packet: &packet,
-                headers,
-                nanos: None,
-                ends,
-                owner: None,
-                is_outbound,
-                named: None,
-            })
+            let named = None;
+            Began::of(&Counted { packet: &packet, headers, nanos, ends, owner: None, is_outbound, named })
         };
-        let is_local = |flow: Flow| flow.initiated.0;
-        // The child of a server receives a request; the server's own process sends no more than an acknowledgement.
-        let child = || begin(ACK, false);
-        assert!(!is_local(begin(ACK, true).of_same_ends([&child()].into_iter())));
-        // The handshake says more than the first packet, wherever it is.
-        let opened = || begin(SYN, true);
-        assert!(is_local(begin(ACK, false).of_same_ends([&child(), &opened()].into_iter())));
-        assert!(is_local(opened().of_same_ends([&child()].into_iter())));
-        assert!(is_local(begin(ACK, true).of_same_ends([].into_iter())));
+        // A server that forks: its own process acknowledges, which comes first in the stream, but its child received the request before.
+        let (request, answer) = (began(ACK, Some(1), false), began(ACK, Some(2), true));
+        assert_eq!((answer.or(request), request.or(answer)), (request, request));
+        let syn = began(SYN, Some(3), true);
+        assert_eq!((request.or(syn), syn.or(request)), (syn, syn));
+        assert!(syn.is_local && !began(SYN | ACK, Some(3), true).is_local);
+        let untimed = began(ACK, None, true);
+        assert_eq!((untimed.or(request), untimed.or(untimed)), (request, untimed));
     }
 }
