@@ -255,15 +255,16 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Starts it; `None` if it cannot be had.
-    fn start() -> Option<Self> {
+    /// Starts it; `None` if it cannot be had. `front`: certificate, key, user and password, if it has TLS and SASL.
+    fn start(front: &[&str]) -> Option<Self> {
         let python = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kafka-venv").join("bin/python");
         if !python.exists() {
             skip("there is no confluent-kafka: scripts/test installs it into the target directory");
             return None;
         }
         let mut command = Command::new(python);
-        command.args(["-c", include_str!("mock_kafka.py")]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mock_kafka.py")).args(front);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = Guarded::spawn(&mut command);
         let mut lines = BufReader::new(child.child().stdout.take().unwrap());
         let mut broker = String::new();
@@ -281,7 +282,7 @@ impl Cluster {
 
 #[test]
 fn kafka_has_each_row_under_its_host_and_duplicates_have_the_same_id() {
-    let Some(mut cluster) = Cluster::start() else { return };
+    let Some(mut cluster) = Cluster::start(&[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let batch = batch(folder.path());
     let url = format!("kafka://{}/hone", cluster.broker);
@@ -308,6 +309,47 @@ fn kafka_has_each_row_under_its_host_and_duplicates_have_the_same_id() {
     drop(cluster);
     let error = destination(&url, "").deliver(&batch, &Stop::default());
     assert!(matches!(error, Err(DeliveryError::Away(_))), "{error:?}");
+}
+
+#[test]
+fn kafka_is_spoken_to_with_tls_and_credentials_and_a_refusal_says_why() {
+    if !ready(&["openssl"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let batch = batch(folder);
+    certificate(folder, "localhost");
+    certificate(folder, "other");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let front = [&*path("localhost.pem"), &*path("localhost.key"), "ship", "secret"];
+    let Some(mut cluster) = Cluster::start(&front) else { return };
+    let url = format!("kafka://{}/hone", cluster.broker);
+    let deliver = |ca: &str, password: &str, mechanism: &str| {
+        let credentials = path("credentials");
+        fs::write(&credentials, format!("password = '{password}'\n")).unwrap();
+        run(Command::new("chmod").args(["600", &credentials]));
+        let more = format!(
+            "ca_certificates = '{}'\ncredentials = '{credentials}'\n[destination.options]\nuser = 'ship'\n{mechanism}\n",
+            path(ca)
+        );
+        destination(&url, &more).deliver(&batch, &Stop::default())
+    };
+    deliver("localhost.pem", "secret", "").unwrap();
+    assert_eq!(cluster.records(ROWS + 1).len(), ROWS + 1);
+    deliver("localhost.pem", "secret", "sasl_mechanism = 'PLAIN'").unwrap();
+    for (ca, password, mechanism, said) in [
+        ("other.pem", "secret", "", "certificate"),
+        ("localhost.pem", "guessed", "", "saslauthenticationfailed"),
+        ("localhost.pem", "secret", "sasl_mechanism = 'SCRAM-SHA-256'", "unsupported sasl mechanism"),
+    ] {
+        match deliver(ca, password, mechanism) {
+            Err(DeliveryError::Denied(text)) => {
+                assert!(text.to_lowercase().contains(said) && !text.contains("guessed"), "{said}: {text}");
+            }
+            other => panic!("{said}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
@@ -23,8 +23,14 @@ use crate::config::{ConfigError, Settings};
 
 /// Records of one request, and their bytes: brokers take 1 MiB, unless they are told otherwise.
 const GROUP: (usize, usize) = (1000, 512 << 10);
+/// How long the client may wait between its tries of one request, in all: long enough for another leader of a partition. What is
+/// refused is then known before [`Settings::timeout`] is over, and is not tried often; the batch is tried again later.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The options.
 const OPTIONS: [&str; 6] = ["user", "password", "sasl_mechanism", "tls", "client_certificate", "client_key"];
+/// How a refusal of the credentials or of the mechanism reads.
+const SASL_REFUSALS: [&str; 3] =
+    ["SaslAuthenticationFailed", "UnsupportedSaslMechanism", "unsupported sasl mechanism"];
 
 /// The destination.
 pub(super) struct Kafka {
@@ -55,8 +61,7 @@ impl Kafka {
         let given = log::options(settings, &OPTIONS)?;
         let mut builder =
             ClientBuilder::new(self.brokers.clone()).client_id("hone-ship").backoff_config(BackoffConfig {
-                deadline: Some(settings.timeout() / 2),
-                max_backoff: settings.timeout() / 4,
+                deadline: Some(PATIENCE.min(settings.timeout() / 4)),
                 ..BackoffConfig::default()
             });
         if let Some(tls) = log::tls(settings, &given)? {
@@ -86,7 +91,11 @@ impl Kafka {
                     | ProtocolError::ClusterAuthorizationFailed
                     | ProtocolError::SaslAuthenticationFailed
             ),
-            Error::Connection(rskafka::ConnectionError::SaslFailed(_)) => true,
+            // The client tries again until its deadline, and then has no more than the text of what failed.
+            Error::Connection(error) => {
+                let text = request::chain(error);
+                SASL_REFUSALS.iter().any(|refusal| text.contains(refusal))
+            }
             _ => false,
         };
         log::failed(&self.settings, error, is_denied)

@@ -39,7 +39,7 @@ pub(super) fn run<T>(
     })
 }
 
-/// An error and its causes, each once.
+/// An error and its causes, each once, on one line: the answers of some stores have several.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -51,5 +51,5 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
