@@ -15,7 +15,3 @@ FROM (
     FROM read_parquet('processes/*/*/*.parquet', hive_partitioning = true, union_by_name = true)
 )
 WHERE place = 1;
-
--- Last, because a recording without names has no such table.
-CREATE OR REPLACE VIEW names AS
-SELECT * FROM read_parquet('names/*/*/*.parquet', hive_partitioning = true, union_by_name = true);

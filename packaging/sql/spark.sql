@@ -16,6 +16,3 @@ FROM (
     FROM process_rows
 )
 WHERE place = 1;
-
--- Last, because a recording without names has no such table.
-CREATE OR REPLACE TEMPORARY VIEW names USING parquet OPTIONS (path 'names', mergeSchema 'true');

@@ -7,11 +7,9 @@ SQL = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "sql"
 
 
 def statements(name):
-    """The statements of a file of views. The view of names is left out if no recording had any."""
+    """The statements of a file of views."""
     text = re.sub(r"--.*", "", (SQL / name).read_text())
-    for statement in map(str.strip, text.split(";")):
-        if statement and ("VIEW names" not in statement or os.path.exists("names")):
-            yield statement
+    return filter(None, map(str.strip, text.split(";")))
 
 
 def plain(value):
@@ -72,7 +70,8 @@ class Spark:
         self.session = builder.getOrCreate()
         for name in ("spark.sql", "fleet.sql"):
             for statement in statements(name):
-                self.session.sql(statement)
+                # Whole paths: the process of Java stays in the folder in which the first session began.
+                self.session.sql(statement.replace("path '", f"path '{folder}/"))
 
     def query(self, sql):
         """Names of columns, and rows."""

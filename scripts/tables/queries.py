@@ -17,7 +17,7 @@ folder = pathlib.Path(sys.argv[1]).resolve()
 page = PAGE.read_text()
 os.chdir(folder / "parquet")
 duck = duckdb.connect()
-for name in ("hone", "ocsf", "ecs"):
+for name in ("hone", "names", "ocsf", "ecs"):
     duck.execute((SQL / f"{name}.sql").read_text())
 frames = {}
 for name in TABLES:
