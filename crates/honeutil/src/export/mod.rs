@@ -50,6 +50,18 @@ pub enum ExportError {
         /// The version, as it stands there.
         version: Value,
     },
+    /// The files in the folder are of another format: programs that read all of them would fail.
+    #[error(
+        "the tables in {name} are {format} files, not {wanted}: add to them with --to {format}, or name another folder"
+    )]
+    Format {
+        /// The folder.
+        name: String,
+        /// The format, as `--to` names it.
+        format: String,
+        /// The format that was asked for.
+        wanted: &'static str,
+    },
     /// Something cannot be written.
     #[error("cannot write {name}: {source}. The files that were complete before are kept")]
     Write {
@@ -123,21 +135,28 @@ fn prepare(options: &Options) -> Result<(), ExportError> {
     }
     if is_empty {
         fs::create_dir_all(directory).map_err(failed)?;
-        let text = format!("{:#}\n", schema());
+        let text = format!("{:#}\n", schema(options.format));
         return fs::write(&description, text)
             .map_err(|source| ExportError::Write { name: shown_path(&description), source });
     }
     let known = fs::read(&description).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
     let known = known.ok_or_else(|| ExportError::NoTables(shown_path(directory)))?;
     let version = &known["schema_version"];
-    if *version == SCHEMA_VERSION {
-        return Ok(());
+    if *version != SCHEMA_VERSION {
+        return Err(ExportError::Version { name: shown_path(directory), version: version.clone() });
     }
-    Err(ExportError::Version { name: shown_path(directory), version: version.clone() })
+    let wanted = options.format.extension();
+    match known["format"].as_str() {
+        Some(format) if format != wanted => {
+            let format = crate::text::printable(format, usize::MAX);
+            Err(ExportError::Format { name: shown_path(directory), format, wanted })
+        }
+        _ => Ok(()),
+    }
 }
 
-/// All tables and their columns.
-fn schema() -> Value {
+/// The format of the files, all tables and their columns.
+fn schema(format: Format) -> Value {
     let columns = |columns: &[Column]| -> Vec<Value> {
         columns.iter().map(|column| json!({"name": column.name, "type": column.kind.name()})).collect()
     };
@@ -145,6 +164,7 @@ fn schema() -> Value {
     json!({
         "schema_version": SCHEMA_VERSION,
         "written_by": concat!("Hone ", env!("CARGO_PKG_VERSION")),
+        "format": format.extension(),
         "tables": serde_json::Map::from_iter(tables),
     })
 }

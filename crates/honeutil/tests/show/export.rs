@@ -154,6 +154,21 @@ fn tables_of_another_schema_and_other_folders_are_not_added_to() {
 }
 
 #[test]
+fn files_of_another_format_are_not_added() {
+    let directory = TempDir::new().unwrap();
+    let tables = directory.path().join("tables");
+    let input = [file(&directory, "a.pcapng", &everyday(ByteOrder::Little))];
+    export(&tables, &[], &input);
+    let before = files(&tables);
+    let output =
+        honeutil(["export", "--to", "parquet", "--append", "-d"]).arg(&tables).args(&input).output().unwrap();
+    let (status, message) = said(&output, &tables);
+    let expected = "honeutil: the tables in DIR are jsonl files, not parquet: add to them with --to jsonl, or name another folder\n";
+    assert_eq!((status, &*message), (Some(1), expected));
+    assert_eq!(files(&tables), before);
+}
+
+#[test]
 fn standard_input_is_exported_as_it_comes() {
     let directory = TempDir::new().unwrap();
     let tables = directory.path().join("tables");
