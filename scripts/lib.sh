@@ -63,6 +63,12 @@ need_target() {
 # What it takes to build: the BPF compiler, and what libbpf is linked against.
 build_packages="clang gcc libc6-dev libelf-dev make pkg-config zlib1g-dev"
 
+# The debug programs and examples of all packages: what one script has built, the others have, and so has `cargo test --workspace`. Of a
+# choice of packages, cargo would build many dependencies once more, with the features that these packages alone ask for.
+build_programs() {
+	cargo build --locked --quiet --workspace --bins --examples
+}
+
 # Has cargo build for arm64, from here on: `--target "$target"`. Debian's libraries for it are unpacked, not installed.
 cross_to_arm64() {
 	need_target aarch64-unknown-linux-gnu || return
