@@ -173,8 +173,12 @@ fn hashes_in_other_mounts_are_right_or_there_are_none() {
         return;
     }
     let folder = directory();
+    // It ends what it has started, also when it is ended itself, of which the kernel tells it (--kill-child).
     let script = r#"
 set -e
+pids=
+trap 'kill $pids' EXIT
+trap 'exit 1' TERM
 mount -t tmpfs none "$1"
 cd "$1"
 mkdir lower upper work merged bound
@@ -185,20 +189,23 @@ mount -t overlay none -o lowerdir=lower,upperdir=upper/upper,workdir=upper/work 
 mount --bind lower bound
 merged/program 0
 merged/program 1000 &
+pids="$pids $!"
 echo overlay $! $(sha256sum < merged/program | cut -d " " -f 1)
 bound/program 1000 &
+pids="$pids $!"
 echo bound $! $(sha256sum < bound/program | cut -d " " -f 1)
 cp /bin/sleep merged/written
 merged/written 0.3
 python3 -c 'import mmap; f = open("merged/written", "r+b"); m = mmap.mmap(f.fileno(), 0); m[9] ^= 1; m.close()'
 merged/written 1000 &
+pids="$pids $!"
 echo written $! $(sha256sum < merged/written | cut -d " " -f 1)
 wait
 "#;
     let recorder = Recorder::start(&["--hash"]);
     let mut hashes = Hashes::of(&recorder);
     let mut shell = Command::new("unshare");
-    shell.args(["--mount", "--kill-child", "--fork", "sh", "-c", script, "sh"]).arg(folder.path());
+    shell.args(["--mount", "--kill-child=TERM", "--fork", "sh", "-c", script, "sh"]).arg(folder.path());
     let mut shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it is installed");
     let lines = std::io::BufReader::new(shell.stdout.take().expect("it is a pipe"));
     let lines: Vec<_> = std::io::BufRead::lines(lines).map_while(Result::ok).take(3).collect();
