@@ -30,12 +30,17 @@ LIMIT = 1500
 DISK = 1 << 30
 # Kernels from this one on have tracepoints that report who uses a socket.
 TRACEPOINTS = [6, 3]
-# With --quick each kernel is played with one mechanism: with tracepoints these, with trampolines the others.
-QUICK_TRACEPOINTS = [[6, 12]]
-# And those with these scenarios: what depends on the order of memory between processors, and each way to find an owner.
-QUICK_SCENARIOS = ["tcp", "udp-*", "ping-*", "tcp-accept-fork", "tcp-passed", "tcp-shared-*", "tcp-two-cpus", "handed-*", "threads", "io-uring", "crowd-*"]
+# What --quick plays: for each architecture the kernels, the longest first, and for each the mechanism and the scenarios (none: all).
+# These are what depends on the order of memory between processors, and each way to find an owner.
+PART = ["tcp", "udp-*", "ping-*", "tcp-accept-fork", "tcp-passed", "tcp-shared-*", "tcp-two-cpus", "handed-*", "threads", "io-uring", "crowd-*"]
 # Of them, those on arm64, which is emulated in twice the time.
-QUICK_ARM64 = ["tcp", "udp-passed", "ping-*", "tcp-accept-fork", "tcp-shared-send", "tcp-two-cpus", "handed-tcp-exec", "threads"]
+PART_ARM64 = ["tcp", "udp-passed", "ping-*", "tcp-accept-fork", "tcp-shared-send", "tcp-two-cpus", "handed-tcp-exec", "threads"]
+QUICK = {
+    "amd64": {"newest": ("trampolines", []), "6.1": ("trampolines", PART), "6.12": ("tracepoints", PART)},
+    "arm64": {"newest": ("trampolines", PART_ARM64)},
+}
+# And else; 6.1 has nothing for arm64 that suffices.
+SERIES = {"amd64": ["6.1", "6.12", "newest"], "arm64": ["6.12", "newest", "newest-16k"]}
 # From this one on the kernel can leave a program out for a moment (docs/compatibility.md). What is not right there is played
 # once more, on a machine of its own: what Hone does wrong is wrong again.
 PREEMPTS = [7]
@@ -82,17 +87,13 @@ def boot(kernel, archive, disk, mechanisms, scenarios, console):
     return "vm: done" in console.read_text(errors="replace")
 
 
-def plan(kernel, is_quick, scenarios):
+def plan(kernel, series, arch, is_quick, scenarios):
     """The mechanisms and the scenarios that a kernel is played with; no scenario: all."""
-    if kernels.version(kernel.release) < TRACEPOINTS:
-        return ["trampolines"], scenarios
+    mechanisms = ["trampolines"] if kernels.version(kernel.release) < TRACEPOINTS else ["trampolines", "tracepoints"]
     if not is_quick:
-        return ["trampolines", "tracepoints"], scenarios
-    if "arm64" in kernel.release:
-        return ["trampolines"], scenarios or QUICK_ARM64
-    if kernels.version(kernel.release)[:2] in QUICK_TRACEPOINTS:
-        return ["tracepoints"], scenarios or QUICK_SCENARIOS
-    return ["trampolines"], scenarios
+        return mechanisms, scenarios
+    mechanism, some = QUICK[arch].get(series, (mechanisms[0], []))
+    return [mechanism], scenarios or some
 
 
 def test(kernel, foreign, programs, mechanisms, scenarios, job):
@@ -197,10 +198,23 @@ def read(path):
     return path.read_text(errors="replace").rstrip() if path.exists() else ""
 
 
+def get_programs(arch, profile, names):
+    """Where programs of another architecture than this machine's come from, and the files of all that a machine needs."""
+    if arch == "amd64":
+        foreign = None
+        built = ROOT / "target" / profile
+        others = [pathlib.Path(path) for path in map(shutil.which, names) if path]
+    else:
+        foreign = sysroot.Sysroot(arch)
+        built = ROOT / "target/aarch64-unknown-linux-gnu" / profile
+        others = [foreign.program(name) for name in names]
+    return foreign, [*(built / name for name in ("honeutil", "honed", "hone-truth")), *others]
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/test-vm")
-    parser.add_argument("--arch", choices=["amd64", "arm64"], default="amd64", help="Debian's name of an architecture")
-    parser.add_argument("--quick", action="store_true", help="what CI plays: one mechanism a kernel, and of arm64 the newest kernel and a part of the scenarios")
+    parser.add_argument("--arch", choices=SERIES, help="Debian's name of an architecture; amd64, and with --quick both")
+    parser.add_argument("--quick", action="store_true", help="what CI plays: one mechanism a kernel, and a part of the scenarios on most")
     parser.add_argument("--release", action="store_true", help="programs of the release profile")
     parser.add_argument("--scenario", action="append", default=[], metavar="GLOB")
     parser.add_argument("--job", type=pathlib.Path, help="a script to run instead; it leaves its results in /out")
@@ -209,39 +223,27 @@ def main():
     arguments = parser.parse_args()
     # Where ip, nft and depmod are, which is not on everybody's path.
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    profile = "release" if arguments.release else "debug"
-    names = ["ip", "nft", *arguments.program]
-    foreign = None
-    if arguments.arch == "arm64":
-        try:
-            foreign = sysroot.Sysroot(arguments.arch)
-        except (kernels.Unavailable, OSError, subprocess.SubprocessError) as error:
-            print(f"skipped: programs for {arguments.arch}: {error}", flush=True)
-            return 0
-        built = ROOT / "target/aarch64-unknown-linux-gnu" / profile
-        others = [foreign.program(name) for name in names]
-    else:
-        built = ROOT / "target" / profile
-        others = [pathlib.Path(path) for path in map(shutil.which, names) if path]
-    programs = [*(built / name for name in ("honeutil", "honed", "hone-truth")), *others]
+    archs = [arguments.arch] if arguments.arch else list(QUICK) if arguments.quick else ["amd64"]
     found = {}
-    series = ["6.1", "6.12", "newest"]
-    if arguments.arch == "arm64":
-        # 6.1 has nothing there that suffices.
-        series = ["newest"] if arguments.quick else ["6.12", "newest", "newest-16k"]
-    for series in arguments.kernel or series:
+    for arch in archs:
         try:
-            kernel = kernels.get(series, arguments.arch)
-            found[kernel.release] = kernel
-        except kernels.Unavailable as error:
-            print(f"skipped: kernel {series}: {error}", flush=True)
+            foreign, programs = get_programs(arch, "release" if arguments.release else "debug", ["ip", "nft", *arguments.program])
+        except (kernels.Unavailable, OSError, subprocess.SubprocessError) as error:
+            print(f"skipped: programs for {arch}: {error}", flush=True)
+            continue
+        for series in arguments.kernel or (QUICK[arch] if arguments.quick else SERIES[arch]):
+            try:
+                kernel = kernels.get(series, arch)
+            except kernels.Unavailable as error:
+                print(f"skipped: kernel {series} for {arch}: {error}", flush=True)
+                continue
+            found[kernel.release] = (kernel, foreign, programs, *plan(kernel, series, arch, arguments.quick, arguments.scenario))
     failures = []
     # A machine keeps one processor busy.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
 
-        def play_one(kernel):
-            mechanisms, scenarios = plan(kernel, arguments.quick, arguments.scenario)
-            return test(kernel, foreign, programs, mechanisms, scenarios, arguments.job)
+        def play_one(one):
+            return test(*one, arguments.job)
 
         for bad, said in pool.map(play_one, found.values()):
             print("\n".join(said), flush=True)

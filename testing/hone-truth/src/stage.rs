@@ -19,8 +19,9 @@ use crate::packet::Direction;
 use crate::tag::Tag;
 use crate::told::{Fact, Flow, Told, now};
 
-/// The limit of every wait: far more than any wait needs, even under emulation.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The limit of every wait: far more than any wait needs, even under emulation on a busy host, where loading the sensor's programs can
+/// take more than a minute.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 /// The kernel ends an actor that still runs after this number of seconds.
 const LIFETIME: u32 = 900;
 /// Interval at which a wait checks its condition.
