@@ -93,13 +93,16 @@ def program(name, called, *words):
     return inside(name, *as_user, "env", "PYTHONHOME=/usr", path, PLAYER, LOG, name, *words)
 
 
-def serve(cleanup, name, called, protocol, address, port):
-    """Starts a server, and waits until it is ready."""
-    command = program(name, called, "serve", protocol, address, port)
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    cleanup.callback(ended, server)
-    if server.stdout.readline() != "ready\n":
-        raise SystemExit(f"the server {called} has not started")
+def serve(cleanup, servers):
+    """Starts servers, and waits until all are ready."""
+    started = []
+    for name, called, *where in servers:
+        server = subprocess.Popen(program(name, called, "serve", *where), stdout=subprocess.PIPE, text=True)
+        cleanup.callback(ended, server)
+        started.append((called, server))
+    for called, server in started:
+        if server.stdout.readline() != "ready\n":
+            raise SystemExit(f"the server {called} has not started")
 
 
 def ended(process):
@@ -136,7 +139,7 @@ class Recorder:
 
     def wait(self):
         """Waits until it records: its file begins when all programs are attached."""
-        for _ in range(1200):
+        for _ in range(6000):
             if self.file.exists() and self.file.stat().st_size:
                 return
             if self.process.poll() is not None:
@@ -162,12 +165,11 @@ def play(cleanup):
     ]
     for recorder in recorders:
         recorder.wait()
-    serve(cleanup, "web", "webserver", "tcp", "10.77.1.2", 8080)
-    serve(cleanup, "db", "database", "tcp", "0.0.0.0", 5432)
-    serve(cleanup, "db", "resolver", "udp", "0.0.0.0", 5300)
-    for name in HOSTS:
-        for address in ("127.0.0.1", EVERYWHERE):
-            serve(cleanup, name, "metrics", "tcp", address, 9100)
+    own = [(name, "metrics", "tcp", address, 9100) for name in HOSTS for address in ("127.0.0.1", EVERYWHERE)]
+    serve(cleanup, [
+        ("web", "webserver", "tcp", "10.77.1.2", 8080), ("db", "database", "tcp", "0.0.0.0", 5432),
+        ("db", "resolver", "udp", "0.0.0.0", 5300), *own,
+    ])
     call("laptop", "browser", "tcp", ("10.77.1.1", 0), ("10.77.1.2", 8080), "page")
     call("web", "webapp", "tcp", ("10.77.2.2", 0), ("10.77.2.3", 5432), "rows")
     call("copy", "stranger", "udp", ("10.77.2.2", 0), ("10.77.2.3", 5300), "copied")
