@@ -157,9 +157,13 @@ impl Selection {
         }
     }
 
-    /// Whether what belongs to a process with this mark is wanted; `None`: to no process.
+    /// Whether what belongs to a process with this mark is wanted; `None`: to no process. Without words of processes, the mark does not
+    /// matter: it may be of another selection.
     #[must_use]
     pub fn admits(&self, mark: Option<Mark>) -> bool {
+        if self.processes.is_empty() {
+            return true;
+        }
         match mark {
             Some(mark) => mark.is_wanted && !mark.is_unwanted,
             None => self.processes.iter().all(|condition| condition.is_negated),
