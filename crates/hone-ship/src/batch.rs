@@ -3,6 +3,7 @@
 //! ```text
 //! batches/0000000012/batch.json     what it consists of
 //!                    0.parquet ..   a file for each table, host and day
+//!                    recording.pcapng.zst   if recordings are delivered
 //! ```
 //!
 //! Batches are numbered in the order in which they were recorded. Its name is that of its spool and its number, so it is unique
@@ -18,7 +19,10 @@ use serde::{Deserialize, Serialize};
 /// The name of the file that describes a batch, in its folder.
 pub const DESCRIPTION: &str = "batch.json";
 
-/// How the files of a batch are written. Each destination takes one of them.
+/// The folder of recordings, beside those of the tables.
+pub const RECORDINGS: &str = "recordings";
+
+/// How the files of tables are written. Each destination takes one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -60,10 +64,10 @@ pub struct Description {
     pub files: Vec<TableFile>,
 }
 
-/// The rows of a table of one host and day.
+/// The rows of a table of one host and day, or a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableFile {
-    /// The name of the table: [`Table::name`].
+    /// The name of the table: [`Table::name`]; or [`RECORDINGS`].
     pub table: String,
     /// The host.
     pub host: String,
@@ -71,7 +75,7 @@ pub struct TableFile {
     pub date: Option<String>,
     /// The name of the file in the folder of the batch.
     pub file: String,
-    /// Rows.
+    /// Rows; of a recording, packets.
     pub rows: u64,
     /// Bytes.
     pub bytes: u64,
@@ -80,7 +84,13 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    /// Its table; `None` if this program does not know it.
+    /// How delivered files of this kind end, without the first dot.
+    #[must_use]
+    pub fn extension(&self) -> &str {
+        self.file.split_once('.').map_or("", |(_, extension)| extension)
+    }
+
+    /// Its table; `None` if it is a recording, or this program does not know it.
     #[must_use]
     pub fn table(&self) -> Option<Table> {
         Table::ALL.into_iter().find(|table| table.name() == self.table)

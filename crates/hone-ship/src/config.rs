@@ -12,12 +12,16 @@ use hone_client::protocol;
 use hone_tables::Table;
 use serde::Deserialize;
 
+use crate::selection::Words;
+
 /// The configuration file that is read by default.
 pub const FILE: &str = "/etc/hone/ship.toml";
 /// How much of each packet is asked for: the headers, with all their options.
 const HEADERS: u32 = 128;
 /// The same where names are wanted: a packet of an Ethernet.
 const WITH_NAMES: u32 = 1600;
+/// Most MiB from honed in a batch with a recording. That is in memory while it is delivered.
+const MAX_RECORDING: u64 = 128;
 /// Largest file of credentials or certificates, bytes.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -100,6 +104,19 @@ impl TableName {
     }
 }
 
+/// Which recordings are delivered beside the tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recordings {
+    /// None.
+    #[default]
+    None,
+    /// With the headers of packets, without their contents.
+    Headers,
+    /// With packets as honed sends them.
+    Packets,
+}
+
 /// The content of the file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +127,12 @@ pub struct Config {
     /// Which tables are delivered. Processes and connections always are.
     #[serde(default = "default_tables")]
     pub tables: Vec<TableName>,
+    /// Which recordings are delivered.
+    #[serde(default)]
+    pub recordings: Recordings,
+    /// Of which packets there are rows, names and recordings.
+    #[serde(default)]
+    pub selection: Words,
     /// How many bytes of each packet honed sends; see [`Self::snap_length`].
     pub snap_length: Option<u32>,
     /// When a batch is complete.
@@ -243,6 +266,24 @@ impl Config {
                 return Err(value(key, path.display(), "an absolute path".to_owned()));
             }
         }
+        if config.recordings != Recordings::None {
+            if matches!(config.destination.scheme(), "nats" | "kafka") {
+                return Err(value(
+                    "recordings",
+                    format_args!("{:?}", config.recordings),
+                    "\"none\" where the destination is a log, which takes rows".to_owned(),
+                ));
+            }
+            within("batch.size", config.batch.size, 1, MAX_RECORDING, "MiB with recordings")?;
+        }
+        if !config.selection.is_empty() && !config.delivers_packets() {
+            return Err(value(
+                "selection",
+                "words",
+                "only with \"packets\" or \"names\" in tables, or with recordings: processes and connections are delivered in any case"
+                    .to_owned(),
+            ));
+        }
         if let Some(length) = config.snap_length
             && SnapLength::new(length).is_none()
         {
@@ -258,10 +299,19 @@ impl Config {
             || self.tables.iter().any(|name| name.table() == table)
     }
 
+    /// Whether anything is delivered of single packets.
+    fn delivers_packets(&self) -> bool {
+        self.wants(Table::Packets) || self.wants(Table::Names) || self.recordings != Recordings::None
+    }
+
     /// How many bytes of each packet honed sends; 0: all. Names are further back than headers.
     #[must_use]
     pub fn snap_length(&self) -> SnapLength {
-        let default = if self.wants(Table::Names) { WITH_NAMES } else { HEADERS };
+        let default = match self.recordings {
+            Recordings::Packets => 0,
+            _ if self.wants(Table::Names) => WITH_NAMES,
+            _ => HEADERS,
+        };
         SnapLength::new(self.snap_length.unwrap_or(default)).unwrap_or_default()
     }
 }
@@ -369,13 +419,35 @@ mod tests {
     }
 
     #[test]
+    fn recordings_are_delivered_only_if_the_configuration_says_so_and_where_files_are() {
+        assert_eq!(of("").unwrap().recordings, Recordings::None);
+        let config = of("recordings = 'packets'\n[selection]\nport = 53").unwrap();
+        assert_eq!(config.snap_length(), SnapLength::ALL);
+        assert_eq!(Some(of("recordings = 'headers'").unwrap().snap_length()), SnapLength::new(HEADERS));
+        let log = "recordings = 'headers'\n[destination]\nurl = 'nats://host:4222/hone'";
+        let error = Config::parse(Path::new("ship.toml"), log).unwrap_err().to_string();
+        assert!(error.contains("recordings = Headers; allowed: \"none\" where"), "{error}");
+    }
+
+    #[test]
+    fn a_selection_of_what_is_not_delivered_is_refused() {
+        let error = of("[selection]\nport = 53").unwrap_err();
+        assert!(error.contains("only with \"packets\" or \"names\" in tables"), "{error}");
+        let error = of("tables = ['packets']\n[selection]\nport = 'x'").unwrap_err();
+        assert!(error.contains("line 2") && error.contains("selection.port = \"x\": "), "{error}");
+    }
+
+    #[test]
     fn the_packaged_file_says_what_holds_without_it() {
         let packaged = include_str!("../../../packaging/ship.toml");
         let shown = |config: &Config| {
             let Config { socket, batch, spool, metrics, .. } = config;
             let (snap_length, timeout) = (config.snap_length(), config.destination.timeout);
             let wanted = Table::ALL.map(|table| config.wants(table));
-            format!("{socket:?} {wanted:?} {batch:?} {spool:?} {metrics:?} {snap_length:?} {timeout}")
+            let packets = (config.recordings, config.selection.is_empty());
+            format!(
+                "{packets:?} {socket:?} {wanted:?} {batch:?} {spool:?} {metrics:?} {snap_length:?} {timeout}"
+            )
         };
         let parse = |text: &str| Config::parse(Path::new("ship.toml"), text).unwrap();
         let uncommented: String = packaged
@@ -392,6 +464,10 @@ mod tests {
     fn errors_name_key_and_range() {
         for (text, expected) in [
             ("[batch]\nseconds = 0", "batch.seconds = 0; allowed: 1 to 86400 seconds"),
+            (
+                "recordings = 'headers'\n[batch]\nsize = 200",
+                "batch.size = 200; allowed: 1 to 128 MiB with recordings",
+            ),
             ("[batch]\nsize = 300", "spool.size = 1024; allowed: at least 4 times batch.size, 1200 MiB"),
             ("socket = 'x'", "socket = x; allowed: an absolute path"),
         ] {

@@ -18,9 +18,12 @@ pub mod config;
 pub mod counters;
 pub mod destination;
 mod ecs;
+mod hashed;
 pub mod maker;
 pub mod metrics;
 pub mod reader;
+mod recording;
+pub mod selection;
 pub mod sender;
 pub mod spool;
 
@@ -37,7 +40,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use config::Config;
+use config::{Config, Recordings};
 use counters::{Counters, Part};
 use destination::Stop;
 use reader::Reader;
@@ -72,8 +75,7 @@ Without a command, it delivers until SIGTERM. honed must run, and the user must
 be in its group: hone.
 
 Processes and connections are delivered, with bytes and packets of each
-connection; names and packets only if the configuration says so. Contents of
-packets never are.
+connection; names, packets and recordings only if the configuration says so.
 
 Exit status:
   0  done; `status`: all is well
@@ -130,6 +132,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn ship(config: &Config) -> anyhow::Result<()> {
     // `stop`: nothing more is received, and what is there is delivered. `end`: at once.
     let (stop, end) = (Stop::default(), Stop::default());
+    let (received, made) = (Stop::default(), Stop::default());
     let mut signals =
         signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
     let asked = (stop.clone(), end.clone());
@@ -147,6 +150,14 @@ fn ship(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("cannot use the spool {}", config.spool.folder.display()))?;
     let counters = Counters::default();
     let url = &config.destination.url;
+    if config.recordings != Recordings::None {
+        let what = if config.recordings == Recordings::Packets {
+            "packets with their contents"
+        } else {
+            "headers of packets"
+        };
+        tracing::info!("recordings are delivered: {what}");
+    }
     let count = || metrics::write(&config.metrics.file, &counters, spool.fill(), url);
     count().with_context(|| format!("cannot write {}: metrics.file", config.metrics.file.display()))?;
     if let Err(error) = hone_client::notify::notify("READY=1") {
@@ -154,8 +165,12 @@ fn ship(config: &Config) -> anyhow::Result<()> {
     }
     tracing::info!("delivering to {url}; what waits for that is in {}", config.spool.folder.display());
     thread::scope(|scope| {
-        let making = scope.spawn(|| maker::run(config, format, &spool, &counters, &stop, &end));
-        let sending = scope.spawn(|| sender::run(&mut *destination, &spool, &counters, &stop, &end));
+        // Each ends when the one before it has ended, and it has done what is left.
+        let making = scope.spawn(|| {
+            maker::run(config, format, &spool, &counters, &received, &end);
+            made.set();
+        });
+        let sending = scope.spawn(|| sender::run(&mut *destination, &spool, &counters, &made, &end));
         let mut last = Instant::now();
         let mut tick = || {
             if last.elapsed() >= metrics::EVERY {
@@ -169,6 +184,7 @@ fn ship(config: &Config) -> anyhow::Result<()> {
             }
         };
         Reader::new(config, &spool, &counters, &stop).run(&mut tick);
+        received.set();
         let since = Instant::now();
         while !(making.is_finished() && sending.is_finished()) {
             if since.elapsed() > END {

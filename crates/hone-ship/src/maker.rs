@@ -3,58 +3,75 @@
 //! A segment begins with all processes and connections of its moment, so most of their rows are the same in each. Those that were
 //! made before, and are the same, are left out: a process is there once a day, and whenever something of it has changed. What is
 //! known of that is lost when the program ends; then the rows are there once more, as `honeutil export` has them.
+//!
+//! A packet may get another process after it was recorded: a correction says so, which may be in the next segment. So the latest
+//! segment waits for [`SETTLE`], or until the next one is whole, and what that has by then is read for corrections.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
-use std::io::{self, BufWriter, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hone_pcapng::Item;
 use hone_rows::Span;
 use hone_rows::corrections::Corrections;
+use hone_rows::event::Shown;
 use hone_rows::rows::Maker;
-use hone_rows::stream::{Stream, StreamError};
-use hone_rows::text::hexadecimal;
+use hone_rows::stream::{Source, Stream, StreamError};
 use hone_select::Selection;
 use hone_tables::schema::{Row, SCHEMA_VERSION, Texts, Values};
 use hone_tables::write::{self, TableWriter};
 use hone_tables::{ConnectionRow, NameRow, PacketRow, ProcessRow, Rows, SectionRow, State, Table, day};
-use sha2::{Digest as _, Sha256};
 
-use crate::batch::{DESCRIPTION, Description, Format, TableFile};
-use crate::config::Config;
+use crate::batch::{DESCRIPTION, Description, Format, RECORDINGS, TableFile};
+use crate::config::{Config, Recordings};
 use crate::counters::{Counters, Part};
 use crate::destination::Stop;
-use crate::spool::{Spool, batch_id};
+use crate::hashed::Hashed;
+use crate::recording::Recording;
+use crate::spool::{Segment, Spool, batch_id};
 
+/// The file of the recording, in the folder of its batch.
+const RECORDING: &str = "recording.pcapng.zst";
 /// Bytes that are read of a segment at once.
 const CHUNK: usize = 128 << 10;
 /// Most files that are written at once; each has rows in memory.
 const MAX_OPEN: usize = 8;
 /// Most processes and connections of which it is known that their rows were made.
 const MAX_KNOWN: usize = 1 << 17;
+/// How long the latest segment waits for corrections of its packets. Most come when a process reads what it had received, so within
+/// fractions of a second; there is no longest time.
+const SETTLE: Duration = Duration::from_secs(10);
 /// How long to wait before a batch that could not be made is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Makes batches until the program is to end and none is left to make.
 pub fn run(config: &Config, format: Format, spool: &Spool, counters: &Counters, stop: &Stop, end: &Stop) {
-    let selection = Rc::new(Selection::default());
-    let mut maker = Maker::new(&selection, Span::default());
+    // Connections count all packets, so rows are made of all; the words are applied to what is delivered of single packets.
+    let everything = Selection::default();
+    let mut maker = Maker::new(&everything, Span::default());
+    let selection = Rc::new(config.selection.selection());
     let mut known = Known::default();
     loop {
-        let Some((number, path)) = spool.next_segment() else {
-            if stop.is_set() {
+        // If the program is to end, nothing more comes.
+        let is_last = stop.is_set();
+        let settle = if is_last { Duration::ZERO } else { SETTLE };
+        let Some(segment) = spool.next_segment(settle) else {
+            if is_last {
                 return;
             }
             spool.wait(Duration::from_millis(500));
             continue;
         };
+        let Segment { number, path, .. } = &segment;
+        let number = *number;
         let made = spool.begin_batch(number).and_then(|folder| {
-            let mut batch = Making::new(config, format, folder, &mut known);
-            read(&path, number, &selection, &mut maker, &mut batch)?;
+            let mut batch = Making::new(config, format, &selection, folder, &mut known);
+            read(&segment, &selection, &mut maker, &mut batch)?;
             let made = batch.finish(&spool.id(), number)?;
             spool.end_batch(number, made)?;
             Ok(made)
@@ -89,16 +106,17 @@ impl From<StreamError> for Stopped {
 
 /// Makes the rows of a segment. One that is torn has rows up to there.
 fn read(
-    path: &Path,
-    number: u64,
+    Segment { number, path, following }: &Segment,
     selection: &Rc<Selection>,
     maker: &mut Maker<'_>,
     batch: &mut Making<'_>,
 ) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
-    // Corrections come after the packets that they correct, so the segment is read twice.
+    // Corrections come after the packets that they correct, so the segment is read twice. The following one may end anywhere, or be
+    // gone: then it has none.
     let mut corrections = Corrections::default();
-    corrections.collect_all([Some(File::open(path)?)], selection, &mut chunk);
+    let following = following.as_ref().and_then(|path| File::open(path).ok());
+    corrections.collect_all([Some(File::open(path)?), following], selection, &mut chunk);
     let mut file = File::open(path)?;
     maker.begin(format!("segment {number}"), "unknown".to_owned());
     let mut stream = Stream::new(selection);
@@ -109,9 +127,10 @@ fn read(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        let taken = stream.feed(&chunk[..count]).map_err(Stopped::Stream).and_then(|()| {
-            stream.drain(|shown| maker.event(&corrections.apply(shown), batch).map_err(Stopped::Rows))
-        });
+        let taken = stream
+            .feed(&chunk[..count])
+            .map_err(Stopped::Stream)
+            .and_then(|()| take(&mut stream, &mut corrections, maker, batch));
         match taken {
             Ok(()) => {}
             Err(Stopped::Rows(error)) => return Err(error),
@@ -124,6 +143,25 @@ fn read(
     maker.end(batch)
 }
 
+/// Takes all blocks that are whole.
+fn take(
+    stream: &mut Stream,
+    corrections: &mut Corrections,
+    maker: &mut Maker<'_>,
+    batch: &mut Making<'_>,
+) -> Result<(), Stopped> {
+    while let Some(taken) = stream.step(|source, shown| {
+        let shown = shown.map(|shown| corrections.apply(shown));
+        if let Source::Block(item) = source {
+            batch.block(item, shown.as_ref())?;
+        }
+        shown.map_or(Ok(()), |shown| maker.event(&shown, batch))
+    })? {
+        taken.map_err(Stopped::Rows)?;
+    }
+    Ok(())
+}
+
 /// The files of a batch that is being made.
 struct Making<'a> {
     config: &'a Config,
@@ -134,6 +172,11 @@ struct Making<'a> {
     files: Vec<TableFile>,
     /// Files that were begun.
     begun: usize,
+    recording: Option<Recording>,
+    /// Of which packets there are rows, names, and the recording.
+    selection: &'a Selection,
+    /// Whether the packet that is looked at is one of them.
+    is_selected: bool,
     host: Option<String>,
     from: Option<u64>,
     to: Option<u64>,
@@ -152,28 +195,14 @@ enum Writer {
     Compressed(TableWriter<zstd::stream::write::Encoder<'static, Hashed>>),
 }
 
-/// A file, and the hash of what was written to it.
-struct Hashed {
-    file: BufWriter<File>,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl io::Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 impl<'a> Making<'a> {
-    fn new(config: &'a Config, format: Format, folder: PathBuf, known: &'a mut Known) -> Self {
+    fn new(
+        config: &'a Config,
+        format: Format,
+        selection: &'a Selection,
+        folder: PathBuf,
+        known: &'a mut Known,
+    ) -> Self {
         Self {
             config,
             format,
@@ -182,6 +211,9 @@ impl<'a> Making<'a> {
             open: BTreeMap::new(),
             files: Vec::new(),
             begun: 0,
+            recording: None,
+            selection,
+            is_selected: false,
             host: None,
             from: None,
             to: None,
@@ -218,8 +250,7 @@ impl<'a> Making<'a> {
     fn begin(&mut self, table: Table) -> io::Result<Open> {
         let name = format!("{}.{}", self.begun, self.format.extension());
         self.begun += 1;
-        let file = BufWriter::new(File::create_new(self.folder.join(&name))?);
-        let hashed = Hashed { file, hash: Sha256::new(), bytes: 0 };
+        let hashed = Hashed::create(&self.folder.join(&name))?;
         let writer = match self.format {
             Format::Parquet => Writer::Plain(TableWriter::new(write::Format::Parquet, table, hashed)?),
             Format::Json => {
@@ -232,22 +263,52 @@ impl<'a> Making<'a> {
 
     fn finish_open(&mut self) -> io::Result<()> {
         while let Some(((table, host, day), Open { name, rows, writer })) = self.open.pop_first() {
-            let mut hashed = match writer {
-                Writer::Plain(writer) => writer.finish()?,
-                Writer::Compressed(writer) => writer.finish()?.finish()?,
+            let (bytes, sha256) = match writer {
+                Writer::Plain(writer) => writer.finish()?.finish()?,
+                Writer::Compressed(writer) => writer.finish()?.finish()?.finish()?,
             };
-            hashed.file.flush()?;
-            hashed.file.get_ref().sync_data()?;
             self.files.push(TableFile {
                 table: table.name().to_owned(),
                 host,
                 date: day.map(day::text),
                 file: name,
                 rows,
-                bytes: hashed.bytes,
-                sha256: hexadecimal(&hashed.hash.finalize()),
+                bytes,
+                sha256,
             });
         }
+        Ok(())
+    }
+
+    /// A block of the segment, and the event that it is, before its rows are made.
+    fn block(&mut self, item: &Item<'_>, event: Option<&Shown<'_>>) -> io::Result<()> {
+        self.is_selected = event.is_some_and(|shown| shown.is_selected(self.selection, &[]));
+        if self.config.recordings == Recordings::None {
+            return Ok(());
+        }
+        let recording = match &mut self.recording {
+            Some(recording) => recording,
+            none => none.insert(Recording::create(&self.folder.join(RECORDING), self.config.recordings)?),
+        };
+        recording.block(item, event, self.is_selected)
+    }
+
+    /// Completes the recording. One without packets says nothing that the tables do not.
+    fn finish_recording(&mut self, host: &str) -> io::Result<()> {
+        let Some(recording) = self.recording.take() else { return Ok(()) };
+        let (packets, bytes, sha256) = recording.finish()?;
+        if packets == 0 {
+            return fs::remove_file(self.folder.join(RECORDING));
+        }
+        self.files.push(TableFile {
+            table: RECORDINGS.to_owned(),
+            host: host.to_owned(),
+            date: self.to.map(|nanos| day::text(day::of(nanos))),
+            file: RECORDING.to_owned(),
+            rows: packets,
+            bytes,
+            sha256,
+        });
         Ok(())
     }
 
@@ -255,6 +316,7 @@ impl<'a> Making<'a> {
     fn finish(mut self, spool: &str, number: u64) -> io::Result<Option<(u64, u64)>> {
         self.finish_open()?;
         let Some(host) = self.host.take() else { return Ok(None) };
+        self.finish_recording(&host)?;
         let description = Description {
             id: batch_id(spool, number),
             number,
@@ -303,11 +365,11 @@ impl Rows for Making<'_> {
     }
 
     fn packet(&mut self, row: &PacketRow<'_>) -> io::Result<()> {
-        if self.wants(Table::Packets) { self.row(row) } else { Ok(()) }
+        if self.is_selected && self.wants(Table::Packets) { self.row(row) } else { Ok(()) }
     }
 
     fn name(&mut self, row: &NameRow<'_>) -> io::Result<()> {
-        if self.wants(Table::Names) { self.row(row) } else { Ok(()) }
+        if self.is_selected && self.wants(Table::Names) { self.row(row) } else { Ok(()) }
     }
 
     fn section(&mut self, row: &SectionRow<'_>) -> io::Result<()> {

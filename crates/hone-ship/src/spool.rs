@@ -19,7 +19,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -32,10 +32,14 @@ use crate::counters::Counters;
 struct Ledger {
     id: String,
     next: u64,
-    /// Bytes of the segment that is being recorded.
+    /// The segment that is being recorded.
+    recording: Option<u64>,
+    /// Bytes of it.
     open: u64,
     /// Bytes of the segments that are whole.
     segments: BTreeMap<u64, u64>,
+    /// The segment that became whole last, and when; none before this program has recorded one.
+    latest: Option<(u64, Instant)>,
     /// Bytes and rows of the batches.
     batches: BTreeMap<u64, (u64, u64)>,
     /// The segment that becomes a batch, and the batch that is being delivered: these are not dropped.
@@ -48,6 +52,17 @@ impl Ledger {
         let batches: u64 = self.batches.values().map(|(bytes, _)| bytes).sum();
         self.open + self.segments.values().sum::<u64>() + batches
     }
+}
+
+/// A segment that is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its number.
+    pub number: u64,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file of the segment that was recorded behind it, or is being recorded: it may change its name, or be dropped.
+    pub following: Option<PathBuf>,
 }
 
 /// How much is in the spool.
@@ -174,7 +189,7 @@ impl Spool {
         replace(&self.folder.join("next"), &format!("{}\n", number + 1))?;
         ledger.next += 1;
         let file = File::create_new(self.segment(number, "open"))?;
-        ledger.open = 0;
+        (ledger.recording, ledger.open) = (Some(number), 0);
         Ok((number, file))
     }
 
@@ -229,20 +244,29 @@ impl Spool {
             _ => file.sync_data().and_then(|()| fs::rename(&path, self.segment(number, "pcapng"))),
         };
         let mut ledger = self.lock();
-        ledger.open = 0;
+        (ledger.recording, ledger.open) = (None, 0);
         if bytes > 0 && ended.is_ok() {
             ledger.segments.insert(number, bytes);
+            ledger.latest = Some((number, Instant::now()));
         }
         self.changed.notify_all();
         ended
     }
 
-    /// The oldest segment that is whole, to become a batch: it is not dropped from here on.
-    pub fn next_segment(&self) -> Option<(u64, PathBuf)> {
+    /// The oldest segment that is whole, to become a batch: it is not dropped from here on. `None`: there is none, or it is the latest
+    /// one, and has been whole for less than `settle`.
+    pub fn next_segment(&self, settle: Duration) -> Option<Segment> {
         let mut ledger = self.lock();
-        let number = *ledger.segments.keys().next()?;
+        let mut whole = ledger.segments.keys().copied();
+        let (number, next) = (whole.next()?, whole.next());
+        let is_settling = |(latest, since): (u64, Instant)| latest == number && since.elapsed() < settle;
+        if ledger.latest.is_some_and(is_settling) {
+            return None;
+        }
+        let recording = ledger.recording.map(|number| self.segment(number, "open"));
+        let following = next.map(|number| self.segment(number, "pcapng")).or(recording);
         ledger.making = Some(number);
-        Some((number, self.segment(number, "pcapng")))
+        Some(Segment { number, path: self.segment(number, "pcapng"), following })
     }
 
     /// An empty folder in which the batch of this number is made.
@@ -428,7 +452,7 @@ mod tests {
         (0..4).for_each(|_| _ = segment(&spool, 250_000));
         assert!(spool.make_room(100_000, &counters));
         assert_eq!(counters.dropped_segments.get(), 1);
-        assert_eq!(spool.next_segment().unwrap().0, 2);
+        assert_eq!(spool.next_segment(Duration::ZERO).unwrap().number, 2);
         // What is being made is not dropped.
         assert!(spool.make_room(790_000, &counters));
         assert_eq!(counters.dropped_segments.get(), 3);
@@ -436,6 +460,25 @@ mod tests {
         drop(spool);
         let spool = open(folder.path(), WhenFull::DropNewest);
         assert!(!spool.make_room(900_000, &counters) && spool.has_segments());
+    }
+
+    #[test]
+    fn the_latest_segment_waits_for_what_the_next_one_says_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = open(folder.path(), WhenFull::DropOldest);
+        let long = Duration::from_secs(3600);
+        segment(&spool, 10);
+        assert_eq!(spool.next_segment(long), None);
+        let (number, mut file) = spool.begin_segment().unwrap();
+        file.write_all(b"more").unwrap();
+        let settled = spool.next_segment(Duration::ZERO).unwrap();
+        assert_eq!(fs::read(settled.following.unwrap()).unwrap(), b"more");
+        spool.end_segment(number, &file, 4).unwrap();
+        let settled = spool.next_segment(long).unwrap();
+        assert_eq!((settled.number, fs::read(settled.following.unwrap()).unwrap()), (1, b"more".to_vec()));
+        // After a restart, nothing that comes says anything of it.
+        drop((spool, file));
+        assert_eq!(open(folder.path(), WhenFull::DropOldest).next_segment(long).unwrap().number, 1);
     }
 
     #[test]
@@ -463,7 +506,7 @@ mod tests {
         assert_eq!((number, segment(&spool, 1)), (2, 3));
         // All delivered, and started again: still another number.
         for number in 1..=3 {
-            spool.next_segment();
+            spool.next_segment(Duration::ZERO);
             spool.begin_batch(number).unwrap();
             spool.end_batch(number, None).unwrap();
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! connections/host=HOST/date=2026-07-31/BATCH-0.parquet
+//! recordings/host=HOST/date=2026-07-31/BATCH-1.pcapng.zst
 //! _manifests/host=HOST/date=2026-07-31/BATCH.json     written last: all files of the batch are there
 //! ```
 //!
@@ -59,26 +60,25 @@ impl Store {
     }
 
     /// Writes an object that does not exist yet, or makes sure that it is the same.
-    fn put(&self, name: &str, bytes: Vec<u8>, stop: &Stop) -> Result<(), DeliveryError> {
+    fn put(&self, name: &str, content: PutPayload, stop: &Stop) -> Result<(), DeliveryError> {
         let path = Path::parse(format!("{}/{name}", self.client.prefix))
             .map_err(|error| DeliveryError::Damaged(format!("{name}: {error}")))?;
         self.client.remove_begun(name);
         let store = &*self.client.store;
         let run = |mode: PutMode| {
-            let payload = PutPayload::from(bytes.clone());
-            let request = store.put_opts(&path, payload, PutOptions::from(mode));
+            let request = store.put_opts(&path, content.clone(), PutOptions::from(mode));
             run_request(&self.runtime, &self.settings, stop, async { Ok(request.await) })
         };
         match run(PutMode::Create)? {
             Ok(_) => return Ok(()),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                if self.is_same(&path, &bytes, stop)? {
+                if self.is_same(&path, &content, stop)? {
                     return Ok(());
                 }
             }
             // Servers without conditions, and file systems without links.
             Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
-                match self.is_same(&path, &bytes, stop) {
+                match self.is_same(&path, &content, stop) {
                     Ok(true) => return Ok(()),
                     Ok(false) => {}
                     Err(DeliveryError::Damaged(_)) => {
@@ -93,17 +93,17 @@ impl Store {
     }
 
     /// Whether an object has this content. If it does not exist, that is [`DeliveryError::Damaged`].
-    fn is_same(&self, path: &Path, bytes: &[u8], stop: &Stop) -> Result<bool, DeliveryError> {
+    fn is_same(&self, path: &Path, content: &PutPayload, stop: &Stop) -> Result<bool, DeliveryError> {
         let store = &*self.client.store;
         let request = async {
-            if store.head(path).await?.size != bytes.len() as u64 {
+            if store.head(path).await?.size != content.content_length() as u64 {
                 return Ok(None);
             }
             store.get(path).await?.bytes().await.map(Some)
         };
         let found = run_request(&self.runtime, &self.settings, stop, async { Ok(request.await) })?;
         match found {
-            Ok(found) => Ok(found.is_some_and(|found| found == bytes)),
+            Ok(found) => Ok(found.is_some_and(|found| content.iter().flatten().eq(found.iter()))),
             Err(Error::NotFound { .. }) => Err(DeliveryError::Damaged(format!("{path} is not there"))),
             Err(error) => Err(self.failed(&error)),
         }
@@ -147,8 +147,8 @@ impl Store {
                 return Err(damaged("it is not what was written: its SHA-256 is another one".to_owned()));
             }
             let folder = folder(&file.table, &file.host, file.date.as_deref());
-            let name = format!("{folder}/{}-{number}.{}", description.id, description.format.extension());
-            self.put(&name, bytes, stop)?;
+            let name = format!("{folder}/{}-{number}.{}", description.id, file.extension());
+            self.put(&name, bytes.into(), stop)?;
             names.push(name);
         }
         let manifest = serde_json::json!({
@@ -165,7 +165,7 @@ impl Store {
         let date = description.to.map(|nanos| hone_tables::day::text(hone_tables::day::of(nanos)));
         let name =
             format!("{}/{}.json", folder("_manifests", &description.host, date.as_deref()), description.id);
-        self.put(&name, format!("{manifest:#}\n").into_bytes(), stop)
+        self.put(&name, format!("{manifest:#}\n").into(), stop)
     }
 }
 
