@@ -357,13 +357,37 @@ impl Settings {
     /// # Errors
     /// The file cannot be read.
     pub fn certificates(&self) -> Result<Option<Vec<u8>>, ConfigError> {
-        let Some(path) = &self.ca_certificates else { return Ok(None) };
-        let read = |path: &Path| {
-            let mut text = Vec::new();
-            File::open(path)?.take(MAX_FILE).read_to_end(&mut text).map(|_| text)
-        };
-        read(path).map(Some).map_err(|error| ConfigError::Read { file: path.clone(), error })
+        self.ca_certificates.as_deref().map(content).transpose()
     }
+
+    /// The certificate that this program shows, with those that it is signed by, and its key, both as PEM: from the files that the
+    /// options name. They are read again each time, so they may be replaced.
+    ///
+    /// # Errors
+    /// One of the two options is missing, a file cannot be read, or others may read the key.
+    pub fn client_identity(&self) -> Result<Option<(Vec<u8>, String)>, ConfigError> {
+        let options = self.all_options()?;
+        let (certificate, key) = match [CLIENT_CERTIFICATE, CLIENT_KEY].map(|name| options.get(name)) {
+            [Some(certificate), Some(key)] => (certificate, key),
+            [None, None] => return Ok(None),
+            [Some(_), None] => return Err(self.wrong("options", CLIENT_CERTIFICATE, "with client_key")),
+            [None, Some(_)] => return Err(self.wrong("options", CLIENT_KEY, "with client_certificate")),
+        };
+        Ok(Some((content(Path::new(certificate))?, secret(Path::new(key))?)))
+    }
+}
+
+/// The options for a client certificate, of every kind of destination.
+pub const CLIENT_CERTIFICATE: &str = "client_certificate";
+/// See [`CLIENT_CERTIFICATE`].
+pub const CLIENT_KEY: &str = "client_key";
+
+/// The content of a file that is no secret.
+fn content(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let failed = |error| ConfigError::Read { file: path.to_owned(), error };
+    let mut text = Vec::new();
+    File::open(path).map_err(failed)?.take(MAX_FILE).read_to_end(&mut text).map_err(failed)?;
+    Ok(text)
 }
 
 /// The content of a file that only its owner and its group may read.

@@ -11,9 +11,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 
 use super::DeliveryError;
-use super::request::chain;
+use super::request::{chain, is_of_tls};
 use crate::batch::Batch;
-use crate::config::{ConfigError, Settings};
+use crate::config::{CLIENT_CERTIFICATE, CLIENT_KEY, ConfigError, Settings};
 use crate::ecs;
 
 /// A message.
@@ -103,7 +103,7 @@ pub(super) fn tls(
     let is_wanted = match options.get("tls").map(String::as_str) {
         Some("true") => true,
         Some("false") => false,
-        None => settings.ca_certificates.is_some() || options.contains_key("client_certificate"),
+        None => settings.ca_certificates.is_some() || options.contains_key(CLIENT_CERTIFICATE),
         Some(other) => return Err(settings.wrong("options", other, "tls of true or false")),
     };
     if !is_wanted {
@@ -130,25 +130,20 @@ pub(super) fn tls(
         .with_safe_default_protocol_versions()
         .map_err(|error| settings.wrong("url", &settings.url, &error.to_string()))?
         .with_root_certificates(roots);
-    let Some(certificate) = options.get("client_certificate") else {
+    let Some((certificate, key)) = settings.client_identity()? else {
         return Ok(Some(config.with_no_client_auth()));
     };
     let wrong =
-        |file: &str, error: &dyn Display| settings.wrong("options", file, &format!("a file of PEM: {error}"));
-    let key = options.get("client_key").ok_or_else(|| wrong(certificate, &"client_key is missing"))?;
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| wrong(certificate, &error))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
-    config.with_client_auth_cert(chain, private).map(Some).map_err(|error| wrong(certificate, &error))
+        |name: &str, error: &dyn Display| settings.wrong("options", name, &format!("a file of PEM: {error}"));
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(CLIENT_CERTIFICATE, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| wrong(CLIENT_KEY, &error))?;
+    config.with_client_auth_cert(chain, key).map(Some).map_err(|error| wrong(CLIENT_CERTIFICATE, &error))
 }
 
 /// Why a request failed. `is_denied`: it does not pass by itself; neither does what is wrong with a certificate.
 pub(super) fn failed(settings: &Settings, error: &dyn std::error::Error, is_denied: bool) -> DeliveryError {
     let text = format!("{}: {}", settings.url, chain(error));
-    if is_denied || text.contains("certificate") {
-        DeliveryError::Denied(text)
-    } else {
-        DeliveryError::Away(text)
-    }
+    if is_denied || is_of_tls(&text) { DeliveryError::Denied(text) } else { DeliveryError::Away(text) }
 }

@@ -11,6 +11,7 @@
 //! | `nats://host:4222/prefix` | `nats`: a message for each row, into a stream of JetStream |
 //! | `kafka://host:9092/topic` | `kafka`: a record for each row |
 
+mod identity;
 mod kafka;
 mod log;
 mod nats;

@@ -39,6 +39,11 @@ pub(super) fn run<T>(
     })
 }
 
+/// Whether an error is that one side does not accept the other's certificate, or that they do not agree on TLS.
+pub(super) fn is_of_tls(error: &str) -> bool {
+    error.contains("certificate") || error.contains("fatal alert")
+}
+
 /// An error and its causes, each once, on one line: the answers of some stores have several.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -24,13 +24,17 @@ use object_store::{
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
+use super::identity::Identified;
 use super::request::{self, chain, run as run_request};
 use super::{DeliveryError, Destination, Stop};
 use crate::batch::{Batch, Format};
-use crate::config::{ConfigError, Settings};
+use crate::config::{CLIENT_CERTIFICATE, CLIENT_KEY, ConfigError, Settings};
 
 /// Tries of one request, before the batch waits for its next turn.
 const RETRIES: usize = 2;
+/// What this program calls itself.
+pub(super) const AGENT: &str = concat!("hone-ship/", env!("CARGO_PKG_VERSION"));
+
 /// The destination.
 pub(super) struct Store {
     settings: Settings,
@@ -112,7 +116,7 @@ impl Store {
     fn failed(&self, error: &Error) -> DeliveryError {
         let text = format!("{}: {}", self.settings.url, chain(error));
         let is_denied = matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
-            || text.contains("certificate");
+            || request::is_of_tls(&text);
         if is_denied { DeliveryError::Denied(text) } else { DeliveryError::Away(text) }
     }
 }
@@ -185,8 +189,7 @@ impl Client {
             return Ok(Self { store, prefix, folder: Some(folder.into()) });
         }
         let mut client = ClientOptions::new().with_timeout(settings.timeout());
-        client =
-            client.with_config(ClientConfigKey::UserAgent, concat!("hone-ship/", env!("CARGO_PKG_VERSION")));
+        client = client.with_config(ClientConfigKey::UserAgent, AGENT);
         if let Some(pem) = settings.certificates()? {
             let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| {
                 settings.wrong("ca_certificates", &format!("{:?}", settings.ca_certificates), &chain(&error))
@@ -197,7 +200,8 @@ impl Client {
         }
         let retry =
             RetryConfig { max_retries: RETRIES, retry_timeout: settings.timeout(), ..RetryConfig::default() };
-        let options = settings.all_options()?;
+        let mut options = settings.all_options()?;
+        options.retain(|key, _| ![CLIENT_CERTIFICATE, CLIENT_KEY].contains(&key.as_str()));
         // The three builders have the same methods, and no common trait.
         macro_rules! build {
             ($builder:ty) => {{
@@ -208,6 +212,9 @@ impl Client {
                         settings.wrong("options", key, "an option of this kind of object store")
                     })?;
                     builder = builder.with_config(known, value);
+                }
+                if let Some(identified) = Identified::of(settings)? {
+                    builder = builder.with_http_connector(identified);
                 }
                 Arc::new(builder.build().map_err(|error| wrong(&error))?)
             }};
