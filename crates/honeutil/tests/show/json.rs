@@ -257,3 +257,17 @@ fn a_hash_is_of_its_process_and_changes_nothing_else() {
     );
     assert!(lines[6].ends_with(" sha256=file-gone"), "{}", lines[6]);
 }
+
+#[test]
+fn a_process_has_what_names_its_program_in_every_recording() {
+    let mut stream = Stream::new(ByteOrder::Little);
+    stream.process(7, ProcessEventKind::Started, |event| {
+        (event.born, event.executions) = (Some(12_345_678_901), Some(3));
+    });
+    stream.process(8, ProcessEventKind::Started, |_| {});
+    let objects = objects(&stream.bytes);
+    let run =
+        |pid: u32| &objects.iter().find(|object| object["process"]["pid"] == pid).unwrap()["hone"]["run"];
+    assert_eq!(run(7), &json!({"born": 12_345_678_901_u64, "executions": 3}));
+    assert_eq!(run(8), &Value::Null);
+}

@@ -263,6 +263,9 @@ pub(super) struct Hone<'a> {
     pub(super) event_number: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network_namespace: Option<u32>,
+    /// Which program the process runs, as the kernel distinguishes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<Run>,
     /// The UUID of the program that the process runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) executable_uuid: Option<String>,
@@ -297,6 +300,7 @@ impl Hone<'_> {
             && !self.name_cut_off
             && self.event_number.is_none()
             && self.network_namespace.is_none()
+            && self.run.is_none()
             && self.ancestors.is_empty()
             && self.unit.is_none()
             && self.no_hash.is_none()
@@ -304,6 +308,15 @@ impl Hone<'_> {
             && self.effective_process.is_none()
             && self.bytes.is_none()
     }
+}
+
+/// When a process was forked, nanoseconds since the boot, and how many programs it and its ancestors have executed.
+#[derive(Debug, Serialize)]
+pub(super) struct Run {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) born: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) executions: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]

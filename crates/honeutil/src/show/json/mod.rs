@@ -16,7 +16,7 @@ use hone_pcapng::{
 use self::fields::{
     Account, AccountId, Ancestor, Boot, Bytes, Container, CorrectionFields, Counts, Digits, Document, Ecs,
     EffectiveProcess, Endpoint, EventFields, Hash, Host, Icmp, Id, Network, Os, PacketFields, ProcessFields,
-    SectionFields, StatisticsFields, Thread, direction, text,
+    Run, SectionFields, StatisticsFields, Thread, direction, text,
 };
 use super::community_id::{CommunityIds, Flow};
 use super::event::{Event, Packet, Shown, filtered};
@@ -145,6 +145,8 @@ impl<'a> Document<'a> {
             ancestors.iter().map(|ancestor| Ancestor::new(ancestor.pid, &ancestor.path)).collect();
         self.hone.executable_uuid = process.and_then(|process| process.uuid.as_ref()).map(guid_text);
         self.hone.network_namespace = event.network_namespace;
+        self.hone.run = (event.born.is_some() || event.executions.is_some())
+            .then_some(Run { born: event.born, executions: event.executions });
         self.hone.bytes = Bytes::of(event);
     }
 
