@@ -143,7 +143,9 @@ fn batches(config: &Config, format: Format, segments: &[Segment]) -> Spool {
 }
 
 fn batch(config: &Config, number: u64) -> Batch {
-    Batch::open(&config.spool.folder.join(format!("batches/{number:010}"))).unwrap()
+    let folder = config.spool.folder.join("batches");
+    Batch::open(&folder.join(format!("{number:010}")))
+        .unwrap_or_else(|error| panic!("batch {number}: {error}. There are {:?}", files(&folder)))
 }
 
 /// Of each row of a table, the values of these columns.
