@@ -150,6 +150,10 @@ operations! {
     /// Keeps only the packets that words about processes and packets select. Input: the text form of `hone-select`, at
     /// most [`MAX_SELECTION_INPUT`](crate::limits::MAX_SELECTION_INPUT) bytes; nothing: all packets.
     SetSelection = 0x907, ReadWrite, Buffered, "IOCTL_HONE_SET_SELECTION",
+    /// Sets whether packets that are seen twice, as they are sent and as they are received over a loopback interface, have the
+    /// same packet id both times (`epb_packetid`). Input: u32, 1: they have, 0: no more for this reader. Linux only: the
+    /// driver of Windows takes it, and numbers nothing.
+    SetPacketIds = 0x908, ReadWrite, Buffered, "IOCTL_HONE_SET_PACKET_IDS",
     /// Sets which messages the service writes. Input: u32, a mask of [`LogLevels`](crate::LogLevels).
     SetLogLevels = 0xB02, ReadWrite, Buffered, "IOCTL_HONE_SET_LOG_LEVELS",
     /// Output: u32, a mask of [`LogLevels`](crate::LogLevels).

@@ -98,6 +98,8 @@ pub enum Request<'a> {
     SetRingBytes(u32),
     /// [`Operation::SetSelection`]: text, of which only the length is checked here.
     SetSelection(&'a [u8]),
+    /// [`Operation::SetPacketIds`].
+    SetPacketIds(bool),
     /// [`Operation::SetLogLevels`].
     SetLogLevels(LogLevels),
     /// [`Operation::GetLogLevels`].
@@ -174,6 +176,16 @@ impl<'a> Request<'a> {
                 unit: 1,
             }),
             Operation::SetSelection => Ok(Self::SetSelection(input)),
+            Operation::SetPacketIds => match number::<u32>(operation, input)? {
+                value @ 0..=1 => Ok(Self::SetPacketIds(value == 1)),
+                value => Err(RequestError::Value {
+                    operation,
+                    what: "whether packets have ids",
+                    at: 0,
+                    value: value.into(),
+                    allowed: Allowed::Range(0, 1),
+                }),
+            },
             Operation::SetLogLevels => {
                 let mask: u32 = number(operation, input)?;
                 LogLevels::from_mask(mask).map(Self::SetLogLevels).map_err(|_| RequestError::Value {
@@ -207,6 +219,7 @@ impl<'a> Request<'a> {
             Self::GetStatistics2 => Operation::GetStatistics2,
             Self::SetRingBytes(_) => Operation::SetRingBytes,
             Self::SetSelection(_) => Operation::SetSelection,
+            Self::SetPacketIds(_) => Operation::SetPacketIds,
             Self::SetLogLevels(_) => Operation::SetLogLevels,
             Self::GetLogLevels => Operation::GetLogLevels,
             Self::GetVersion => Operation::GetVersion,
@@ -240,6 +253,7 @@ impl<'a> Request<'a> {
             }
             Self::SetSelection(text) => (0, text),
             Self::SetSnapLength(length) => (small(length.number().into(), u32::BYTES), &[]),
+            Self::SetPacketIds(wanted) => (small((*wanted).into(), u32::BYTES), &[]),
             Self::SetLogLevels(levels) => (small(levels.mask().into(), u32::BYTES), &[]),
             Self::SetRingBytes(value) | Self::SetDataEvent(DataEvent::Bits32(value)) => {
                 (small((*value).into(), u32::BYTES), &[])

@@ -39,7 +39,7 @@ fn control_codes_are_the_originals() {
 
 #[test]
 fn every_operation_is_found_by_its_numbers() {
-    assert_eq!(Operation::ALL.len(), 19);
+    assert_eq!(Operation::ALL.len(), 20);
     for &operation in Operation::ALL {
         assert_eq!(Operation::try_from(operation.number()), Ok(operation));
         let code = operation.control_code();
@@ -350,6 +350,7 @@ fn requests() {
         (Request::IncludeConnections(List::write([1 << 32], c).unwrap()), vec![0, 0, 0, 0, 1, 0, 0, 0]),
         (Request::IncludeProcesses(List::write([5], d).unwrap()), vec![5, 0, 0, 0]),
         (Request::SetSnapLength(SnapLength::lenient(96)), vec![96, 0, 0, 0]),
+        (Request::SetPacketIds(true), vec![1, 0, 0, 0]),
         (Request::GetSnapLength, vec![]),
         (Request::SetDataEvent(DataEvent::Bits32(0x44)), vec![0x44, 0, 0, 0]),
         (Request::SetDataEvent(DataEvent::Bits64(0x1_0000_0044)), vec![0x44, 0, 0, 0, 1, 0, 0, 0]),

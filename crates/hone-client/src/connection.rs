@@ -350,6 +350,15 @@ impl Connection {
         self.control(&Request::SetSelection(text)).map(drop)
     }
 
+    /// Sets whether packets that are seen twice, as they are sent and as they are received over a loopback interface, have
+    /// the same packet id both times, from now on.
+    ///
+    /// # Errors
+    /// The connection has not attached, the service is older and does not know this, or the connection fails.
+    pub fn set_packet_ids(&mut self, wanted: bool) -> Result<(), ReaderError> {
+        self.control(&Request::SetPacketIds(wanted)).map(drop)
+    }
+
     /// Which messages the service writes to its log.
     ///
     /// # Errors

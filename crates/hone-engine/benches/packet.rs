@@ -88,6 +88,7 @@ impl<'a> Traffic<'a> {
             direction: Direction::Outbound,
             flags: 0,
             original_length: 0,
+            packet_id: None,
             data: self.data,
         })
     }

@@ -119,6 +119,7 @@ impl Shard {
                     direction: Direction::Outbound,
                     flags: 0,
                     original_length: 0,
+                    packet_id: None,
                     data,
                 };
                 engine.handle(&Event::Packet(packet)).expect("there is memory");

@@ -76,6 +76,9 @@ pub struct Packet<'a> {
     pub flags: u32,
     /// Bytes on the wire from the IP header on. Raised to the length of `data` if smaller.
     pub original_length: u32,
+    /// The number that it has each of the two times that it is seen, if it is sent and received on a loopback interface;
+    /// no other packet ever has it. Written only while a reader [asks for it](crate::Engine::set_packet_ids).
+    pub packet_id: Option<u64>,
     /// The captured bytes, from the IP header on; may be shorter than `original_length`.
     /// At most [`MAX_PACKET_BYTES`](crate::MAX_PACKET_BYTES) of them are kept.
     pub data: &'a [u8],

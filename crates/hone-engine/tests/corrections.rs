@@ -37,7 +37,16 @@ fn udp(payload: usize) -> Vec<u8> {
 
 fn inbound(owner: Owner, at: u64, data: &[u8]) -> Event<'_> {
     let (connection, direction) = (Some(5), Direction::Inbound);
-    Event::Packet(Packet { at, connection, owner, direction, flags: 0, original_length: 0, data })
+    Event::Packet(Packet {
+        at,
+        connection,
+        owner,
+        direction,
+        flags: 0,
+        original_length: 0,
+        packet_id: None,
+        data,
+    })
 }
 
 fn forked(process: ProcessKey, at: u64) -> Event<'static> {

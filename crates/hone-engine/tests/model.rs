@@ -491,6 +491,7 @@ impl Sketch {
                 direction: hone_engine::Direction::Inbound,
                 flags: 3,
                 original_length: 1000,
+                packet_id: None,
                 data,
             }),
         }

@@ -118,6 +118,7 @@ fn events(number: u64) -> [Event<'static>; 10] {
             direction,
             flags: 0,
             original_length: 900,
+            packet_id: None,
             data: &DATA[..length],
         })
     };

@@ -10,10 +10,12 @@ mod common;
 
 use common::*;
 use hone_engine::{
-    AttachError, Config, DEFAULT_RING_BYTES, Engine, Filter, FilterError, MAX_PACKET_BYTES, MAX_RING_BYTES,
-    MIN_RING_BYTES, Method, NoOwner, Owner, PerKind, READ_BLOCKS, Read, ReadError, ReaderId, ReaderOptions,
-    ReaderStatistics, RestartError, RingBuffer, RingBytesError, SnapLength, UnknownReader,
+    AttachError, BYTE_ORDER, Config, DEFAULT_RING_BYTES, Engine, Event, Filter, FilterError,
+    MAX_PACKET_BYTES, MAX_RING_BYTES, MIN_RING_BYTES, Method, NoOwner, Owner, Packet, PerKind, READ_BLOCKS,
+    Read, ReadError, ReaderId, ReaderOptions, ReaderStatistics, RestartError, RingBuffer, RingBytesError,
+    SnapLength, UnknownReader,
 };
+use hone_pcapng::view;
 
 #[test]
 fn each_reader_has_its_snap_length_and_the_longest_is_kept() {
@@ -41,6 +43,26 @@ fn each_reader_has_its_snap_length_and_the_longest_is_kept() {
     handle(&mut engine, &[packet(None, owner, 1, &[0x45; 1_000_000])]);
     let longest = format!("1: packet of nobody, {MAX_PACKET_BYTES} of 1000000");
     assert_eq!(story(&mut engine, all).last(), Some(&longest));
+}
+
+#[test]
+fn packets_have_ids_only_while_a_reader_asks_for_them() {
+    let mut engine = engine();
+    let [reader, other] = [(); 2].map(|()| attach(&mut engine));
+    let ids = |engine: &mut Engine, reader| -> Vec<_> {
+        let Event::Packet(packet) = packet(None, Owner::None(NoOwner::Kernel), 1, &[0x45; 60]) else {
+            panic!("it is a packet")
+        };
+        handle(engine, &[Event::Packet(Packet { packet_id: Some(1 << 40), ..packet })]);
+        let read: Vec<u8> = bytes(engine, reader).into_iter().flatten().flatten().collect();
+        view::blocks(&read, BYTE_ORDER).filter_map(|block| Some(block.packet()?.packet_id)).collect()
+    };
+    assert_eq!(ids(&mut engine, other), [None]);
+    engine.set_packet_ids(reader, true).expect("it is attached");
+    assert_eq!(ids(&mut engine, other), [Some(1 << 40)]);
+    engine.detach(reader);
+    assert_eq!(ids(&mut engine, other), [None]);
+    assert!(engine.set_packet_ids(reader, true).is_err());
 }
 
 #[test]

@@ -53,9 +53,18 @@ impl Week {
 
     fn packet(&mut self, connection: u64, owner: Owner, direction: Direction) {
         let connection = Some(connection);
-        let (flags, original_length, data) = (0, 60, &[0x45; 60][..]);
+        let (flags, original_length, packet_id, data) = (0, 60, None, &[0x45; 60][..]);
         self.event(|at| {
-            Event::Packet(Packet { at, connection, owner, direction, flags, original_length, data })
+            Event::Packet(Packet {
+                at,
+                connection,
+                owner,
+                direction,
+                flags,
+                original_length,
+                packet_id,
+                data,
+            })
         });
     }
 

@@ -6,6 +6,7 @@ use crate::abi::types as abi;
 use crate::clock::WallClock;
 use crate::error::SensorError;
 use crate::hashing::{Executed, Hashing};
+use crate::loopback::Loopback;
 use crate::names::Names;
 use crate::record::{Process, Record, join_path};
 use crate::starts::Starts;
@@ -24,6 +25,7 @@ pub(crate) struct Decoder {
     pub(crate) ended: Vec<ProcessKey>,
     /// `None`: executables are not hashed.
     pub(crate) hashing: Option<Hashing>,
+    loopback: Loopback,
 }
 
 /// epb_flags of the pcapng draft: bit 9 "checksum not ready", bit 11 "TCP segmentation offload".
@@ -40,6 +42,7 @@ impl Decoder {
             starts: Starts::default(),
             ended: Vec::new(),
             hashing: None,
+            loopback: Loopback::default(),
         }
     }
 
@@ -73,7 +76,7 @@ impl Decoder {
 
     pub(crate) fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
         match record {
-            Record::Packet { time, connection, owner, direction, offload, length, data } => {
+            Record::Packet { time, connection, owner, direction, offload, length, buffer, data } => {
                 let mut flags = 0;
                 if offload & abi::offload::OFFLOAD_CHECKSUM.0 != 0 {
                     flags |= FLAG_CHECKSUM_NOT_READY;
@@ -88,6 +91,7 @@ impl Decoder {
                     direction,
                     flags,
                     original_length: length,
+                    packet_id: self.loopback.packet_id(buffer, direction, length),
                     data,
                 }));
             }

@@ -38,6 +38,7 @@ pub mod fuzzing;
 mod hashing;
 mod host;
 mod inherited;
+mod loopback;
 mod names;
 mod preflight;
 mod priority;

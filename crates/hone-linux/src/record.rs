@@ -18,6 +18,8 @@ pub(crate) enum Record<'a> {
         /// As `enum offload` has it.
         offload: u32,
         length: u32,
+        /// Where its bytes lie in the kernel, if it is on a loopback device; else 0.
+        buffer: u64,
         data: &'a [u8],
     },
     SocketOpened {
@@ -312,6 +314,7 @@ fn packet<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
         direction: direction(fields.u8(offset_of!(packet_record, direction))?.into())?,
         offload: fields.u8(offset_of!(packet_record, offload))?.into(),
         length: fields.u32(offset_of!(packet_record, length))?,
+        buffer: fields.u64(offset_of!(packet_record, buffer))?,
         data: fields.bytes(PACKET_HEAD, fields.u32(offset_of!(packet_record, captured))?)?,
     })
 }
@@ -425,9 +428,10 @@ mod tests {
         bytes[32..36].copy_from_slice(&1500u32.to_ne_bytes());
         bytes[36] = 2;
         bytes[37] = 1;
-        bytes[48..51].copy_from_slice(b"abc");
+        bytes[48] = 8;
+        bytes[56..59].copy_from_slice(b"abc");
         let (parsed, length) = Record::parse(&bytes).unwrap();
-        assert_eq!(length, 51);
+        assert_eq!(length, 59);
         let key = ProcessKey { pid: 4_194_303, start: 5 };
         assert_eq!(
             parsed,
@@ -438,6 +442,7 @@ mod tests {
                 direction: Direction::Outbound,
                 offload: 0,
                 length: 1500,
+                buffer: 8,
                 data: b"abc",
             }
         );

@@ -38,6 +38,11 @@ pub fn from_code(byte: u8) -> Option<How> {
     all.find(|&how| code(how) == byte)
 }
 
+/// What the value of option 259 says; `None`: it is not one byte long, or the code is not known.
+pub(crate) fn from_value(value: &[u8]) -> Option<How> {
+    if let &[code] = value { from_code(code) } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

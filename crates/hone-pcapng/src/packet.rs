@@ -15,6 +15,7 @@ const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
 pub(crate) const FLAGS: u16 = 2;
+pub(crate) const PACKET_ID: u16 = 5;
 pub(crate) const PROCESS_THREAD: u16 = 8;
 pub(crate) const CONNECTION: u16 = 257;
 pub(crate) const PROCESS: u16 = 258;
@@ -78,6 +79,17 @@ impl ProcessThread {
     }
 }
 
+/// Who received a packet that was sent by a process of the same host, if both are recorded in one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// The connection, by the number that its connection events have. It is not the sender's: each end has its own.
+    pub connection: Option<ConnectionId>,
+    /// The process; `None` when it is not known.
+    pub process: Option<u32>,
+    /// How the process is known, or why there is none.
+    pub how: How,
+}
+
 /// Enhanced packet block.
 ///
 /// ```text
@@ -86,8 +98,11 @@ impl ProcessThread {
 /// │ 0x00000006 │ length     │ interface  │ time, high │ time, low  │ captured   │ original   │ data │ options │ length │
 /// └────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴────────────┴──────┴─────────┴────────┘
 ///   2 flags (u32)   8 process and thread (u32 each)   257 connection (u32, wide dialect u64)   258 process (u32)
-///   259 how (u8)
+///   259 how (u8)   5 packet id (u64)
 /// ```
+///
+/// If option 259 comes twice, with codes that are known, the block has two owners: options 257 to 259 up to the first one are
+/// the sender's, those after it the receiver's.
 ///
 /// From the IETF draft, section "Enhanced Packet Block"; options 257 and 258 from the Hone format description, 259 is
 /// this project's own.
@@ -112,6 +127,11 @@ pub struct Packet<'a> {
     pub process: Option<u32>,
     /// How the process is known, or why there is none. A code that is not known stays in `other`.
     pub how: Option<How>,
+    /// Who received it, if this block is of the sender and the receiver. Then `how` is known, and it is the sender's.
+    pub receiver: Option<Receiver>,
+    /// `epb_packetid`: packets that have the same one are the same packet, seen at several places. One that is not 8 bytes
+    /// long stays in `other`.
+    pub packet_id: Option<u64>,
     /// Comments, unknown and repeated options.
     pub other: Vec<RawOption<'a>>,
 }
@@ -142,46 +162,70 @@ impl<'a> Packet<'a> {
         let Some((data, options)) = rest.split_at_checked(padded(length)) else {
             return Err(ReadErrorKind::CapturedLength { captured, available: rest.len() });
         };
-        let mut packet = Self {
+        let begun = || Self {
             interface,
             timestamp: join(high, low),
             original_length,
             data: Cow::Borrowed(&data[..length]),
             ..Self::default()
         };
-        for option in Options::new(options, body, order) {
+        let options = Options::new(options, body, order);
+        let mut packet = begun();
+        if !packet.options(options.clone(), order, dialect, false)? {
+            packet = begun();
+            packet.options(options, order, dialect, true)?;
+        }
+        Ok(packet)
+    }
+
+    /// Parses the options of one owner, or of a sender and a receiver. Returns false if there turn out to be two owners.
+    fn options(
+        &mut self,
+        options: Options<'a>,
+        order: ByteOrder,
+        dialect: &mut Dialect,
+        has_receiver: bool,
+    ) -> Result<bool, ReadErrorKind> {
+        let mut owners = [(None, None); 2];
+        let mut receiver_how = None;
+        for option in options {
             let option = option?;
+            let (connection, process) = &mut owners[usize::from(has_receiver && self.how.is_some())];
             match option.code {
-                FLAGS if packet.flags.is_none() => packet.flags = Some(option.u32()?),
-                PROCESS_THREAD if packet.process_thread.is_none() => {
-                    packet.process_thread = ProcessThread::parse(option.value, order);
-                    if packet.process_thread.is_none() {
-                        option.keep(&mut packet.other)?;
+                FLAGS if self.flags.is_none() => self.flags = Some(option.u32()?),
+                PACKET_ID if self.packet_id.is_none() && option.value.len() == 8 => {
+                    self.packet_id = Some(option.u64()?);
+                }
+                PROCESS_THREAD if self.process_thread.is_none() => {
+                    self.process_thread = ProcessThread::parse(option.value, order);
+                    if self.process_thread.is_none() {
+                        option.keep(&mut self.other)?;
                     }
                 }
-                CONNECTION if packet.connection.is_none() => {
+                CONNECTION if connection.is_none() => {
                     let (found, id) = match option.value.len() {
                         4 => (Dialect::Narrow, option.u32()?.into()),
                         _ => (Dialect::Wide, option.u64()?),
                     };
                     *dialect = found;
-                    packet.connection = Some(id);
+                    *connection = Some(id);
                 }
-                PROCESS if packet.process.is_none() => {
-                    packet.process = Some(option.u32()?).filter(|process| *process != UNKNOWN_PROCESS);
+                PROCESS if process.is_none() => {
+                    *process = Some(option.u32()?).filter(|process| *process != UNKNOWN_PROCESS);
                 }
-                HOW if packet.how.is_none() => {
-                    if let &[code] = option.value {
-                        packet.how = attribution::from_code(code);
-                    }
-                    if packet.how.is_none() {
-                        option.keep(&mut packet.other)?;
-                    }
-                }
-                _ => option.keep(&mut packet.other)?,
+                HOW => match attribution::from_value(option.value) {
+                    how @ Some(_) if self.how.is_none() => self.how = how,
+                    Some(_) if !has_receiver => return Ok(false),
+                    how @ Some(_) if receiver_how.is_none() => receiver_how = how,
+                    _ => option.keep(&mut self.other)?,
+                },
+                _ => option.keep(&mut self.other)?,
             }
         }
-        Ok(packet)
+        let [sender, receiver] = owners;
+        (self.connection, self.process) = sender;
+        self.receiver = receiver_how.map(|how| Receiver { connection: receiver.0, process: receiver.1, how });
+        Ok(true)
     }
 }
 
@@ -204,13 +248,24 @@ impl Layout for Packet<'_> {
         if let Some(named) = self.process_thread {
             options.two_words(PROCESS_THREAD, named.words());
         }
-        match self.connection.map(u32::try_from) {
-            Some(Err(_)) => options.u64(CONNECTION, self.connection),
-            narrow => options.u32(CONNECTION, narrow.and_then(Result::ok)),
-        }
+        connection(&mut options, self.connection);
         options.u32(PROCESS, self.process);
         options.u8(HOW, self.how.map(attribution::code));
+        if let Some(receiver) = self.receiver {
+            connection(&mut options, receiver.connection);
+            options.u32(PROCESS, receiver.process);
+            options.u8(HOW, Some(attribution::code(receiver.how)));
+        }
+        options.u64(PACKET_ID, self.packet_id);
         options.finish(&self.other);
+    }
+}
+
+#[inline]
+fn connection(options: &mut OptionList<'_, impl Sink>, connection: Option<ConnectionId>) {
+    match connection.map(u32::try_from) {
+        Some(Err(_)) => options.u64(CONNECTION, connection),
+        narrow => options.u32(CONNECTION, narrow.and_then(Result::ok)),
     }
 }
 

@@ -218,6 +218,8 @@ fn blocks() -> Vec<(&'static str, Block<'static>)> {
                 connection: Some(7),
                 process: Some(42),
                 how: Some(Ok(Method::Reader)),
+                receiver: None,
+                packet_id: None,
                 other: vec![RawOption { code: 1, value: Cow::Borrowed(b"hi") }],
             }),
         ),

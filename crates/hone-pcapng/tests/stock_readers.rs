@@ -38,6 +38,8 @@ fn section(order: ByteOrder) -> Vec<u8> {
             connection,
             process,
             how: Some(Ok(Method::CurrentTask)),
+            receiver: None,
+            packet_id: Some(1 << 40),
             other: vec![RawOption { code: 1, value: Cow::Borrowed(b"seen by Hone") }],
         })
     };

@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
-use hone_pcapng::SnapLength;
 use hone_pcapng::block::PACKET;
+use hone_pcapng::packet::Receiver;
 use hone_pcapng::view::{BlockView, Trimmed, whole};
 use hone_pcapng::{
-    ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, Method, Packet,
+    ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, How, Method, NoOwner,
+    Packet, SnapLength,
 };
 
 const ORDERS: [ByteOrder; 2] = [ByteOrder::Little, ByteOrder::Big];
@@ -44,6 +45,58 @@ fn a_packet_is_seen_as_it_is_parsed() {
         assert_eq!((seen.connection, seen.process), (parsed.connection, parsed.process));
         assert_eq!((seen.how, seen.is_outbound()), (parsed.how, true));
     }
+}
+
+#[test]
+fn two_owners_are_told_apart_also_if_one_is_nobody() {
+    let received = Receiver { connection: Some(1 << 40), process: Some(8), how: Ok(Method::Reader) };
+    let owners: [(_, _, How); 2] =
+        [(Some(5), Some(7), Ok(Method::CurrentTask)), (None, None, Err(NoOwner::Kernel))];
+    for ((connection, process, how), order) in
+        owners.into_iter().flat_map(|owner| ORDERS.map(|order| (owner, order)))
+    {
+        for receiver in [received, Receiver { connection: None, process: None, ..received }] {
+            let packet = Packet {
+                flags: Some(2),
+                connection,
+                process,
+                how: Some(how),
+                receiver: Some(receiver),
+                packet_id: Some(9 << 40),
+                ..Packet::default()
+            };
+            let mut block = Vec::new();
+            packet.emit(order, &mut block).unwrap();
+            let view = BlockView::new(&block, order);
+            assert_eq!(Packet::parse(view.body(), order).unwrap(), packet);
+            let seen = view.packet().unwrap();
+            assert_eq!((seen.connection, seen.process, seen.how), (connection, process, Some(how)));
+            assert_eq!((seen.receiver, seen.packet_id), (Some(receiver), Some(9 << 40)));
+            let seen = seen.as_received().unwrap();
+            assert_eq!((seen.connection, seen.process), (receiver.connection, receiver.process));
+            assert_eq!((seen.how, seen.is_outbound()), (Some(receiver.how), false));
+        }
+    }
+}
+
+/// Another writer's order: 259 before 257 and 258, once.
+#[test]
+fn one_owner_is_one_in_any_order_of_its_options() {
+    let packet =
+        Packet { connection: Some(5), process: Some(7), how: Some(Ok(Method::Reader)), ..Packet::default() };
+    let mut block = Vec::new();
+    packet.emit(ByteOrder::Little, &mut block).unwrap();
+    // After the head of 28 bytes, there are no data; each of the three options takes 8 bytes.
+    block[28..52].rotate_right(8);
+    assert_eq!(
+        Packet::parse(BlockView::new(&block, ByteOrder::Little).body(), ByteOrder::Little).unwrap(),
+        packet
+    );
+    let seen = BlockView::new(&block, ByteOrder::Little).packet().unwrap();
+    assert_eq!(
+        (seen.connection, seen.process, seen.how, seen.receiver),
+        (Some(5), Some(7), packet.how, None)
+    );
 }
 
 #[test]

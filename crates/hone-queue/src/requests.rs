@@ -179,6 +179,11 @@ pub fn carry_out<S: Shell>(
                 Ok::<_, Refused>(Answer::Done)
             })?
         }
+        Request::SetPacketIds(wanted) => {
+            let id = reader_id()?;
+            shell.locked(Purpose::Read, |queue, _| queue.engine.set_packet_ids(id, wanted))?;
+            Answer::Done
+        }
         Request::MarkRestart => {
             let id = reader_id()?;
             shell.locked(Purpose::Section, |queue, now| {

@@ -221,6 +221,7 @@ impl Harness {
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
             flags: input.u8().into(),
             original_length: u32::from(input.u16()),
+            packet_id: None,
             data: &data,
         };
         self.packets += 1;

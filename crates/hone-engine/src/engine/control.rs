@@ -208,6 +208,16 @@ impl Engine {
         self.queues.set_snap_length(reader, snap_length)
     }
 
+    /// Sets whether the reader wants packets that are seen twice, as they are sent and as they are received, to have the
+    /// same number both times ([`Packet::packet_id`](crate::Packet::packet_id)). Applies to packets queued from now on. Blocks
+    /// are stored once for all readers, so the others get these numbers, too.
+    ///
+    /// # Errors
+    /// The reader is not attached.
+    pub fn set_packet_ids(&mut self, reader: ReaderId, wanted: bool) -> Result<(), UnknownReader> {
+        self.queues.set_packet_ids(reader, wanted)
+    }
+
     /// Sets how many bytes of blocks may wait in the reader's ring from now on. Blocks that wait already stay.
     ///
     /// # Errors

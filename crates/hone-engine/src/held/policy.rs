@@ -139,9 +139,9 @@ impl Policy<'_> {
         } else {
             self.held.counts.unattributed += 1;
         }
-        let &HeldPacket { at, connection, direction, flags, original_length, ref data, .. } = held;
+        let &HeldPacket { at, connection, direction, flags, original_length, packet_id, ref data, .. } = held;
         let (connection, owner) = (Some(connection), Owner::Ask);
-        let packet = Packet { at, connection, owner, direction, flags, original_length, data };
+        let packet = Packet { at, connection, owner, direction, flags, original_length, packet_id, data };
         // A sent packet comes before any program that its process executed later.
         let role = if direction == Direction::Inbound { role } else { Role::Plain };
         if self.queues.queue(&packet, attribution, role, self.tables).is_err() {

@@ -47,6 +47,7 @@ pub(crate) struct HeldPacket {
     pub(crate) direction: Direction,
     pub(crate) flags: u32,
     pub(crate) original_length: u32,
+    pub(crate) packet_id: Option<u64>,
     /// Read from the whole packet before it was cut; `data` may be too short for it.
     pub(crate) tuple: Option<Tuple>,
     pub(crate) data: Vec<u8>,
@@ -60,10 +61,10 @@ impl HeldPacket {
         awaited: Awaited,
         kept: usize,
     ) -> Result<Self, OutOfMemory> {
-        let Packet { at, direction, flags, data, .. } = *packet;
+        let Packet { at, direction, flags, packet_id, data, .. } = *packet;
         let (original_length, tuple) = (packet.original_length(), Tuple::of(data, direction));
         let data = fallible::copied(&data[..kept])?;
-        Ok(Self { at, connection, awaited, direction, flags, original_length, tuple, data })
+        Ok(Self { at, connection, awaited, direction, flags, original_length, packet_id, tuple, data })
     }
 }
 
@@ -300,6 +301,7 @@ mod tests {
                 direction: Direction::Inbound,
                 flags: 0,
                 original_length: 10,
+                packet_id: None,
                 data: &[0; 10],
             };
             let awaited = Awaited { wait: None, otherwise: Err(NoOwner::UnknownSocket) };

@@ -41,6 +41,8 @@ pub(crate) struct Queues {
     selects_by_headers: bool,
     /// Most bytes kept of a packet's data: the longest snap length of all readers.
     keep: u32,
+    /// Whether any reader asks for packet ids.
+    has_packet_ids: bool,
     /// The blocks that begin every section: section header and interface.
     frames: [BlockIndex; section::FRAMES],
     /// The latest time reported to the engine.
@@ -71,6 +73,7 @@ impl Queues {
             selects: false,
             selects_by_headers: false,
             keep: 0,
+            has_packet_ids: false,
             frames,
             now: 0,
             logging_since: 0,
@@ -138,6 +141,8 @@ impl Queues {
             connection: packet.connection,
             process,
             how: Some(attribution.map(|(_, method)| method)),
+            receiver: None,
+            packet_id: packet.packet_id.filter(|_| self.has_packet_ids),
             other: Vec::new(),
         };
         let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
@@ -320,6 +325,7 @@ impl Queues {
         let detached = self.readers.swap_remove(index).detach(&mut self.store, timeline);
         self.signals.forget(reader);
         self.keep_longest();
+        self.note_packet_ids();
         self.note_selections();
         if self.readers.is_empty() {
             self.counts.logging_time += self.now.saturating_sub(self.logging_since);
@@ -336,6 +342,17 @@ impl Queues {
         self.reader_mut(reader)?.set_snap_length(snap_length);
         self.keep_longest();
         Ok(())
+    }
+
+    /// See [`Engine::set_packet_ids`](crate::Engine::set_packet_ids).
+    pub(crate) fn set_packet_ids(&mut self, reader: ReaderId, wanted: bool) -> Result<(), UnknownReader> {
+        self.reader_mut(reader)?.wants_packet_ids = wanted;
+        self.note_packet_ids();
+        Ok(())
+    }
+
+    fn note_packet_ids(&mut self) {
+        self.has_packet_ids = self.readers.iter().any(|reader| reader.wants_packet_ids);
     }
 
     /// Notes what the words of the readers' selections say of a process. See `Selecting::mark`.

@@ -46,7 +46,16 @@ pub(crate) fn closed(connection: u64, at: u64) -> Event<'static> {
 
 pub(crate) fn packet(connection: Option<u64>, owner: Owner, at: u64, data: &[u8]) -> Event<'_> {
     let direction = Direction::Outbound;
-    Event::Packet(Packet { at, connection, owner, direction, flags: 0, original_length: 0, data })
+    Event::Packet(Packet {
+        at,
+        connection,
+        owner,
+        direction,
+        flags: 0,
+        original_length: 0,
+        packet_id: None,
+        data,
+    })
 }
 
 pub(crate) fn handle(engine: &mut Engine, events: &[Event<'_>]) {

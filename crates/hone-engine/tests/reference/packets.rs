@@ -353,6 +353,8 @@ impl Model {
                 connection: seen.connection,
                 process,
                 how: Some(attribution.map(|(_, method)| method)),
+                receiver: None,
+                packet_id: None,
                 other: Vec::new(),
             }))
         };

@@ -110,6 +110,7 @@ struct packet_record {
 	__u8 offload;
 	__u8 wait;
 	__u64 ticket;
+	__u64 buffer; /* on a loopback device: where the packet's bytes lie, as it is sent and as it is received; else 0 */
 };
 
 struct socket_record {

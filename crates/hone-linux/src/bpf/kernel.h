@@ -286,6 +286,10 @@ struct msghdr {
 	__u64 msg_controllen;
 };
 
+struct net_device {
+	int ifindex;
+};
+
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;

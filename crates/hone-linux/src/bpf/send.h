@@ -43,6 +43,9 @@
 	captured = captured < 262144 ? captured : 262144; /* what stock readers of the file accept at most */ \
 	RESERVE(262144, copy)
 
+/* Of each network namespace's loopback device (net/core/dev.c makes sure of it). */
+#define LOOPBACK_INDEX 1
+
 /* How much of `length` bytes is wanted; 0: nothing is, or there is no room. */
 static __always_inline __u32 wanted_of(__u32 length, __u64 *filled)
 {

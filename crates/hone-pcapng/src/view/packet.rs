@@ -2,7 +2,10 @@
 
 use crate::block::padded;
 use crate::order::join;
-use crate::packet::{CONNECTION, FLAGS, HOW, PROCESS, UNKNOWN_PROCESS, direction};
+use crate::packet::{
+    CONNECTION, DIRECTION, FLAGS, HOW, PACKET_ID, PROCESS, Receiver, UNKNOWN_PROCESS, direction,
+    direction_flags,
+};
 use crate::{ByteOrder, ConnectionId, Direction, How, attribution};
 
 /// A packet, with what most want of it: the fields of [`Packet`](crate::Packet) without its other options, which are not
@@ -25,6 +28,10 @@ pub struct PacketView<'a> {
     pub process: Option<u32>,
     /// How the process is known, or why there is none; `None` also for a code that is not known.
     pub how: Option<How>,
+    /// Who received it, if this block is of the sender and the receiver.
+    pub receiver: Option<Receiver>,
+    /// The number that the same packet has wherever it is seen.
+    pub packet_id: Option<u64>,
 }
 
 impl<'a> PacketView<'a> {
@@ -40,31 +47,65 @@ impl<'a> PacketView<'a> {
             connection: None,
             process: None,
             how: None,
+            receiver: None,
+            packet_id: None,
         };
-        let mut options = rest.get(padded(captured)..).unwrap_or_default();
+        let options = rest.get(padded(captured)..).unwrap_or_default();
+        if !view.options(options, order, false) {
+            (view.connection, view.process, view.how) = (None, None, None);
+            view.options(options, order, true);
+        }
+        Some(view)
+    }
+
+    /// Reads the options of one owner, or of a sender and a receiver. Returns false if there turn out to be two owners.
+    #[inline]
+    fn options(&mut self, mut options: &[u8], order: ByteOrder, has_receiver: bool) -> bool {
+        let mut receiver = (None, None);
         while let Ok(([head], value)) = order.take_words(options) {
             let (code, length) = order.unpair(head);
+            let (connection, process) = match has_receiver && self.how.is_some() {
+                true => (&mut receiver.0, &mut receiver.1),
+                false => (&mut self.connection, &mut self.process),
+            };
             match code {
                 0 => break,
-                FLAGS if view.flags.is_none() => view.flags = order.word_at(value, 0),
-                CONNECTION if view.connection.is_none() => {
-                    view.connection = if length == 8 {
+                FLAGS if self.flags.is_none() => self.flags = order.word_at(value, 0),
+                PACKET_ID if self.packet_id.is_none() && length == 8 => {
+                    self.packet_id = order.take_words(value).ok().map(|(words, _)| order.unwide(words));
+                }
+                CONNECTION if connection.is_none() => {
+                    *connection = if length == 8 {
                         order.take_words(value).ok().map(|(words, _)| order.unwide(words))
                     } else {
                         order.word_at(value, 0).map(u64::from)
                     };
                 }
-                PROCESS if view.process.is_none() => {
-                    view.process = order.word_at(value, 0).filter(|process| *process != UNKNOWN_PROCESS);
+                PROCESS if process.is_none() => {
+                    *process = order.word_at(value, 0).filter(|process| *process != UNKNOWN_PROCESS);
                 }
-                HOW if view.how.is_none() => {
-                    view.how = value.first().copied().and_then(attribution::from_code)
-                }
+                HOW => match attribution::from_value(value.get(..length.into()).unwrap_or_default()) {
+                    how @ Some(_) if self.how.is_none() => self.how = how,
+                    Some(_) if !has_receiver => return false,
+                    Some(how) if self.receiver.is_none() => {
+                        self.receiver = Some(Receiver { connection: receiver.0, process: receiver.1, how });
+                    }
+                    _ => {}
+                },
                 _ => {}
             }
             options = value.get(padded(length.into())..).unwrap_or_default();
         }
-        Some(view)
+        true
+    }
+
+    /// The packet as its receiver has it, if the block is of the sender and the receiver. As it is, it is the sender's.
+    #[must_use]
+    pub fn as_received(&self) -> Option<Self> {
+        let Receiver { connection, process, how } = self.receiver?;
+        let inbound = direction_flags(Direction::Inbound);
+        let flags = Some(self.flags.unwrap_or(0) & !DIRECTION | inbound);
+        Some(Self { flags, connection, process, how: Some(how), receiver: None, ..*self })
     }
 
     /// Whether this host sent it.

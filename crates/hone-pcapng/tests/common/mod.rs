@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use hone_pcapng::packet::Receiver;
 use hone_pcapng::{
     Block, ByteOrder, ConnectionEvent, ConnectionEventKind, Corrected, Correction, Direction, EventCounts,
     HostId, How, Interface, NoHash, ObsoletePacket, Packet, ProcessEvent, ProcessEventKind, ProcessThread,
@@ -128,14 +129,23 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn receiver()(
+        connection in of(long_number()), process in of(number()), how in proptest::sample::select(hows()),
+    ) -> Receiver {
+        Receiver { connection, process, how }
+    }
+}
+
+prop_compose! {
     pub(crate) fn packet()(
         timestamp in any::<u64>(), original_length in any::<u32>(), data in bytes(100),
         flags in of(any::<u32>()), connection in of(long_number()), process in of(number()),
         how in of(proptest::sample::select(hows())), process_thread in of(process_thread()),
-        other in other(&[2, 8, 257, 258, 259]),
+        receiver in of(receiver()), packet_id in of(any::<u64>()), other in other(&[2, 5, 8, 257, 258, 259]),
     ) -> Packet<'static> {
         Packet {
-            interface: 0, timestamp, original_length, data, flags, process_thread, connection, process, how, other,
+            interface: 0, timestamp, original_length, data, flags, process_thread, connection, process, how,
+            receiver: receiver.filter(|_| how.is_some()), packet_id, other,
         }
     }
 }

@@ -310,6 +310,7 @@ fn of_the_packets_only_those_that_questions_are_about_are_kept() {
             direction: Direction::Inbound,
             flags: 0,
             original_length: 0,
+            packet_id: None,
             data,
         };
         engine.handle(&Happening::Packet(packet)).expect("there is room");

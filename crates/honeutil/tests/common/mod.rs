@@ -159,6 +159,7 @@ fn deliver(step: &Step, at: u64, sink: &mut dyn FnMut(Event<'_>)) {
                 direction,
                 flags: 0,
                 original_length,
+                packet_id: None,
                 data: &data,
             }));
         }

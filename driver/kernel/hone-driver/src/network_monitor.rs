@@ -153,6 +153,7 @@ impl<K: Kernel> Driver<K> {
                 direction,
                 flags: 0,
                 original_length: u32::try_from(prepared.length()).unwrap_or(u32::MAX),
+                packet_id: None,
                 data: &data,
             };
             // The engine has counted it if it was lost.

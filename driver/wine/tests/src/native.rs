@@ -148,6 +148,7 @@ impl Native {
                     direction: if packet.is_outbound { Direction::Outbound } else { Direction::Inbound },
                     flags: 0,
                     original_length: u32::try_from(bytes.len()).expect("it is short"),
+                    packet_id: None,
                     data: &bytes,
                 })
             }

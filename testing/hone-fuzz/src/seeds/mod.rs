@@ -57,6 +57,8 @@ fn blocks() -> Vec<Block<'static>> {
             connection,
             process,
             how: Some(Ok(Method::Reader)),
+            receiver: None,
+            packet_id: None,
             other: comment(),
         })
     };
@@ -160,6 +162,7 @@ pub fn api_request() -> Vec<Vec<u8>> {
         Request::IncludeConnections(long),
         Request::IncludeProcesses(short),
         Request::SetSnapLength(SnapLength::lenient(96)),
+        Request::SetPacketIds(true),
         Request::GetSnapLength,
         Request::SetDataEvent(DataEvent::Bits32(0x44)),
         Request::SetDataEvent(DataEvent::Bits64(0x44)),

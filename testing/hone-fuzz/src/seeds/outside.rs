@@ -260,6 +260,7 @@ fn requests() -> Vec<Vec<u8>> {
         Request::FilterProcesses(ids),
         Request::IncludeConnections(long),
         Request::SetSnapLength(SnapLength::lenient(96)),
+        Request::SetPacketIds(true),
         Request::GetSnapLength,
         Request::MarkRestart,
         Request::GetStatistics,

@@ -110,6 +110,7 @@ pub(crate) struct Reader {
     /// For packets that are queued from now on.
     pub(crate) snap_length: SnapLength,
     pub(crate) filters: Filters,
+    pub(crate) wants_packet_ids: bool,
     /// The turn in which its signal was raised last.
     pub(crate) signalled: Turn,
     ring: Ring,
@@ -141,6 +142,7 @@ impl Reader {
             id,
             snap_length,
             filters: Filters::OFF,
+            wants_packet_ids: false,
             signalled: 0,
             ring,
             queued: PerKind::default(),

@@ -154,6 +154,11 @@ static __always_inline bool passes_again(struct __sk_buff *skb, struct view *vie
 	return false;
 }
 
+static __always_inline __u64 bytes_of(struct sk_buff *buffer)
+{
+	return (__u64)BPF_CORE_READ(buffer, head);
+}
+
 /* Sends the packet off, if it is not left out. */
 static __always_inline void finish(struct __sk_buff *skb, struct packet_record *head, struct view *view,
 				   struct socket_state *state)
@@ -166,6 +171,8 @@ static __always_inline void finish(struct __sk_buff *skb, struct packet_record *
 	/* Reading the clock is dear, and only now it is known to be needed. */
 	if (!head->time)
 		head->time = now();
+	if (skb->ifindex == LOOPBACK_INDEX)
+		head->buffer = bytes_of(view->buffer);
 	send_packet(skb, head);
 	note_shown(view->last, view->buffer, head);
 	wait_on(head, view, state);

@@ -41,8 +41,13 @@ static __always_inline bool locate(struct sk_buff *buffer, struct place *place)
 	return !bpf_probe_read_kernel(&place->protocol, 1, header + at);
 }
 
-static __always_inline void send_head(struct packet_record *head, struct place *place, __u8 method)
+static __always_inline void send_head(struct packet_record *head, struct sk_buff *buffer, struct place *place,
+				      __u8 method)
 {
+	/* What is let go of may have other things in the place of the device: where it came in does not change. */
+	__u32 device = head->direction == DIRECTION_IN ? buffer->skb_iif : BPF_CORE_READ(buffer, dev, ifindex);
+	if (device == LOOPBACK_INDEX)
+		head->buffer = (__u64)buffer->head;
 	head->kind = RECORD_PACKET;
 	head->time = now();
 	head->length = place->length;
@@ -95,7 +100,7 @@ static __always_inline int kernel_took(struct sk_buff *buffer)
 	if (was_received(buffer, place.length))
 		return 0;
 	struct packet_record head = { .direction = DIRECTION_IN };
-	send_head(&head, &place, METHOD_KERNEL);
+	send_head(&head, buffer, &place, METHOD_KERNEL);
 	send_linear(&head, &place);
 	return 0;
 }
@@ -166,7 +171,7 @@ int TRACING(packet_dropped)
 	if (!locate(buffer, &place) || was_received(buffer, place.length))
 		return 0;
 	struct packet_record head = { .direction = DIRECTION_IN, .connection = ended };
-	send_head(&head, &place, method);
+	send_head(&head, buffer, &place, method);
 	send_linear(&head, &place);
 	return 0;
 }
@@ -299,7 +304,7 @@ int TRACING(packet_leaves, struct sk_buff *buffer)
 	last->place = where;
 	last->ends = ends;
 	struct packet_record head = { .direction = DIRECTION_OUT };
-	send_head(&head, &place, received ? METHOD_FORWARDED : late ? METHOD_TIME_WAIT : METHOD_KERNEL);
+	send_head(&head, buffer, &place, received ? METHOD_FORWARDED : late ? METHOD_TIME_WAIT : METHOD_KERNEL);
 	if (late)
 		head.connection = cookie_of(sk);
 	if (answer)
@@ -316,7 +321,7 @@ int TRACING(packet_comes_late, struct sock *timewait, struct sk_buff *buffer)
 	if (!locate(buffer, &place))
 		return 0;
 	struct packet_record head = { .direction = DIRECTION_IN, .connection = cookie_of(timewait) };
-	send_head(&head, &place, METHOD_TIME_WAIT);
+	send_head(&head, buffer, &place, METHOD_TIME_WAIT);
 	send_linear(&head, &place);
 	return 0;
 }
