@@ -96,6 +96,7 @@ local function new_index()
     -- For each frame: what `code` makes of its process, how it is known, and its direction, or 0; its connection, or false.
     codes = {},
     connections = {},
+    receivers = {}, -- of frames that are of a sender and a receiver: code and connection of this one
     processes = {}, -- each as it was at a time
     corrections = {}, -- for each connection
     corrected = 0,
@@ -287,7 +288,8 @@ local function connection(index, block)
   list[#list + 1] = event
 end
 
--- What the options of a packet say, from `at` up to `stop`, exclusive: its code, and its connection or false.
+-- What the options of a packet say, from `at` up to `stop`, exclusive: its code, and its connection or false; the same of
+-- its receiver, if the block is of both.
 local function packet(index, s, at, stop)
   if stop - at == 48 and index.little then
     -- As Hone writes them, which a test makes sure of: flags, process and thread, connection, process, how.
@@ -302,9 +304,17 @@ local function packet(index, s, at, stop)
   end
   index.slow = index.slow + 1
   local direction, how, pid, id = 0, 0, nil, false
+  -- Options 257 to 259 come twice if the packet was recorded once for its sender and its receiver: the sender's first.
+  local receiver = { how = 0, id = false }
   for option, start, length in options(index, s, at, stop) do
     if option == 2 and length == 4 then
       direction = index.u32(s, start) % 4
+    elseif option == 257 and how > 0 and (length == 4 or length == 8) then
+      receiver.id = connection_id(index, s, start, length)
+    elseif option == 258 and how > 0 and length >= 4 then
+      receiver.pid = index.u32(s, start)
+    elseif option == 259 and how > 0 and length == 1 then
+      receiver.how = byte(s, start)
     elseif option == 257 and (length == 4 or length == 8) then
       id = connection_id(index, s, start, length)
     elseif (option == 258 or option == 8) and length >= 4 and not pid then
@@ -315,10 +325,15 @@ local function packet(index, s, at, stop)
       index.commented = true
     end
   end
+  if receiver.how == 0 then
+    -- There is one owner, whose options come in another order.
+    id, pid, receiver = id or receiver.id, pid or receiver.pid, nil
+  end
   if not (id or pid or how > 0) then
     return 0, false
   end
-  return code(process_of(index, pid or 0), how, direction), id
+  local received = receiver and { code = code(process_of(index, receiver.pid or 0), receiver.how, 1), id = receiver.id }
+  return code(process_of(index, pid or 0), how, direction), id, received
 end
 
 -- Takes what read(n) gives, up to its end: nil, or nothing. Can go on later, from index.offset, if the file has grown.
@@ -374,7 +389,8 @@ local function feed(index, read, customs)
     if kind == PACKET then
       local captured = length < 32 and 0 or u32(buffer, at + 20)
       frames = frames + 1
-      codes[frames], connections[frames] = packet(index, buffer, at + 28 + captured + (-captured) % 4, at + length - 4)
+      codes[frames], connections[frames], index.receivers[frames] =
+        packet(index, buffer, at + 28 + captured + (-captured) % 4, at + length - 4)
     elseif kind == SIMPLE or kind == OBSOLETE or ROWS[kind] then
       if (kind ~= 0xBAD and kind ~= 0x40000BAD) or customs or u32(buffer, at + 8) ~= WIRESHARK_PEN then
         frames = frames + 1

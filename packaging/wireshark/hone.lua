@@ -240,6 +240,37 @@ local dissector
 -- Without a window, they are the same for all packets of a pass.
 local needed, wanted, visible, wanted_at = false, {}, false, math.huge
 
+local function add_owner(branch, owner, how, direction, id)
+  for field = 1, #KEYS do
+    local value = owner and wanted[field] and owner[KEYS[field]]
+    if value then
+      add(branch, FIELDS[field], value)
+    end
+  end
+  if id and wanted[CONN] then
+    add(branch, FIELDS[CONN], id)
+  end
+  if (how or 0) > 0 and wanted[HOW_KNOWN] then
+    add(branch, FIELDS[HOW_KNOWN], how)
+  end
+  if direction and wanted[DIRECTION] then
+    add(branch, FIELDS[DIRECTION], direction)
+  end
+end
+
+-- The receiver of a packet that is recorded once for both.
+local function receiver_of(number, tvb, pinfo)
+  local it = index.receivers[number]
+  if not it then
+    return nil
+  end
+  local process, how = recording.decode(it.code)
+  if index.corrected > 0 and it.id then
+    process, how = corrected(number, process, how, 1, it.id, tvb, pinfo)
+  end
+  return { owner = index.processes[process], how = how, id = it.id and wanted[CONN] and id_of(it.id) }
+end
+
 local function dissect(tvb, pinfo, tree)
   local number = place_of(pinfo)
   if not referenced then
@@ -260,7 +291,7 @@ local function dissect(tvb, pinfo, tree)
     grow()
     number_code = index.codes[number]
   end
-  local owner, how, direction, id, note
+  local owner, how, direction, id, note, received
   if (number_code or 0) > 0 then
     local process
     process, how, direction = recording.decode(number_code)
@@ -268,6 +299,7 @@ local function dissect(tvb, pinfo, tree)
     if index.corrected > 0 and id then
       process, how = corrected(number, process, how, direction, id, tvb, pinfo)
     end
+    received = receiver_of(number, tvb, pinfo)
     owner, direction, id, note = index.processes[process], DIRECTIONS[direction], id and wanted[CONN] and id_of(id), index.limit
   else
     owner, how, direction, id, note = from_comment()
@@ -279,25 +311,19 @@ local function dissect(tvb, pinfo, tree)
   local branch
   if visible then
     local label = owner and string.format("%s (%.0f)", owner.name or "unknown name", owner.pid) or how and "no process" or "note"
+    if received then
+      local to = received.owner
+      label = label .. " to " .. (to and string.format("%s (%.0f)", to.name or "unknown name", to.pid) or "no process")
+    end
     branch = add(tree, hone, "Hone: " .. label)
     set_generated(branch)
   else
     branch = add(tree, hone)
   end
-  for field = 1, #KEYS do
-    local value = owner and wanted[field] and owner[KEYS[field]]
-    if value then
-      add(branch, FIELDS[field], value)
-    end
-  end
-  if id and wanted[CONN] then
-    add(branch, FIELDS[CONN], id)
-  end
-  if (how or 0) > 0 and wanted[HOW_KNOWN] then
-    add(branch, FIELDS[HOW_KNOWN], how)
-  end
-  if direction and wanted[DIRECTION] then
-    add(branch, FIELDS[DIRECTION], direction)
+  add_owner(branch, owner, how, direction, id)
+  if received then
+    -- Each field comes twice: a filter finds the packet by either process.
+    add_owner(branch, received.owner, received.how, "in", received.id)
   end
   if note and wanted[NOTE] then
     add(branch, FIELDS[NOTE], note)

@@ -1,7 +1,8 @@
 //! An event on its way from the reader to the output, with what the stream reported earlier about its process.
 
+use hone_pcapng::packet::{self, Receiver};
 use hone_pcapng::{
-    ConnectionEvent, ConnectionId, Correction, Direction, How, ProcessEvent, Section, Statistics, packet,
+    ConnectionEvent, ConnectionId, Correction, Direction, How, ProcessEvent, Section, Statistics,
 };
 
 use hone_select::{Mark, PacketView, ProcessView, Selection};
@@ -41,13 +42,34 @@ pub struct Shown<'a> {
     pub number: u64,
     /// Its process, as described by the events up to this one.
     pub process: Option<&'a Process>,
+    /// The process of its receiver, if it is a packet of both.
+    pub receiver: Option<&'a Process>,
     /// The mark of the process that had the packet's connection, if that has ended and the packet is of the kernel.
     pub had_mark: Option<Mark>,
     /// The time of the corrected packet, if the correction identifies it by its time.
     pub packet_nanos: Option<u64>,
 }
 
-impl Shown<'_> {
+impl<'a> Shown<'a> {
+    /// A packet as its receiver has it, if it is recorded once for the sender and the receiver. As it is, it is the sender's.
+    pub fn received(&self) -> Option<Self> {
+        let Event::Packet(packet) = &self.event else { return None };
+        let received = packet.received()?;
+        let Self { nanos, number, receiver, .. } = *self;
+        let event = Event::Packet(received);
+        let (process, had_mark, packet_nanos) = (receiver, None, None);
+        Some(Self { nanos, event, number, process, receiver: None, had_mark, packet_nanos })
+    }
+
+    /// A packet as its sender and as its receiver have it, if it is recorded once for both.
+    pub fn of_each(&self) -> Option<[Self; 2]> {
+        let received = self.received()?;
+        let Event::Packet(packet) = &self.event else { return None };
+        let event = Event::Packet(Packet { receiver: None, ..*packet });
+        let Self { nanos, number, process, had_mark, packet_nanos, .. } = *self;
+        Some([Self { nanos, event, number, process, receiver: None, had_mark, packet_nanos }, received])
+    }
+
     /// The process id, if there is one.
     pub fn pid(&self) -> Option<u32> {
         match &self.event {
@@ -60,8 +82,14 @@ impl Shown<'_> {
         }
     }
 
-    /// Whether it is selected. `names`: those of the packet and its connection, if the selection needs them.
+    /// Whether it is selected; a packet that is recorded once for two, for either. `names`: those of the packet and its
+    /// connection, if the selection needs them.
     pub fn is_selected(&self, selection: &Selection, names: &[&str]) -> bool {
+        self.is_selected_for_owner(selection, names)
+            || self.received().is_some_and(|received| received.is_selected_for_owner(selection, names))
+    }
+
+    fn is_selected_for_owner(&self, selection: &Selection, names: &[&str]) -> bool {
         let of_process = match (self.process, self.pid()) {
             (Some(process), Some(_)) => selection.admits(Some(process.mark)),
             (None, Some(pid)) => {
@@ -123,6 +151,8 @@ pub struct Packet<'a> {
     pub effective: Option<(u32, &'a [u8])>,
     /// How its process is known, or why it has none.
     pub how: Option<How>,
+    /// Who received it, if it is recorded once for the sender and the receiver.
+    pub receiver: Option<Receiver>,
     /// Whether the process and `how` were changed by a correction.
     pub is_corrected: bool,
     /// The time, in units of its interface.
@@ -173,6 +203,7 @@ impl<'a> Packet<'a> {
             thread: None,
             effective: pktap.and_then(|pktap| pktap.effective.filter(|_| pktap.effective != pktap.process)),
             how: None,
+            receiver: None,
             is_corrected: false,
             timestamp: None,
             link_length: data.len() - link.payload.len(),
@@ -181,6 +212,15 @@ impl<'a> Packet<'a> {
             malformed: parsed.and_then(Result::err).flatten(),
             link_direction: pktap.and_then(|pktap| pktap.direction).or(link.direction),
         }
+    }
+
+    /// The packet as its receiver has it.
+    fn received(&self) -> Option<Self> {
+        let Receiver { connection, process, how } = self.receiver?;
+        let inbound = packet::direction_flags(Direction::Inbound);
+        let flags = Some(self.flags.unwrap_or(0) & !packet::DIRECTION | inbound);
+        let (thread, effective, receiver) = (None, None, None);
+        Some(Self { flags, connection, process, thread, effective, how: Some(how), receiver, ..*self })
     }
 
     /// The sequence number of its first byte of TCP payload, if it has one.

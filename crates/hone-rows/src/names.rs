@@ -72,8 +72,15 @@ impl Finder {
         self.lanes.retain(|lane, _| *lane == 0);
     }
 
-    /// Takes note of the next event.
+    /// Takes note of the next event. A packet that is recorded once for two says the names of both their connections.
     pub fn note(&mut self, shown: &Shown<'_>) -> Noted<'_> {
+        if let Some(received) = shown.received() {
+            self.note_one(&received);
+        }
+        self.note_one(shown)
+    }
+
+    fn note_one(&mut self, shown: &Shown<'_>) -> Noted<'_> {
         let (Event::Section(_) | Event::Packet(_)) = &shown.event else { return NOTHING };
         let lane = self.lanes.entry(self.lane).or_default();
         match &shown.event {

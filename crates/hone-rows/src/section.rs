@@ -118,6 +118,7 @@ impl SectionState {
                     thread,
                     effective: named.effective.or(base.effective),
                     how: packet.how,
+                    receiver: packet.receiver,
                     timestamp: Some(packet.timestamp),
                     ..base
                 })
@@ -148,8 +149,11 @@ impl SectionState {
             }) => self.ended.mark(*connection),
             _ => None,
         };
-        let mut shown = Shown { nanos, event, number, process: None, had_mark, packet_nanos };
+        let mut shown = Shown { nanos, event, number, process: None, receiver: None, had_mark, packet_nanos };
         shown.process = named.process.or_else(|| shown.pid().and_then(|pid| self.processes.get(pid)));
+        if let Event::Packet(Packet { receiver: Some(receiver), .. }) = &shown.event {
+            shown.receiver = receiver.process.and_then(|pid| self.processes.get(pid));
+        }
         Some(shown)
     }
 

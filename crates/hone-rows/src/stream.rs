@@ -204,8 +204,15 @@ impl Stream {
                     let process = packet.process.and_then(|pid| processes.get(pid));
                     let event = Event::Packet(packet);
                     let nanos = Some(record.nanos);
-                    let shown =
-                        Shown { nanos, event, number: 0, process, had_mark: None, packet_nanos: None };
+                    let shown = Shown {
+                        nanos,
+                        event,
+                        number: 0,
+                        process,
+                        receiver: None,
+                        had_mark: None,
+                        packet_nanos: None,
+                    };
                     sink(Source::Record(record), Some(shown))
                 }))
             }

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
+use hone_pcapng::packet::Receiver;
 use hone_pcapng::{ConnectionId, Corrected, Direction};
 use hone_select::Selection;
 
@@ -166,11 +167,22 @@ impl Corrections {
         if self.pass(&shown) || self.flows.is_empty() {
             return shown;
         }
-        if let Event::Packet(packet) = &mut shown.event
-            && let (Some(connection), Some(direction)) = (packet.connection, packet.direction())
-            && let Some(host) = self.host_number
-            && let Some(rights) = self.flows.get_mut(&(host, connection, direction))
-            && let Some(Right { pid, process, how }) = rights.find(packet, self.at)
+        let (Event::Packet(packet), Some(host)) = (&mut shown.event, self.host_number) else { return shown };
+        let Self { flows, at, .. } = self;
+        // What was sent is corrected only if it was dropped then, so that nobody received it.
+        if let Some(receiver) = packet.receiver {
+            if let Some(connection) = receiver.connection
+                && let Some(rights) = flows.get_mut(&(host, connection, Direction::Inbound))
+                && let Some(Right { pid, process, how }) = rights.find(packet, *at)
+            {
+                let process = process.as_deref();
+                let right = Receiver { process: *pid, how: how.unwrap_or(receiver.how), ..receiver };
+                packet.is_corrected = receiver != right || shown.receiver != process;
+                (packet.receiver, shown.receiver) = (Some(right), process);
+            }
+        } else if let (Some(connection), Some(direction)) = (packet.connection, packet.direction())
+            && let Some(rights) = flows.get_mut(&(host, connection, direction))
+            && let Some(Right { pid, process, how }) = rights.find(packet, *at)
         {
             let process = process.as_deref();
             packet.is_corrected = (packet.process, packet.how, shown.process) != (*pid, *how, process);
@@ -202,6 +214,7 @@ mod tests {
                 event,
                 number,
                 process: None,
+                receiver: None,
                 had_mark: None,
                 packet_nanos: None,
             });

@@ -77,8 +77,16 @@ impl<'a> Maker<'a> {
         (self.input, self.stem, self.now) = (input, stem, None);
     }
 
-    /// Handles an event.
+    /// Handles an event. A packet that is recorded once for its sender and its receiver counts for each of them, as if it
+    /// were recorded twice.
     pub fn event<R: Rows>(&mut self, shown: &Shown<'_>, rows: &mut R) -> Result<(), R::Error> {
+        match shown.of_each() {
+            None => self.event_of_owner(shown, rows),
+            Some(each) => each.iter().try_for_each(|shown| self.event_of_owner(shown, rows)),
+        }
+    }
+
+    fn event_of_owner<R: Rows>(&mut self, shown: &Shown<'_>, rows: &mut R) -> Result<(), R::Error> {
         if shown.nanos > self.now {
             self.now = shown.nanos;
         }

@@ -49,6 +49,17 @@ const LAST_SIZE: u64 = 2 << 30;
 #[cfg(target_os = "linux")]
 const SAVE_AFTER: Duration = Duration::from_secs(10);
 
+/// How often a packet is written that is sent and received on a loopback interface.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Loopback {
+    /// As it is sent, and as it is received.
+    #[default]
+    Twice,
+    /// As one block of both.
+    Once,
+}
+
 /// Record live traffic with its processes
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = format!("{}\n\n{NOTES}", selection::NOTES))]
@@ -169,6 +180,15 @@ pub struct ReadArgs {
     /// to each packet; a file may exceed --rotate-size by these. Older versions of Wireshark show each block as a row without a time.
     #[arg(long, value_name = "FORM", value_enum, default_value_t)]
     pub format: Format,
+
+    /// Write a packet between two processes of this host twice, as it is sent and as it is received; or once, with both
+    ///
+    /// Once: one block with the time of its receipt, in which options 257 to 259 come twice, the sender's first; a tool that
+    /// knows one owner sees the sender's packet. Only where it is surely the same packet: on a loopback interface, within one file, and if both owners'
+    /// packets are selected. What comes behind a packet whose other half does not come, or waits for its owner, waits up to 0.75 s.
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "TIMES", value_enum, default_value_t)]
+    pub loopback: Loopback,
 
     /// Where events come from.
     #[command(flatten)]
@@ -388,7 +408,9 @@ pub(super) fn record(
     #[cfg(target_os = "linux")]
     let (wanted, mut own) = super::own_stream::without_own(args, wanted, &output)?;
     #[cfg(target_os = "linux")]
-    let wanted = &wanted;
+    let is_once = args.loopback == Loopback::Once;
+    #[cfg(target_os = "linux")]
+    let wanted = &Wanted { packet_ids: is_once, ..wanted };
     host::raise_priority();
     let feed = open_source(&args.source, wanted, control)?;
     let options =
@@ -410,6 +432,10 @@ pub(super) fn record(
     }
     if let Ok(selection) = Selection::parse(&wanted.selection) {
         recorder = recorder.selecting(&selection);
+    }
+    #[cfg(target_os = "linux")]
+    if is_once {
+        recorder = recorder.loopback_once();
     }
     #[cfg(target_os = "linux")]
     let companion = companion.or(own.as_mut().map(|own| own as &mut dyn Companion));
@@ -494,6 +520,11 @@ impl ReadArgs {
             Target::File(path) => platform::file::is_pipe_name(&path),
             Target::Directory(_) => false,
         };
+        #[cfg(target_os = "linux")]
+        if self.loopback == Loopback::Once && self.format != Format::Hone {
+            let message = "--loopback once is for the form hone: others have one process a packet";
+            return Err(refusal("read", message));
+        }
         #[cfg(target_os = "linux")]
         if self.last.is_some() {
             let is_no_file = |path: &Path| path.metadata().is_ok_and(|found| !found.is_file());

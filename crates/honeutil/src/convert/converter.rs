@@ -143,6 +143,7 @@ impl Converter {
         }
         let process = shown.process;
         lost.packets += 1;
+        lost.receivers += u64::from(packet.receiver.is_some());
         lost.connections += u64::from(packet.connection.is_some());
         lost.hows += u64::from(packet.how.is_some());
         lost.paths += u64::from(!had_pktap && process.is_some_and(|process| !process.path.is_empty()));
@@ -198,6 +199,9 @@ impl Converter {
             }
             (Block::Packet(_), Some(shown)) => {
                 self.lost.packets += 1;
+                // The block keeps its options, but what is added is the sender's.
+                let has_receiver = matches!(&shown.event, Event::Packet(packet) if packet.receiver.is_some());
+                self.lost.receivers += u64::from(has_receiver && self.form != Form::Hone);
                 return self.packet(item, shown, out);
             }
             (Block::ObsoletePacket(_) | Block::SimplePacket(_), _) => {

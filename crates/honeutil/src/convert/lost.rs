@@ -14,6 +14,8 @@ pub struct Lost {
     pub(super) other_blocks: u64,
     pub(super) processes: u64,
     pub(super) connections: u64,
+    /// Of packets that are recorded once for their sender and their receiver.
+    pub(super) receivers: u64,
     pub(super) hows: u64,
     pub(super) directions: u64,
     pub(super) comments: u64,
@@ -43,6 +45,7 @@ impl Lost {
         part(self.users, "user");
         part(self.uuids, "UUID");
         part(self.connections, "connection id");
+        part(self.receivers, "receiver");
         part(self.hows, "how-value");
         part(self.directions, "direction");
         part(self.comments, "comment");

@@ -98,6 +98,7 @@ mod tests {
             event: Event::Packet(packet),
             number: 1,
             process: Some(process),
+            receiver: None,
             had_mark: None,
             packet_nanos: None,
         }

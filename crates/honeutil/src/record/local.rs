@@ -48,6 +48,10 @@ impl<S: Source> Local<S> {
         if !wanted.selection.is_empty() {
             select(&mut engine, reader, &mut source, &wanted.selection)?;
         }
+        if wanted.packet_ids {
+            // It was attached just now.
+            let _ = engine.set_packet_ids(reader, true);
+        }
         Ok(Self { source, engine, reader, drops_asked: Instant::now() })
     }
 

@@ -8,6 +8,7 @@ pub mod feed;
 mod late;
 pub mod local;
 pub mod losses;
+mod once;
 mod packet_limit;
 pub mod recorder;
 pub mod rotation;

@@ -37,8 +37,8 @@ impl PacketLimit {
                     true
                 }
                 block::STATISTICS if self.out > 0 => {
-                    self.correct(&mut bytes[from..from + length]);
-                    self.out = 0;
+                    // It ended before the packets that were left out.
+                    correct(&mut bytes[from..from + length], std::mem::take(&mut self.out));
                     true
                 }
                 _ => true,
@@ -53,21 +53,20 @@ impl PacketLimit {
         }
         to
     }
+}
 
-    /// Corrects the statistics of a section: it ended before the packets that were left out.
-    fn correct(&self, block: &mut [u8]) {
-        let mut corrected = Vec::new();
-        let Ok(mut statistics) = Statistics::parse(BlockView::new(block, BYTE_ORDER).body(), BYTE_ORDER)
-        else {
-            return;
-        };
-        for count in [&mut statistics.received, &mut statistics.accepted, &mut statistics.delivered] {
-            *count = count.map(|count| count.saturating_sub(self.out));
-        }
-        // Numbers have a fixed length, so it has the room that it had.
-        if statistics.emit(BYTE_ORDER, &mut corrected).is_ok() && corrected.len() == block.len() {
-            block.copy_from_slice(&corrected);
-        }
+/// Corrects the statistics of a section, of which so many packets are not recorded.
+pub(super) fn correct(block: &mut [u8], out: u64) {
+    let mut corrected = Vec::new();
+    let Ok(mut statistics) = Statistics::parse(BlockView::new(block, BYTE_ORDER).body(), BYTE_ORDER) else {
+        return;
+    };
+    for count in [&mut statistics.received, &mut statistics.accepted, &mut statistics.delivered] {
+        *count = count.map(|count| count.saturating_sub(out));
+    }
+    // Numbers have a fixed length, so it has the room that it had.
+    if statistics.emit(BYTE_ORDER, &mut corrected).is_ok() && corrected.len() == block.len() {
+        block.copy_from_slice(&corrected);
     }
 }
 

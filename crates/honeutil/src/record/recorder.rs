@@ -22,6 +22,7 @@ use crate::record::control::Control;
 use crate::record::error::RecordError;
 use crate::record::feed::{Feed, Fetched};
 use crate::record::late::Late;
+use crate::record::once::Once;
 use crate::record::packet_limit::PacketLimit;
 use crate::record::rotation::{Rotation, RotationClock};
 use crate::record::summary::Outcome;
@@ -96,6 +97,7 @@ pub struct Recorder<'a> {
     companion: Option<&'a mut dyn Companion>,
     reduced: Option<Reduced>,
     late: Option<Late>,
+    once: Option<Once>,
     converted: Option<Live>,
     #[cfg(target_os = "linux")]
     saver: Option<&'a mut Saver>,
@@ -132,6 +134,7 @@ impl<'a> Recorder<'a> {
             companion: None,
             reduced: None,
             late: None,
+            once: None,
             converted: None,
             #[cfg(target_os = "linux")]
             saver: None,
@@ -158,6 +161,13 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn selecting(mut self, selection: &Selection) -> Self {
         self.late = Late::new(selection);
+        self
+    }
+
+    /// Writes a packet between two processes of this host as one block with both owners, as far as the feed gives packet ids.
+    #[must_use]
+    pub fn loopback_once(mut self) -> Self {
+        self.once = Some(Once::default());
         self
     }
 
@@ -191,6 +201,9 @@ impl<'a> Recorder<'a> {
             self.control.stop();
             let held = if self.options.count.is_none() { self.await_held() } else { Ok(()) };
             result = result.and(held.and_then(|()| self.end_section()));
+        }
+        if !matches!(result, Err(RecordError::Output(_))) {
+            result = result.and(self.write_rest());
         }
         self.progress.erase();
         let missing = self.reduced.as_ref().map_or(0, |reduced| reduced.reduce.counts().missing);
@@ -244,7 +257,7 @@ impl<'a> Recorder<'a> {
                 companion.begun();
             }
         }
-        self.rotation.begin(self.output.file_bytes());
+        self.rotation.begin(self.file_bytes());
         while self.control.stopping().is_none() {
             if self.remaining() == Some(0) {
                 return Ok(());
@@ -260,7 +273,7 @@ impl<'a> Recorder<'a> {
             if asked && self.progress.hung_up() {
                 return Ok(());
             }
-            if asked || self.rotation.is_due(self.output.file_bytes()) {
+            if asked || self.rotation.is_due(self.file_bytes()) {
                 self.next_file()?;
             }
             #[cfg(target_os = "linux")]
@@ -317,7 +330,7 @@ impl<'a> Recorder<'a> {
         self.output.rotate(self.feed.now(), self.control)?;
         tracing::info!("recording goes on in {}", self.output.name());
         self.drain()?;
-        self.rotation.begin(self.output.file_bytes());
+        self.rotation.begin(self.file_bytes());
         Ok(())
     }
 
@@ -325,7 +338,7 @@ impl<'a> Recorder<'a> {
     fn step(&mut self, wait: Duration) -> Result<Fetched, RecordError> {
         // A record is at most one packet, so the count is never exceeded; nor is the file's size.
         let most = self.remaining().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-        let most = self.rotation.room(self.output.file_bytes()).map_or(most, |room| most.min(room.max(1)));
+        let most = self.rotation.room(self.file_bytes()).map_or(most, |room| most.min(room.max(1)));
         let fetched = self.feed.fetch(wait, most)?;
         if self.checked.elapsed() >= CHECK_EVERY {
             self.checked = Instant::now();
@@ -367,7 +380,7 @@ impl<'a> Recorder<'a> {
                 }
                 break;
             }
-            if self.rotation.is_due(self.output.file_bytes()) {
+            if self.rotation.is_due(self.file_bytes()) {
                 self.next_file()?;
             }
         }
@@ -386,7 +399,7 @@ impl<'a> Recorder<'a> {
 
     /// Packets still to be recorded, if they are counted.
     fn remaining(&self) -> Option<u64> {
-        self.options.count.map(|count| count.get().saturating_sub(self.tally.total.packets()))
+        self.options.count.map(|count| count.get().saturating_sub(self.tally.recorded_packets()))
     }
 
     /// Ends the section at this moment, with its statistics, and writes it out.
@@ -406,7 +419,7 @@ impl<'a> Recorder<'a> {
                     continue;
                 }
             }
-            self.write()?;
+            self.write(matches!(read, Ok(Read::Empty)))?;
             match read? {
                 Read::Bytes(_) => {}
                 Read::Empty | Read::SectionEnd => return Ok(()),
@@ -414,16 +427,27 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Writes and counts the complete blocks that were read.
-    fn write(&mut self) -> Result<(), RecordError> {
+    /// Writes and counts the complete blocks that were read. `is_all`: nothing more waits in the feed.
+    fn write(&mut self, is_all: bool) -> Result<(), RecordError> {
         let whole = view::whole(&self.buffer[..self.filled], BYTE_ORDER);
-        if whole == 0 {
-            if self.filled == self.buffer.len() {
-                // A block is larger than the buffer. The format limits its size.
-                self.buffer.resize(self.buffer.len() * 2, 0);
-            }
+        if whole == 0 && self.filled == self.buffer.len() {
+            // A block is larger than the buffer. The format limits its size.
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let has_waiting = self.once.as_ref().is_some_and(|once| once.waiting_bytes() > 0);
+        if whole == 0 && !has_waiting {
             return Ok(());
         }
+        let written =
+            if self.once.is_some() { self.write_once(whole, is_all) } else { self.write_as_read(whole) };
+        written?;
+        self.buffer.copy_within(whole..self.filled, 0);
+        self.filled -= whole;
+        Ok(())
+    }
+
+    /// Writes the `whole` bytes at the start of the buffer.
+    fn write_as_read(&mut self, whole: usize) -> Result<(), RecordError> {
         let wanted = match &mut self.limit {
             Some(limit) => limit.apply(&mut self.buffer, whole),
             None => whole,
@@ -451,10 +475,58 @@ impl<'a> Recorder<'a> {
         if let Some(late) = &mut self.late {
             late.note(&self.buffer[..wanted], &mut self.tally);
         }
-        written?;
-        self.buffer.copy_within(whole..self.filled, 0);
-        self.filled -= whole;
-        Ok(())
+        Ok(written?)
+    }
+
+    /// The same, with packets of two processes joined. Who only looks on sees each of them, and does not wait.
+    fn write_once(&mut self, whole: usize, is_all: bool) -> Result<(), RecordError> {
+        let read = &self.buffer[..whole];
+        if let Some(companion) = &mut self.companion {
+            companion.note(read);
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(saver) = &mut self.saver {
+            saver.note(read);
+        }
+        let blocks = match &mut self.reduced {
+            Some(reduced) => reduced.of(read),
+            None => read,
+        };
+        let Some(once) = &mut self.once else { return Ok(()) };
+        let joined = std::mem::take(once.take(blocks, is_all, Instant::now()));
+        self.write_joined(joined)
+    }
+
+    /// Writes what still waits for the other half of a packet.
+    fn write_rest(&mut self) -> Result<(), RecordError> {
+        let Some(once) = &mut self.once else { return Ok(()) };
+        let rest = std::mem::take(once.finish());
+        self.write_joined(rest)
+    }
+
+    fn write_joined(&mut self, mut joined: Vec<u8>) -> Result<(), RecordError> {
+        let length = joined.len();
+        let wanted = match &mut self.limit {
+            Some(limit) => limit.apply(&mut joined, length),
+            None => length,
+        };
+        if wanted == 0 {
+            return Ok(());
+        }
+        let before = self.output.written();
+        let written = self.output.write(&joined[..wanted], self.control);
+        let kept = usize::try_from(self.output.written() - before).unwrap_or(wanted).min(wanted);
+        self.tally.add(&joined[..kept]);
+        if let Some(late) = &mut self.late {
+            late.note(&joined[..wanted], &mut self.tally);
+        }
+        Ok(written?)
+    }
+
+    /// Bytes of the file, with those that will be written when what they wait for has come.
+    fn file_bytes(&self) -> u64 {
+        let waiting = self.once.as_ref().map_or(0, Once::waiting_bytes);
+        self.output.file_bytes() + u64::try_from(waiting).unwrap_or(0)
     }
 }
 
@@ -462,8 +534,8 @@ fn progress_line(elapsed: Duration, tally: &Tally, dropped: u64, file: &str) -> 
     format!(
         "{}   {}   {}   {} dropped   {file}",
         text::duration(elapsed),
-        text::counted(tally.total.packets(), "packet"),
-        text::bytes(tally.total.bytes()),
+        text::counted(tally.recorded_packets(), "packet"),
+        text::bytes(tally.recorded_bytes()),
         text::thousands(dropped),
     )
 }

@@ -65,11 +65,15 @@ pub fn render(outcome: &Outcome, tally: &Tally) -> String {
         "Recorded",
         format!(
             "{}, {} on the wire, in {}",
-            counted(total.packets(), "packet"),
-            bytes(total.bytes()),
+            counted(tally.recorded_packets(), "packet"),
+            bytes(tally.recorded_bytes()),
             duration(outcome.elapsed)
         ),
     );
+    if tally.joined_packets() > 0 {
+        let joined = counted(tally.joined_packets(), "packet");
+        line("", format!("{joined} of them once, with both owners, who have one each in the numbers below"));
+    }
     let compressed = match outcome.compressed {
         0 => String::new(),
         length => format!(", compressed to {},", bytes(length)),

@@ -39,8 +39,9 @@ pub fn render(outcome: &Outcome, tally: &Tally, error: Option<&str>) -> String {
         .collect();
     let mut summary = json!({
         "seconds": outcome.elapsed.as_secs_f64(),
-        "packets": tally.total.packets(),
-        "bytes": tally.total.bytes(),
+        "packets": tally.recorded_packets(),
+        "bytes": tally.recorded_bytes(),
+        "joined": tally.joined_packets(),
         "written": {
             "files": outcome.paths.count,
             "gone": outcome.paths.gone,

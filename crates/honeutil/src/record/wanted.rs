@@ -10,6 +10,8 @@ pub struct Wanted {
     pub snap_length: SnapLength,
     /// Which packets: the text form of a [`Selection`]; empty: all.
     pub selection: Vec<u8>,
+    /// Whether packets that are seen as they are sent and as they are received have the same packet id both times.
+    pub packet_ids: bool,
 }
 
 impl Wanted {
@@ -19,7 +21,7 @@ impl Wanted {
         let mut text = Vec::new();
         // There is memory, or the program ends: this is no service.
         selection.to_text(&mut text).unwrap_or_else(|error| panic!("{error}"));
-        Self { snap_length, selection: text }
+        Self { snap_length, selection: text, packet_ids: false }
     }
 
     /// Where the selection is applied, for whoever wants to know; `None`: there is none.

@@ -218,6 +218,9 @@ impl Reduce {
             return;
         };
         self.need(packet.process, packet.connection, out);
+        if let Some(receiver) = packet.receiver {
+            self.need(receiver.process, receiver.connection, out);
+        }
         let start = out.len();
         out.extend(view.bytes());
         self.renumber(lane, packet.interface, &mut out[start..]);

@@ -73,7 +73,7 @@ impl Lines {
                 self.process(event, shown.process);
             }
             Event::Connection(event) => self.connection(event, shown.packet_nanos),
-            Event::Packet(packet) => self.packet(packet),
+            Event::Packet(packet) => self.packet(packet, shown.receiver),
             Event::Statistics(statistics) => self.statistics(statistics),
         }
         names::write(noted, &mut self.line);
@@ -213,7 +213,7 @@ impl Lines {
         self.number("conn", Some(event.connection));
     }
 
-    fn packet(&mut self, packet: &Packet<'_>) {
+    fn packet(&mut self, packet: &Packet<'_>, receiver: Option<&Process>) {
         self.line.push_str(match packet.direction() {
             Some(Direction::Inbound) => " in  ",
             Some(Direction::Outbound) => " out ",
@@ -244,6 +244,14 @@ impl Lines {
         self.count("tid", packet.thread);
         self.count("conn", packet.connection);
         self.words("how", packet.how.map(words));
+        if let Some(to) = &packet.receiver {
+            self.count("to_pid", to.process);
+            let known = |value: &'_ [u8]| !value.is_empty();
+            self.word("to_user", receiver.map(|process| &process.user_name[..]).filter(|name| known(name)));
+            self.word("to_name", receiver.map(Process::name).filter(|name| known(name)));
+            self.count("to_conn", to.connection);
+            self.words("to_how", Some(words(to.how)));
+        }
     }
 
     fn endpoint(&mut self, address: IpAddr, port: Option<u16>) {

@@ -18,8 +18,10 @@ use hone_rows::ip::Headers;
 /// The counts.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// All packets.
+    /// All packets of all processes. One that is recorded once, for its sender and its receiver, is of both.
     pub total: Traffic,
+    /// Those that are recorded once.
+    joined: Joined,
     /// How many packets have no process, for each reason. A recording of another version may contain no reason.
     pub reasons: BTreeMap<NoOwner, u64>,
     /// Packets without a process.
@@ -33,7 +35,32 @@ pub struct Tally {
     processes: Processes,
 }
 
+/// Packets that are recorded once, for their sender and their receiver.
+#[derive(Debug, Default, Clone, Copy)]
+struct Joined {
+    packets: u64,
+    bytes: u64,
+}
+
 impl Tally {
+    /// Packets that were recorded: one with two owners is one.
+    #[must_use]
+    pub fn recorded_packets(&self) -> u64 {
+        self.total.packets() - self.joined.packets
+    }
+
+    /// Their bytes on the wire.
+    #[must_use]
+    pub fn recorded_bytes(&self) -> u64 {
+        self.total.bytes() - self.joined.bytes
+    }
+
+    /// Packets that were recorded once, for their sender and their receiver.
+    #[must_use]
+    pub fn joined_packets(&self) -> u64 {
+        self.joined.packets
+    }
+
     /// Nothing counted yet.
     #[must_use]
     pub fn new() -> Self {
@@ -46,7 +73,13 @@ impl Tally {
             match block.kind() {
                 block::PACKET => {
                     if let Some(packet) = block.packet() {
-                        self.packet(&packet, Headers::parse(packet.data).ok().as_ref());
+                        let headers = Headers::parse(packet.data).ok();
+                        self.packet(&packet, headers.as_ref());
+                        if let Some(received) = packet.as_received() {
+                            self.packet(&received, headers.as_ref());
+                            self.joined.packets += 1;
+                            self.joined.bytes += u64::from(packet.original_length);
+                        }
                     }
                 }
                 block::PROCESS => {

@@ -51,7 +51,7 @@ print(way, os.getpid(), child, flush=True)
 const LENGTHS: [(&str, u64, u64); 2] = [("tcp", 57, 829), ("udp", 33, 805)];
 
 /// Runs the server; its own process and its child.
-fn hand_on(network: &Network, way: &str, what: &str) -> (u32, u32) {
+pub(crate) fn hand_on(network: &Network, way: &str, what: &str) -> (u32, u32) {
     hand_on_to(network, way, what, "dd")
 }
 

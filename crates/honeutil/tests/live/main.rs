@@ -33,6 +33,7 @@ mod honed;
 mod honed_recent;
 mod left_out;
 mod names;
+mod once;
 mod opening;
 mod order;
 mod over_ssh;

@@ -189,6 +189,34 @@ fn packets_with_a_process_as_hone_writes_them_are_read_the_quick_way() {
 }
 
 #[test]
+fn a_packet_of_two_owners_has_the_fields_of_both() {
+    let directory = TempDir::new().unwrap();
+    for (lua, order) in
+        versions().into_iter().flat_map(|lua| [ByteOrder::Little, ByteOrder::Big].map(|it| (lua, it)))
+    {
+        let path = file(&directory, "a.pcapng", &crate::once::once(order));
+        let all = fields(lua, &path);
+        let of = |packet: usize, field: &str| -> Vec<&str> {
+            all[packet].iter().filter_map(|it| it.strip_prefix(field)).collect()
+        };
+        for (packet, receiver) in
+            [(0, Some(("8", "nginx", "last receiver"))), (1, Some(("9", "worker", "reader"))), (2, None)]
+        {
+            let both = |sender: &'static str, of_receiver: fn((&'static str, &'static str, &'static str)) -> &'static str| {
+                let mut both = vec![sender];
+                both.extend(receiver.map(of_receiver));
+                both.sort_unstable();
+                both
+            };
+            assert_eq!(of(packet, "pid="), both("7", |it| it.0), "{lua}: {all:?}");
+            assert_eq!(of(packet, "name="), both("curl", |it| it.1), "{lua}: {all:?}");
+            assert_eq!(of(packet, "how="), both("current task", |it| it.2), "{lua}: {all:?}");
+            assert_eq!(of(packet, "direction="), both("out", |_| "in"), "{lua}: {all:?}");
+        }
+    }
+}
+
+#[test]
 fn a_hash_that_is_known_later_is_shown_with_the_packets_of_its_process() {
     let directory = TempDir::new().unwrap();
     let path = file(&directory, "a.pcapng", &hashed().bytes);

@@ -14,6 +14,7 @@ mod live;
 mod lua;
 mod native;
 mod notebooks;
+mod once;
 mod pktap;
 mod selection;
 mod span;

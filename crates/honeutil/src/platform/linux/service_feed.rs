@@ -143,6 +143,9 @@ fn attach(path: &Path, wanted: &Wanted, control: &Control) -> Result<(Connection
         connection.set_selection(&wanted.selection)?;
     }
     connection.attach(&Options { snap_length: wanted.snap_length, ring_bytes: 0 })?;
+    if wanted.packet_ids {
+        connection.set_packet_ids(true)?;
+    }
     let statistics = connection.statistics()?;
     Ok((connection, statistics))
 }

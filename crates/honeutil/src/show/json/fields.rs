@@ -166,6 +166,16 @@ impl<'a> ProcessFields<'a> {
     }
 }
 
+/// Who received a packet.
+#[derive(Debug, Serialize)]
+pub(super) struct ReceiverFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) process: Option<ProcessFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) connection: Option<Id>,
+    pub(super) how: &'static str,
+}
+
 /// The hash of the executable.
 #[derive(Debug, Serialize)]
 pub(super) struct Hash {
@@ -238,6 +248,9 @@ pub(super) struct Hone<'a> {
     pub(super) connection: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) packet: Option<PacketFields>,
+    /// Who received the packet, if it is recorded once for the sender and the receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) receiver: Option<ReceiverFields<'a>>,
     /// Whether a correction changed the packet's process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) corrected: Option<bool>,

@@ -16,7 +16,7 @@ use hone_pcapng::{
 use self::fields::{
     Account, AccountId, Ancestor, Boot, Bytes, Container, CorrectionFields, Counts, Digits, Document, Ecs,
     EffectiveProcess, Endpoint, EventFields, Hash, Host, Icmp, Id, Network, Os, PacketFields, ProcessFields,
-    Run, SectionFields, StatisticsFields, Thread, direction, text,
+    ReceiverFields, Run, SectionFields, StatisticsFields, Thread, direction, text,
 };
 use super::community_id::{CommunityIds, Flow};
 use super::event::{Event, Packet, Shown, filtered};
@@ -69,6 +69,11 @@ impl Objects {
             Event::Packet(packet) => {
                 let flow = packet.headers.as_ref().and_then(Flow::of);
                 document.packet(packet, shown.process, flow.map(|flow| self.community_ids.of(flow)));
+                document.hone.receiver = packet.receiver.map(|receiver| ReceiverFields {
+                    process: receiver.process.map(|pid| ProcessFields::known(pid, shown.receiver)),
+                    connection: receiver.connection.map(|id| Id { id }),
+                    how: words(receiver.how),
+                });
             }
             Event::Statistics(statistics) => document.statistics(statistics),
         }
