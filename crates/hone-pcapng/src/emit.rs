@@ -38,7 +38,17 @@ pub(crate) trait Sink {
 /// Emits one whole block, or leaves `out` as it was.
 #[inline]
 pub(crate) fn emit<L: Layout>(block: &L, order: ByteOrder, out: &mut Vec<u8>) -> Result<(), EmitError> {
-    let length = measure(block)?;
+    emit_measured(block, measure(block)?, order, out)
+}
+
+/// Emits one whole block of this length, as [`measure`] has found it.
+#[inline]
+pub(crate) fn emit_measured<L: Layout>(
+    block: &L,
+    length: u32,
+    order: ByteOrder,
+    out: &mut Vec<u8>,
+) -> Result<(), EmitError> {
     out.try_reserve(length as usize).map_err(|_| EmitError::OutOfMemory)?;
     // The order is a constant of each call, so that it costs one branch a block and not one a word.
     match order {

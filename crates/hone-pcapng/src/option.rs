@@ -154,8 +154,8 @@ impl<'s, S: Sink> OptionList<'s, S> {
     pub(crate) fn u8(&mut self, code: u16, value: Option<u8>) {
         if let Some(value) = value {
             self.any = true;
-            self.sink.words([self.sink.order().pair(code, 1)]);
-            self.sink.padded([&[value]]);
+            let order = self.sink.order();
+            self.sink.words([order.pair(code, 1), order.first_byte(value)]);
         }
     }
 

@@ -25,6 +25,7 @@ impl ByteOrder {
     }
 
     /// The word of these bytes.
+    #[inline]
     pub(crate) fn word(self, bytes: [u8; 4]) -> u32 {
         match self {
             Self::Little => u32::from_le_bytes(bytes),
@@ -47,7 +48,14 @@ impl ByteOrder {
         }
     }
 
+    /// The word with this byte at the lowest address, and zeros behind it.
+    #[inline]
+    pub(crate) fn first_byte(self, byte: u8) -> u32 {
+        self.word([byte, 0, 0, 0])
+    }
+
     /// The two 16-bit fields of a word, the one at the lower address first.
+    #[inline]
     pub(crate) fn unpair(self, word: u32) -> (u16, u16) {
         let [a, b, c, d] = word.to_be_bytes();
         let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
@@ -68,6 +76,7 @@ impl ByteOrder {
     }
 
     /// The 64-bit field of two words, the one at the lower address first. Not for timestamps: see [`join`].
+    #[inline]
     pub(crate) fn unwide(self, [first, second]: [u32; 2]) -> u64 {
         match self {
             Self::Little => join(second, first),
@@ -76,6 +85,7 @@ impl ByteOrder {
     }
 
     /// Takes a body's first `N` words; the rest follows them.
+    #[inline]
     pub(crate) fn take_words<const N: usize>(self, body: &[u8]) -> Result<([u32; N], &[u8]), ReadErrorKind> {
         let (words, _) = body.as_chunks::<4>();
         match words.first_chunk::<N>() {
@@ -93,6 +103,7 @@ pub(crate) fn split(value: u64) -> [u32; 2] {
 }
 
 /// The number of a high and a low word.
+#[inline]
 pub(crate) fn join(high: u32, low: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }

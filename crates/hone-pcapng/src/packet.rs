@@ -4,16 +4,20 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::block::{PACKET, padded};
-use crate::emit::{Layout, Sink, emits};
+use crate::emit::{Layout, Sink, emit_measured, emits, measure};
 use crate::option::{OptionList, Options};
 use crate::order::{join, split};
-use crate::{ByteOrder, ConnectionId, Dialect, Direction, How, RawOption, ReadErrorKind, attribution};
+use crate::{
+    ByteOrder, ConnectionId, Dialect, Direction, EmitError, How, RawOption, ReadErrorKind, attribution,
+};
 
 /// The direction's bits of `epb_flags`.
 pub const DIRECTION: u32 = 0b11;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
+/// The end of a list of options: code and length are 0.
+const END_OF_OPTIONS: u32 = 0;
 pub(crate) const FLAGS: u16 = 2;
 pub(crate) const PACKET_ID: u16 = 5;
 pub(crate) const PROCESS_THREAD: u16 = 8;
@@ -229,6 +233,41 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// A packet of which the length is known: see [`Packet::measured`].
+#[derive(Debug)]
+pub struct Measured<'p, 'a> {
+    packet: &'p Packet<'a>,
+    length: u32,
+}
+
+impl<'a> Packet<'a> {
+    /// The packet with the length that it is emitted with, for who wants to know it before. So it is measured once.
+    ///
+    /// # Errors
+    /// [`EmitError`], as [`emit`](Self::emit) would return it, but for the lack of memory.
+    #[inline]
+    pub fn measured(&self) -> Result<Measured<'_, 'a>, EmitError> {
+        Ok(Measured { packet: self, length: measure(self)? })
+    }
+}
+
+impl Measured<'_, '_> {
+    /// The bytes that [`emit`](Self::emit) appends.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Appends the whole block to `out`.
+    ///
+    /// # Errors
+    /// There is no memory. `out` is then as it was.
+    #[inline]
+    pub fn emit(&self, order: ByteOrder, out: &mut Vec<u8>) -> Result<(), EmitError> {
+        emit_measured(self.packet, self.length, order, out)
+    }
+}
+
 impl Layout for Packet<'_> {
     const NAME: &'static str = "packet";
 
@@ -243,6 +282,32 @@ impl Layout for Packet<'_> {
         let captured = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
         sink.words([self.interface, high, low, captured, self.original_length]);
         sink.padded([&self.data]);
+        if let (Some(flags), Some(named), Some(Ok(connection)), Some(process), Some(how), []) = (
+            self.flags,
+            self.process_thread,
+            self.connection.map(u32::try_from),
+            self.process,
+            self.how,
+            &*self.other,
+        ) {
+            // The list below, in one piece: of nearly all packets that Hone records.
+            let order = sink.order();
+            let [first, second] = named.words();
+            return sink.words([
+                order.pair(FLAGS, 4),
+                flags,
+                order.pair(PROCESS_THREAD, 8),
+                first,
+                second,
+                order.pair(CONNECTION, 4),
+                connection,
+                order.pair(PROCESS, 4),
+                process,
+                order.pair(HOW, 1),
+                order.first_byte(attribution::code(how)),
+                END_OF_OPTIONS,
+            ]);
+        }
         let mut options = OptionList::new(sink);
         options.u32(FLAGS, self.flags);
         if let Some(named) = self.process_thread {
@@ -270,3 +335,37 @@ fn connection(options: &mut OptionList<'_, impl Sink>, connection: Option<Connec
 }
 
 emits!(Packet);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Method;
+
+    #[test]
+    fn all_options_in_one_piece_are_those_of_the_list() {
+        for order in [ByteOrder::Little, ByteOrder::Big] {
+            let whole = |other| Packet {
+                data: Cow::Borrowed(&[1, 2, 3, 4, 5]),
+                flags: Some(0x0201),
+                process_thread: ProcessThread::of_process(Some(0x0102_0304)),
+                connection: Some(0x0506_0708),
+                process: Some(0x0102_0304),
+                how: Some(Ok(Method::LastReceiver)),
+                other,
+                ..Packet::default()
+            };
+            let (mut piece, mut list) = (Vec::new(), Vec::new());
+            whole(Vec::new()).emit(order, &mut piece).unwrap();
+            let comment = RawOption { code: 1, value: Cow::Borrowed(b"text") };
+            whole(Vec::from([comment])).emit(order, &mut list).unwrap();
+            // The comment comes last, before the end of the list and the block's second length.
+            let before = list.len() - 4 - 4 - 8;
+            assert_eq!(piece[8..before], list[8..before]);
+            assert_eq!(piece[before..before + 4], [0; 4]);
+            assert_eq!(piece.len(), before + 8);
+            let length = u32::try_from(piece.len()).unwrap();
+            assert_eq!(piece[4..8], order.bytes(length));
+            assert_eq!(piece[before + 4..], order.bytes(length));
+        }
+    }
+}
