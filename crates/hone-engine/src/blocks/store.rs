@@ -48,7 +48,7 @@ pub(crate) enum Role {
     Read,
 }
 
-/// The process and connection that a block is about; see [`Store::set_about`].
+/// The process and connection that a block is about, which [`Store::goes_before`] needs.
 #[derive(Clone, Copy)]
 pub(crate) struct About {
     /// The process of a process event, the connection of other blocks; 0 is none.
@@ -59,6 +59,9 @@ pub(crate) struct About {
 }
 
 impl About {
+    /// For blocks that are about none, and are not put in order.
+    pub(crate) const NONE: Self = Self::event(0, Role::Plain);
+
     pub(crate) const fn event(subject: u64, role: Role) -> Self {
         Self { subject, process: None, role }
     }
@@ -113,47 +116,42 @@ impl Store {
     }
 
     /// Adds a block. The caller gets the one reference to it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "two ids that look alike only keep their order of arrival"
+    )]
     pub(crate) fn insert(
         &mut self,
         bytes: Vec<u8>,
         kind: Kind,
         at: Nanos,
+        about: About,
     ) -> Result<BlockIndex, OutOfMemory> {
         let cost = Self::cost(&bytes);
         if cost > kind.share(self.used_bound).saturating_sub(self.used) {
             return Err(OutOfMemory);
         }
-        let block = Block { bytes, at, references: 1, process: NONE, about: 0, kind, role: Role::Plain };
+        let About { subject, process, role } = about;
+        let process = process.unwrap_or(NONE);
+        let block = Block { bytes, at, references: 1, process, about: subject as u32, kind, role };
         let index = self.blocks.insert(block)?;
         self.used += cost;
         self.live += 1;
         Ok(index)
     }
 
-    /// Sets the process or connection that a block is about. Must be called before the block is queued, as
-    /// [`goes_before`](Self::goes_before) needs it.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "two ids that look alike only keep their order of arrival"
-    )]
-    pub(crate) fn set_about(&mut self, index: BlockIndex, about: About) {
-        let block = self.blocks.get_mut(index);
-        (block.about, block.role) = (about.subject as u32, about.role);
-        if let Some(process) = about.process {
-            block.process = process;
-        }
-    }
-
-    /// Whether a block may be a packet of this connection. Compares only the [low half of the id](Self::set_about).
+    /// Whether a block may be a packet of this connection. Compares only the low half of the id.
     #[expect(clippy::cast_possible_truncation, reason = "the caller looks at the block itself")]
     pub(crate) fn may_be_packet_of(&self, index: BlockIndex, connection: u64) -> bool {
         let block = self.blocks.get(index);
         block.kind == Kind::Packet && block.about == connection as u32
     }
 
-    /// Adds a reference to the block.
-    pub(crate) fn hold(&mut self, index: BlockIndex) {
-        self.blocks.get_mut(index).references += 1;
+    /// Adds a reference to the block. Returns the block's time.
+    pub(crate) fn hold(&mut self, index: BlockIndex) -> Nanos {
+        let block = self.blocks.get_mut(index);
+        block.references += 1;
+        block.at
     }
 
     /// Releases one reference; the last one frees the block.
@@ -173,8 +171,9 @@ impl Store {
         &self.blocks.get(index).bytes
     }
 
-    pub(crate) fn kind(&self, index: BlockIndex) -> Kind {
-        self.blocks.get(index).kind
+    pub(crate) fn kind_and_bytes(&self, index: BlockIndex) -> (Kind, &[u8]) {
+        let block = self.blocks.get(index);
+        (block.kind, &block.bytes)
     }
 
     /// Whether a live block that comes late is put before a block that was queued earlier. It is, if it is older by at
@@ -213,7 +212,7 @@ mod tests {
 
     fn block(store: &mut Store, length: usize, kind: Kind) -> Result<BlockIndex, OutOfMemory> {
         let bytes = fallible::filled(7, length)?;
-        store.insert(bytes, kind, 0)
+        store.insert(bytes, kind, 0, About::NONE)
     }
 
     #[test]
@@ -227,7 +226,8 @@ mod tests {
         store.release(first);
         assert_eq!(store.live(), 1);
         assert_eq!(block(&mut store, 50, Kind::Connection), Ok(first));
-        assert_eq!((store.kind(first), store.kind(second)), (Kind::Connection, Kind::Process));
+        let kind = |index| store.kind_and_bytes(index).0;
+        assert_eq!((kind(first), kind(second)), (Kind::Connection, Kind::Process));
     }
 
     #[test]

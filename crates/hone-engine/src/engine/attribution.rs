@@ -15,19 +15,24 @@ enum Verdict {
 impl Engine {
     pub(super) fn packet(&mut self, packet: &Packet<'_>) -> Result<(), EventError> {
         self.queues.counts.packet_bytes += u64::from(packet.original_length());
-        let packet = &self.without_forgotten_connection(packet);
+        let unnamed;
+        let packet = if self.is_forgotten(packet) {
+            unnamed = Packet { connection: None, ..*packet };
+            &unnamed
+        } else {
+            packet
+        };
         match self.correlate(packet) {
             Verdict::Queue(attribution) => self.queues.queue(packet, attribution, Role::Plain, &self.tables),
             Verdict::Hold(connection, awaited) => self.policy().hold(packet, connection, awaited),
         }
     }
 
-    /// The packet as it is queued. What the kernel sends or takes for a connection that has ended does not open it again
-    /// if it is no longer known.
-    fn without_forgotten_connection<'a>(&self, packet: &Packet<'a>) -> Packet<'a> {
-        let is_late = packet.owner == Owner::None(NoOwner::TimeWait);
-        let is_known = |connection: &ConnectionId| self.tables.connection(*connection).is_some();
-        Packet { connection: packet.connection.filter(|id| !is_late || is_known(id)), ..*packet }
+    /// Whether the packet's connection has ended and is no longer known. What the kernel sends or takes for it then does not
+    /// open it again.
+    fn is_forgotten(&self, packet: &Packet<'_>) -> bool {
+        matches!(packet.owner, Owner::None(NoOwner::TimeWait))
+            && packet.connection.is_some_and(|connection| self.tables.connection(connection).is_none())
     }
 
     /// Finds the packet's process, or the reason why it has none, or decides that the packet is held.

@@ -56,9 +56,8 @@ impl Correction {
             correction: Some(told),
             other: Vec::new(),
         };
-        let block = store.insert(encode(&Block::Connection(event))?, Kind::Connection, timestamp)?;
-        store.set_about(block, About::event(self.connection, Role::Plain));
-        Ok(block)
+        let about = About::event(self.connection, Role::Plain);
+        store.insert(encode(&Block::Connection(event))?, Kind::Connection, timestamp, about)
     }
 }
 
@@ -116,8 +115,8 @@ impl Renewed {
         packet.how = Some(correction.attribution.map(|(_, method)| method));
         let (at, process) = (packet.timestamp, packet.process);
         let renewed = encode(&Block::Packet(packet))?;
-        let renewed = store.insert(renewed, Kind::Packet, at)?;
-        store.set_about(renewed, About { subject: correction.connection, process, role: Role::Read });
+        let about = About { subject: correction.connection, process, role: Role::Read };
+        let renewed = store.insert(renewed, Kind::Packet, at, about)?;
         if fallible::push(&mut self.0, (queued, renewed)).is_err() {
             store.release(renewed);
             return Err(OutOfMemory);

@@ -145,16 +145,17 @@ impl Queues {
             packet_id: packet.packet_id.filter(|_| self.has_packet_ids),
             other: Vec::new(),
         };
-        let length = block.emitted_length().map_err(|_| EventError::OutOfMemory)?;
+        let block = block.measured().map_err(|_| EventError::OutOfMemory)?;
+        let length = block.length();
         if !self.readers.iter().any(|reader| reader.takes(subject, length)) {
             self.readers.iter_mut().for_each(|reader| reader.refuse(subject));
             return Ok(());
         }
         let mut bytes = self.store.buffer(length)?;
         block.emit(BYTE_ORDER, &mut bytes).map_err(|_| EventError::OutOfMemory)?;
-        let block = self.store.insert(bytes, Kind::Packet, packet.at)?;
-        self.store.set_about(block, About { subject: packet.connection.unwrap_or(0), process, role });
-        self.offer_packet(block, subject);
+        let about = About { subject: packet.connection.unwrap_or(0), process, role };
+        let block = self.store.insert(bytes, Kind::Packet, packet.at, about)?;
+        self.offer_packet(block, subject, length);
         self.store.release(block);
         Ok(())
     }
@@ -165,8 +166,7 @@ impl Queues {
     }
 
     /// Queues a packet for every reader with filters that it passes.
-    fn offer_packet(&mut self, block: BlockIndex, packet: Subject) {
-        let bytes = self.store.bytes(block).len();
+    fn offer_packet(&mut self, block: BlockIndex, packet: Subject, bytes: usize) {
         for reader in &mut self.readers {
             if reader.offer_packet(block, packet, bytes, &mut self.store) {
                 self.signals.raise(reader.id, &mut reader.signalled);
@@ -192,8 +192,7 @@ impl Queues {
         subject: u64,
         at: Nanos,
     ) -> Result<(), OutOfMemory> {
-        let block = self.store.insert(bytes, kind, at)?;
-        self.store.set_about(block, About::event(subject, Role::Plain));
+        let block = self.store.insert(bytes, kind, at, About::event(subject, Role::Plain))?;
         self.offer(block, kind);
         self.store.release(block);
         Ok(())
@@ -304,7 +303,7 @@ impl Queues {
         let (began, totals) = reader.section_totals(dropped_before);
         let statistics = section::statistics(began, now, &totals)?;
         let next = Section::begin(self.frames, timeline, reader.snap_length)?;
-        match self.store.insert(statistics, Kind::Frame, now) {
+        match self.store.insert(statistics, Kind::Frame, now, About::NONE) {
             Ok(statistics) => {
                 if reader.is_empty() {
                     self.signals.raise(reader.id, &mut reader.signalled);

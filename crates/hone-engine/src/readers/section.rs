@@ -7,7 +7,7 @@ use hone_pcapng::{Block, EventCounts, HostId, Interface, RawOption, Resolution, 
 
 use crate::{
     HostIdentity, MAX_HOST_NAME, Nanos, OutOfMemory, SectionInfo, SnapLength,
-    blocks::{BlockIndex, Store, cut, encode},
+    blocks::{About, BlockIndex, Store, cut, encode},
     fallible,
     readers::reader::Totals,
     statistics::Kind,
@@ -88,8 +88,8 @@ impl Section {
 
 /// Makes header and interface, with one reference to each. The interface's snap length is filled in when it is read.
 pub(crate) fn frames(info: &SectionInfo, store: &mut Store) -> Result<[BlockIndex; FRAMES], OutOfMemory> {
-    let header = store.insert(header(info)?, Kind::Frame, 0)?;
-    let interface = store.insert(interface(info)?, Kind::Interface, 0)?;
+    let header = store.insert(header(info)?, Kind::Frame, 0, About::NONE)?;
+    let interface = store.insert(interface(info)?, Kind::Interface, 0, About::NONE)?;
     Ok([header, interface])
 }
 

@@ -31,9 +31,9 @@ impl Tables {
         }
         let bytes = encode(&event(connection, owner, at, ConnectionEventKind::Opened))?;
         self.connections.make_room(connection, &mut queues.store)?;
-        let block = queues.store.insert(bytes, Kind::Connection, at)?;
         let role = if was_open { Role::Plain } else { Role::Begins };
-        queues.store.set_about(block, About::event(connection, role));
+        let about = About::event(connection, role);
+        let block = queues.store.insert(bytes, Kind::Connection, at, about)?;
         self.connections.insert(connection, owner, block, at, &mut queues.store, &mut self.timeline)?;
         queues.offer(block, Kind::Connection);
         Ok(())

@@ -64,9 +64,9 @@ impl Tables {
         let bytes = encode(&Block::Process(event))?;
 
         self.processes.make_room(pid, &mut queues.store)?;
-        let block = queues.store.insert(bytes, Kind::Process, start.at)?;
         let role = if self.same_process(start.process).is_some() { Role::Continues } else { Role::Begins };
-        queues.store.set_about(block, About::event(pid.into(), role));
+        let about = About::event(pid.into(), role);
+        let block = queues.store.insert(bytes, Kind::Process, start.at, about)?;
         self.processes.insert(pid, running, block, start.at, &mut queues.store, &mut self.timeline)?;
         queues.offer(block, Kind::Process);
         Ok(())
@@ -160,8 +160,8 @@ impl Tables {
         };
         let news = encode(&Block::Process(news))?;
         if let Some(identity) = identity {
-            let block = queues.store.insert(bytes, Kind::Process, started)?;
-            queues.store.set_about(block, About::event(pid.into(), Role::Continues));
+            let about = About::event(pid.into(), Role::Continues);
+            let block = queues.store.insert(bytes, Kind::Process, started, about)?;
             self.processes.insert(pid, identity, block, at, &mut queues.store, &mut self.timeline)?;
         }
         if queues.has_readers() {

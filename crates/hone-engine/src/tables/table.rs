@@ -256,7 +256,7 @@ const _: () = assert!(size_of::<(u32, Entry<u32, super::Running>)>() <= 96);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statistics::Kind;
+    use crate::{blocks::About, statistics::Kind};
 
     struct Case {
         table: Table<u32, ()>,
@@ -272,7 +272,7 @@ mod tests {
 
         fn begin(&mut self, key: u32) -> Result<(), EventError> {
             self.table.make_room(key, &mut self.store)?;
-            let block = self.store.insert(fallible::vec(4)?, Kind::Process, 0)?;
+            let block = self.store.insert(fallible::vec(4)?, Kind::Process, 0, About::NONE)?;
             self.table.insert(key, (), block, 0, &mut self.store, &mut self.timeline)?;
             Ok(())
         }

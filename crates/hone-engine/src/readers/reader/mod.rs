@@ -114,6 +114,8 @@ pub(crate) struct Reader {
     /// The turn in which its signal was raised last.
     pub(crate) signalled: Turn,
     ring: Ring,
+    /// No earlier than the time of the last block in the ring buffer, if there is any.
+    last_at: Nanos,
     queued: PerKind,
     queued_bytes: usize,
     max_queued_bytes: usize,
@@ -145,6 +147,7 @@ impl Reader {
             wants_packet_ids: false,
             signalled: 0,
             ring,
+            last_at: 0,
             queued: PerKind::default(),
             queued_bytes: 0,
             max_queued_bytes,
@@ -268,10 +271,10 @@ impl Reader {
             return false;
         }
         let was_empty = self.is_empty();
-        store.hold(block);
+        let at = store.hold(block);
         kind.count(&mut self.queued);
         self.queued_bytes += bytes;
-        self.ring.insert(self.place(block, store), Slot { block, snap_length: self.snap_length });
+        self.queue(Slot { block, snap_length: self.snap_length }, at, store);
         was_empty
     }
 
@@ -309,8 +312,7 @@ impl Reader {
                 Next::Nothing if filled == 0 => return Read::Empty,
                 Next::SectionEnd | Next::Nothing => return Read::Bytes(filled),
             };
-            let kind = store.kind(block);
-            let bytes = store.bytes(block);
+            let (kind, bytes) = store.kind_and_bytes(block);
             let trimmed = Trimmed::new(BlockView::new(bytes, BYTE_ORDER), snap_length);
             let room = &mut buffer[filled..];
             if filled > 0 && trimmed.len() - self.offset > room.len() {

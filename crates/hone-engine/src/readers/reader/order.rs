@@ -3,7 +3,7 @@
 //! again.
 
 use crate::{
-    ORDER_BLOCKS, OutOfMemory,
+    Nanos, ORDER_BLOCKS, OutOfMemory,
     blocks::{BlockIndex, Store},
     readers::{
         correction::{Correction, Coverage, Found, RECALL_BLOCKS, RECALL_PACKETS, Renewed},
@@ -45,9 +45,9 @@ impl Reader {
                     self.queued_bytes += store.bytes(block).len();
                     self.queued_bytes -= store.bytes(slot.block).len();
                     store.release(slot.block);
-                    store.hold(block);
+                    let at = store.hold(block);
                     // The new packet is put in like a late block, and so stays after the start of its process.
-                    self.ring.insert(self.place(block, store), Slot { block, ..slot });
+                    self.queue(Slot { block, ..slot }, at, store);
                 }
             }
         }
@@ -65,9 +65,20 @@ impl Reader {
         }
     }
 
+    /// Puts a block of this time into the ring, in its place.
+    #[inline]
+    pub(super) fn queue(&mut self, slot: Slot, at: Nanos, store: &Store) {
+        // Nearly all: it is not late.
+        let place = if at >= self.last_at { self.ring.tail() } else { self.place(slot.block, store) };
+        if place == self.ring.tail() {
+            self.last_at = at;
+        }
+        self.ring.insert(place, slot);
+    }
+
     /// The position in the ring where a block is put: after all blocks that must stay before it, and before at most
     /// [`ORDER_BLOCKS`] others.
-    pub(super) fn place(&self, block: BlockIndex, store: &Store) -> u64 {
+    fn place(&self, block: BlockIndex, store: &Store) -> u64 {
         let first = self.first_movable().max(self.ring.tail().saturating_sub(ORDER_BLOCKS as u64));
         let mut place = self.ring.tail();
         while place > first && store.goes_before(block, self.ring.block(place - 1)) {

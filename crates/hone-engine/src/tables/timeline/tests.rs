@@ -1,7 +1,7 @@
 //! Compares snapshots with plain lists, and checks the rules of the search tree.
 
 use super::{tree::rank, *};
-use crate::{Nanos, statistics::Kind};
+use crate::{Nanos, blocks::About, statistics::Kind};
 
 impl Timeline {
     /// How many places have not ended.
@@ -72,7 +72,7 @@ impl Case {
 
     fn begin(&mut self, at: Nanos, content: u8) -> PlaceIndex {
         let bytes = fallible::filled(content, 4).expect("there is memory");
-        let block = self.store.insert(bytes, Kind::Process, at).expect("there is room");
+        let block = self.store.insert(bytes, Kind::Process, at, About::NONE).expect("there is room");
         let place = self.timeline.begin(block, &mut self.store).expect("there is memory");
         self.store.release(block);
         place
