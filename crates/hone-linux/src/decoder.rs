@@ -8,7 +8,7 @@ use crate::error::SensorError;
 use crate::hashing::{Executed, Hashing};
 use crate::loopback::Loopback;
 use crate::names::Names;
-use crate::record::{Process, Record, join_path};
+use crate::record::{PacketRecord, Process, Record, join_path};
 use crate::starts::Starts;
 use crate::unreadable::Tally;
 use crate::{container, unit};
@@ -56,6 +56,11 @@ impl Decoder {
         bytes: &[u8],
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<usize>, SensorError> {
+        if let Some((packet, length)) = PacketRecord::parse(bytes) {
+            self.unreadable.readable();
+            self.packet(&packet, sink);
+            return Ok(Some(length));
+        }
         match Record::parse(bytes) {
             Ok((record, length)) => {
                 self.unreadable.readable();
@@ -76,25 +81,7 @@ impl Decoder {
 
     pub(crate) fn deliver(&mut self, record: Record<'_>, sink: &mut dyn FnMut(Event<'_>)) {
         match record {
-            Record::Packet { time, connection, owner, direction, offload, length, buffer, data } => {
-                let mut flags = 0;
-                if offload & abi::offload::OFFLOAD_CHECKSUM.0 != 0 {
-                    flags |= FLAG_CHECKSUM_NOT_READY;
-                }
-                if offload & abi::offload::OFFLOAD_SEGMENTS.0 != 0 {
-                    flags |= FLAG_SEGMENTATION_OFFLOAD;
-                }
-                sink(Event::Packet(Packet {
-                    at: self.clock.wall(time),
-                    connection: (connection != 0).then_some(connection),
-                    owner,
-                    direction,
-                    flags,
-                    original_length: length,
-                    packet_id: self.loopback.packet_id(buffer, direction, length),
-                    data,
-                }));
-            }
+            Record::Packet(packet) => self.packet(&packet, sink),
             Record::SocketOpened { time, connection, task, used } => {
                 let at = self.clock.wall(time);
                 sink(Event::ConnectionOpened { connection, owner: task, at });
@@ -130,6 +117,28 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    #[inline]
+    pub(crate) fn packet(&mut self, packet: &PacketRecord<'_>, sink: &mut dyn FnMut(Event<'_>)) {
+        let &PacketRecord { time, connection, owner, direction, offload, length, buffer, data } = packet;
+        let mut flags = 0;
+        if offload & abi::offload::OFFLOAD_CHECKSUM.0 != 0 {
+            flags |= FLAG_CHECKSUM_NOT_READY;
+        }
+        if offload & abi::offload::OFFLOAD_SEGMENTS.0 != 0 {
+            flags |= FLAG_SEGMENTATION_OFFLOAD;
+        }
+        sink(Event::Packet(Packet {
+            at: self.clock.wall(time),
+            connection: (connection != 0).then_some(connection),
+            owner,
+            direction,
+            flags,
+            original_length: length,
+            packet_id: self.loopback.packet_id(buffer, direction, length),
+            data,
+        }));
     }
 
     fn process(&mut self, process: &Process<'_>, kind: StartKind, sink: &mut dyn FnMut(Event<'_>)) {

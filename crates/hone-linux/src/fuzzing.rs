@@ -4,7 +4,7 @@ use hone_engine::Event;
 
 use crate::clock::WallClock;
 use crate::decoder::Decoder;
-use crate::record::{Process, Record};
+use crate::record::{PacketRecord, Process, Record};
 
 /// Turns records into events.
 #[derive(Debug)]
@@ -31,7 +31,13 @@ impl Records {
     /// Users and groups are a handful: who they are is asked of the system.
     pub fn deliver(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Event<'_>)) -> usize {
         let mut rest = bytes;
-        while let Ok((mut record, length)) = Record::parse(rest) {
+        loop {
+            if let Some((packet, length)) = PacketRecord::parse(rest) {
+                self.0.packet(&packet, sink);
+                rest = &rest[length..];
+                continue;
+            }
+            let Ok((mut record, length)) = Record::parse(rest) else { break };
             if let Record::ProcessForked(Process { user, group, .. })
             | Record::ProcessStarted(Process { user, group, .. }) = &mut record
             {

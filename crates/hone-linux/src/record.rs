@@ -10,18 +10,7 @@ use crate::hashing::FileId;
 /// One record, borrowed from the ring buffer. Times are ns of the boot clock.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Record<'a> {
-    Packet {
-        time: u64,
-        connection: u64,
-        owner: Owner,
-        direction: Direction,
-        /// As `enum offload` has it.
-        offload: u32,
-        length: u32,
-        /// Where its bytes lie in the kernel, if it is on a loopback device; else 0.
-        buffer: u64,
-        data: &'a [u8],
-    },
+    Packet(PacketRecord<'a>),
     SocketOpened {
         time: u64,
         connection: u64,
@@ -59,6 +48,22 @@ pub(crate) enum Record<'a> {
         time: u64,
         task: ProcessKey,
     },
+}
+
+/// A packet. Nearly all records are packets, so it can be read without the others.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PacketRecord<'a> {
+    pub(crate) time: u64,
+    /// 0: none.
+    pub(crate) connection: u64,
+    pub(crate) owner: Owner,
+    pub(crate) direction: Direction,
+    /// As `enum offload` has it.
+    pub(crate) offload: u32,
+    pub(crate) length: u32,
+    /// Where its bytes lie in the kernel, if it is on a loopback device; else 0.
+    pub(crate) buffer: u64,
+    pub(crate) data: &'a [u8],
 }
 
 /// A process as it forked, executed or was found running.
@@ -101,11 +106,13 @@ pub(crate) fn expected(beginning: &[u8; EXPECTED]) -> Option<u64> {
     Some(u64::from_ne_bytes(*connection)).filter(|connection| is_packet && *connection != 0)
 }
 
+#[inline]
 fn task(word: u64) -> Option<ProcessKey> {
     let pid = u32::try_from(word & ((1 << abi::part::PART_START.0) - 1)).ok()?;
     (word != 0).then_some(ProcessKey { pid, start: word >> abi::part::PART_START.0 })
 }
 
+#[inline]
 fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
     // Perhaps the engine's tables know, or somebody is seen to use the socket soon.
     if abi::method(method.into()) == abi::method::METHOD_UNKNOWN {
@@ -119,6 +126,7 @@ fn owner(word: u64, method: u8, wait: u32, ticket: u64) -> Option<Owner> {
     })
 }
 
+#[inline]
 fn attribution(word: u64, number: u8) -> Option<Attribution> {
     use abi::method;
     Some(match method(number.into()) {
@@ -140,6 +148,7 @@ fn attribution(word: u64, number: u8) -> Option<Attribution> {
     })
 }
 
+#[inline]
 fn direction(number: u32) -> Option<Direction> {
     match abi::direction(number) {
         abi::direction::DIRECTION_IN => Some(Direction::Inbound),
@@ -211,15 +220,19 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     /// All records begin with it.
+    #[inline]
     fn kind(&self) -> Option<record_kind> {
         self.u32(0).map(record_kind)
     }
+    #[inline]
     fn u8(&self, at: usize) -> Option<u8> {
         self.0.get(at).copied()
     }
+    #[inline]
     fn u32(&self, at: usize) -> Option<u32> {
         Some(u32::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
     }
+    #[inline]
     fn u64(&self, at: usize) -> Option<u64> {
         Some(u64::from_ne_bytes(*self.0.get(at..)?.first_chunk()?))
     }
@@ -295,28 +308,40 @@ fn length(fields: &Fields<'_>) -> Option<usize> {
 
 fn content<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
     match Subject::of(fields) {
-        Subject::Packet => packet(fields),
+        Subject::Packet => PacketRecord::parse(fields.0).map(|(packet, _)| Record::Packet(packet)),
         Subject::Connection => socket(fields),
         Subject::Process => process(fields),
         Subject::Unknown => None,
     }
 }
 
-fn packet<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
-    let task = fields.u64(offset_of!(packet_record, task))?;
-    let method = fields.u8(offset_of!(packet_record, method))?;
-    let wait = fields.u8(offset_of!(packet_record, wait))?;
-    let ticket = fields.u64(offset_of!(packet_record, ticket))?;
-    Some(Record::Packet {
-        time: fields.u64(offset_of!(packet_record, time))?,
-        connection: fields.u64(offset_of!(packet_record, connection))?,
-        owner: owner(task, method, wait.into(), ticket)?,
-        direction: direction(fields.u8(offset_of!(packet_record, direction))?.into())?,
-        offload: fields.u8(offset_of!(packet_record, offload))?.into(),
-        length: fields.u32(offset_of!(packet_record, length))?,
-        buffer: fields.u64(offset_of!(packet_record, buffer))?,
-        data: fields.bytes(PACKET_HEAD, fields.u32(offset_of!(packet_record, captured))?)?,
-    })
+impl<'a> PacketRecord<'a> {
+    /// Reads the packet's record at the start of `bytes`, and how many bytes it has. `None`: it is none, or cannot be read.
+    #[inline]
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        // Of a head of known length, so that its length is not compared for each field.
+        let (head, data) = bytes.split_first_chunk::<PACKET_HEAD>()?;
+        let fields = Fields(head);
+        if fields.kind()? != record_kind::RECORD_PACKET {
+            return None;
+        }
+        let captured = usize::try_from(fields.u32(offset_of!(packet_record, captured))?).ok()?;
+        let task = fields.u64(offset_of!(packet_record, task))?;
+        let method = fields.u8(offset_of!(packet_record, method))?;
+        let wait = fields.u8(offset_of!(packet_record, wait))?;
+        let ticket = fields.u64(offset_of!(packet_record, ticket))?;
+        let packet = Self {
+            time: fields.u64(offset_of!(packet_record, time))?,
+            connection: fields.u64(offset_of!(packet_record, connection))?,
+            owner: owner(task, method, wait.into(), ticket)?,
+            direction: direction(fields.u8(offset_of!(packet_record, direction))?.into())?,
+            offload: fields.u8(offset_of!(packet_record, offload))?.into(),
+            length: fields.u32(offset_of!(packet_record, length))?,
+            buffer: fields.u64(offset_of!(packet_record, buffer))?,
+            data: data.get(..captured)?,
+        };
+        Some((packet, PACKET_HEAD + captured))
+    }
 }
 
 fn socket<'a>(fields: &Fields<'a>) -> Option<Record<'a>> {
@@ -435,7 +460,7 @@ mod tests {
         let key = ProcessKey { pid: 4_194_303, start: 5 };
         assert_eq!(
             parsed,
-            Record::Packet {
+            Record::Packet(PacketRecord {
                 time: 77,
                 connection: 9,
                 owner: Owner::Process(key, Method::CurrentTask),
@@ -444,7 +469,7 @@ mod tests {
                 length: 1500,
                 buffer: 8,
                 data: b"abc",
-            }
+            })
         );
     }
 
@@ -454,12 +479,16 @@ mod tests {
         let mut bytes = record(1, PACKET_HEAD);
         (bytes[36], bytes[37], bytes[39]) = (1, 13, 3);
         bytes[40..48].copy_from_slice(&0xFFFF_FFF0_u64.to_ne_bytes());
-        let Ok((Record::Packet { owner, .. }, _)) = Record::parse(&bytes) else { panic!("it is a packet") };
+        let Ok((Record::Packet(PacketRecord { owner, .. }), _)) = Record::parse(&bytes) else {
+            panic!("it is a packet")
+        };
         assert_eq!(owner, Owner::Wait(Wait::Stream(0xFFFF_FFF0), Err(NoOwner::Shared)));
         (bytes[37], bytes[39]) = (6, 1);
         assert!(Record::parse(&bytes).is_err(), "a listener's owner is named");
         bytes[24..32].copy_from_slice(&(5u64 << 22 | 9).to_ne_bytes());
-        let Ok((Record::Packet { owner, .. }, _)) = Record::parse(&bytes) else { panic!("it is a packet") };
+        let Ok((Record::Packet(PacketRecord { owner, .. }), _)) = Record::parse(&bytes) else {
+            panic!("it is a packet")
+        };
         assert_eq!(owner, Owner::Wait(Wait::Use, Ok((key, Method::Listener))));
 
         let mut bytes = record(7, SOCKET_RECORD);
