@@ -1,8 +1,7 @@
 //! The processes that had traffic or may have some, with name and user from process events. Memory is limited: when
 //! there are too many, the half with the least traffic is combined into one count.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use hone_pcapng::{ProcessEvent, ProcessEventKind};
 
 use super::Traffic;
@@ -68,8 +67,6 @@ impl Process {
 pub(super) struct Processes {
     pub(super) list: Vec<Process>,
     by_pid: HashMap<u32, usize>,
-    /// The process of the last packet, and its index: packets come in runs.
-    last: Option<(u32, usize)>,
     /// The traffic of those that are no longer kept apart.
     pub(super) others: Traffic,
     /// How many those are.
@@ -97,7 +94,6 @@ impl Processes {
         {
             if self.list[index].traffic.packets() > 0 {
                 self.by_pid.remove(&pid);
-                self.last = None;
             } else {
                 self.last_number += 1;
                 self.list[index] = Process { pid, number: self.last_number, ..Process::default() };
@@ -155,17 +151,10 @@ impl Processes {
 
     /// The index of the process of this id; it is added if it is not known.
     fn index_of(&mut self, pid: u32, recent: &mut Recent) -> usize {
-        if let Some((last, index)) = self.last
-            && last == pid
-        {
-            return index;
-        }
-        let index = match self.by_pid.get(&pid) {
+        match self.by_pid.get(&pid) {
             Some(&index) => index,
             None => self.add(Process { pid, ..Process::default() }, recent),
-        };
-        self.last = Some((pid, index));
-        index
+        }
     }
 
     /// Adds an entry, which is the one of its id from now on. Returns its index.
@@ -177,7 +166,6 @@ impl Processes {
         self.last_number += 1;
         process.number = self.last_number;
         self.by_pid.insert(process.pid, index);
-        self.last = None;
         self.list.push(process);
         index
     }
@@ -203,7 +191,6 @@ impl Processes {
                 self.others_count += 1;
             }
         }
-        self.last = None;
         // Of several entries of an id, only the newest is found by it.
         self.by_pid.retain(|_, index| match moved[*index] {
             Owner::At(new) => {
