@@ -34,8 +34,13 @@ const FLAG_SEGMENTATION_OFFLOAD: u32 = 1 << 11;
 
 impl Decoder {
     pub(crate) fn start() -> Self {
+        Self::with(WallClock::start())
+    }
+
+    /// Reads no clock of its own.
+    pub(crate) fn with(clock: WallClock) -> Self {
         Self {
-            clock: WallClock::start(),
+            clock,
             names: Names::default(),
             path: Vec::new(),
             unreadable: Tally::default(),

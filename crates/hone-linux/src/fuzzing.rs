@@ -20,9 +20,7 @@ impl Records {
     /// With times as the records have them, since boot: the same events whenever it runs.
     #[must_use]
     pub fn since_boot() -> Self {
-        let mut decoder = Decoder::start();
-        decoder.clock = WallClock::since_boot();
-        Self(decoder)
+        Self(Decoder::with(WallClock::since_boot()))
     }
 
     /// Hands the events of the records that stand one behind the other in `bytes` to `sink`; how many bytes they have,

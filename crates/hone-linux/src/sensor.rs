@@ -77,6 +77,8 @@ pub struct Sensor {
     /// The time of the latest event that was handed on.
     latest: Nanos,
     decoder: Decoder,
+    /// Whether connections are named before their packets are handed on.
+    announces: bool,
     mechanism: Mechanism,
     notes: Vec<String>,
     iterators: [Link; 2],
@@ -132,6 +134,7 @@ impl Sensor {
             snap_length,
             latest: 0,
             decoder,
+            announces: false,
             mechanism,
             notes,
             iterators,
@@ -172,6 +175,12 @@ impl Sensor {
         Ok(())
     }
 
+    /// From now on, names the connections of records before these are handed on ([`Event::Expected`]), or no longer. It does
+    /// not unless it is told to: it has to look at records that are not in the processor's cache yet.
+    pub const fn announce(&mut self, is_wanted: bool) {
+        self.announces = is_wanted;
+    }
+
     /// Waits up to `timeout` for records, then hands at most `most` of them to `sink`, fewer if they are large. Returns how
     /// many.
     ///
@@ -185,12 +194,13 @@ impl Sensor {
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, SensorError> {
         let (ring, decoder, latest) = (&self.ring, &mut self.decoder, &mut self.latest);
+        let announces = self.announces;
         let before = decoder.hashing.as_ref().map(|_| clock::now());
         let (mut seen, mut bytes_seen) = (0, 0);
         let mut fault = None;
         let mut expected = Vec::with_capacity(AHEAD);
         let mut handler = |bytes: &[u8]| {
-            if seen % AHEAD == 0 {
+            if announces && seen % AHEAD == 0 {
                 expected.clear();
                 ahead(ring, bytes, AHEAD, |beginning| expected.extend(record::expected(&beginning)));
                 sink(Event::Expected(&expected));

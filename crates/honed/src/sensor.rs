@@ -121,6 +121,7 @@ fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), Se
     let mut state = None;
     let mut latest = 0;
     let mut started = Vec::new();
+    let mut wants_expected = None;
     let taken = sensor.poll(Duration::ZERO, BATCH, &mut |event| {
         latest = latest.max(event.at());
         if let Event::ProcessStarted(start) = &event {
@@ -132,9 +133,14 @@ fn take(hub: &Hub, sensor: &mut Sensor, wake: bool) -> Result<(usize, Nanos), Se
     });
     if let Some(state) = &mut state {
         started.into_iter().for_each(|process| state.queue.look_at_process(process));
+        wants_expected = Some(state.queue.engine.wants_expected());
         if wake {
             state.queue.wake();
         }
+    }
+    drop(state);
+    if let Some(is_wanted) = wants_expected {
+        sensor.announce(is_wanted);
     }
     Ok((taken?, latest))
 }

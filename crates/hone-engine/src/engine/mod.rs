@@ -167,6 +167,13 @@ impl Engine {
         self.policy().give_up_all();
     }
 
+    /// Whether [`Event::Expected`] makes the next packets cheaper: so many connections are known that their entries are not in
+    /// the processor's cache. Else it is ignored, and looking ahead costs more than it spares.
+    #[must_use]
+    pub fn wants_expected(&self) -> bool {
+        self.tables.gains_by_expecting()
+    }
+
     /// The running process with this id; `None`: no such process is known.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<ProcessKey> {

@@ -122,9 +122,14 @@ impl Tables {
         self.connections.hear(connection, at)
     }
 
+    /// See [`Engine::wants_expected`](crate::Engine::wants_expected).
+    pub(crate) fn gains_by_expecting(&self) -> bool {
+        self.connections.known() >= EXPECT_FROM
+    }
+
     /// See [`Event::Expected`](crate::Event::Expected).
     pub(crate) fn expect(&self, connections: &[ConnectionId]) {
-        if self.connections.known() >= EXPECT_FROM {
+        if self.gains_by_expecting() {
             connections.iter().for_each(|connection| self.connections.touch(*connection));
         }
     }

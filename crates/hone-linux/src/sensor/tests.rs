@@ -126,6 +126,7 @@ fn a_record_that_cannot_be_read_is_lost_alone_and_recording_goes_on() {
 #[test]
 fn connections_are_named_before_their_packets() {
     let Some(mut sensor) = start() else { return };
+    sensor.announce(true);
     let sockets: Vec<_> = (0..40).map(|_| UdpSocket::bind("127.0.0.1:0").expect("there are ports")).collect();
     let receiver = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
     let address = receiver.local_addr().expect("it is bound");

@@ -96,6 +96,7 @@ impl<S: Source> Feed for Local<S> {
     }
 
     fn fetch(&mut self, wait: Duration, most: usize) -> Result<Fetched, RecordError> {
+        self.source.announce(self.engine.wants_expected());
         let engine = &mut self.engine;
         let (mut latest, mut started) = (0, Vec::new());
         let mut sink = |event: Event<'_>| {

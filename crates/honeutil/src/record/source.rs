@@ -48,6 +48,11 @@ pub trait Source {
         let _ = (process, is_left_out);
     }
 
+    /// Says whether [`Event::Expected`] is of use.
+    fn announce(&mut self, is_wanted: bool) {
+        let _ = is_wanted;
+    }
+
     /// How many packets the tests have left out so far.
     ///
     /// # Errors

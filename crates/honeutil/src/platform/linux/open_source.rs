@@ -86,6 +86,10 @@ impl Source for Sensor {
         self.capture().set_process(process, is_left_out);
     }
 
+    fn announce(&mut self, is_wanted: bool) {
+        Self::announce(self, is_wanted);
+    }
+
     fn left_out(&mut self) -> Result<u64, SourceError> {
         Ok(self.capture().left_out()?)
     }
