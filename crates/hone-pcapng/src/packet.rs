@@ -282,12 +282,14 @@ impl Layout for Packet<'_> {
         let captured = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
         sink.words([self.interface, high, low, captured, self.original_length]);
         sink.padded([&self.data]);
-        if let (Some(flags), Some(named), Some(Ok(connection)), Some(process), Some(how), []) = (
+        if let (Some(flags), Some(named), Some(Ok(connection)), Some(process), Some(how), None, None, []) = (
             self.flags,
             self.process_thread,
             self.connection.map(u32::try_from),
             self.process,
             self.how,
+            self.receiver,
+            self.packet_id,
             &*self.other,
         ) {
             // The list below, in one piece: of nearly all packets that Hone records.

@@ -26,7 +26,7 @@ mod linux {
     use honeutil::record::wanted::Wanted;
 
     /// `struct packet_record` of `bpf/abi.h`.
-    const HEAD: usize = 48;
+    const HEAD: usize = 56;
     const KIND: u32 = 1;
     const METHOD_CURRENT: u8 = 1;
     /// As many as come in one batch, of this many connections in turn.
