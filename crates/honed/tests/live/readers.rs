@@ -215,12 +215,20 @@ fn a_reader_killed_while_it_reads_is_noticed() {
     let mut child = crate::client::python(&service, &["stall"]);
     wait_for("the reader is attached", || (watcher.statistics().ok()?.readers == 2).then_some(()));
     let tag = new_tag();
-    send(tag, 3000, 1400);
+    // More than fits into a socket, and less than into the sensor's buffer (16 MiB here): a fast machine fills it sooner than a debug
+    // build empties it.
+    send(tag, 1000, 1400);
     child.signal(Signal::KILL);
     child.wait("it is killed");
-    send(tag, 3000, 1400);
+    send(tag, 1000, 1400);
     wait_for("the reader is detached", || (watcher.statistics().ok()?.readers == 1).then_some(()));
-    assert_eq!(finish_section(&mut watcher).count(tag), 12_000);
+    let section = finish_section(&mut watcher);
+    assert_eq!(
+        section.count(tag),
+        4000,
+        "counted, dropped by sensor and ring, delivered: {:?}",
+        section.statistics
+    );
     drop(watcher);
     service.stop();
 }
