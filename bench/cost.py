@@ -6,7 +6,8 @@
                        [--release DIRECTORY] [--before DIRECTORY] [--programs] [--json FILE]
 
 Cases (load.rs): `udp`, datagrams of 64 bytes; `tcp`, one stream; `many`, small requests over 1,000 connections in turn; `connect`,
-a connection for each request; all as fast as they go, on loopback between two processes. Without traffic: `spawn`, one program
+a connection for each request; all as fast as they go, on loopback between two processes. `wire`: one stream to another network namespace, in
+packets of 1,500 bytes; `wire-large`: with segmentation offload, as network cards take it. Without traffic: `spawn`, one program
 after the other; `calls`, getppid(); `reads`, a byte at a time of /dev/zero; `idle`, nothing.
 
 Recorders: tcpdump and dumpcap (-i any, within the load's network namespace), `honeutil read` by itself, honed that nobody reads, and
@@ -35,9 +36,9 @@ import statistics
 import sys
 import time
 
-from lab import Lab, Look, SECONDS, bpf_statistics, honed, honeutil, number, processor, running, said, statistics_of
+from lab import Lab, Look, SECONDS, WIRES, bpf_statistics, honed, honeutil, number, processor, running, said, statistics_of
 
-TRAFFIC = ["udp", "tcp", "many", "connect"]
+TRAFFIC = ["udp", "tcp", "many", "connect", *WIRES]
 CASES = [*TRAFFIC, "spawn", "calls", "reads", "idle"]
 HONE = {"honeutil read": None, "honed idle": 0, "honed, 1 reader": 1, "honed, 8 readers": 8}
 RECORDERS = ["none", "tcpdump", "dumpcap", *HONE]

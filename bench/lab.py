@@ -17,6 +17,8 @@ import time
 
 SECONDS = 1_000_000_000
 STATISTICS = "/proc/sys/kernel/bpf_stats_enabled"
+# Loads between two namespaces, and how many packets a device may take in one piece.
+WIRES = {"wire": "1", "wire-large": "65535"}
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.rs")
 
 
@@ -42,12 +44,13 @@ def processor(pid):
 
 
 class Lab:
-    """A network namespace with its loopback, in which the loads run, and a directory; both are removed at the end."""
+    """A network namespace with its loopback, in which the loads run, another one behind a wire, and a directory; all are removed at the end."""
 
     def __init__(self, directory=None):
         require_root()
         self.parent = directory
         self.name = f"hone-bench-{os.getpid()}"
+        self.far = f"{self.name}-far"
         self.inside = ["ip", "netns", "exec", self.name]
 
     def __enter__(self):
@@ -61,14 +64,24 @@ class Lab:
             subprocess.run(["ip", "-n", self.name, "link", "set", "lo", "up"], check=True)
             ports = ["sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535"]
             subprocess.run([*self.inside, *ports], check=True)
+            self.join()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_):
-        subprocess.run(["ip", "netns", "del", self.name], check=False, stderr=subprocess.DEVNULL)
+        for name in (self.name, self.far):
+            subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def join(self):
+        """Joins the two namespaces by a pair of devices with packets of at most 1,500 bytes."""
+        subprocess.run(["ip", "netns", "add", self.far], check=True)
+        subprocess.run(["ip", "-n", self.name, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", self.far], check=True)
+        for name, address in ((self.name, "10.9.0.1/24"), (self.far, "10.9.0.2/24")):
+            subprocess.run(["ip", "-n", name, "addr", "add", address, "dev", "wire"], check=True)
+            subprocess.run(["ip", "-n", name, "link", "set", "wire", "up"], check=True)
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -76,8 +89,13 @@ class Lab:
     def load(self, *words):
         """Runs a load; returns what it prints (load.rs)."""
         many = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
-        command = [*self.inside, self.program, *map(str, words)]
-        ran = subprocess.run(command, check=True, capture_output=True, timeout=300, preexec_fn=many)
+        environment, words = dict(os.environ), list(map(str, words))
+        if words[0] in WIRES:
+            for name in (self.name, self.far):
+                subprocess.run(["ip", "-n", name, "link", "set", "wire", "gso_max_segs", WIRES[words[0]]], check=True)
+            environment["FAR"], words[0] = f"{self.far} 10.9.0.2", "tcp"
+        command = [*self.inside, self.program, *words]
+        ran = subprocess.run(command, check=True, capture_output=True, timeout=300, preexec_fn=many, env=environment)
         return json.loads(ran.stdout)
 
 

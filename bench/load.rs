@@ -1,7 +1,8 @@
 //! The loads of `bench/cost.py` and its kin, and the limits that a recorder is held against. `bench/lab.py` compiles this with
 //! rustc alone: `rustc --edition 2024 -O -o FILE bench/load.rs`.
 //!
-//!     load udp|tcp|many|connect SECONDS [RATE]   between two processes, on loopback
+//!     load udp|tcp|many|connect SECONDS [RATE]   between two processes, on loopback; tcp with FAR="NAMESPACE ADDRESS" in
+//!                                                the environment: to that address, in another network namespace
 //!     load spawn|calls|reads|idle SECONDS        without traffic
 //!     load copy SECONDS | load write|direct FILE BYTES
 //!
@@ -40,11 +41,18 @@ struct Server {
 impl Server {
     fn start(kind: &str) -> Self {
         let program = std::env::current_exe().expect("it is known");
-        let mut child = Command::new(program).arg(format!("serve-{kind}")).stdout(Stdio::piped()).spawn().expect("starts");
+        let far = std::env::var("FAR").ok();
+        let far = far.as_deref().and_then(|far| far.split_once(' '));
+        let mut command = Command::new(if far.is_some() { "ip".as_ref() } else { program.as_os_str() });
+        if let Some((namespace, _)) = far {
+            command.args(["netns", "exec", namespace]).arg(&program);
+        }
+        let mut child = command.arg(format!("serve-{kind}")).stdout(Stdio::piped()).spawn().expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut line = String::new();
         lines.read_line(&mut line).expect("it has a port");
-        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), line.trim().parse().expect("a port"));
+        let host = far.map_or(Ipv4Addr::LOCALHOST, |(_, address)| address.parse().expect("an address"));
+        let address = SocketAddr::new(host.into(), line.trim().parse().expect("a port"));
         Self { child, lines, address }
     }
 
