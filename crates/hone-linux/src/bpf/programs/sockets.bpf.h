@@ -27,11 +27,15 @@ int socket_released(struct bpf_sock *socket)
 	struct socket_state *state = bpf_sk_storage_get(&sockets, socket, 0, 0);
 	bool tcp = socket->protocol == IPPROTO_TCP && socket->type == SOCK_STREAM;
 	bool lives_on = tcp && socket->state != TCP_CLOSE && socket->state != TCP_LISTEN;
+	__u64 cookie = bpf_get_socket_cookie(socket);
+	bool owned = state && state->cookie == cookie;
+	/* What accept() had it send was seen to be its process's before accept() was noted: then nothing has taken the note since. */
+	if (owned && state->flags & SOCKET_ACCEPTED)
+		bpf_map_delete_elem(&accepted, &cookie);
 	if (state && lives_on && !(__sync_fetch_and_or(&state->ended, END_RELEASED) & END_CLOSED))
 		return 1;
-	__u64 cookie = bpf_get_socket_cookie(socket);
 	/* Its other end may have closed it before it was accepted, and nothing passes since. */
-	if (tcp && (!state || state->cookie != cookie))
+	if (tcp && !owned)
 		bpf_map_delete_elem(&accepted, &cookie);
 	send_socket(RECORD_SOCKET_CLOSED, cookie, current_task_word(), 0, 0);
 	return 1;
