@@ -5,7 +5,7 @@
 //! known of that is lost when the program ends; then the rows are there once more, as `honeutil export` has them.
 //!
 //! A packet may get another process after it was recorded: a correction says so, which may be in the next segment. So the latest
-//! segment waits for [`SETTLE`], or until the next one is whole, and what that has by then is read for corrections.
+//! segment waits for `SETTLE`, or until the next one is whole, and what that has by then is read for corrections.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
