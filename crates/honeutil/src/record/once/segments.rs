@@ -61,8 +61,8 @@ impl Segments {
     /// Takes a packet that is the next part of what was `sent`, as the entry of this number. Returns whether it is.
     pub(super) fn take(&mut self, sent: &PacketView<'_>, packet: &PacketView<'_>, number: u64) -> bool {
         let part = Segment::of(packet.data, packet.original_length).filter(|part| part.sequence == self.next);
-        let sent = Segment::of(sent.data, sent.original_length);
-        let Some((sent, part)) = sent.zip(part) else { return false };
+        let Some(part) = part else { return false };
+        let Some(sent) = Segment::of(sent.data, sent.original_length) else { return false };
         let rest = sent.payload.get(self.arrived..).unwrap_or_default();
         if part.ends != self.ends || part.acknowledged != sent.acknowledged || !rest.starts_with(part.payload)
         {
