@@ -62,6 +62,10 @@ const MIB: u64 = 1 << 20;
 /// Memory that honed keeps for each block, in bytes, at the largest number of blocks so far. Its table of blocks does
 /// not shrink, and may be twice as large as needed.
 const BLOCK_PLACE: u64 = 128;
+/// A recorder counts by process, until it keeps 8,192 of them apart. This takes some minutes of this load. How long, and
+/// how much memory that is, with room to spare.
+const TALLY_FILLS: Duration = Duration::from_secs(600);
+const TALLY: u64 = 8 * MIB;
 /// Name of the reader that uses a filter to leave packets out.
 const LEAVES_OUT: &str = "leaves out";
 
@@ -128,6 +132,8 @@ struct Soak {
     follows: Recorder,
     local: Recorder,
     local_objects: BTreeSet<Object>,
+    /// How much a recorder's memory may grow during the load, besides a tenth, in bytes.
+    recorder_grows: u64,
     table: Table,
 }
 
@@ -142,7 +148,7 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<bool> {
     let empty = std::fs::read_dir(&place.path)?.next().is_none();
     ensure!(empty, "{} is not empty", place.path.display());
     let length = Duration::from_secs(60) * u32::from(arguments.minutes);
-    let mut soak = Soak::start(&place.path)?;
+    let mut soak = Soak::start(&place.path, length)?;
     soak.settle(false)?;
     let load = soak.load(length)?;
     let table = soak.finish(load)?;
@@ -151,7 +157,7 @@ pub(crate) fn run(arguments: &SoakArguments) -> Result<bool> {
 }
 
 impl Soak {
-    fn start(place: &Path) -> Result<Self> {
+    fn start(place: &Path, length: Duration) -> Result<Self> {
         let network = Network::new(0)?;
         let stays = Honed::start(place.join("stays"))?;
         let restarted = Honed::start(place.join("restarted"))?;
@@ -180,6 +186,7 @@ impl Soak {
             follows,
             local,
             local_objects: BTreeSet::new(),
+            recorder_grows: 4 * MIB + if length < TALLY_FILLS { TALLY } else { 0 },
             readers: Readers::default(),
             staying,
             table: Table::default(),
@@ -313,7 +320,7 @@ impl Soak {
         for recorder in [&self.compresses, &self.follows, &self.local] {
             let Recorder { name, files, running } = recorder;
             let sample = Sample::of(running.process())?;
-            put(name, "resident memory", trend(10, 4 * MIB), sample.memory);
+            put(name, "resident memory", trend(10, self.recorder_grows), sample.memory);
             put(name, "descriptors", same, sample.descriptors);
             put(name, "threads", same, sample.threads);
             put(name, "BPF maps", same, sample.maps());
