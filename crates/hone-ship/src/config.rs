@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hone_client::api::SnapLength;
 use hone_client::protocol;
+use hone_select::Selection;
 use hone_tables::Table;
 use serde::Deserialize;
 
-use crate::selection::Words;
 
 /// The configuration file that is read by default.
 pub const FILE: &str = "/etc/hone/ship.toml";
@@ -118,7 +118,7 @@ pub enum Recordings {
 }
 
 /// The content of the file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The socket of honed.
@@ -131,8 +131,8 @@ pub struct Config {
     #[serde(default)]
     pub recordings: Recordings,
     /// Of which packets there are rows, names and recordings.
-    #[serde(default)]
-    pub selection: Words,
+    #[serde(default, deserialize_with = "crate::selection::read")]
+    pub selection: Selection,
     /// How many bytes of each packet honed sends; see [`Self::snap_length`].
     pub snap_length: Option<u32>,
     /// When a batch is complete.
@@ -276,7 +276,7 @@ impl Config {
             }
             within("batch.size", config.batch.size, 1, MAX_RECORDING, "MiB with recordings")?;
         }
-        if !config.selection.is_empty() && !config.delivers_packets() {
+        if !config.selection.is_everything() && !config.delivers_packets() {
             return Err(value(
                 "selection",
                 "words",
@@ -468,7 +468,7 @@ mod tests {
             let Config { socket, batch, spool, metrics, .. } = config;
             let (snap_length, timeout) = (config.snap_length(), config.destination.timeout);
             let wanted = Table::ALL.map(|table| config.wants(table));
-            let packets = (config.recordings, config.selection.is_empty());
+            let packets = (config.recordings, config.selection.is_everything());
             format!(
                 "{packets:?} {socket:?} {wanted:?} {batch:?} {spool:?} {metrics:?} {snap_length:?} {timeout}"
             )

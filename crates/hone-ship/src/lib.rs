@@ -23,7 +23,7 @@ pub mod maker;
 pub mod metrics;
 pub mod reader;
 mod recording;
-pub mod selection;
+mod selection;
 pub mod sender;
 pub mod spool;
 
@@ -124,12 +124,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             destination::open(&config.destination)?;
             Ok(ExitCode::SUCCESS)
         }
-        None => ship(&config).map(|()| ExitCode::SUCCESS),
+        None => ship(config).map(|()| ExitCode::SUCCESS),
     }
 }
 
 /// Delivers until the end is asked for.
-fn ship(config: &Config) -> anyhow::Result<()> {
+fn ship(mut config: Config) -> anyhow::Result<()> {
     // `stop`: nothing more is received, and what is there is delivered. `end`: at once.
     let (stop, end) = (Stop::default(), Stop::default());
     let (received, made) = (Stop::default(), Stop::default());
@@ -145,6 +145,9 @@ fn ship(config: &Config) -> anyhow::Result<()> {
         }
     });
     let mut destination = destination::open(&config.destination)?;
+    // The thread that makes batches owns it.
+    let selection = std::mem::take(&mut config.selection);
+    let config = &config;
     let format = destination.format();
     let spool = Spool::open(&config.spool)
         .with_context(|| format!("cannot use the spool {}", config.spool.folder.display()))?;
@@ -167,7 +170,7 @@ fn ship(config: &Config) -> anyhow::Result<()> {
     thread::scope(|scope| {
         // Each ends when the one before it has ended, and it has done what is left.
         let making = scope.spawn(|| {
-            maker::run(config, format, &spool, &counters, &received, &end);
+            maker::run(config, selection, format, &spool, &counters, &received, &end);
             made.set();
         });
         let sending = scope.spawn(|| sender::run(&mut *destination, &spool, &counters, &made, &end));

@@ -49,12 +49,21 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// How long to wait before a batch that could not be made is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Makes batches until the program is to end and none is left to make.
-pub fn run(config: &Config, format: Format, spool: &Spool, counters: &Counters, stop: &Stop, end: &Stop) {
+/// Makes batches until the program is to end and none is left to make. `selection`: of which packets anything is delivered but what
+/// connections add up.
+pub fn run(
+    config: &Config,
+    selection: Selection,
+    format: Format,
+    spool: &Spool,
+    counters: &Counters,
+    stop: &Stop,
+    end: &Stop,
+) {
     // Connections count all packets, so rows are made of all; the words are applied to what is delivered of single packets.
     let everything = Selection::default();
     let mut maker = Maker::new(&everything, Span::default());
-    let selection = Rc::new(config.selection.selection());
+    let selection = Rc::new(selection);
     let mut known = Known::default();
     loop {
         // If the program is to end, nothing more comes.

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hone_client::{Connection, Options, Read, ReaderError, Refusal};
-use hone_select::{Selection, Word};
 
 use crate::config::Config;
 use crate::counters::{Counters, Part};
@@ -87,7 +86,7 @@ impl<'a> Reader<'a> {
 
     fn attach(&self) -> Result<Connection, ReaderError> {
         let mut connection = Connection::open(&self.config.socket)?;
-        connection.set_selection(&own_traffic_left_out())?;
+        connection.set_selection(own_traffic_left_out().as_bytes())?;
         let snap_length = self.config.snap_length();
         connection.attach(&Options { snap_length, ring_bytes: 0 })?;
         Ok(connection)
@@ -214,13 +213,7 @@ fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
-/// The selection of all but what this process sends and receives, as text.
-fn own_traffic_left_out() -> Vec<u8> {
-    let mut selection = Selection::default();
-    let own = std::process::id().to_string();
-    let mut text = Vec::new();
-    // A process id is one, and there is memory for a line.
-    selection.add(Word::Pid, true, &own).unwrap_or_else(|error| panic!("{error}"));
-    selection.to_text(&mut text).unwrap_or_else(|error| panic!("{error}"));
-    text
+/// The selection of all but what this process sends and receives, in the form of the reader protocol.
+fn own_traffic_left_out() -> String {
+    format!("--not-pid\0{}\0", std::process::id())
 }

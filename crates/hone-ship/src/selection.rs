@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hone_select::{Selection, Word};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// The flag for descendants.
 const CHILDREN: &str = "children";
@@ -39,75 +40,46 @@ impl fmt::Display for Value {
     }
 }
 
-/// The words, which together are a selection that can match something.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Values>")]
-pub struct Words {
-    conditions: Vec<(Word, bool, String)>,
-    children: bool,
+/// Reads the words. Together, they are a selection that can match something.
+pub(crate) fn read<'de, D: Deserializer<'de>>(source: D) -> Result<Selection, D::Error> {
+    let words = BTreeMap::<String, Values>::deserialize(source)?;
+    selection(words).map_err(D::Error::custom)
 }
 
-impl Words {
-    /// Whether every packet is selected.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.conditions.is_empty()
-    }
-
-    /// The selection.
-    #[must_use]
-    pub fn selection(&self) -> Selection {
-        let mut selection = Selection::default();
-        for (word, is_negated, text) in &self.conditions {
-            // It was made once, when the configuration was read.
-            selection.add(*word, *is_negated, text).unwrap_or_else(|error| panic!("{error}"));
-        }
-        selection.set_children(self.children);
-        selection
-    }
-}
-
-impl TryFrom<BTreeMap<String, Values>> for Words {
-    type Error = String;
-
-    fn try_from(table: BTreeMap<String, Values>) -> Result<Self, String> {
-        let mut words = Self::default();
-        let mut selection = Selection::default();
-        for (key, value) in table {
-            if key == CHILDREN {
-                let Values::One(Value::Flag(children)) = value else {
-                    return Err(format!("selection.{CHILDREN}: allowed: true or false"));
-                };
-                words.children = children;
-                continue;
-            }
-            let (word, is_negated) = Word::read(&key).ok_or_else(|| unknown(&key))?;
-            let values = match value {
-                Values::Several(values) => values,
-                Values::One(value) => vec![value],
+fn selection(words: BTreeMap<String, Values>) -> Result<Selection, String> {
+    let mut selection = Selection::default();
+    for (key, value) in words {
+        if key == CHILDREN {
+            let Values::One(Value::Flag(children)) = value else {
+                return Err(format!("selection.{CHILDREN}: allowed: true or false"));
             };
-            for value in values {
-                let text = match &value {
-                    Value::Text(text) => text.clone(),
-                    Value::Number(number) => number.to_string(),
-                    Value::Flag(_) => {
-                        return Err(format!("selection.{key} = {value}; allowed: texts and whole numbers"));
-                    }
-                };
-                let refused = |why: &dyn fmt::Display| format!("selection.{key} = {value}: {why}");
-                selection.add(word, is_negated, &text).map_err(|error| refused(&error))?;
-                if selection.needs_names() {
-                    return Err(refused(
-                        &"names are found in what was recorded, and cannot select what is delivered",
-                    ));
+            selection.set_children(children);
+            continue;
+        }
+        let (word, is_negated) = Word::read(&key).ok_or_else(|| unknown(&key))?;
+        let values = match value {
+            Values::Several(values) => values,
+            Values::One(value) => vec![value],
+        };
+        for value in values {
+            let text = match &value {
+                Value::Text(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                Value::Flag(_) => {
+                    return Err(format!("selection.{key} = {value}; allowed: texts and whole numbers"));
                 }
-                words.conditions.push((word, is_negated, text));
+            };
+            let refused = |why: &dyn fmt::Display| format!("selection.{key} = {value}: {why}");
+            selection.add(word, is_negated, &text).map_err(|error| refused(&error))?;
+            if selection.needs_names() {
+                return Err(refused(
+                    &"names are found in what was recorded, and cannot select what is delivered",
+                ));
             }
         }
-        selection.set_children(words.children);
-        selection.check().map_err(|error| format!("selection: {error}"))?;
-        Ok(words)
     }
+    selection.check().map_err(|error| format!("selection: {error}"))?;
+    Ok(selection)
 }
 
 fn unknown(key: &str) -> String {
@@ -123,19 +95,20 @@ fn unknown(key: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Result<Words, String> {
-        toml::from_str(text).map_err(|error: toml::de::Error| error.message().to_owned())
+    fn of(text: &str) -> Result<Selection, String> {
+        let source = toml::Deserializer::parse(text).map_err(|error| error.message().to_owned())?;
+        read(source).map_err(|error| error.message().to_owned())
     }
 
     #[test]
     fn words_are_those_of_the_command_line() {
-        let words =
+        let selection =
             of("port = [53, '443']\nnot-name = 'sshd'\nfilter = 'tcp'\npid = 7\nchildren = true").unwrap();
         let mut text = Vec::new();
-        words.selection().to_text(&mut text).unwrap();
+        selection.to_text(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap().replace('\0', " ");
         assert_eq!(text, "--not-name sshd --pid 7 --filter tcp --port 53 --port 443 --children ");
-        assert!(of("").unwrap().is_empty());
+        assert!(of("").unwrap().is_everything());
     }
 
     #[test]

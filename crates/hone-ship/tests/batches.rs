@@ -128,7 +128,8 @@ fn config(folder: &Path, text: &str) -> Config {
 }
 
 /// A spool with these segments, made into batches.
-fn batches(config: &Config, format: Format, segments: &[Segment]) -> Spool {
+fn batches(config: &mut Config, format: Format, segments: &[Segment]) -> Spool {
+    let selection = std::mem::take(&mut config.selection);
     let spool = Spool::open(&config.spool).unwrap();
     for segment in segments {
         let (number, mut file) = spool.begin_segment().unwrap();
@@ -137,7 +138,10 @@ fn batches(config: &Config, format: Format, segments: &[Segment]) -> Spool {
     }
     let stop = Stop::default();
     stop.set();
-    maker::run(config, format, &spool, &Counters::default(), &stop, &stop);
+    let counters = Counters::default();
+    maker::run(config, selection, format, &spool, &counters, &stop, &stop);
+    assert_eq!(counters.problems(), []);
+    assert_eq!(counters.made_batches.get(), segments.len() as u64);
     assert!(!spool.has_segments());
     spool
 }
@@ -194,13 +198,13 @@ fn files(folder: &Path) -> Vec<String> {
 #[test]
 fn a_correction_counts_for_a_packet_of_the_batch_before() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config(folder.path(), "");
+    let mut config = config(folder.path(), "");
     let at = MIDNIGHT + 60 * SECOND;
     let first = Segment::new(at).packet(at, 80, 1000).packet(at + SECOND, 80, 1008);
     // The worker reads the second packet of the first segment, and the first one of the second.
     let second = Segment::new(at + 2 * SECOND).packet(at + 2 * SECOND, 80, 1016);
     let second = second.correction(at + 3 * SECOND, 1008, 1024);
-    let _spool = batches(&config, Format::Json, &[first, second]);
+    let _spool = batches(&mut config, Format::Json, &[first, second]);
     let of = |number| rows(&batch(&config, number), "connections", &["process_name", "packets_in"]);
     assert_eq!(of(1), ["server 1", "worker 1"]);
     assert_eq!(of(2), ["worker 1"]);
@@ -209,12 +213,12 @@ fn a_correction_counts_for_a_packet_of_the_batch_before() {
 #[test]
 fn a_clock_that_is_set_back_changes_nothing_that_was_delivered() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config(folder.path(), "tables = ['packets']");
+    let mut config = config(folder.path(), "tables = ['packets']");
     // By two days between two batches, and by an hour within the third: it began in the future of its end.
     let segments =
         [MIDNIGHT + 60 * SECOND, MIDNIGHT - 2 * 86_400 * SECOND, MIDNIGHT - 86_400 * SECOND + 1800 * SECOND]
             .map(|at| Segment::new(at).packet(at, 80, 1).packet(at - 3600 * SECOND, 80, 9));
-    let spool = batches(&config, Format::Parquet, &segments);
+    let spool = batches(&mut config, Format::Parquet, &segments);
     let mut destination = destination::open(&config.destination).unwrap();
     let out = folder.path().join("out");
     let mut before = Vec::new();
@@ -247,13 +251,13 @@ fn recordings_have_what_the_selection_says_and_connections_count_everything() {
         let folder = tempfile::tempdir().unwrap();
         let text =
             format!("recordings = '{kept}'\ntables = ['packets']\n[selection]\nport = 443\nname = 'worker'");
-        let config = config(folder.path(), &text);
+        let mut config = config(folder.path(), &text);
         let at = MIDNIGHT + 60 * SECOND;
         // Of these, the one to port 443 that the worker has read is selected; and nothing of the second segment.
         let first = Segment::new(at).packet(at, 80, 1).packet(at, 443, 9).packet(at, 443, 17);
         let segments =
             [first.correction(at + SECOND, 1, 17), Segment::new(at + SECOND).packet(at + SECOND, 443, 25)];
-        let spool = batches(&config, Format::Parquet, &segments);
+        let spool = batches(&mut config, Format::Parquet, &segments);
         let mut destination = destination::open(&config.destination).unwrap();
         for number in 1..=2 {
             // The second time, all is there already.
