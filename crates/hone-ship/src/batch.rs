@@ -9,12 +9,13 @@
 //! Batches are numbered in the order in which they were recorded. Its name is that of its spool and its number, so it is unique
 //! among all hosts and for all time, and the same whenever it is delivered.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead as _, BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
+use hone_rows::text::hexadecimal;
 use hone_tables::Table;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// The name of the file that describes a batch, in its folder.
 pub const DESCRIPTION: &str = "batch.json";
@@ -122,13 +123,25 @@ impl Batch {
         self.folder.join(&file.file)
     }
 
-    /// The rows of one of its files as JSON objects, for a batch of [`Format::Json`]. The position of a line, with the id of the batch
-    /// and the table, identifies the row for all time.
+    /// The content of one of its files.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// The file cannot be read, or is not what was written.
+    pub fn content(&self, file: &TableFile) -> io::Result<Vec<u8>> {
+        let content = std::fs::read(self.path(file))?;
+        if hexadecimal(&Sha256::digest(&content)) != file.sha256 {
+            return Err(io::Error::other("it is not what was written: its SHA-256 is another one"));
+        }
+        Ok(content)
+    }
+
+    /// The rows of one of its files as JSON objects, for a batch of [`Format::Json`]. The position of a line, with the id of the batch
+    /// and the file, identifies the row for all time.
+    ///
+    /// # Errors
+    /// As [`content`](Self::content).
     pub fn lines(&self, file: &TableFile) -> io::Result<impl Iterator<Item = io::Result<String>> + use<>> {
-        let decoder = zstd::stream::read::Decoder::new(File::open(self.path(file))?)?;
+        let decoder = zstd::stream::read::Decoder::new(Cursor::new(self.content(file)?))?;
         Ok(BufReader::new(decoder).lines())
     }
 

@@ -13,7 +13,6 @@ use hone_select::Selection;
 use hone_tables::Table;
 use serde::Deserialize;
 
-
 /// The configuration file that is read by default.
 pub const FILE: &str = "/etc/hone/ship.toml";
 /// How much of each packet is asked for: the headers, with all their options.
@@ -115,6 +114,18 @@ pub enum Recordings {
     Headers,
     /// With packets as honed sends them.
     Packets,
+}
+
+impl Recordings {
+    /// Its word in the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Headers => "headers",
+            Self::Packets => "packets",
+        }
+    }
 }
 
 /// The content of the file.
@@ -270,7 +281,7 @@ impl Config {
             if matches!(config.destination.scheme(), "nats" | "kafka") {
                 return Err(value(
                     "recordings",
-                    format_args!("{:?}", config.recordings),
+                    format_args!("{:?}", config.recordings.word()),
                     "\"none\" where the destination is a log, which takes rows".to_owned(),
                 ));
             }
@@ -450,7 +461,7 @@ mod tests {
         assert_eq!(Some(of("recordings = 'headers'").unwrap().snap_length()), SnapLength::new(HEADERS));
         let log = "recordings = 'headers'\n[destination]\nurl = 'nats://host:4222/hone'";
         let error = Config::parse(Path::new("ship.toml"), log).unwrap_err().to_string();
-        assert!(error.contains("recordings = Headers; allowed: \"none\" where"), "{error}");
+        assert!(error.contains("recordings = \"headers\"; allowed: \"none\" where"), "{error}");
     }
 
     #[test]

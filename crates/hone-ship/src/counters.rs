@@ -1,7 +1,7 @@
 //! What is counted, for metrics. Each thread counts what it does; [`crate::metrics`] writes it.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -51,23 +51,27 @@ pub struct Counters {
     pub failed_deliveries: Counter,
     /// When the last batch was delivered, seconds since 1970-01-01 UTC; 0: none.
     pub last_delivery: AtomicU64,
-    problems: Mutex<[Option<String>; 3]>,
+    problems: Mutex<[Option<String>; Part::ALL.len()]>,
 }
 
-/// Who has a problem.
+/// What has a problem. Each is noted, and said to be fine again, by one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The reader of honed.
+    /// The stream of honed.
     Honed,
-    /// The spool.
+    /// The spool, for what is recorded.
     Spool,
+    /// The making of batches.
+    Batches,
     /// The destination.
     Destination,
+    /// The file of metrics.
+    Metrics,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Honed, Self::Spool, Self::Destination];
+    pub const ALL: [Self; 5] = [Self::Honed, Self::Spool, Self::Batches, Self::Destination, Self::Metrics];
 
     /// Its name in metrics.
     #[must_use]
@@ -75,15 +79,21 @@ impl Part {
         match self {
             Self::Honed => "honed",
             Self::Spool => "spool",
+            Self::Batches => "batches",
             Self::Destination => "destination",
+            Self::Metrics => "metrics",
         }
     }
 }
 
 impl Counters {
+    fn noted(&self) -> MutexGuard<'_, [Option<String>; Part::ALL.len()]> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes note of a problem that lasts, and logs it if it is another one than before.
     pub fn problem(&self, part: Part, text: &str) {
-        let mut problems = self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut problems = self.noted();
         let known = &mut problems[part as usize];
         // Times, numbers of batches and the like differ from one try to the next.
         let same =
@@ -96,16 +106,15 @@ impl Counters {
 
     /// The problem has passed.
     pub fn is_fine(&self, part: Part) {
-        let mut problems = self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if problems[part as usize].take().is_some() {
-            tracing::warn!("{}: the problem has passed", part.name());
+        if self.noted()[part as usize].take().is_some() {
+            tracing::info!("{}: the problem has passed", part.name());
         }
     }
 
     /// The problems of now.
     #[must_use]
     pub fn problems(&self) -> Vec<(Part, String)> {
-        let problems = self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let problems = self.noted();
         let found = Part::ALL.into_iter().zip(problems.iter());
         found.filter_map(|(part, text)| Some((part, text.clone()?))).collect()
     }

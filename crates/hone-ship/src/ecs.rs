@@ -163,10 +163,9 @@ fn connection(row: &Row<'_>, event: &mut Event) {
 fn process(row: &Row<'_>, event: &mut Event) {
     kind(event, "process", if row.get("ended").is_null() { &["start"] } else { &["start", "end"] });
     event.set("process.args", row.array("args"));
-    event.set("process.user.id", row.first_of(&["security_id"]));
-    if row.get("security_id").is_null() {
-        event.set("process.user.id", row.text("user_id"));
-    }
+    // Of Windows, or of Linux. A value that is not known is not set.
+    event.set("process.user.id", row.text("user_id"));
+    event.set("process.user.id", row.get("security_id"));
     event.set("process.group.id", row.text("group_id"));
     event.columns(
         row,

@@ -49,7 +49,7 @@ use spool::Spool;
 /// How long what is left may be delivered after the end was asked for. What is not delivered then stays in the spool.
 const END: Duration = Duration::from_secs(10);
 
-/// Delivers what honed records to an object store or a directory
+/// Delivers what honed records to an object store, a directory or a log
 #[derive(Debug, clap::Parser)]
 #[command(name = "hone-ship", version, after_long_help = NOTES)]
 struct Arguments {
@@ -135,13 +135,13 @@ fn ship(mut config: Config) -> anyhow::Result<()> {
     let (received, made) = (Stop::default(), Stop::default());
     let mut signals =
         signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).context("cannot handle signals")?;
-    let asked = (stop.clone(), end.clone());
+    let (first, second) = (stop.clone(), end.clone());
     thread::spawn(move || {
         for _ in signals.forever() {
-            if asked.0.is_set() {
-                asked.1.set();
+            if first.is_set() {
+                second.set();
             }
-            asked.0.set();
+            first.set();
         }
     });
     let mut destination = destination::open(&config.destination)?;
@@ -178,11 +178,12 @@ fn ship(mut config: Config) -> anyhow::Result<()> {
         let mut tick = || {
             if last.elapsed() >= metrics::EVERY {
                 last = Instant::now();
-                if let Err(error) = count() {
-                    counters.problem(
-                        Part::Spool,
+                match count() {
+                    Ok(()) => counters.is_fine(Part::Metrics),
+                    Err(error) => counters.problem(
+                        Part::Metrics,
                         &format!("cannot write {}: {error}", config.metrics.file.display()),
-                    );
+                    ),
                 }
             }
         };

@@ -60,7 +60,7 @@ pub fn run(
     stop: &Stop,
     end: &Stop,
 ) {
-    // Connections count all packets, so rows are made of all; the words are applied to what is delivered of single packets.
+    // Connections count all packets, so rows are made of all; the selection is of what is delivered of single packets.
     let everything = Selection::default();
     let mut maker = Maker::new(&everything, Span::default());
     let selection = Rc::new(selection);
@@ -86,12 +86,18 @@ pub fn run(
             Ok(made)
         });
         match made {
-            Ok(made) => counters.made_batches.add(made.is_some().into()),
+            Ok(made) => {
+                counters.made_batches.add(made.is_some().into());
+                counters.is_fine(Part::Batches);
+            }
             Err(error) => {
                 // What is known was perhaps not made.
                 known = Known::default();
                 spool.give_up_batch(number);
-                counters.problem(Part::Spool, &format!("cannot make a batch of {}: {error}", path.display()));
+                counters.problem(
+                    Part::Batches,
+                    &format!("cannot make a batch of {}: {error}. Trying again", path.display()),
+                );
                 if end.is_set() || stop.is_set() {
                     return;
                 }

@@ -83,14 +83,18 @@ fn text(counters: &Counters, fill: Fill, url: &str) -> String {
             "# TYPE hone_ship_{name} gauge\n# HELP hone_ship_{name} {help}\nhone_ship_{name} {value}\n"
         );
     }
+    // OpenMetrics has a type of its own for these two, at which a reader of Prometheus' format would refuse the whole file.
     let _ = write!(
         out,
-        "# TYPE hone_ship_destination info\n# HELP hone_ship_destination Where batches go.\nhone_ship_destination_info{{url=\"{}\"}} 1\n",
+        "# TYPE hone_ship_destination_info gauge\n# HELP hone_ship_destination_info Where batches go.\n\
+         hone_ship_destination_info{{url=\"{}\"}} 1\n",
         escaped(url)
     );
     let problems = counters.problems();
     if !problems.is_empty() {
-        out.push_str("# TYPE hone_ship_problem info\n# HELP hone_ship_problem What does not work now.\n");
+        out.push_str(
+            "# TYPE hone_ship_problem_info gauge\n# HELP hone_ship_problem_info What does not work now.\n",
+        );
         for (part, text) in problems {
             let _ = writeln!(
                 out,
@@ -107,6 +111,19 @@ fn text(counters: &Counters, fill: Fill, url: &str) -> String {
 /// A value of a label.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// The text of which [`escaped`] made this.
+fn unescaped(text: &str) -> String {
+    let mut rest = text.chars();
+    let mut out = String::with_capacity(text.len());
+    while let Some(char) = rest.next() {
+        out.extend(match char {
+            '\\' => rest.next().map(|char| if char == 'n' { '\n' } else { char }),
+            char => Some(char),
+        });
+    }
+    out
 }
 
 /// What `hone-ship status` prints, and whether all is well.
@@ -132,7 +149,7 @@ pub fn status(file: &Path) -> io::Result<(String, bool)> {
     let label = |line: &str, name: &str| {
         let (_, rest) = line.split_once(&format!("{name}=\""))?;
         let end = rest.rfind("\"}").or_else(|| rest.find('"'))?;
-        Some(rest[..end].replace("\\\"", "\"").replace("\\n", "\n").replace("\\\\", "\\"))
+        Some(unescaped(&rest[..end]))
     };
     let info = text.lines().find(|line| line.starts_with("hone_ship_destination_info"));
     let mut out = String::new();
@@ -187,12 +204,16 @@ mod tests {
         let (text, is_well) = status(&file).unwrap();
         assert!(is_well && text.contains("5 of 64 MiB; 1 segments, 2 batches"), "{text}");
         assert!(text.contains("s3://bucket: has 0 batches, 7 rows"), "{text}");
-        counters.problem(Part::Destination, "it says \"no\"\nand \\ more");
+        counters.problem(Part::Destination, "it says \"no\"\nand \\never more");
         write(&file, &counters, fill, "s3://bucket").unwrap();
         let (text, is_well) = status(&file).unwrap();
-        assert!(!is_well && text.contains("it says \"no\"\nand \\ more"), "{text}");
+        assert!(!is_well && text.contains("it says \"no\"\nand \\never more"), "{text}");
         let metrics = std::fs::read_to_string(&file).unwrap();
         assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+        // node_exporter refuses the whole file for a type that Prometheus' format does not have.
+        let types: Vec<_> = metrics.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let is_known = |line: &&str| line.ends_with(" counter") || line.ends_with(" gauge");
+        assert!(types.iter().all(is_known), "{types:?}");
         counters.is_fine(Part::Destination);
         write(&file, &counters, fill, "s3://bucket").unwrap();
         assert!(status(&file).unwrap().1);

@@ -67,12 +67,11 @@ impl<'a> Reader<'a> {
                     self.counters.is_attached.store(false, Ordering::Relaxed);
                     self.end_segment();
                     if let Err(error) = ended {
-                        self.counters
-                            .problem(Part::Honed, &format!("honed: {error}. Waiting until it is back"));
+                        self.counters.problem(Part::Honed, &format!("{error}. Waiting until it is back"));
                     }
                 }
                 Err(error) => {
-                    self.counters.problem(Part::Honed, &format!("honed: {error}. Trying again"));
+                    self.counters.problem(Part::Honed, &format!("{error}. Trying again"));
                     let until = Instant::now() + pause;
                     while Instant::now() < until && !self.stop.is_set() {
                         tick();

@@ -38,7 +38,12 @@ pub fn run(destination: &mut dyn Destination, spool: &Spool, counters: &Counters
                     tracing::warn!(
                         "{why}. Was this host copied or set back? Its batches have another name from now on"
                     );
-                    spool.rename(&mut batch).map_err(|error| DeliveryError::Away(error.to_string()))?;
+                    spool.rename(&mut batch).map_err(|error| {
+                        let path = path.display();
+                        DeliveryError::Away(format!(
+                            "it under another name: {path} cannot be written: {error}"
+                        ))
+                    })?;
                     delivered = destination.deliver(&batch, end);
                 }
                 delivered.map(|()| batch)
@@ -52,13 +57,22 @@ pub fn run(destination: &mut dyn Destination, spool: &Spool, counters: &Counters
                 counters.last_delivery.store(now.as_secs(), Ordering::Relaxed);
                 counters.is_fine(Part::Destination);
                 pause = AGAIN[0];
-                spool.delivered(number).err().map(|error| format!("{}: {error}", path.display()))
+                if let Err(error) = spool.delivered(number) {
+                    tracing::warn!(
+                        "cannot remove {}: {error}. It is delivered again after the next start",
+                        path.display()
+                    );
+                }
+                None
             }
             Err(DeliveryError::Stopped) => None,
             Err(DeliveryError::Damaged(why)) => {
-                tracing::warn!("{why}. The batch is set aside, in the folder damaged");
+                tracing::warn!("{why}. The batch is set aside, in the spool's folder damaged");
                 counters.damaged.add(1);
-                spool.damaged_batch(number).err().map(|error| format!("{}: {error}", path.display()))
+                if let Err(error) = spool.damaged_batch(number) {
+                    tracing::warn!("cannot set {} aside: {error}", path.display());
+                }
+                None
             }
             Err(DeliveryError::Away(why) | DeliveryError::Denied(why) | DeliveryError::Conflict(why)) => {
                 counters.failed_deliveries.add(1);

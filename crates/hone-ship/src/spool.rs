@@ -105,7 +105,11 @@ impl Spool {
             .map_err(|_| io::Error::other("another hone-ship uses it; give each its own spool.folder"))?;
         let id = match fs::read_to_string(folder.join("id")) {
             Ok(id) if is_id(id.trim()) => id.trim().to_owned(),
-            Ok(_) => return Err(io::Error::other("the file id is not one of a spool")),
+            Ok(_) => {
+                return Err(io::Error::other(
+                    "its file id has no id of a spool: 16 hexadecimal digits. Without the file, it gets a new one",
+                ));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let id = new_id()?;
                 replace(&folder.join("id"), &format!("{id}\n"))?;
@@ -367,12 +371,6 @@ impl Spool {
     #[must_use]
     pub fn has_segments(&self) -> bool {
         !self.lock().segments.is_empty()
-    }
-
-    /// Whether anything is to be delivered.
-    #[must_use]
-    pub fn has_batches(&self) -> bool {
-        !self.lock().batches.is_empty()
     }
 
     fn segment(&self, number: u64, extension: &str) -> PathBuf {

@@ -2,74 +2,25 @@
 
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
-use hone_ship::batch::{Batch, DESCRIPTION, Description, Format, TableFile};
+use common::{Content, batch, certificate};
+use hone_ship::batch::Format;
 use hone_ship::config::Config;
 use hone_ship::destination::{DeliveryError, Stop, open};
-use hone_testing::{ready, run};
+use hone_testing::ready;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use sha2::{Digest as _, Sha256};
-
-/// A certificate of this name, for `localhost`, that is signed with its own key: `NAME.pem`, and `NAME.key`.
-fn certificate(folder: &Path, name: &str) {
-    let mut command = Command::new("openssl");
-    command.current_dir(folder).args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-    ]);
-    command.args([
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        &format!("/CN={name}"),
-        "-addext",
-        "subjectAltName=DNS:localhost",
-    ]);
-    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
-    run(command.arg("-keyout").arg(format!("{name}.key")).arg("-out").arg(format!("{name}.pem")));
-}
-
-/// A batch of one file, which is not looked into.
-fn batch(folder: &Path) -> Batch {
-    fs::write(folder.join("0.parquet"), "rows").unwrap();
-    let files = vec![TableFile {
-        table: "processes".to_owned(),
-        host: "web-1".to_owned(),
-        date: None,
-        file: "0.parquet".to_owned(),
-        rows: 1,
-        bytes: 4,
-        sha256: Sha256::digest("rows").iter().map(|byte| format!("{byte:02x}")).collect(),
-    }];
-    let description = Description {
-        id: "spool-1".to_owned(),
-        number: 1,
-        host: "web-1".to_owned(),
-        from: None,
-        to: None,
-        format: Format::Parquet,
-        schema_version: 1,
-        files,
-    };
-    fs::write(folder.join(DESCRIPTION), serde_json::to_vec(&description).unwrap()).unwrap();
-    Batch::open(folder).unwrap()
-}
 
 /// Takes everything from who shows `known.pem`, until this process ends. Returns its port.
 fn store(folder: &Path) -> u16 {
@@ -118,10 +69,12 @@ fn a_store_that_asks_for_a_certificate_gets_the_one_that_the_options_name() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for name in ["server", "known", "other"] {
-        certificate(folder, name);
+        certificate(folder, name, "localhost");
     }
     let port = store(folder);
-    let batch = batch(folder);
+    // It is not looked into.
+    let rows = Content { table: "processes", file: "0.parquet", rows: 1, bytes: b"rows".to_vec() };
+    let batch = batch(folder, Format::Parquet, &[rows]);
     let path = |name: &str| folder.join(name).display().to_string();
     let deliver = |identity: &str| {
         let text = format!(

@@ -2,22 +2,24 @@
 
 #![cfg(target_os = "linux")]
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hone_ship::batch::{Batch, DESCRIPTION, Description, Format, TableFile};
+use common::{Content, HOST, certificate};
+use hone_ship::batch::{Batch, Format};
 use hone_ship::config::Config;
 use hone_ship::destination::{DeliveryError, Destination, Stop, open};
-use hone_testing::{Guarded, ready, run, skip, wait_for};
+use hone_testing::{Guarded, ready, skip, wait_for};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-const HOST: &str = "web.1";
 const ROWS: usize = 600;
 
 /// A batch of connections and of one process, in this folder.
@@ -27,38 +29,15 @@ fn batch(folder: &Path) -> Batch {
             "local_address": "192.0.2.1", "remote_address": "192.0.2.2", "initiated": "local", "bytes_out": number, "bytes_in": 1})
     };
     let process = json!({"host": HOST, "process_uid": "p", "pid": 7, "name": "nginx", "started": "2026-07-30T11:00:00.000001Z"});
-    let connections = (0..ROWS).map(connection).collect();
-    let mut files = Vec::new();
-    for (number, (table, rows)) in
-        [("connections", connections), ("processes", vec![process])].into_iter().enumerate()
-    {
+    let content = |table, file, rows: Vec<Value>| {
         let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        let content = zstd::encode_all(text.as_bytes(), 0).unwrap();
-        let file = format!("{number}.jsonl.zst");
-        fs::write(folder.join(&file), &content).unwrap();
-        let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-        files.push(TableFile {
-            table: table.to_owned(),
-            host: HOST.to_owned(),
-            date: None,
-            file,
-            rows: rows.len() as u64,
-            bytes: content.len() as u64,
-            sha256,
-        });
-    }
-    let description = Description {
-        id: "spool-12".to_owned(),
-        number: 12,
-        host: HOST.to_owned(),
-        from: None,
-        to: None,
-        format: Format::Json,
-        schema_version: 1,
-        files,
+        Content { table, file, rows: rows.len(), bytes: zstd::encode_all(text.as_bytes(), 0).unwrap() }
     };
-    fs::write(folder.join(DESCRIPTION), serde_json::to_vec(&description).unwrap()).unwrap();
-    Batch::open(folder).unwrap()
+    let files = [
+        content("connections", "0.jsonl.zst", (0..ROWS).map(connection).collect()),
+        content("processes", "1.jsonl.zst", vec![process]),
+    ];
+    common::batch(folder, Format::Json, &files)
 }
 
 /// The destination of this address; `more`: further keys.
@@ -144,7 +123,10 @@ fn nats_has_each_row_once_however_often_it_is_delivered() {
     assert!(matches!(error, DeliveryError::Away(_)), "{error:?}");
     let server = nats(folder.path(), port, "");
     let error = ship.deliver(&batch, &Stop::default()).unwrap_err();
-    assert!(matches!(&error, DeliveryError::Away(text) if text.contains("no stream takes")), "{error:?}");
+    assert!(
+        matches!(&error, DeliveryError::Away(text) if text.contains("nats stream add HONE --subjects 'fleet.hone.>'")),
+        "{error:?}"
+    );
     make_stream(port, async_nats::ConnectOptions::new());
     // The second time, as if the answers to the first were lost.
     for _ in 0..2 {
@@ -171,28 +153,22 @@ fn nats_has_each_row_once_however_often_it_is_delivered() {
     assert!(matches!(error, DeliveryError::Damaged(_)), "{error:?}");
 }
 
-/// A certificate for this name, signed by itself.
-fn certificate(folder: &Path, name: &str) {
-    let (key, file) = (folder.join(format!("{name}.key")), folder.join(format!("{name}.pem")));
-    let names = format!("subjectAltName=DNS:{name},IP:127.0.0.1");
-    run(Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=hone", "-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(key)
-        .arg("-out")
-        .arg(file)
-        .stderr(Stdio::null()));
+/// A file of credentials with this password.
+fn credentials(folder: &Path, password: &str) -> String {
+    let path = folder.join("credentials");
+    fs::write(&path, format!("password = '{password}'\n")).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
+/// The delivery was refused for this reason, and the password `guessed` is not shown.
+fn is_denied(delivered: Result<(), DeliveryError>, said: &str) {
+    match delivered {
+        Err(DeliveryError::Denied(text)) => {
+            assert!(text.to_lowercase().contains(said) && !text.contains("guessed"), "{said}: {text}");
+        }
+        other => panic!("{said}: {other:?}"),
+    }
 }
 
 #[test]
@@ -203,8 +179,8 @@ fn nats_is_spoken_to_with_tls_and_credentials_and_a_refusal_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let batch = batch(folder);
-    certificate(folder, "localhost");
-    certificate(folder, "other");
+    certificate(folder, "localhost", "localhost");
+    certificate(folder, "other", "other");
     let port = free_port();
     let path = |name: &str| folder.join(name).display().to_string();
     let _server = nats(
@@ -223,9 +199,7 @@ fn nats_is_spoken_to_with_tls_and_credentials_and_a_refusal_says_why() {
     make_stream(port, client);
     let url = format!("nats://localhost:{port}/fleet.hone");
     let deliver = |ca: &str, user: &str, password: &str| {
-        let credentials = path("credentials");
-        fs::write(&credentials, format!("password = '{password}'\n")).unwrap();
-        run(Command::new("chmod").args(["600", &credentials]));
+        let credentials = credentials(folder, password);
         let more = format!(
             "ca_certificates = '{}'\ncredentials = '{credentials}'\n[destination.options]\nuser = '{user}'\n",
             path(ca)
@@ -238,12 +212,7 @@ fn nats_is_spoken_to_with_tls_and_credentials_and_a_refusal_says_why() {
         ("localhost.pem", "ship", "guessed", "authorization"),
         ("localhost.pem", "reader", "secret", "permissions violation"),
     ] {
-        match deliver(ca, user, password) {
-            Err(DeliveryError::Denied(text)) => {
-                assert!(text.to_lowercase().contains(said) && !text.contains("guessed"), "{said}: {text}");
-            }
-            other => panic!("{said}: {other:?}"),
-        }
+        is_denied(deliver(ca, user, password), said);
     }
 }
 
@@ -319,16 +288,14 @@ fn kafka_is_spoken_to_with_tls_and_credentials_and_a_refusal_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let batch = batch(folder);
-    certificate(folder, "localhost");
-    certificate(folder, "other");
+    certificate(folder, "localhost", "localhost");
+    certificate(folder, "other", "other");
     let path = |name: &str| folder.join(name).display().to_string();
     let front = [&*path("localhost.pem"), &*path("localhost.key"), "ship", "secret"];
     let Some(mut cluster) = Cluster::start(&front) else { return };
     let url = format!("kafka://{}/hone", cluster.broker);
     let deliver = |ca: &str, password: &str, mechanism: &str| {
-        let credentials = path("credentials");
-        fs::write(&credentials, format!("password = '{password}'\n")).unwrap();
-        run(Command::new("chmod").args(["600", &credentials]));
+        let credentials = credentials(folder, password);
         let more = format!(
             "ca_certificates = '{}'\ncredentials = '{credentials}'\n[destination.options]\nuser = 'ship'\n{mechanism}\n",
             path(ca)
@@ -343,12 +310,7 @@ fn kafka_is_spoken_to_with_tls_and_credentials_and_a_refusal_says_why() {
         ("localhost.pem", "guessed", "", "saslauthenticationfailed"),
         ("localhost.pem", "secret", "sasl_mechanism = 'SCRAM-SHA-256'", "unsupported sasl mechanism"),
     ] {
-        match deliver(ca, password, mechanism) {
-            Err(DeliveryError::Denied(text)) => {
-                assert!(text.to_lowercase().contains(said) && !text.contains("guessed"), "{said}: {text}");
-            }
-            other => panic!("{said}: {other:?}"),
-        }
+        is_denied(deliver(ca, password, mechanism), said);
     }
 }
 

@@ -118,8 +118,8 @@ impl Destination for Kafka {
                 topics.into_iter().find(|topic| topic.name == self.topic && !topic.partitions.is_empty());
             let Some(topic) = topic else {
                 return Err(DeliveryError::Away(format!(
-                    "{}: there is no such topic: make it there",
-                    settings.url
+                    "{}: there is no such topic. Make it: kafka-topics.sh --create --topic {}",
+                    settings.url, self.topic
                 )));
             };
             Ok((client, topic.partitions.into_iter().collect::<Vec<_>>()))

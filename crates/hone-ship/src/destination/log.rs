@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sha2::{Digest as _, Sha256};
 
 use super::DeliveryError;
 use super::request::{chain, is_of_tls};
@@ -40,11 +38,6 @@ pub(super) fn groups(
     for (number, file) in batch.description.files.iter().enumerate() {
         let path = batch.path(file);
         let damaged = |why: &dyn Display| DeliveryError::Damaged(format!("{}: {why}", path.display()));
-        let content = fs::read(&path).map_err(|error| damaged(&error))?;
-        if hone_rows::text::hexadecimal(&Sha256::digest(&content)) != file.sha256 {
-            return Err(damaged(&"it is not what was written: its SHA-256 is another one"));
-        }
-        drop(content);
         let table =
             file.table().ok_or_else(|| damaged(&format_args!("no table is called {:?}", file.table)))?;
         for (line, row) in batch.lines(file).map_err(|error| damaged(&error))?.enumerate() {
@@ -80,19 +73,6 @@ pub(super) fn options(settings: &Settings, known: &[&str]) -> Result<BTreeMap<St
         Some(key) => Err(settings.wrong("options", key, &known.join(", "))),
         None => Ok(options),
     }
-}
-
-/// A host's id as a part of a subject.
-pub(super) fn token(host: &str) -> String {
-    use std::fmt::Write as _;
-    host.bytes().fold(String::with_capacity(host.len()), |mut token, byte| {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
-            token.push(byte.into());
-        } else {
-            let _ = write!(token, "%{byte:02X}");
-        }
-        token
-    })
 }
 
 /// TLS as the settings have it; none if they do not ask for it. The system's certificates and `ca_certificates` are trusted.

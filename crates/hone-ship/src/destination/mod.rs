@@ -18,6 +18,7 @@ mod nats;
 mod request;
 mod store;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,6 +60,18 @@ pub enum DeliveryError {
     /// The program is to end.
     #[error("stopped")]
     Stopped,
+}
+
+/// A host's id as a part of a name: what is neither a letter, a digit, nor one of `others` has its number in it, after a `%`.
+fn escaped(host: &str, others: &[u8]) -> String {
+    host.bytes().fold(String::with_capacity(host.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || others.contains(&byte) {
+            out.push(byte.into());
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
 }
 
 /// Takes batches.

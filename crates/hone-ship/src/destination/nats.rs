@@ -11,7 +11,7 @@ use async_nats::{ConnectErrorKind, ConnectOptions, Event, HeaderMap, ServerAddr}
 
 use super::log::{self, Message};
 use super::request;
-use super::{DeliveryError, Destination, Stop};
+use super::{DeliveryError, Destination, Stop, escaped};
 use crate::batch::{Batch, Format};
 use crate::config::{ConfigError, Settings};
 
@@ -80,7 +80,7 @@ impl Nats {
     }
 
     fn subject(&self, message: &Message) -> String {
-        format!("{}.{}.{}", self.prefix, message.table, log::token(&message.host))
+        format!("{}.{}.{}", self.prefix, message.table, escaped(&message.host, b"-_"))
     }
 }
 
@@ -123,8 +123,9 @@ impl Destination for Nats {
                 for acknowledgement in waiting {
                     acknowledgement.await.map_err(|error| match error.kind() {
                         PublishErrorKind::StreamNotFound => DeliveryError::Away(format!(
-                            "{}: no stream takes the subjects {}.>: make one there",
-                            settings.url, self.prefix
+                            "{}: no stream takes the subjects {prefix}.>. Make one: nats stream add HONE --subjects '{prefix}.>'",
+                            settings.url,
+                            prefix = self.prefix
                         )),
                         _ => log::failed(settings, &error, false),
                     })?;

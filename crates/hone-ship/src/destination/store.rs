@@ -21,12 +21,11 @@ use object_store::{
     Certificate, ClientConfigKey, ClientOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode,
     PutOptions, PutPayload, RetryConfig,
 };
-use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
 use super::identity::Identified;
 use super::request::{self, chain, run as run_request};
-use super::{DeliveryError, Destination, Stop};
+use super::{DeliveryError, Destination, Stop, escaped};
 use crate::batch::{Batch, Format};
 use crate::config::{CLIENT_CERTIFICATE, CLIENT_KEY, ConfigError, Settings};
 
@@ -73,31 +72,28 @@ impl Store {
             let request = store.put_opts(&path, content.clone(), PutOptions::from(mode));
             run_request(&self.runtime, &self.settings, stop, async { Ok(request.await) })
         };
-        match run(PutMode::Create)? {
+        let refused = match run(PutMode::Create)? {
             Ok(_) => return Ok(()),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {
-                if self.is_same(&path, &content, stop)? {
-                    return Ok(());
-                }
-            }
-            // Servers without conditions, and file systems without links.
-            Err(Error::NotImplemented { .. } | Error::NotSupported { .. }) => {
-                match self.is_same(&path, &content, stop) {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => {}
-                    Err(DeliveryError::Damaged(_)) => {
-                        return run(PutMode::Overwrite)?.map(drop).map_err(|error| self.failed(&error));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(error) => return Err(self.failed(&error)),
+            Err(error) => error,
+        };
+        // Servers without conditions, and file systems without links.
+        let has_conditions = !matches!(refused, Error::NotImplemented { .. } | Error::NotSupported { .. });
+        if has_conditions && !matches!(refused, Error::AlreadyExists { .. } | Error::Precondition { .. }) {
+            return Err(self.failed(&refused));
         }
-        Err(DeliveryError::Conflict(format!("{} has something else as {path}", self.settings.url)))
+        let url = &self.settings.url;
+        match self.is_same(&path, &content, stop)? {
+            Some(true) => Ok(()),
+            Some(false) => Err(DeliveryError::Conflict(format!("{url} has something else as {path}"))),
+            None if has_conditions => {
+                Err(DeliveryError::Away(format!("{url}: {path} was there, and is gone")))
+            }
+            None => run(PutMode::Overwrite)?.map(drop).map_err(|error| self.failed(&error)),
+        }
     }
 
-    /// Whether an object has this content. If it does not exist, that is [`DeliveryError::Damaged`].
-    fn is_same(&self, path: &Path, content: &PutPayload, stop: &Stop) -> Result<bool, DeliveryError> {
+    /// Whether an object has this content; `None`: there is no such object.
+    fn is_same(&self, path: &Path, content: &PutPayload, stop: &Stop) -> Result<Option<bool>, DeliveryError> {
         let store = &*self.client.store;
         let request = async {
             if store.head(path).await?.size != content.content_length() as u64 {
@@ -107,8 +103,8 @@ impl Store {
         };
         let found = run_request(&self.runtime, &self.settings, stop, async { Ok(request.await) })?;
         match found {
-            Ok(found) => Ok(found.is_some_and(|found| content.iter().flatten().eq(found.iter()))),
-            Err(Error::NotFound { .. }) => Err(DeliveryError::Damaged(format!("{path} is not there"))),
+            Ok(found) => Ok(Some(found.is_some_and(|found| content.iter().flatten().eq(found.iter())))),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -144,15 +140,12 @@ impl Store {
         let description = &batch.description;
         let mut names = Vec::new();
         for (number, file) in description.files.iter().enumerate() {
-            let path = batch.path(file);
-            let damaged = |why: String| DeliveryError::Damaged(format!("{}: {why}", path.display()));
-            let bytes = std::fs::read(&path).map_err(|error| damaged(error.to_string()))?;
-            if hone_rows::text::hexadecimal(&Sha256::digest(&bytes)) != file.sha256 {
-                return Err(damaged("it is not what was written: its SHA-256 is another one".to_owned()));
-            }
+            let content = batch.content(file).map_err(|error| {
+                DeliveryError::Damaged(format!("{}: {error}", batch.path(file).display()))
+            })?;
             let folder = folder(&file.table, &file.host, file.date.as_deref());
             let name = format!("{folder}/{}-{number}.{}", description.id, file.extension());
-            self.put(&name, bytes.into(), stop)?;
+            self.put(&name, content.into(), stop)?;
             names.push(name);
         }
         let manifest = serde_json::json!({
@@ -242,15 +235,6 @@ impl Client {
 
 /// The folder of a partition, as Hive writes it.
 fn folder(table: &str, host: &str, date: Option<&str>) -> String {
-    use std::fmt::Write as _;
-    let mut folder = format!("{table}/host=");
-    for byte in host.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
-            folder.push(byte.into());
-        } else {
-            let _ = write!(folder, "%{byte:02X}");
-        }
-    }
-    let _ = write!(folder, "/date={}", date.unwrap_or("__HIVE_DEFAULT_PARTITION__"));
-    folder
+    let date = date.unwrap_or("__HIVE_DEFAULT_PARTITION__");
+    format!("{table}/host={}/date={date}", escaped(host, b"-_."))
 }
