@@ -7,7 +7,6 @@
 //! Each wait can be stopped at any byte. What was sent and received until then is kept, and the next call continues
 //! from there.
 
-use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -21,6 +20,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use crate::error::ReaderError;
 use crate::frames::{Got, Incoming};
+use crate::kept::Kept;
 use crate::patience::{Wait, Watch, Watcher};
 use crate::protocol::{Attach, Extra, Header, KeptPart, Kind, MAX_TEXT_BYTES, MemoryRow, Refusal};
 use crate::readers::Readers;
@@ -42,14 +42,6 @@ pub enum Read {
     Empty,
     /// The section was read up to its end at the restart mark. The next read begins the next section.
     SectionEnd,
-}
-
-/// A part of the stream that arrived while a request waited for its answer.
-#[derive(Debug)]
-enum Kept {
-    Blocks { bytes: Vec<u8>, read: usize },
-    SectionEnd,
-    End(String),
 }
 
 /// A request whose answer is taken later, without a wait.
@@ -76,7 +68,8 @@ pub struct Connection {
     /// part is not here.
     current: Option<(Kind, Header)>,
     payload: Vec<u8>,
-    kept: VecDeque<Kept>,
+    /// What of the stream arrived while a request waited for its answer.
+    kept: Kept,
     /// Bytes of requests that are not sent yet.
     outgoing: Vec<u8>,
     version: ApiVersion,
@@ -124,7 +117,7 @@ impl Connection {
             incoming: Incoming::default(),
             current: None,
             payload: Vec::new(),
-            kept: VecDeque::new(),
+            kept: Kept::default(),
             outgoing: Vec::new(),
             version: ApiVersion::of_service([0; 4]),
             sequence: 0,
@@ -173,7 +166,7 @@ impl Connection {
     /// The connection is not attached, or fails.
     pub fn detach(&mut self) -> Result<(), ReaderError> {
         self.extra(Extra::Detach, &[])?;
-        self.kept.clear();
+        self.kept = Kept::default();
         Ok(())
     }
 
@@ -205,7 +198,7 @@ impl Connection {
 
     fn read_within(&mut self, buffer: &mut [u8], mut limit: Limit<'_>) -> Result<Read, ReaderError> {
         assert!(!buffer.is_empty(), "a buffer without room for a byte reads nothing");
-        if let Some(read) = self.read_kept(buffer) {
+        if let Some(read) = self.kept.read(buffer) {
             return read;
         }
         loop {
@@ -232,7 +225,7 @@ impl Connection {
                 Kind::SectionEnd => return Ok(Read::SectionEnd),
                 Kind::End => {
                     let reason = text(&payload);
-                    self.kept.push_back(Kept::End(reason.clone()));
+                    self.kept.end(&reason);
                     return Err(ReaderError::Ended { reason });
                 }
                 Kind::Refusal if header.sequence == 0 => return Err(refused(header.code, &payload)),
@@ -473,11 +466,11 @@ impl Connection {
                 Kind::Refusal if header.sequence == sequence || header.sequence == 0 => {
                     return Err(refused(header.code, &payload));
                 }
-                Kind::Blocks => self.kept.push_back(Kept::Blocks { bytes: payload, read: 0 }),
-                Kind::SectionEnd => self.kept.push_back(Kept::SectionEnd),
+                Kind::Blocks => self.kept.blocks(payload),
+                Kind::SectionEnd => self.kept.section_end(),
                 Kind::End => {
                     let reason = text(&payload);
-                    self.kept.push_back(Kept::End(reason.clone()));
+                    self.kept.end(&reason);
                     return Err(ReaderError::Ended { reason });
                 }
                 Kind::Reply | Kind::Refusal => self.take_answer(kind, header, payload),
@@ -491,32 +484,7 @@ impl Connection {
     /// If blocks were being received, puts the part already received before the rest.
     fn keep_begun(&mut self) {
         if matches!(self.current, Some((Kind::Blocks, _))) && !self.payload.is_empty() {
-            self.kept.push_back(Kept::Blocks { bytes: std::mem::take(&mut self.payload), read: 0 });
-        }
-    }
-
-    fn read_kept(&mut self, buffer: &mut [u8]) -> Option<Result<Read, ReaderError>> {
-        loop {
-            match self.kept.front_mut()? {
-                Kept::Blocks { bytes, read } => {
-                    let rest = &bytes[*read..];
-                    let count = rest.len().min(buffer.len());
-                    buffer[..count].copy_from_slice(&rest[..count]);
-                    *read += count;
-                    if *read == bytes.len() {
-                        self.kept.pop_front();
-                    }
-                    if count > 0 {
-                        return Some(Ok(Read::Bytes(count)));
-                    }
-                }
-                Kept::SectionEnd => {
-                    self.kept.pop_front();
-                    return Some(Ok(Read::SectionEnd));
-                }
-                // Kept, so that the next read returns the same error.
-                Kept::End(reason) => return Some(Err(ReaderError::Ended { reason: reason.clone() })),
-            }
+            self.kept.blocks(std::mem::take(&mut self.payload));
         }
     }
 

@@ -11,6 +11,7 @@ mod connection;
 mod credentials;
 mod error;
 mod frames;
+mod kept;
 pub mod notify;
 mod patience;
 pub mod protocol;
