@@ -84,12 +84,17 @@ fn with_nats<T>(
     })
 }
 
-/// Makes a stream of all that hone-ship sends.
+/// Makes a stream of all that hone-ship sends, with the times that docs/fleet.md has.
 fn make_stream(port: u16, options: async_nats::ConnectOptions) {
     with_nats(port, options, async |context| {
         let subjects = vec!["fleet.hone.>".to_owned()];
-        let stream =
-            async_nats::jetstream::stream::Config { name: "HONE".to_owned(), subjects, ..Default::default() };
+        let stream = async_nats::jetstream::stream::Config {
+            name: "HONE".to_owned(),
+            subjects,
+            max_age: Duration::from_secs(30 * 86_400),
+            duplicate_window: Duration::from_secs(2 * 3600),
+            ..Default::default()
+        };
         context.create_stream(stream).await.unwrap();
     });
 }
@@ -274,6 +279,11 @@ fn kafka_has_each_row_under_its_host_and_duplicates_have_the_same_id() {
         records.iter().map(|record| (id(record), record["value"].to_string())).collect()
     };
     assert_eq!(contents(&again), contents(&records));
+    // A topic that is not there.
+    let other = format!("kafka://{}/other", cluster.broker);
+    let error = destination(&other, "").deliver(&batch, &Stop::default()).unwrap_err();
+    let command = "kafka-topics.sh --create --topic other";
+    assert!(matches!(&error, DeliveryError::Away(text) if text.ends_with(command)), "{error:?}");
     // A cluster that is away.
     drop(cluster);
     let error = destination(&url, "").deliver(&batch, &Stop::default());
