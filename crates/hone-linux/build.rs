@@ -1,14 +1,25 @@
 //! Compiles the BPF programs with clang into `OUT_DIR/hone.bpf.o`, and makes `OUT_DIR/hone.skel.rs` from it: the object, its
 //! maps and programs by name, and the types that both sides share (`bpf/abi.h`). Nothing compiled is kept in the repository.
 
-use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
 
 use libbpf_cargo::SkeletonBuilder;
 
 /// Whether the target's property has this value.
 fn is(property: &str, value: &str) -> bool {
     env::var(format!("CARGO_CFG_TARGET_{property}")).is_ok_and(|found| found == value)
+}
+
+/// Has the skeleton include the object as a file. As a list of half a million numbers, it takes a third of a compilation.
+fn include_object(skeleton: &Path) -> io::Result<()> {
+    let text = fs::read_to_string(skeleton)?;
+    let list = text.split_once("static DATA: [u8; ").and_then(|(before, rest)| {
+        let (length, rest) = rest.split_once("] = [")?;
+        let (_, after) = rest.split_once("];")?;
+        Some(format!("{before}static DATA: [u8; {length}] = *include_bytes!(\"hone.bpf.o\");{after}"))
+    });
+    list.map_or(Ok(()), |text| fs::write(skeleton, text))
 }
 
 fn main() {
@@ -26,15 +37,17 @@ fn main() {
     // foreign architecture is beside its compiler.
     let headers = format!("/usr/include/{arch}-linux-gnu");
     let foreign_headers = format!("/usr/{arch}-linux-gnu/include");
+    let skeleton = out.join("hone.skel.rs");
     let result = SkeletonBuilder::new()
         .source("src/bpf/sensor.bpf.c")
         .obj(out.join("hone.bpf.o"))
         .clang_args(["-mcpu=v3", "-Wall", "-Werror", "-idirafter", &headers, "-idirafter", &foreign_headers])
-        .build_and_generate(out.join("hone.skel.rs"));
+        .build_and_generate(&skeleton);
     if let Err(error) = result {
         panic!(
             "the BPF programs in crates/hone-linux/src/bpf did not compile: {error:#}\n\
              On Debian and Ubuntu: apt-get install clang libelf-dev zlib1g-dev pkg-config"
         );
     }
+    include_object(&skeleton).unwrap_or_else(|error| panic!("{}: {error}", skeleton.display()));
 }
