@@ -141,6 +141,9 @@ struct RunArguments {
     /// Keep facts, recording and what the recorder says in DIR
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Do not score: `score` does it later, perhaps on a faster machine
+    #[arg(long, requires = "keep", conflicts_with_all = ["json", "tcpdump"])]
+    unscored: bool,
     /// Print the scores as JSON
     #[arg(long)]
     json: bool,
@@ -226,8 +229,10 @@ fn act(command: Command) -> Result<bool> {
         }
         Command::Run(arguments) => {
             let json = arguments.json;
-            let scores = run::run(&options(arguments))?;
-            Ok(print(&scores, json))
+            match run::run(&options(arguments))? {
+                Some(scores) => Ok(print(&scores, json)),
+                None => Ok(true),
+            }
         }
         Command::Score(ScoreArguments { truth, connections: Some(lines), .. }) => {
             let facts = score::Facts::new(told::read(&truth)?);
@@ -267,7 +272,9 @@ fn run_apps(arguments: AppsArguments) -> Result<bool> {
 }
 
 fn options(arguments: RunArguments) -> run::Options {
-    let RunArguments { scenario, recorder, through, mechanism, keep, tcpdump, quick, crowd, .. } = arguments;
+    let RunArguments {
+        scenario, recorder, through, mechanism, keep, unscored, tcpdump, quick, crowd, ..
+    } = arguments;
     run::Options {
         scenarios: scenario,
         plan: recorder::Plan {
@@ -276,6 +283,7 @@ fn options(arguments: RunArguments) -> run::Options {
             mechanism: mechanism.name(),
         },
         keep,
+        unscored,
         tcpdump,
         crowd: crowd.map_or(if quick { 500 } else { 10_000 }, usize::from),
     }
