@@ -52,7 +52,7 @@ fn record(
 ) -> anyhow::Result<()> {
     let text = selecting::text(arguments);
     // Before anything is opened: what is wrong with it is said at once.
-    let mut selection = selecting::selection(&text)?;
+    let mut selection = selecting::selection(&text).inspect_err(|_| platform::end_pipe(&fifo))?;
     let is_everything = selection.is_everything();
     let mut output = match Output::open(Target::File(fifo), "", host::now(), control) {
         Err(OutputError::NoReader { .. }) => return Ok(()),

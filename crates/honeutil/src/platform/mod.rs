@@ -9,7 +9,7 @@
 //! | [`open_connections()`] | which process has which socket open |
 //! | [`mod@file`], [`signals`], [`terminal`], [`host`], `accounts` | files and pipes; Ctrl-C and its like; width of the terminal; name and clock; names of users |
 //! | [`arguments`], [`SERVICE`], `SERVICE_DROPS`, [`MAX_RING_BYTES`] | the command line, words for messages, a bound |
-//! | `access`, `processes`, `users`, `units`, `open_control`, `stop_with_parent` | what the interface of Wireshark needs |
+//! | `access`, `processes`, `users`, `units`, `open_control`, `end_pipe`, `stop_with_parent` | what the interface of Wireshark needs |
 //!
 //! Only Windows has `selftest`. Only Linux has `proc_net`, which parses the kernel's lists of sockets, and `fuzzing`, which exports its parsers to
 //! the fuzz targets.

@@ -19,6 +19,8 @@ use crate::platform::Access;
 
 /// How long a window that has named a pipe may take to open it.
 const OPEN_PATIENCE: Duration = Duration::from_secs(1);
+/// The same for dumpcap and the pipe that packets go to. Where it never comes, nobody waits for it either.
+const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How often a pipe is tried, and Wireshark looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How this user can capture.
@@ -35,12 +37,22 @@ pub(crate) fn access() -> Access {
 
 /// The writing end of a pipe, if something reads it soon. Writing to it never blocks: if it is full, that is an error.
 pub(crate) fn open_control(pipe: &Path) -> Option<File> {
+    open_soon(pipe, OPEN_PATIENCE)
+}
+
+/// Ends the pipe that packets would have gone to, so that its reader sees the end. dumpcap starts after this program: one that
+/// finds a pipe that was never written to waits for a writer, and Wireshark with it, for ever.
+pub(crate) fn end_pipe(pipe: &Path) {
+    drop(open_soon(pipe, START_PATIENCE));
+}
+
+fn open_soon(pipe: &Path, patience: Duration) -> Option<File> {
     let begun = Instant::now();
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     loop {
         match rustix::fs::open(pipe, flags, Mode::empty()) {
             Ok(file) => return Some(file.into()),
-            Err(rustix::io::Errno::NXIO) if begun.elapsed() < OPEN_PATIENCE => thread::sleep(LOOK_EVERY),
+            Err(rustix::io::Errno::NXIO) if begun.elapsed() < patience => thread::sleep(LOOK_EVERY),
             Err(_) => return None,
         }
     }
@@ -137,6 +149,22 @@ mod tests {
         if let Some(unit) = hone_linux::unit_of(std::process::id()) {
             assert!(units().contains(&unit), "{unit}");
         }
+    }
+
+    #[test]
+    fn who_opens_a_pipe_late_sees_its_end() {
+        use std::io::Read as _;
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let ending = thread::spawn({
+            let pipe = pipe.clone();
+            move || end_pipe(&pipe)
+        });
+        thread::sleep(LOOK_EVERY * 2);
+        // As dumpcap opens it. Without a writer, this would wait.
+        assert_eq!(File::open(&pipe).unwrap().read(&mut [0]).unwrap(), 0);
+        ending.join().unwrap();
     }
 
     #[test]

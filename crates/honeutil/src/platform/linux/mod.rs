@@ -20,7 +20,7 @@ mod service_feed;
 pub mod signals;
 pub mod terminal;
 
-pub(crate) use extcap::{access, open_control, processes, stop_with_parent, units, users};
+pub(crate) use extcap::{access, end_pipe, open_control, processes, stop_with_parent, units, users};
 pub(crate) use hone_linux::utc_offset;
 
 pub use hone_client::ReaderError as ServiceError;

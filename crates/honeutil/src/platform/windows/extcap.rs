@@ -17,6 +17,11 @@ pub(crate) fn open_control(pipe: &Path) -> Option<File> {
     OpenOptions::new().write(true).open(pipe).ok()
 }
 
+/// Ends the pipe that packets would have gone to, so that its reader sees the end.
+pub(crate) fn end_pipe(pipe: &Path) {
+    drop(open_control(pipe));
+}
+
 /// Wireshark ends what it has started: with its pipe, which is closed when it ends itself.
 pub(crate) fn stop_with_parent(_stop: Arc<AtomicBool>) {}
 

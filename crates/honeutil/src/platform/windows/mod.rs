@@ -19,7 +19,7 @@ pub mod signals;
 pub mod terminal;
 mod wireshark;
 
-pub(crate) use extcap::{access, open_control, processes, stop_with_parent, units, users};
+pub(crate) use extcap::{access, end_pipe, open_control, processes, stop_with_parent, units, users};
 pub(crate) use hone_windows::clock::utc_offset;
 pub use open_connections::find as open_connections;
 pub use open_source::open_source;
