@@ -51,7 +51,7 @@ impl<T> Global<T> {
     /// Takes the value. It is released at PASSIVE_LEVEL then.
     ///
     /// # Safety
-    /// No reference from [`get`](Self::get) exists, and nothing calls `get` meanwhile: every callback is unregistered.
+    /// No reference from [`Self::get`] exists, and nothing calls `get` meanwhile: every callback is unregistered.
     pub unsafe fn take(&self, _: Passive) -> Option<T> {
         self.is_set.store(false, Ordering::Release);
         // SAFETY: the caller says that nobody else looks.
