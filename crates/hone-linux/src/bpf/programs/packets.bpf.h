@@ -97,17 +97,15 @@ static __always_inline bool find_socket(struct __sk_buff *skb, struct view *view
 static __always_inline void look(struct __sk_buff *skb, struct view *view, struct packet_record *head)
 {
 	bool partial;
+	struct sk_buff *buffer = view->buffer;
+	struct sock *sk = view->sk;
 	if (bpf_ksym_exists(bpf_cast_to_kern_ctx)) {
-		struct sk_buff *buffer = bpf_cast_to_kern_ctx(skb);
-		struct sock *sk = buffer->sk;
 		if (sk) {
 			view->locked = sk->sk_lock.owned;
 			view->cookie = sk->__sk_common.skc_cookie.counter;
 		}
 		partial = BPF_CORE_READ_BITFIELD(buffer, ip_summed) == CHECKSUM_PARTIAL;
 	} else {
-		struct sk_buff *buffer = view->buffer;
-		struct sock *sk = view->sk;
 		view->locked = BPF_CORE_READ(sk, sk_lock.owned);
 		partial = BPF_CORE_READ_BITFIELD_PROBED(buffer, ip_summed) == CHECKSUM_PARTIAL;
 	}
