@@ -140,16 +140,22 @@ static __always_inline __u64 task_word(struct task_struct *task)
 
 extern void *bpf_rdonly_cast(const void *, __u32 type) __ksym __weak;
 
+/*
+ * The running thread. For each pointer that is read through one that the verifier trusts, it searches all types of the kernel by
+ * name, several times (btf_nested_type_is_trusted); so it is told not to trust this one. From 6.2; older ones do not search.
+ */
+static __always_inline struct task_struct *running_thread(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		task = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+	return task;
+}
+
 /* The process that this runs for, or 0 if that is the kernel itself (io_uring's workers are not). */
 static __always_inline __u64 current_task_word(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	/*
-	 * For each pointer that is read through one that it trusts, the verifier searches all types of the kernel by name, several
-	 * times (btf_nested_type_is_trusted). It does not for this one. From 6.2.
-	 */
-	if (bpf_ksym_exists(bpf_rdonly_cast))
-		task = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+	struct task_struct *task = running_thread();
 	if (task->flags & PF_KTHREAD)
 		return 0;
 	return task->group_leader->start_boottime << PART_START | (__u32)task->tgid;

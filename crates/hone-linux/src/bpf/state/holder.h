@@ -60,7 +60,7 @@ static __always_inline struct holder holder_of(struct sock *sk, __u64 task)
 {
 	/* Before the look at the references: a fork in between makes it unsure. */
 	struct holder holder = sole_holder(task);
-	struct task_struct *running = bpf_get_current_task_btf();
+	struct task_struct *running = running_thread();
 	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
 	int tables = running->files ? running->files->count.counter : 0;
 	int threads = running->signal->nr_threads;
