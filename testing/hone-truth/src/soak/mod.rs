@@ -62,9 +62,10 @@ const MIB: u64 = 1 << 20;
 /// Memory that honed keeps for each block, in bytes, at the largest number of blocks so far. Its table of blocks does
 /// not shrink, and may be twice as large as needed.
 const BLOCK_PLACE: u64 = 128;
-/// A recorder counts by process, until it keeps 8,192 of them apart. This takes some minutes of this load. How long, and
-/// how much memory that is, with room to spare.
+/// A recorder counts by process, and keeps at most 8,192 of them apart. Under this load, that is reached after this time at
+/// the latest.
 const TALLY_FILLS: Duration = Duration::from_secs(600);
+/// The memory that it takes until then, in bytes, with room to spare.
 const TALLY: u64 = 8 * MIB;
 /// Name of the reader that uses a filter to leave packets out.
 const LEAVES_OUT: &str = "leaves out";

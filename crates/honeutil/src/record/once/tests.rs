@@ -14,23 +14,26 @@ fn emitted(packet: &Packet<'_>) -> Vec<u8> {
     out
 }
 
-/// A packet of a connection and process with that number, with a payload of one byte.
-fn packet(time: u64, direction: Direction, id: Option<u64>, owner: u32, payload: u8) -> Vec<u8> {
-    let mut data = [0; 29];
-    (data[0], data[3], data[9], data[28]) = (0x45, 29, 17, payload);
-    data[16] = 127;
-    let packet = Packet {
+/// A packet of a connection and process with that number, of this data.
+fn packet_of(time: u64, flags: u32, id: Option<u64>, owner: u32, data: &[u8]) -> Vec<u8> {
+    emitted(&Packet {
         timestamp: time,
-        original_length: 29,
-        data: Cow::Borrowed(&data),
-        flags: Some(direction_flags(direction)),
+        original_length: data.len().try_into().unwrap(),
+        data: Cow::Borrowed(data),
+        flags: Some(flags),
         connection: Some(owner.into()),
         process: Some(owner),
         how: Some(Ok(Method::CurrentTask)),
         packet_id: id,
         ..Packet::default()
-    };
-    emitted(&packet)
+    })
+}
+
+/// The same with a payload of one byte.
+fn packet(time: u64, direction: Direction, id: Option<u64>, owner: u32, payload: u8) -> Vec<u8> {
+    let mut data = [0; 29];
+    (data[0], data[3], data[9], data[16], data[28]) = (0x45, 29, 17, 127, payload);
+    packet_of(time, direction_flags(direction), id, owner, &data)
 }
 
 fn process(pid: u32) -> Vec<u8> {
@@ -123,18 +126,7 @@ fn segment(
     (data[0], data[9], data[16], data[27], data[32]) = (0x45, 6, 127, bytes.start, 0x50);
     data.extend(bytes);
     let flags = if id.is_some() { 1 << 11 } else { 0 };
-    let packet = Packet {
-        timestamp: time,
-        original_length: data.len().try_into().unwrap(),
-        data: Cow::Borrowed(&data),
-        flags: Some(direction_flags(direction) | flags),
-        connection: Some(owner.into()),
-        process: Some(owner),
-        how: Some(Ok(Method::CurrentTask)),
-        packet_id: id,
-        ..Packet::default()
-    };
-    emitted(&packet)
+    packet_of(time, direction_flags(direction) | flags, id, owner, &data)
 }
 
 #[test]
